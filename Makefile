@@ -1,0 +1,44 @@
+# Verbs: run test bench soak check annotate clean build. Each sets up what it needs on a fresh machine.
+PYTHON ?= python3
+PY := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test bench soak check annotate clean build
+.DEFAULT_GOAL := test
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet "setuptools>=77" wheel "cython==3.3.1" "picows==2.3.1"
+	$(PY) -m pip install --quiet --no-build-isolation --no-deps -e . --config-settings=build_ext.inplace=1
+	$(PY) -m pip install --quiet -e ".[dev]" --no-build-isolation
+	touch $@
+
+# setuptools rebuilds only what changed; the stamp it writes is what import checks.
+build: .venv/.installed
+	@$(PY) setup.py --quiet build_ext --inplace -j 2
+
+run: build
+	@.venv/bin/tickgate demo
+
+test: build
+	@$(PY) -m pytest
+
+bench: build
+	@.venv/bin/tickgate bench
+
+soak: build
+	@$(PY) -m pytest -m soak
+
+check: build
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy node
+
+annotate: .venv/.installed
+	@TICKGATE_ANNOTATE=1 $(PY) setup.py --quiet build_ext --inplace --force -j 2
+	@find ext -name '*.html'
+
+clean:
+	rm -rf build *.egg-info .venv
+	find ext \( -name '*.c' -o -name '*.so' -o -name '*.html' -o -name '_build.json' \) -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""Build the native rooms under ext/.
+
+Every `ext/**/*.pyx` becomes one extension. Optimised builds use this machine's own instruction set;
+`TICKGATE_PORTABLE=1` builds binaries that run on any machine of the same architecture;
+`TICKGATE_SANITIZE=1` builds with AddressSanitizer. After a build, `ext/_build.json` records what it was
+made from, so that a stale binary is refused at import (see `ext/__init__.py`).
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+os.environ["TICKGATE_BUILDING"] = "1"
+from ext import source_hash  # noqa: E402  (the one definition of "what the binaries are made from")
+
+PORTABLE = os.environ.get("TICKGATE_PORTABLE") == "1"
+SANITIZE = os.environ.get("TICKGATE_SANITIZE") == "1"
+
+
+def flags() -> list[str]:
+    out = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code"]
+    if not PORTABLE:
+        out.append("-march=native")
+    if SANITIZE:
+        out += ["-fsanitize=address", "-fno-omit-frame-pointer", "-g", "-O1"]
+    return out
+
+
+def extensions() -> list[Extension]:
+    return [
+        Extension(
+            ".".join(path.relative_to(ROOT).with_suffix("").parts),
+            [str(path.relative_to(ROOT))],
+            include_dirs=["ext"],
+            depends=[str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("ext/**/*.h"))],
+            extra_compile_args=flags(),
+            extra_link_args=["-fsanitize=address"] if SANITIZE else [],
+        )
+        for path in sorted(ROOT.glob("ext/**/*.pyx"))
+    ]
+
+
+class BuildAndStamp(build_ext):
+    """Compile, then write the stamp that import compares with the sources."""
+
+    def run(self) -> None:
+        stamp = Path(self.build_lib if not self.inplace else ROOT) / "ext" / "_build.json"
+        stamp.unlink(missing_ok=True)
+        super().run()
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(
+            json.dumps({"source": source_hash(ROOT / "ext"), "portable": PORTABLE, "sanitize": SANITIZE}) + "\n"
+        )
+
+
+setup(
+    ext_modules=cythonize(
+        extensions(),
+        nthreads=os.cpu_count() or 1,
+        annotate=os.environ.get("TICKGATE_ANNOTATE") == "1",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "binding": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildAndStamp},
+)

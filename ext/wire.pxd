@@ -1,0 +1,65 @@
+"""The joint between venues and the rest: bytes -> records pushed into a Sink; Approved -> bytes."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from ext.instruments cimport Instruments
+from ext.records cimport Approved, DepthHead, Level, Mark, Quote, Report, Trade
+from ext.text cimport tg_cur, tg_grid
+
+cpdef enum Verdict:
+    """What became of a frame."""
+    NOT_MINE = 0   # well-formed, but not for this decoder (control traffic, other channels, unknown symbols)
+    HANDLED = 1
+    RESYNC = 2     # the venue itself says: start this book again
+    BAD = 3        # malformed; nothing of it was used; `Wire.error()` says where
+
+
+cdef class Sink:
+    """Takes records during one decode call. Pointers are valid only inside the call."""
+    cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1
+    cdef int on_trade(self, const Trade* trade) except -1
+    cdef int on_quote(self, const Quote* quote) except -1
+    cdef int on_mark(self, const Mark* mark) except -1
+    cdef int on_report(self, const Report* report) except -1
+
+
+cdef enum:
+    LEVELS_MAX = 16384   # per side; the largest book any venue sends in one message has 10,000 (Bybit full book)
+    TRADES_MAX = 2048    # per frame; Bybit documents at most 1,024
+    ID_HEAD = 11         # client order id: 4 deployment + 7 epoch, constant in one process ...
+    ID_SIZE = 21         # ... + 9 sequence + 1 check, base 32
+    REQUEST_SIZE = 26    # request id: 1 action + the client order id + 4 counter
+
+
+cdef class Wire:
+    """One venue's hot half for one market. Stateless apart from scratch space and the last error."""
+    cdef readonly Instruments instruments
+    cdef readonly int market
+    cdef Level* bids
+    cdef Level* asks
+    cdef Trade* trades
+    cdef int last             # instrument of the last symbol found, a cache
+    cdef int error_code       # TG_* of the last BAD
+    cdef const char* error_field
+    cdef Py_ssize_t error_at
+    cdef char id_head[ID_HEAD]
+    cdef uint64_t requests    # request frames encoded so far
+
+    cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
+    cdef Py_ssize_t encode(self, Approved order, char* out, Py_ssize_t cap, int64_t now_ns) except -1
+    cdef int checksum(self, int instrument, const Level* bids, int n_bids, const Level* asks, int n_asks,
+                      int32_t* out) except -1
+
+    cdef int lookup(self, const char* symbol, Py_ssize_t size) noexcept nogil
+    cdef int fail(self, int code, const char* field, tg_cur* c, const char* start) noexcept nogil
+    cdef int read_levels(self, tg_cur* c, int instrument, int extra, Level* out, int64_t* count,
+                         const char* price_name, const char* size_name) noexcept nogil
+    cdef int put_id(self, char* out, uint64_t order_id) noexcept nogil
+    cdef int put_request(self, char* out, char action, uint64_t order_id) noexcept nogil
+    cdef uint64_t own_id(self, const char* text, Py_ssize_t size) noexcept nogil
+    cdef uint64_t own_request(self, const char* text, Py_ssize_t size, char* action) noexcept nogil
+
+
+cdef class ListSink(Sink):
+    """Collects records as Python dicts, for tests and cold readers."""
+    cdef readonly list events

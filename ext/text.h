@@ -32,6 +32,12 @@ enum {
     TG_MANY = 6          /* more levels than any venue sends */
 };
 
+/* One price level of a depth message. */
+typedef struct {
+    int64_t price_ticks;
+    int64_t size_lots;
+} tg_level;
+
 /* A decimal grid: value = steps * mantissa / 10**decimals. */
 typedef struct {
     int64_t mantissa;
@@ -388,59 +394,6 @@ static inline int tg_signed_decimal(tg_cur *c, const tg_grid *g, int64_t *out) {
     if (minus)
         *out = -*out;
     return code;
-}
-
-/* ---- depth levels ------------------------------------------------------------------------------------ */
-
-typedef struct {
-    int64_t price_ticks;
-    int64_t size_lots;
-} tg_level;
-
-/* `[["61234.50","0.123"],["61234.40","0"]]` or `[]`. Each level has `extra` more strings behind the size (OKX: 2).
- * Writes at most `cap` levels; *field is 'p' or 's' where a number was refused. */
-static int tg_levels(tg_cur *c, const tg_grid *price, const tg_grid *size, int extra, tg_level *out,
-                     int64_t cap, int64_t *count, char *field) {
-    int64_t n = 0;
-    int code, k, more;
-    const char *s;
-    Py_ssize_t len;
-    *field = 0;
-    *count = 0;
-    more = tg_enter(c, '[', ']');
-    if (more <= 0)
-        return more == 0 ? TG_OK : TG_SYNTAX;
-    do {
-        if (TG_UNLIKELY(n == cap))
-            return TG_MANY;
-        if (TG_UNLIKELY(!tg_take(c, '[')))
-            return TG_SYNTAX;
-        if (TG_UNLIKELY(c->p < c->end && *c->p != '"'))
-            tg_space(c);
-        code = tg_decimal(c, price, &out[n].price_ticks);
-        if (TG_UNLIKELY(code || out[n].price_ticks > TG_MAX_PRICE)) {
-            *field = 'p';
-            return code ? code : TG_RANGE;
-        }
-        if (TG_UNLIKELY(!tg_take(c, ',')))
-            return TG_SYNTAX;
-        if (TG_UNLIKELY(c->p < c->end && *c->p != '"'))
-            tg_space(c);
-        code = tg_decimal(c, size, &out[n].size_lots);
-        if (TG_UNLIKELY(code)) {
-            *field = 's';
-            return code;
-        }
-        for (k = 0; k < extra; k++)
-            if (!tg_take(c, ',') || !tg_string(c, &s, &len))
-                return TG_SYNTAX;
-        if (TG_UNLIKELY(!tg_take(c, ']')))
-            return TG_SYNTAX;
-        n++;
-        more = tg_more(c, ']');
-    } while (more == 1);
-    *count = n;
-    return more == 0 ? TG_OK : TG_SYNTAX;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------- */

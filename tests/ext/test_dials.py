@@ -128,7 +128,13 @@ def test_bad_definitions_and_arguments_are_refused(page):
         with pytest.raises(ValueError, match="definition"):
             DialWriter(page, bad)
     writer = DialWriter(page, DIALS)
-    for args in ((0, (1,), 0, 1), (1, (1, 2), 0, 1), (1, (1,), 0, 0), (1, (1,), 0, -1), (1, (1,), 2, (1 << 63) - 1)):
+    for args in (
+        (0, (1,), 0, 1),
+        (1, (1, 2), 0, 1),
+        (1, (1,), 0, 0),
+        (1, (1,), 0, -1),
+        (1, (1,), 2, (1 << 63) - 1),
+    ):
         with pytest.raises(ValueError, match=r"values needed|lease_ns"):
             writer.set(*args)
     for slot in (-1, 2):
@@ -178,7 +184,10 @@ def test_a_pair_is_always_from_one_write_while_another_process_hammers(page):
             writer.set(0, (i, -i), 0, 10**9)
     """
     child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), os.fspath(page)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(code), os.fspath(page)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout.readline() == "ready\n"

@@ -10,7 +10,7 @@ with anything valid after it is corruption, and nobody here repairs that.
 Making a segment is slow, so `prepare` does it in small steps ahead of need, and keeps the pages just ahead of the
 writer mapped and writable: after the kernel writes a dirty page back, the next store to it would fault again.
 
-This file must not know: what payloads mean, what o'clock it is, or how long anything takes.
+This file must not know: what payloads mean, or what now_ns is now.
 """
 
 import fcntl
@@ -384,14 +384,15 @@ cdef class TapeWriter:
     cdef int _drop_spare(self) except -1:
         """Give back a next segment that is not needed, or could not be made."""
         path = _path(self.directory, self._spare_index())
+        made = self._spare != NULL or self._spare_fd >= 0
         if self._spare:
             munmap(self._spare, self.segment_size)
             self._spare = NULL
         if self._spare_fd >= 0:
             os.close(self._spare_fd)
             self._spare_fd = -1
-        if self._spare_size:
-            self._spare_size = 0
+        self._spare_size = 0
+        if made:
             for leftover in (path, path + ".new"):
                 _unlink(leftover)
         return 0
@@ -593,7 +594,8 @@ cdef Py_ssize_t _after(Segment segment, Py_ssize_t offset) noexcept:
 cdef class TapeReader:
     """Reads the tape in `directory`, oldest record first; `for record in reader` yields Record.
 
-    follow=False: what is there now. A torn tail ends the tape and is told in `torn` and `torn_bytes`.
+    follow=False: a tape at rest. A torn tail ends it and is told in `torn` and `torn_bytes`. (On a living tape
+    it ends where it catches up with the writer, which a slow consumer may never do: follow and poll instead.)
     follow=True: also a tape that is being written, or not started yet. Iteration stops at the last record
     published so far and can be taken up again; `poll` does the same in lists.
 

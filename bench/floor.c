@@ -45,18 +45,22 @@ static void die(const char *format, ...) {
 
 /* ---- numbers -------------------------------------------------------------------------------------------- */
 
+static inline unsigned digit(char c) {
+    return (unsigned)(uint8_t)c - '0';
+}
+
 /* Exact decimal text up to the closing quote, scaled by 10^scale; further decimals must be zeros. */
-static inline const char *decimal(const char *p, int scale, int64_t *out) {
+static const char *decimal_any(const char *p, int scale, int64_t *out) {
     int64_t v = 0;
     const char *start = p;
-    for (; (uint8_t)(*p - '0') < 10; p++)
-        v = v * 10 + (*p - '0');
+    for (; digit(*p) < 10 && p - start < 13; p++)
+        v = v * 10 + digit(*p);
     if (p == start || p - start > 12)
         return NULL;
     if (*p == '.')
-        for (p++; (uint8_t)(*p - '0') < 10; p++) {
+        for (p++; digit(*p) < 10; p++) {
             if (scale > 0) {
-                v = v * 10 + (*p - '0');
+                v = v * 10 + digit(*p);
                 scale--;
             } else if (*p != '0') {
                 return NULL;
@@ -66,6 +70,39 @@ static inline const char *decimal(const char *p, int scale, int64_t *out) {
         v *= 10;
     *out = v;
     return *p == '"' ? p + 1 : NULL;
+}
+
+/* A loop: one load with arithmetic on eight digits was tried and is slower here, being one long dependency
+ * where the loop is mostly predicted. */
+static inline const char *whole(const char *p, int64_t *out) {
+    const char *start = p;
+    int64_t v = 0;
+    for (; digit(*p) < 10 && p - start < 9; p++)
+        v = v * 10 + digit(*p);
+    *out = v;
+    return p;
+}
+
+/* The form the venue really sends, 61800.20: two decimals, the second zero. Anything else the long way. */
+static inline const char *price(const char *p, int64_t *out) {
+    int64_t v;
+    const char *start = p;
+    p = whole(p, &v);
+    if (p == start || p[0] != '.' || digit(p[1]) > 9 || p[2] != '0' || p[3] != '"')
+        return decimal_any(start, 1, out);
+    *out = v * 10 + digit(p[1]);
+    return p + 4;
+}
+
+/* 0.014: three decimals. */
+static inline const char *size_text(const char *p, int64_t *out) {
+    int64_t v;
+    const char *start = p;
+    p = whole(p, &v);
+    if (p == start || p[0] != '.' || digit(p[1]) > 9 || digit(p[2]) > 9 || digit(p[3]) > 9 || p[4] != '"')
+        return decimal_any(start, 3, out);
+    *out = v * 1000 + digit(p[1]) * 100 + digit(p[2]) * 10 + digit(p[3]);
+    return p + 5;
 }
 
 static inline int64_t integer(const char *p) {
@@ -132,8 +169,8 @@ static inline const char *after(const char *p, const char *end, const char *key,
 static inline const char *levels(const char *p, const char *end, void (*set)(int64_t, int64_t)) {
     int64_t tick, lots;
     while (p < end && *p == '[') {
-        if (p[1] != '"' || !(p = decimal(p + 2, 1, &tick)) || p[0] != ',' || p[1] != '"' ||
-            !(p = decimal(p + 2, 3, &lots)) || *p != ']')
+        if (p[1] != '"' || !(p = price(p + 2, &tick)) || p[0] != ',' || p[1] != '"' ||
+            !(p = size_text(p + 2, &lots)) || *p != ']')
             return NULL;
         if (tick >= TICKS || lots > INT32_MAX)
             return NULL;
@@ -199,7 +236,7 @@ static size_t build_order(char *out, int64_t id, int64_t tick) {
     memcpy(p, price, (size_t)width + 2);
     p += width + 2;
     memcpy(p, TAIL, sizeof(TAIL) - 1);
-    digits(p + CID_AT, 10, id);
+    memcpy(p + CID_AT, out + HEADER + ID_AT, 10);
     digits(p + TIME_AT, 13, (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000);
     return (size_t)(p + sizeof(TAIL) - 1 - (out + HEADER));
 }

@@ -270,8 +270,11 @@ int run(struct job *j) {
         j->out_ns[i] = -1;
         if ((r = one_frame(j, &order, i)) < 0)
             return r;
-        if (j->out_ns[i] < 0 && ++j->missed > j->max_missed)
-            return SILENT;
+        if (j->out_ns[i] < 0) {
+            if (++j->missed > j->max_missed)
+                return SILENT;
+            pause_ns += j->timeout_ns; /* a late order must not be taken for the answer to the next frame */
+        }
         if ((r = pause_for(j, &md, &order, pause_ns)) < 0)
             return r;
     }

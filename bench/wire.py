@@ -3,8 +3,8 @@
 A venue process plays Binance USD-M: REST at start, one market-data and one order-entry WebSocket. It sends
 real depth frames one at a time and times each until the order frame is back. The same venue, sockets and
 frames meet three clients in one run: the node, `floor.c` (busy-polling C) and `naive.py` (websockets + orjson
-+ sortedcontainers). Clients take turns in rounds, a new process each, so that a noisy minute hits all of them;
-samples are pooled per client.
++ sortedcontainers). Clients take turns in rounds, a new process each, so that a noisy minute hits all of
+them; samples are pooled per client.
 
 Python only sets a session up; `venue.c` does everything inside a measured interval. Each order's price is
 compared with the best ask of an independent book, so a client cannot be fast by being wrong.
@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -80,7 +81,7 @@ class Feed:
 
 
 class AskBook:
-    """The plain book the answers are checked with: a dict of integer ticks, best price searched when it goes."""
+    """The plain book the answers are checked with: integer ticks, best price searched for when it goes."""
 
     def __init__(self, levels: list[list[str]]) -> None:
         self.sizes: dict[int, str] = {}
@@ -118,7 +119,9 @@ def load_feed(count: int) -> Feed:
 
 def recorded_feed(path: Path, count: int) -> Feed:
     """Snapshot and `count` frames from the one that straddles it (U <= lastUpdateId <= u)."""
-    snapshot, last_id, frames, early = "", 0, [], []
+    snapshot, last_id = "", 0
+    early: list[str] = []  # before the snapshot came
+    frames: list[str] = []
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             if '"rest:depth"' not in line and "@depth" not in line:
@@ -144,16 +147,17 @@ def synthetic_feed(count: int, seed: int = 1) -> Feed:
     mid, update_id = 618_000, 1_000_000
     sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
     refresh(rng, sides, mid, 500)
-    first = {"lastUpdateId": update_id, "E": 1, "T": 1, "bids": as_levels(sides[0]), "asks": as_levels(sides[1])}
+    bids, asks = map(as_levels, sides)
+    snapshot = compact({"lastUpdateId": update_id, "E": 1, "T": 1, "bids": bids, "asks": asks})
     frames = []
     for _ in range(count):
         mid += rng.randint(-4, 4)
-        bids, asks = refresh(rng, sides, mid, 34)
+        bids, asks = map(as_levels, refresh(rng, sides, mid, 34))
         event = {"e": "depthUpdate", "E": 1723161256299, "T": 1723161256298, "s": "BTCUSDT", "U": update_id}
-        event |= {"u": update_id + 50, "pu": update_id, "b": as_levels(bids), "a": as_levels(asks)}
+        event |= {"u": update_id + 50, "pu": update_id, "b": bids, "a": asks}
         update_id += 50
         frames.append(compact({"stream": "btcusdt@depth@100ms", "data": event}))
-    return Feed(compact(first), frames, f"synthetic, seed {seed} (recordings absent)")
+    return Feed(snapshot, frames, f"synthetic, seed {seed} (recordings absent)")
 
 
 def refresh(rng: random.Random, sides: tuple, mid: int, count: int) -> tuple[dict[int, int], dict[int, int]]:
@@ -263,7 +267,10 @@ class Peer:
             self.sock.sendall(server_frame(payload, op=10))
         if op != 1:
             return
-        request = json.loads(payload)
+        try:
+            request = json.loads(payload)
+        except ValueError:
+            raise WireError(f"text on the {self.role} connection is not JSON: {payload[:60]!r}") from None
         self.sock.sendall(server_frame(compact(self.reply_to(request)).encode()))
 
     def reply_to(self, request: dict) -> dict:
@@ -273,7 +280,8 @@ class Peer:
         if request.get("method") == "session.logon":
             key = request.get("params", {}).get("apiKey", "")
             times = dict.fromkeys(("authorizedSince", "connectedSince", "serverTime"), now_ms())
-            return {"id": request_id, "status": 200, "result": {"apiKey": key, **times, "returnRateLimits": False}}
+            result = {"apiKey": key, **times, "returnRateLimits": False}
+            return {"id": request_id, "status": 200, "result": result}
         return {"id": request_id, "status": 200, "result": {}}
 
 
@@ -289,8 +297,9 @@ def role_of(target: str) -> str:
 class Venue:
     """The listening side: serves REST on threads, upgrades, and hands the two timed connections out."""
 
-    def __init__(self, feed: Feed) -> None:
-        self.rest = rest_replies(feed)
+    def __init__(self, feed: Feed, rest: dict[str, str] | None = None) -> None:
+        """`rest`: further replies by path, where a client asks for more than the built-in ones."""
+        self.rest = rest_replies(feed) | {path: partial(str, text) for path, text in (rest or {}).items()}
         self.peers: queue.Queue[Peer] = queue.Queue()
         self.open: list[socket.socket] = []
         self.closing = False
@@ -361,7 +370,8 @@ def read_head(sock: socket.socket, buffer: bytearray) -> tuple[str, dict[str, st
             return None
         buffer += data
     request, *lines = buffer[:end].decode("latin-1").split("\r\n")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    pairs = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     del buffer[: end + 4]
     body_bytes = int(headers.get("content-length", "0"))
     while len(buffer) < body_bytes:
@@ -410,11 +420,12 @@ class Setup:
     build_dir: Path
     warmup: int
     cores: tuple[int, int] | None
-    timeout_ns: int = 50_000_000
+    timeout_ns: int = 100_000_000
     first_timeout_ns: int = 2_000_000_000
     pause_ns: tuple[int, int] = (50_000, 200_000)
     connect_timeout_s: float = 15.0
     settle_s: float = 0.3
+    rest: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -441,7 +452,10 @@ def compile_c(source: Path, target: Path, *flags: str) -> Path:
 
 def run_client(name: str, argv_builder: ArgvBuilder, setup: Setup, seed: int = 1) -> Round:
     """Starts one client, lets it connect, times every frame, and leaves nothing behind."""
-    with Venue(setup.feed) as venue, client_process(name, argv_builder(venue.port), setup) as client:
+    with (
+        Venue(setup.feed, setup.rest) as venue,
+        client_process(name, argv_builder(venue.port), setup) as client,
+    ):
         market, order = connections(name, venue, client, setup)
         with pinned(setup.cores and setup.cores[0]):
             return time_frames(name, market, order, setup, seed)
@@ -535,7 +549,7 @@ def time_frames(name: str, market: Peer, order: Peer, setup: Setup, seed: int) -
         pause_min_ns=setup.pause_ns[0],
         pause_max_ns=setup.pause_ns[1],
         seed=seed,
-        max_missed=20 + n // 50,
+        max_missed=10 + n // 100,
         out_ns=out_ns,
         orders=ctypes.cast(slots, ctypes.c_char_p),
         slot_size=SLOT_BYTES,
@@ -597,9 +611,16 @@ def run(
     warmup: int = 500,
     progress: Progress = lambda text: None,
     node_loop: str = "spin",
+    rest: dict[str, str] | None = None,
 ) -> dict:
-    """The whole benchmark. `node(port)` returns the command that starts the node against 127.0.0.1:port."""
+    """The whole benchmark. `node(port)` returns the command that starts the node against 127.0.0.1:port.
+
+    `rest` adds REST replies by path, where the node asks for more than exchangeInfo, depth, time and ping.
+    """
+    if rounds < 1 or frames < 1 or warmup < 0:
+        raise WireError(f"rounds {rounds}, frames {frames}, warmup {warmup}: at least 1, 1 and 0 are needed")
     with prepared(frames, warmup) as setup:
+        setup.rest |= rest or {}
         builders = {name: make(setup.build_dir) for name, make in CLIENTS.items()}
         if node:
             builders = {"floor": builders["floor"], "node": node, "naive": builders["naive"]}
@@ -627,7 +648,7 @@ def report(pools: dict[str, list[Round]], setup: Setup, rounds: int, frames: int
 
 
 def summary(name: str, done: list[Round], setup: Setup) -> dict:
-    """Percentiles over the pooled rounds. More than 1 % missed, or a wrong best ask, and the run is invalid."""
+    """Percentiles over the pooled rounds. Over 1 % missed, or a wrong best ask: the run is invalid."""
     timed = [ns for one in done for ns in one.out_ns[setup.warmup :]]
     got = sorted(ns for ns in timed if ns >= 0)
     missed = len(timed) - len(got)
@@ -698,10 +719,9 @@ def first_line(path: str) -> str:
 
 def main() -> int:
     """Floor and naive alone, for work on this file: `python -m bench.wire [ROUNDS [FRAMES]]`."""
-    numbers = [int(text) for text in sys.argv[1:]]
-    options = dict(zip(("rounds", "frames"), numbers, strict=False))
+    rounds, frames = map(int, [*sys.argv[1:], *("4", "4000")[len(sys.argv) - 1 :]])
     try:
-        result = run(progress=lambda text: print(text, file=sys.stderr), **options)
+        result = run(rounds=rounds, frames=frames, progress=lambda text: print(text, file=sys.stderr))
     except WireError as error:
         print(f"wire: {error}", file=sys.stderr)
         return 1

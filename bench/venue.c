@@ -234,7 +234,8 @@ static int service(struct job *j, struct line *l, int64_t i, int64_t start_ns) {
     return r;
 }
 
-/* Between two frames: keep both lines answered, so that nothing old is in flight when the clock starts. */
+/* Between two frames: keep both lines answered, so that nothing old is in flight when the clock starts. The
+ * market line is read here only, so that a measured interval polls one socket. */
 static int pause_for(struct job *j, struct line *md, struct line *order, int64_t pause_ns) {
     int64_t until_ns = now_ns() + pause_ns;
     int r;

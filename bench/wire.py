@@ -435,7 +435,7 @@ class Round:
     out_ns: list[int]
     orders: list[bytes]
     strays: int
-    controls: int
+    preempted: int
 
 
 def compile_c(source: Path, target: Path, *flags: str) -> Path:
@@ -458,7 +458,28 @@ def run_client(name: str, argv_builder: ArgvBuilder, setup: Setup, seed: int = 1
     ):
         market, order = connections(name, venue, client, setup)
         with pinned(setup.cores and setup.cores[0]):
-            return time_frames(name, market, order, setup, seed)
+            before = preemptions(client.pid)
+            done = time_frames(name, market, order, setup, seed)
+            done.preempted = preemptions(client.pid) - before
+        return done
+
+
+def preemptions(client_pid: int) -> int:
+    """How often the scheduler took venue or client (main threads) off its core so far.
+
+    On a quiet machine it stays near zero over a round. Where it does not, other processes made the tail.
+    """
+    return sum(
+        involuntary_switches(path) for path in ("/proc/thread-self/status", f"/proc/{client_pid}/status")
+    )
+
+
+def involuntary_switches(path: str) -> int:
+    with suppress(OSError):
+        for line in Path(path).read_text().splitlines():
+            if line.startswith("nonvoluntary_ctxt_switches"):
+                return int(line.partition(":")[2])
+    return 0
 
 
 @contextmanager
@@ -559,7 +580,7 @@ def time_frames(name: str, market: Peer, order: Peer, setup: Setup, seed: int) -
         raise WireError(f"{name}: {ERRORS.get(code, code)} after {job.orders_seen} orders")
     raw = slots.raw
     orders = [raw[i : i + SLOT_BYTES].partition(b"\0")[0] for i in range(0, n * SLOT_BYTES, SLOT_BYTES)]
-    return Round(list(out_ns), orders, job.strays, job.controls)
+    return Round(list(out_ns), orders, job.strays, preempted=0)
 
 
 @contextmanager
@@ -633,12 +654,14 @@ def run(
 
 
 def report(pools: dict[str, list[Round]], setup: Setup, rounds: int, frames: int, node_loop: str) -> dict:
+    """One summary per client, ratios, conditions. Where `quiet` is false, other processes made the p99."""
     result: dict = {name: summary(name, done, setup) for name, done in pools.items()}
     floor, node = result["floor"], result.get("node")
     for key in ("p50", "p99"):
         result[f"ratio_{key}"] = round(node[f"{key}_us"] / floor[f"{key}_us"], 3) if node else None
     loops = {**LOOPS, "node": node_loop}
     result["conditions"] = conditions(setup) | {
+        "quiet": all(result[name]["preempted"] < result[name]["count"] / 200 for name in pools),
         "loops": {name: loops[name] for name in pools},
         "rounds": rounds,
         "frames_per_round": frames,
@@ -658,8 +681,13 @@ def summary(name: str, done: list[Round], setup: Setup) -> dict:
     if off_ask and name in ASKS_CHECKED:
         raise WireError(f"{name}: {off_ask} of {len(got)} orders not at the best ask, the run is invalid")
     out: dict = {f"{key}_us": round(percentile(got, q) / 1000, 2) for key, q in QUANTILES.items()}
-    strays = sum(one.strays for one in done)
-    return out | {"count": len(got), "missed": missed, "strays": strays, "off_best_ask": off_ask}
+    return out | {
+        "count": len(got),
+        "missed": missed,
+        "strays": sum(one.strays for one in done),
+        "off_best_ask": off_ask,
+        "preempted": sum(one.preempted for one in done),
+    }
 
 
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}

@@ -24,6 +24,28 @@ print("nothing to say", flush=True)
 time.sleep(60)
 """
 
+# Pings, asks something else, only then orders; ends with its last words where an answer is wrong.
+TALKATIVE_CLIENT = """
+import json, sys
+from websockets.sync.client import connect
+base = "ws://127.0.0.1:" + sys.argv[1]
+market, order = connect(base + "/stream?streams=x"), connect(base + "/ws-fapi/v1")
+params, pongs = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.001"}, []
+for n, frame in enumerate(market):
+    if not order.ping().wait(2) or n > 1 and not pongs[n - 2].wait(2):
+        sys.exit("no pong")
+    order.send(json.dumps({"id": -n, "method": "order.status"}))
+    if (reply := json.loads(order.recv())) != {"id": -n, "status": 200, "result": {}}:
+        sys.exit(f"bad answer {reply}")
+    params |= {"price": f"{n}.5", "newClientOrderId": f"c{n}"}
+    order.send(json.dumps({"id": f"o{n}", "method": "order.place", "params": params}, separators=(",", ":")))
+    reply = json.loads(order.recv())
+    got = [reply["id"], reply["status"], *(reply["result"][k] for k in ("clientOrderId", "price", "status"))]
+    if got != [f"o{n}", 200, f"c{n}", f"{n}.5", "EXPIRED"]:
+        sys.exit(f"bad answer {reply}")
+    pongs.append(market.ping())  # answered in the pause after the next order at the latest
+"""
+
 
 @pytest.fixture(scope="module")
 def setup():
@@ -80,6 +102,7 @@ def test_a_run_pools_all_clients_and_compares_the_node_with_the_floor(tmp_path):
         assert one["off_best_ask"] == 0
     assert out["ratio_p50"] == pytest.approx(out["node"]["p50_us"] / out["floor"]["p50_us"], abs=0.001)
     assert out["conditions"]["mean_levels"] > 1
+    assert out["conditions"]["quiet"] in (True, False)
     assert told == [f"wire: round {r} of 2, {name}" for r in (1, 2) for name in ("floor", "node", "naive")]
 
 
@@ -108,6 +131,16 @@ def test_a_client_that_will_not_stop_is_killed(setup):
         assert client.poll() is None
         time.sleep(0.1)  # let it set its trap
     assert client.returncode == -9
+
+
+def test_the_timed_part_answers_pings_and_other_requests(setup):
+    feed = wire.Feed(setup.feed.snapshot, setup.feed.frames[:30], "first 30")
+    patient = wire.Setup(feed, setup.build_dir, 0, setup.cores, timeout_ns=5 * 10**9)
+    argv = [sys.executable, "-c", TALKATIVE_CLIENT]
+    done = wire.run_client("talkative", lambda port: [*argv, str(port)], patient)
+    assert [wire.order_ticks(order) for order in done.orders] == [n * 10 + 5 for n in range(30)]
+    assert all(ns > 0 for ns in done.out_ns)
+    assert done.strays == 0
 
 
 def test_the_venue_answers_what_a_client_asks_at_start():

@@ -16,6 +16,7 @@
 enum { CLOSED = -1, PROTOCOL = -2, SOCKET = -3, SILENT = -4 };
 enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9 };
 enum { BUFFER = 1 << 16, REPLY = 4096, FIELD = 64 };
+enum { MAX_SILENT = 20 }; /* frames without any order, even late, before a client counts as dead */
 
 /* What Python asks for and what it gets back; mirrored field by field by `Job` in wire.py. */
 struct job {
@@ -25,13 +26,14 @@ struct job {
     int64_t n;
     int64_t first_timeout_ns; /* for frame 0: the client may still be fetching its snapshot */
     int64_t timeout_ns;
+    int64_t late_ns; /* how long to wait for the answer to a missed frame before the next one goes out */
     int64_t pause_min_ns, pause_max_ns;
     uint64_t seed;
-    int64_t max_missed; /* give up after so many, so that a dead client cannot hold the run */
+    int64_t max_missed; /* give up after so many: the run is invalid anyway */
     int64_t *out_ns;    /* per frame; -1 where no order came */
     char *orders;       /* n slots of slot_size: the payload of the timed order, NUL-terminated */
     int64_t slot_size;
-    int64_t missed, strays, controls, orders_seen; /* results */
+    int64_t missed, strays /* orders outside an interval, late ones included */, controls, orders_seen; /* results */
 };
 
 struct line {
@@ -246,6 +248,17 @@ static int pause_for(struct job *j, struct line *md, struct line *order, int64_t
     return 0;
 }
 
+/* After a missed frame: a late order must not be taken for the answer to the next one. 1 where it came. */
+static int await_late(struct job *j, struct line *md, struct line *order) {
+    int64_t before = j->strays, until_ns = now_ns() + j->late_ns;
+    while (j->strays == before && now_ns() < until_ns) {
+        int r = pause_for(j, md, order, 0);
+        if (r < 0)
+            return r;
+    }
+    return j->strays != before;
+}
+
 static int one_frame(struct job *j, struct line *order, int64_t i) {
     int64_t timeout_ns = i ? j->timeout_ns : j->first_timeout_ns, start_ns = now_ns();
     int r = send_all(j->md_fd, j->frames[i], (size_t)j->lens[i]);
@@ -262,7 +275,7 @@ static int one_frame(struct job *j, struct line *order, int64_t i) {
 int run(struct job *j) {
     static struct line md, order;
     uint64_t lcg = j->seed;
-    int r;
+    int r, silent = 0;
     md = (struct line){.fd = j->md_fd};
     order = (struct line){.fd = j->order_fd};
     for (int64_t i = 0; i < j->n; i++) {
@@ -272,9 +285,11 @@ int run(struct job *j) {
         if ((r = one_frame(j, &order, i)) < 0)
             return r;
         if (j->out_ns[i] < 0) {
-            if (++j->missed > j->max_missed)
+            r = await_late(j, &md, &order);
+            if (++j->missed > j->max_missed || (r == 0 && ++silent > MAX_SILENT))
                 return SILENT;
-            pause_ns += j->timeout_ns; /* a late order must not be taken for the answer to the next frame */
+            if (r < 0)
+                return r;
         }
         if ((r = pause_for(j, &md, &order, pause_ns)) < 0)
             return r;

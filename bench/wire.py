@@ -398,6 +398,7 @@ class Job(ctypes.Structure):
         ("n", ctypes.c_int64),
         ("first_timeout_ns", ctypes.c_int64),
         ("timeout_ns", ctypes.c_int64),
+        ("late_ns", ctypes.c_int64),
         ("pause_min_ns", ctypes.c_int64),
         ("pause_max_ns", ctypes.c_int64),
         ("seed", ctypes.c_uint64),
@@ -421,6 +422,7 @@ class Setup:
     warmup: int
     cores: tuple[int, int] | None
     timeout_ns: int = 100_000_000
+    late_ns: int = 1_000_000_000
     first_timeout_ns: int = 2_000_000_000
     pause_ns: tuple[int, int] = (50_000, 200_000)
     connect_timeout_s: float = 15.0
@@ -567,6 +569,7 @@ def time_frames(name: str, market: Peer, order: Peer, setup: Setup, seed: int) -
         n=n,
         first_timeout_ns=setup.first_timeout_ns,
         timeout_ns=setup.timeout_ns,
+        late_ns=setup.late_ns,
         pause_min_ns=setup.pause_ns[0],
         pause_max_ns=setup.pause_ns[1],
         seed=seed,

@@ -118,9 +118,8 @@ def test_a_command_that_does_not_exist_is_one_line(setup):
 
 
 def test_a_silent_client_is_given_up_and_ended(setup):
-    hurried = wire.Setup(
-        setup.feed, setup.build_dir, 0, setup.cores, timeout_ns=10**6, first_timeout_ns=10**6
-    )
+    hurried = wire.Setup(setup.feed, setup.build_dir, 0, setup.cores)
+    hurried.timeout_ns = hurried.first_timeout_ns = hurried.late_ns = 1_000_000
     with pytest.raises(wire.WireError, match="too many frames without an order after 0 orders"):
         wire.run_client("quiet", lambda port: [sys.executable, "-c", SILENT_CLIENT, str(port)], hurried)
 
@@ -131,6 +130,19 @@ def test_a_client_that_will_not_stop_is_killed(setup):
         assert client.poll() is None
         time.sleep(0.1)  # let it set its trap
     assert client.returncode == -9
+
+
+def test_a_late_order_is_missed_and_not_taken_for_the_next_answer(setup):
+    feed = wire.Feed(setup.feed.snapshot, setup.feed.frames[:9], "first 9")
+    source = TALKATIVE_CLIENT.replace(
+        "    params |=", "    __import__('time').sleep(0.3 * (n == 5))\n    params |="
+    )
+    strict = wire.Setup(feed, setup.build_dir, 0, setup.cores, late_ns=5 * 10**9)
+    done = wire.run_client("late", lambda port: [sys.executable, "-c", source, str(port)], strict)
+    assert done.out_ns[5] == -1
+    answered = {n: wire.order_ticks(order) for n, order in enumerate(done.orders) if order}
+    assert answered == {n: n * 10 + 5 for n in answered}
+    assert done.strays == done.out_ns.count(-1)
 
 
 def test_the_timed_part_answers_pings_and_other_requests(setup):

@@ -664,7 +664,7 @@ def report(pools: dict[str, list[Round]], setup: Setup, rounds: int, frames: int
         result[f"ratio_{key}"] = round(node[f"{key}_us"] / floor[f"{key}_us"], 3) if node else None
     loops = {**LOOPS, "node": node_loop}
     result["conditions"] = conditions(setup) | {
-        "quiet": all(result[name]["preempted"] < result[name]["count"] / 200 for name in pools),
+        "quiet": all(result[name]["preempted"] < result[name]["count"] / 100 for name in pools),
         "loops": {name: loops[name] for name in pools},
         "rounds": rounds,
         "frames_per_round": frames,

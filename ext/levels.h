@@ -19,11 +19,11 @@
 /* A number of n bytes (1 to 15) whose point is at d (d == n: no point), on a grid of e decimals. Masks have bit i for
  * byte i, shifted to the lane they are used in. */
 typedef struct {
-    uint8_t shuffle[16]; /* byte to digit place: e decimals, right-aligned in 16 */
-    uint32_t odd;        /* exactly these bytes are no digits */
+    uint8_t shuffle[16]; /* byte to digit place: e decimals, right-aligned in 16; nothing from behind the number */
+    uint32_t inside;     /* the bytes of the number */
+    uint32_t odd;        /* exactly these of them are no digits */
     uint32_t zero;       /* these must be '0': finer than the grid */
     uint32_t used;       /* these must not be '0': a leading zero */
-    uint32_t pad;
 } tg_shape;
 
 static tg_shape tg_shapes[2][16][16][16] __attribute__((aligned(64))); /* [lane][e][n][d] */
@@ -31,11 +31,15 @@ static tg_shape tg_shapes[2][16][16][16] __attribute__((aligned(64))); /* [lane]
 static void tg_shape_make(int lane, int e, int n, int d) {
     tg_shape *s = &tg_shapes[lane][e][n][d];
     uint32_t inside = ((uint32_t)1 << n) - 1;
-    int whole = d >= 1 && (d == n || d <= n - 2) && d + e <= 16;
-    memcpy(s->shuffle, tg_shuffle[e][d], 16);
-    s->odd = (whole ? ((uint32_t)1 << d) & inside : 0xFFFFu) << (16 * lane); /* all bytes odd: never true */
+    int whole = d >= 1 && (d == n || d <= n - 2) && d + e <= 16, i;
+    for (i = 0; i < 16; i++)
+        s->shuffle[i] = tg_shuffle[e][d][i] < n ? tg_shuffle[e][d][i] : 0x80;
+    s->inside = (whole ? inside : 0xFFFFu) << (16 * lane);
+    s->odd = (whole ? ((uint32_t)1 << d) & inside : 0xFFFFu) << (16 * lane);
+    s->used = (whole && d > 1 ? 1u : 0u) << (16 * lane);
     s->zero = d + 1 + e < 16 ? (inside & ~(((uint32_t)2 << (d + e)) - 1)) << (16 * lane) : 0;
-    s->used = (d > 1 ? 1u : 0u) << (16 * lane);
+    if (!whole) /* never true: a byte would have to be no digit and '0' */
+        s->zero = s->used = s->odd;
 }
 
 static void tg_shapes_make(void) {
@@ -61,24 +65,16 @@ static inline uint64_t tg_quotes64(const char *p) {
 #endif
 }
 
-/* Byte values minus '0', zero outside the two numbers; as masks, low half first number: bytes that are no digits,
- * points, and bytes that are not zero. */
-static inline __m256i tg_digits(__m256i text, unsigned n1, unsigned n2, uint32_t *odd, uint32_t *dot, uint32_t *used) {
+/* As masks, low half first number: bytes that are no digits, points, and bytes that are not '0'. */
+static inline void tg_classes(__m256i v, uint32_t *odd, uint32_t *dot, uint32_t *used) {
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
-    uint32_t inside = _bzhi_u32(0xFFFFu, n1) | _bzhi_u32(0xFFFFu, n2) << 16;
-    __m256i v = _mm256_maskz_sub_epi8(inside, text, _mm256_set1_epi8('0'));
     *odd = _mm256_cmpgt_epu8_mask(v, _mm256_set1_epi8(9));
     *dot = _mm256_cmpeq_epi8_mask(v, _mm256_set1_epi8((char)('.' - '0')));
     *used = _mm256_test_epi8_mask(v, v);
-    return v;
 #else
-    __m256i v = _mm256_sub_epi8(text, _mm256_set1_epi8('0'));
-    v = _mm256_and_si256(v, _mm256_set_m128i(_mm_load_si128((const __m128i *)tg_below[n2]),
-                                             _mm_load_si128((const __m128i *)tg_below[n1])));
     *odd = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(10)), v));
     *dot = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)('.' - '0'))));
     *used = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_setzero_si256()));
-    return v;
 #endif
 }
 
@@ -91,9 +87,9 @@ static inline __m256i tg_digits_value(__m256i v) {
     return _mm256_add_epi64(_mm256_mul_epu32(v, _mm256_set1_epi64x(100000000)), _mm256_srli_epi64(v, 32));
 }
 
-static inline unsigned tg_load16(const char *p) {
-    uint16_t x;
-    memcpy(&x, p, 2);
+static inline uint32_t tg_load32(const char *p) {
+    uint32_t x;
+    memcpy(&x, p, 4);
     return x;
 }
 
@@ -130,32 +126,61 @@ static inline unsigned tg_quote_offsets(const char *p, unsigned blocks, uint16_t
     return n;
 }
 
-/* One level, `["61234.50","0.123"]`, whose quotes are at q[0..3] (two more pairs where `extra` is 2) from p. True where it is
- * as usual; then *out is set. `extra` is a constant where this is inlined. Reads up to 17 bytes behind the last quote. */
-static inline __attribute__((always_inline)) int tg_level_fast(const char *p, const uint16_t *q, unsigned start,
+/* How many levels from the first quote on have their quotes where they belong: `["` n `","` n `"],["` ..., numbers of 1 to 15
+ * bytes. quotes[-1] must be set so that the first quote comes 4 behind it. */
+static inline unsigned tg_levels_plan(const uint16_t *quotes, unsigned have, int extra) {
+    const unsigned per_level = 4 + 2 * (unsigned)extra;
+    unsigned n, i, good, bad;
+#if defined(__AVX512BW__)
+    if (extra == 0) {
+        const __m512i want = _mm512_set1_epi64(0x0000000200000004LL); /* 4, any, 2, any */
+        for (n = 0; n + 4 <= have; n += 32) {
+            __m512i step = _mm512_sub_epi16(_mm512_loadu_si512(quotes + n), _mm512_loadu_si512(quotes + n - 1));
+            uint32_t off = _mm512_cmpneq_epi16_mask(step, want) & 0x55555555u;
+            off |= _mm512_cmpgt_epu16_mask(_mm512_sub_epi16(step, _mm512_set1_epi16(2)), _mm512_set1_epi16(14)) &
+                   0xAAAAAAAAu;
+            if (off) {
+                good = (n + (unsigned)__builtin_ctz(off)) / 4;
+                return good < have / 4 ? good : have / 4;
+            }
+        }
+        return have / 4;
+    }
+#endif
+    for (n = 0; n + per_level <= have; n += per_level) {
+        const uint16_t *q = quotes + n;
+        bad = (unsigned)((uint16_t)(q[0] - q[-1]) ^ 4u) | ((q[2] - q[1]) ^ 2u);
+        bad |= (unsigned)(q[1] - q[0] - 2u > 14u) | (unsigned)(q[3] - q[2] - 2u > 14u);
+        for (i = 4; i < per_level; i += 2)
+            bad |= (q[i] - q[i - 1]) ^ 2u;
+        if (bad)
+            break;
+    }
+    return n / per_level;
+}
+
+/* One level whose quotes were found in place. True where everything else is as usual too; then *out is set. `extra` is a
+ * constant where this is inlined. Reads up to 17 bytes behind the fourth quote. */
+static inline __attribute__((always_inline)) int tg_level_fast(const char *p, const uint16_t *q,
                                                                tg_shape (*shapes1)[16], tg_shape (*shapes2)[16],
                                                                int extra, tg_level *out, __m128i *seen) {
-    const unsigned q0 = q[0], q1 = q[1], q2 = q[2], q3 = q[3], n1 = q1 - q0 - 1, n2 = q3 - q2 - 1;
-    unsigned last = q3, bad, i;
-    uint32_t odd, dot, used;
+    const unsigned q0 = q[0], q1 = q[1], q2 = q[2], n1 = q1 - q0 - 1, n2 = q[3] - q2 - 1;
+    uint32_t odd, dot, used, bad;
     const tg_shape *s1, *s2;
     __m256i v;
     __m128i pair;
-    if (TG_UNLIKELY((n1 | n2) > 15u))
-        return 0;
-    bad = (q0 ^ (start + 1)) | (q2 ^ (q1 + 2)); /* nothing between the parts */
-    bad |= (unsigned)((unsigned char)p[start] ^ '[') | (unsigned)((unsigned char)p[q1 + 1] ^ ',');
-    for (i = 0; i < (unsigned)extra; i++) {
-        bad |= (q[4 + 2 * i] ^ (last + 2)) | (unsigned)((unsigned char)p[last + 1] ^ ',');
-        last = q[5 + 2 * i];
-    }
-    bad |= (unsigned)((unsigned char)p[last + 1] ^ ']');
+    int i;
     v = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p + q0 + 1))),
                                 _mm_loadu_si128((const __m128i *)(p + q2 + 1)), 1);
-    v = tg_digits(v, n1, n2, &odd, &dot, &used);
-    s1 = &shapes1[n1][_tzcnt_u32(odd | 1u << n1) & 15u];
-    s2 = &shapes2[n2][_tzcnt_u32((odd >> 16) | 1u << n2) & 15u];
-    bad |= (odd ^ (s1->odd | s2->odd)) | (odd ^ dot) | (used & (s1->zero | s2->zero)) | (~used & (s1->used | s2->used));
+    v = _mm256_sub_epi8(v, _mm256_set1_epi8('0'));
+    tg_classes(v, &odd, &dot, &used);
+    s1 = &shapes1[n1][_tzcnt_u32(odd | 1u << n1)];
+    s2 = &shapes2[n2][_tzcnt_u32((odd >> 16) | 1u << n2)];
+    bad = ((odd ^ (s1->odd | s2->odd)) | (odd ^ dot)) & (s1->inside | s2->inside);
+    bad |= (used & (s1->zero | s2->zero)) | (~used & (s1->used | s2->used));
+    bad |= (uint32_t)((unsigned char)p[q1 + 1] ^ ',');
+    for (i = 0; i < extra; i++)
+        bad |= (uint32_t)((unsigned char)p[q[3 + 2 * i] + 1] ^ ',');
     if (TG_UNLIKELY(bad))
         return 0;
     v = _mm256_shuffle_epi8(
@@ -178,32 +203,39 @@ static inline __attribute__((always_inline)) const char *tg_levels_fast(const ch
     tg_shape(*const shapes1)[16] = tg_shapes[0][e1];
     tg_shape(*const shapes2)[16] = tg_shapes[1][e2];
     const unsigned per_level = 4 + 2 * (unsigned)extra;
-    uint16_t quotes[TG_BLOCKS * 64 + 64];
+    uint16_t found[32 + TG_BLOCKS * 64 + 64];
+    uint16_t *const quotes = found + 32, *q, *stop;
     tg_level *at = out + *count, *const full = out + cap;
     __m128i seen = _mm_setzero_si128();
-    unsigned blocks, have, i, start;
+    unsigned blocks, levels, start = 0;
+    quotes[-1] = (uint16_t)-3; /* the first quote is at 1 */
     while (end - p >= 64 + TG_LEVEL_ROOM) {
         blocks = (unsigned)((end - p - TG_LEVEL_ROOM) / 64);
         blocks = blocks > TG_BLOCKS ? TG_BLOCKS : blocks;
-        have = tg_quote_offsets(p, blocks, quotes);
+        levels = tg_levels_plan(quotes, tg_quote_offsets(p, blocks, quotes), extra);
+        levels = (int64_t)levels < full - at ? levels : (unsigned)(full - at);
         start = 0;
-        for (i = 0; i + per_level <= have && at < full; i += per_level) {
-            if (TG_UNLIKELY(!tg_level_fast(p, quotes + i, start, shapes1, shapes2, extra, at, &seen)))
+        if (TG_UNLIKELY(levels == 0 || *p != '['))
+            break;
+        stop = quotes + levels * per_level;
+        for (q = quotes; q != stop; q += per_level) {
+            if (TG_UNLIKELY(!tg_level_fast(p, q, shapes1, shapes2, extra, at, &seen)))
                 goto done;
-            at++;
-            start = quotes[i + per_level - 1] + 2u;
-            if (TG_UNLIKELY(p[start] != ',')) {
-                *ended = 1;
+            if (TG_UNLIKELY(tg_load32(p + q[per_level - 1]) != 0x5B2C5D22u)) { /* "],[ */
+                if (p[q[per_level - 1] + 1] != ']')
+                    goto done;
+                at++;
+                start = q[per_level - 1] + 2u;
+                *ended = p[start] != ',';
+                start += !*ended;
                 goto done;
             }
-            start++;
+            at++;
+            start = q[per_level - 1] + 3u;
         }
-        if (start == 0)
-            break; /* not one whole level in a full stretch: leave it to the careful path */
         p += start;
         start = 0;
     }
-    start = 0;
 done:
     *count = at - out;
     return TG_UNLIKELY(_mm_cvtsi128_si64(seen) > TG_MAX_PRICE) ? NULL : p + start;

@@ -6,11 +6,11 @@ only speaks its protocol. Prices and sizes are ticks and lots here, text only at
 
 Order of what a client sees. An order: `on_accepted`, then per match `push_trade` and `on_fill` (the maker's
 before the taker's where both are clients'), then `on_done` where it closes without being filled whole, then
-`push_quote` if the best moved. What the market did before a command came is told before that command's answers.
-Depth follows at the venue's cadence, in `tick`.
+`push_quote` if the best moved. What the market did before a command came is told before that command's
+answers. Depth follows at the venue's cadence, in `tick`.
 
-All clients are one account (owner 1) unless `FakeOrder.owner` says otherwise: two connections of one node must
-not trade with each other.
+All clients are one account (owner 1) unless `FakeOrder.owner` says otherwise: two connections of one node
+must not trade with each other.
 """
 
 from collections import deque
@@ -164,7 +164,8 @@ class FakeVenue:
     # ---- faults ----
 
     def drop(self, connection: Connection) -> None:
-        """The network resets this connection: what was not written yet is lost, the venue forgets the client."""
+        """The network resets this connection: what was not written yet is lost, the venue forgets the
+        client."""
         connection.dropped = True
         kept = [(c, text) for c, text in self.frames if c is not connection]
         self.counts["lost_frames"] += len(self.frames) - len(kept)
@@ -176,8 +177,8 @@ class FakeVenue:
         connection.muted = on
 
     def skip_depth(self, listing: Listing, n: int = 1, connection: Connection | None = None) -> None:
-        """Lose the next `n` depth pushes of a listing on one connection: a gap. Without a connection it is the
-        first one that would have got such a push."""
+        """Lose the next `n` depth pushes of a listing on one connection: a gap. Without a connection it is
+        the first one that would have got such a push."""
         skips = self._skip_any if connection is None else connection.skips
         key = (listing.market, listing.symbol)
         skips[key] = skips.get(key, 0) + n
@@ -200,8 +201,8 @@ class FakeVenue:
         return [c for c in self.connections.values() if topic in c.topics]
 
     def place(self, order_type: str, order: FakeOrder, now_ns: int) -> None:
-        """Hand an order to the matching engine. `order_type` is "limit" or "market"; `order.tif` one of gtc, ioc,
-        fok, post_only. The answers come through `on_accepted`, `on_fill`, `on_done`, in that order."""
+        """Hand an order to the matching engine. `order_type` is "limit" or "market"; `order.tif` one of gtc,
+        ioc, fok, post_only. The answers come through `on_accepted`, `on_fill`, `on_done`, in that order."""
         listing = order.listing
         self.settle(listing, now_ns)
         order.placed_ns = now_ns
@@ -223,7 +224,8 @@ class FakeVenue:
         return ok
 
     def reduce(self, order: FakeOrder, size_lots: int, now_ns: int) -> bool:
-        """Amend to a smaller whole size (filled included) and keep the place in the queue; False where it cannot."""
+        """Amend to a smaller whole size (filled included) and keep the place in the queue; False where it
+        cannot."""
         self.settle(order.listing, now_ns)
         ok = order.listing.engine.reduce(order.number, size_lots)
         if ok:
@@ -243,8 +245,8 @@ class FakeVenue:
         return [x for x in self.orders.values() if not x.done and (listing is None or x.listing is listing)]
 
     def flush(self, listing: Listing, now_ns: int) -> None:
-        """Push what has changed now, out of turn: afterwards a snapshot of the engine is exactly at `pushed_id`
-        (and `fast_id`), and the next push continues it."""
+        """Push what has changed now, out of turn: afterwards a snapshot of the engine is exactly at
+        `pushed_id` (and `fast_id`), and the next push continues it."""
         self.settle(listing, now_ns)
         self._push_fast_changes(listing, now_ns)
         self._push_changes(listing, now_ns)
@@ -304,7 +306,8 @@ class FakeVenue:
             self._pushing = None
 
     def _skipped(self, connection: Connection) -> bool:
-        """Is this frame part of a depth push that the connection shall lose? A push of many frames counts once."""
+        """Is this frame part of a depth push that the connection shall lose? A push of many frames counts
+        once."""
         if self._pushing is None:
             return False
         key = (self._pushing.market, self._pushing.symbol)
@@ -350,7 +353,8 @@ class FakeVenue:
         """The order passed validation and has its number; whether it rests is not known yet."""
 
     def on_fill(self, order: FakeOrder, trade_id, price_ticks, size_lots, is_maker, now_ns) -> None:
-        """One fill; `order.filled_lots` contains it already, `order.done` is "filled" where it was the last."""
+        """One fill; `order.filled_lots` contains it already, `order.done` is "filled" where it was the
+        last."""
 
     def on_done(self, order: FakeOrder, reason: str, now_ns: int) -> None:
         """The order is closed without being filled whole: canceled, ioc, fok, post_only, stp."""

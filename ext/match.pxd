@@ -1,5 +1,4 @@
-"""A venue-side matching engine for one instrument: price-time priority, with a model of the queue around our
-orders."""
+"""A venue-side matching engine for one instrument: price-time priority, with a model of the queue around our orders."""
 
 from libc.stdint cimport int64_t
 
@@ -48,16 +47,16 @@ cdef class MatchingEngine:
     cdef public int64_t next_trade_id
     cdef readonly int64_t update_id
 
-    cdef Node* _node(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except
-    NULL cdef Rung* _rung(self, int side, int64_t price_ticks) except NULL
-    cdef int _append(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except
-    -1 cdef int _unlink(self, Rung* rung, Node* node) except -1
+    cdef Node* _node(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except NULL
+    cdef Rung* _rung(self, int side, int64_t price_ticks) except NULL
+    cdef int _append(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except -1
+    cdef int _unlink(self, Rung* rung, Node* node) except -1
     cdef int _shrink(self, Rung* rung, Node* node, int64_t by_lots) except -1
     cdef int _publish(self, int side, Py_ssize_t at) except -1
     cdef int _publish_price(self, int side, int64_t price_ticks) except -1
-    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id)
-    except -1 cdef int64_t _match(self, Rung* rung, Node* maker, int64_t left_lots, int64_t size_lots, int
-    taker_side, int64_t owner, int64_t id) except -1
+    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id) except -1
+    cdef int64_t _match(self, Rung* rung, Node* maker, int64_t left_lots, int64_t size_lots, int taker_side,
+                        int64_t owner, int64_t id) except -1
     cdef bint _crosses(self, int side, int64_t limit_ticks) noexcept nogil
     cdef bint _can_fill(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner) noexcept nogil
     cdef int64_t _overrun(self, int side, int64_t price_ticks, int64_t size_lots) except -1

@@ -1,25 +1,22 @@
-"""A venue-side matching engine for one instrument: price-time priority, with a model of the queue around our
-orders.
+"""A venue-side matching engine for one instrument: price-time priority, with a model of the queue around our orders.
 
-Simulated venues, paper mode and backtests use it. Two kinds of quantity rest in it: clients' orders (owner >
-0), and the background (owner 0), which is the rest of the market, driven from recorded depth or by a
-synthetic maker. Clients hear of their orders by FILL and DONE events; LEVEL and TRADE are what everybody
-sees.
+Simulated venues, paper mode and backtests use it. Two kinds of quantity rest in it: clients' orders (owner > 0), and the
+background (owner 0), which is the rest of the market, driven from recorded depth or by a synthetic maker. Clients hear
+of their orders by FILL and DONE events; LEVEL and TRADE are what everybody sees.
 
-Every price is one queue. Background that is added goes to its end, so a client's order keeps behind it
-exactly the background that was there when it came, less what has traded or left since. Trades take from the
-front. What leaves without trading is not told by a market-data feed, hence the two models of `set_level`:
+Every price is one queue. Background that is added goes to its end, so a client's order keeps behind it exactly the
+background that was there when it came, less what has traded or left since. Trades take from the front. What leaves
+without trading is not told by a market-data feed, hence the two models of `set_level`:
 
-- "pessimistic" (default): background leaves from the end of the queue; what is ahead of us goes only when
-nothing is left behind us.
+- "pessimistic" (default): background leaves from the end of the queue; what is ahead of us goes only when nothing is left
+  behind us.
 - "proportional": every stretch of background shrinks by the same ratio, rounded so that more stays in front.
 
-Order of the events of one command: per price touched, for each match TRADE, the maker's FILL (and DONE), the
-taker's FILL, then that price's LEVEL; after the last price the LEVEL of what rests, and the taker's DONE.
-Nothing here reads a clock.
+Order of the events of one command: per price touched, for each match TRADE, the maker's FILL (and DONE), the taker's FILL,
+then that price's LEVEL; after the last price the LEVEL of what rests, and the taker's DONE. Nothing here reads a clock.
 
-Self-trade: an order that meets a resting order of its own owner cancels the resting one (DONE "stp"; "expire
-maker") and goes on. A fill-or-kill order does not count its owner's own orders as available.
+Self-trade: an order that meets a resting order of its own owner cancels the resting one (DONE "stp"; "expire maker") and
+goes on. A fill-or-kill order does not count its owner's own orders as available.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
@@ -43,10 +40,10 @@ cdef enum:
     _FILL = 3
     _DONE = 4
 
-LEVEL = _LEVEL      # (LEVEL, side, price_ticks, size_lots, update_id): all that rests at a price now, 0 =
-nothing TRADE = _TRADE      # (TRADE, trade_id, price_ticks, size_lots, taker_side): one match, public
-FILL = _FILL        # (FILL, order_id, trade_id, price_ticks, size_lots, leaves_lots, is_maker): one match of
-a client's order DONE = _DONE        # (DONE, order_id, reason, filled_lots): a client's order is closed
+LEVEL = _LEVEL      # (LEVEL, side, price_ticks, size_lots, update_id): all that rests at a price now, 0 = nothing
+TRADE = _TRADE      # (TRADE, trade_id, price_ticks, size_lots, taker_side): one match, public
+FILL = _FILL        # (FILL, order_id, trade_id, price_ticks, size_lots, leaves_lots, is_maker): one match of a client's order
+DONE = _DONE        # (DONE, order_id, reason, filled_lots): a client's order is closed
 # reasons of DONE: "filled", "canceled", "ioc" (also the rest of a market order), "fok", "post_only", "stp"
 
 cdef int64_t PRICE_MAX = <int64_t>1 << 48
@@ -82,9 +79,9 @@ cdef Rung* ladder_get(Ladder* ladder, int64_t key) noexcept nogil:
 cdef class MatchingEngine:
     """Matching engine of one instrument. `queue` is "pessimistic" or "proportional" (see the module).
 
-    Prices are ticks (1 to 2**48), sizes lots (1 to 2**56), sides `records.Side`. Methods raise ValueError for
-    arguments outside that, before anything has changed. `next_order_id` and `next_trade_id` may be set, to
-    give several engines of one venue ids of their own; `update_id` rises by one with each LEVEL event.
+    Prices are ticks (1 to 2**48), sizes lots (1 to 2**56), sides `records.Side`. Methods raise ValueError for arguments
+    outside that, before anything has changed. `next_order_id` and `next_trade_id` may be set, to give several engines
+    of one venue ids of their own; `update_id` rises by one with each LEVEL event.
     """
 
     def __cinit__(self, str queue="pessimistic"):
@@ -123,19 +120,17 @@ cdef class MatchingEngine:
     # ---- commands ----
 
     def place(self, int side, price_ticks, int64_t size_lots, str tif, int64_t owner=0) -> int:
-        """A new order; returns its id. `price_ticks` None: a market order, whose rest is dropped as with
-        "ioc".
+        """A new order; returns its id. `price_ticks` None: a market order, whose rest is dropped as with "ioc".
 
-        `tif` is "gtc", "ioc", "fok" or "post_only"; `owner` 0 is background flow, which gets no FILL and no
-        DONE.
+        `tif` is "gtc", "ioc", "fok" or "post_only"; `owner` 0 is background flow, which gets no FILL and no DONE.
         """
         cdef bint is_market = price_ticks is None
         cdef int64_t price = (INT64_MAX if side == BUY else 0) if is_market else price_ticks
         cdef int64_t order_id, left
         self._check_arguments(side, None if is_market else price, size_lots)
         if tif not in TIFS or (is_market and tif == "post_only"):
-            raise ValueError(f"time in force {tif!r}: must be one of {', '.join(TIFS)}, and not post_only at
-            market") if owner < 0:
+            raise ValueError(f"time in force {tif!r}: must be one of {', '.join(TIFS)}, and not post_only at market")
+        if owner < 0:
             raise ValueError(f"owner {owner}: must not be negative")
         order_id = self.next_order_id
         self.next_order_id += 1
@@ -172,9 +167,9 @@ cdef class MatchingEngine:
         return True
 
     def reduce(self, int64_t order_id, int64_t size_lots) -> bool:
-        """Make a resting order smaller and keep its place. `size_lots` is its new whole size, what is filled
-        included (as venues amend). False, and nothing changes, where the order does not rest, or the new size
-        is not smaller than now, or not more than what is filled."""
+        """Make a resting order smaller and keep its place. `size_lots` is its new whole size, what is filled included
+        (as venues amend). False, and nothing changes, where the order does not rest, or the new size is not
+        smaller than now, or not more than what is filled."""
         address = self.nodes.get(order_id)
         if address is None:
             return False
@@ -189,13 +184,12 @@ cdef class MatchingEngine:
         return True
 
     def set_level(self, int side, int64_t price_ticks, int64_t size_lots) -> int:
-        """The background at a price is `size_lots` now (absolute, clients' orders not included). Returns lots
-        that crossed into clients' orders.
+        """The background at a price is `size_lots` now (absolute, clients' orders not included). Returns lots that
+        crossed into clients' orders.
 
-        More than before joins the end of the queue; less leaves by the queue model. Where the price crosses
-        the other side, the newer statement wins: background there is gone, without a trade, and clients'
-        orders there are filled as makers at their own prices, as far as `size_lots` goes; only what is left
-        of it rests.
+        More than before joins the end of the queue; less leaves by the queue model. Where the price crosses the
+        other side, the newer statement wins: background there is gone, without a trade, and clients' orders there
+        are filled as makers at their own prices, as far as `size_lots` goes; only what is left of it rests.
         """
         cdef int64_t left = size_lots, background
         cdef Rung* rung
@@ -216,9 +210,8 @@ cdef class MatchingEngine:
         return size_lots - left
 
     def trade(self, int taker_side, int64_t price_ticks, int64_t size_lots) -> int:
-        """A background taker: takes what rests at `price_ticks` or better in queue order, clients' orders
-        when it is their turn, and is gone. Returns lots traded; less than `size_lots` where the book had
-        less."""
+        """A background taker: takes what rests at `price_ticks` or better in queue order, clients' orders when it is
+        their turn, and is gone. Returns lots traded; less than `size_lots` where the book had less."""
         cdef int64_t left
         self._check_arguments(taker_side, price_ticks, size_lots)
         left = self._cross(taker_side, price_ticks, size_lots, 0, 0)
@@ -279,8 +272,7 @@ cdef class MatchingEngine:
         return total
 
     def audit(self) -> None:
-        """Walk everything and assert that all totals agree. For tests: each command checks in O(1) what it
-        can."""
+        """Walk everything and assert that all totals agree. For tests: each command checks in O(1) what it can."""
         cdef Py_ssize_t side, i, found = 0
         cdef int64_t resting, total, background
         cdef Rung* rung
@@ -289,14 +281,14 @@ cdef class MatchingEngine:
             resting = 0
             for i in range(self.sides[side].count):
                 rung = self.sides[side].places[i].rung
-                assert i == 0 or self.sides[side].places[i - 1].key < self.sides[side].places[i].key, "prices
-                not in order" total = background = 0
+                assert i == 0 or self.sides[side].places[i - 1].key < self.sides[side].places[i].key, "prices not in order"
+                total = background = 0
                 node = rung.head
                 while node != NULL:
                     assert node.size_lots > 0 and node.filled_lots >= 0, "a resting size is not positive"
-                    assert node.side == side and key_of(side, node.price_ticks) ==
-                    self.sides[side].places[i].key assert node.next == NULL or node.next.prev == node, "the
-                    queue is torn" assert node.next != NULL or rung.tail == node, "the queue is torn"
+                    assert node.side == side and key_of(side, node.price_ticks) == self.sides[side].places[i].key
+                    assert node.next == NULL or node.next.prev == node, "the queue is torn"
+                    assert node.next != NULL or rung.tail == node, "the queue is torn"
                     found += node.id != 0
                     total += node.size_lots
                     background += node.size_lots if node.owner == 0 else 0
@@ -329,8 +321,8 @@ cdef class MatchingEngine:
             self.events.append((_DONE, order_id, reason, filled_lots))
         return 0
 
-    cdef Node* _node(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except
-    NULL: cdef Node* node = self.spare_nodes
+    cdef Node* _node(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except NULL:
+        cdef Node* node = self.spare_nodes
         if node != NULL:
             self.spare_nodes = node.next
         else:
@@ -370,10 +362,8 @@ cdef class MatchingEngine:
         ladder.count += 1
         return rung
 
-    cdef int _append(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except
-    -1:
-        """Quantity joins the end of a queue; anonymous background joins the anonymous background already
-        there."""
+    cdef int _append(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except -1:
+        """Quantity joins the end of a queue; anonymous background joins the anonymous background already there."""
         cdef Rung* rung = self._rung(side, price_ticks)
         cdef Node* node = rung.tail
         if id == 0 and node != NULL and node.id == 0:
@@ -466,8 +456,7 @@ cdef class MatchingEngine:
             at -= 1
         return size_lots <= 0
 
-    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id)
-    except -1:
+    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id) except -1:
         """Take from the other side down to `limit_ticks`; returns the lots that found nothing."""
         cdef Ladder* other = &self.sides[1 - side]
         cdef int64_t left = size_lots, before
@@ -489,10 +478,9 @@ cdef class MatchingEngine:
 
     cdef int64_t _match(self, Rung* rung, Node* maker, int64_t left_lots, int64_t size_lots, int taker_side,
                         int64_t owner, int64_t id) except -1:
-        """One match at the maker's price; returns what the taker has left. The maker may be gone
-        afterwards."""
-        cdef int64_t size = min(left_lots, maker.size_lots), price = maker.price_ticks, trade_id =
-        self.next_trade_id self.next_trade_id += 1
+        """One match at the maker's price; returns what the taker has left. The maker may be gone afterwards."""
+        cdef int64_t size = min(left_lots, maker.size_lots), price = maker.price_ticks, trade_id = self.next_trade_id
+        self.next_trade_id += 1
         left_lots -= size
         maker.filled_lots += size
         self.events.append((_TRADE, trade_id, price, size, taker_side))
@@ -506,8 +494,8 @@ cdef class MatchingEngine:
         return left_lots
 
     cdef int64_t _overrun(self, int side, int64_t price_ticks, int64_t size_lots) except -1:
-        """Background of `side` now stands at a price: what it crosses is stale background, or clients' orders
-        to be filled. Returns the lots that filled nobody."""
+        """Background of `side` now stands at a price: what it crosses is stale background, or clients' orders to be
+        filled. Returns the lots that filled nobody."""
         cdef Ladder* other = &self.sides[1 - side]
         cdef Py_ssize_t at = other.count - 1
         cdef int64_t left = size_lots
@@ -549,8 +537,7 @@ cdef class MatchingEngine:
         return 0
 
     cdef int _thin_background(self, Rung* rung, int64_t to_lots) except -1:
-        """Every stretch shrinks by one ratio: the sums from the front are scaled and rounded up, so the sum
-        is exact."""
+        """Every stretch shrinks by one ratio: the sums from the front are scaled and rounded up, so the sum is exact."""
         cdef int64_t from_lots = rung.background_lots, sum_before = 0, sum_after = 0, keep
         cdef Node* node = rung.head
         cdef Node* after

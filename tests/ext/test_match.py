@@ -4,18 +4,17 @@ import random
 import time
 
 import pytest
+from ext.match import DONE, FILL, LEVEL, TRADE, MatchingEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from ext.match import DONE, FILL, LEVEL, TRADE, MatchingEngine
 
 BUY, SELL = 0, 1
 QUEUES = ("pessimistic", "proportional")
 
 
 class Naive:
-    """The same engine with one flat list in order of arrival and nothing clever. Entries: [side, price, size, id,
-    owner, filled]."""
+    """The same engine with one flat list in order of arrival and nothing clever. Entries: [side, price, size,
+    id, owner, filled]."""
 
     def __init__(self, queue):
         self.queue, self.entries, self.events, self.shown = queue, [], [], {}
@@ -145,12 +144,19 @@ class Naive:
     def trade(self, side, price, size):
         return size - self.cross(side, price, size, 0, 0)
 
+    def ahead(self, number):
+        entry = self.by_id(number)
+        if entry is None:
+            return None
+        queue = self.at(entry[0], entry[1])
+        return sum(e[2] for e in queue[: next(i for i, e in enumerate(queue) if e is entry)])
+
     def levels(self, side):
         rows = [(p, n) for (s, p), n in self.shown.items() if s == side and n]
         return sorted(rows, reverse=side == BUY)
 
 
-PRICES = st.integers(95, 105)
+PRICES = st.integers(99, 102)
 SIZES = st.integers(1, 20)
 SIDES = st.integers(0, 1)
 IDS = st.integers(1, 30)
@@ -182,6 +188,9 @@ def run(engine, twin, command):
     engine.audit()
     assert engine.levels(BUY) == twin.levels(BUY)
     assert engine.levels(SELL) == twin.levels(SELL)
+    for entry in twin.entries:
+        if entry[3]:
+            assert engine.ahead(entry[3]) == twin.ahead(entry[3]), command
 
 
 @pytest.mark.parametrize("queue", QUEUES)
@@ -198,7 +207,7 @@ def test_the_engine_equals_a_naive_twin_over_any_commands(queue):
 
 def random_command(rng, ids):
     kind = rng.random()
-    side, price, size = rng.randrange(2), rng.randrange(90, 111), rng.randrange(1, 50)
+    side, price, size = rng.randrange(2), rng.randrange(95, 106), rng.randrange(1, 50)
     if kind < 0.35:
         tif = rng.choice(["gtc", "gtc", "gtc", "post_only", "ioc", "fok"])
         at_market = tif != "post_only" and rng.random() < 0.05
@@ -208,6 +217,7 @@ def random_command(rng, ids):
     if kind < 0.6:
         return ("reduce", rng.randrange(max(1, ids - 40), ids + 2), size)
     if kind < 0.85:
+        price = rng.randrange(92, 100) if side == BUY and rng.random() < 0.8 else price  # mostly uncrossed
         return ("set_level", side, price, rng.choice([0, size, size * 3]))
     return ("trade", side, price, size)
 

@@ -56,7 +56,7 @@ class Listing:
         self.size_grid = Grid(self.lot)
         self.changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.changed_fast: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.quote: tuple[Best, Best] = (None, None)  # best bid and ask as last pushed
+        self.top: tuple[Best, Best] = (None, None)  # best bid and ask as last pushed
 
     def price(self, ticks: int) -> str:
         return self.price_grid.format(ticks, keep_zeros=True)
@@ -265,9 +265,9 @@ class FakeVenue:
                 self._fill(*event[1:], now_ns)
             elif kind == DONE:
                 self._done(*event[1:], now_ns)
-        quote = (listing.engine.best(BUY), listing.engine.best(SELL))
-        if quote != listing.quote:
-            listing.quote = quote
+        top = (listing.engine.best(BUY), listing.engine.best(SELL))
+        if top != listing.top:
+            listing.top = top
             self.push_quote(listing, now_ns)
 
     def _fill(self, number, trade_id, price_ticks, size_lots, leaves_lots, is_maker, now_ns) -> None:
@@ -344,7 +344,7 @@ class FakeVenue:
         Bybit `orderbook.50`)."""
 
     def push_quote(self, listing, now_ns) -> None:
-        """The best bid or ask changed: `listing.quote` has both; the update id is `listing.settled_id`."""
+        """The best bid or ask changed: `listing.top` has both; the update id is `listing.settled_id`."""
 
     def push_trade(self, listing, trade_id, price_ticks, size_lots, taker_side, now_ns) -> None:
         """A public trade."""

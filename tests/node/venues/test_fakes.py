@@ -22,7 +22,7 @@ class Plain(FakeVenue):
         self.say("fast", listing.symbol, bids, asks, first_id, last_id, prev_id)
 
     def push_quote(self, listing, now_ns):
-        self.say("quote", listing.symbol, *listing.quote)
+        self.say("quote", listing.symbol, *listing.top)
 
     def push_trade(self, listing, trade_id, price_ticks, size_lots, taker_side, now_ns):
         self.say("trade", trade_id, price_ticks, size_lots, taker_side)
@@ -266,3 +266,8 @@ def test_listings_may_bring_their_own_engine():
     assert mine.engine.queue == "proportional"
     assert mine.price(605_432) == "60543.2"
     assert mine.size(5) == "0.005"
+
+
+def test_a_listing_keeps_its_quote_currency(venue, listing):
+    venue.tick(0)
+    assert listing.quote == "USDT"

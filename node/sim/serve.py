@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from aiohttp import web
 from ext.records import Market as Product
@@ -326,10 +326,9 @@ class VenueServer:
     async def _request(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.counts["requests"] += 1
+        headers = cast(dict[str, str], request.headers)  # a mapping that does not mind case, as HTTP does not
         try:
-            status, answer = self.fake.http(
-                request.method, request.raw_path, request.headers, body, self.clock()
-            )
+            status, answer = self.fake.http(request.method, request.raw_path, headers, body, self.clock())
         except Refused as refused:
             status, answer = refused.status, str(refused).encode()
         self.deliver()
@@ -345,12 +344,12 @@ class VenueRow:
 
     module: str
     fake: str
-    listings: tuple[dict[str, object], ...]
+    listings: tuple[dict[str, Any], ...]
     ping_interval_s: float | None
     slow_close: tuple[int, str] = (1008, "slow consumer")
 
 
-def _row(market: int, symbol: str, base: str, tick: str, lot: str, **more: object) -> dict[str, object]:
+def _row(market: int, symbol: str, base: str, tick: str, lot: str, **more: Any) -> dict[str, Any]:
     return {"market": int(market), "symbol": symbol, "base": base, "tick": tick, "lot": lot} | more
 
 

@@ -260,17 +260,19 @@ class FakeVenue:
                 listing.changed[side][price_ticks] = size_lots
                 listing.changed_fast[side][price_ticks] = size_lots
             elif kind == TRADE:
-                self.push_trade(listing, *event[1:], now_ns)
+                _, trade_id, price_ticks, size_lots, taker_side = event
+                self.push_trade(listing, trade_id, price_ticks, size_lots, taker_side, now_ns)
             elif kind == FILL:
-                self._fill(*event[1:], now_ns)
+                self._fill(event, now_ns)
             elif kind == DONE:
-                self._done(*event[1:], now_ns)
+                self._done(event, now_ns)
         top = (listing.engine.best(BUY), listing.engine.best(SELL))
         if top != listing.top:
             listing.top = top
             self.push_quote(listing, now_ns)
 
-    def _fill(self, number, trade_id, price_ticks, size_lots, leaves_lots, is_maker, now_ns) -> None:
+    def _fill(self, event: tuple, now_ns: int) -> None:
+        _, number, trade_id, price_ticks, size_lots, leaves_lots, is_maker = event
         order = self.orders[number]
         order.filled_lots += size_lots
         self.counts["fills"] += 1
@@ -278,7 +280,8 @@ class FakeVenue:
             order.done = "filled"
         self.on_fill(order, trade_id, price_ticks, size_lots, is_maker, now_ns)
 
-    def _done(self, number, reason, filled_lots, now_ns) -> None:
+    def _done(self, event: tuple, now_ns: int) -> None:
+        _, number, reason, _ = event
         order = self.orders[number]
         if reason != "filled":
             order.done = reason

@@ -1,7 +1,7 @@
 """Binance REST without I/O: requests as values, and the reader of `exchangeInfo`.
 
-Sources: binance-spot-api-docs `rest-api.md`, `filters.md`; USD-M developer pages "market-data/rest-api", "common-definition",
-"user-data-streams". Prices and sizes stay decimal text throughout.
+Sources: binance-spot-api-docs `rest-api.md`, `filters.md`; USD-M developer pages "market-data/rest-api",
+"common-definition", "user-data-streams". Prices and sizes stay decimal text throughout.
 """
 
 from decimal import Decimal

@@ -1,8 +1,8 @@
 """Binance as data: endpoints, stream routes and names, limits, and what each error code says of a request.
 
-Facts, no behaviour. Hosts are defaults that a config may replace. Sources: binance-spot-api-docs `README.md`, `rest-api.md`,
-`web-socket-api.md`, `web-socket-streams.md`, `errors.md`; USD-M developer pages "general-info", "error-code",
-"Important-WebSocket-Change-Notice" (routed stream paths, since 2026-04-23).
+Facts, no behaviour. Hosts are defaults that a config may replace. Sources: binance-spot-api-docs
+`README.md`, `rest-api.md`, `web-socket-api.md`, `web-socket-streams.md`, `errors.md`; USD-M developer pages
+"general-info", "error-code", "Important-WebSocket-Change-Notice" (routed stream paths, since 2026-04-23).
 """
 
 from dataclasses import dataclass

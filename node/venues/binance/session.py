@@ -1,12 +1,13 @@
 """Binance connections without I/O: subscribe, log on, watch, and say when to replace or give up.
 
-Two kinds. A "stream" session sits on `/ws` or `/stream` (USD-M: below a route) and subscribes once, in one message. An
-"api" session sits on the WebSocket API and logs on with Ed25519, or is ready at once where there are no credentials (the
-simulated venue). Data and order frames never come here, only what the native decoder calls "not mine".
+Two kinds. A "stream" session sits on `/ws` or `/stream` (USD-M: below a route) and subscribes once, in one
+message. An "api" session sits on the WebSocket API and logs on with Ed25519, or is ready at once where there
+are no credentials (the simulated venue). Data and order frames never come here, only what the native decoder
+calls "not mine".
 
 Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`; USD-M "websocket-market-streams",
-"websocket-api-general-info", "user-data-streams". A subscription to a stream that does not exist or sits on the wrong route
-is acknowledged and stays silent (measured 2026-07): hence the watchdog on first data.
+"websocket-api-general-info", "user-data-streams". A subscription to a stream that does not exist or sits on
+the wrong route is acknowledged and stays silent (measured 2026-07): hence the watchdog on first data.
 """
 
 from base64 import b64encode
@@ -47,8 +48,10 @@ class Credentials:
 
 
 def sign(private_key: str, payload: str) -> str:
-    """Ed25519 signature of `payload`, base64. Raises RuntimeError where the signing library is missing, ValueError where
-    the key is not an Ed25519 key."""
+    """Ed25519 signature of `payload`, base64.
+
+    Raises RuntimeError where the signing library is missing, ValueError where the key is not an Ed25519 key.
+    """
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -61,8 +64,11 @@ def sign(private_key: str, payload: str) -> str:
 
 
 def signed_params(credentials: Credentials, params: dict[str, object]) -> dict[str, object]:
-    """WebSocket API parameters with key and signature: over all of them sorted by name, `k=v` joined with `&`, values in
-    the text they have in the JSON, nothing percent-encoded."""
+    """WebSocket API parameters with key and signature.
+
+    Signed is every parameter sorted by name, `k=v` joined with `&`, values in the text they have in the JSON,
+    nothing percent-encoded.
+    """
     full = {"apiKey": credentials.api_key, **params}
     payload = "&".join(f"{k}={full[k]}" for k in sorted(full))
     return {**full, "signature": sign(credentials.private_key, payload)}
@@ -71,8 +77,8 @@ def signed_params(credentials: Credentials, params: dict[str, object]) -> dict[s
 class Session:
     """One connection's administration. Raises ValueError for streams that cannot share a connection.
 
-    `user_data` subscribes a spot api session to the user stream before it is ready. `listen_key` makes a USD-M stream
-    session the private one. `first_data_ns` 0 switches the watchdog off.
+    `user_data` subscribes a spot api session to the user stream before it is ready. `listen_key` makes a
+    USD-M stream session the private one. `first_data_ns` 0 switches the watchdog off.
     """
 
     def __init__(

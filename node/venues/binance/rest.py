@@ -77,8 +77,11 @@ def market_of(reply: bytes) -> int:
     return BINANCE_USDM
 
 
-def instruments(reply: bytes, market: int | None = None) -> list[InstrumentRow]:
+def instruments(reply: bytes, market: int | None = None, *, fine: bool = False) -> list[InstrumentRow]:
     """Rows of an exchangeInfo reply; `market` None detects it. Unknown filters are ignored.
+
+    A book may hold old orders that are off today's tick and lot. `fine` gives the smallest step the venue can
+    spell instead (its precision), on which every level fits; such rows are not tradable.
 
     Raises ValueError naming the symbol and field where the reply is malformed or the venue says an error.
     """
@@ -87,7 +90,7 @@ def instruments(reply: bytes, market: int | None = None) -> list[InstrumentRow]:
     rows = data.get("symbols")
     if not isinstance(rows, list):
         raise ValueError(f"symbols: missing ({data.get('msg', 'not an exchangeInfo reply')})")
-    return [_row(row, market) for row in rows]
+    return [_row(row, market, fine) for row in rows]
 
 
 def _load(reply: bytes) -> dict:
@@ -100,7 +103,7 @@ def _load(reply: bytes) -> dict:
     return data
 
 
-def _row(row: object, market: int) -> InstrumentRow:
+def _row(row: object, market: int, fine: bool) -> InstrumentRow:
     symbol = row.get("symbol") if isinstance(row, dict) else None
     if not isinstance(symbol, str) or not symbol or any(x in '"\\' or x < " " for x in symbol):
         raise ValueError(f"symbol: {symbol!r} is not a symbol")
@@ -109,15 +112,15 @@ def _row(row: object, market: int) -> InstrumentRow:
     is_usdm = market == BINANCE_USDM
     # "0.00000000" switches a filter's step off: the asset's precision is then all there is
     places = ("pricePrecision", "quantityPrecision") if is_usdm else ("quotePrecision", "baseAssetPrecision")
-    tick = _step(row, symbol, price, "tickSize", places[0])
-    lot_step = _step(row, symbol, lot, "stepSize", places[1])
+    tick = _step(row, symbol, {} if fine else price, "tickSize", places[0])
+    lot_step = _step(row, symbol, {} if fine else lot, "stepSize", places[1])
     min_price, min_size = _number(symbol, price, "minPrice"), _number(symbol, lot, "minQty")
     perpetual = row.get("contractType") == "PERPETUAL"
     tradable = row.get("status") == "TRADING" and (
         perpetual if is_usdm else row.get("isSpotTradingAllowed") is not False
     )
     # USD-M counts ticks and steps from the minimum: a grid that misses zero is not one we can trade on
-    tradable = tradable and not (is_usdm and (_off(min_price, tick) or _off(min_size, lot_step)))
+    tradable = tradable and not fine and not (is_usdm and (_off(min_price, tick) or _off(min_size, lot_step)))
     return InstrumentRow(
         market=market,
         symbol=symbol,

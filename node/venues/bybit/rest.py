@@ -148,9 +148,7 @@ def _instrument(row: object) -> InstrumentRow:
         # spot still sends minOrderQty, deprecated: not to be checked
         min_size="0" if is_spot else _limit(size, "minOrderQty", f"{where}: lotSizeFilter"),
         max_size=_limit(size, largest, f"{where}: lotSizeFilter"),
-        min_notional=_limit(
-            size, "minOrderAmt" if is_spot else "minNotionalValue", f"{where}: lotSizeFilter"
-        ),
+        min_notional=_limit(size, notional, f"{where}: lotSizeFilter"),
     )
 
 

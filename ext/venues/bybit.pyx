@@ -16,8 +16,8 @@ from ext.records cimport (BUY, BYBIT_LINEAR, BYBIT_SPOT, CANCEL, FOK, FUNDING_RA
                           REPORT_CANCELED, REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_REJECT, REPORT_UNCERTAIN,
                           RULE_STEP, SELL, SNAPSHOT, UPDATE, DepthHead, Instrument)
 from ext.text cimport (TG_GRID, TG_MANY, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_int_or_text,
-                       tg_key, tg_more, tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_signed_decimal, tg_skip,
-                       tg_steps_slow, tg_string)
+                       tg_more, tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_signed_decimal, tg_skip,
+                       tg_steps_slow)
 from ext.wire cimport BAD, HANDLED, ID_SIZE, NOT_MINE, REQUEST_SIZE, RESYNC, TRADES_MAX
 
 cdef extern from *:
@@ -34,6 +34,20 @@ cdef extern from *:
 
     static inline int tg_starts(const char *p, Py_ssize_t n, const char *text) {
         return n >= (Py_ssize_t)strlen(text) && !memcmp(p, text, strlen(text));
+    }
+
+    /* A string or key that is going to be used. None of the venue's has an escape in it, so one that has is refused:
+       it would compare as something that it does not spell. */
+    static inline int tg_plain(tg_cur *c, const char **p, Py_ssize_t *n) {
+        Py_ssize_t i;
+        if (!tg_string(c, p, n)) return 0;
+        for (i = 0; i < *n; i++)
+            if ((*p)[i] == '\\\\') return 0;
+        return 1;
+    }
+
+    static inline int tg_name(tg_cur *c, const char **p, Py_ssize_t *n) {
+        return tg_plain(c, p, n) && tg_take(c, ':');
     }
 
     static inline int tg_hex(unsigned char x) {
@@ -144,6 +158,8 @@ cdef extern from *:
     }
     """
     char* tg_lit(char* at, const char* text) noexcept nogil
+    bint tg_plain(tg_cur* c, const char** p, Py_ssize_t* n) noexcept nogil
+    bint tg_name(tg_cur* c, const char** p, Py_ssize_t* n) noexcept nogil
     bint tg_is(const char* p, Py_ssize_t n, const char* text) noexcept nogil
     bint tg_starts(const char* p, Py_ssize_t n, const char* text) noexcept nogil
     void tg_identity(const char* s, Py_ssize_t n, int64_t* hi, int64_t* lo) noexcept nogil
@@ -237,7 +253,7 @@ cdef class BybitWire(Wire):
         if more < 0:
             return self.fail(TG_SYNTAX, b"object", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            if not tg_name(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
             if self._member(c, f, key, size, start) == BAD:
                 return BAD
@@ -293,7 +309,7 @@ cdef class BybitWire(Wire):
     cdef int _string(self, tg_cur* c, Span* out, const char* name, const char* start) except -1:
         if out.p != NULL:
             return self.fail(TG_SYNTAX, b"repeated key", c, start)
-        if not tg_string(c, &out.p, &out.size):
+        if not tg_plain(c, &out.p, &out.size):
             return self.fail(TG_SYNTAX, name, c, start)
         return HANDLED
 
@@ -381,7 +397,7 @@ cdef class BybitWire(Wire):
         if more < 0:
             return self.fail(TG_SYNTAX, b"data", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            if not tg_name(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
             if size == 1 and (key[0] == c'b' or key[0] == c'a'):
                 if self._side(c, f, key[0] == c'b', start) == BAD:
@@ -473,7 +489,7 @@ cdef class BybitWire(Wire):
         if more < 0:
             return self.fail(TG_SYNTAX, b"data", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            if not tg_name(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
             bit = 0
             if size == 1:
@@ -539,7 +555,7 @@ cdef class BybitWire(Wire):
         if more < 0:
             return self.fail(TG_SYNTAX, b"data", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            if not tg_name(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
             if self._ticker_member(c, f, key, size, start) == BAD:
                 return BAD
@@ -629,7 +645,7 @@ cdef class BybitWire(Wire):
         if more < 0:
             return self.fail(TG_SYNTAX, b"data", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            if not tg_name(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
             for i in range(PLACES):
                 if tg_is(key, size, NAMES[i]):
@@ -797,7 +813,7 @@ cdef class BybitWire(Wire):
         if more < 0:
             return self.fail(TG_SYNTAX, b"data", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            if not tg_name(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
             if tg_is(key, size, b"orderId"):
                 if self._value(c, &f.order_id, b"orderId", start) == BAD:
@@ -820,7 +836,7 @@ cdef class BybitWire(Wire):
         if more < 0:
             return self.fail(TG_SYNTAX, b"header", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            if not tg_name(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
             if tg_is(key, size, b"Timenow"):
                 if self._millis(c, &f.timenow, b"Timenow", start) == BAD:

@@ -1,0 +1,981 @@
+"""Binance frames to records and back: samples of every message type, hostile input, and real captures."""
+
+import json
+from decimal import Decimal
+
+import frames
+import pytest
+from ext.book import Book, BookState
+from ext.instruments import Instruments
+from ext.records import Market, MarkField, Outcome, ReportKind, Side
+from ext.venues.binance import BinanceWire, error_outcome, status_kind
+from ext.wire import Verdict
+from frames import check_cuts, check_flips, read
+
+from node.venues.binance import rest
+
+SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
+BTC, BTCF, ETHBTC = 0, 1, 2  # rows of the table below
+MS = 1_000_000
+STEPS = {BTC: ("0.01", "0.00001"), BTCF: ("0.10", "0.001"), ETHBTC: ("0.00000001", "0.0001")}
+
+
+def table() -> Instruments:
+    out = Instruments()
+    out.add(SPOT, "BTCUSDT", *STEPS[BTC])
+    out.add(USDM, "BTCUSDT", *STEPS[BTCF], is_perpetual=True)
+    out.add(SPOT, "ETHBTC", *STEPS[ETHBTC])
+    return out
+
+
+TABLE = table()
+WIRES = {SPOT: BinanceWire(TABLE, SPOT), USDM: BinanceWire(TABLE, USDM)}
+ORDER = 123456789
+CID = WIRES[SPOT].client_id(ORDER)
+
+
+def dump(value) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def request_id(market: int, action: str = "n", order_id: int = ORDER) -> str:
+    intent = {"instrument": market, "side": 0, "price_ticks": 100, "size_lots": 100, "order_id": order_id}
+    intent["action"] = 1 if action == "c" else 0
+    return json.loads(WIRES[market].preview(intent, order_id, 0))["id"]
+
+
+def bids_asks(n=2):
+    return [[f"{61000 - i}.10", f"0.{i + 1}00"] for i in range(n)], [
+        [f"{61001 + i}.20", "0"] for i in range(n)
+    ]
+
+
+BIDS, ASKS = bids_asks()
+SPOT_DEPTH = {
+    "e": "depthUpdate",
+    "E": 1672515782136,
+    "s": "BTCUSDT",
+    "U": 157,
+    "u": 160,
+    "b": BIDS,
+    "a": ASKS,
+}
+USDM_DEPTH = {"e": "depthUpdate", "E": 1672515782136, "T": 1672515782130, "s": "BTCUSDT", "U": 157, "u": 160}
+USDM_DEPTH |= {"pu": 149, "b": BIDS, "a": ASKS, "ps": "BTCUSDT", "st": 1}
+TOP = {"b": "25.10", "B": "31.21", "a": "25.30", "A": "40.66"}
+SPOT_QUOTE = {"u": 400900217, "s": "BTCUSDT", **TOP}
+USDM_QUOTE = {
+    "e": "bookTicker",
+    "u": 400900217,
+    "E": 1568014460893,
+    "T": 1568014460891,
+    "s": "BTCUSDT",
+    **TOP,
+    "st": 1,
+}
+TRADE = {
+    "e": "trade",
+    "E": 1672515782136,
+    "s": "BTCUSDT",
+    "t": 12345,
+    "p": "61000.10",
+    "q": "0.125",
+    "T": 1672515782100,
+}
+TRADE |= {"m": True, "M": True}
+OLD_TRADE = {**TRADE, "b": 88, "a": 50}
+AGG = {
+    "e": "aggTrade",
+    "E": 1672515782136,
+    "s": "BTCUSDT",
+    "a": 5933014,
+    "p": "61000.10",
+    "q": "0.125",
+    "nq": "0.125",
+}
+AGG |= {"f": 100, "l": 105, "T": 1672515782100, "m": False, "st": 1}
+MARK = {
+    "e": "markPriceUpdate",
+    "E": 1562305380000,
+    "s": "BTCUSDT",
+    "p": "11794.15000000",
+    "i": "11784.62659091",
+}
+MARK |= {"P": "11784.25641265", "r": "-0.00038167", "T": 1562306400000, "st": 1}
+SNAPSHOT = {"lastUpdateId": 160, "bids": BIDS, "asks": ASKS}
+USDM_SNAPSHOT = {"lastUpdateId": 160, "E": 1589436922972, "T": 1589436922959, "bids": BIDS, "asks": ASKS}
+REPORT = {
+    "e": "executionReport",
+    "E": 1499405658658,
+    "s": "BTCUSDT",
+    "c": CID,
+    "S": "BUY",
+    "o": "LIMIT",
+    "f": "GTC",
+}
+REPORT |= {
+    "q": "1.00000000",
+    "p": "0.10",
+    "P": "0.00000000",
+    "F": "0.00000000",
+    "g": -1,
+    "C": "",
+    "x": "TRADE",
+}
+REPORT |= {
+    "X": "FILLED",
+    "r": "NONE",
+    "i": 4293153,
+    "l": "0.25000000",
+    "z": "1.00000000",
+    "L": "61000.10000000",
+}
+REPORT |= {
+    "n": "0.00025000",
+    "N": "BTC",
+    "T": 1499405658657,
+    "t": 77,
+    "I": 8641984,
+    "w": True,
+    "m": True,
+    "M": False,
+}
+REPORT |= {"O": 1499405658657, "Z": "0.00000000", "V": "NONE"}
+UPDATE_O = {
+    "s": "BTCUSDT",
+    "c": CID,
+    "S": "SELL",
+    "o": "LIMIT",
+    "f": "GTC",
+    "q": "0.100",
+    "p": "43187.00",
+    "ap": "0",
+}
+UPDATE_O |= {
+    "sp": "0",
+    "x": "TRADE",
+    "X": "PARTIALLY_FILLED",
+    "i": 8389765739703625592,
+    "l": "0.020",
+    "z": "0.030",
+}
+UPDATE_O |= {
+    "L": "43187.00",
+    "n": "0.08637400",
+    "N": "USDT",
+    "T": 1568879465650,
+    "t": 991,
+    "b": "0",
+    "a": "9.91",
+}
+UPDATE_O |= {
+    "m": False,
+    "R": False,
+    "wt": "CONTRACT_PRICE",
+    "ps": "BOTH",
+    "rp": "0",
+    "si": 0,
+    "ss": 0,
+    "er": "0",
+}
+UPDATE = {"e": "ORDER_TRADE_UPDATE", "E": 1568879465651, "T": 1568879465650, "o": UPDATE_O}
+LITE = {
+    "e": "TRADE_LITE",
+    "E": 1727683915920,
+    "T": 1727683915920,
+    "s": "BTCUSDT",
+    "q": "0.037",
+    "p": "2631.90",
+}
+LITE |= {
+    "m": False,
+    "c": CID,
+    "S": "BUY",
+    "L": "2631.90",
+    "l": "0.037",
+    "t": 4467432841,
+    "i": 8389765739703625592,
+}
+RESULT = {"symbol": "BTCUSDT", "orderId": 12569099453, "orderListId": -1, "clientOrderId": CID}
+RESULT |= {"transactTime": 1660801715639}
+ACK = {"id": request_id(SPOT), "status": 200, "result": RESULT, "rateLimits": [{"count": 1}]}
+NO = {"id": request_id(USDM), "status": 400, "error": {"code": -5022, "msg": "no"}, "rateLimits": []}
+CANCELED = {
+    "symbol": "BTCUSDT",
+    "origClientOrderId": CID,
+    "orderId": 12569099453,
+    "clientOrderId": "91fe37ce9e69",
+}
+CANCELED |= {"transactTime": 1684804350068, "price": "23416.10", "executedQty": "0.001", "status": "CANCELED"}
+CANCEL = {"id": request_id(SPOT, "c"), "status": 200, "result": CANCELED}
+
+# name -> (market, message, context)
+SAMPLES = {
+    "spot depth": (SPOT, SPOT_DEPTH, -1),
+    "spot depth, combined": (SPOT, {"stream": "btcusdt@depth@100ms", "data": SPOT_DEPTH}, -1),
+    "usdm depth": (USDM, USDM_DEPTH, -1),
+    "usdm partial depth": (USDM, {"stream": "btcusdt@depth5@100ms", "data": USDM_DEPTH}, -1),
+    "spot partial depth": (SPOT, {"stream": "btcusdt@depth5", "data": SNAPSHOT}, -1),
+    "spot quote": (SPOT, SPOT_QUOTE, -1),
+    "usdm quote": (USDM, USDM_QUOTE, -1),
+    "trade": (SPOT, TRADE, -1),
+    "old trade": (SPOT, OLD_TRADE, -1),
+    "aggregate trade": (USDM, AGG, -1),
+    "mark": (USDM, MARK, -1),
+    "rest snapshot": (SPOT, SNAPSHOT, BTC),
+    "usdm rest snapshot": (USDM, USDM_SNAPSHOT, BTCF),
+    "api snapshot": (SPOT, {"id": "d1", "status": 200, "result": SNAPSHOT, "rateLimits": []}, BTC),
+    "execution": (SPOT, {"subscriptionId": 0, "event": REPORT}, -1),
+    "raw execution": (SPOT, REPORT, -1),
+    "order update": (USDM, UPDATE, -1),
+    "trade lite": (USDM, LITE, -1),
+    "ack": (SPOT, ACK, -1),
+    "reject": (USDM, NO, -1),
+    "cancel reply": (SPOT, CANCEL, -1),
+}
+
+
+# ---- a slow twin: what an event must contain, read with json and Decimal ----
+
+
+def steps(text: str, step: str) -> int:
+    """Exact steps; AssertionError where the text is no plain decimal on the grid."""
+    assert isinstance(text, str)
+    assert text.isascii()
+    whole, point, frac = text.partition(".")
+    assert whole.isdigit()
+    assert (whole == "0" or not whole.startswith("0")) and (not point or frac.isdigit())
+    value = Decimal(text) / Decimal(step)
+    assert value == int(value)
+    return int(value)
+
+
+def merged(message) -> dict:
+    out = dict(message)
+    for key in ("data", "event", "result"):
+        if isinstance(message.get(key), dict):
+            out.update(message[key])
+    return out
+
+
+def plain_int(value) -> int:
+    assert isinstance(value, int)
+    assert not isinstance(value, bool)
+    return value
+
+
+def twin(market: int, context: int):
+    def expected(message, events):
+        m = merged(message)
+        if isinstance(m.get("o"), dict):
+            m = {"e": m["e"]} | m["o"]
+        return [globals()[f"twin_{event['type']}"](market, context, m, event) for event in events]
+
+    return expected
+
+
+def row_of(market: int, context: int, m: dict) -> int:
+    symbol = m.get("s") or (m["stream"].split("@")[0].upper() if "stream" in m else None)
+    return TABLE.index(market, symbol) if symbol else context
+
+
+def time_ns(value) -> int:
+    return plain_int(value) * (MS if value <= 9_000_000_000_000 else 1000)
+
+
+def twin_depth(market, context, m, event) -> dict:
+    row = row_of(market, context, m)
+    tick, lot = STEPS[row]
+
+    def side(short, long):
+        return [(steps(p, tick), steps(q, lot)) for p, q in (m[short] if short in m else m[long])]
+
+    last = m["lastUpdateId"] if "lastUpdateId" in m else m["u"]
+    return {
+        "instrument": row,
+        "bids": side("b", "bids"),
+        "asks": side("a", "asks"),
+        "first_id": plain_int(last if "lastUpdateId" in m else m["U"]),
+        "last_id": plain_int(last),
+        "prev_id": m.get("pu", -1),
+        "event_ns": time_ns(m.get("E", 0)),
+    }
+
+
+def twin_quote(market, context, m, event) -> dict:
+    tick, lot = STEPS[row_of(market, context, m)]
+    out = {"update_id": plain_int(m["u"]), "event_ns": time_ns(m.get("E", 0))}
+    out |= {"bid_ticks": steps(m["b"], tick), "bid_lots": steps(m["B"], lot)}
+    return out | {"ask_ticks": steps(m["a"], tick), "ask_lots": steps(m["A"], lot)}
+
+
+def twin_trade(market, context, m, event) -> dict:
+    tick, lot = STEPS[row_of(market, context, m)]
+    out = {
+        "price_ticks": steps(m["p"], tick),
+        "size_lots": steps(m["q"], lot),
+        "event_ns": time_ns(m.get("T", 0)),
+    }
+    number = m["a"] if m["e"] == "aggTrade" else m["t"]
+    return out | {"id_lo": plain_int(number), "side": int(Side.SELL if m["m"] else Side.BUY)}
+
+
+def twin_mark(market, context, m, event) -> dict:
+    out = {"mark_e8": steps(m["p"], "0.00000001"), "event_ns": time_ns(m.get("E", 0))}
+    if event["present"] & MarkField.INDEX_PRICE:
+        out["index_e8"] = steps(m["i"], "0.00000001")
+    if event["present"] & MarkField.FUNDING_RATE:
+        rate = m["r"]
+        out["funding_e8"] = -steps(rate[1:], "0.00000001") if rate[0] == "-" else steps(rate, "0.00000001")
+    return out | {"next_funding_ns": time_ns(m.get("T", 0))}
+
+
+def twin_report(market, context, m, event) -> dict:
+    if "id" in m:
+        return twin_reply(market, m, event)
+    tick, lot = STEPS[row_of(market, context, m)]
+    number = (m.get("C") if market == SPOT else "") or m.get("c") or ""
+    out = {
+        "order_id": WIRES[market].order_id(number),
+        "side": ["BUY", "SELL"].index(m["S"]),
+        "venue_id": str(m["i"]),
+    }
+    out |= {"event_ns": time_ns(m.get("T", 0))}
+    if "z" in m:
+        out["filled_lots"] = steps(m["z"], lot)
+    if event["kind"] != ReportKind.REPORT_FILL:
+        return out
+    fee = m.get("n") or "0"
+    quote = bool(m.get("N")) and m["s"].endswith(m["N"]) and m["s"] != m["N"]
+    return out | {
+        "price_ticks": steps(m["L"], tick),
+        "size_lots": steps(m["l"], lot),
+        "trade_lo": plain_int(m["t"]),
+        "fee_e8": steps(fee, "0.00000001"),
+        "fee_is_quote": int(quote),
+    }
+
+
+def twin_reply(market, m, event) -> dict:
+    out = {"order_id": ORDER, "code": m.get("error", {}).get("code", 0) if "error" in m else 0}
+    if "orderId" in m:
+        out["venue_id"] = str(m["orderId"])
+    if event["filled_lots"] >= 0:
+        out["filled_lots"] = steps(m["executedQty"], STEPS[TABLE.index(market, m["symbol"])][1])
+    return out
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_gives_the_numbers_its_text_spells(name):
+    market, message, context = SAMPLES[name]
+    verdict, events = read(WIRES[market], dump(message), context)
+    assert verdict == Verdict.HANDLED
+    assert events
+    for event, expected in zip(events, twin(market, context)(message, events), strict=True):
+        assert expected.items() <= event.items()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_cut_frame_pushes_nothing(name):
+    market, message, context = SAMPLES[name]
+    check_cuts(WIRES[market], dump(message), context)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_flipped_bit_never_gives_a_number_the_text_does_not_spell(name):
+    market, message, context = SAMPLES[name]
+    check_flips(WIRES[market], dump(message), twin(market, context), context)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_key_order_and_white_space_change_nothing(name):
+    market, message, context = SAMPLES[name]
+
+    def backwards(value):
+        if isinstance(value, dict):
+            return {k: backwards(value[k]) for k in reversed(value)}
+        return value
+
+    plain = read(WIRES[market], dump(message), context)
+    for text in (
+        json.dumps(backwards(message)),
+        json.dumps(message, indent=3),
+        f" \r\n{json.dumps(message)}\t\n",
+    ):
+        assert read(WIRES[market], text.encode(), context) == plain
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_repeated_key_is_bad(name):
+    market, message, context = SAMPLES[name]
+    raw = dump(message)
+    for key in ("e", "s", "u", "b", "lastUpdateId", "pu", "status", "c", "id", "executedQty"):
+        mark = f'"{key}":'.encode()
+        at = raw.find(mark)
+        if at >= 0 and b"{" not in raw[at + len(mark) : at + len(mark) + 1]:
+            doubled = raw[:at] + mark + b"1," + raw[at:]
+            verdict, events = read(WIRES[market], doubled, context)
+            assert (verdict, events) == (Verdict.BAD, []) or key in ("c", "status", "id", "executedQty")
+            assert events == [] or key in ("c", "status", "id", "executedQty")
+
+
+def with_value(message: dict, key: str, value) -> dict:
+    out = dict(message)
+    for inner in ("data", "event", "result", "o"):
+        if isinstance(out.get(inner), dict) and key in out[inner]:
+            return out | {inner: out[inner] | {key: value}}
+    assert key in out
+    return out | {key: value}
+
+
+HOSTILE = [
+    "1" * 40,
+    "1e5",
+    "-1",
+    "",
+    "01.5",
+    "0x10",
+    "1.",
+    ".5",
+    "1.5.5",
+    " 1",
+    "1 ",
+    "+1",
+    "NaN",
+    "1,5",
+    "١",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize(
+    ("name", "key", "field"),
+    [("trade", "p", "p"), ("trade", "q", "q"), ("spot quote", "b", "b"), ("spot quote", "A", "A"), ("mark", "p", "p"),
+     ("execution", "l", "l"), ("execution", "z", "z"), ("execution", "L", "L"), ("order update", "l", "l"),
+     ("trade lite", "L", "L"), ("cancel reply", "executedQty", "executedQty")],
+)  # fmt: skip
+def test_a_number_that_is_no_plain_decimal_is_refused_with_its_field(name, key, field, text):
+    market, message, context = SAMPLES[name]
+    wire = WIRES[market]
+    assert read(wire, dump(with_value(message, key, text)), context) == (Verdict.BAD, [])
+    assert wire.error().startswith(f"{field}:")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_level_that_is_no_plain_decimal_is_refused_with_its_field(text):
+    for side, long in (("b", "bid"), ("a", "ask")):
+        for at, what in ((0, "price"), (1, "size")):
+            level = ["61000.10", "1"]
+            level[at] = text
+            message = SPOT_DEPTH | {side: [["60000.00", "1"], level]}
+            assert read(WIRES[SPOT], dump(message)) == (Verdict.BAD, [])
+            assert WIRES[SPOT].error().startswith(f"{long} {what}:")
+
+
+def test_a_price_off_the_tick_grid_is_refused():
+    assert read(WIRES[USDM], dump(AGG | {"p": "61000.15"})) == (Verdict.BAD, [])
+    assert "off the grid" in WIRES[USDM].error()
+    assert read(WIRES[SPOT], dump(SPOT_DEPTH | {"b": [["1.00", "0.000001"]]})) == (Verdict.BAD, [])
+    assert WIRES[SPOT].error().startswith("bid size: off the grid")
+
+
+@pytest.mark.parametrize("value", ["1", 1.5, -1, 10**18, None, True, [], {}])
+@pytest.mark.parametrize(("name", "key"), [("spot depth", "U"), ("spot depth", "u"), ("usdm depth", "pu"), ("trade", "t"),
+                                           ("spot quote", "u"), ("spot partial depth", "lastUpdateId")])  # fmt: skip
+def test_an_id_that_is_no_plain_integer_is_bad(name, key, value):
+    market, message, context = SAMPLES[name]
+    assert read(WIRES[market], dump(with_value(message, key, value)), context) == (Verdict.BAD, [])
+
+
+def test_times_are_milliseconds_or_microseconds_and_never_overflow():
+    def event_ns(value):
+        verdict, events = read(WIRES[SPOT], dump(SPOT_DEPTH | {"E": value}))
+        return events[0]["event_ns"] if verdict == Verdict.HANDLED else None
+
+    assert event_ns(1672515782136) == 1672515782136 * MS
+    assert event_ns(1672515782136123) == 1672515782136123 * 1000
+    assert event_ns(9_000_000_000_000) == 9_000_000_000_000 * MS
+    assert event_ns(9_000_000_000_001) is None
+    assert event_ns(99_999_999_999_999) is None
+    assert event_ns(9_000_000_000_000_001) is None
+    assert event_ns(-1) is None
+
+
+def test_rows_of_the_coin_margined_family_are_not_ours():
+    for message in (USDM_DEPTH, USDM_QUOTE, AGG, MARK):
+        assert read(WIRES[USDM], dump(message | {"st": 2})) == (Verdict.NOT_MINE, [])
+        assert read(
+            WIRES[USDM],
+            dump({"stream": "x", "data": {"st": 2, **{k: v for k, v in message.items() if k != "st"}}}),
+        )[0] == (Verdict.NOT_MINE)
+
+
+def test_a_book_without_retail_orders_never_takes_rpi_depth():
+    assert read(WIRES[USDM], dump({"stream": "btcusdt@rpiDepth@500ms", "data": USDM_DEPTH})) == (
+        Verdict.NOT_MINE,
+        [],
+    )
+
+
+def test_partial_depth_is_a_snapshot_on_both_products():
+    for market, data in ((USDM, USDM_DEPTH), (SPOT, SNAPSHOT)):
+        for depth in (5, 10, 20):
+            _, (event,) = read(WIRES[market], dump({"stream": f"btcusdt@depth{depth}@100ms", "data": data}))
+            assert (event["kind"], event["depth"], event["partial"]) == (1, depth, 1)
+    wire = BinanceWire(TABLE, USDM)
+    wire.partial_depth = 5
+    assert read(wire, dump(USDM_DEPTH))[1][0]["depth"] == 5
+    assert read(WIRES[USDM], dump(USDM_DEPTH))[1][0]["kind"] == 0
+
+
+def test_a_snapshot_of_unknown_origin_is_not_ours():
+    assert read(WIRES[SPOT], dump(SNAPSHOT)) == (Verdict.NOT_MINE, [])
+    assert read(WIRES[SPOT], dump(SNAPSHOT), BTCF) == (Verdict.NOT_MINE, [])
+    assert read(WIRES[SPOT], dump(SNAPSHOT), 99) == (Verdict.NOT_MINE, [])
+    assert read(WIRES[SPOT], dump(SNAPSHOT), BTC)[1][0]["kind"] == 2
+
+
+def test_an_api_snapshot_may_have_its_sides_outside_of_the_result():
+    message = {"id": "d", "status": 200, "result": {"lastUpdateId": 160}, "bids": BIDS, "asks": ASKS}
+    assert read(WIRES[USDM], dump(message), BTCF)[1][0]["last_id"] == 160
+
+
+def test_prints_of_zero_are_no_trades():
+    for key in ("p", "q"):
+        assert read(WIRES[USDM], dump(TRADE | {key: "0"})) == (Verdict.HANDLED, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"result":null,"id":1}', '{"result":["btcusdt@depth"],"id":3}', '{"code":2,"msg":"no","id":1}', "[]", "{}",
+     '{"e":"serverShutdown","E":1770123456789}', '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}',
+     '{"event":{"e":"serverShutdown","E":1770123456789}}', '{"id":null,"status":401,"error":{"code":-2015,"msg":"x"}}',
+     '[{"e":"24hrMiniTicker","s":"BTCUSDT"}]', '{"e":"kline","s":"BTCUSDT","k":{"s":"BTCUSDT"}}',
+     '{"e":"depthUpdate","s":"DOGEUSDT","U":1,"u":2,"b":[],"a":[]}', '{"id":"u","status":200,"result":{"subscriptionId":0}}',
+     '{"e":"forceOrder","E":1,"o":{"s":"BTCUSDT","S":"SELL"}}', '{"e":"ACCOUNT_UPDATE","a":{"B":[],"P":[]}}',
+     '{"e":"ORDER_TRADE_UPDATE","E":1,"o":{"s":"DOGEUSDT","x":"NEW"}}', '{"e":"listenKeyExpired","E":1,"listenKey":"k"}'],
+)  # fmt: skip
+def test_other_traffic_is_not_ours(text):
+    for wire in WIRES.values():
+        assert read(wire, text.encode()) == (Verdict.NOT_MINE, [])
+
+
+@pytest.mark.parametrize("text", ["", " ", "x", "[", "[1", "[]x", "{}{}", '{"e":"trade"', "null", '"a"', "\0", "{" * 1000,
+                                  "[" * 100000, '{"a":' * 5000, '{"e":"depthUpdate","s":"BTCUSDT","b":[],"a":[]}'])  # fmt: skip
+def test_what_is_no_message_is_bad(text):
+    assert read(WIRES[SPOT], text.encode()) == (Verdict.BAD, [])
+
+
+# ---- user data ----
+
+
+def test_a_fill_and_its_end_come_as_two_reports():
+    _, (fill, filled) = read(WIRES[SPOT], dump(REPORT))
+    assert fill["kind"] == ReportKind.REPORT_FILL
+    assert (fill["order_id"], fill["price_ticks"], fill["size_lots"], fill["filled_lots"]) == (
+        ORDER,
+        6100010,
+        25000,
+        100000,
+    )
+    assert (fill["trade_lo"], fill["fee_e8"], fill["fee_is_quote"], fill["maker"]) == (77, 25000, 0, 1)
+    assert (filled["kind"], filled["filled_lots"], filled["size_lots"]) == (
+        ReportKind.REPORT_FILLED,
+        100000,
+        0,
+    )
+
+
+def test_a_usdm_fill_has_its_own_side_fee_and_long_order_id():
+    _, (fill,) = read(WIRES[USDM], dump(UPDATE))
+    assert (fill["kind"], fill["side"], fill["maker"]) == (ReportKind.REPORT_FILL, Side.SELL, 0)
+    assert (fill["fee_e8"], fill["fee_is_quote"], fill["trade_lo"]) == (8637400, 1, 991)
+    assert fill["venue_id"] == "8389765739703625592"
+
+
+def test_the_fast_fill_and_the_full_fill_are_the_same_trade():
+    _, (fast,) = read(WIRES[USDM], dump(LITE))
+    assert (fast["kind"], fast["trade_lo"], fast["filled_lots"], fast["fee_e8"]) == (
+        ReportKind.REPORT_FILL,
+        4467432841,
+        -1,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "state", "kind"),
+    [("NEW", "NEW", "LIVE"), ("CANCELED", "CANCELED", "CANCELED"), ("EXPIRED", "EXPIRED", "CANCELED"),
+     ("REJECTED", "REJECTED", "REJECT"), ("REPLACED", "NEW", "LIVE"), ("REPLACED", "PARTIALLY_FILLED", "LIVE"),
+     ("AMENDMENT", "NEW", "LIVE"), ("TRADE_PREVENTION", "EXPIRED_IN_MATCH", "CANCELED"),
+     ("TRADE_PREVENTION", "PARTIALLY_FILLED", "LIVE"), ("CANCELED", "PENDING_CANCEL", "LIVE"),
+     ("SOMETHING", "ELSE", "UNCERTAIN")],
+)  # fmt: skip
+def test_execution_types_without_a_fill_tell_the_state(x, state, kind):
+    change = {"x": x, "X": state, "l": "0.00", "L": "0.00", "t": -1, "z": "0.30", "n": "0", "N": None}
+    _, (event,) = read(WIRES[SPOT], dump(REPORT | change))
+    assert (event["kind"], event["filled_lots"]) == (ReportKind[f"REPORT_{kind}"], 30000)
+    _, (event,) = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change | {"t": 0}}))
+    assert (event["kind"], event["filled_lots"]) == (ReportKind[f"REPORT_{kind}"], 300)
+
+
+def test_every_status_of_the_venue_is_known_and_others_are_not_guessed():
+    assert status_kind("PENDING_NEW") == status_kind("NEW_ADL") == ReportKind.REPORT_LIVE
+    assert status_kind("FILLED") == ReportKind.REPORT_FILLED
+    assert status_kind("EXPIRED_IN_MATCH") == ReportKind.REPORT_CANCELED
+    assert status_kind("FILLEDX") == status_kind("") == ReportKind.REPORT_UNCERTAIN
+
+
+def test_a_spot_cancel_is_the_order_named_by_the_original_id():
+    change = {"c": "cancel-7", "C": CID, "x": "CANCELED", "X": "CANCELED", "l": "0.00", "t": -1}
+    _, (event,) = read(WIRES[SPOT], dump(REPORT | change))
+    assert event["order_id"] == ORDER
+    _, (event,) = read(
+        WIRES[USDM],
+        dump(UPDATE | {"o": UPDATE_O | {"C": "other", "x": "CANCELED", "X": "CANCELED", "l": "0"}}),
+    )
+    assert event["order_id"] == ORDER
+
+
+def test_a_fill_of_an_order_that_is_not_ours_keeps_its_numbers():
+    change = {"x": "CALCULATED", "X": "FILLED", "c": "autoclose-123"}
+    _, events = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change}))
+    assert [e["kind"] for e in events] == [ReportKind.REPORT_FILL, ReportKind.REPORT_FILLED]
+    assert [e["order_id"] for e in events] == [0, 0]
+
+
+def test_a_liquidation_without_trade_id_is_still_a_fill():
+    change = {"x": "CALCULATED", "X": "FILLED", "c": "autoclose-123", "t": 0}
+    _, (fill, _) = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change}))
+    assert (fill["kind"], fill["trade_hi"], fill["trade_lo"]) == (
+        ReportKind.REPORT_FILL,
+        1,
+        1568879465650 * MS,
+    )
+
+
+@pytest.mark.parametrize("change", [{"L": "0.00"}, {"t": -1}, {"l": "0.00"}])
+def test_a_fill_without_price_trade_or_size_is_told_by_its_total_only(change):
+    _, (event,) = read(WIRES[SPOT], dump(REPORT | change))
+    assert (event["kind"], event["filled_lots"], event["size_lots"]) == (ReportKind.REPORT_FILLED, 100000, 0)
+
+
+def test_commission_may_be_absent_null_or_negative():
+    for change, fee in (({"n": None, "N": None}, 0), ({"n": "-0.5"}, -50000000)):
+        assert read(WIRES[SPOT], dump(REPORT | change))[1][0]["fee_e8"] == fee
+    short = {k: v for k, v in REPORT.items() if k not in ("n", "N", "C")}
+    assert read(WIRES[SPOT], dump(short))[1][0]["fee_e8"] == 0
+
+
+def test_user_events_of_the_other_product_are_not_ours():
+    assert read(WIRES[USDM], dump(REPORT)) == (Verdict.NOT_MINE, [])
+    for message in (UPDATE, LITE):
+        assert read(WIRES[SPOT], dump(message)) == (Verdict.NOT_MINE, [])
+
+
+# ---- order replies ----
+
+
+def reply(market, action, status, **rest_of):
+    return read(WIRES[market], dump({"id": request_id(market, action), "status": status, **rest_of}))
+
+
+def kinds(result):
+    return [ReportKind(e["kind"]).name.removeprefix("REPORT_") for e in result[1]]
+
+
+USDM_RESULT = {
+    "orderId": 325078477,
+    "symbol": "BTCUSDT",
+    "status": "NEW",
+    "clientOrderId": CID,
+    "executedQty": "0.000",
+}
+USDM_RESULT |= {"updateTime": 1702555534435}
+
+
+def test_an_ack_says_nothing_of_fills():
+    result = reply(USDM, "n", 200, result=USDM_RESULT)
+    assert kinds(result) == ["ACK"]
+    event = result[1][0]
+    assert (event["order_id"], event["venue_id"], event["filled_lots"]) == (ORDER, "325078477", -1)
+    assert event["event_ns"] == 1702555534435 * MS
+
+
+@pytest.mark.parametrize(("state", "then"), [("FILLED", "FILLED"), ("EXPIRED", "CANCELED"), ("CANCELED", "CANCELED"),
+                                             ("REJECTED", "REJECT"), ("PARTIALLY_FILLED", None)])  # fmt: skip
+def test_a_reply_that_spells_a_terminal_state_gives_it_as_a_second_report(state, then):
+    result = reply(USDM, "n", 200, result=USDM_RESULT | {"status": state, "executedQty": "0.020"})
+    assert kinds(result) == ["ACK"] + ([then] if then else [])
+    assert result[1][-1]["filled_lots"] == (20 if then else -1)
+
+
+@pytest.mark.parametrize(
+    ("market", "status", "code", "message", "kind"),
+    [(SPOT, 400, -2010, "Account has insufficient balance for requested action.", "REJECT"), (SPOT, 400, -1013, "", "REJECT"),
+     (USDM, 400, -1013, "", "UNCERTAIN"), (USDM, 400, -5022, "", "REJECT"), (SPOT, 400, -5022, "", "UNCERTAIN"),
+     (SPOT, 504, -1007, "", "UNCERTAIN"), (USDM, 408, -1007, "", "UNCERTAIN"), (SPOT, 500, -1006, "", "UNCERTAIN"),
+     (SPOT, 500, -1001, "", "UNCERTAIN"), (USDM, 500, -1001, "", "REJECT"), (SPOT, 400, -1000, "", "UNCERTAIN"),
+     (USDM, 503, 0, "Service Unavailable.", "REJECT"), (USDM, 503, -1008, "", "REJECT"),
+     (USDM, 503, 0, "Unknown error, please check your request or try again later.", "UNCERTAIN"),
+     (SPOT, 503, 0, "Service Unavailable.", "UNCERTAIN"), (SPOT, 429, -1015, "", "REJECT"), (SPOT, 418, -1003, "", "REJECT"),
+     (SPOT, 403, 0, "", "REJECT"), (SPOT, 400, -1021, "", "REJECT"), (USDM, 400, -4116, "", "REJECT"),
+     (SPOT, 500, -1121, "", "UNCERTAIN"), (SPOT, 400, -9999, "", "UNCERTAIN"), (USDM, 400, -2011, "", "UNCERTAIN")],
+)  # fmt: skip
+def test_a_refused_place_is_a_reject_only_where_the_venue_is_definite(market, status, code, message, kind):
+    result = reply(market, "n", status, error={"code": code, "msg": message})
+    assert kinds(result) == [kind]
+    assert (result[1][0]["code"], result[1][0]["order_id"]) == (code, ORDER)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [(400, -2011, "CANCEL_REJECT"), (400, -2013, "CANCEL_REJECT"), (400, -1021, "CANCEL_REJECT"), (429, -1003, "CANCEL_REJECT"),
+     (504, -1007, "UNCERTAIN"), (500, -2011, "UNCERTAIN"), (400, -1000, "UNCERTAIN")],
+)  # fmt: skip
+def test_a_refused_cancel_never_ends_an_order(status, code, kind):
+    assert kinds(reply(SPOT, "c", status, error={"code": code, "msg": "x"})) == [kind]
+
+
+def test_a_cancel_reply_tells_how_much_was_filled():
+    result = reply(SPOT, "c", 200, result=CANCELED)
+    assert kinds(result) == ["CANCELED"]
+    assert result[1][0]["filled_lots"] == 100
+    assert kinds(reply(SPOT, "c", 200, result=CANCELED | {"status": "FILLED"})) == ["FILLED"]
+    assert kinds(reply(SPOT, "c", 200, result=CANCELED | {"status": "PENDING_CANCEL"})) == ["LIVE"]
+
+
+def test_a_reply_without_result_proves_nothing():
+    assert kinds(reply(SPOT, "n", 200)) == ["UNCERTAIN"]
+    assert kinds(reply(SPOT, "n", 200, result=None)) == ["UNCERTAIN"]
+    assert kinds(reply(SPOT, "c", 200)) == ["UNCERTAIN"]
+
+
+def test_replies_to_others_are_not_ours():
+    for number in ("a1", 7, None, CID, "n" + "0" * 25, request_id(SPOT)[:-1]):
+        assert read(WIRES[SPOT], dump(ACK | {"id": number})) == (Verdict.NOT_MINE, [])
+    other = BinanceWire(TABLE, SPOT, "tick", 9)
+    assert read(other, dump(ACK)) == (Verdict.NOT_MINE, [])
+
+
+def test_the_outcome_of_success_is_acceptance():
+    assert error_outcome(SPOT, 200, 0) == Outcome.ACCEPTED
+
+
+# ---- writing ----
+
+
+def preview(market, **intent):
+    intent = {
+        "instrument": market,
+        "side": 0,
+        "price_ticks": 2341610,
+        "size_lots": 847,
+        "order_id": ORDER,
+        **intent,
+    }
+    message = json.loads(BinanceWire(TABLE, market).preview(intent, ORDER, 1660801715431 * MS))
+    assert message["id"][1:22] == (
+        message["params"].get("newClientOrderId") or message["params"]["origClientOrderId"]
+    )
+    return message["method"], message["params"]
+
+
+COMMON = {"newClientOrderId": CID, "newOrderRespType": "ACK", "selfTradePreventionMode": "EXPIRE_MAKER"}
+COMMON |= {"recvWindow": 1000, "timestamp": 1660801715431, "symbol": "BTCUSDT"}
+
+
+@pytest.mark.parametrize(
+    ("market", "intent", "expected"),
+    [(SPOT, {"side": 1}, {"side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "price": "23416.10", "quantity": "0.00847"}),
+     (SPOT, {"tif": 1}, {"side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "price": "23416.10", "quantity": "0.00847"}),
+     (SPOT, {"tif": 2}, {"side": "BUY", "type": "LIMIT", "timeInForce": "FOK", "price": "23416.10", "quantity": "0.00847"}),
+     (SPOT, {"tif": 3}, {"side": "BUY", "type": "LIMIT_MAKER", "price": "23416.10", "quantity": "0.00847"}),
+     (SPOT, {"type": 1}, {"side": "BUY", "type": "MARKET", "quantity": "0.00847"}),
+     (SPOT, {"type": 1, "reduce_only": 1}, {"side": "BUY", "type": "MARKET", "quantity": "0.00847"}),
+     (USDM, {"tif": 3, "price_ticks": 431870},
+      {"side": "BUY", "type": "LIMIT", "timeInForce": "GTX", "price": "43187.0", "quantity": "0.847"}),
+     (USDM, {"type": 1, "reduce_only": 1, "side": 1}, {"side": "SELL", "type": "MARKET", "quantity": "0.847", "reduceOnly": "true"}),
+     (USDM, {"price_ticks": 1, "size_lots": 1000},
+      {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "0.1", "quantity": "1.000"})],
+)  # fmt: skip
+def test_a_new_order_is_written_as_the_venue_documents_it(market, intent, expected):
+    assert preview(market, **intent) == ("order.place", COMMON | expected)
+
+
+def test_a_cancel_names_the_order_by_its_client_id():
+    expected = {"symbol": "BTCUSDT", "origClientOrderId": CID, "recvWindow": 1000, "timestamp": 1660801715431}
+    for market in (SPOT, USDM):
+        assert preview(market, action=1) == ("order.cancel", expected)
+
+
+def test_request_ids_never_repeat():
+    ids = {request_id(SPOT) for _ in range(1000)}
+    assert len(ids) == 1000
+
+
+def test_a_small_buffer_and_a_wrong_row_are_refused():
+    with pytest.raises(ValueError, match="512"):
+        WIRES[SPOT].preview({"instrument": 0}, 1, 0, 511)
+    for row in (-1, 3):
+        with pytest.raises(ValueError, match="instrument"):
+            WIRES[SPOT].preview({"instrument": row}, 1, 0)
+
+
+@pytest.mark.parametrize("steps_", [("0.000000000000000001", "1"), ("1", "0.000000000000000001")])
+def test_the_longest_frame_fits(steps_):
+    long = Instruments()
+    long.add(USDM, "S" * 43, *steps_)
+    intent = {
+        "instrument": 0,
+        "side": 1,
+        "tif": 3,
+        "reduce_only": 1,
+        "price_ticks": 2**62,
+        "size_lots": 2**62,
+    }
+    raw = BinanceWire(long, USDM).preview(intent, 2**45 - 1, 2**63 - 1)
+    assert len(raw) + 2 * 21 <= 512  # what two numbers of 40 bytes would add
+    price = json.loads(raw)["params"]["price"]
+    assert Decimal(price) == Decimal(2**62) * Decimal(steps_[0])
+
+
+# ---- real captures ----
+
+CAPTURES = [
+    ("binance-spot/btcusdt-2024-08-08.jsonl.gz", SPOT, 12000),
+    ("binance-spot/btcusdt-2024-08-09.jsonl.gz", SPOT, 12000),
+    ("binance-spot/multi-2021-10-12-with-rest.jsonl.gz", SPOT, 2**60),
+    ("binance-spot/nexousdt-2024-07-23.jsonl.gz", SPOT, 2**60),
+    ("binance-spot/nexousdt-2024-07-24.jsonl.gz", SPOT, 12000),
+    ("binance-usdm/btcusdt-2023-04-04.jsonl.gz", USDM, 2**60),
+    ("binance-usdm/btcusdt-2023-04-05.jsonl.gz", USDM, 8000),
+    ("binance-usdm/btcusdt-2024-08-08.jsonl.gz", USDM, 12000),
+    ("binance-usdm/ethusdt-2024-07-18.jsonl.gz", USDM, 2**60),
+    ("binance-usdm/ethusdt-2024-07-19.jsonl.gz", USDM, 8000),
+    ("binance-usdm/multi-2021-07-22-with-rest.jsonl.gz", USDM, 2**60),
+]
+
+
+def capture_table(name: str, market: int) -> Instruments:
+    """Instruments of a capture, as fine as the venue's numbers get.
+
+    Books hold old orders off today's tick and lot (seven sizes in BTCUSDT of 2024-08, dozens of prices in NKNUSDT).
+    """
+    out = Instruments()
+    for row in frames.rows(name, 20):
+        if "exchangeInfo" in row["channel"]:
+            for item in rest.instruments(row["raw"].encode(), market, fine=True):
+                out.add(item.market, item.symbol, item.tick, item.lot)
+            return out
+    for symbol in ("BTCUSDT", "ETHUSDT", "NEXOUSDT"):
+        out.add(market, symbol, "0.001", "0.00000001" if market == SPOT else "0.001")
+    return out
+
+
+def symbol_of(row: dict, name: str) -> str:
+    """Symbol that a REST depth reply was asked for."""
+    url = row.get("url") or ""
+    return url.partition("symbol=")[2].partition("&")[0] or name.split("/")[1].split("-")[0].upper()
+
+
+@pytest.mark.parametrize(("name", "market", "most"), CAPTURES)
+def test_every_captured_market_data_frame_decodes(name, market, most):
+    instruments = capture_table(name, market)
+    wire = BinanceWire(instruments, market)
+    handled = 0
+    for row in frames.rows(name, most):
+        if row["channel"] == "connect":
+            continue
+        context = instruments.index(market, symbol_of(row, name)) if "depth" in row["channel"] else -1
+        verdict, events = read(wire, row["raw"].encode(), context)
+        assert verdict != Verdict.BAD, (wire.error(), row["raw"][:300])
+        handled += verdict == Verdict.HANDLED and len(events) == 1
+        assert verdict == Verdict.HANDLED or "kline" in row["channel"] or "exchangeInfo" in row["channel"]
+    assert handled > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "market", "most"),
+    [("binance-spot/nexousdt-2024-07-23.jsonl.gz", SPOT, 2**60), ("binance-usdm/ethusdt-2024-07-18.jsonl.gz", USDM, 2**60),
+     ("binance-spot/multi-2021-10-12-with-rest.jsonl.gz", SPOT, 2**60),
+     ("binance-usdm/multi-2021-07-22-with-rest.jsonl.gz", USDM, 2**60)],
+)  # fmt: skip
+def test_books_of_captures_equal_a_naive_twin(name, market, most):
+    instruments = capture_table(name, market)
+    wire = BinanceWire(instruments, market)
+    books: dict[int, Book] = {}
+    naive: dict[int, tuple[dict, dict, list]] = {}
+    for row in frames.rows(name, most):
+        if "depth" not in row["channel"]:
+            continue
+        context = instruments.index(market, symbol_of(row, name))
+        _, (event,) = read(wire, row["raw"].encode(), context)
+        number = event["instrument"]
+        book = books.setdefault(number, Book(number, True))
+        ids = (event["first_id"], event["last_id"], event["prev_id"])
+        book.feed(event["kind"], event["rule"], event["bids"], event["asks"], *ids)
+        replay(naive.setdefault(number, ({}, {}, [])), event)
+    synced = [x for x in books.values() if x.state == BookState.SYNCED]
+    assert synced
+    assert all(x.gaps == 0 for x in books.values())
+    for book in synced:
+        bids, asks, _ = naive[book.instrument]
+        assert book.bids() == sorted(bids.items(), reverse=True)
+        assert book.asks() == sorted(asks.items())
+
+
+def replay(state, event) -> None:
+    """The naive book: two dicts; updates before the snapshot wait in a list."""
+    bids, asks, waiting = state
+    if event["kind"] == 2:
+        bids.update(event["bids"])
+        asks.update(event["asks"])
+        for old in waiting:
+            if old["last_id"] > event["last_id"] or (
+                old["prev_id"] >= 0 and old["last_id"] == event["last_id"]
+            ):
+                replay(state, old)
+    elif not bids and not asks:
+        waiting.append(event)
+    else:
+        for side, levels in ((bids, event["bids"]), (asks, event["asks"])):
+            for price, size in levels:
+                side.pop(price, None)
+                if size:
+                    side[price] = size
+
+
+def test_captured_user_data_decodes():
+    name = "private/binance-pm-2024-09-26-a.jsonl.gz"
+    tables = Instruments()
+    seen = set()
+    for row in frames.rows(name):
+        message = json.loads(row["raw"])
+        inner = message["o"] if message["e"] == "ORDER_TRADE_UPDATE" else message
+        market = SPOT if message["e"] == "executionReport" else USDM
+        if "x" in inner and (market, inner["s"]) not in seen:
+            seen.add((market, inner["s"]))
+            tables.add(market, inner["s"], "0.0000001", "0.00001")
+    wires = [BinanceWire(tables, SPOT), BinanceWire(tables, USDM)]
+    reports = 0
+    for row in frames.rows(name):
+        for wire in wires:
+            verdict, events = read(wire, row["raw"].encode())
+            assert verdict != Verdict.BAD, (wire.error(), row["raw"][:300])
+            reports += len(events)
+    assert reports == 62 + 22  # 62 messages, 22 of them the last fill of an order
+
+
+def test_published_fixtures_never_give_bad_market_data():
+    for row in frames.rows("fixtures/binance-nautilus.jsonl.gz"):
+        wide = Instruments()
+        for market in (SPOT, USDM):
+            for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT", "ETHBTC", "BNBBTC"):
+                wide.add(market, symbol, "0.00000001", "0.00000001")
+        for market in (SPOT, USDM):
+            wire = BinanceWire(wide, market)
+            assert read(wire, row["raw"].encode())[0] != Verdict.BAD or "futures" in row["channel"], (
+                wire.error(),
+                row,
+            )

@@ -1,8 +1,8 @@
 """What OKX v5 prescribes: endpoints, channels, limits, connection rules, error table. Data only.
 
-Sources: docs-v5 "Overview" (production and demo trading services, WebSocket connect, login, subscribe, rate limits), "Order
-book trading", "Error code"; regional documentation sites for the hosts. A host is a default: every one can be replaced in
-the configuration, and demo keys work on demo hosts only.
+Sources: docs-v5 "Overview" (production and demo trading services, WebSocket connect, login, subscribe, rate
+limits), "Order book trading", "Error code"; regional documentation sites for the hosts. A host is a default:
+every one can be replaced in the configuration, and demo keys work on demo hosts only.
 """
 
 from dataclasses import dataclass
@@ -50,8 +50,8 @@ INST_TYPES = ("SPOT", "SWAP", "FUTURES", "OPTION")
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`depth`: levels per side, 0 = no book. `silence_ns`: longest quiet that is normal; 0 = it may be quiet for ever.
-    `unit`: the member of `arg` that names what is subscribed, besides the channel."""
+    """`depth`: levels per side, 0 = no book. `silence_ns`: longest quiet that is normal; 0 = it may be quiet
+    for ever. `unit`: the member of `arg` that names what is subscribed, besides the channel."""
 
     path: str = "public"
     depth: int = 0
@@ -60,7 +60,8 @@ class Channel:
     unit: str = "instId"
 
 
-# Depth channels repeat themselves after about 60 s without change (docs-v5 "Order book channel"); mark price comes every
+# Depth channels repeat themselves after about 60 s without change (docs-v5 "Order book channel"); mark price
+# comes every
 # 10 s at the latest.
 CHANNELS = {
     "books": Channel(depth=400, silence_ns=70 * SECOND),
@@ -131,30 +132,31 @@ CANCEL_SOURCES = {
 
 # ---- errors ----
 
-# Kind -> codes. What a client must do differs by kind; what became of an order follows from it, see `outcome`.
+# Kind -> codes. What a client must do differs by kind; what became of an order follows from it (`outcome`).
 _ERRORS = {
     # the venue cannot say whether the request was executed
     "unknown": "50001 50004 50013 50026 50042 51054 51149 51412 64007",
     "rate": "50011 50040 50061 51113 51115 60014 60023",
     "clock": "50036 50037 50102 50107 50112 60004 60006",
-    "auth": "50030 50035 50051 50052 50059 50060 50100 50101 50103 50104 50105 50106 50110 50111 50113 50114 50119 50120"
-    " 50121 51155 60005 60007 60009 60011 60024 60031 60032",
-    "parameter": "50000 50002 50006 50014 50015 50016 50024 50025 51000 51003 51111 54009 60012 60013 60027 60033",
-    "instrument": "50033 51001 51015 51021 51022 51027 51028 51029 51030 51087 51110 51124 51196 54005 54007 54011 54012"
-    " 54072 54092 54094",
+    "auth": "50030 50035 50051 50052 50059 50060 50100 50101 50103 50104 50105 50106 50110 50111 50113 50114"
+    " 50119 50120 50121 51155 60005 60007 60009 60011 60024 60031 60032",
+    "parameter": "50000 50002 50006 50014 50015 50016 50024 50025 51000 51003 51111 54009 60012 60013 60027"
+    " 60033",
+    "instrument": "50033 51001 51015 51021 51022 51027 51028 51029 51030 51087 51110 51124 51196 54005 54007"
+    " 54011 54012 54072 54092 54094",
     "size": "50122 51005 51007 51020 51033 51101 51120 51121 51150 51201 51202 51203",
     "price": "51006 51031 51116 51122 51135 51136 51137 51138 51204",
     "funds": "51004 51008 51017 51127 51131 51502 54024 54035 59200",
     "limit": "51025 51102 51103 51104 51105 51106 51107 51174 51185 51186 51187 54030 54031",
-    # an order with this id is open already: this request was not executed, but that order may be the one meant
+    # this request was not executed, but an order with its id is open: that one may be the one meant
     "duplicate": "50071 51011 51016 51065",
     "position": "51023 51043 51112 51133 51139 51148 51165 51169 51170 51171 51205 51206 51521 51522",
     "mode": "50072 51010 51041 51072 51073 51074",
     "self_trade": "54036",
     "rpi": "54039 54040 54041 54042 54043 54044 54045 54046 54047 54048 54049 54050 54051",
     "environment": "50005 50038 50053",
-    "restricted": "50007 50008 50009 50012 50017 50018 50019 50020 50021 50022 50023 50027 50028 50029 50032 51009 51024"
-    " 51032 51037 51209 51210 51211 51212 51213 51214 54008",
+    "restricted": "50007 50008 50009 50012 50017 50018 50019 50020 50021 50022 50023 50027 50028 50029 50032"
+    " 51009 51024 51032 51037 51209 51210 51211 51212 51213 51214 54008",
     "protocol": "60008 60018 60019 60026 60028 64000 64001 64002 64003 64004",
     # the order is filled, canceled, being canceled or not known: says nothing about which
     "gone": "51063 51400 51401 51402 51405 51410 51503 51509 51510 51603",
@@ -170,7 +172,8 @@ RETRY_EVENT_CODES = frozenset({60011, 60004, 60006, 60031, 63999})
 
 
 def outcome(code: int) -> Outcome:
-    """What became of a NEW answered with `code`. A code that is not in the table is UNCERTAIN: never assume it failed."""
+    """What became of a NEW answered with `code`. A code that is not in the table is UNCERTAIN: never assume
+    it failed."""
     if code == 0:
         return Outcome.ACCEPTED
     kind = ERRORS.get(code, "unknown")

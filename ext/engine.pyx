@@ -420,7 +420,7 @@ cdef class Engine(Sink):
         """Risk, and where it says yes, out."""
         cdef int reason = 0
         cdef Approved approved
-        cdef Verdict verdict
+        cdef VerdictRow verdict
         self.risk.value = self.risk.limit = 0
         if intent.action == CANCEL:
             approved = self.risk.approve_cancel(intent, self.now_ns, &reason)

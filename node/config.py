@@ -32,8 +32,8 @@ class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the built-in quoter quotes one instrument. `lean`: position at which quotes shift by one half spread."""
 
     size: str
-    half_spread_bps: float
-    requote_bps: float = 0.2
+    half_spread_ppm: int  # millionths of the mid when quoting starts
+    requote_ppm: int = 20
     lean: str = "0"
     wait_ms: int = 50
 

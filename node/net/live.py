@@ -26,7 +26,7 @@ from node.config import Config, InstrumentConfig, VenueConfig
 from node.errors import UserError
 from node.net.connection import Connection
 from node.net.http import Http
-from node.net.markets import MARKETS, make_wire
+from node.net.markets import MARKETS, listen_key_session, make_wire
 
 TIMER_S = 0.01
 PREPARE_S = 0.02
@@ -142,17 +142,28 @@ class Node:
         name = f"{venue.market} orders"
         line = self.engine.add_line(name, LineKind.ORDER_LINE, wire)
         self._connection(line, name, venue.orders, MARKETS[market].orders(market), market, up_at_once=False)
-        make_private = MARKETS[market].private
-        if make_private is not None:
-            name = f"{venue.market} private"
-            line = self.engine.add_line(name, LineKind.PRIVATE_LINE, wire)
-            self._connection(line, name, venue.orders, make_private(market), market, up_at_once=False)
+        row = MARKETS[market]
+        if row.private is None:
+            return
+        name = f"{venue.market} private"
+        line = self.engine.add_line(name, LineKind.PRIVATE_LINE, wire)
+        if row.listen_key is None:
+            self._connection(line, name, venue.orders, row.private(market), market, up_at_once=False)
+            return
 
-    def _connection(self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool) -> None:
+        async def fresh():
+            reply = await self.http.fetch(venue.rest, row.listen_key("POST", "simulated"))
+            session = listen_key_session(market, reply)
+            return session, session.path
+
+        self._connection(line, name, venue.streams[0], None, market, up_at_once=True, fresh=fresh)
+
+    def _connection(self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool, fresh=None) -> None:
+        path = "" if session is None else _path(session, market)
         self.connections.append(
             Connection(
-                self.link, line, name, url, session, _path(session, market), up_at_once=up_at_once,
-                topic=MARKETS[market].topic if up_at_once else None, tell=self.tell,
+                self.link, line, name, url, session, path, up_at_once=up_at_once, fresh=fresh,
+                topic=MARKETS[market].topic if up_at_once and session is not None else None, tell=self.tell,
                 resync=lambda symbol, reason, market=market: self._resync(self.numbers.get((market, symbol), -1), reason),
             )  # fmt: skip
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from ext.instruments import Instruments
 from ext.records import Market
 from ext.venues.binance import BinanceWire
@@ -39,6 +40,7 @@ class MarketRow:
     read: Callable[[int, bytes], list[InstrumentRow]]
     snapshot: Callable[[int, str], Request] | None
     topic: Callable[[bytes], Any]
+    listen_key: Callable[[str, str], Request] | None = None  # (method, API key): the key in a private stream's path
 
 
 def _binance_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
@@ -93,7 +95,8 @@ def _binance(market: int) -> MarketRow:
         depth=0,
         feeds=_binance_feeds,
         orders=_binance_orders,
-        private=None,
+        private=None if market == Market.BINANCE_SPOT else BinanceSession,
+        listen_key=None if market == Market.BINANCE_SPOT else binance_rest.listen_key,
         instruments=lambda market, symbols: [binance_rest.exchange_info(market)],
         read=lambda market, reply: binance_rest.instruments(reply, market),
         snapshot=lambda market, symbol: binance_rest.depth(market, symbol),
@@ -132,6 +135,14 @@ MARKETS: dict[int, MarketRow] = {
         topic=_okx_topic,
     ),
 }
+
+
+def listen_key_session(market: int, reply: bytes) -> Any:
+    """The private-stream session that a listen-key reply opens. Raises ValueError for any other reply."""
+    key = msgspec.json.decode(reply, type=dict[str, str]).get("listenKey", "")
+    if not key:
+        raise ValueError("no listenKey in the reply")
+    return BinanceSession("stream", market, listen_key=key, combined=False)
 
 
 def make_wire(instruments: Instruments, market: int, deployment: str, epoch: int) -> Wire:

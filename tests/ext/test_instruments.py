@@ -3,11 +3,10 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ext.instruments import Instruments
 from ext.records import Market
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 SPOT, USDM, OKX = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM), int(Market.OKX)
 
@@ -24,7 +23,17 @@ def test_the_same_symbol_lives_in_two_markets():
 def test_limits_are_rounded_to_the_inside_of_the_grid():
     table = Instruments()
     row = table.row(
-        table.add(USDM, "X", "0.5", "3", min_price="0.7", max_price="9.9", min_size="4", max_size="10", min_notional="5")
+        table.add(
+            USDM,
+            "X",
+            "0.5",
+            "3",
+            min_price="0.7",
+            max_price="9.9",
+            min_size="4",
+            max_size="10",
+            min_notional="5",
+        )
     )
     assert (row["min_price_ticks"], row["max_price_ticks"]) == (2, 19)
     assert (row["min_size_lots"], row["max_size_lots"]) == (2, 3)
@@ -79,7 +88,11 @@ STEPS = ["1", "0.1", "0.25", "0.00001", "0.00000001", "10", "0.015"]
 
 @settings(max_examples=500, deadline=None)
 @given(
-    st.sampled_from(STEPS), st.sampled_from(STEPS), st.sampled_from(["1", "0.01", "100"]), st.integers(0, 2**45), st.integers(0, 2**45)
+    st.sampled_from(STEPS),
+    st.sampled_from(STEPS),
+    st.sampled_from(["1", "0.01", "100"]),
+    st.integers(0, 2**45),
+    st.integers(0, 2**45),
 )
 def test_money_is_exact_rounded_up_or_refused(tick, lot, contract, ticks, lots):
     table = Instruments()

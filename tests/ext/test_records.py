@@ -11,7 +11,11 @@ EXT = Path(records.__file__).parent
 
 
 def test_nobody_makes_an_approval_in_python():
-    for attempt in (records.Approved, lambda: records.Approved.__new__(records.Approved), type("Mine", (records.Approved,), {})):
+    for attempt in (
+        records.Approved,
+        lambda: records.Approved.__new__(records.Approved),
+        type("Mine", (records.Approved,), {}),
+    ):
         with pytest.raises(TypeError, match="risk gate"):
             attempt()
 
@@ -26,7 +30,14 @@ def test_only_the_risk_gate_mints_approvals():
 
 
 def test_markets_sides_and_outcomes_keep_their_numbers():
-    assert [x.name for x in records.Market] == ["BINANCE_SPOT", "BINANCE_USDM", "BYBIT_SPOT", "BYBIT_LINEAR", "OKX", "MARKETS"]
+    assert [x.name for x in records.Market] == [
+        "BINANCE_SPOT",
+        "BINANCE_USDM",
+        "BYBIT_SPOT",
+        "BYBIT_LINEAR",
+        "OKX",
+        "MARKETS",
+    ]
     assert (records.Side.BUY, records.Side.SELL) == (0, 1)
     assert [x.name for x in records.Outcome] == ["NOT_SENT", "REFUSED", "ACCEPTED", "UNCERTAIN"]
     assert (records.DepthKind.UPDATE, records.DepthKind.SNAPSHOT, records.DepthKind.SEED) == (0, 1, 2)

@@ -5,13 +5,12 @@ import re
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ext.instruments import Instruments
 from ext.text import Grid, read_int, skip_value
 from ext.venues.binance import BinanceWire
 from ext.wire import ListSink, Verdict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 PLAIN = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 STEPS = ["1", "10", "0.1", "0.10", "0.5", "0.25", "0.01", "0.00001", "0.00000001", "0.000000000000001", "250", "0.015",
@@ -130,14 +129,18 @@ def test_format_is_the_inverse_of_parse(step, steps, keep_zeros):
         assert grid.parse(text) == steps
 
 
-@pytest.mark.parametrize("step", ["", "0", "0.00", "-1", "1e-5", "x", "1/3", "0." + "0" * 18 + "1", "1" * 13, "٣"])
+@pytest.mark.parametrize(
+    "step", ["", "0", "0.00", "-1", "1e-5", "x", "1/3", "0." + "0" * 18 + "1", "1" * 13, "٣"]
+)
 def test_a_step_must_be_a_positive_plain_decimal(step):
     with pytest.raises(ValueError, match="step"):
         Grid(step)
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.integers(-(10**20), 10**20), st.sampled_from([",", "}", "]", " ", "\n", "", ".", "e", "x", '"', "0"]))
+@given(
+    st.integers(-(10**20), 10**20), st.sampled_from([",", "}", "]", " ", "\n", "", ".", "e", "x", '"', "0"])
+)
 def test_integers_are_exact_or_refused(value, after):
     result = read_int(f"{value}{after}".encode())
     if after in (",", "}", "]", " ", "\n") and abs(value) < 10**18:

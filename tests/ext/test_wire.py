@@ -3,12 +3,11 @@
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ext.instruments import Instruments
 from ext.venues.binance import BinanceWire
 from ext.wire import ListSink, Sink, Verdict, Wire, depth_dict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 BASE32 = "0123456789abcdefghijklmnopqrstuv"
 TABLE = Instruments()
@@ -48,7 +47,16 @@ def test_ids_of_others_are_not_ours():
     mine = Wire(TABLE, 0, "aaaa", 7).client_id(5)
     assert Wire(TABLE, 0, "aaaa", 8).order_id(mine) == Wire(TABLE, 0, "aaab", 7).order_id(mine) == 0
     wire = Wire(TABLE, 0, "aaaa", 7)
-    for text in ("", mine[:-1], mine + "0", mine.upper(), "é" * 21, "x" * 21, "\0" * 21, mine[:12] + "w" + mine[13:]):
+    for text in (
+        "",
+        mine[:-1],
+        mine + "0",
+        mine.upper(),
+        "é" * 21,
+        "x" * 21,
+        "\0" * 21,
+        mine[:12] + "w" + mine[13:],
+    ):
         assert wire.order_id(text) == 0
 
 

@@ -42,12 +42,20 @@ def test_limits_are_rounded_to_the_inside_of_the_grid():
 
 @pytest.mark.parametrize(
     ("arguments", "options", "field"),
-    [((SPOT, "X", "0", "1"), {}, "tick"), ((SPOT, "X", "1e-5", "1"), {}, "tick"), ((SPOT, "X", "1", "-1"), {}, "lot"),
-     ((OKX, "X", "1", "1", "x"), {}, "contract"), ((SPOT, "X", "1", "1"), {"max_price": "NaN"}, "max_price"),
-     ((SPOT, "X", "1", "1"), {"min_size": "-2"}, "min_size"), ((SPOT, "X", "1", "1"), {"min_notional": "five"}, "min_notional"),
-     ((99, "X", "1", "1"), {}, "market"), ((SPOT, "", "1", "1"), {}, "symbol"), ((SPOT, "S" * 44, "1", "1"), {}, "symbol"),
-     ((SPOT, "X", "0.000000000000000001", "0.000000000000000001"), {}, "fit")],
-)  # fmt: skip
+    [
+        ((SPOT, "X", "0", "1"), {}, "tick"),
+        ((SPOT, "X", "1e-5", "1"), {}, "tick"),
+        ((SPOT, "X", "1", "-1"), {}, "lot"),
+        ((OKX, "X", "1", "1", "x"), {}, "contract"),
+        ((SPOT, "X", "1", "1"), {"max_price": "NaN"}, "max_price"),
+        ((SPOT, "X", "1", "1"), {"min_size": "-2"}, "min_size"),
+        ((SPOT, "X", "1", "1"), {"min_notional": "five"}, "min_notional"),
+        ((99, "X", "1", "1"), {}, "market"),
+        ((SPOT, "", "1", "1"), {}, "symbol"),
+        ((SPOT, "S" * 44, "1", "1"), {}, "symbol"),
+        ((SPOT, "X", "0.000000000000000001", "0.000000000000000001"), {}, "fit"),
+    ],
+)
 def test_a_malformed_row_is_refused_with_its_field(arguments, options, field):
     table = Instruments()
     with pytest.raises(ValueError, match=field):

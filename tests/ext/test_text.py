@@ -13,8 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PLAIN = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
-STEPS = ["1", "10", "0.1", "0.10", "0.5", "0.25", "0.01", "0.00001", "0.00000001", "0.000000000000001", "250", "0.015",
-         "0.0000000000000001", "0.000000000000000001", "1.5"]  # fmt: skip
+STEPS = [
+    "1",
+    "10",
+    "0.1",
+    "0.10",
+    "0.5",
+    "0.25",
+    "0.01",
+    "0.00001",
+    "0.00000001",
+    "0.000000000000001",
+    "250",
+    "0.015",
+    "0.0000000000000001",
+    "0.000000000000000001",
+    "1.5",
+]
 
 
 def slow(grid: Grid, text: str) -> int | None:
@@ -85,9 +100,33 @@ def test_all_paths_give_what_decimal_gives_or_refuse(step, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "1.", ".5", "1..2", "1.2.3", "-1", "+1", "1e5", "1E5", "00", "01", "00.5", "0x1", " 1", "1 ", "NaN", "1,0",
-     "9" * 40, "1." + "0" * 40 + "1", "Infinity", "1_0", "１", "²"],
-)  # fmt: skip
+    [
+        "",
+        ".",
+        "1.",
+        ".5",
+        "1..2",
+        "1.2.3",
+        "-1",
+        "+1",
+        "1e5",
+        "1E5",
+        "00",
+        "01",
+        "00.5",
+        "0x1",
+        " 1",
+        "1 ",
+        "NaN",
+        "1,0",
+        "9" * 40,
+        "1." + "0" * 40 + "1",
+        "Infinity",
+        "1_0",
+        "１",
+        "²",
+    ],
+)
 @pytest.mark.parametrize("step", ["0.01", "1", "0.00000001"])
 def test_what_is_no_plain_number_is_refused_on_every_path(step, text):
     grid = Grid(step)
@@ -170,7 +209,25 @@ def test_skipping_consumes_exactly_one_value(value, indent):
         assert all(skip_value(raw[:i]) is None for i in range(len(raw)))
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[1,]", b"{,}", b'{"a"}', b"[1}", b'{"a":1]', b"nul", b"tru,", b'"a', b"[" * 65,
-                                 b"[" * 100000, b'"a\\', b'{"a" 1}', b'"\n"'])  # fmt: skip
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[1,]",
+        b"{,}",
+        b'{"a"}',
+        b"[1}",
+        b'{"a":1]',
+        b"nul",
+        b"tru,",
+        b'"a',
+        b"[" * 65,
+        b"[" * 100000,
+        b'"a\\',
+        b'{"a" 1}',
+        b'"\n"',
+    ],
+)
 def test_malformed_values_are_not_skipped(raw):
     assert skip_value(raw) is None

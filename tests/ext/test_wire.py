@@ -60,10 +60,12 @@ def test_ids_of_others_are_not_ours():
         assert wire.order_id(text) == 0
 
 
-@pytest.mark.parametrize(("deployment", "epoch"), [("abc", 0), ("abcde", 0), ("ABCD", 0), ("abc-", 0), ("wxyz", 0), ("éaaa", 0),
-                                                   ("tick", 2**35)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("deployment", "epoch"),
+    [("abc", 0), ("abcde", 0), ("ABCD", 0), ("abc-", 0), ("wxyz", 0), ("éaaa", 0), ("tick", 2**35)],
+)
 def test_a_head_that_is_not_legal_everywhere_is_refused(deployment, epoch):
-    with pytest.raises(ValueError, match="deployment|epoch"):
+    with pytest.raises(ValueError, match=r"deployment|epoch"):
         Wire(TABLE, 0, deployment, epoch)
 
 

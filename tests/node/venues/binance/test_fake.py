@@ -1,4 +1,4 @@
-"""Binance's side of the wire: control replies, streams, checks in the venue's order, both orders of answer and event."""
+"""Binance's side of the wire: control replies, streams, refusals, both orders of answer and event."""
 
 import asyncio
 import json
@@ -74,11 +74,20 @@ def test_control_messages_get_the_documented_replies(path):
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [("{", 3), ("", 3), ("[]", 2), ('{"method":"LOGIN","id":1}', 2), ('{"method":"SUBSCRIBE","id":1}', 2),
-     ('{"method":"SUBSCRIBE","params":[5],"id":1}', 2), ('{"method":"SUBSCRIBE","params":"x","id":1}', 2),
-     ('{"method":"SUBSCRIBE","params":["a"],"id":1.5}', 2), ('{"method":"SUBSCRIBE","params":["a"],"id":"' + "x" * 37 + '"}', 2),
-     ('{"method":"GET_PROPERTY","params":["x"],"id":1}', 0), ('{"method":"SET_PROPERTY","params":["combined",5],"id":1}', 1)],
-)  # fmt: skip
+    [
+        ("{", 3),
+        ("", 3),
+        ("[]", 2),
+        ('{"method":"LOGIN","id":1}', 2),
+        ('{"method":"SUBSCRIBE","id":1}', 2),
+        ('{"method":"SUBSCRIBE","params":[5],"id":1}', 2),
+        ('{"method":"SUBSCRIBE","params":"x","id":1}', 2),
+        ('{"method":"SUBSCRIBE","params":["a"],"id":1.5}', 2),
+        ('{"method":"SUBSCRIBE","params":["a"],"id":"' + "x" * 37 + '"}', 2),
+        ('{"method":"GET_PROPERTY","params":["x"],"id":1}', 0),
+        ('{"method":"SET_PROPERTY","params":["combined",5],"id":1}', 1),
+    ],
+)
 def test_wrong_control_messages_have_the_documented_codes(text, code):
     fake = venue()
     line = fake.open("/ws", NOW)
@@ -226,10 +235,17 @@ def get(fake, target):
 
 @pytest.mark.parametrize(
     ("target", "code"),
-    [("/api/v3/depth", -1102), ("/api/v3/depth?symbol=X", -1121), ("/api/v3/depth?symbol=BTCUSDT&limit=x", -1100),
-     ("/fapi/v1/depth?symbol=BTCUSDT&limit=7", -4021), ("/fapi/v1/premiumIndex?symbol=X", -1121),
-     ("/api/v3/exchangeInfo?symbol=X", -1121), ("/api/v3/exchangeInfo?symbols=x", -1100), ("/api/v3/nosuch", -1000)],
-)  # fmt: skip
+    [
+        ("/api/v3/depth", -1102),
+        ("/api/v3/depth?symbol=X", -1121),
+        ("/api/v3/depth?symbol=BTCUSDT&limit=x", -1100),
+        ("/fapi/v1/depth?symbol=BTCUSDT&limit=7", -4021),
+        ("/fapi/v1/premiumIndex?symbol=X", -1121),
+        ("/api/v3/exchangeInfo?symbol=X", -1121),
+        ("/api/v3/exchangeInfo?symbols=x", -1100),
+        ("/api/v3/nosuch", -1000),
+    ],
+)
 def test_wrong_requests_have_the_documented_codes(target, code):
     status, body = get(venue(), target)
     assert status >= 400
@@ -254,29 +270,46 @@ def test_public_requests_have_the_documented_shapes():
 
 @pytest.mark.parametrize(
     ("market", "change", "status", "code", "text"),
-    [(BINANCE_SPOT, {"symbol": None}, 400, -1102, "symbol"), (BINANCE_SPOT, {"symbol": "X"}, 400, -1121, "Invalid symbol."),
-     (BINANCE_SPOT, {"side": "UP"}, 400, -1117, "side"), (BINANCE_SPOT, {"type": "X"}, 400, -1116, "orderType"),
-     (BINANCE_SPOT, {"timeInForce": "GTX"}, 400, -1115, "timeInForce"), (BINANCE_SPOT, {"timeInForce": None}, 400, -1102, "timeInForce"),
-     (BINANCE_SPOT, {"type": "LIMIT_MAKER"}, 400, -1106, "timeInForce"), (BINANCE_SPOT, {"price": None}, 400, -1102, "price"),
-     (BINANCE_SPOT, {"type": "MARKET", "timeInForce": None}, 400, -1106, "price"),
-     (BINANCE_SPOT, {"price": "5990.001"}, 400, -1013, "Filter failure: PRICE_FILTER"),
-     (BINANCE_SPOT, {"quantity": "0.000001"}, 400, -1013, "Filter failure: LOT_SIZE"),
-     (BINANCE_SPOT, {"price": "5990.000000001"}, 400, -1111, "precision"), (BINANCE_SPOT, {"quantity": "1e-3"}, 400, -1100, "quantity"),
-     (BINANCE_SPOT, {"quantity": "0"}, 400, -1013, "Invalid quantity."),
-     (BINANCE_SPOT, {"quantity": "0.00001"}, 400, -1013, "Filter failure: NOTIONAL"),
-     (BINANCE_SPOT, {"newClientOrderId": "a b"}, 400, -1100, "newClientOrderId"),
-     (BINANCE_SPOT, {"timestamp": None}, 400, -1102, "timestamp"),
-     (BINANCE_SPOT, {"timestamp": NOW // MS - 5001}, 400, -1021, "recvWindow"),
-     (BINANCE_SPOT, {"timestamp": NOW // MS + 1000}, 400, -1021, "ahead"),
-     (BINANCE_SPOT, {"type": "LIMIT_MAKER", "timeInForce": None, "price": "6000.01"}, 400, -2010, "immediately match and take"),
-     (BINANCE_USDM, {"price": "59900.05"}, 400, -1111, "Precision"), (BINANCE_USDM, {"quantity": "0.0005"}, 400, -1111, "Precision"),
-     (BINANCE_USDM, {"quantity": "0"}, 400, -4003, "Quantity"), (BINANCE_USDM, {"price": "0"}, 400, -4013, "Price"),
-     (BINANCE_USDM, {"timeInForce": "GTX", "price": "60000.1"}, 400, -5022, "Post Only"),
-     (BINANCE_USDM, {"timeInForce": "FOK", "quantity": "900"}, 400, -5021, "FOK"),
-     (BINANCE_USDM, {"type": "STOP"}, 400, -4120, "Algo"), (BINANCE_USDM, {"newClientOrderId": "x" * 37}, 400, -4015, "36"),
-     (BINANCE_USDM, {"price": "10.0"}, 400, -4164, "notional"), (BINANCE_USDM, {"reduceOnly": "true"}, 400, -2022, "ReduceOnly"),
-     (BINANCE_USDM, {"newOrderRespType": "FULL"}, 400, -1102, "newOrderRespType")],
-)  # fmt: skip
+    [
+        (BINANCE_SPOT, {"symbol": None}, 400, -1102, "symbol"),
+        (BINANCE_SPOT, {"symbol": "X"}, 400, -1121, "Invalid symbol."),
+        (BINANCE_SPOT, {"side": "UP"}, 400, -1117, "side"),
+        (BINANCE_SPOT, {"type": "X"}, 400, -1116, "orderType"),
+        (BINANCE_SPOT, {"timeInForce": "GTX"}, 400, -1115, "timeInForce"),
+        (BINANCE_SPOT, {"timeInForce": None}, 400, -1102, "timeInForce"),
+        (BINANCE_SPOT, {"type": "LIMIT_MAKER"}, 400, -1106, "timeInForce"),
+        (BINANCE_SPOT, {"price": None}, 400, -1102, "price"),
+        (BINANCE_SPOT, {"type": "MARKET", "timeInForce": None}, 400, -1106, "price"),
+        (BINANCE_SPOT, {"price": "5990.001"}, 400, -1013, "Filter failure: PRICE_FILTER"),
+        (BINANCE_SPOT, {"quantity": "0.000001"}, 400, -1013, "Filter failure: LOT_SIZE"),
+        (BINANCE_SPOT, {"price": "5990.000000001"}, 400, -1111, "precision"),
+        (BINANCE_SPOT, {"quantity": "1e-3"}, 400, -1100, "quantity"),
+        (BINANCE_SPOT, {"quantity": "0"}, 400, -1013, "Invalid quantity."),
+        (BINANCE_SPOT, {"quantity": "0.00001"}, 400, -1013, "Filter failure: NOTIONAL"),
+        (BINANCE_SPOT, {"newClientOrderId": "a b"}, 400, -1100, "newClientOrderId"),
+        (BINANCE_SPOT, {"timestamp": None}, 400, -1102, "timestamp"),
+        (BINANCE_SPOT, {"timestamp": NOW // MS - 5001}, 400, -1021, "recvWindow"),
+        (BINANCE_SPOT, {"timestamp": NOW // MS + 1000}, 400, -1021, "ahead"),
+        (
+            BINANCE_SPOT,
+            {"type": "LIMIT_MAKER", "timeInForce": None, "price": "6000.01"},
+            400,
+            -2010,
+            "immediately match and take",
+        ),
+        (BINANCE_USDM, {"price": "59900.05"}, 400, -1111, "Precision"),
+        (BINANCE_USDM, {"quantity": "0.0005"}, 400, -1111, "Precision"),
+        (BINANCE_USDM, {"quantity": "0"}, 400, -4003, "Quantity"),
+        (BINANCE_USDM, {"price": "0"}, 400, -4013, "Price"),
+        (BINANCE_USDM, {"timeInForce": "GTX", "price": "60000.1"}, 400, -5022, "Post Only"),
+        (BINANCE_USDM, {"timeInForce": "FOK", "quantity": "900"}, 400, -5021, "FOK"),
+        (BINANCE_USDM, {"type": "STOP"}, 400, -4120, "Algo"),
+        (BINANCE_USDM, {"newClientOrderId": "x" * 37}, 400, -4015, "36"),
+        (BINANCE_USDM, {"price": "10.0"}, 400, -4164, "notional"),
+        (BINANCE_USDM, {"reduceOnly": "true"}, 400, -2022, "ReduceOnly"),
+        (BINANCE_USDM, {"newOrderRespType": "FULL"}, 400, -1102, "newOrderRespType"),
+    ],
+)
 def test_orders_are_refused_with_the_venues_own_codes(market, change, status, code, text):
     fake = venue()
     (reply,) = ask(fake, api(fake, market), id="a", method="order.place", params=order(market, **change))
@@ -346,8 +379,19 @@ def test_spot_answers_have_the_asked_detail(kind):
         assert (result["status"], result["executedQty"]) == ("FILLED", "0.01000")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "5", '{"id":1}', '{"id":1,"method":5}', '{"id":{},"method":"ping"}',
-                                  '{"id":1,"method":"ping","params":[1]}', '{"id":1,"method":"order.place","params":null}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "5",
+        '{"id":1}',
+        '{"id":1,"method":5}',
+        '{"id":{},"method":"ping"}',
+        '{"id":1,"method":"ping","params":[1]}',
+        '{"id":1,"method":"order.place","params":null}',
+    ],
+)
 def test_malformed_api_requests_are_answered(text):
     fake = venue()
     fake.receive(api(fake, BINANCE_SPOT), text, NOW)

@@ -76,8 +76,15 @@ def test_a_perpetual_gives_its_filters_and_unknown_filters_are_ignored():
     assert (row.tradable, row.is_perpetual, row.market) == (True, True, BINANCE_USDM)
 
 
-@pytest.mark.parametrize("change", [{"contractType": "CURRENT_QUARTER"}, {"contractType": "TRADIFI_PERPETUAL"},
-                                    {"status": "SETTLING"}, {"status": "CANCEL_ONLY"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"contractType": "CURRENT_QUARTER"},
+        {"contractType": "TRADIFI_PERPETUAL"},
+        {"status": "SETTLING"},
+        {"status": "CANCEL_ONLY"},
+    ],
+)
 def test_only_trading_perpetuals_are_tradable(change):
     assert not one(ROW | change).tradable
 
@@ -127,10 +134,19 @@ def test_a_malformed_number_is_named(number, field, text):
 
 @pytest.mark.parametrize(
     ("reply", "field"),
-    [(b"", "reply"), (b"[]", "reply"), (b"{", "reply"), (b"{}", "symbols"), (b'{"code":-1121,"msg":"Invalid symbol."}', "Invalid"),
-     (info(5), "symbol"), (info({"status": "TRADING"}), "symbol"), (info(ROW | {"symbol": 'A"B'}), "symbol"),
-     (info({"symbol": "X"}), "filters"), (info({"symbol": "X", "filters": [5]}), "filters")],
-)  # fmt: skip
+    [
+        (b"", "reply"),
+        (b"[]", "reply"),
+        (b"{", "reply"),
+        (b"{}", "symbols"),
+        (b'{"code":-1121,"msg":"Invalid symbol."}', "Invalid"),
+        (info(5), "symbol"),
+        (info({"status": "TRADING"}), "symbol"),
+        (info(ROW | {"symbol": 'A"B'}), "symbol"),
+        (info({"symbol": "X"}), "filters"),
+        (info({"symbol": "X", "filters": [5]}), "filters"),
+    ],
+)
 def test_a_reply_that_is_no_exchange_info_is_refused(reply, field):
     with pytest.raises(ValueError, match=field):
         rest.instruments(reply, BINANCE_SPOT)
@@ -146,15 +162,17 @@ def test_the_market_of_a_reply_is_detected():
 def test_server_time_is_read():
     assert rest.server_time_ms(b'{"serverTime":1499827319559}') == 1499827319559
     for reply in (b"{}", b'{"serverTime":"1"}', b'{"serverTime":true}', b"x"):
-        with pytest.raises(ValueError, match="serverTime|reply"):
+        with pytest.raises(ValueError, match=r"serverTime|reply"):
             rest.server_time_ms(reply)
 
 
 @pytest.mark.parametrize(
     ("name", "market", "count"),
-    [("binance-spot/multi-2021-10-12-with-rest.jsonl.gz", BINANCE_SPOT, 1695),
-     ("binance-usdm/multi-2021-07-22-with-rest.jsonl.gz", BINANCE_USDM, 122)],
-)  # fmt: skip
+    [
+        ("binance-spot/multi-2021-10-12-with-rest.jsonl.gz", BINANCE_SPOT, 1695),
+        ("binance-usdm/multi-2021-07-22-with-rest.jsonl.gz", BINANCE_USDM, 122),
+    ],
+)
 def test_real_replies_fill_the_table(name, market, count):
     reply = next(x["raw"] for x in frames.rows(name, 20) if "exchangeInfo" in x["channel"])
     for fine in (False, True):

@@ -32,11 +32,23 @@ def test_unknown_outcomes_are_never_in_the_table_of_refusals():
 
 @pytest.mark.parametrize(
     ("stream", "route"),
-    [("btcusdt@bookTicker", "public"), ("!bookTicker", "public"), ("btcusdt@depth", "public"), ("btcusdt@depth@100ms", "public"),
-     ("btcusdt@depth5@500ms", "public"), ("btcusdt@rpiDepth@500ms", "public"), ("btcusdt@aggTrade", "market"),
-     ("btcusdt@markPrice@1s", "market"), ("!markPrice@arr@1s", "market"), ("btcusdt@kline_1m", "market"),
-     ("btcusdt@forceOrder", "market"), ("!forceOrder@arr", "market"), ("!contractInfo", "market"), ("tradingSession", "market")],
-)  # fmt: skip
+    [
+        ("btcusdt@bookTicker", "public"),
+        ("!bookTicker", "public"),
+        ("btcusdt@depth", "public"),
+        ("btcusdt@depth@100ms", "public"),
+        ("btcusdt@depth5@500ms", "public"),
+        ("btcusdt@rpiDepth@500ms", "public"),
+        ("btcusdt@aggTrade", "market"),
+        ("btcusdt@markPrice@1s", "market"),
+        ("!markPrice@arr@1s", "market"),
+        ("btcusdt@kline_1m", "market"),
+        ("btcusdt@forceOrder", "market"),
+        ("!forceOrder@arr", "market"),
+        ("!contractInfo", "market"),
+        ("tradingSession", "market"),
+    ],
+)
 def test_usdm_streams_have_a_route_and_spot_streams_none(stream, route):
     assert rules.stream_route(BINANCE_USDM, stream) == route
     assert rules.stream_route(BINANCE_SPOT, stream) == ""

@@ -93,9 +93,12 @@ def test_an_error_reply_takes_the_connection_down_for_good(text):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"e":"serverShutdown","E":1770123456789}', '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}',
-     '{"event":{"e":"serverShutdown","E":1770123456789}}'],
-)  # fmt: skip
+    [
+        '{"e":"serverShutdown","E":1770123456789}',
+        '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}',
+        '{"event":{"e":"serverShutdown","E":1770123456789}}',
+    ],
+)
 def test_a_shutdown_in_any_shape_asks_for_a_replacement(text):
     for session in (started(DEPTH)[0], Session("api", BINANCE_SPOT)):
         (action,) = session.receive(text, NOW)
@@ -122,8 +125,16 @@ def test_other_frames_never_raise(text):
             assert isinstance(action, Down)
 
 
-@pytest.mark.parametrize("text", ['{"id":{},"status":200}', '{"id":"logon","status":"x"}', '{"id":"a","status":200,"error":5}',
-                                  '{"id":null,"status":200}', '{"id":[1],"result":null}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id":{},"status":200}',
+        '{"id":"logon","status":"x"}',
+        '{"id":"a","status":200,"error":5}',
+        '{"id":null,"status":200}',
+        '{"id":[1],"result":null}',
+    ],
+)
 def test_odd_api_frames_never_raise(text):
     session = Session("api", BINANCE_SPOT, user_data=True)
     session.start(NOW)

@@ -221,39 +221,55 @@ cdef inline int64_t ladder_get(Ladder* ladder, int64_t key) noexcept nogil:
     return 0 if leaf == NULL else <int64_t>leaf.below[key & (FANOUT - 1)]
 
 
-cdef inline int ladder_set(Ladder* ladder, int64_t key, int64_t size) noexcept nogil:
-    """Set one level to an absolute size; 0 removes it. Returns -1 where memory ran out."""
+cdef int ladder_apply(Ladder* ladder, const Level* levels, int n, int64_t flip, int64_t sign) noexcept nogil:
+    """Set `n` levels to absolute sizes; 0 removes. The key of a price is flip + sign * price. Returns -1 where memory
+    ran out.
+
+    What is written does not depend on whether a level was there: which levels appear and vanish is data that no branch
+    predictor guesses. Count and best are kept in registers: through memory, each level would wait for the one before.
+    """
     cdef Node* leaf
-    cdef int64_t tag = key >> 6
-    cdef int at = key & (FANOUT - 1)
-    cdef uint64_t bit = <uint64_t>1 << at
-    if ladder.leaf_tag[tag & (LEAF_CACHE - 1)] == tag:
-        leaf = ladder.leaf[tag & (LEAF_CACHE - 1)]
-    else:
-        leaf = leaf_find(ladder, key, size != 0)
-        if leaf == NULL:
-            return 0 if size == 0 else -1
-    if size:
+    cdef int64_t key, tag, size, count = 0
+    cdef uint64_t present, now, best = <uint64_t>ladder.best     # -1, "none", is the largest
+    cdef int i, at
+    for i in range(n):
+        key = flip + sign * levels[i].price_ticks
+        size = levels[i].size_lots
+        tag = key >> FANOUT_BITS
+        at = key & (FANOUT - 1)
+        if ladder.leaf_tag[tag & (LEAF_CACHE - 1)] == tag:
+            leaf = ladder.leaf[tag & (LEAF_CACHE - 1)]
+        else:
+            leaf = leaf_find(ladder, key, size != 0)
+            if leaf == NULL:
+                if size:
+                    break
+                continue
+        present = leaf.bits >> at & 1
+        now = size != 0
         leaf.below[at] = <void*>size
-        if not leaf.bits & bit:
-            leaf.bits |= bit
-            ladder.count += 1
-            if <uint64_t>key < <uint64_t>ladder.best:   # -1, "none", is the largest unsigned
-                ladder.best = key
-    elif leaf.bits & bit:
-        leaf.below[at] = NULL
-        leaf.bits ^= bit
-        ladder.count -= 1
+        leaf.bits = (leaf.bits & ~(<uint64_t>1 << at)) | now << at
+        count += <int64_t>now - <int64_t>present
+        if <uint64_t>key <= best:
+            best = best_after(ladder, leaf, key, now, best)
         if not leaf.bits:
             leaf_drop(ladder, key)
-            if key == ladder.best:
-                ladder.best = key_after(ladder, key)
-        elif key == ladder.best:
-            if leaf.bits >> at:
-                ladder.best = key + tg_ctz(leaf.bits >> at)
-            else:
-                ladder.best = key_after(ladder, key)
-    return 0
+    else:
+        i = n
+    ladder.count += count
+    ladder.best = <int64_t>best
+    return 0 if i == n else -1
+
+
+cdef inline uint64_t best_after(Ladder* ladder, Node* leaf, int64_t key, bint now, uint64_t best) noexcept nogil:
+    """The best key after a level at or before the best changed."""
+    if now:
+        return key
+    if <uint64_t>key != best:
+        return best
+    if leaf.bits >> (key & (FANOUT - 1)):
+        return key + tg_ctz(leaf.bits >> (key & (FANOUT - 1)))
+    return <uint64_t>key_after(ladder, key)
 
 
 # ---- the book ---------------------------------------------------------------------------------------------------
@@ -379,13 +395,8 @@ cdef class Book:
         return APPLIED
 
     cdef int _levels(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
-        cdef int i, failed = 0
-        cdef Ladder* side = self.bid
-        for i in range(head.bids):
-            failed |= ladder_set(side, KEY_TOP - bids[i].price_ticks, bids[i].size_lots)
-        side = self.ask
-        for i in range(head.asks):
-            failed |= ladder_set(side, asks[i].price_ticks, asks[i].size_lots)
+        cdef int failed = ladder_apply(self.bid, bids, head.bids, KEY_TOP, -1)
+        failed |= ladder_apply(self.ask, asks, head.asks, 0, 1)
         self.levels += head.bids + head.asks
         if failed:
             raise MemoryError("no memory for book levels")

@@ -32,6 +32,12 @@ enum {
     TG_MANY = 6          /* more levels than any venue sends */
 };
 
+/* One price level of a depth message. */
+typedef struct {
+    int64_t price_ticks;
+    int64_t size_lots;
+} tg_level;
+
 /* A decimal grid: value = steps * mantissa / 10**decimals. */
 typedef struct {
     int64_t mantissa;
@@ -121,8 +127,8 @@ static inline int tg_skip_scalar(tg_cur *c) {
     return n > 0;
 }
 
-/* Skip any JSON value. Brackets must match in kind; depth is bounded. */
-static int tg_skip(tg_cur *c) {
+/* Any JSON value that is not plain and short: see tg_skip. */
+static int tg_skip_any(tg_cur *c) {
     char closers[64];
     int depth = 0;
     const char *s;
@@ -170,6 +176,30 @@ static int tg_skip(tg_cur *c) {
     }
 }
 
+/* Skip any JSON value. Brackets must match in kind; depth is bounded. Short strings and numbers, which is what nearly all
+ * members are, take the way that needs no stack. */
+static inline int tg_skip(tg_cur *c) {
+    const char *p = c->p, *start = p;
+    if (TG_LIKELY(p < c->end)) {
+        if (*p == '"') {
+            for (p++; p < c->end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\'; p++)
+                ;
+            if (TG_LIKELY(p < c->end && *p == '"')) {
+                c->p = p + 1;
+                return 1;
+            }
+        } else if (*p >= '0' && *p <= '9') {
+            for (; p < c->end && *p >= '0' && *p <= '9'; p++)
+                ;
+            if (TG_LIKELY(p > start && p < c->end && (*p == ',' || *p == '}'))) {
+                c->p = p;
+                return 1;
+            }
+        }
+    }
+    return tg_skip_any(c);
+}
+
 /* After a member: 1 = another follows, 0 = the container ended here, -1 = neither. */
 static inline int tg_more(tg_cur *c, char closer) {
     char x = c->p < c->end ? *c->p : 0;
@@ -202,7 +232,7 @@ static inline int tg_enter(tg_cur *c, char opener, char closer) {
 /* ---- numbers ----------------------------------------------------------------------------------------- */
 
 /* A JSON integer, at most 18 digits and a minus sign; no leading zero, fraction or exponent. */
-static inline int tg_int(tg_cur *c, int64_t *out) {
+static inline int tg_int_slow(tg_cur *c, int64_t *out) {
     const char *p, *start;
     uint64_t v = 0;
     int minus = 0;
@@ -226,6 +256,37 @@ static inline int tg_int(tg_cur *c, int64_t *out) {
     *out = minus ? -(int64_t)v : (int64_t)v;
     c->p = p;
     return TG_OK;
+}
+
+#if defined(__SSE4_1__)
+static uint8_t tg_right[17][16] __attribute__((aligned(64))); /* n bytes, right-aligned in 16 */
+
+static inline __m128i tg_sixteen(__m128i v) { /* sixteen digits to 8 + 8 in the low two 32-bit places */
+    v = _mm_maddubs_epi16(v, _mm_set1_epi16(0x010A));
+    v = _mm_madd_epi16(v, _mm_set1_epi32(0x00010064));
+    v = _mm_packus_epi32(v, v);
+    return _mm_madd_epi16(v, _mm_set1_epi32(0x00012710));
+}
+#endif
+
+/* A JSON integer. One load for up to 15 digits without a sign; the plain way for the rest. */
+static inline int tg_int(tg_cur *c, int64_t *out) {
+#if defined(__SSE4_1__)
+    if (TG_LIKELY(c->end - c->p >= 16)) {
+        __m128i v = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)c->p), _mm_set1_epi8('0'));
+        unsigned odd = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(v, _mm_set1_epi8(10)), v));
+        unsigned n = (unsigned)__builtin_ctz(odd | 0x10000u);
+        if (TG_LIKELY(n - 1u < 15u && tg_is_scalar_end(c->p[n]) && (*c->p != '0' || n == 1))) {
+            uint64_t packed;
+            v = tg_sixteen(_mm_shuffle_epi8(v, _mm_load_si128((const __m128i *)tg_right[n])));
+            packed = (uint64_t)_mm_cvtsi128_si64(v);
+            *out = (int64_t)((packed & 0xFFFFFFFFu) * 100000000u + (packed >> 32));
+            c->p += n;
+            return TG_OK;
+        }
+    }
+#endif
+    return tg_int_slow(c, out);
 }
 
 /* An integer that the venue sends as a number or as a string of digits ("1597026383085"). */
@@ -308,8 +369,10 @@ static void tg_tables(void) {
                 tg_shuffle[e][d][j] = (src < 0 || src > 15) ? 0x80 : (uint8_t)src;
             }
     for (n = 0; n <= 16; n++)
-        for (j = 0; j < 16; j++)
+        for (j = 0; j < 16; j++) {
             tg_below[n][j] = j < n ? 0xFF : 0;
+            tg_right[n][j] = j < 16 - n ? 0x80 : (uint8_t)(j - (16 - n));
+        }
     tg_tables_ready = 1;
 }
 
@@ -334,10 +397,7 @@ static inline int tg_steps_vec(__m128i digits, const char *s, unsigned n, const 
     if (TG_UNLIKELY((uint32_t)used >> (d + 1 + e)))
         return TG_GRID; /* a digit that is not zero behind the last place of the grid */
     v = _mm_shuffle_epi8(digits, _mm_load_si128((const __m128i *)tg_shuffle[e][d]));
-    v = _mm_maddubs_epi16(v, _mm_set1_epi16(0x010A));          /* pairs: 10*a + b */
-    v = _mm_madd_epi16(v, _mm_set1_epi32(0x00010064));          /* fours: 100*a + b */
-    v = _mm_packus_epi32(v, v);
-    v = _mm_madd_epi16(v, _mm_set1_epi32(0x00012710));          /* eights: 10000*a + b */
+    v = tg_sixteen(v);
     packed = (uint64_t)_mm_cvtsi128_si64(v);
     hi = packed & 0xFFFFFFFFu;
     lo = packed >> 32;
@@ -388,59 +448,6 @@ static inline int tg_signed_decimal(tg_cur *c, const tg_grid *g, int64_t *out) {
     if (minus)
         *out = -*out;
     return code;
-}
-
-/* ---- depth levels ------------------------------------------------------------------------------------ */
-
-typedef struct {
-    int64_t price_ticks;
-    int64_t size_lots;
-} tg_level;
-
-/* `[["61234.50","0.123"],["61234.40","0"]]` or `[]`. Each level has `extra` more strings behind the size (OKX: 2).
- * Writes at most `cap` levels; *field is 'p' or 's' where a number was refused. */
-static int tg_levels(tg_cur *c, const tg_grid *price, const tg_grid *size, int extra, tg_level *out,
-                     int64_t cap, int64_t *count, char *field) {
-    int64_t n = 0;
-    int code, k, more;
-    const char *s;
-    Py_ssize_t len;
-    *field = 0;
-    *count = 0;
-    more = tg_enter(c, '[', ']');
-    if (more <= 0)
-        return more == 0 ? TG_OK : TG_SYNTAX;
-    do {
-        if (TG_UNLIKELY(n == cap))
-            return TG_MANY;
-        if (TG_UNLIKELY(!tg_take(c, '[')))
-            return TG_SYNTAX;
-        if (TG_UNLIKELY(c->p < c->end && *c->p != '"'))
-            tg_space(c);
-        code = tg_decimal(c, price, &out[n].price_ticks);
-        if (TG_UNLIKELY(code || out[n].price_ticks > TG_MAX_PRICE)) {
-            *field = 'p';
-            return code ? code : TG_RANGE;
-        }
-        if (TG_UNLIKELY(!tg_take(c, ',')))
-            return TG_SYNTAX;
-        if (TG_UNLIKELY(c->p < c->end && *c->p != '"'))
-            tg_space(c);
-        code = tg_decimal(c, size, &out[n].size_lots);
-        if (TG_UNLIKELY(code)) {
-            *field = 's';
-            return code;
-        }
-        for (k = 0; k < extra; k++)
-            if (!tg_take(c, ',') || !tg_string(c, &s, &len))
-                return TG_SYNTAX;
-        if (TG_UNLIKELY(!tg_take(c, ']')))
-            return TG_SYNTAX;
-        n++;
-        more = tg_more(c, ']');
-    } while (more == 1);
-    *count = n;
-    return more == 0 ? TG_OK : TG_SYNTAX;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------- */

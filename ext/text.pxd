@@ -32,8 +32,6 @@ cdef extern from "text.h" nogil:
     int tg_steps_slow(const char* s, Py_ssize_t n, tg_grid g, int64_t* out) noexcept
     int tg_decimal(tg_cur* c, const tg_grid* g, int64_t* out) noexcept
     int tg_signed_decimal(tg_cur* c, const tg_grid* g, int64_t* out) noexcept
-    int tg_levels(tg_cur* c, const tg_grid* price, const tg_grid* size, int extra, tg_level* out,
-                  int64_t cap, int64_t* count, char* field) noexcept
     int tg_put_uint(char* out, uint64_t v) noexcept
     int tg_put_int(char* out, int64_t v) noexcept
     int tg_put_decimal(char* out, int64_t steps, const tg_grid* g, int keep_zeros) noexcept

@@ -8,10 +8,24 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
-from ext.text cimport TG_SYNTAX, tg_level, tg_levels, tg_setup, tg_steps_slow
+from ext.text cimport TG_SYNTAX, tg_level, tg_setup
 from ext.text import WHY
 
+cdef extern from *:
+    """
+    #include "levels.h"
+    static void tg_levels_setup(void) {
+    #if defined(TG_LEVEL_FAST)
+        tg_shapes_make();
+    #endif
+    }
+    """
+    int tg_levels(tg_cur* c, const tg_grid* price, const tg_grid* size, int extra, tg_level* out, int64_t cap,
+                  int64_t* count, char* field) noexcept nogil
+    void tg_levels_setup() noexcept nogil
+
 tg_setup()
+tg_levels_setup()
 
 # Client order ids use 0-9a-v: letters and digits only (OKX allows nothing else), one case.
 cdef const char* BASE32 = b"0123456789abcdefghijklmnopqrstuv"

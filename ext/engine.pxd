@@ -1,0 +1,104 @@
+"""The only file that knows the order of the steps: bytes -> arbiter -> book -> strategy -> risk -> encode -> bytes."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from ext.account cimport Account
+from ext.arbiter cimport Arbiter
+from ext.book cimport Book
+from ext.instruments cimport Instruments
+from ext.orders cimport Order, Orders
+from ext.records cimport (Approved, DepthHead, FillRow, Intent, Level, Mark, Quote, Report, SentRow, StateRow, Trade,
+                          VerdictRow)
+from ext.risk cimport RiskGate
+from ext.strategy cimport Strategy
+from ext.tape cimport TapeWriter
+from ext.wire cimport Sink, Wire
+
+cpdef enum LineKind:
+    MARKET_LINE = 0      # a market-data connection
+    SNAPSHOT_LINE = 1    # replies to snapshot requests for one instrument
+    ORDER_LINE = 2       # order entry; answers come back on it
+    PRIVATE_LINE = 3     # our orders and fills as the venue tells them
+
+cdef enum:
+    LINES = 256
+    TOUCHED_MAX = 16
+    FRAME_MAX = 1024     # largest order frame
+    HEADROOM = 64        # writable bytes in front of an encoded frame, where the link puts the WebSocket header
+    DIALS_MAX = 16
+
+cdef class Line:
+    """One connection as the engine sees it: which decoder, and what it carries."""
+    cdef readonly Wire wire
+    cdef readonly int number
+    cdef readonly int kind
+    cdef readonly int context        # instrument of a SNAPSHOT_LINE, else -1
+    cdef readonly str name
+    cdef readonly bint up
+    cdef readonly int64_t frames, bad, not_mine, resyncs
+    cdef readonly str last_error
+
+
+cdef class Outlet:
+    """Where encoded orders go. The live one is `ext.link`; tests and replay have their own."""
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1
+
+
+cdef class Recorder(Outlet):
+    """An outlet without a socket: hashes what would have been sent, and can hand it to a simulated venue."""
+    cdef object digest
+    cdef public object taker         # called with (line, bytes), or None
+    cdef readonly int64_t orders
+
+
+cdef class Engine(Sink):
+    cdef readonly Instruments instruments
+    cdef readonly list books
+    cdef readonly list lines
+    cdef readonly list strategies
+    cdef readonly Arbiter arbiter
+    cdef readonly Orders orders
+    cdef readonly Account account
+    cdef readonly RiskGate risk
+    cdef readonly TapeWriter tape
+    cdef public Outlet outlet
+    cdef public object ask_resync    # called with (instrument, reason); the cold side carries it out
+    cdef void* line_rows[LINES]      # borrowed from `lines`
+    cdef int route[8]                # order line by market, -1 = none
+    cdef int32_t* feed_depth         # depth channel the book follows, -1 = the first that comes
+    cdef int64_t* asked_ns
+    cdef int64_t* trades
+    cdef int64_t* frames
+    cdef Quote* quotes
+    cdef Mark* marks
+    cdef TradeSeen* recent_trades
+    cdef int line                    # of the frame being decoded
+    cdef int64_t now_ns
+    cdef int touched[TOUCHED_MAX]
+    cdef int touched_count
+    cdef int64_t dial_values[DIALS_MAX]
+    cdef readonly int64_t checksums, checksums_bad, decisions, resync_asks, unrecorded
+    cdef readonly bint tape_full
+    cdef readonly int64_t ack_timeout_ns, mark_every_ns, marked_ns, ask_every_ns
+    cdef char out[HEADROOM + FRAME_MAX + 64]
+
+    cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
+    cdef int tick(self, int64_t now_ns) except -1
+    cdef int _follow(self, const DepthHead* head) noexcept nogil
+    cdef int _touch(self, int instrument) noexcept nogil
+    cdef int _ask(self, int instrument, str reason) except -1
+    cdef int _think(self) except -1
+    cdef int _drain(self, Strategy strategy) except -1
+    cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
+    cdef int _send(self, Approved approved) except -1
+    cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
+                     Py_ssize_t size) except -1
+    cdef int _verify(self, Book book, const DepthHead* head) except -1
+    cdef bint _new_trade(self, const Trade* trade) noexcept nogil
+    cdef int _mark(self) except -1
+
+
+ctypedef struct TradeSeen:
+    int64_t hi[64]
+    int64_t lo[64]
+    int32_t at

@@ -1,0 +1,522 @@
+"""The only file that knows the order of the steps: bytes -> arbiter -> book -> strategy -> risk -> encode -> bytes.
+
+Doors in: `on_bytes` (a frame on a line), `on_time` (a timer, with the dials as just read), `on_line` (a line went up or
+down). Nothing else changes state, each is on the tape, and none reads a clock: the same calls with the same arguments
+give the same orders, byte for byte.
+
+The order of the steps, once:
+
+    1. on the tape    2. decode (venue)    3. which line is next (arbiter)    4. book, or orders and account
+    5. think, once a frame: strategy -> intents    6. risk -> Approved, exposure reserved
+    7. encode (venue)    8. on the tape    9. outlet (the link checks latch and approval last, and writes)
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from ext.book cimport APPLIED, BUFFERED, EMPTY, GAPPED, RESEED, SYNCED
+from ext.records cimport (BINANCE_SPOT, BINANCE_USDM, CANCEL, INTENT, LINK_DOWN, REJECTED, REPORT_FILL, SENT, SNAPSHOT,
+                          UNKNOWN)
+from ext.tape cimport DIAL as TAPE_DIAL
+from ext.tape cimport FILL as TAPE_FILL
+from ext.tape cimport FRAME as TAPE_FRAME
+from ext.tape cimport MARK as TAPE_MARK
+from ext.tape cimport ORDER_OUT as TAPE_ORDER_OUT
+from ext.tape cimport REPORT as TAPE_REPORT
+from ext.tape cimport SESSION as TAPE_SESSION
+from ext.tape cimport TIMER as TAPE_TIMER
+from ext.tape cimport VERDICT as TAPE_VERDICT
+from ext.wire cimport BAD, NOT_MINE, RESYNC
+
+import hashlib
+
+from ext.strategy import DIALS
+
+cdef int CHECKSUM_DEPTH = 25
+LATCH_TAPE = 2       # the tape cannot take another record: no new risk
+LATCH_ENCODE = 3     # an approved order could not be encoded: our own fault
+
+
+cdef class Line:
+    """Line `number`; `context` is the instrument that a SNAPSHOT_LINE's replies belong to."""
+
+    def __cinit__(self, int number, str name, int kind, Wire wire, int context=-1):
+        self.number, self.name, self.kind, self.wire, self.context = number, name, kind, wire, context
+        self.last_error = ""
+
+
+cdef class Outlet:
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
+        """Write one encoded order; 1 = handed to the socket, 0 = definitely not sent. `data` may be overwritten, and so
+        may the HEADROOM bytes in front of it and 64 behind it: the link masks in place."""
+        return 0
+
+
+cdef class Recorder(Outlet):
+    def __init__(self, taker=None):
+        self.taker = taker
+        self.digest = hashlib.blake2b(digest_size=16)
+
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
+        if not order.live:
+            return 0
+        order.live = False
+        frame = PyBytes_FromStringAndSize(data, size)
+        self.digest.update(frame)
+        self.orders += 1
+        if self.taker is not None:
+            self.taker(line, frame)
+        return 1
+
+    def hash(self) -> str:
+        """Hash over all order frames so far, in order."""
+        return self.digest.hexdigest()
+
+
+cdef class Engine(Sink):
+    """One node's chain over `instruments`. Lines, strategies and limits are added before the first frame."""
+
+    def __cinit__(self, Instruments instruments, *, int order_capacity=4096, uint64_t first_order_id=1,
+                  TapeWriter tape=None, Outlet outlet=None, int64_t hold_ns=200_000_000,
+                  int64_t ack_timeout_ns=5_000_000_000, int64_t mark_every_ns=250_000_000,
+                  int64_t ask_every_ns=3_000_000_000):
+        cdef int i, n = max(instruments.count, 1)
+        self.instruments, self.tape, self.outlet = instruments, tape, outlet
+        self.ack_timeout_ns, self.mark_every_ns, self.ask_every_ns = ack_timeout_ns, mark_every_ns, ask_every_ns
+        self.books = [Book(i, self._by_request(i)) for i in range(instruments.count)]
+        self.lines, self.strategies = [], []
+        self.arbiter = Arbiter(instruments.count, hold_ns)
+        self.orders = Orders(order_capacity, instruments.count, first_order_id)
+        self.account = Account(instruments.count)
+        self.risk = RiskGate(instruments, self.orders, self.account, self.books)
+        self.feed_depth = <int32_t*>calloc(n, sizeof(int32_t))
+        self.asked_ns = <int64_t*>calloc(n, sizeof(int64_t))
+        self.trades = <int64_t*>calloc(n, sizeof(int64_t))
+        self.frames = <int64_t*>calloc(n, sizeof(int64_t))
+        self.quotes = <Quote*>calloc(n, sizeof(Quote))
+        self.marks = <Mark*>calloc(n, sizeof(Mark))
+        self.recent_trades = <TradeSeen*>calloc(n, sizeof(TradeSeen))
+        if not (self.feed_depth and self.asked_ns and self.trades and self.frames and self.quotes and self.marks
+                and self.recent_trades):
+            raise MemoryError()
+        for i in range(n):
+            self.feed_depth[i] = -1
+        for i in range(8):
+            self.route[i] = -1
+        for i in range(DIALS_MAX):
+            self.dial_values[i] = DIALS[i][1] if i < len(DIALS) else 0
+
+    def __dealloc__(self):
+        free(self.feed_depth)
+        free(self.asked_ns)
+        free(self.trades)
+        free(self.frames)
+        free(self.quotes)
+        free(self.marks)
+        free(self.recent_trades)
+
+    def _by_request(self, int instrument):
+        return self.instruments.rows[instrument].market in (BINANCE_SPOT, BINANCE_USDM)
+
+    # ---- putting it together ----
+
+    def add_line(self, str name, int kind, Wire wire, int context=-1) -> int:
+        """Add a line; returns its number. An ORDER_LINE becomes the route for its wire's market."""
+        number = len(self.lines)
+        if number == LINES:
+            raise ValueError(f"line {name}: at most {LINES} lines")
+        line = Line(number, name, kind, wire, context)
+        self.lines.append(line)
+        self.line_rows[number] = <void*>line
+        if kind == ORDER_LINE:
+            self.route[wire.market] = number
+        return number
+
+    def add_strategy(self, Strategy strategy):
+        """Add a strategy; it is attached to what it may read."""
+        strategy.attach(len(self.strategies), self.instruments, self.orders, self.account, self.books)
+        strategy.dials = self.dial_values
+        strategy.dial_count = len(DIALS)
+        self.strategies.append(strategy)
+
+    def follow(self, int instrument, int depth):
+        """Let the book of an instrument follow the channel that shows `depth` levels (0 = the full diff stream)."""
+        self.feed_depth[instrument] = depth
+
+    # ---- the doors ----
+
+    cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:
+        """A frame came in on a line; returns a wire.Verdict."""
+        cdef Line row = <Line>self.line_rows[line]
+        cdef int verdict
+        self.now_ns = now_ns
+        self.line = line
+        if self.tape is not None:
+            self._record(TAPE_FRAME, line, NULL, 0, data, size)
+        row.frames += 1
+        verdict = row.wire.decode(row.context, data, size, now_ns, self)
+        if verdict == NOT_MINE:
+            row.not_mine += 1
+        elif verdict == BAD:
+            row.bad += 1
+            row.last_error = row.wire.error()
+        elif verdict == RESYNC:
+            row.resyncs += 1
+            (<Book>self.books[row.wire.last]).invalidate()
+            self._ask(row.wire.last, "the venue restarted its numbering")
+        if self.touched_count:
+            self._think()
+        return verdict
+
+    def on_bytes(self, int line, bytes frame, int64_t now_ns) -> int:
+        """`receive` for Python callers: cold lines, replay, tests."""
+        if not 0 <= line < len(self.lines):
+            raise IndexError(f"line {line}: there are {len(self.lines)}")
+        return self.receive(line, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), now_ns)
+
+    def on_many(self, int line, list frames, int64_t now_ns, int64_t step_ns=0) -> int:
+        """`receive` for a list of frames, `step_ns` apart, in one native loop; returns how many were HANDLED."""
+        cdef bytes frame
+        cdef int handled = 0
+        for frame in frames:
+            handled += self.receive(line, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), now_ns) == 1
+            now_ns += step_ns
+        return handled
+
+    cdef int tick(self, int64_t now_ns) except -1:
+        """Time passes: orders that nobody answered, books that nobody resynced, strategies' timers, the state mark."""
+        cdef int i
+        cdef Order* order
+        cdef Book book
+        cdef Strategy strategy
+        self.now_ns = now_ns
+        self._record(TAPE_TIMER, 0, NULL, 0, NULL, 0)
+        for i in range(self.orders.capacity):
+            order = &self.orders.rows[i]
+            if order.state == SENT and now_ns - order.sent_ns > self.ack_timeout_ns:
+                self.orders.to_state(order, UNKNOWN, now_ns)
+        for book in self.books:
+            if self.asked_ns[book.instrument] and now_ns - self.asked_ns[book.instrument] > self.ask_every_ns:
+                self.asked_ns[book.instrument] = 0
+                if book.state != SYNCED:
+                    self._ask(book.instrument, "still not synced")
+        for strategy in self.strategies:
+            strategy.on_timer(now_ns)
+            self._drain(strategy)
+        if now_ns - self.marked_ns >= self.mark_every_ns:
+            self.marked_ns = now_ns
+            self._mark()
+        return 0
+
+    def on_time(self, int64_t now_ns, dials=None):
+        """A timer fired. `dials` are the values as just read, where they were read."""
+        cdef int i
+        cdef bint changed = False
+        if dials is not None:
+            for i in range(min(len(dials), DIALS_MAX)):
+                changed |= self.dial_values[i] != dials[i]
+                self.dial_values[i] = dials[i]
+            if changed and self.tape is not None:
+                self.now_ns = now_ns
+                self._record(TAPE_DIAL, 0, NULL, 0, <const char*>self.dial_values, sizeof(self.dial_values))
+        self.tick(now_ns)
+
+    def on_line(self, int line, bint up, int64_t now_ns):
+        """A line went up or down. Orders written to a line that dies unanswered are UNKNOWN from that moment."""
+        cdef Line row = self.lines[line]
+        cdef Order* order
+        cdef int i
+        cdef char flag = up
+        self.now_ns = now_ns
+        if self.tape is not None:
+            self._record(TAPE_SESSION, line, NULL, 0, &flag, 1)
+        if row.up == up:
+            return
+        row.up = up
+        if row.kind == MARKET_LINE:
+            if up:
+                self.arbiter.line_up(line)
+            else:
+                for i in self.arbiter.line_down(line):
+                    self._orphan(i)
+        elif row.kind == ORDER_LINE and not up:
+            for i in range(self.orders.capacity):
+                order = &self.orders.rows[i]
+                if order.state == SENT and self.instruments.rows[order.instrument].market == row.wire.market:
+                    self.orders.to_state(order, UNKNOWN, now_ns)
+
+    def _orphan(self, int instrument):
+        """No line carries this book any more."""
+        cdef Book book = self.books[instrument]
+        if book.state == SYNCED:
+            book.invalidate()
+        elif book.state != EMPTY:
+            book.reset()
+        self.asked_ns[instrument] = 0
+
+    # ---- steps 2 to 4: what decoders push ----
+
+    cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
+        cdef int instrument = head.instrument
+        cdef Book book = <Book>self.books[instrument]
+        cdef int applied
+        self.frames[instrument] += 1
+        if not self._follow(head):
+            return 0
+        if not self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns):
+            return 0
+        applied = book.on_depth(head, bids, asks, self.now_ns)
+        if applied == APPLIED and book.state == SYNCED:
+            self.asked_ns[instrument] = 0
+            if head.checksum and not self._verify(book, head):
+                book.invalidate()
+                self._ask(instrument, "checksum")
+            else:
+                self._touch(instrument)
+        elif applied == GAPPED:
+            self._ask(instrument, "gap")
+        elif applied == RESEED:
+            self.asked_ns[instrument] = 0
+            self._ask(instrument, "snapshot too old")
+        elif book.state != SYNCED and not book.loaded and not self.asked_ns[instrument]:
+            self._ask(instrument, "no snapshot yet")
+        return 0
+
+    cdef int _follow(self, const DepthHead* head) noexcept nogil:
+        """Does the book follow the channel that this message came on?"""
+        if self.feed_depth[head.instrument] < 0:
+            self.feed_depth[head.instrument] = head.depth
+        return self.feed_depth[head.instrument] == head.depth
+
+    cdef int _verify(self, Book book, const DepthHead* head) except -1:
+        """The venue's checksum over the top of the book; True where it agrees or the venue has none."""
+        cdef Level bids[25]
+        cdef Level asks[25]
+        cdef int32_t ours = 0
+        cdef int n_bids = book.top(0, bids, CHECKSUM_DEPTH), n_asks = book.top(1, asks, CHECKSUM_DEPTH)
+        cdef Line row = <Line>self.line_rows[self.line]
+        if not row.wire.checksum(head.instrument, bids, n_bids, asks, n_asks, &ours):
+            return True
+        self.checksums += 1
+        self.checksums_bad += ours != head.checksum
+        return ours == head.checksum
+
+    cdef int on_quote(self, const Quote* quote) except -1:
+        cdef Quote* last = &self.quotes[quote.instrument]
+        self.frames[quote.instrument] += 1
+        if quote.update_id <= last.update_id and quote.event_ns <= last.event_ns:
+            return 0                    # the other line's copy
+        last[0] = quote[0]
+        if (<Book>self.books[quote.instrument]).by_request:    # only Binance numbers both alike
+            (<Book>self.books[quote.instrument]).on_quote(quote)
+        return 0
+
+    cdef int on_trade(self, const Trade* trade) except -1:
+        cdef Strategy strategy
+        if not self._new_trade(trade):
+            return 0
+        self.trades[trade.instrument] += 1
+        for strategy in self.strategies:
+            strategy.on_trade(trade, self.now_ns)
+        return 0
+
+    cdef bint _new_trade(self, const Trade* trade) noexcept nogil:
+        """Not a copy from another line: not among the last 64 of its instrument."""
+        cdef TradeSeen* seen = &self.recent_trades[trade.instrument]
+        cdef int i
+        if self.arbiter.up & (self.arbiter.up - 1):     # more than one line
+            for i in range(64):
+                if seen.lo[i] == trade.id_lo and seen.hi[i] == trade.id_hi + 1:
+                    return False
+        seen.at = (seen.at + 1) & 63
+        seen.lo[seen.at], seen.hi[seen.at] = trade.id_lo, trade.id_hi + 1
+        return True
+
+    cdef int on_mark(self, const Mark* mark) except -1:
+        cdef Mark* last = &self.marks[mark.instrument]
+        if mark.present & 1:
+            last.mark_e8 = mark.mark_e8
+        if mark.present & 2:
+            last.index_e8 = mark.index_e8
+        if mark.present & 4:
+            last.funding_e8 = mark.funding_e8
+        if mark.present & 8:
+            last.next_funding_ns = mark.next_funding_ns
+        if mark.present & 16:
+            last.last_e8 = mark.last_e8
+        last.present |= mark.present
+        last.event_ns = mark.event_ns
+        return 0
+
+    cdef int on_report(self, const Report* report) except -1:
+        cdef Order* order = self.orders.find(report.order_id)
+        cdef int64_t lots = self.orders.on_report(report, self.now_ns)
+        cdef FillRow row
+        cdef Strategy strategy
+        if order == NULL:
+            return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
+        self._touch(order.instrument)
+        if not lots:
+            return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
+        self.account.on_fill(order.instrument, order.side, report.price_ticks, lots, report.fee_e8, report.fee_is_quote)
+        row.report = report[0]
+        row.report.instrument, row.report.side = order.instrument, order.side
+        row.position_lots = self.account.rows[order.instrument].lots
+        row.cash = self.account.rows[order.instrument].cash
+        self._record(TAPE_FILL, self.line, NULL, 0, <const char*>&row, sizeof(row))
+        if order.strategy < len(self.strategies):
+            strategy = self.strategies[order.strategy]
+            strategy.on_fill(order.instrument, order.id, order.side, report.price_ticks, lots, self.now_ns)
+        return 0
+
+    cdef int _touch(self, int instrument) noexcept nogil:
+        cdef int i
+        for i in range(self.touched_count):
+            if self.touched[i] == instrument:
+                return 0
+        if self.touched_count < TOUCHED_MAX:
+            self.touched[self.touched_count] = instrument
+            self.touched_count += 1
+        return 0
+
+    cdef int _ask(self, int instrument, str reason) except -1:
+        """Ask the cold side for a fresh snapshot, once until it comes or time runs out."""
+        if self.asked_ns[instrument]:
+            return 0
+        self.asked_ns[instrument] = max(self.now_ns, 1)
+        self.resync_asks += 1
+        if self.ask_resync is not None:
+            self.ask_resync(instrument, reason)
+        return 0
+
+    # ---- steps 5 to 9 ----
+
+    cdef int _think(self) except -1:
+        """Once a frame, after all its levels and reports: let strategies look, then deal with what they propose."""
+        cdef int i
+        cdef int count = self.touched_count
+        cdef Strategy strategy
+        self.touched_count = 0
+        for i in range(count):
+            if not (<Book>self.books[self.touched[i]]).usable():
+                continue
+            self.decisions += 1
+            for strategy in self.strategies:
+                strategy.on_book(self.touched[i], self.now_ns)
+                if strategy.proposed:
+                    self._drain(strategy)
+        return 0
+
+    cdef int _drain(self, Strategy strategy) except -1:
+        cdef int i
+        cdef int count = strategy.proposed
+        for i in range(count):
+            self._submit(strategy, &strategy.proposals[i])
+        strategy.proposed = 0
+        return 0
+
+    cdef int _submit(self, Strategy strategy, const Intent* intent) except -1:
+        """Risk, and where it says yes, out."""
+        cdef int reason = 0
+        cdef Approved approved
+        cdef VerdictRow verdict
+        self.risk.value = self.risk.limit = 0
+        if intent.action == CANCEL:
+            approved = self.risk.approve_cancel(intent, self.now_ns, &reason)
+        else:
+            approved = self.risk.approve(intent, self.now_ns, &reason)
+        if self.tape is not None:
+            verdict.intent = intent[0]
+            verdict.reason, verdict.pad, verdict.value, verdict.limit = reason, 0, self.risk.value, self.risk.limit
+            verdict.order_id = approved.order_id if approved is not None else intent.order_id
+            self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
+        if approved is None:
+            return 0
+        if intent.action != CANCEL:
+            strategy.on_order(intent.instrument, intent.side, approved.order_id, self.now_ns)
+        return self._send(approved)
+
+    cdef int _send(self, Approved approved) except -1:
+        """Encode, put on the tape, write. A NEW that was not written is closed at once: nothing was sent."""
+        cdef Order* order = self.orders.find(approved.order_id)
+        cdef int line = self.route[self.instruments.rows[approved.intent.instrument].market]
+        cdef Line row
+        cdef char* out = self.out + HEADROOM
+        cdef Py_ssize_t size
+        cdef int written = 0
+        if line >= 0 and (<Line>self.line_rows[line]).up and self.outlet is not None:
+            row = <Line>self.line_rows[line]
+            try:
+                size = row.wire.encode(approved, out, FRAME_MAX, self.now_ns)
+            except ValueError as error:
+                row.last_error = str(error)
+                self.risk.latch(LATCH_ENCODE)
+                size = 0
+            if size > 0:
+                self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, out, size)
+                if not self.tape_full or approved.intent.action == CANCEL:
+                    written = self.outlet.write(line, approved, out, size)
+        approved.live = False
+        if approved.intent.action == CANCEL:
+            if not written:
+                order.cancel_asked -= 1         # never left: the strategy may ask again
+        elif written:
+            order.sent_ns = self.now_ns
+            self.orders.to_state(order, SENT, self.now_ns)
+        else:
+            order.reject_code = LINK_DOWN
+            self.orders.to_state(order, REJECTED, self.now_ns)
+        return 0
+
+    cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
+                     Py_ssize_t size) except -1:
+        """One record on the tape. A tape that is full stops all new risk, and says so; nothing else stops."""
+        if self.tape is None:
+            return 0
+        if self.tape_full:
+            self.unrecorded += 1
+            return 0
+        try:
+            self.tape.put2(type, line, self.now_ns, head, head_size, data, size)
+        except OSError:
+            self.tape_full = True
+            self.unrecorded += 1
+            self.risk.latch(LATCH_TAPE)
+        return 0
+
+    cdef int _mark(self) except -1:
+        """The state of every instrument, on the tape: what status, tables and reports are made of."""
+        cdef StateRow row
+        cdef Book book
+        cdef Level level
+        if self.tape is None:
+            return 0
+        for book in self.books:
+            memset(&row, 0, sizeof(row))
+            row.instrument, row.state, row.frames = book.instrument, book.state, self.frames[book.instrument]
+            book.best_bid(&level)
+            row.bid_ticks, row.bid_lots = level.price_ticks, level.size_lots
+            book.best_ask(&level)
+            row.ask_ticks, row.ask_lots = level.price_ticks, level.size_lots
+            row.gaps, row.resyncs, row.trades = book.gaps, book.resyncs, self.trades[book.instrument]
+            row.position_lots = self.account.rows[book.instrument].lots
+            row.cash = self.account.rows[book.instrument].cash
+            row.fee_e8 = self.account.rows[book.instrument].fee_e8
+            row.fills = self.account.rows[book.instrument].fills
+            row.open_orders = self.orders.exposure[book.instrument].open_orders
+            self._record(TAPE_MARK, 0, NULL, 0, <const char*>&row, sizeof(row))
+        return 0
+
+    # ---- for Python: reports ----
+
+    def trade_count(self, int instrument) -> int:
+        return self.trades[instrument]
+
+    def depth_frames(self, int instrument) -> int:
+        """Depth and quote messages of an instrument, from all lines."""
+        return self.frames[instrument]
+
+    def mark(self, int instrument) -> dict:
+        """Mark, index, funding as last told; `present` says which were ever told (records.MarkField)."""
+        return <object>self.marks[instrument]

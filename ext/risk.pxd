@@ -1,0 +1,56 @@
+"""Intent -> Approved, or refused with a reason, its value and its limit."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from ext.account cimport Account
+from ext.book cimport Book
+from ext.instruments cimport Instruments
+from ext.orders cimport Order, Orders
+from ext.records cimport Approved, Instrument, Intent
+
+ctypedef struct Limits:
+    # Per instrument. 0 means "none allowed", not "no limit": a limit that was not set forbids.
+    int64_t max_size_lots
+    int64_t max_notional_e8
+    int64_t max_position_lots
+    int64_t collar_ppm           # furthest price from the mid, in millionths of it
+    int64_t stale_ns             # oldest book that may be traded on
+    int64_t duplicate_ns         # same side, price and size again within this time is refused
+    int32_t max_open_orders
+    int32_t allowed
+
+ctypedef struct Recent:
+    int64_t price_ticks
+    int64_t size_lots
+    int64_t at_ns
+
+
+cdef class RiskGate:
+    cdef readonly Instruments instruments
+    cdef readonly Orders orders
+    cdef readonly Account account
+    cdef list books
+    cdef void** book_rows            # borrowed from `books`
+    cdef Limits* limits
+    cdef Recent* recent              # last approved order, by instrument and side
+    cdef Approved approved           # the one and only: reused for each order
+    cdef readonly int latched        # Reason-like: nonzero stops every new order
+    cdef int64_t rate_gap_ns         # time one order costs
+    cdef int64_t rate_burst_ns       # how far ahead of time orders may run
+    cdef int64_t rate_due_ns         # when the budget would be even
+    cdef readonly int64_t value      # of the check that refused
+    cdef readonly int64_t limit
+    cdef int64_t refused[32]
+    cdef readonly int64_t passed
+
+    cdef int check(self, const Intent* intent, int64_t now_ns) except -1 nogil
+    cdef int refuse(self, int reason, int64_t value, int64_t limit) noexcept nogil
+    cdef Approved approve(self, const Intent* intent, int64_t now_ns, int* reason)
+    cdef Approved approve_cancel(self, const Intent* intent, int64_t now_ns, int* reason)
+    cdef int _check_market(self, const Intent* intent, const Limits* limit, Book book, int64_t now_ns) noexcept nogil
+    cdef int _check_size(self, const Intent* intent, const Limits* limit, const Instrument* row) noexcept nogil
+    cdef int _check_price(self, const Intent* intent, const Limits* limit, const Instrument* row,
+                          Book book) noexcept nogil
+    cdef int _check_exposure(self, const Intent* intent, const Limits* limit) noexcept nogil
+    cdef int _check_rate(self, const Intent* intent, const Limits* limit, int64_t now_ns) noexcept nogil
+    cdef Approved _grant(self, const Intent* intent, uint64_t order_id, int64_t now_ns)

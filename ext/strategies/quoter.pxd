@@ -1,0 +1,22 @@
+"""A simple two-sided market maker: one post-only quote a side around the mid, leaned against the position."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from ext.strategy cimport Strategy
+
+ctypedef struct Quoting:
+    int enabled
+    int64_t half_spread_ticks
+    int64_t size_lots
+    int64_t requote_ticks        # how far a quote may stand from where it should before it is moved
+    int64_t lean_lots            # position at which the quotes are shifted by one half spread
+    int64_t wait_ns              # pause on a side after a quote was refused or taken away
+    uint64_t order_id[2]
+    int64_t not_before_ns[2]
+
+
+cdef class Quoter(Strategy):
+    cdef Quoting* rows
+    cdef int count
+
+    cdef int _side(self, int instrument, int side, int64_t want_ticks, int64_t size_lots, int64_t now_ns) except -1

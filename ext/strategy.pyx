@@ -1,0 +1,133 @@
+"""What a strategy is: it is told of books and fills, and proposes intents. Subclass it in Python or Cython.
+
+A strategy sees books, orders, positions and dials; it cannot reach a socket. What it proposes in a turn is checked by the
+risk gate afterwards, one intent after the other. From Python:
+
+    class Mine(Strategy):
+        def on_book(self, instrument, now_ns):
+            bid, ask = self.best(instrument)
+            if bid and ask:
+                self.buy(instrument, bid[0], 1)
+            return 0
+"""
+
+from libc.string cimport memset
+
+from ext.records cimport BUY, CANCEL, GTC, NEW, SELL, Level
+from ext.records import TimeInForce
+
+# Dials that every strategy has: index, neutral value and hard bounds. Values are per mille of the configured figure.
+DIALS = (
+    ("spread_permille", 1000, 500, 4000),
+    ("size_permille", 1000, 0, 1000),
+)
+
+
+cdef class Strategy:
+    """Base class. `attach` is called by the engine before anything else."""
+
+    def attach(self, int number, Instruments instruments, Orders orders, Account account, list books):
+        """Give the strategy its number and what it may read."""
+        self.number = number
+        self.instruments, self.orders, self.account, self.books = instruments, orders, account, books
+
+    # ---- what a subclass overrides; each returns 0 ----
+
+    cpdef int on_book(self, int instrument, int64_t now_ns) except -1:
+        """A synced book changed (once per frame, after all its levels)."""
+        return 0
+
+    cpdef int on_order(self, int instrument, int side, uint64_t order_id, int64_t now_ns) except -1:
+        """One of this strategy's proposals passed risk and is order `order_id` now."""
+        return 0
+
+    cpdef int on_fill(self, int instrument, uint64_t order_id, int side, int64_t price_ticks, int64_t size_lots,
+                      int64_t now_ns) except -1:
+        """One of this strategy's orders filled."""
+        return 0
+
+    cpdef int on_timer(self, int64_t now_ns) except -1:
+        """Time passed."""
+        return 0
+
+    cdef int on_trade(self, const Trade* trade, int64_t now_ns) except -1:
+        """A public trade (Cython subclasses only)."""
+        return 0
+
+    # ---- what a Cython subclass calls ----
+
+    cdef Intent* propose(self) noexcept nogil:
+        """A zeroed intent to fill in, or NULL where this turn already proposed PROPOSALS_MAX."""
+        if self.proposed == PROPOSALS_MAX:
+            self.dropped += 1
+            return NULL
+        cdef Intent* intent = &self.proposals[self.proposed]
+        self.proposed += 1
+        memset(intent, 0, sizeof(Intent))
+        intent.strategy = self.number
+        return intent
+
+    cdef int place(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif) noexcept nogil:
+        """Propose a limit order; returns 0 where the turn is full."""
+        cdef Intent* intent = self.propose()
+        if intent == NULL:
+            return 0
+        intent.action, intent.instrument, intent.side, intent.tif = NEW, instrument, side, tif
+        intent.price_ticks, intent.size_lots = price_ticks, size_lots
+        return 1
+
+    cdef int withdraw(self, uint64_t order_id) noexcept nogil:
+        """Propose to cancel an order; returns 0 where the turn is full."""
+        cdef Intent* intent = self.propose()
+        if intent == NULL:
+            return 0
+        intent.action, intent.order_id = CANCEL, order_id
+        return 1
+
+    cdef int64_t dial(self, int index) noexcept nogil:
+        """A dial as last read: neutral where it expired."""
+        return self.dials[index] if index < self.dial_count else 1000
+
+    # ---- the same for Python subclasses ----
+
+    def best(self, int instrument) -> tuple:
+        """((bid ticks, lots) or None, (ask ticks, lots) or None) of a synced book; (None, None) of any other."""
+        cdef Level bid, ask
+        book = <Book>self.books[instrument]
+        if not book.usable():
+            return None, None
+        return ((bid.price_ticks, bid.size_lots) if book.best_bid(&bid) else None,
+                (ask.price_ticks, ask.size_lots) if book.best_ask(&ask) else None)
+
+    def book(self, int instrument) -> Book:
+        """The book itself, for depth and cost."""
+        return <Book>self.books[instrument]
+
+    def buy(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC) -> bool:
+        """Propose to buy; False where this turn already proposed too much."""
+        return self._propose(instrument, BUY, price_ticks, size_lots, tif)
+
+    def sell(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC) -> bool:
+        """Propose to sell; False where this turn already proposed too much."""
+        return self._propose(instrument, SELL, price_ticks, size_lots, tif)
+
+    def _propose(self, instrument, side, price_ticks, size_lots, tif):
+        if not 0 <= instrument < self.instruments.count:
+            raise ValueError(f"instrument {instrument}: the table has {self.instruments.count}")
+        return bool(self.place(instrument, side, price_ticks, size_lots, TimeInForce(tif)))
+
+    def cancel(self, uint64_t order_id) -> bool:
+        """Propose to cancel an order."""
+        return bool(self.withdraw(order_id))
+
+    def position(self, int instrument) -> int:
+        """Signed position in lots."""
+        return self.account.position(instrument)["lots"]
+
+    def open_orders(self, int instrument=-1) -> list:
+        """Ids of this node's orders that are not terminal."""
+        return self.orders.open_orders(instrument)
+
+    def dial_values(self) -> list:
+        """Dials as last read."""
+        return [self.dial(i) for i in range(self.dial_count)]

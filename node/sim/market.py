@@ -1,0 +1,266 @@
+"""What moves the simulated venues: a seeded synthetic market, or a recording.
+
+Both only speak to the matching engines of the `Listing`s (`set_level`, `trade`); the venue fakes see the
+results as they see anything else. Time is an argument. `step(now_ns)` does everything that is due up to now.
+
+The synthetic market is cut in slots of 10 ms, and each listing has its own seeded generator: what happens
+depends on the seed and the slots, not on how often `step` is called nor on which other listings there are
+(those of one base asset share a fair price).
+"""
+
+from collections.abc import Iterable, Iterator
+from random import Random
+
+from node.venues.fakes import BUY, MS, SELL, Listing
+
+SLOT_NS = 10 * MS
+MAKER_SLOTS = 10  # the makers move every 100 ms
+BEHIND_MAX_SLOTS = 1_000  # a caller that slept longer than 10 s finds the market where it left it
+BAND_LEVELS = 40  # levels per side in one band of BANDS
+BANDS = (1, 2, 4, 10, 20, 40)  # distance of neighbouring levels, in cells, going away from the market
+FINE = 600_000  # cells in the fair price: a cell is one tick, or more where ticks are finer than this
+E8 = 10**8
+
+# Fair price at the start, in quote currency.
+PRICES = {
+    "BTC": "60000",
+    "ETH": "3000",
+    "SOL": "150",
+    "BNB": "550",
+    "XRP": "0.6",
+    "DOGE": "0.12",
+    "ADA": "0.4",
+    "LINK": "12",
+}
+OTHER_PRICE = "100"
+
+
+class Fair:
+    """The fair price of one base asset: a random walk that is drawn back to where it began. In quote *
+    10**8."""
+
+    def __init__(self, rng: Random, price: str):
+        self.rng = rng
+        self.anchor_e8 = self.price_e8 = _e8(price)
+        self.reach_e8 = max(1, self.anchor_e8 * 4 // FINE)  # longest ordinary step: some four cells
+
+    def move(self) -> None:
+        """100 ms pass; one step in a hundred is ten times as long."""
+        reach = self.reach_e8 * (10 if self.rng.random() < 0.01 else 1)
+        self.price_e8 += self.rng.randint(-reach, reach) + (self.anchor_e8 - self.price_e8) // 2_000
+        self.price_e8 = max(self.price_e8, self.anchor_e8 // 2)
+
+
+class Maker:
+    """Makers and takers of one listing around its fair price."""
+
+    def __init__(self, listing: Listing, rng: Random, fair: Fair):
+        self.listing, self.rng, self.fair = listing, rng, fair
+        self.engine = listing.engine
+        ticks = self._ticks(fair.price_e8)
+        if ticks < 10 * BAND_LEVELS:
+            raise ValueError(f"{listing.symbol}: a price of {ticks} ticks is too coarse for a book")
+        self.cell_ticks = max(1, ticks // FINE)
+        self.unit_lots = max(1, self._lots(fair.price_e8))
+        self.basis = 0  # what this venue is off the fair price, in cells
+        self.prices: tuple[set[int], set[int]] = (set(), set())
+
+    def _ticks(self, price_e8: int) -> int:
+        grid = self.listing.price_grid
+        return price_e8 * 10**grid.decimals // (grid.mantissa * E8)
+
+    def _lots(self, price_e8: int) -> int:
+        """Lots worth about 500 quote."""
+        grid, contract_e8 = self.listing.size_grid, _e8(self.listing.contract)
+        return 500 * E8 * E8 * 10**grid.decimals // (price_e8 * contract_e8 * grid.mantissa)
+
+    def fair_ticks(self) -> int:
+        return self._ticks(self.fair.price_e8) + self.basis * self.cell_ticks
+
+    def quote(self) -> None:
+        """Makers follow the fair price: levels enter and leave, 20 to 60 change, the best three always do."""
+        self.basis = max(-3, min(3, self.basis + self.rng.randint(-1, 1)))
+        cell = self.fair_ticks() // self.cell_ticks
+        half = 1 + (self.rng.random() < 0.3)
+        ladders = self._ladder(BUY, cell - half), self._ladder(SELL, cell + half)
+        wanted = set(ladders[BUY]), set(ladders[SELL])
+        changes = 0
+        for side in (BUY, SELL):  # everything leaves before anything comes: makers never cross each other
+            gone = sorted(self.prices[side] - wanted[side])
+            changes += len(gone)
+            for price in gone:
+                self.engine.set_level(side, price, 0)
+        for side in (BUY, SELL):
+            changes += self._enter(side, ladders[side], wanted[side])
+        self.prices = wanted
+        for _ in range(max(8, self.rng.randint(20, 50) - changes)):
+            side = self.rng.getrandbits(1)
+            nearness = self.rng.random()
+            self._set(side, ladders[side], int(len(ladders[side]) * nearness * nearness))
+
+    def _enter(self, side: int, ladder: list[int], wanted: set[int]) -> int:
+        new = wanted - self.prices[side]
+        count = 0
+        for depth, price in enumerate(ladder):
+            if depth < 3 or price in new:
+                self._set(side, ladder, depth)
+                count += 1
+        return count
+
+    def _set(self, side: int, ladder: list[int], depth: int) -> None:
+        unit = self.unit_lots
+        size = self.rng.randint(unit // 2 + 1, unit * (4 + depth // 3))
+        self.engine.set_level(side, ladder[depth], size)
+
+    def _ladder(self, side: int, cell: int) -> list[int]:
+        """Prices of a side from its best cell on: dense near the market, thinning with distance. The cells
+        are those divisible by the band's step, so that a level keeps its price while the market moves past
+        it."""
+        away = -1 if side == BUY else 1
+        steps = [cell * away]  # cells, counted so that they grow away from the market
+        for step in BANDS:
+            first = (steps[-1] // step + 1) * step
+            steps.extend(range(first, first + BAND_LEVELS * step, step))
+        cells = [at * away for at in steps if at * away > 0]
+        if self.cell_ticks == 1:
+            return cells
+        size = self.cell_ticks  # spread over the cell, always the same for one cell
+        return [c * size + (c * 2_654_435_761 >> 7) % size for c in cells]
+
+    def take(self) -> None:
+        """Perhaps a taker comes: four a second, mostly small, one in ten sweeps the best levels."""
+        rng = self.rng
+        if rng.random() >= 0.04:
+            return
+        side = rng.getrandbits(1)
+        best = self.engine.best(1 - side)
+        if best is None:
+            return
+        units = rng.randint(1, 6) if rng.random() < 0.9 else rng.randint(10, 60)
+        reach = 8 * self.cell_ticks
+        limit = best[0] + reach if side == BUY else max(1, best[0] - reach)
+        self.engine.trade(side, limit, rng.randint(1, self.unit_lots * units))
+
+
+class Market:
+    """Seeded synthetic market of a set of listings. The books are there once it is made.
+
+    `prices` (base asset -> decimal text, in quote currency) overrides PRICES. Raises ValueError where a
+    listing's tick is so coarse that there is no room for a book.
+    """
+
+    def __init__(
+        self, listings: Iterable[Listing], seed: int, start_ns: int, prices: dict[str, str] | None = None
+    ):
+        table = PRICES | (prices or {})
+        self.next_ns = start_ns
+        self.slot = 0
+        self.fairs: dict[str, Fair] = {}
+        self.makers: list[Maker] = []
+        for listing in listings:
+            base = listing.base or listing.symbol
+            if base not in self.fairs:
+                self.fairs[base] = Fair(Random(f"{seed}/{base}"), table.get(base, OTHER_PRICE))
+            rng = Random(f"{seed}/{listing.market}/{listing.symbol}")
+            self.makers.append(Maker(listing, rng, self.fairs[base]))
+        for maker in self.makers:
+            maker.quote()
+
+    def step(self, now_ns: int) -> int:
+        """Everything due up to `now_ns`; returns how many slots of 10 ms that were."""
+        due = (now_ns - self.next_ns) // SLOT_NS + 1
+        if due > BEHIND_MAX_SLOTS:
+            self.next_ns += (due - BEHIND_MAX_SLOTS) * SLOT_NS
+            due = BEHIND_MAX_SLOTS
+        for _ in range(due):
+            self._slot()
+        return max(due, 0)
+
+    def _slot(self) -> None:
+        if self.slot % MAKER_SLOTS == 0:
+            for fair in self.fairs.values():
+                fair.move()
+        for i, maker in enumerate(self.makers):
+            if (self.slot + i) % MAKER_SLOTS == 0:  # not all venues at once
+                maker.quote()
+            maker.take()
+        self.slot += 1
+        self.next_ns += SLOT_NS
+
+    def fair_ticks(self, listing: Listing) -> int:
+        """Fair price of a listing now: what its mark price would be."""
+        return next(m for m in self.makers if m.listing is listing).fair_ticks()
+
+
+Record = tuple[int, Listing, str, object]
+
+
+class RecordedMarket:
+    """Drives listings from a recording: an iterator of (t_ns, listing, kind, payload) in the order of the
+    recording.
+
+    kind "depth": payload (bids, asks), changed levels as (price_ticks, size_lots), absolute; "snapshot": the
+    same, and every other level is gone; "trade": payload (taker_side, price_ticks, size_lots). The first
+    record happens at `start_ns`, the others as much later as in the recording, divided by `speed`. Times that
+    step back do not matter: a record is due when all before it are. Raises ValueError for a kind it does not
+    know.
+    """
+
+    def __init__(self, records: Iterable[Record], start_ns: int, speed: int = 1):
+        self.records: Iterator[Record] = iter(records)
+        self.start_ns, self.speed = start_ns, speed
+        self.counts = {"depth": 0, "snapshot": 0, "trade": 0, "short_trades": 0}
+        self.finished = False
+        self.waiting: Record | None = None
+        self._next()
+        self.first_ns = self.waiting[0] if self.waiting else 0
+
+    def _next(self) -> None:
+        self.waiting = next(self.records, None)
+        self.finished = self.waiting is None
+
+    def step(self, now_ns: int) -> int:
+        """Everything due up to `now_ns`; returns how many records that were."""
+        due_ns = self.first_ns + (now_ns - self.start_ns) * self.speed
+        count = 0
+        while self.waiting is not None and self.waiting[0] <= due_ns:
+            self._apply(*self.waiting[1:])
+            self._next()
+            count += 1
+        return count
+
+    def _apply(self, listing: Listing, kind: str, payload) -> None:
+        if kind == "trade":
+            side, price_ticks, size_lots = payload
+            self.counts["short_trades"] += listing.engine.trade(side, price_ticks, size_lots) < size_lots
+        elif kind == "depth":
+            self._set(listing, payload)
+        elif kind == "snapshot":
+            self._clear(listing, payload)
+            self._set(listing, payload)
+        else:
+            raise ValueError(f"{listing.symbol}: a record of kind {kind!r} is not known")
+        self.counts[kind] += 1
+
+    def _set(self, listing: Listing, payload) -> None:
+        """What goes leaves first, so that a market that moved does not look crossed on the way."""
+        for leaving in (True, False):
+            for side in (BUY, SELL):
+                for price_ticks, size_lots in payload[side]:
+                    if (size_lots == 0) is leaving:
+                        listing.engine.set_level(side, price_ticks, size_lots)
+
+    def _clear(self, listing: Listing, payload) -> None:
+        for side in (BUY, SELL):
+            kept = {price for price, _ in payload[side]}
+            for price_ticks, _ in listing.engine.levels(side):
+                if price_ticks not in kept:
+                    listing.engine.set_level(side, price_ticks, 0)
+
+
+def _e8(text: str) -> int:
+    """Plain decimal text * 10**8, exact."""
+    digits, _, frac = text.partition(".")
+    if not (text.isascii() and (digits + frac).isdigit()) or len(frac) > 8:
+        raise ValueError(f"price {text!r}: not a plain decimal with at most 8 decimals")
+    return int(digits + frac.ljust(8, "0"))

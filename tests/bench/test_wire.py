@@ -1,0 +1,253 @@
+"""The wire benchmark, small: every answer checked against a plain book, no figure asserted."""
+
+import itertools
+import json
+import os
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from websockets.sync.client import connect
+
+from bench import wire
+
+FRAMES = 200
+SILENT_CLIENT = """
+import sys, time
+from websockets.sync.client import connect
+base = "ws://127.0.0.1:" + sys.argv[1]
+market, order = connect(base + "/ws/btcusdt@depth"), connect(base + "/ws-fapi/v1")
+print("nothing to say", flush=True)
+time.sleep(60)
+"""
+
+# Pings, asks something else, only then orders; ends with its last words where an answer is wrong.
+TALKATIVE_CLIENT = """
+import json, sys
+from websockets.sync.client import connect
+base = "ws://127.0.0.1:" + sys.argv[1]
+market, order = connect(base + "/stream?streams=x"), connect(base + "/ws-fapi/v1")
+params, pongs = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.001"}, []
+for n, frame in enumerate(market):
+    if not order.ping().wait(2) or n > 1 and not pongs[n - 2].wait(2):
+        sys.exit("no pong")
+    order.send(json.dumps({"id": -n, "method": "order.status"}))
+    if (reply := json.loads(order.recv())) != {"id": -n, "status": 200, "result": {}}:
+        sys.exit(f"bad answer {reply}")
+    params |= {"price": f"{n}.5", "newClientOrderId": f"c{n}"}
+    order.send(json.dumps({"id": f"o{n}", "method": "order.place", "params": params}, separators=(",", ":")))
+    reply = json.loads(order.recv())
+    got = [reply["id"], reply["status"], *(reply["result"][k] for k in ("clientOrderId", "price", "status"))]
+    if got != [f"o{n}", 200, f"c{n}", f"{n}.5", "EXPIRED"]:
+        sys.exit(f"bad answer {reply}")
+    pongs.append(market.ping())  # answered in the pause after the next order at the latest
+"""
+
+
+@pytest.fixture(scope="module")
+def setup():
+    if not shutil.which(os.environ.get("CC", "cc")):
+        pytest.skip("no C compiler: the wire benchmark compiles its venue and its floor")
+    with wire.prepared(FRAMES, warmup=0) as made:
+        yield made
+
+
+def plain_best_asks(feed: wire.Feed) -> list[int]:
+    """Best ask after each frame from nothing but a dict and min()."""
+    asks, out = {}, []
+    for levels in [
+        json.loads(feed.snapshot)["asks"],
+        *(json.loads(text)["data"]["a"] for text in feed.frames),
+    ]:
+        for price, size in levels:
+            asks[round(float(price) * 10)] = float(size)
+        out.append(min(price for price, size in asks.items() if size))
+    return out[1:]
+
+
+@pytest.mark.parametrize("name", list(wire.CLIENTS))
+def test_every_order_is_at_the_best_ask(setup, name):
+    done = wire.run_client(name, wire.CLIENTS[name](setup.build_dir), setup)
+    answered = [
+        (order, ask) for order, ask in zip(done.orders, plain_best_asks(setup.feed), strict=True) if order
+    ]
+    assert len(answered) > 0.9 * FRAMES  # a busy machine may delay a few beyond the time allowed
+    assert [wire.order_ticks(order) for order, _ in answered] == [ask for _, ask in answered]
+    requests = [json.loads(order) for order, _ in answered]
+    assert len({request["id"] for request in requests}) == len(requests)
+    assert len({request["params"]["newClientOrderId"] for request in requests}) == len(requests)
+    assert {request["method"] for request in requests} == {"order.place"}
+    assert all(abs(request["params"]["timestamp"] - wire.now_ms()) < 600_000 for request in requests)
+
+
+def test_a_run_pools_all_clients_and_compares_the_node_with_the_floor(tmp_path):
+    if not shutil.which(os.environ.get("CC", "cc")):
+        pytest.skip("no C compiler: the wire benchmark compiles its venue and its floor")
+    stand_in = wire.compile_c(wire.HERE / "floor.c", tmp_path / "node")
+    told: list[str] = []
+    out = wire.run(
+        node=lambda port: [str(stand_in), wire.HOST, str(port)],
+        rounds=2,
+        frames=60,
+        warmup=20,
+        progress=told.append,
+    )["wire"]
+    for name in ("floor", "node", "naive"):
+        one = out[name]
+        assert one["count"] + one["missed"] == 120
+        assert 0 < one["p50_us"] <= one["p99_us"] <= one["p999_us"] <= one["max_us"]
+        assert one["off_best_ask"] == 0
+    assert out["ratio_p50"] == pytest.approx(out["node"]["p50_us"] / out["floor"]["p50_us"], abs=0.001)
+    assert out["conditions"]["mean_levels"] > 1
+    assert out["conditions"]["quiet"] in (True, False)
+    assert told == [f"wire: round {r} of 2, {name}" for r in (1, 2) for name in ("floor", "node", "naive")]
+
+
+def test_a_client_that_ends_early_is_one_line_with_its_last_words(setup):
+    argv = [sys.executable, "-c", "import sys; sys.exit('no such venue')"]
+    with pytest.raises(wire.WireError, match=r"^node: ended with code 1 .* \(node said: no such venue\)$"):
+        wire.run_client("node", lambda port: argv, setup)
+
+
+def test_a_command_that_does_not_exist_is_one_line(setup):
+    with pytest.raises(wire.WireError, match=r"^node: cannot start /no/such/node"):
+        wire.run_client("node", lambda port: ["/no/such/node"], setup)
+
+
+def test_a_silent_client_is_given_up_and_ended(setup):
+    hurried = wire.Setup(setup.feed, setup.build_dir, 0, setup.cores)
+    hurried.timeout_ns = hurried.first_timeout_ns = hurried.late_ns = 1_000_000
+    with pytest.raises(wire.WireError, match="too many frames without an order after 0 orders"):
+        wire.run_client("quiet", lambda port: [sys.executable, "-c", SILENT_CLIENT, str(port)], hurried)
+
+
+def test_a_client_that_will_not_stop_is_killed(setup):
+    argv = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
+    with wire.client_process("stubborn", argv, setup) as client:
+        assert client.poll() is None
+        time.sleep(0.1)  # let it set its trap
+    assert client.returncode == -9
+
+
+def test_a_late_order_is_missed_and_not_taken_for_the_next_answer(setup):
+    feed = wire.Feed(setup.feed.snapshot, setup.feed.frames[:9], "first 9")
+    source = TALKATIVE_CLIENT.replace(
+        "    params |=", "    __import__('time').sleep(0.3 * (n == 5))\n    params |="
+    )
+    strict = wire.Setup(feed, setup.build_dir, 0, setup.cores, late_ns=5 * 10**9)
+    done = wire.run_client("late", lambda port: [sys.executable, "-c", source, str(port)], strict)
+    assert done.out_ns[5] == -1
+    answered = {n: wire.order_ticks(order) for n, order in enumerate(done.orders) if order}
+    assert answered == {n: n * 10 + 5 for n in answered}
+    assert done.strays == done.out_ns.count(-1)
+
+
+def test_the_timed_part_answers_pings_and_other_requests(setup):
+    feed = wire.Feed(setup.feed.snapshot, setup.feed.frames[:30], "first 30")
+    patient = wire.Setup(feed, setup.build_dir, 0, setup.cores, timeout_ns=5 * 10**9)
+    argv = [sys.executable, "-c", TALKATIVE_CLIENT]
+    done = wire.run_client("talkative", lambda port: [*argv, str(port)], patient)
+    assert [wire.order_ticks(order) for order in done.orders] == [n * 10 + 5 for n in range(30)]
+    assert all(ns > 0 for ns in done.out_ns)
+    assert done.strays == 0
+
+
+def test_the_venue_answers_what_a_client_asks_at_start():
+    feed = wire.synthetic_feed(1)
+    with wire.Venue(feed, rest={"/fapi/v1/extra": "[]"}) as venue:
+        base = f"http://{wire.HOST}:{venue.port}"
+        assert get(f"{base}/fapi/v1/depth?symbol=BTCUSDT&limit=1000") == json.loads(feed.snapshot)
+        assert get(f"{base}/fapi/v1/exchangeInfo")["symbols"][0]["symbol"] == "BTCUSDT"
+        assert get(f"{base}/fapi/v1/extra") == []
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(f"{base}/fapi/v1/unknown")
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "reply"),
+    [
+        (
+            "/public/stream",
+            {"method": "SUBSCRIBE", "params": ["btcusdt@depth"], "id": 7},
+            {"result": None, "id": 7},
+        ),
+        ("/ws-fapi/v1", {"id": "x", "method": "session.status"}, {"id": "x", "status": 200, "result": {}}),
+    ],
+)
+def test_set_up_requests_are_answered(path, request_, reply):
+    with (
+        wire.Venue(wire.synthetic_feed(1)) as venue,
+        connect(f"ws://{wire.HOST}:{venue.port}{path}") as client,
+    ):
+        peer = venue.peers.get(timeout=5)
+        client.send(json.dumps(request_))
+        assert wire.answer_setup("client", peer, 5.0)
+        assert json.loads(client.recv(timeout=5)) == reply
+        peer.sock.close()
+
+
+def get(url: str):
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return json.loads(reply.read())
+
+
+def test_logon_is_answered_with_the_key():
+    peer = wire.Peer(None, "order", bytearray())
+    reply = peer.reply_to({"id": "1", "method": "session.logon", "params": {"apiKey": "K"}})
+    assert (reply["status"], reply["result"]["apiKey"]) == (200, "K")
+
+
+@pytest.mark.parametrize(
+    ("target", "role"),
+    [
+        ("/public/stream?streams=btcusdt@depth@100ms", "market"),
+        ("/ws/btcusdt@depth", "market"),
+        ("/ws-fapi/v1", "order"),
+        ("/ws-api/v3", "order"),
+        ("/private/ws?listenKey=wire", "other"),
+    ],
+)
+def test_the_path_says_what_a_connection_is(target, role):
+    assert wire.role_of(target) == role
+
+
+def test_synthetic_frames_have_the_recorded_shape():
+    feed = wire.synthetic_feed(300)
+    assert feed.frames == wire.synthetic_feed(300).frames
+    assert 55 < feed.mean_levels < 80
+    assert 1300 < feed.mean_bytes < 1900
+    assert feed.best_asks == plain_best_asks(feed)
+    events = [json.loads(text)["data"] for text in feed.frames]
+    assert all(b["pu"] == a["u"] for a, b in itertools.pairwise(events))
+
+
+def test_synthetic_books_never_cross():
+    feed = wire.synthetic_feed(300)
+    bids = {price: float(size) for price, size in json.loads(feed.snapshot)["bids"]}
+    for text, ask in zip(feed.frames, feed.best_asks, strict=True):
+        bids.update((price, float(size)) for price, size in json.loads(text)["data"]["b"])
+        assert max(wire.ticks(price) for price, size in bids.items() if size) < ask
+
+
+def test_absent_recordings_are_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("TICKGATE_RECORDINGS", str(tmp_path))
+    assert wire.load_feed(3).source == "synthetic, seed 1 (recordings absent)"
+
+
+def test_ticks_are_exact():
+    assert [wire.ticks(text) for text in ("61800.20", "0.1", "5", "1000.00")] == [618002, 1, 50, 10000]
+    with pytest.raises(wire.WireError, match=r"off the 0\.1 grid: 1\.25"):
+        wire.ticks("1.25")
+
+
+def test_percentiles_are_measured_values():
+    assert [wire.percentile([1, 2, 3, 4], q) for q in (0.5, 0.99, 1.0)] == [2, 4, 4]
+
+
+def test_no_compiler_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", "no-such-cc")
+    with pytest.raises(wire.WireError, match=r"^wire needs a C compiler: no-such-cc not found$"):
+        wire.compile_c(wire.HERE / "floor.c", tmp_path / "floor")

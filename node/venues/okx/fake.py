@@ -966,11 +966,11 @@ def _type(listing: Listing) -> str:
 
 
 def _base(listing: Listing) -> str:
-    return listing.base or listing.symbol.split("-")[0]
+    return listing.symbol.split("-")[0]
 
 
 def _quote(listing: Listing) -> str:
-    return listing.quote or listing.symbol.split("-")[1]
+    return listing.symbol.split("-")[1]
 
 
 def _order_id(number: int) -> str:

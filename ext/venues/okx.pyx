@@ -690,7 +690,6 @@ cdef class OkxWire(Wire):
         cdef int field, more = tg_enter(c, c'{', c'}')
         memset(row, 0, sizeof(Row))
         row.instrument = -1
-        row.filled_lots = -1
         while more > 0:
             if not tg_key(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)

@@ -1,4 +1,4 @@
-"""OKX frames: what each message type becomes, that damage is refused, and real captures against naive twins."""
+"""OKX frames: what each message type becomes, damage refused, and real captures against naive twins."""
 
 import re
 from decimal import ROUND_HALF_UP, Decimal

@@ -122,10 +122,11 @@ def flips(frame: bytes) -> Iterator[bytes]:
 
 
 class Loose:
-    """JSON as the decoders take it: strings keep their escapes, scalars stay text, what is ignored may be odd.
+    """JSON as the decoders take it: strings keep their escapes, scalars stay text, what is ignored may be
+    odd.
 
-    `Loose(frame).value` is made of dicts (the last of repeated keys), lists, `str` for strings and `Scalar` for
-    the rest. Raises ValueError where no decoder could go on.
+    `Loose(frame).value` is made of dicts (the last of repeated keys), lists, `str` for strings and `Scalar`
+    for the rest. Raises ValueError where no decoder could go on.
     """
 
     def __init__(self, frame: bytes):

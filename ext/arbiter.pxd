@@ -13,12 +13,19 @@ ctypedef struct Feed:
     uint32_t carriers                # bit per line that has carried it since it came up
     uint32_t fresh                   # bit per line: next snapshot is its first since it came up
     int64_t jumped_ns[LINES_MAX]     # when the line first jumped ahead, 0 = in step
+    int64_t last_id[LINES_MAX]       # of the line's own last message, -1 = none yet
 
 ctypedef struct LineCount:
     int64_t won                      # messages this line delivered first
     int64_t late                     # copies that another line had delivered
     int64_t held                     # messages held back behind a hole
     int64_t lost                     # holes that no line filled
+
+
+cpdef enum Admission:
+    DROP = 0
+    PASS = 1
+    BROKEN = 2       # the only line in step broke its own chain: the book must start anew
 
 
 cdef class Arbiter:
@@ -28,7 +35,7 @@ cdef class Arbiter:
     cdef uint32_t up                  # bit per line
     cdef int64_t hold_ns
 
-    cdef bint admit(self, int line, const DepthHead* head, int64_t last_id, bint synced, bint loaded,
+    cdef int admit(self, int line, const DepthHead* head, int64_t last_id, bint synced, bint loaded,
                     int64_t now_ns) noexcept nogil
     cdef bint _snapshot(self, int line, Feed* feed, const DepthHead* head, int64_t last_id, bint synced) noexcept nogil
     cdef bint _alone(self, int line, const Feed* feed) noexcept nogil

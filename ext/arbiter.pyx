@@ -9,7 +9,7 @@ every line has jumped, or the hold ran out, does the book see the hole and decla
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from ext.records cimport SEED, SNAPSHOT
+from ext.records cimport RULE_PREV, SEED, SNAPSHOT
 from ext.sequence cimport JUMP, NEXT, classify
 
 
@@ -25,16 +25,20 @@ cdef class Arbiter:
             raise MemoryError()
         for i in range(instruments):
             self.feeds[i].lead = -1
+            memset(self.feeds[i].last_id, 0xFF, sizeof(self.feeds[i].last_id))
 
     def __dealloc__(self):
         free(self.feeds)
         free(self.counts)
 
-    cdef bint admit(self, int line, const DepthHead* head, int64_t last_id, bint synced, bint loaded,
-                    int64_t now_ns) noexcept nogil:
-        """True where this depth message should go to the book that stands at `last_id`."""
+    cdef int admit(self, int line, const DepthHead* head, int64_t last_id, bint synced, bint loaded,
+                   int64_t now_ns) noexcept nogil:
+        """PASS where this depth message should go to the book that stands at `last_id`."""
         cdef Feed* feed = &self.feeds[head.instrument]
         cdef int place
+        cdef int64_t before = feed.last_id[line]
+        if head.kind != SEED:
+            feed.last_id[line] = head.last_id
         feed.carriers |= <uint32_t>1 << line
         if head.kind == SEED:
             return True
@@ -51,6 +55,10 @@ cdef class Arbiter:
             self.counts[line].won += 1
             return True
         if place != JUMP:
+            # OKX may restart its numbering below what was applied. Where the message that did so was lost, what follows
+            # looks old for ever; but it does not continue what this line sent before.
+            if head.rule == RULE_PREV and before >= 0 and head.prev_id != before and self._alone(line, feed):
+                return BROKEN
             feed.jumped_ns[line] = 0
             self.counts[line].late += 1
             return False
@@ -97,6 +105,7 @@ cdef class Arbiter:
             self.feeds[i].fresh |= <uint32_t>1 << line
             self.feeds[i].carriers &= ~(<uint32_t>1 << line)
             self.feeds[i].jumped_ns[line] = 0
+            self.feeds[i].last_id[line] = -1
 
     def line_down(self, int line) -> list:
         """A line is gone. Returns the instruments that no line carries any more: their books cannot be trusted."""
@@ -127,7 +136,7 @@ cdef class Arbiter:
         return out
 
     def ask(self, int line, int kind, int rule, int64_t first_id, int64_t last_id, int64_t prev_id, int64_t applied,
-            bint synced, int64_t now_ns, int instrument=0, bint partial=False, bint loaded=False) -> bool:
+            bint synced, int64_t now_ns, int instrument=0, bint partial=False, bint loaded=False) -> int:
         """`admit` for tests."""
         cdef DepthHead head
         memset(&head, 0, sizeof(head))

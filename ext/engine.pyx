@@ -15,6 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from ext.arbiter cimport BROKEN, DROP
 from ext.book cimport APPLIED, BUFFERED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.records cimport (BINANCE_SPOT, BINANCE_USDM, CANCEL, INTENT, LINK_DOWN, REJECTED, REPORT_FILL, SENT, SNAPSHOT,
                           UNKNOWN)
@@ -201,9 +202,10 @@ cdef class Engine(Sink):
                 self.asked_ns[book.instrument] = 0
                 if book.state != SYNCED:
                     self._ask(book.instrument, "still not synced")
-        for strategy in self.strategies:
-            strategy.on_timer(now_ns)
-            self._drain(strategy)
+        if not self.stopping:
+            for strategy in self.strategies:
+                strategy.on_timer(now_ns)
+                self._drain(strategy)
         if now_ns - self.marked_ns >= self.mark_every_ns:
             self.marked_ns = now_ns
             self._mark()
@@ -276,12 +278,16 @@ cdef class Engine(Sink):
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
         cdef int instrument = head.instrument
         cdef Book book = <Book>self.books[instrument]
-        cdef int applied
+        cdef int applied, admitted
         self.frames[instrument] += 1
         if not self._follow(head):
             return 0
-        if not self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns):
+        admitted = self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns)
+        if admitted == DROP:
             return 0
+        if admitted == BROKEN:
+            book.invalidate()
+            return self._ask(instrument, "the line broke its own chain")
         applied = book.on_depth(head, bids, asks, self.now_ns)
         if applied == APPLIED and book.state == SYNCED:
             self.asked_ns[instrument] = 0
@@ -373,6 +379,8 @@ cdef class Engine(Sink):
         if order == NULL:
             return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
         self._touch(order.instrument)
+        if self.orders.fee_came:
+            self.account.on_fee(order.instrument, report.fee_e8, report.fee_is_quote)
         if not lots:
             return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
         self.account.on_fill(order.instrument, order.side, report.price_ticks, lots, report.fee_e8, report.fee_is_quote)
@@ -414,6 +422,8 @@ cdef class Engine(Sink):
         cdef int count = self.touched_count
         cdef Strategy strategy
         self.touched_count = 0
+        if self.stopping:
+            return 0
         for i in range(count):
             if not (<Book>self.books[self.touched[i]]).usable():
                 continue
@@ -525,6 +535,11 @@ cdef class Engine(Sink):
         return 0
 
     # ---- for Python: reports ----
+
+    def mark_now(self, int64_t now_ns):
+        """Put the state of every instrument on the tape now (at the end of a run)."""
+        self.now_ns = self.marked_ns = now_ns
+        self._mark()
 
     def trade_count(self, int instrument) -> int:
         return self.trades[instrument]

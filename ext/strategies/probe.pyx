@@ -17,5 +17,5 @@ cdef class Probe(Strategy):
     cpdef int on_book(self, int instrument, int64_t now_ns) except -1:
         cdef Level ask
         if (<Book>self.books[instrument]).best_ask(&ask):
-            self.place(instrument, BUY, ask.price_ticks, self.size_lots, IOC)
+            self.place(instrument, BUY, ask.price_ticks, self.size_lots * self.instruments.rows[instrument].lot_step, IOC)
         return 0

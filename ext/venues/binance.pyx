@@ -729,7 +729,7 @@ cdef class BinanceWire(Wire):
         if self._order_head(f, &report, start, end) == BAD:
             return BAD
         report.kind = REPORT_FILL
-        report.filled_lots = -1
+        report.filled_lots = report.fee_is_quote = -1
         if self._size_at(f, c'l', &report.size_lots, b"l", start, end) == BAD or \
                 self._price_at(f, c'L', &report.price_ticks, b"L", start, end) == BAD or \
                 self._id_at(f, c't', &report.trade_lo, b"t", start, end) == BAD:

@@ -85,6 +85,7 @@ class Summary:
         self.first_ns = self.last_ns = 0
         self.notes: list[dict] = []
         self._new: dict[int, int] = {}  # order id -> instrument
+        self._acked: set[int] = set()
         self._sent_once: set[int] = set()  # orders whose NEW has left; what follows for them is a cancel
 
     def feed(self, record: Record) -> None:
@@ -162,7 +163,8 @@ class Summary:
             return
         tally = self.instruments[instrument]
         if row["kind"] in ("REPORT_ACK", "REPORT_LIVE"):
-            tally.acked += 1
+            tally.acked += row["order_id"] not in self._acked
+            self._acked.add(row["order_id"])
         elif row["kind"] == "REPORT_REJECT":
             tally.rejected += 1
         elif row["kind"] in ("REPORT_CANCELED", "REPORT_FILLED"):
@@ -180,7 +182,8 @@ class Summary:
     def _on_sent(self, record: Record) -> None:
         row = sent_row(record.payload)
         self.sent += 1
-        self.tick_to_order_ns.append(row["sent_ns"] - row["frame_ns"])
+        if row["frame_ns"]:
+            self.tick_to_order_ns.append(row["sent_ns"] - row["frame_ns"])
 
     def _note(self, record: Record) -> None:
         self.notes.append(orjson.loads(record.payload))

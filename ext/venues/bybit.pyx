@@ -186,8 +186,8 @@ cdef class BybitWire(Wire):
     """One Bybit market, BYBIT_SPOT or BYBIT_LINEAR: decoder and encoder.
 
     Trade identities (`Trade.id_*`, `Report.trade_*`): a UUID fills both halves, a decimal number up to 38 digits is its
-    own value, anything else is hashed (FNV-1a, 128 bits). `Report.fee_is_quote`: 1 quote (linear: settle) coin, 0 base
-    coin, -1 another coin (fees paid in MNT). Raises ValueError for a market that is not Bybit's.
+    own value, anything else is hashed (FNV-1a, 128 bits). `Report.fee_is_quote` is 1 for the quote (linear: settle)
+    coin and 0 for any other: base, or MNT. Raises ValueError for a market that is not Bybit's.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -745,12 +745,9 @@ cdef class BybitWire(Wire):
             report.fee_is_quote = 1
         elif coin.size == 0:            # enum "Spot Fee Currency Instruction": a maker's rebate is in the other coin
             report.fee_is_quote = is_buy == (report.maker and report.fee_e8 < 0)
-        elif coin.size < known.symbol_size and memcmp(known.symbol + known.symbol_size - coin.size, coin.p,
-                                                      coin.size) == 0:
-            report.fee_is_quote = 1
         else:
-            report.fee_is_quote = 0 if coin.size < known.symbol_size and memcmp(known.symbol, coin.p, coin.size) == 0 \
-                else -1
+            report.fee_is_quote = coin.size < known.symbol_size and memcmp(
+                known.symbol + known.symbol_size - coin.size, coin.p, coin.size) == 0
         return HANDLED
 
     cdef int _about(self, Span* row, Report* report, int instrument, tg_cur* c, const char* start) except -1:

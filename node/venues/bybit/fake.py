@@ -383,7 +383,8 @@ class BybitFake(FakeVenue):
         bid, ask = listing.engine.best(BUY), listing.engine.best(SELL)
         best = [x[0] for x in (bid, ask) if x]
         mark = sum(best) // len(best) if best else tape.last_ticks
-        last = _price(listing, tape.last_ticks or mark)
+        tape.last_ticks = tape.last_ticks or mark
+        last = _price(listing, tape.last_ticks)
         ticker = {"symbol": listing.symbol, "lastPrice": last, "highPrice24h": last, "lowPrice24h": last}
         ticker |= {"prevPrice24h": last, "volume24h": "0", "turnover24h": "0", "price24hPcnt": "0"}
         if listing.market == SPOT:
@@ -861,12 +862,23 @@ def _difference(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
 
 
 def _price(listing: Listing, ticks: int) -> str:
-    """Spot strips zeros behind the point, linear keeps the scale of the tick."""
-    return listing.price_grid.format(ticks, keep_zeros=listing.market == LINEAR)
+    """Spot strips zeros behind the point, linear keeps the scale of the tick's own text."""
+    if listing.market == SPOT:
+        return listing.price_grid.format(ticks)
+    return _scaled(listing.price_grid.format(ticks), listing.tick)
 
 
 def _size(listing: Listing, lots: int) -> str:
-    return listing.size_grid.format(lots, keep_zeros=listing.market == LINEAR) if lots else "0"
+    if listing.market == SPOT or not lots:
+        return listing.size_grid.format(lots)
+    return _scaled(listing.size_grid.format(lots), listing.lot)
+
+
+def _scaled(number: str, step: str) -> str:
+    """A decimal with as many places as `step` is written with ("0.10": two)."""
+    places = len(step.partition(".")[2])
+    head, _, tail = number.partition(".")
+    return f"{head}.{tail:0<{places}}" if places else number
 
 
 def _plain(number: Decimal) -> str:

@@ -65,6 +65,12 @@ class Session:
         self._requests = 0
         self._ping_ns = self._pong_ns = 0  # when the next ping is due; by when a pong must come, 0 = none due
 
+    @property
+    def path(self) -> str:
+        """Where to connect, below the environment's host of this kind (`rules.ENDPOINTS`)."""
+        paths = {"trade": rules.TRADE_PATH, "private": rules.PRIVATE_PATH}
+        return paths.get(self.kind) or rules.PUBLIC_PATH[self.market]
+
     # ---- what the owner calls ----
 
     def start(self, now_ns: int) -> list[Action]:

@@ -23,6 +23,7 @@ cdef enum:
     LINES = 256
     TOUCHED_MAX = 16
     FRAME_MAX = 1024     # largest order frame
+    HEADROOM = 64        # writable bytes in front of an encoded frame, where the link puts the WebSocket header
     DIALS_MAX = 16
 
 ctypedef struct Verdict:
@@ -80,7 +81,7 @@ cdef class Line:
 
 cdef class Outlet:
     """Where encoded orders go. The live one is `ext.link`; tests and replay have their own."""
-    cdef int write(self, int line, Approved order, const char* data, Py_ssize_t size) except -1
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1
 
 
 cdef class Recorder(Outlet):
@@ -119,7 +120,7 @@ cdef class Engine(Sink):
     cdef readonly int64_t checksums, checksums_bad, decisions, resync_asks, unrecorded
     cdef readonly bint tape_full
     cdef readonly int64_t ack_timeout_ns, mark_every_ns, marked_ns, ask_every_ns
-    cdef char out[FRAME_MAX]
+    cdef char out[HEADROOM + FRAME_MAX + 64]
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
     cdef int tick(self, int64_t now_ns) except -1

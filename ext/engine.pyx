@@ -47,8 +47,9 @@ cdef class Line:
 
 
 cdef class Outlet:
-    cdef int write(self, int line, Approved order, const char* data, Py_ssize_t size) except -1:
-        """Write one encoded order; 1 = handed to the socket, 0 = definitely not sent."""
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
+        """Write one encoded order; 1 = handed to the socket, 0 = definitely not sent. `data` may be overwritten, and so
+        may the HEADROOM bytes in front of it and 64 behind it: the link masks in place."""
         return 0
 
 
@@ -57,7 +58,7 @@ cdef class Recorder(Outlet):
         self.taker = taker
         self.digest = hashlib.blake2b(digest_size=16)
 
-    cdef int write(self, int line, Approved order, const char* data, Py_ssize_t size) except -1:
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
         if not order.live:
             return 0
         order.live = False
@@ -441,20 +442,21 @@ cdef class Engine(Sink):
         cdef Order* order = self.orders.find(approved.order_id)
         cdef int line = self.route[self.instruments.rows[approved.intent.instrument].market]
         cdef Line row
+        cdef char* out = self.out + HEADROOM
         cdef Py_ssize_t size
         cdef int written = 0
         if line >= 0 and (<Line>self.line_rows[line]).up and self.outlet is not None:
             row = <Line>self.line_rows[line]
             try:
-                size = row.wire.encode(approved, self.out, FRAME_MAX, self.now_ns)
+                size = row.wire.encode(approved, out, FRAME_MAX, self.now_ns)
             except ValueError as error:
                 row.last_error = str(error)
                 self.risk.latch(LATCH_ENCODE)
                 size = 0
             if size > 0:
-                self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out, size)
+                self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, out, size)
                 if not self.tape_full or approved.intent.action == CANCEL:
-                    written = self.outlet.write(line, approved, self.out, size)
+                    written = self.outlet.write(line, approved, out, size)
         approved.live = False
         if approved.intent.action == CANCEL:
             if not written:

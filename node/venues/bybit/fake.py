@@ -195,12 +195,12 @@ class BybitFake(FakeVenue):
     def _check_login(self, args: object, now_ns: int) -> tuple[int, str]:
         if self.credentials is None:
             return 0, ""
-        if not isinstance(args, list) or len(args) != 3 or not str(args[1]).isdecimal():
+        if not isinstance(args, list) or len(args) != 3 or _number(args[1]) < 0:
             return 10001, "Params Error"
         key, expires, signature = str(args[0]), str(args[1]), str(args[2])
         if key not in self.credentials:
             return 10003, "API key is invalid."
-        if int(expires) <= now_ns // MS:
+        if _number(expires) <= now_ns // MS:
             return 10004, "Request expired"
         secret = self.credentials[key].encode()
         right = hmac.new(secret, f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
@@ -325,7 +325,7 @@ class BybitFake(FakeVenue):
         if not listeners:
             return
         new = book.read()
-        changed = tuple(_difference(old, now) for old, now in zip(book.sides, new, strict=True))
+        changed = _difference(book.sides[BUY], new[BUY]), _difference(book.sides[SELL], new[SELL])
         is_repeat = not (changed[BUY] or changed[SELL])
         if is_repeat and (book.depth != 1 or now_ns - book.sent_ns < rules.BOOK_REPEAT_NS):
             return
@@ -462,11 +462,12 @@ class BybitFake(FakeVenue):
         if number:
             self._request_ids.add(number)
         header, args = message.get("header"), message.get("args")
-        if not isinstance(header, dict) or not str(header.get("X-BAPI-TIMESTAMP", "")).isdecimal():
+        header = header if isinstance(header, dict) else {}
+        sent_ms = _number(header.get("X-BAPI-TIMESTAMP"))
+        if sent_ms < 0:
             raise _Refusal(10001, "params error: X-BAPI-TIMESTAMP is missing or invalid")
-        window = str(header.get("X-BAPI-RECV-WINDOW", 5000))
-        sent_ms, now_ms = int(header["X-BAPI-TIMESTAMP"]), now_ns // MS
-        if not window.isdecimal() or not now_ms - int(window) <= sent_ms < now_ms + rules.CLOCK_AHEAD_MS:
+        window, now_ms = _number(header.get("X-BAPI-RECV-WINDOW", 5000)), now_ns // MS
+        if window < 0 or not now_ms - window <= sent_ms < now_ms + rules.CLOCK_AHEAD_MS:
             raise _Refusal(
                 10002,
                 "invalid request, please check your server timestamp or recv_window param. "
@@ -492,7 +493,7 @@ class BybitFake(FakeVenue):
         market = next((m for m, name in rules.CATEGORY.items() if name == wish.get("category")), None)
         if market is None:
             raise _Refusal(10001, "Illegal category")
-        listing = self.listings.get((market, wish.get("symbol")))
+        listing = self.listings.get((market, str(wish.get("symbol"))))
         if listing is None:
             raise _Refusal(170121 if market == SPOT else 10001, "Invalid symbol.")
         return listing
@@ -509,12 +510,12 @@ class BybitFake(FakeVenue):
 
     def _check_order(self, connection: Connection, listing: Listing, wish: dict) -> tuple[FakeOrder, str]:
         is_spot = listing.market == SPOT
-        side, order_type = SIDES.get(wish.get("side")), wish.get("orderType")
+        side, order_type = SIDES.get(str(wish.get("side"))), wish.get("orderType")
         if side is None:
             raise _Refusal(170117 if is_spot else 10001, "Invalid side.")
         if order_type not in ("Limit", "Market"):
             raise _Refusal(170116 if is_spot else 10001, "Invalid orderType.")
-        tif = TIF.get(wish.get("timeInForce", "GTC"))
+        tif = TIF.get(str(wish.get("timeInForce", "GTC")))
         if tif is None:
             raise _Refusal(170115 if is_spot else 10001, "Invalid timeInForce.")
         if not is_spot and wish.get("positionIdx", 0) != 0:
@@ -607,7 +608,9 @@ class BybitFake(FakeVenue):
         listing = self._listing(wish)
         self._check_rate("order.cancel", listing.market, now_ns)
         venue_id, client_id = wish.get("orderId"), wish.get("orderLinkId")
-        order = self._venue_ids.get(venue_id) if venue_id else self.find_order(listing, str(client_id or ""))
+        order = (
+            self._venue_ids.get(str(venue_id)) if venue_id else self.find_order(listing, str(client_id or ""))
+        )
         if order is None or order.done or order.listing is not listing:
             code = 170213 if listing.market == SPOT else 110001
             raise _Refusal(code, "order not exists or too late to cancel")
@@ -818,33 +821,32 @@ class BybitFake(FakeVenue):
         return {"timeSecond": str(now_ns // rules.SECOND), "timeNano": str(now_ns)}
 
     def _get_instruments(self, query: dict, now_ns: int) -> dict:
-        category, limit = query.get("category"), query.get("limit", "500")
+        category, limit = query.get("category"), _number(query.get("limit", 500))
         if category not in ("spot", "linear", "inverse", "option"):
             raise _Refusal(10001, "Illegal category")
-        if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+        if not 1 <= limit <= 1000:
             raise _Refusal(10001, "params error: limit invalid")
         rows = [x for x in self.listings.values() if rules.CATEGORY[x.market] == category]
         if "symbol" in query:
             rows = [x for x in rows if x.symbol == query["symbol"]]
         if category != "linear":
             return {"category": category, "list": [_spot_row(x) for x in rows]}
-        at = query.get("cursor", "").removeprefix("first=")
-        start = int(at) if at.isdecimal() else 0
-        end = start + int(limit)
+        start = max(_number(query.get("cursor", "").removeprefix("first=")), 0)
+        end = start + limit
         cursor = f"first%3D{end}" if end < len(rows) else ""
         page = [_linear_row(x) for x in rows[start:end]]
         return {"category": category, "list": page, "nextPageCursor": cursor}
 
     def _get_book(self, query: dict, now_ns: int) -> dict:
         listing = self._listing(query)
-        limit = query.get("limit", "1" if listing.market == SPOT else "25")
-        if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+        limit = _number(query.get("limit", 1 if listing.market == SPOT else 25))
+        if not 1 <= limit <= 1000:
             raise _Refusal(10001, "params error: limit invalid")
         self.settle(listing, now_ns)
         book = self._book(listing, 1000, now_ns)
         message = self._book_message(book, "snapshot", book.sides, now_ns)
         data = message["data"]
-        sides = {side: data[side][: int(limit)] for side in "ba"}
+        sides = {side: data[side][:limit] for side in "ba"}
         ids = {"ts": message["ts"], "u": data["u"], "seq": data["seq"], "cts": message["cts"]}
         return {"s": listing.symbol, **sides, **ids}
 
@@ -852,6 +854,11 @@ class BybitFake(FakeVenue):
 def _args(message: dict) -> list[str]:
     args = message.get("args")
     return [x for x in args if isinstance(x, str)] if isinstance(args, list) else []
+
+
+def _number(value: object) -> int:
+    """A whole number in a request, as number or text; -1 where it is none."""
+    return int(str(value)) if re.fullmatch(r"[0-9]{1,18}", str(value), re.ASCII) else -1
 
 
 def _difference(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:

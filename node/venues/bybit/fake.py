@@ -29,6 +29,15 @@ FEE_RATES = {LINEAR: (Decimal("0.00055"), Decimal("0.0002")), SPOT: (Decimal("0.
 FUNDING_NS = 8 * 3600 * rules.SECOND
 QUIET_TOPICS = ("kline.", "allLiquidation.", "priceLimit.")  # taken, and silent here
 PRIVATE_TOPICS = ("order", "execution", "execution.fast", "position", "wallet", "greeks")
+# members of an order row that only conditional orders and the like use
+_EMPTY = "stopOrderType orderIv triggerPrice takeProfit stopLoss triggerBy tpTriggerBy slTriggerBy placeType"
+UNUSED = dict.fromkeys(f"{_EMPTY} smpOrderId marketUnit feeCurrency".split(), "") | {
+    "triggerDirection": 0,
+    "closeOnTrigger": False,
+    "smpGroup": 0,
+    "slLimitPrice": "0",
+    "tpLimitPrice": "0",
+}
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
@@ -481,7 +490,7 @@ class BybitFake(FakeVenue):
         listing = self._listing(wish)
         self._check_rate("order.create", listing.market, now_ns)
         order, order_type = self._check_order(connection, listing, wish)
-        order.notes |= {"request": message, "value": Decimal(0)}
+        order.notes |= {"request": message, "value": Decimal(0), "fee": Decimal(0)}
         self._client_ids.add((listing.market, order.client_id))
         self.place(order_type, order, now_ns)
         if not self.ack_first:
@@ -704,24 +713,23 @@ class BybitFake(FakeVenue):
             "rejectReason": why,
             "timeInForce": TIF_TEXT[order.tif],
             "isLeverage": "0" if is_spot else "",
-            "price": _price(listing, order.price_ticks),
-            "qty": _size(listing, order.size_lots),
+            "price": listing.price_grid.format(order.price_ticks),
+            "qty": listing.size_grid.format(order.size_lots),
             "avgPrice": _plain(notes["value"] / filled) if filled else "",
-            "leavesQty": _size(listing, leaves),
-            "cumExecQty": _size(listing, order.filled_lots),
+            "leavesQty": listing.size_grid.format(leaves),
+            "leavesValue": _plain(Decimal(listing.price(order.price_ticks)) * Decimal(listing.size(leaves))),
+            "cumExecQty": listing.size_grid.format(order.filled_lots),
             "cumExecValue": _plain(notes["value"]),
+            "cumExecFee": _plain(notes["fee"]),
             "orderType": notes["type"],
-            "stopOrderType": "",
-            "reduceOnly": notes["reduce"],
-            "closeOnTrigger": False,
             "smpType": notes["smp"],
-            "smpGroup": 0,
-            "smpOrderId": "",
+            "reduceOnly": notes["reduce"],
             "createdTime": str(order.placed_ns // MS),
             "updatedTime": now_ms,
+            **UNUSED,
         }
-        if not is_spot:
-            row["createType"] = "CreateByUser"
+        if not is_spot:  # clients tell the products apart by these
+            row |= {"tpslMode": "UNKNOWN", "createType": "CreateByUser", "closedPnl": "0"}
         self._push_private("order", listing, row, now_ns)
 
     def _push_execution(self, order: FakeOrder, trade_id, price_ticks, size_lots, is_maker, now_ns) -> None:
@@ -730,6 +738,8 @@ class BybitFake(FakeVenue):
         price, size = Decimal(listing.price(price_ticks)), Decimal(listing.size(size_lots))
         rate = FEE_RATES[listing.market][is_maker]
         in_base = is_spot and order.side == BUY
+        fee = (size if in_base else price * size) * rate
+        order.notes["fee"] += fee
         base = listing.base or listing.symbol.removesuffix(listing.quote)
         number = self._trade_id(
             listing, f"fill {trade_id} {order.number}", 2100000000000000000 + 2 * trade_id + is_maker
@@ -738,24 +748,26 @@ class BybitFake(FakeVenue):
         row = {
             "category": rules.CATEGORY[listing.market],
             "symbol": listing.symbol,
-            "execFee": _plain((size if in_base else price * size) * rate),
+            "execFee": _plain(fee),
             "execId": number,
-            "execPrice": _price(listing, price_ticks),
-            "execQty": _size(listing, size_lots),
+            "execPrice": listing.price_grid.format(price_ticks),
+            "execQty": listing.size_grid.format(size_lots),
             "execType": "Trade",
             "execValue": _plain(price * size),
             "feeRate": _plain(rate),
             "feeCurrency": base if in_base else listing.quote,
-            "leavesQty": _size(listing, order.leaves_lots),
+            "leavesQty": listing.size_grid.format(order.leaves_lots),
             "orderId": order.notes["id"],
             "orderLinkId": order.client_id,
-            "orderPrice": _price(listing, order.price_ticks),
-            "orderQty": _size(listing, order.size_lots),
+            "orderPrice": listing.price_grid.format(order.price_ticks),
+            "orderQty": listing.size_grid.format(order.size_lots),
             "orderType": order.notes["type"],
             "stopOrderType": "" if is_spot else "UNKNOWN",
             "side": side,
             "execTime": str(now_ns // MS),
             "isLeverage": "0",
+            "blockTradeId": "",
+            "closedSize": "" if is_spot else "0",
             "isMaker": bool(is_maker),
             "seq": tape.seq,
         }

@@ -81,7 +81,7 @@ def next_cursor(reply: bytes) -> str:
     return cursor or ""
 
 
-def time_ns(reply: bytes) -> int:
+def server_time_ns(reply: bytes) -> int:
     """The venue's clock, in ns, out of a time reply."""
     text = _result(reply, "time").get("timeNano")
     if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):

@@ -717,7 +717,7 @@ def test_instruments_come_in_pages(fake):
 
 
 def test_time_and_books_are_read_by_the_readers(fake):
-    assert rest.time_ns(fake.http("GET", rest.server_time().target, {}, b"", NOW)[1]) == NOW
+    assert rest.server_time_ns(fake.http("GET", rest.server_time().target, {}, b"", NOW)[1]) == NOW
     for market, price in ((SPOT, "999.99"), (LINEAR, "9999.90")):
         book = rest.book(fake.http("GET", rest.orderbook(market, "BTCUSDT", 5).target, {}, b"", NOW)[1])
         assert (len(book.bids), len(book.asks), book.bids[0][0]) == (5, 5, price)

@@ -246,6 +246,22 @@ cdef class Engine(Sink):
                 if order.state == SENT and self.instruments.rows[order.instrument].market == row.wire.market:
                     self.orders.to_state(order, UNKNOWN, now_ns)
 
+    def withdraw(self, uint64_t order_id, int64_t now_ns) -> bool:
+        """Cancel one order from the cold side (shutdown, an operator); False where it is not open or was not written."""
+        cdef Intent intent
+        cdef int reason = 0
+        cdef Approved approved
+        cdef int64_t asked
+        memset(&intent, 0, sizeof(intent))
+        intent.action, intent.order_id = CANCEL, order_id
+        self.now_ns = now_ns
+        approved = self.risk.approve_cancel(&intent, now_ns, &reason)
+        if approved is None:
+            return False
+        asked = self.orders.find(order_id).cancel_asked
+        self._send(approved)
+        return self.orders.find(order_id).cancel_asked == asked
+
     def _orphan(self, int instrument):
         """No line carries this book any more."""
         cdef Book book = self.books[instrument]
@@ -420,7 +436,7 @@ cdef class Engine(Sink):
         """Risk, and where it says yes, out."""
         cdef int reason = 0
         cdef Approved approved
-        cdef Verdict verdict
+        cdef VerdictRow verdict
         self.risk.value = self.risk.limit = 0
         if intent.action == CANCEL:
             approved = self.risk.approve_cancel(intent, self.now_ns, &reason)

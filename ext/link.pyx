@@ -12,8 +12,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from ext.records cimport CANCEL, Approved
-from ext.engine cimport SentRow
+from ext.records cimport CANCEL, Approved, SentRow
 from ext.tape cimport SENT as TAPE_SENT
 from ext.wire cimport HANDLED, NOT_MINE
 

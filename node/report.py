@@ -90,8 +90,8 @@ def _row(x: InstrumentTally, ledgers: dict) -> dict:
         "fills": x.fills,
         "position": x.size(state.get("position_lots", 0)),
         "venue_position": x.size(venue_lots),
-        "profit": str(x.profit().quantize(Decimal("0.0001"))),
-        "fees": str(x.fees().quantize(Decimal("0.0001"))),
+        "profit": str(x.profit().quantize(Decimal("0.01"))),
+        "fees": str(x.fees().quantize(Decimal("0.01"))),
     }
 
 
@@ -120,7 +120,7 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
     )
     books = {"id": "instrument", "book": "book", "bid": "bid", "ask": "ask", "gaps": "gaps", "trades": "trades"}
     console.print(_table(result, books))
-    done = {"id": "instrument", "orders": "orders", "acked": "acked", "cancels": "cancels", "fills": "fills"}
+    done = {"id": "instrument", "orders": "sent", "acked": "acked", "cancels": "cancel", "fills": "fills"}
     money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "fees"}
     console.print(_table(result, done | money))
     console.print(
@@ -154,4 +154,4 @@ def _table(result: dict, columns: dict[str, str]) -> Table:
 
 
 def _money(value: Decimal) -> str:
-    return f"{value:.4f}"
+    return f"{value:.2f}"

@@ -21,8 +21,8 @@ from ext.strategies.quoter import Quoter
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
 
+from node.config import DEPTHS, Config, InstrumentConfig, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
-from node.config import Config, InstrumentConfig, VenueConfig
 from node.errors import UserError
 from node.net.connection import Connection
 from node.net.http import Http
@@ -127,7 +127,7 @@ class Node:
                 continue
             wire = make_wire(self.instruments, market, self.config.deployment, epoch)
             symbols = [x.symbol for x in rows]
-            depths = {x.symbol: MARKETS[market].depth if x.depth is None else x.depth for x in rows}
+            depths = {x.symbol: DEPTHS[x.market][0] if x.depth is None else x.depth for x in rows}
             for x in rows:
                 number = self.numbers[market, x.symbol]
                 self.engine.follow(number, depths[x.symbol])

@@ -32,7 +32,6 @@ class MarketRow:
     order-entry session and `private` the one that tells of orders and fills where that is another connection."""
 
     wire: type[Wire]
-    depth: int  # book channel followed where the config names none
     feeds: Callable[[int, Symbols, Depths], list[Any]]
     orders: Callable[[int], Any]
     private: Callable[[int], Any] | None
@@ -65,7 +64,7 @@ def _bybit_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
 
 
 def _okx_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
-    books = {400: "books", 50: "books50-l2-tbt", 5: "books5", 1: "bbo-tbt"}
+    books = {400: "books", 50: "books50-l2-tbt"}
     topics = [(c, s) for s in symbols for c in dict.fromkeys((books[depths[s]], "bbo-tbt", "trades"))]
     return [OkxSession("public", topics)]
 
@@ -92,7 +91,6 @@ def _okx_topic(frame: bytes) -> tuple[str, str] | None:
 def _binance(market: int) -> MarketRow:
     return MarketRow(
         wire=BinanceWire,
-        depth=0,
         feeds=_binance_feeds,
         orders=_binance_orders,
         private=None if market == Market.BINANCE_SPOT else BinanceSession,
@@ -107,7 +105,6 @@ def _binance(market: int) -> MarketRow:
 def _bybit(market: int) -> MarketRow:
     return MarketRow(
         wire=BybitWire,
-        depth=50,
         feeds=_bybit_feeds,
         orders=lambda market: BybitSession("trade", market),
         private=lambda market: BybitSession("private", market),
@@ -125,7 +122,6 @@ MARKETS: dict[int, MarketRow] = {
     int(Market.BYBIT_LINEAR): _bybit(int(Market.BYBIT_LINEAR)),
     int(Market.OKX): MarketRow(
         wire=OkxWire,
-        depth=400,
         feeds=_okx_feeds,
         orders=lambda market: OkxSession("private", [("orders", "ANY")]),
         private=None,

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -15,12 +16,15 @@ from node.errors import UserError
 from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
 
 
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class SimFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The config file: all optional. `ports`: venue -> [WebSocket port, HTTP port], 0 = any free one."""
 
     seed: int = 1
     venues: list[str] = []
-    ports: dict[str, tuple[int, int]] = {}
+    ports: dict[str, tuple[Port, Port]] = {}
 
 
 def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
@@ -33,6 +37,8 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: {error}") from None
+        except RecursionError:
+            raise UserError(f"{path}: nested too deeply") from None
     for name in [*given.venues, *given.ports]:
         if name not in VENUES:
             raise UserError(f"{path}: venue {name!r} is not known; there are {', '.join(VENUES)}")

@@ -495,6 +495,36 @@ cdef class Engine(Sink):
             self.orders.to_state(order, REJECTED, self.now_ns)
         return 0
 
+    def encode_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *,
+                    int tif=0, bint cancel=False) -> tuple:
+        """Approve one limit order and encode it (or its cancel) `count` times; returns (bytes in all, last frame). What the
+        bench times. Nothing can be sent: the frames stay in this engine's buffer, no outlet sees the approval, and the
+        order is closed as never sent. ValueError where risk refuses it or its market has no order line."""
+        cdef Intent intent
+        cdef Approved approved
+        cdef Wire wire
+        cdef Py_ssize_t total = 0, size = 0
+        cdef uint64_t order_id
+        cdef int i, reason = 0
+        memset(&intent, 0, sizeof(intent))
+        intent.instrument, intent.side, intent.tif = instrument, side, tif
+        intent.price_ticks, intent.size_lots = price_ticks, size_lots
+        approved = self.risk.approve(&intent, now_ns, &reason)
+        if approved is None or self.route[self.instruments.rows[instrument].market] < 0:
+            raise ValueError(f"instrument {instrument}: no order line, or refused by risk (reason {reason})")
+        wire = (<Line>self.line_rows[self.route[self.instruments.rows[instrument].market]]).wire
+        order_id = intent.order_id = approved.order_id
+        if cancel:
+            approved = self.risk.approve_cancel(&intent, now_ns, &reason)
+        try:
+            for i in range(count):
+                size = wire.encode(approved, self.out + HEADROOM, FRAME_MAX, now_ns)
+                total += size
+        finally:
+            approved.live = False
+            self.orders.to_state(self.orders.find(order_id), REJECTED, now_ns)
+        return total, self.out[HEADROOM:HEADROOM + size]
+
     cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
                      Py_ssize_t size) except -1:
         """One record on the tape. A tape that is full stops all new risk, and says so; nothing else stops."""

@@ -382,8 +382,9 @@ cdef class Book:
     cdef int _apply(self, const DepthHead* head, const Level* bids, const Level* asks, int64_t now_ns) except -1:
         cdef Quote* quote
         self._levels(head, bids, asks)
+        if head.last_id != self.last_id or head.last_id < 0 or self.state != SYNCED:
+            self.changed_ns = now_ns    # else a keep-alive: proof of life, but no fresher price
         self.last_id = head.last_id
-        self.changed_ns = now_ns
         self.updates += 1
         self.loaded = False
         if self.state != SYNCED:

@@ -15,6 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, BUFFERED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.records cimport (BINANCE_SPOT, BINANCE_USDM, CANCEL, INTENT, LINK_DOWN, REJECTED, REPORT_FILL, SENT, SNAPSHOT,
                           UNKNOWN)
@@ -126,6 +127,8 @@ cdef class Engine(Sink):
         number = len(self.lines)
         if number == LINES:
             raise ValueError(f"line {name}: at most {LINES} lines")
+        if kind == MARKET_LINE and number >= LINES_MAX:
+            raise ValueError(f"line {name}: market lines must be among the first {LINES_MAX}")
         line = Line(number, name, kind, wire, context)
         self.lines.append(line)
         self.line_rows[number] = <void*>line
@@ -264,7 +267,11 @@ cdef class Engine(Sink):
         self.frames[instrument] += 1
         if not self._follow(head):
             return 0
-        if not self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns):
+        applied = self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns)
+        if applied != PASS:
+            if applied == STUCK:
+                book.invalidate()
+                self._ask(instrument, "only old updates")
             return 0
         applied = book.on_depth(head, bids, asks, self.now_ns)
         if applied == APPLIED and book.state == SYNCED:

@@ -15,7 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from ext.arbiter cimport BROKEN, DROP
+from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, BUFFERED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.records cimport (BINANCE_SPOT, BINANCE_USDM, CANCEL, INTENT, LINK_DOWN, REJECTED, REPORT_FILL, SENT, SNAPSHOT,
                           UNKNOWN)
@@ -127,6 +127,8 @@ cdef class Engine(Sink):
         number = len(self.lines)
         if number == LINES:
             raise ValueError(f"line {name}: at most {LINES} lines")
+        if kind == MARKET_LINE and number >= LINES_MAX:
+            raise ValueError(f"line {name}: market lines must be among the first {LINES_MAX}")
         line = Line(number, name, kind, wire, context)
         self.lines.append(line)
         self.line_rows[number] = <void*>line
@@ -278,16 +280,16 @@ cdef class Engine(Sink):
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
         cdef int instrument = head.instrument
         cdef Book book = <Book>self.books[instrument]
-        cdef int applied, admitted
+        cdef int applied
         self.frames[instrument] += 1
         if not self._follow(head):
             return 0
-        admitted = self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns)
-        if admitted == DROP:
+        applied = self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns)
+        if applied != PASS:
+            if applied == STUCK:
+                book.invalidate()
+                self._ask(instrument, "only updates that are behind the book")
             return 0
-        if admitted == BROKEN:
-            book.invalidate()
-            return self._ask(instrument, "the line broke its own chain")
         applied = book.on_depth(head, bids, asks, self.now_ns)
         if applied == APPLIED and book.state == SYNCED:
             self.asked_ns[instrument] = 0

@@ -142,7 +142,7 @@ class Node:
     def _feeds(self, venue: VenueConfig, market: int, wire, symbols: list[str], depths: dict[str, int]) -> None:
         for i, url in enumerate(venue.streams):
             try:
-                sessions = MARKETS[market].feeds(market, symbols, depths)
+                sessions = MARKETS[market].feeds(market, symbols, depths, venue.trades)
             except (ValueError, KeyError) as error:
                 raise UserError(f"{venue.market}: {error}") from None
             for j, session in enumerate(sessions):

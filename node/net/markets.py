@@ -32,7 +32,7 @@ class MarketRow:
     order-entry session and `private` the one that tells of orders and fills where that is another connection."""
 
     wire: type[Wire]
-    feeds: Callable[[int, Symbols, Depths], list[Any]]
+    feeds: Callable[[int, Symbols, Depths, bool], list[Any]]
     orders: Callable[[int], Any]
     private: Callable[[int], Any] | None
     instruments: Callable[[int, Symbols], list[Request]]
@@ -42,10 +42,12 @@ class MarketRow:
     listen_key: Callable[[str, str], Request] | None = None  # (method, API key): the key in a private stream's path
 
 
-def _binance_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
+def _binance_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
     books = [stream_name(s, x) for s in symbols for x in ("depth@100ms", "bookTicker")]
     if market == Market.BINANCE_SPOT:
-        return [BinanceSession("stream", market, books + [stream_name(s, "trade") for s in symbols])]
+        books += [stream_name(s, "trade") for s in symbols if trades]
+    if market == Market.BINANCE_SPOT or not trades:
+        return [BinanceSession("stream", market, books)]
     others = [stream_name(s, x) for s in symbols for x in ("aggTrade", "markPrice@1s")]
     return [BinanceSession("stream", market, books), BinanceSession("stream", market, others)]
 
@@ -54,18 +56,16 @@ def _binance_orders(market: int) -> Any:
     return BinanceSession("api", market, user_data=market == Market.BINANCE_SPOT)
 
 
-def _bybit_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
-    topics = [
-        t
-        for s in symbols
-        for t in (f"orderbook.{depths[s]}.{s}", f"orderbook.1.{s}", f"publicTrade.{s}", f"tickers.{s}")
-    ]
+def _bybit_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
+    topics = [f"orderbook.{d}.{s}" for s in symbols for d in dict.fromkeys((depths[s], 1))]
+    topics += [f"{name}.{s}" for s in symbols for name in ("publicTrade", "tickers") if trades]
     return [BybitSession("public", market, topics, watch=True)]
 
 
-def _okx_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
+def _okx_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
     books = {400: "books", 50: "books50-l2-tbt"}
-    topics = [(c, s) for s in symbols for c in dict.fromkeys((books[depths[s]], "bbo-tbt", "trades"))]
+    others = ("bbo-tbt", "trades") if trades else ("bbo-tbt",)
+    topics = [(c, s) for s in symbols for c in dict.fromkeys((books[depths[s]], *others))]
     return [OkxSession("public", topics)]
 
 

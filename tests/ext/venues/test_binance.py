@@ -353,7 +353,7 @@ def twin_report(market, context, m, event) -> dict:
         "size_lots": steps(m["l"], lot),
         "trade_lo": plain_int(m["t"]),
         "fee_e8": steps(fee, "0.00000001"),
-        "fee_is_quote": int(quote),
+        "fee_is_quote": -1 if m.get("e") == "TRADE_LITE" else int(quote),  # the fast notice tells no fee
     }
 
 

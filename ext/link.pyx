@@ -10,7 +10,7 @@ Time is the monotonic clock plus the wall time at start: it can be compared with
 
 from libc.stdint cimport int64_t, uint64_t
 
-from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ext.records cimport CANCEL, Approved, SentRow
 from ext.tape cimport SENT as TAPE_SENT
@@ -30,6 +30,10 @@ cdef extern from *:
     """
     int64_t tg_monotonic_ns() noexcept nogil
     int64_t tg_wall_ns() noexcept nogil
+
+
+cdef enum:
+    MESSAGE_MAX = 16 << 20      # of a message in parts; picows allows 10 MiB in one frame
 
 
 cdef class Link(Outlet):
@@ -66,14 +70,14 @@ cdef class Link(Outlet):
         self.frame_ns = self.now()
         try:
             verdict = self.engine.receive(line, data, size, self.frame_ns)
-            self.last_ns = self.frame_ns
-            self.frame_ns = 0
-            return verdict
-        except (AssertionError, ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:      # whatever a strategy raises: else the transport would take it, and trading go on
             self.engine.risk.latch(4)
             if self.failed is not None:
                 self.failed(error)
-            return -1
+            verdict = -1
+        self.last_ns = self.frame_ns
+        self.frame_ns = 0
+        return verdict
 
     def bytes_in(self, int line, bytes frame) -> int:
         """A frame that came another way than by WebSocket (a REST reply)."""
@@ -90,7 +94,7 @@ cdef class Link(Outlet):
         if self.transports[line] == NULL or not order.live:
             self.refused += 1
             return 0
-        if self.engine.risk.latched and order.intent.action != CANCEL:
+        if (self.engine.risk.latched or self.choked[line]) and order.intent.action != CANCEL:
             self.refused += 1
             return 0
         order.live = False              # one approval, one frame
@@ -111,22 +115,29 @@ cdef class Channel(WSListener):
 
     def __init__(self, Link link, int line):
         self.link, self.line = link, line
-        self.parts = []
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
         self.link.transports[self.line] = <void*>transport
         self.link.channels[self.line] = transport
+        self.link.choked[self.line] = False
+        transport.underlying_transport.set_write_buffer_limits(0)
         if self.up is not None:
             self.up(self)
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         if frame.msg_type == WSMsgType.TEXT and frame.fin:
             self._take(frame.payload_ptr, frame.payload_size)
-        elif frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.CONTINUATION:
+        elif frame.msg_type == WSMsgType.TEXT:
+            self.parts, self.parts_size = [], 0
             self._part(frame)
+        elif frame.msg_type == WSMsgType.CONTINUATION and self.parts is not None:
+            self._part(frame)
+        elif frame.msg_type == WSMsgType.BINARY:
+            self.parts = None           # nor are its continuations text
         elif frame.msg_type == WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code())
+            code = frame.get_close_code()
+            transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)   # no code: nothing to echo
             transport.disconnect()
 
     cdef _take(self, const char* data, Py_ssize_t size):
@@ -141,15 +152,25 @@ cdef class Channel(WSListener):
     cdef _part(self, WSFrame frame):
         """A fragmented message: rare, so it is put together the plain way."""
         self.parts.append(frame.get_payload_as_bytes())
-        if frame.fin:
+        self.parts_size += frame.payload_size
+        if self.parts_size > MESSAGE_MAX:
+            self.close()
+        elif frame.fin:
             whole = b"".join(self.parts)
-            self.parts = []
+            self.parts = None
             self._take(whole, len(whole))
 
+    cpdef pause_writing(self):
+        """The venue reads slower than we write: what is written now would leave late."""
+        if self.link.transports[self.line] == <void*>self.transport:
+            self.link.choked[self.line] = True
+
+    cpdef resume_writing(self):
+        if self.link.transports[self.line] == <void*>self.transport:
+            self.link.choked[self.line] = False
+
     cpdef on_ws_disconnected(self, WSTransport transport):
-        if self.link.transports[self.line] == <void*>transport:
-            self.link.transports[self.line] = NULL
-            self.link.channels[self.line] = None
+        self._release()
         self.transport = None
         if self.down is not None:
             self.down(self)
@@ -160,9 +181,16 @@ cdef class Channel(WSListener):
             self.transport.send(WSMsgType.TEXT, text)
 
     cpdef close(self):
-        """Drop the connection."""
+        """Drop the connection, now: no order is written to it from here on, and what the venue did not read is lost."""
         if self.transport is not None:
-            self.transport.disconnect()
+            self._release()
+            self.transport.disconnect(False)
+
+    cdef _release(self):
+        """The line has no connection, unless another one took it over."""
+        if self.transport is not None and self.link.transports[self.line] == <void*>self.transport:
+            self.link.transports[self.line] = NULL
+            self.link.channels[self.line] = None
 
 
 cdef class Spinner:

@@ -19,6 +19,7 @@ cdef class Link(Outlet):
     cdef public object failed        # called with an exception that came out of the engine
 
     cdef int64_t now(self) noexcept nogil
+    cdef broken(self, error)
     cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2
 
 

@@ -71,13 +71,16 @@ cdef class Link(Outlet):
         try:
             verdict = self.engine.receive(line, data, size, self.frame_ns)
         except Exception as error:      # whatever a strategy raises: else the transport would take it, and trading go on
-            self.engine.risk.latch(4)
-            if self.failed is not None:
-                self.failed(error)
+            self.broken(error)
             verdict = -1
         self.last_ns = self.frame_ns
         self.frame_ns = 0
         return verdict
+
+    cdef broken(self, error):
+        self.engine.risk.latch(4)
+        if self.failed is not None:
+            self.failed(error)
 
     def bytes_in(self, int line, bytes frame) -> int:
         """A frame that came another way than by WebSocket (a REST reply)."""
@@ -116,6 +119,11 @@ cdef class Channel(WSListener):
     def __init__(self, Link link, int line):
         self.link, self.line = link, line
 
+    @property
+    def connected(self) -> bool:
+        """Whether the upgrade was done and the connection is not gone."""
+        return self.transport is not None
+
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
         self.link.transports[self.line] = <void*>transport
@@ -144,10 +152,15 @@ cdef class Channel(WSListener):
         cdef int verdict = self.link.frame(self.line, data, size)
         self.frames += 1
         self.last_ns = self.link.last_ns
-        if verdict == NOT_MINE and self.cold is not None:
-            self.cold(data[:size].decode("utf-8", "replace"))
-        elif verdict == HANDLED and self.seen is not None:
-            self.seen(data[:size])
+        if verdict == HANDLED and self.seen is None:
+            return
+        try:
+            if verdict == NOT_MINE and self.cold is not None:
+                self.cold(data[:size].decode("utf-8", "replace"))
+            elif verdict == HANDLED:
+                self.seen(data[:size])
+        except Exception as error:      # as in `frame`: a fault of ours ends the node, not just this connection
+            self.link.broken(error)
 
     cdef _part(self, WSFrame frame):
         """A fragmented message: rare, so it is put together the plain way."""

@@ -74,18 +74,18 @@ def _okx_requests(market: int, symbols: Symbols) -> list[Request]:
     return [okx_rest.instruments_request(kind) for kind in kinds]
 
 
-def _regex(pattern: bytes) -> Callable[[bytes], str | None]:
-    find = re.compile(pattern).search
-    return lambda frame: (m := find(frame, 0, 400)) and m.group(1).decode()
+def _member(name: str) -> Callable[[bytes], str | None]:
+    """Reads a string member of a frame, wherever it stands and however it is spaced; None where it is not there."""
+    find = re.compile(rf'"{name}"\s*:\s*"([!#-~]+)"'.encode()).search
+    return lambda frame: m.group(1).decode() if (m := find(frame)) else None
 
 
-_CHANNEL = re.compile(rb'"channel":"([^"]+)"')
-_INST = re.compile(rb'"instId":"([^"]+)"')
+_channel, _inst = _member("channel"), _member("instId")
 
 
 def _okx_topic(frame: bytes) -> tuple[str, str] | None:
-    channel, inst = _CHANNEL.search(frame, 0, 400), _INST.search(frame, 0, 400)
-    return (channel.group(1).decode(), inst.group(1).decode()) if channel and inst else None
+    channel, inst = _channel(frame), _inst(frame)
+    return (channel, inst) if channel and inst else None
 
 
 def _binance(market: int) -> MarketRow:
@@ -98,7 +98,7 @@ def _binance(market: int) -> MarketRow:
         instruments=lambda market, symbols: [binance_rest.exchange_info(market)],
         read=lambda market, reply: binance_rest.instruments(reply, market),
         snapshot=lambda market, symbol: binance_rest.depth(market, symbol),
-        topic=_regex(rb'"stream":"([^"]+)"'),
+        topic=_member("stream"),
     )
 
 
@@ -111,7 +111,7 @@ def _bybit(market: int) -> MarketRow:
         instruments=lambda market, symbols: [bybit_rest.instruments_info(market)],
         read=lambda market, reply: bybit_rest.instruments(reply),
         snapshot=None,
-        topic=_regex(rb'"topic":"([^"]+)"'),
+        topic=_member("topic"),
     )
 
 

@@ -169,7 +169,7 @@ cdef class Engine(Sink):
         if self.tape is not None:
             self._record(TAPE_FRAME, line, NULL, 0, data, size)
         row.frames += 1
-        verdict = row.wire.decode(row.context, data, size, now_ns, self)
+        verdict = row.wire.take(row.context, data, size, now_ns, self)
         if verdict == NOT_MINE:
             row.not_mine += 1
         elif verdict == BAD:

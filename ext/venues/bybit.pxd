@@ -1,0 +1,125 @@
+"""Bybit v5, spot and linear: bytes to records and back."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from ext.records cimport Approved, Intent, Mark, Report, Trade
+from ext.text cimport tg_cur, tg_grid
+from ext.wire cimport Sink, Wire
+
+cdef enum:
+    REPORTS_MAX = 1024    # order events in one frame; a cancel-all ends at most 500 orders
+    FRAME_MAX = 512       # an order frame is never longer: 43 bytes of symbol and two numbers of 40 included
+
+cdef enum:
+    # What a frame is about, as its topic or op says.
+    UNNAMED = 0           # neither was seen yet
+    OTHER = 1             # not for this decoder
+    DEPTH = 2
+    TRADES = 3
+    TICKER = 4
+    ORDERS = 5
+    EXECUTIONS = 6
+    REPLY = 7
+
+cdef enum:
+    # Members of a row of the private topics that are read.
+    AT_SYMBOL = 0
+    AT_CATEGORY = 1
+    AT_SIDE = 2
+    AT_ORDER_ID = 3
+    AT_LINK_ID = 4
+    AT_STATUS = 5
+    AT_FILLED = 6
+    AT_UPDATED = 7
+    AT_EXEC_TYPE = 8
+    AT_EXEC_PRICE = 9
+    AT_EXEC_QTY = 10
+    AT_EXEC_ID = 11
+    AT_EXEC_FEE = 12
+    AT_FEE_COIN = 13
+    AT_EXEC_TIME = 14
+    AT_MAKER = 15
+    PLACES = 16
+
+ctypedef struct Span:
+    # A value's text: between the quotes of a string, all of any other scalar. NULL = no such member.
+    const char* p
+    Py_ssize_t size
+
+ctypedef struct Frame:
+    # What one message says, gathered before anything is pushed. Members may come in any order.
+    int kind              # UNNAMED to REPLY
+    int instrument
+    int depth
+    Span symbol           # out of the topic
+    Span type
+    Span topic
+    Span op
+    Span request
+    Span order_id         # of a trade reply
+    Span link_id
+    const char* data      # where `data` stands; NULL = not seen
+    int read              # 1 = `data` was read on the way
+    int64_t ts            # ms, -1 = absent; likewise below
+    int64_t cts
+    int64_t created
+    int64_t timenow
+    int64_t code          # retCode, where `has_code`
+    int has_code
+    int64_t update_id
+    int64_t bids          # levels read, -1 = no such side
+    int64_t asks
+    int count             # trades or reports read
+    int rows              # rows of a private topic, and those of another market or an unknown symbol
+    int foreign
+    Mark mark
+
+
+cdef class BybitWire(Wire):
+    cdef Report* reports
+
+    cdef int _envelope(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _topic(self, Frame* f) except -1
+    cdef int _book_topic(self, Frame* f) except -1
+    cdef int _string(self, tg_cur* c, Span* out, const char* name, const char* start) except -1
+    cdef int _value(self, tg_cur* c, Span* out, const char* name, const char* start) except -1
+    cdef int _millis(self, tg_cur* c, int64_t* out, const char* name, const char* start) except -1
+    cdef int _data(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _push(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
+
+    cdef int _depth(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _side(self, tg_cur* c, Frame* f, bint is_bid, const char* start) except -1
+    cdef int _push_depth(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
+    cdef int _trades(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _trade(self, tg_cur* c, Frame* f, Trade* trade, const char* start) except -1
+    cdef int _trade_member(self, tg_cur* c, Frame* f, Trade* trade, char key, const char* start) except -1
+    cdef int _same_symbol(self, tg_cur* c, Frame* f, const char* name, const char* start) except -1
+    cdef int _ticker(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _ticker_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _ticker_value(self, tg_cur* c, Frame* f, int field, int64_t* out, const char* name,
+                           const char* start) except -1
+
+    cdef int _rows(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _row(self, tg_cur* c, Span* row, const char* start) except -1
+    cdef int _row_instrument(self, Frame* f, Span* row) except -2
+    cdef int _order(self, Frame* f, Span* row, int instrument, tg_cur* c, const char* start) except -1
+    cdef int _execution(self, Frame* f, Span* row, int instrument, tg_cur* c, const char* start) except -1
+    cdef int _fill(self, Frame* f, Span* row, Report* report, tg_cur* c, const char* start) except -1
+    cdef int _about(self, Span* row, Report* report, int instrument, tg_cur* c, const char* start) except -1
+    cdef int _venue_id(self, Span* text, Report* report, tg_cur* c, const char* start) except -1
+    cdef int _span_time(self, Span* span, int64_t fallback_ms, int64_t* out_ns, const char* name, tg_cur* c,
+                        const char* start) except -1
+    cdef int _span_steps(self, Span* span, const tg_grid* grid, int64_t* out, const char* name, tg_cur* c,
+                         const char* start) except -1
+
+    cdef int _answer(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _header(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
+    cdef int _push_reports(self, Frame* f, Sink sink) except -1
+
+    cdef Py_ssize_t _frame(self, const Intent* intent, uint64_t order_id, char* out, Py_ssize_t cap,
+                           int64_t now_ns) except -1
+    cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil
+    cdef Py_ssize_t _cancel(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil
+    cdef char* _head(self, char* out, char action, uint64_t order_id, int64_t now_ns) noexcept nogil

@@ -1,0 +1,198 @@
+"""Bybit v5 as data: endpoints, topics, connection rules, limits, and what each error code proves.
+
+Spot and linear (USDT and USDC perpetuals and futures) are rows here, not modules. Hosts are defaults: an
+account on a regional site must configure its own. Source: bybit-exchange/docs `docs/v5`, state of 2026-07-24.
+"""
+
+from dataclasses import dataclass
+
+from ext.records import Market, Outcome
+
+SPOT, LINEAR = int(Market.BYBIT_SPOT), int(Market.BYBIT_LINEAR)
+SECOND = 1_000_000_000
+
+
+# ---- where ----
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Hosts of one environment; `trade` is empty where order entry is by REST only."""
+
+    rest: str
+    public: str
+    private: str
+    trade: str
+
+
+ENDPOINTS = {
+    "production": Endpoints(
+        "https://api.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com"
+    ),
+    "testnet": Endpoints(
+        "https://api-testnet.bybit.com",
+        "wss://stream-testnet.bybit.com",
+        "wss://stream-testnet.bybit.com",
+        "wss://stream-testnet.bybit.com",
+    ),
+    # market data of the demo is that of production; order entry is by REST only
+    "demo": Endpoints(
+        "https://api-demo.bybit.com", "wss://stream.bybit.com", "wss://stream-demo.bybit.com", ""
+    ),
+}
+CATEGORY = {SPOT: "spot", LINEAR: "linear"}
+PUBLIC_PATH = {SPOT: "/v5/public/spot", LINEAR: "/v5/public/linear"}
+PRIVATE_PATH = "/v5/private"
+TRADE_PATH = "/v5/trade"
+TIME_PATH = "/v5/market/time"
+INSTRUMENTS_PATH = "/v5/market/instruments-info"
+BOOK_PATH = "/v5/market/orderbook"
+
+
+# ---- what can be subscribed ----
+
+BOOK_DEPTHS = (1, 50, 200, 1000)
+BOOK_INTERVAL_NS = {1: 10_000_000, 50: 20_000_000, 200: 100_000_000, 1000: 200_000_000}
+BOOK_REPEAT_NS = 3 * SECOND  # depth 1 is sent again, with the same u, where nothing changed for so long
+TICKER_INTERVAL_NS = {SPOT: 50_000_000, LINEAR: 100_000_000}
+TRADES_PER_FRAME = 1024
+
+
+def book_topic(symbol: str, depth: int = 50) -> str:
+    """ValueError where the venue has no such depth."""
+    if depth not in BOOK_DEPTHS:
+        raise ValueError(f"{symbol}: orderbook depth {depth} does not exist; there are {BOOK_DEPTHS}")
+    return f"orderbook.{depth}.{symbol}"
+
+
+def public_topics(symbol: str, depth: int = 50) -> list[str]:
+    """Everything the decoder reads of one symbol."""
+    return [book_topic(symbol, depth), f"publicTrade.{symbol}", f"tickers.{symbol}"]
+
+
+def private_topics(market: int) -> list[str]:
+    """The order topics of one market. In one request they must not be mixed with forms without category."""
+    return [f"order.{CATEGORY[market]}", f"execution.{CATEGORY[market]}"]
+
+
+def topic_symbol(topic: str) -> str:
+    """The symbol a public topic is about; of a private topic its category, or nothing."""
+    return topic.rpartition(".")[2] if "." in topic else ""
+
+
+def speaks_at_once(topic: str) -> bool:
+    """Does the venue send something soon after a subscription, so that silence means a dead topic?"""
+    return topic.startswith(("orderbook.", "tickers."))
+
+
+# ---- how connections behave ----
+
+PING_EVERY_NS = 20 * SECOND
+PONG_WITHIN_NS = 10 * SECOND
+ANSWER_WITHIN_NS = 10 * SECOND  # for auth and subscribe
+FIRST_DATA_WITHIN_NS = 10 * SECOND
+IDLE_CUT_NS = 600 * SECOND  # the venue closes a connection that was silent both ways for so long
+AUTH_VALID_MS = 5_000  # `expires` of an auth frame, ahead of now
+RECV_WINDOW_MS = 1_000  # of an order frame; `ext.venues.bybit` writes the same
+CLOCK_AHEAD_MS = 1_000  # a timestamp so far ahead of the venue's clock is refused whatever the window
+ARGS_PER_REQUEST = 10  # the venue's limit on spot; linear has none, but one bad topic fails a whole request
+ARGS_CHARS_PER_CONNECTION = 21_000
+CONNECTIONS_PER_5_MIN = 500  # new ones, per host name
+CONNECTIONS_PER_IP = 1_000  # market data, counted per market
+REQUEST_ID_MAX = 36
+CLIENT_ID_MAX = 36
+
+# ---- how much ----
+
+# per account and second, one bucket per op and market; VIP accounts have more: read the reply's header
+ORDER_LIMITS = {
+    (LINEAR, "order.create"): 10,
+    (LINEAR, "order.amend"): 10,
+    (LINEAR, "order.cancel"): 10,
+    (SPOT, "order.create"): 20,
+    (SPOT, "order.amend"): 10,
+    (SPOT, "order.cancel"): 20,
+}
+TRADE_REQUESTS_PER_SECOND_PER_IP = 3_000
+REST_REQUESTS_PER_5_S_PER_IP = 600
+REST_BAN_NS = 600 * SECOND  # after HTTP 403 "access too frequent": no REST at all
+OPEN_ORDERS = {LINEAR: 500, SPOT: 500}  # linear: per symbol
+
+
+# ---- what an answer proves ----
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a code means: its group, and the outcome of a new order and of a cancel that got it.
+
+    REFUSED proves that the request had no effect. UNCERTAIN proves nothing: ask by client id.
+    """
+
+    group: str
+    create: int
+    cancel: int
+
+
+_REFUSED, _UNCERTAIN = int(Outcome.REFUSED), int(Outcome.UNCERTAIN)
+UNKNOWN = Verdict("unknown", _UNCERTAIN, _UNCERTAIN)
+TAKEN = Verdict("taken", int(Outcome.ACCEPTED), int(Outcome.ACCEPTED))
+
+# group -> (outcome of a new order, outcome of a cancel, codes)
+_GROUPS: dict[str, tuple[int, int, str]] = {
+    # the venue itself does not know, or did not say
+    "unknown": (_UNCERTAIN, _UNCERTAIN, """
+        -1 10000 10016 10019 20006 40004 110079 170001 170007 170032 170035 170144 170146 170147 170149 170150
+        170212 170234 170310 170311 500000"""),
+    # documented as not processed; mature clients check before they believe it of a new order, and so do we
+    "limit": (_UNCERTAIN, _REFUSED, "429 10006 10018 10403 10429 20003 170005 170222"),
+    # clock, key, permission: stop and fix
+    "access": (_REFUSED, _REFUSED, """
+        10002 10003 10004 10005 10007 10008 10009 10010 10024 10027 10028 10029 33004 110123 110124 110125
+        110132 170209 170241 170348"""),
+    # wrong, or not allowed now: do not repeat unchanged
+    "parameter": (_REFUSED, _REFUSED, """
+        10001 10017 10404 170105 170115 170116 170117 170121 170130 170201"""),
+    "price": (_REFUSED, _REFUSED, """
+        30208 30209 110003 110108 110109 110118 110120 110121 170132 170133 170134 170192 170193 170194 170371
+        170372"""),
+    "size": (_REFUSED, _REFUSED, """
+        110017 110022 110064 110094 170124 170136 170137 170140 170148 170197 170198 170228 170229 170313
+        170341 170381 170382"""),
+    "position": (_REFUSED, _REFUSED, """
+        30228 110011 110013 110021 110023 110024 110028 110029 110034 110039 110040 110042 110046 110085
+        110086 110089 110090 170036 170037 170344 170359 3200403 3400139"""),
+    "market state": (_REFUSED, _REFUSED, """
+        110063 110066 110074 110095 110096 110097 110098 110099 110100 110103 170031 170151 170157 170159
+        170206 170217 170210 3100197"""),
+    "post-only": (_REFUSED, _REFUSED, "110119 170218 170355"),
+    "order count": (_REFUSED, _REFUSED, "110009 110020 170810"),
+    "take profit": (_REFUSED, _REFUSED, """
+        110057 110058 110059 110060 110061 110092 110093 170202 170203 170204"""),
+    "funds": (_REFUSED, _REFUSED, """
+        30256 110004 110006 110007 110012 110014 110044 110045 110051 110052 110053 110131 170033 170034
+        170131 170207"""),
+    # a cancel came too late, or before its order
+    "not open": (_UNCERTAIN, _REFUSED, """
+        110001 110008 110010 110019 170139 170142 170143 170145 170190 170191 170213 170312 181017"""),
+    # an order with this id exists: good news after a doubtful send, so never a proof of absence
+    "duplicate": (_UNCERTAIN, _UNCERTAIN, "10014 110072 170141"),
+    "no change": (_UNCERTAIN, _UNCERTAIN, "20001 34040 110025 110026 110027 110043"),
+}  # fmt: skip
+ERRORS: dict[int, Verdict] = {
+    int(code): Verdict(group, create, cancel)
+    for group, (create, cancel, codes) in _GROUPS.items()
+    for code in codes.split()
+}
+
+
+def verdict(code: int) -> Verdict:
+    """What `retCode` proves. Every code that is not in the table proves nothing."""
+    return TAKEN if code == 0 else ERRORS.get(code, UNKNOWN)
+
+
+def login_can_be_retried(code: int | None, text: str, is_trade: bool) -> bool:
+    """Can the same credentials work later? On the trade connection 10003 also means too many connections."""
+    if is_trade and code == 10003:
+        return "key" not in text.lower()
+    return code is not None and verdict(code).group in ("unknown", "limit")

@@ -1,0 +1,894 @@
+import json
+import random
+import re
+from decimal import ROUND_CEILING, Decimal
+
+import pytest
+from ext.book import Book
+from ext.instruments import Instruments
+from ext.records import (
+    Action,
+    DepthKind,
+    Market,
+    MarkField,
+    OrderType,
+    ReportKind,
+    Rule,
+    Side,
+    TimeInForce,
+)
+from ext.venues.bybit import BybitWire, refuses
+from ext.wire import Verdict
+from frames import check_cuts, check_flips, read, rows
+
+BAD, HANDLED, NOT_MINE, RESYNC = Verdict.BAD, Verdict.HANDLED, Verdict.NOT_MINE, Verdict.RESYNC
+SPOT, LINEAR = Market.BYBIT_SPOT, Market.BYBIT_LINEAR
+TABLE = {
+    (LINEAR, "BTCUSDT"): ("0.10", "0.001"),
+    (SPOT, "BTCUSDT"): ("0.01", "0.000001"),
+    (LINEAR, "ETHUSDT"): ("0.01", "0.01"),
+    (LINEAR, "SOLUSDT"): ("0.010", "0.1"),
+    (LINEAR, "DOGEUSDT"): ("0.00001", "1"),
+}
+NOW_NS = 1_711_001_595_207_000_000
+
+
+def instruments() -> Instruments:
+    out = Instruments(64)
+    for (market, symbol), (tick, lot) in TABLE.items():
+        out.add(market, symbol, tick, lot)
+    return out
+
+
+@pytest.fixture
+def linear() -> BybitWire:
+    return BybitWire(instruments(), LINEAR)
+
+
+@pytest.fixture
+def spot() -> BybitWire:
+    return BybitWire(instruments(), SPOT)
+
+
+@pytest.fixture
+def wires(linear, spot):
+    return {"linear": linear, "spot": spot}
+
+
+OUR_ID = BybitWire(instruments(), LINEAR).client_id(77)
+OUR_REQUEST = OUR_ID + "0001"
+
+SNAPSHOT = (
+    b'{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":1758841134603,"data":{"s":"BTCUSDT","b":[["109378.80"'
+    b',"1.273"],["109370.1","0.01"]],"a":[["109378.90","2"]],"u":21111422,"seq":457514742271},"cts":1758841134598}'
+)
+DELTA = (
+    b'{"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1758841134603,"data":{"s":"BTCUSDT","b":[["109378.80",'
+    b'"0"]],"a":[],"u":21111423,"seq":457514742300},"cts":1758841134600}'
+)
+SPOT_DELTA = (
+    b'{"topic":"orderbook.200.BTCUSDT","ts":1758841134603,"type":"delta","data":{"s":"BTCUSDT","b":[["27580",'
+    b'"0.000005"]],"a":[["27580.01","0"]],"u":9,"seq":4},"cts":1758841134600}'
+)
+TOP = (
+    b'{"topic":"orderbook.1.BTCUSDT","ts":1758841134603,"type":"snapshot","data":{"s":"BTCUSDT","b":[["7.5","1"]],'
+    b'"a":[],"u":30,"seq":4},"cts":1758841134600}'
+)
+TRADES = (
+    b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1758841134610,"data":[{"T":1758841134605,"s":"BTCUSDT"'
+    b',"S":"Buy","v":"0.001","p":"109378.90","L":"PlusTick","i":"20f43950-d8dd-5b31-9112-a178eb6023af","BT":false,'
+    b'"RPI":false,"seq":457514742280},{"T":1758841134606,"s":"BTCUSDT","S":"Sell","v":"12","p":"109378.8","L":"Minu'
+    b'sTick","i":"20f43950-d8dd-5b31-9112-a178eb6023b0","BT":false,"RPI":false,"seq":457514742281}]}'
+)
+SPOT_TRADE = (
+    b'{"topic":"publicTrade.BTCUSDT","ts":1758841134610,"type":"snapshot","data":[{"i":"2290000000827775163","T":17'
+    b'58841134605,"p":"23437.19","v":"0.000118","S":"Sell","seq":79,"s":"BTCUSDT","BT":false,"RPI":false}]}'
+)
+TICKER = (
+    b'{"topic":"tickers.BTCUSDT","type":"snapshot","data":{"symbol":"BTCUSDT","tickDirection":"ZeroPlusTick","lastP'
+    b'rice":"65114.30","markPrice":"65117.44","indexPrice":"65137.76","openInterest":"59891.732","nextFundingTime":'
+    b'"1786320000000","fundingRate":"-0.0001","bid1Price":"65114.20","preOpenPrice":""},"cs":7538,"ts":1786310817883}'
+)
+TICKER_DELTA = (
+    b'{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"66666.70","fundingRate":"0.'
+    b'0001"},"cs":9532239430,"ts":1760325052730}'
+)
+SPOT_TICKER = (
+    b'{"topic":"tickers.BTCUSDT","ts":1673853746003,"type":"snapshot","cs":2588407389,"data":{"symbol":"BTCUSDT","la'
+    b'stPrice":"21109.77","highPrice24h":"21426.99","usdIndexPrice":""}}'
+)
+ACK = (
+    b'{"reqId":"n%s","retCode":0,"retMsg":"OK","op":"order.create","data":{"orderId":"a4c1718e-fe53-4659-a118-1f6ec'
+    b'ce04ad9","orderLinkId":"%s"},"retExtInfo":{},"header":{"X-Bapi-Limit":"10","X-Bapi-Limit-Status":"9","X-Bapi-L'
+    b'imit-Reset-Timestamp":"1711001595208","Traceid":"38b7","Timenow":"1711001595209"},"connId":"cnt5-2v"}'
+) % (OUR_REQUEST.encode(), OUR_ID.encode())
+REFUSAL = (
+    b'{"reqId":"n%s","retCode":110003,"retMsg":"price is invalid","op":"order.create","data":{},"retExtInfo":{},'
+    b'"header":{"Timenow":"1711001595209"},"connId":"cnt5-2v"}'
+) % OUR_REQUEST.encode()
+LATE_CANCEL = (
+    b'{"reqId":"c%s","retCode":110001,"retMsg":"order not exists or too late to cancel","op":"order.cancel",'
+    b'"data":{},"connId":"cnt5-2v"}'
+) % OUR_REQUEST.encode()
+ORDER = (
+    b'{"topic":"order","creationTime":1757837580469,"data":[{"category":"linear","symbol":"SOLUSDT"'
+    b',"orderId":"c2e0f1aa-1","orderLinkId":"%s","side":"Buy","orderType":"Limit","price":"180.00","qty":"0.1","timeI'
+    b'nForce":"GTC","orderStatus":"Cancelled","cancelType":"CancelByUser","positionIdx":0,"avgPrice":"","leavesQty":"0'
+    b'","cumExecQty":"0.3","updatedTime":"1757837580466","reduceOnly":false,"smpGroup":0}]}'
+) % OUR_ID.encode()
+EXECUTION = (
+    b'{"topic":"execution","id":"3_BTCUSDT_1","creationTime":1746270400355,"data":[{"category":"linear","symbol":"BTC'
+    b'USDT","orderId":"9aac","orderLinkId":"%s","side":"Sell","orderPrice":"94942.5","execId":"0ab1bdf7-4219-438b-b30'
+    b'a-32ec863018f7","execType":"Trade","execPrice":"95900.1","execQty":"0.5","execFee":"26.3725275","feeCurrency":"'
+    b'USDT","isMaker":false,"execTime":"1746270400353","seq":140612148849382}]}'
+) % OUR_ID.encode()
+SPOT_EXECUTION = (
+    b'{"topic":"execution.spot","id":"1-20000-9","creationTime":1700000000100,"data":[{"category":"spot","symbol":"BT'
+    b'CUSDT","orderId":"1556000000000000001","orderLinkId":"m-1","side":"Buy","execId":"2100000000047469164","execTyp'
+    b'e":"Trade","execPrice":"32600","execQty":"0.000306","execFee":"0.000000306","isMaker":true,"execTime":"170000000'
+    b'0098"}]}'
+)
+SAMPLES = {
+    "snapshot": ("linear", SNAPSHOT),
+    "delta": ("linear", DELTA),
+    "spot delta": ("spot", SPOT_DELTA),
+    "top": ("linear", TOP),
+    "trades": ("linear", TRADES),
+    "spot trade": ("spot", SPOT_TRADE),
+    "ticker": ("linear", TICKER),
+    "ticker delta": ("linear", TICKER_DELTA),
+    "spot ticker": ("spot", SPOT_TICKER),
+    "ack": ("linear", ACK),
+    "refusal": ("linear", REFUSAL),
+    "late cancel": ("linear", LATE_CANCEL),
+    "order": ("linear", ORDER),
+    "execution": ("linear", EXECUTION),
+    "spot execution": ("spot", SPOT_EXECUTION),
+}
+
+
+# ---- the twin: the same records by orjson-like parsing and Decimal ----
+
+PLAIN = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
+WHOLE = re.compile(r"0|[1-9][0-9]*", re.ASCII)
+
+
+def steps(text: str, step: str) -> int:
+    assert PLAIN.fullmatch(text), text
+    count = Decimal(text) / Decimal(step)
+    assert count == int(count), (text, step)
+    return int(count)
+
+
+def whole(value) -> int:
+    return int(value) if isinstance(value, int) or WHOLE.fullmatch(value) else pytest.fail(f"{value!r}")
+
+
+def signed(number: int) -> int:
+    return number - 2**64 if number >= 2**63 else number
+
+
+def identity(text: str) -> tuple[int, int]:
+    hexes = text.replace("-", "")
+    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text, re.IGNORECASE | re.ASCII):
+        value = int(hexes, 16)
+    elif WHOLE.fullmatch(text) and len(text) <= 38:
+        value = int(text)
+    else:
+        value = 0x6C62272E07BB014262B821756295C58D
+        for byte in text.encode("latin-1"):
+            value = (value ^ byte) * ((1 << 88) | 0x13B) % 2**128
+    return signed(value >> 64), signed(value % 2**64)
+
+
+class Twin:
+    """Records of a parsed message, the plain way."""
+
+    def __init__(self, market: int):
+        self.market = market
+        self.wire = BybitWire(instruments(), market)
+
+    def row(self, symbol: str) -> int:
+        return instruments().index(self.market, symbol)
+
+    def grid(self, symbol: str) -> tuple[str, str]:
+        return TABLE[(self.market, symbol)]
+
+    def __call__(self, message: dict) -> list[dict]:
+        topic = message.get("topic", "")
+        name, _, symbol = topic.rpartition(".")
+        if name.startswith("orderbook"):
+            row = self.depth(message, int(name[10:]), symbol)
+            return [] if (row["kind"], row["last_id"]) == (DepthKind.UPDATE, 1) else [row]
+        if name == "publicTrade":
+            trades = [self.trade(x, symbol) for x in message["data"]]
+            return [x for x in trades if x["price_ticks"] and x["size_lots"]]
+        if name == "tickers":
+            return self.ticker(message, symbol)
+        if topic:
+            kind = "order" if topic.startswith("order") else "execution"
+            return [x for row in message["data"] for x in getattr(self, kind)(row, message)]
+        return self.reply(message)
+
+    def depth(self, message, depth, symbol):
+        data, (tick, lot) = message["data"], self.grid(symbol)
+        assert data.get("s", symbol) == symbol
+        is_snapshot = {"snapshot": True, "delta": False}[message["type"]]
+        return {
+            "type": "depth",
+            "instrument": self.row(symbol),
+            "kind": DepthKind.SNAPSHOT if is_snapshot else DepthKind.UPDATE,
+            "rule": Rule.RULE_STEP,
+            "depth": depth,
+            "bids": [(steps(p, tick), steps(s, lot)) for p, s in data["b"]],
+            "asks": [(steps(p, tick), steps(s, lot)) for p, s in data["a"]],
+            "partial": int(depth == 1 and is_snapshot),
+            "checksum": 0,
+            "first_id": -1,
+            "last_id": whole(data["u"]),
+            "prev_id": -1,
+            "event_ns": whole(message.get("cts", message.get("ts", 0))) * 10**6,
+        }
+
+    def trade(self, row, symbol):
+        tick, lot = self.grid(symbol)
+        assert row.get("s", symbol) == symbol
+        high, low = identity(row["i"])
+        return {
+            "type": "trade",
+            "instrument": self.row(symbol),
+            "side": {"Buy": Side.BUY, "Sell": Side.SELL}[row["S"]],
+            "price_ticks": steps(row["p"], tick),
+            "size_lots": steps(row["v"], lot),
+            "id_hi": high,
+            "id_lo": low,
+            "event_ns": whole(row["T"]) * 10**6,
+            "aggregate": 0,
+        }
+
+    def ticker(self, message, symbol):
+        data, present, out = message["data"], 0, {}
+        names = {
+            "mark_e8": "markPrice",
+            "index_e8": "indexPrice",
+            "last_e8": "lastPrice",
+            "funding_e8": "fundingRate",
+        }
+        bits = (MarkField.MARK_PRICE, MarkField.INDEX_PRICE, MarkField.LAST_PRICE, MarkField.FUNDING_RATE)
+        for (name, key), bit in zip(names.items(), bits, strict=True):
+            text = data.get(key) or ""
+            out[name] = 0
+            if text:
+                sign, text = (-1, text[1:]) if text[0] == "-" and key == "fundingRate" else (1, text)
+                out[name], present = sign * steps(text, "0.00000001"), present | bit
+        out["next_funding_ns"] = whole(data.get("nextFundingTime") or 0) * 10**6
+        present |= MarkField.NEXT_FUNDING if data.get("nextFundingTime") else 0
+        row = {"type": "mark", "instrument": self.row(symbol), "present": present, **out}
+        return [row | {"event_ns": whole(message.get("ts", 0)) * 10**6}] if present else []
+
+    def report(self, **fields):
+        zero = (
+            "maker",
+            "order_id",
+            "price_ticks",
+            "size_lots",
+            "trade_hi",
+            "trade_lo",
+            "fee_e8",
+            "fee_is_quote",
+        )
+        row = (
+            {"type": "report"} | dict.fromkeys((*zero, "code", "event_ns"), 0) | {"filled_lots": -1} | fields
+        )
+        row["venue_id"] = "".join(x if ord(x) < 128 else "\ufffd" for x in row["venue_id"] or "")
+        return row | {"venue_id_size": len(row["venue_id"])}
+
+    def about(self, row, message):
+        mine = {SPOT: "spot", LINEAR: "linear"}[self.market]
+        category = row.get("category") or message["topic"].partition(".")[2] or mine
+        if category != mine or (self.market, row.get("symbol")) not in TABLE:
+            return None
+        return {
+            "instrument": self.row(row["symbol"]),
+            "side": {"Buy": Side.BUY, "Sell": Side.SELL}[row["side"]],
+            "order_id": self.wire.order_id(row.get("orderLinkId") or ""),
+            "venue_id": row.get("orderId", ""),
+        }
+
+    def order(self, row, message):
+        about = self.about(row, message)
+        if about is None:
+            return []
+        filled = steps(row["cumExecQty"], self.grid(row["symbol"])[1]) if row.get("cumExecQty") else -1
+        kind = {"Cancelled": ReportKind.REPORT_CANCELED}.get(row["orderStatus"], ReportKind.REPORT_UNCERTAIN)
+        ms = whole(row.get("updatedTime") or message.get("creationTime", 0))
+        return [self.report(kind=kind, filled_lots=filled, event_ns=ms * 10**6, **about)]
+
+    def execution(self, row, message):
+        about = self.about(row, message)
+        if about is None or row.get("execType") != "Trade":
+            return []
+        tick, lot = self.grid(row["symbol"])
+        fee = (Decimal(row.get("execFee") or 0) * 10**8).to_integral_value(ROUND_CEILING)
+        is_quote, coin = about["side"] == Side.SELL, row.get("feeCurrency")
+        if coin and self.market == SPOT:
+            is_quote = 1 if row["symbol"].endswith(coin) else 0 if row["symbol"].startswith(coin) else -1
+        high, low = identity(row["execId"])
+        return [
+            self.report(
+                kind=ReportKind.REPORT_FILL,
+                maker=int(row.get("isMaker", False)),
+                price_ticks=steps(row["execPrice"], tick),
+                size_lots=steps(row["execQty"], lot),
+                trade_hi=high,
+                trade_lo=low,
+                fee_e8=int(fee),
+                fee_is_quote=1 if self.market == LINEAR else int(is_quote),
+                event_ns=whole(row.get("execTime") or message.get("creationTime", 0)) * 10**6,
+                **about,
+            )
+        ]
+
+    def reply(self, message):
+        number, code, data = message.get("reqId") or "", whole(message["retCode"]), message.get("data") or {}
+        is_ours = len(number) == 26 and self.wire.order_id(number[1:22])
+        op = message.get("op") or {"n": "order.create", "c": "order.cancel"}[number[0]]
+        if op == "order.cancel":
+            kind = ReportKind.REPORT_CANCEL_REJECT if refuses(code, True) else ReportKind.REPORT_UNCERTAIN
+        else:
+            kind = ReportKind.REPORT_REJECT if refuses(code) else ReportKind.REPORT_UNCERTAIN
+        if code == 0:
+            kind = ReportKind.REPORT_ACK
+        order_id = is_ours or self.wire.order_id(data.get("orderLinkId") or "")
+        ms = whole((message.get("header") or {}).get("Timenow", 0))
+        venue_id = data.get("orderId", "")
+        fields = {"order_id": order_id, "code": code, "event_ns": ms * 10**6, "venue_id": venue_id}
+        return [self.report(kind=kind, instrument=-1, side=-1, **fields)]
+
+
+def test_the_twin_agrees_on_every_sample(wires):
+    for name, (market, frame) in SAMPLES.items():
+        twin = Twin(SPOT if market == "spot" else LINEAR)
+        assert read(wires[market], frame) == (HANDLED, twin(json.loads(frame))), name
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_cut_at_any_byte_pushes_nothing(wires, name):
+    market, frame = SAMPLES[name]
+    check_cuts(wires[market], frame)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_flipped_bit_never_yields_a_number_the_text_does_not_spell(wires, name):
+    market, frame = SAMPLES[name]
+    twin = Twin(SPOT if market == "spot" else LINEAR)
+    check_flips(wires[market], frame, lambda message, _: twin(message))
+
+
+def shuffled(value, rng):
+    if isinstance(value, dict):
+        items = [(k, shuffled(v, rng)) for k, v in value.items()]
+        rng.shuffle(items)
+        return dict(items)
+    return [shuffled(x, rng) for x in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_members_may_come_in_any_order_with_any_white_space(wires, name):
+    market, frame = SAMPLES[name]
+    wire, rng = wires[market], random.Random(3)
+    want = read(wire, frame)
+    for indent in (None, 0, 2, "\t") * 8:
+        text = json.dumps(shuffled(json.loads(frame), rng), indent=indent, separators=(" ,\r\n", " : "))
+        assert read(wire, text.encode()) == want, text
+
+
+def test_bytes_of_any_kind_are_survived(wires):
+    rng = random.Random(5)
+    for market, frame in SAMPLES.values():
+        for _ in range(300):
+            raw = bytearray(frame)
+            for _ in range(rng.randint(1, 6)):
+                at = rng.randrange(len(raw))
+                raw[at : at + rng.randint(0, 4)] = rng.randbytes(rng.randint(0, 4))
+            verdict, events = read(wires[market], bytes(raw))
+            assert events == [] or verdict == HANDLED
+    deep = b'{"topic":"orderbook.50.BTCUSDT","x":' + b"[" * 5000
+    assert read(wires["linear"], deep) == (BAD, [])
+
+
+# ---- numbers ----
+
+BAD_NUMBERS = ["1" * 40, "1e5", "1E5", "-1", "", "01", "1.", ".5", "+1", "1,0", "0x1", "١", " 1", "1 ", "NaN"]
+
+
+@pytest.mark.parametrize("number", BAD_NUMBERS)
+@pytest.mark.parametrize(
+    ("frame", "old", "field"),
+    [
+        (SNAPSHOT, b"109370.1", "bid price"),
+        (SNAPSHOT, b"0.01", "bid size"),
+        (SNAPSHOT, b"109378.90", "ask price"),
+        (DELTA.replace(b'"a":[]', b'"a":[["1.0","7"]]'), b'7', "ask size"),
+        (TRADES, b"109378.90", "p"),
+        (TRADES, b"0.001", "v"),
+        (EXECUTION, b"95900.1", "execPrice"),
+        (EXECUTION, b"0.5", "execQty"),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_not_plain_is_refused_with_its_field(linear, number, frame, old, field):
+    bad = frame.replace(b'"' + old + b'"', b'"' + number.encode() + b'"', 1)
+    assert bad != frame
+    assert read(linear, bad) == (BAD, [])
+    assert linear.error().startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("frame", "old", "new", "field"),
+    [
+        (SNAPSHOT, b"109370.1", b"109370.15", "bid price"),
+        (SNAPSHOT, b'"0.01"', b'"0.0001"', "bid size"),
+        (TRADES, b"109378.90", b"109378.91", "p"),
+        (EXECUTION, b"95900.1", b"95900.12", "execPrice"),
+        (ORDER, b'cumExecQty":"0.3', b'cumExecQty":"0.35', "cumExecQty"),
+    ],
+)
+def test_a_number_off_the_grid_is_refused_with_its_field(linear, frame, old, new, field):
+    assert read(linear, frame.replace(old, new)) == (BAD, [])
+    assert linear.error().startswith(f"{field}: off the grid")
+
+
+@pytest.mark.parametrize("old", [b'"u":21111423', b'"ts":1758841134603', b'"cts":1758841134600'])
+@pytest.mark.parametrize("value", [b"-1", b"1e3", b"1.0", b"01", b"null", b"1" * 40, b'""', b'"x"'])
+def test_ids_and_times_must_be_whole(linear, old, value):
+    name = old.partition(b":")[0]
+    assert read(linear, DELTA.replace(old, name + b":" + value)) == (BAD, [])
+    assert linear.error().startswith(name.decode().strip('"') + ": ")
+
+
+def test_times_may_be_quoted(linear):
+    quoted = re.sub(rb'"(ts|cts)":(\d+)', rb'"\1":"\2"', DELTA)
+    assert read(linear, quoted) == read(linear, DELTA)
+
+
+def test_without_engine_time_the_push_time_counts(linear):
+    frame = DELTA.replace(b',"cts":1758841134600', b"")
+    assert read(linear, frame)[1][0]["event_ns"] == 1758841134603 * 10**6
+
+
+# ---- books ----
+
+
+def test_a_delta_of_the_first_update_id_asks_for_a_resync_of_its_book(linear):
+    frame = DELTA.replace(b"21111423", b"1").replace(b"BTCUSDT", b"ETHUSDT")
+    assert read(linear, DELTA)[0] == HANDLED
+    assert read(linear, frame) == (RESYNC, [])
+
+
+def test_a_snapshot_of_the_first_update_id_replaces_the_book(linear):
+    verdict, events = read(linear, SNAPSHOT.replace(b"21111422", b"1"))
+    assert (verdict, events[0]["kind"], events[0]["last_id"]) == (HANDLED, DepthKind.SNAPSHOT, 1)
+
+
+def test_depth_one_is_whole_each_time_but_an_old_servers_delta_is_passed_on(linear):
+    assert read(linear, TOP)[1][0]["partial"] == 1
+    delta = read(linear, TOP.replace(b"snapshot", b"delta"))[1][0]
+    assert (delta["kind"], delta["partial"]) == (DepthKind.UPDATE, 0)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        DELTA.replace(b"BTCUSDT", b"XRPUSDT"),
+        DELTA.replace(b"orderbook.50.", b"orderbook.rpi."),
+        DELTA.replace(b"orderbook.50.", b"orderbook.full."),
+        DELTA.replace(b"orderbook.50.", b"orderbook.050."),
+        DELTA.replace(b"orderbook.50.", b"kline.1."),
+        b'{"topic":"wallet","data":[{"x":1}]}',
+        b'{"success":true,"ret_msg":"pong","conn_id":"0970","op":"ping"}',
+        b'{"success":true,"ret_msg":"","conn_id":"0970","req_id":"","op":"subscribe"}',
+        b'{"retCode":0,"retMsg":"OK","op":"auth","connId":"x"}',
+        b'{"retCode":0,"retMsg":"OK","op":"pong","data":["1711002002529"],"connId":"x"}',
+        b'{"topic":"execution.fast","data":[]}',
+        b"{}",
+    ],
+)
+def test_what_is_for_others_is_not_mine(linear, frame):
+    assert read(linear, frame) == (NOT_MINE, [])
+
+
+@pytest.mark.parametrize(
+    ("frame", "field"),
+    [
+        (DELTA.replace(b'"s":"BTCUSDT"', b'"s":"ETHUSDT"'), "s"),
+        (DELTA.replace(b'"type":"delta",', b""), "type"),
+        (DELTA.replace(b'"delta"', b'"patch"'), "type"),
+        (DELTA.replace(b'"u":21111423,', b""), "b, a or u"),
+        (DELTA.replace(b',"a":[]', b""), "b, a or u"),
+        (DELTA.replace(b'"a":[]', b'"a":[],"a":[]'), "repeated key"),
+        (DELTA.replace(b'"type"', b'"topic":"orderbook.1.BTCUSDT","type"'), "repeated key"),
+        (b'{"topic":"orderbook.50.BTCUSDT","type":"delta"}', "data"),
+        (DELTA + b"x", "end of frame"),
+        (DELTA + DELTA, "end of frame"),
+        (TRADES.replace(b'"S":"Buy"', b'"S":"buy"'), "S"),
+        (TRADES.replace(b'"S":"Buy",', b""), "T, S, v, p or i"),
+        (TRADES.replace(b'"i":"20f43950-d8dd-5b31-9112-a178eb6023af"', b'"i":""'), "i"),
+        (TICKER.replace(b'"65117.44"', b'"-65117.44"'), "markPrice"),
+        (TICKER.replace(b'"1786320000000"', b'"soon"'), "nextFundingTime"),
+        (EXECUTION.replace(b'"execId":"0ab1bdf7-4219-438b-b30a-32ec863018f7",', b""), "execId"),
+        (EXECUTION.replace(b'"0.5"', b'"0"'), "execPrice or execQty"),
+        (EXECUTION.replace(b'"26.3725275"', b'"26.3725275x0000"'), "execFee"),
+        (ORDER.replace(b'"Buy"', b'""'), "side"),
+        (ORDER.replace(b'"orderStatus":"Cancelled",', b""), "orderStatus"),
+        (ORDER.replace(b"c2e0f1aa-1", b"c" * 41), "orderId"),
+        (REFUSAL.replace(b'"retCode":110003,', b""), "retCode"),
+        (REFUSAL.replace(b"110003", b"99999999999"), "retCode"),
+    ],
+)
+def test_a_broken_frame_names_what_is_wrong(linear, frame, field):
+    assert read(linear, frame) == (BAD, [])
+    assert linear.error().startswith(f"{field}: ")
+
+
+# ---- trades and tickers ----
+
+
+def test_a_row_of_size_zero_is_no_trade(linear):
+    assert len(read(linear, TRADES.replace(b'"0.001"', b'"0.000"'))[1]) == 1
+
+
+def test_a_bad_row_spoils_the_whole_message(linear):
+    assert read(linear, TRADES.replace(b'"109378.8"', b'"oops"')) == (BAD, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["7", "18446744073709551615", "9" * 38, "9" * 39, "007", "abc", "2290000000827775163"]
+)
+def test_trade_ids_of_any_form_keep_their_identity(spot, text):
+    frame = SPOT_TRADE.replace(b"2290000000827775163", text.encode())
+    trade = read(spot, frame)[1][0]
+    assert (trade["id_hi"], trade["id_lo"]) == identity(text)
+
+
+def test_a_message_of_1024_trades_is_read(linear):
+    message = json.loads(TRADES)
+    message["data"] *= 512
+    verdict, events = read(linear, json.dumps(message).encode())
+    assert (verdict, len(events)) == (HANDLED, 1024)
+    message["data"] *= 3
+    assert read(linear, json.dumps(message).encode()) == (BAD, [])
+    assert linear.error().startswith("data: too many")
+
+
+def test_a_ticker_delta_says_only_what_it_carries(linear):
+    mark = read(linear, TICKER_DELTA)[1][0]
+    assert mark["present"] == MarkField.MARK_PRICE | MarkField.FUNDING_RATE
+    assert (mark["mark_e8"], mark["funding_e8"]) == (6666670000000, 10000)
+
+
+@pytest.mark.parametrize("value", [b'""', b"null", b'"0.0000000012"'])
+def test_an_absent_or_unrepresentable_ticker_value_is_left_out(linear, value):
+    mark = read(linear, TICKER_DELTA.replace(b'"66666.70"', value))[1][0]
+    assert mark["present"] == MarkField.FUNDING_RATE
+
+
+def test_a_ticker_without_anything_of_use_pushes_nothing(linear):
+    frame = (
+        b'{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","bid1Size":"1"},"cs":1,"ts":2}'
+    )
+    assert read(linear, frame) == (HANDLED, [])
+
+
+# ---- private topics ----
+
+
+@pytest.mark.parametrize(
+    ("status", "filled", "kind"),
+    [
+        ("New", "0", ReportKind.REPORT_LIVE),
+        ("PartiallyFilled", "0.3", ReportKind.REPORT_LIVE),
+        ("Filled", "0.3", ReportKind.REPORT_FILLED),
+        ("Cancelled", "0.3", ReportKind.REPORT_CANCELED),
+        ("PartiallyFilledCanceled", "0.3", ReportKind.REPORT_CANCELED),
+        ("Deactivated", "0", ReportKind.REPORT_CANCELED),
+        ("Rejected", "0", ReportKind.REPORT_REJECT),
+        ("Rejected", "0.3", ReportKind.REPORT_CANCELED),
+        ("Created", "0", ReportKind.REPORT_ACK),
+        ("Untriggered", "0", ReportKind.REPORT_LIVE),
+        ("SomethingNew", "0", ReportKind.REPORT_UNCERTAIN),
+    ],
+)
+def test_each_order_status_has_its_report(linear, status, filled, kind):
+    frame = ORDER.replace(b"Cancelled", status.encode()).replace(
+        b'cumExecQty":"0.3', b'cumExecQty":"' + filled.encode()
+    )
+    report = read(linear, frame)[1][0]
+    assert (report["kind"], report["filled_lots"], report["order_id"]) == (
+        kind,
+        int(Decimal(filled) * 10),
+        77,
+    )
+
+
+def test_an_order_of_somebody_else_is_reported_as_foreign(linear):
+    report = read(linear, ORDER.replace(OUR_ID.encode(), b"b-0001"))[1][0]
+    assert report["order_id"] == 0
+
+
+@pytest.mark.parametrize(
+    "kind", ["Funding", "Settle", "AdlTrade", "BustTrade", "Delivery", "MovePosition", "", "Later"]
+)
+def test_only_trades_are_fills(linear, kind):
+    assert read(linear, EXECUTION.replace(b'"Trade"', b'"' + kind.encode() + b'"')) == (HANDLED, [])
+
+
+def test_rows_of_the_other_market_are_not_touched(linear, spot):
+    assert read(spot, EXECUTION) == (NOT_MINE, [])
+    both = json.loads(EXECUTION)
+    both["data"].append(json.loads(SPOT_EXECUTION)["data"][0])
+    both["data"].append(both["data"][0] | {"symbol": "NOTLISTED", "execPrice": "rubbish"})
+    frame = json.dumps(both).encode()
+    assert [x["instrument"] for x in read(linear, frame)[1]] == [0]
+    assert [x["instrument"] for x in read(spot, frame)[1]] == [1]
+
+
+def test_a_topic_with_a_category_stands_in_for_a_missing_one(linear, spot):
+    frame = EXECUTION.replace(b'"category":"linear",', b"").replace(b'"execution"', b'"execution.linear"')
+    assert len(read(linear, frame)[1]) == 1
+    assert read(spot, frame) == (NOT_MINE, [])
+
+
+@pytest.mark.parametrize(
+    ("side", "coin", "maker", "fee", "is_quote"),
+    [
+        ("Buy", "BTC", "false", "0.000000306", 0),
+        ("Sell", "USDT", "false", "0.01", 1),
+        ("Buy", "MNT", "false", "0.01", -1),
+        ("Buy", "", "false", "0.01", 0),
+        ("Sell", "", "true", "0.01", 1),
+        ("Buy", "", "true", "-0.01", 1),
+        ("Sell", "", "true", "-0.01", 0),
+    ],
+)
+def test_the_coin_of_a_spot_fee_is_known(spot, side, coin, maker, fee, is_quote):
+    row = json.loads(SPOT_EXECUTION)
+    row["data"][0] |= {"side": side, "feeCurrency": coin, "isMaker": maker == "true", "execFee": fee}
+    report = read(spot, json.dumps(row).encode())[1][0]
+    assert report["fee_is_quote"] == is_quote
+    assert report["fee_e8"] == int((Decimal(fee) * 10**8).to_integral_value(ROUND_CEILING))
+
+
+def test_several_fills_in_one_message_are_several_reports(linear):
+    message = json.loads(EXECUTION)
+    message["data"] = [message["data"][0] | {"execId": str(i)} for i in range(5)]
+    reports = read(linear, json.dumps(message).encode())[1]
+    assert [x["trade_lo"] for x in reports] == [0, 1, 2, 3, 4]
+
+
+# ---- replies ----
+
+
+def test_an_accepted_cancel_says_nothing_yet(linear):
+    frame = ACK.replace(b"order.create", b"order.cancel").replace(b'"n', b'"c', 1)
+    assert read(linear, frame) == (HANDLED, [])
+
+
+def test_a_reply_is_recognised_by_either_id(linear):
+    by_link = read(linear, ACK.replace(b'"reqId":"n%s",' % OUR_REQUEST.encode(), b""))[1][0]
+    by_request = read(linear, ACK.replace(b'"orderLinkId":"%s"' % OUR_ID.encode(), b'"x":1'))[1][0]
+    assert by_link["order_id"] == by_request["order_id"] == 77
+
+
+def test_a_reply_that_contradicts_itself_is_refused(linear):
+    other = linear.client_id(78).encode()
+    assert read(linear, ACK.replace(b'orderLinkId":"%s' % OUR_ID.encode(), b'orderLinkId":"%s' % other)) == (
+        BAD,
+        [],
+    )
+
+
+def test_a_foreign_reply_is_reported_without_an_order(linear):
+    frame = ACK.replace(OUR_REQUEST.encode(), b"x").replace(OUR_ID.encode(), b"y")
+    assert read(linear, frame)[1][0]["order_id"] == 0
+
+
+@pytest.mark.parametrize("frame", [REFUSAL, LATE_CANCEL])
+def test_a_reply_that_does_not_repeat_its_op_is_known_by_its_request(linear, frame):
+    bare = re.sub(rb'"op":"[a-z.]+",', b"", frame)
+    assert read(linear, bare)[1][0]["kind"] == read(linear, frame)[1][0]["kind"]
+
+
+@pytest.mark.parametrize(
+    "code", [-1, 10000, 10006, 10016, 10019, 110072, 170141, 170146, 20006, 500000, 123456]
+)
+def test_a_code_that_proves_nothing_leaves_the_order_uncertain(linear, code):
+    report = read(linear, REFUSAL.replace(b"110003", str(code).encode()))[1][0]
+    assert (report["kind"], report["code"]) == (ReportKind.REPORT_UNCERTAIN, code)
+
+
+# ---- orders out ----
+
+BUY_LIMIT = {"instrument": 0, "side": Side.BUY, "price_ticks": 651142, "size_lots": 12}
+
+
+def test_a_limit_order_reads_as_documented(linear):
+    message = json.loads(linear.preview(BUY_LIMIT | {"tif": TimeInForce.POST_ONLY}, 77, NOW_NS))
+    assert message == {
+        "reqId": f"n{OUR_ID}0001",
+        "header": {"X-BAPI-TIMESTAMP": "1711001595207", "X-BAPI-RECV-WINDOW": "1000"},
+        "op": "order.create",
+        "args": [
+            {
+                "category": "linear",
+                "symbol": "BTCUSDT",
+                "side": "Buy",
+                "orderType": "Limit",
+                "qty": "0.012",
+                "price": "65114.2",
+                "timeInForce": "PostOnly",
+                "orderLinkId": OUR_ID,
+                "smpType": "CancelMaker",
+                "positionIdx": 0,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(("tif", "text"), [(0, "GTC"), (1, "IOC"), (2, "FOK"), (3, "PostOnly")])
+def test_each_time_in_force_has_its_name(linear, tif, text):
+    order = json.loads(linear.preview(BUY_LIMIT | {"tif": tif, "reduce_only": 1}, 1, NOW_NS))["args"][0]
+    assert (order["timeInForce"], order["reduceOnly"]) == (text, True)
+
+
+def test_a_spot_market_order_is_in_base_coin_and_never_borrows(spot):
+    wish = {
+        "instrument": 1,
+        "side": Side.SELL,
+        "type": OrderType.MARKET,
+        "size_lots": 1500000,
+        "reduce_only": 1,
+    }
+    order = json.loads(spot.preview(wish, 5, NOW_NS))["args"][0]
+    assert order == {
+        "category": "spot",
+        "symbol": "BTCUSDT",
+        "side": "Sell",
+        "orderType": "Market",
+        "qty": "1.5",
+        "timeInForce": "IOC",
+        "marketUnit": "baseCoin",
+        "orderLinkId": spot.client_id(5),
+        "smpType": "CancelMaker",
+        "isLeverage": 0,
+    }
+
+
+def test_a_cancel_goes_by_client_id(linear):
+    message = json.loads(linear.preview({"action": Action.CANCEL, "order_id": 77}, 0, NOW_NS))
+    assert message["op"] == "order.cancel"
+    assert message["reqId"] == f"c{OUR_ID}0001"
+    assert message["args"] == [{"category": "linear", "symbol": "BTCUSDT", "orderLinkId": OUR_ID}]
+
+
+@pytest.mark.parametrize(
+    ("intent", "why"),
+    [
+        (BUY_LIMIT | {"instrument": 1}, "not of this market"),
+        (BUY_LIMIT | {"instrument": -1}, "not of this market"),
+        (BUY_LIMIT | {"instrument": 99}, "not of this market"),
+        (BUY_LIMIT | {"side": 2}, "not known"),
+        (BUY_LIMIT | {"tif": 4}, "not known"),
+        (BUY_LIMIT | {"action": 7}, "not known"),
+        (BUY_LIMIT | {"size_lots": 0}, "above zero"),
+        (BUY_LIMIT | {"price_ticks": 0}, "above zero"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_not_written(linear, intent, why):
+    with pytest.raises(ValueError, match=why):
+        linear.preview(intent, 1, NOW_NS)
+
+
+def test_too_little_room_is_an_error(linear):
+    with pytest.raises(ValueError, match="512 are needed"):
+        linear.preview(BUY_LIMIT, 1, NOW_NS, 511)
+
+
+def test_the_longest_frame_fits():
+    table = Instruments(4)
+    table.add(LINEAR, "X" * 43, "0." + "0" * 12 + "1", "0." + "0" * 12 + "1")
+    wire = BybitWire(table, LINEAR)
+    wish = {"price_ticks": 2**62, "size_lots": 2**62, "tif": 3, "reduce_only": 1, "side": Side.SELL}
+    frame = wire.preview(wish, 2**45 - 1, 2**63 - 1)
+    assert len(frame) <= 512
+    assert json.loads(frame)["args"][0]["price"] == "461168.6018427387904"
+
+
+def test_the_wire_is_only_for_markets_of_this_venue():
+    with pytest.raises(ValueError, match="BYBIT"):
+        BybitWire(instruments(), Market.OKX)
+
+
+# ---- real traffic ----
+
+
+def test_a_recorded_linear_session_is_read_whole_and_its_books_are_right(linear):
+    books, naive = {}, {}
+    verdicts = dict.fromkeys((NOT_MINE, HANDLED, RESYNC, BAD), 0)
+    mine = ("orderbook.", "publicTrade.", "tickers.")
+    for line in rows("bybit/linear-2026-08-09-with-rest.jsonl.gz"):
+        if line["channel"] == "connect":
+            continue  # an address, no frame
+        verdict, events = read(linear, line["raw"].encode())
+        verdicts[verdict] += 1
+        assert (verdict == HANDLED) == line["channel"].startswith(mine), (linear.error(), line["raw"][:200])
+        assert events == Twin(LINEAR)(json.loads(line["raw"])) if verdict == HANDLED else events == []
+        for x in events:
+            if x["type"] == "depth":
+                book = books.setdefault(x["instrument"], Book(x["instrument"]))
+                book.feed(x["kind"], x["rule"], x["bids"], x["asks"], -1, x["last_id"], -1)
+                apply(naive.setdefault(x["instrument"], ({}, {})), x)
+    assert verdicts[BAD] == verdicts[RESYNC] == 0
+    assert len(books) == 4
+    for number, book in books.items():
+        assert (book.gaps, book.crossings) == (0, 0)
+        bids, asks = naive[number]
+        assert book.bids() == sorted(bids.items(), reverse=True)
+        assert book.asks() == sorted(asks.items())
+        assert len(bids) == len(asks) == 200
+
+
+def apply(sides, event):
+    """The naive book: a dict a side."""
+    for side, levels in zip(sides, (event["bids"], event["asks"]), strict=True):
+        if event["kind"] == DepthKind.SNAPSHOT:
+            side.clear()
+        for price, size in levels:
+            side[price] = size
+            if size == 0:
+                del side[price]
+
+
+def test_a_recorded_top_of_book_is_read_whole(linear):
+    book, sides, count = Book(0), ({}, {}), 0
+    for line in rows("bybit/btcusdt-ob1-2024-11-08.jsonl.gz"):
+        verdict, events = read(linear, line["raw"].encode())
+        assert verdict == (NOT_MINE if line["channel"] == "reply" else HANDLED)
+        for x in events:
+            count += 1
+            book.feed(x["kind"], x["rule"], x["bids"], x["asks"], -1, x["last_id"], -1)
+            apply(sides, x)
+            assert book.bids() + book.asks() == [*sides[0].items(), *sides[1].items()]
+    assert (count, book.gaps, book.crossings) == (2354, 0, 0)
+
+
+def test_recorded_orders_are_read_whole(linear):
+    kinds = []
+    for line in rows("private/bybit-orders.jsonl.gz"):
+        verdict, events = read(linear, line["raw"].encode())
+        assert verdict == (NOT_MINE if line["channel"] == "reply" else HANDLED)
+        kinds += [x["kind"] for x in events]
+    assert [
+        kinds.count(x) for x in (ReportKind.REPORT_FILLED, ReportKind.REPORT_LIVE, ReportKind.REPORT_CANCELED)
+    ] == [
+        10,
+        8,
+        8,
+    ]
+
+
+def test_no_message_of_the_public_fixtures_is_refused(linear, spot):
+    handled = {}
+    for line in rows("fixtures/bybit-nautilus.jsonl.gz"):
+        for wire in (linear, spot):
+            if "apex" in line["raw"].lower() and wire is spot:
+                continue
+            verdict, events = read(wire, line["raw"].encode())
+            assert verdict in (HANDLED, NOT_MINE), (line["channel"], wire.error())
+            if wire is linear and verdict == HANDLED:
+                handled[line["channel"].partition(":")[2]] = [x["type"] for x in events]
+    assert handled["ws_orderbook_delta.json"] == ["depth"]
+    assert handled["ws_ticker_linear.json"] == ["mark"]
+    assert handled["ws_account_execution.json"] == ["report"]
+    assert handled["ws_account_execution_adl.json"] == []
+    assert handled["ws_order_response.json"] == ["report"]
+    assert not any(name.startswith("http_") for name in handled)

@@ -7,7 +7,8 @@ from ext.arbiter cimport Arbiter
 from ext.book cimport Book
 from ext.instruments cimport Instruments
 from ext.orders cimport Order, Orders
-from ext.records cimport Approved, DepthHead, Intent, Level, Mark, Quote, Report, Trade
+from ext.records cimport (Approved, DepthHead, FillRow, Intent, Level, Mark, Quote, Report, SentRow, StateRow, Trade,
+                          VerdictRow)
 from ext.risk cimport RiskGate
 from ext.strategy cimport Strategy
 from ext.tape cimport TapeWriter
@@ -23,48 +24,8 @@ cdef enum:
     LINES = 256
     TOUCHED_MAX = 16
     FRAME_MAX = 1024     # largest order frame
+    HEADROOM = 64        # writable bytes in front of an encoded frame, where the link puts the WebSocket header
     DIALS_MAX = 16
-
-ctypedef struct Verdict:
-    # VERDICT on the tape: what risk said of one intent.
-    Intent intent
-    int32_t reason
-    int32_t pad
-    int64_t value
-    int64_t limit
-    uint64_t order_id
-
-ctypedef struct FillRow:
-    # FILL on the tape: a report that moved the position, and the position behind it.
-    Report report
-    int64_t position_lots
-    int64_t cash
-
-ctypedef struct StateRow:
-    # One instrument in a MARK on the tape.
-    int32_t instrument
-    int32_t state
-    int64_t frames
-    int64_t bid_ticks
-    int64_t bid_lots
-    int64_t ask_ticks
-    int64_t ask_lots
-    int64_t gaps
-    int64_t resyncs
-    int64_t trades
-    int64_t position_lots
-    int64_t cash
-    int64_t fee_e8
-    int64_t open_orders
-    int64_t fills
-
-ctypedef struct SentRow:
-    # SENT on the tape, written by the link behind the write: when the frame came and when the order had left.
-    uint64_t order_id
-    int64_t frame_ns
-    int64_t sent_ns
-    int64_t written          # 1 = handed to the socket
-
 
 cdef class Line:
     """One connection as the engine sees it: which decoder, and what it carries."""
@@ -80,7 +41,7 @@ cdef class Line:
 
 cdef class Outlet:
     """Where encoded orders go. The live one is `ext.link`; tests and replay have their own."""
-    cdef int write(self, int line, Approved order, const char* data, Py_ssize_t size) except -1
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1
 
 
 cdef class Recorder(Outlet):
@@ -119,7 +80,7 @@ cdef class Engine(Sink):
     cdef readonly int64_t checksums, checksums_bad, decisions, resync_asks, unrecorded
     cdef readonly bint tape_full
     cdef readonly int64_t ack_timeout_ns, mark_every_ns, marked_ns, ask_every_ns
-    cdef char out[FRAME_MAX]
+    cdef char out[HEADROOM + FRAME_MAX + 64]
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
     cdef int tick(self, int64_t now_ns) except -1

@@ -47,8 +47,9 @@ cdef class Line:
 
 
 cdef class Outlet:
-    cdef int write(self, int line, Approved order, const char* data, Py_ssize_t size) except -1:
-        """Write one encoded order; 1 = handed to the socket, 0 = definitely not sent."""
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
+        """Write one encoded order; 1 = handed to the socket, 0 = definitely not sent. `data` may be overwritten, and so
+        may the HEADROOM bytes in front of it and 64 behind it: the link masks in place."""
         return 0
 
 
@@ -57,7 +58,7 @@ cdef class Recorder(Outlet):
         self.taker = taker
         self.digest = hashlib.blake2b(digest_size=16)
 
-    cdef int write(self, int line, Approved order, const char* data, Py_ssize_t size) except -1:
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
         if not order.live:
             return 0
         order.live = False
@@ -245,6 +246,22 @@ cdef class Engine(Sink):
                 if order.state == SENT and self.instruments.rows[order.instrument].market == row.wire.market:
                     self.orders.to_state(order, UNKNOWN, now_ns)
 
+    def withdraw(self, uint64_t order_id, int64_t now_ns) -> bool:
+        """Cancel one order from the cold side (shutdown, an operator); False where it is not open or was not written."""
+        cdef Intent intent
+        cdef int reason = 0
+        cdef Approved approved
+        cdef int64_t asked
+        memset(&intent, 0, sizeof(intent))
+        intent.action, intent.order_id = CANCEL, order_id
+        self.now_ns = now_ns
+        approved = self.risk.approve_cancel(&intent, now_ns, &reason)
+        if approved is None:
+            return False
+        asked = self.orders.find(order_id).cancel_asked
+        self._send(approved)
+        return self.orders.find(order_id).cancel_asked == asked
+
     def _orphan(self, int instrument):
         """No line carries this book any more."""
         cdef Book book = self.books[instrument]
@@ -419,7 +436,7 @@ cdef class Engine(Sink):
         """Risk, and where it says yes, out."""
         cdef int reason = 0
         cdef Approved approved
-        cdef Verdict verdict
+        cdef VerdictRow verdict
         self.risk.value = self.risk.limit = 0
         if intent.action == CANCEL:
             approved = self.risk.approve_cancel(intent, self.now_ns, &reason)
@@ -441,20 +458,21 @@ cdef class Engine(Sink):
         cdef Order* order = self.orders.find(approved.order_id)
         cdef int line = self.route[self.instruments.rows[approved.intent.instrument].market]
         cdef Line row
+        cdef char* out = self.out + HEADROOM
         cdef Py_ssize_t size
         cdef int written = 0
         if line >= 0 and (<Line>self.line_rows[line]).up and self.outlet is not None:
             row = <Line>self.line_rows[line]
             try:
-                size = row.wire.encode(approved, self.out, FRAME_MAX, self.now_ns)
+                size = row.wire.encode(approved, out, FRAME_MAX, self.now_ns)
             except ValueError as error:
                 row.last_error = str(error)
                 self.risk.latch(LATCH_ENCODE)
                 size = 0
             if size > 0:
-                self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out, size)
+                self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, out, size)
                 if not self.tape_full or approved.intent.action == CANCEL:
-                    written = self.outlet.write(line, approved, self.out, size)
+                    written = self.outlet.write(line, approved, out, size)
         approved.live = False
         if approved.intent.action == CANCEL:
             if not written:

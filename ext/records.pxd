@@ -218,6 +218,47 @@ ctypedef struct Report:
     char venue_id[40]
 
 
+ctypedef struct VerdictRow:
+    # VERDICT on the tape: what risk said of one intent.
+    Intent intent
+    int32_t reason
+    int32_t pad
+    int64_t value
+    int64_t limit
+    uint64_t order_id
+
+ctypedef struct FillRow:
+    # FILL on the tape: a report that moved the position, and the position behind it.
+    Report report
+    int64_t position_lots
+    int64_t cash
+
+ctypedef struct StateRow:
+    # One instrument in a MARK on the tape.
+    int32_t instrument
+    int32_t state
+    int64_t frames
+    int64_t bid_ticks
+    int64_t bid_lots
+    int64_t ask_ticks
+    int64_t ask_lots
+    int64_t gaps
+    int64_t resyncs
+    int64_t trades
+    int64_t position_lots
+    int64_t cash
+    int64_t fee_e8
+    int64_t open_orders
+    int64_t fills
+
+ctypedef struct SentRow:
+    # SENT on the tape, written by the link behind the write: when the frame came and when the order had left.
+    uint64_t order_id
+    int64_t frame_ns
+    int64_t sent_ns
+    int64_t written          # 1 = handed to the socket
+
+
 cdef class Approved:
     """An order that passed risk. Only `ext.risk` can mint or fill one; only this can be encoded and written."""
     cdef Intent intent

@@ -17,6 +17,7 @@ cpdef enum RecordType:
     NOTE = 11       # text
     REPORT = 12
     SESSION = 13    # a line went up or down
+    SENT = 14       # an order had left: when its frame came, when it was written
 
 
 cdef enum:

@@ -804,12 +804,16 @@ cdef class OkxWire(Wire):
         return self._venue_id(row, end, report, start)
 
     cdef int _venue_id(self, Row* row, const char* end, Report* report, const char* start) except -1:
+        """The venue's order id: opaque, but it goes into requests later, so nothing but letters and digits."""
         cdef const char* s
-        cdef Py_ssize_t n
+        cdef Py_ssize_t n, i
         if self._cell(row, ROW_ORDER, end, &s, &n, start) == BAD:
             return BAD
         if n > <Py_ssize_t>sizeof(report.venue_id):
             return self._row_fail(TG_RANGE, row, ROW_ORDER, end, start)
+        for i in range(n):
+            if not (c'0' <= s[i] <= c'9' or c'a' <= s[i] <= c'z' or c'A' <= s[i] <= c'Z'):
+                return self._row_fail(TG_SYNTAX, row, ROW_ORDER, end, start)
         memcpy(report.venue_id, s, n)
         report.venue_id_size = <int32_t>n
         return HANDLED

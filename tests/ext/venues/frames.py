@@ -1,4 +1,4 @@
-"""Helpers for decoder tests: real captures, and samples that are cut at every byte and flipped in every bit."""
+"""Helpers for decoder tests: real captures, samples cut and flipped, and a reader as loose as the decoders are."""
 
 import gzip
 import json
@@ -6,11 +6,16 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 from ext.wire import ListSink, Verdict
 
 ROOT = Path(__file__).parents[3]
 RECORDINGS = Path(os.environ.get("TICKGATE_RECORDINGS", ROOT.parent / "shared" / "recordings"))
+
+
+SPACE = " \n\t\r"
+ENDS = SPACE + ",}]"
 
 
 def recording(name: str) -> Path:
@@ -95,3 +100,90 @@ def check_flips(
                 continue
             for event, expected in zip(events, twin(message, events), strict=True):
                 assert expected.items() <= event.items(), bytes(flipped)
+
+
+def lines(name: str) -> list[dict]:
+    """All lines of one recording."""
+    with gzip.open(recording(name)) as stream:
+        return [orjson.loads(x) for x in stream]
+
+
+def cuts(frame: bytes) -> Iterator[bytes]:
+    """The frame cut at every byte, the whole one left out."""
+    for i in range(len(frame)):
+        yield frame[:i]
+
+
+def flips(frame: bytes) -> Iterator[bytes]:
+    """The frame with every single bit flipped, one at a time."""
+    for i in range(len(frame)):
+        for bit in range(8):
+            yield frame[:i] + bytes([frame[i] ^ 1 << bit]) + frame[i + 1 :]
+
+
+class Loose:
+    """JSON as the decoders take it: strings keep their escapes, scalars stay text, what is ignored may be odd.
+
+    `Loose(frame).value` is made of dicts (the last of repeated keys), lists, `str` for strings and `Scalar` for
+    the rest. Raises ValueError where no decoder could go on.
+    """
+
+    def __init__(self, frame: bytes):
+        self.text, self.at = frame.decode("latin-1"), 0
+        self.value = self._value()
+        if self._peek():
+            raise ValueError("something behind the value")
+
+    def _peek(self) -> str:
+        while self.at < len(self.text) and self.text[self.at] in SPACE:
+            self.at += 1
+        return self.text[self.at] if self.at < len(self.text) else ""
+
+    def _take(self, want: str) -> None:
+        if self._peek() != want:
+            raise ValueError(f"{want} expected at {self.at}")
+        self.at += 1
+
+    def _value(self) -> object:
+        first = self._peek()
+        if first == "{":
+            return dict(self._members("{", "}", self._member))
+        if first == "[":
+            return list(self._members("[", "]", self._value))
+        return self._string() if first == '"' else self._scalar()
+
+    def _members(self, opener: str, closer: str, one) -> Iterator[object]:
+        self._take(opener)
+        more = self._peek() != closer
+        while more:
+            yield one()
+            more = self._peek() == ","
+            self.at += more
+        self._take(closer)
+
+    def _member(self) -> tuple[str, object]:
+        key = self._string()
+        self._take(":")
+        return key, self._value()
+
+    def _string(self) -> str:
+        self._take('"')
+        start = self.at
+        while self.at < len(self.text) and self.text[self.at] != '"':
+            self.at += 2 if self.text[self.at] == "\\" else 1
+        if self.at >= len(self.text):
+            raise ValueError("a string without an end")
+        self.at += 1
+        return self.text[start : self.at - 1]
+
+    def _scalar(self) -> "Scalar":
+        start = self.at
+        while self.at < len(self.text) and self.text[self.at] not in ENDS:
+            self.at += 1
+        if start == self.at:
+            raise ValueError("no value")
+        return Scalar(self.text[start : self.at])
+
+
+class Scalar(str):
+    """A number, true, false or null, as spelled."""

@@ -1,0 +1,37 @@
+"""The one room that touches a transport and reads the clock."""
+
+from libc.stdint cimport int64_t
+
+from picows.picows cimport WSFrame, WSListener, WSTransport
+
+from ext.engine cimport LINES, Engine, Outlet
+
+
+cdef class Link(Outlet):
+    cdef readonly Engine engine
+    cdef void* transports[LINES]     # borrowed from `channels`; NULL where the line is not connected
+    cdef list channels
+    cdef int64_t offset_ns           # wall minus monotonic at start: time since 1970 that never steps
+    cdef int64_t frame_ns            # when the frame that is being dealt with was read
+    cdef readonly int64_t written, refused
+    cdef public object failed        # called with an exception that came out of the engine
+
+    cdef int64_t now(self) noexcept nogil
+    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2
+
+
+cdef class Channel(WSListener):
+    cdef readonly Link link
+    cdef readonly int line
+    cdef public object cold          # called with the text of each frame that the decoder calls "not mine"
+    cdef public object seen          # called with each handled frame until set to None: first-data watch
+    cdef public object up            # called with the transport when the upgrade is done
+    cdef public object down          # called when the connection is gone
+    cdef WSTransport transport
+    cdef list parts                  # of a fragmented message
+    cdef readonly int64_t frames, last_ns
+
+    cdef _take(self, const char* data, Py_ssize_t size)
+    cdef _part(self, WSFrame frame)
+    cpdef send(self, str text)
+    cpdef close(self)

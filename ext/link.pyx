@@ -1,0 +1,184 @@
+"""The one room that touches a transport and reads the clock: a native WebSocket listener that stamps frames, calls the
+engine and writes `Approved` bytes.
+
+`Channel` is one connection (a picows listener): a text frame is stamped and given to the engine where it lies in the
+receive buffer; what the decoder does not want goes to the cold side as text. `Link` is the engine's outlet and the only
+function that writes orders to a socket is `Link.write`; latch and approval are looked at there, last.
+
+Time is the monotonic clock plus the wall time at start: it can be compared with the venues' stamps and never steps.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+
+from ext.records cimport CANCEL, Approved, SentRow
+from ext.tape cimport SENT as TAPE_SENT
+from ext.wire cimport HANDLED, NOT_MINE
+
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static inline int64_t tg_clock(clockid_t id) {
+        struct timespec t;
+        clock_gettime(id, &t);
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
+    static inline int64_t tg_monotonic_ns(void) { return tg_clock(CLOCK_MONOTONIC); }
+    static inline int64_t tg_wall_ns(void) { return tg_clock(CLOCK_REALTIME); }
+    """
+    int64_t tg_monotonic_ns() noexcept nogil
+    int64_t tg_wall_ns() noexcept nogil
+
+
+cdef class Link(Outlet):
+    """The engine's connection to its sockets. `channel(line)` gives the listener for a line's connection."""
+
+    def __cinit__(self, Engine engine):
+        self.engine = engine
+        self.channels = [None] * LINES
+        self.offset_ns = tg_wall_ns() - tg_monotonic_ns()
+        engine.outlet = self
+
+    cdef int64_t now(self) noexcept nogil:
+        """ns since 1970 that never step."""
+        return tg_monotonic_ns() + self.offset_ns
+
+    def now_ns(self) -> int:
+        """The engine's time: ns since 1970 that never step."""
+        return self.now()
+
+    def monotonic_ns(self) -> int:
+        """The clock that dial leases are on."""
+        return tg_monotonic_ns()
+
+    def channel(self, int line):
+        """A new listener for a connection of `line`; it takes the line over when it is connected."""
+        if not 0 <= line < len(self.engine.lines):
+            raise IndexError(f"line {line}: there are {len(self.engine.lines)}")
+        return Channel(self, line)
+
+    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2:
+        """One whole frame, where it lies. Returns the Verdict, or -1 where the engine failed on it: an invariant of ours
+        is broken, nothing more is risked, and the cold side is told."""
+        self.frame_ns = self.now()
+        try:
+            return self.engine.receive(line, data, size, self.frame_ns)
+        except (AssertionError, ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+            self.engine.risk.latch(4)
+            if self.failed is not None:
+                self.failed(error)
+            return -1
+
+    def bytes_in(self, int line, bytes frame) -> int:
+        """A frame that came another way than by WebSocket (a REST reply)."""
+        return self.frame(line, frame, len(frame))
+
+    def tick(self, dials=None):
+        """Let the engine see that time passed."""
+        self.frame_ns = self.now()
+        self.engine.on_time(self.frame_ns, dials)
+
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
+        """The one function that writes an order to a socket. Masks in place, in front of and behind `data`."""
+        cdef SentRow row
+        cdef uint64_t order_id = order.order_id
+        if self.transports[line] == NULL or not order.live:
+            self.refused += 1
+            return 0
+        if self.engine.risk.latched and order.intent.action != CANCEL:
+            self.refused += 1
+            return 0
+        order.live = False              # one approval, one frame
+        transport = <WSTransport>self.transports[line]
+        if transport.is_disconnected or transport.is_close_frame_sent:
+            self.refused += 1
+            return 0
+        transport.send_reuse_external_buffer(WSMsgType.TEXT, data, size)
+        self.written += 1
+        if self.engine.tape is not None and not self.engine.tape_full:
+            row.order_id, row.frame_ns, row.sent_ns, row.written = order_id, self.frame_ns, self.now(), 1
+            self.engine._record(TAPE_SENT, line, NULL, 0, <const char*>&row, sizeof(row))
+        return 1
+
+
+cdef class Channel(WSListener):
+    """One WebSocket connection of one line."""
+
+    def __init__(self, Link link, int line):
+        self.link, self.line = link, line
+        self.parts = []
+
+    cpdef on_ws_connected(self, WSTransport transport):
+        self.transport = transport
+        self.link.transports[self.line] = <void*>transport
+        self.link.channels[self.line] = transport
+        if self.up is not None:
+            self.up(self)
+
+    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        if frame.msg_type == WSMsgType.TEXT and frame.fin:
+            self._take(frame.payload_ptr, frame.payload_size)
+        elif frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.CONTINUATION:
+            self._part(frame)
+        elif frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+
+    cdef _take(self, const char* data, Py_ssize_t size):
+        cdef int verdict = self.link.frame(self.line, data, size)
+        self.frames += 1
+        self.last_ns = self.link.frame_ns
+        if verdict == NOT_MINE and self.cold is not None:
+            self.cold(data[:size].decode("utf-8", "replace"))
+        elif verdict == HANDLED and self.seen is not None:
+            self.seen(data[:size])
+
+    cdef _part(self, WSFrame frame):
+        """A fragmented message: rare, so it is put together the plain way."""
+        self.parts.append(frame.get_payload_as_bytes())
+        if frame.fin:
+            whole = b"".join(self.parts)
+            self.parts = []
+            self._take(whole, len(whole))
+
+    cpdef on_ws_disconnected(self, WSTransport transport):
+        if self.link.transports[self.line] == <void*>transport:
+            self.link.transports[self.line] = NULL
+            self.link.channels[self.line] = None
+        self.transport = None
+        if self.down is not None:
+            self.down(self)
+
+    cpdef send(self, str text):
+        """Write session traffic (log-in, subscriptions, pings). Orders never come this way."""
+        if self.transport is not None:
+            self.transport.send(WSMsgType.TEXT, text)
+
+    cpdef close(self):
+        """Drop the connection."""
+        if self.transport is not None:
+            self.transport.disconnect()
+
+
+cdef class Spinner:
+    """Keeps an asyncio loop from ever sleeping: it is always due again. Stops when told, or with the loop."""
+    cdef object loop
+    cdef bint running
+    cdef object again
+    cdef readonly int64_t turns
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.running = True
+        self.again = self._turn
+        self.again()
+
+    def _turn(self):
+        self.turns += 1
+        if self.running:
+            self.loop.call_soon(self.again)
+
+    def stop(self):
+        self.running = False

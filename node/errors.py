@@ -1,0 +1,9 @@
+"""What a person did that cannot work, as one line."""
+
+
+class UserError(Exception):
+    """A message for a person: what is wrong, where, and what to do. The CLI prints it as one line and exits 2."""
+
+
+class Unreachable(OSError):
+    """A venue or service cannot be reached. The CLI prints one line and exits 4."""

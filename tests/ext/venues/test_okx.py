@@ -1,0 +1,1141 @@
+"""OKX frames: what each message type becomes, that damage is refused, and real captures against naive twins."""
+
+import re
+from decimal import ROUND_HALF_UP, Decimal
+
+import orjson
+import pytest
+from ext.book import Applied, Book, BookState
+from ext.instruments import Instruments
+from ext.records import (
+    Action,
+    DepthKind,
+    Market,
+    MarkField,
+    OrderType,
+    Outcome,
+    ReportKind,
+    Rule,
+    Side,
+    TimeInForce,
+)
+from ext.venues.okx import OkxWire, is_refused, refused_codes
+from ext.wire import ListSink, Verdict
+from frames import Loose, Scalar, cuts, flips, lines
+
+from node.venues.okx.rules import ERRORS, outcome
+
+MS = 1_000_000
+NOW = 1_597_026_383_085 * MS
+SPOT, SWAP = 0, 1
+
+
+def make_wire() -> OkxWire:
+    table = Instruments()
+    table.add(Market.OKX, "BTC-USDT", "0.01", "0.00000001", inst_code=3)
+    table.add(Market.OKX, "BTC-USDT-SWAP", "0.1", "0.01", "0.01", inst_code=10459, is_perpetual=True)
+    table.add(Market.OKX, "OLD-USDT", "0.1", "1")
+    return OkxWire(table, Market.OKX)
+
+
+@pytest.fixture
+def wire() -> OkxWire:
+    return make_wire()
+
+
+def read(wire: OkxWire, frame: bytes | dict, context: int = -1) -> tuple[int, list[dict]]:
+    sink = ListSink()
+    raw = frame if isinstance(frame, bytes) else orjson.dumps(frame)
+    return wire.read(raw, sink, NOW, context), sink.events
+
+
+def events(wire: OkxWire, frame: bytes | dict, context: int = -1) -> list[dict]:
+    verdict, out = read(wire, frame, context)
+    assert verdict == Verdict.HANDLED, wire.error()
+    return out
+
+
+def book_frame(action="update", channel="books", seq=15, prev=10, asks=(), bids=(), **more) -> dict:
+    row = {"asks": list(asks), "bids": list(bids), "ts": "1597026383085", "checksum": 0, "seqId": seq}
+    row["prevSeqId"] = prev
+    frame = {"arg": {"channel": channel, "instId": "BTC-USDT"}, "action": action, "data": [row | more]}
+    return frame if action else {"arg": frame["arg"], "data": frame["data"]}
+
+
+# ---- samples: every message type this decoder reads ----
+
+CLIENT = make_wire().client_id(7)
+REQUEST = orjson.loads(make_wire().preview({"instrument": SPOT, "price_ticks": 1, "size_lots": 1}, 7, NOW))[
+    "id"
+]
+CANCEL_REQUEST = "c" + REQUEST[1:]
+LEVELS = [["8476.98", "415", "0", "13"], ["8477", "0.00000007", "0", "2"]]
+BIDS = [["8476.97", "256", "0", "12"], ["8475.5", "0", "0", "0"]]
+ORDER_ROW = {
+    "instType": "SPOT",
+    "instId": "BTC-USDT",
+    "ordId": "2497956918703120384",
+    "clOrdId": CLIENT,
+    "side": "sell",
+    "state": "partially_filled",
+    "px": "65465.4",
+    "sz": "3",
+    "accFillSz": "0.76124279",
+    "avgPx": "65465.4",
+    "fillPx": "65465.4",
+    "fillSz": "0.5",
+    "tradeId": "797592319",
+    "fillTime": "1727597074013",
+    "fillFee": "-39.8680509955728",
+    "fillFeeCcy": "USDT",
+    "execType": "M",
+    "tradeQuoteCcy": "USDT",
+    "cancelSource": "",
+    "uTime": "1727597074014",
+    "linkedAlgoOrd": {"algoId": ""},
+    "attachAlgoOrds": [],
+}
+NO_FILL = {"tradeId": "", "fillPx": "", "fillSz": "0", "fillFee": "0", "fillFeeCcy": "", "execType": ""}
+
+
+def orders(*rows: dict) -> dict:
+    return {"arg": {"channel": "orders", "instType": "ANY", "uid": "44"}, "data": list(rows)}
+
+
+def answer(op="order", code="0", request=REQUEST, rows=({},)) -> dict:
+    base = {
+        "clOrdId": CLIENT,
+        "ordId": "12345689",
+        "tag": "",
+        "ts": "1695190491421",
+        "sCode": "0",
+        "sMsg": "",
+    }
+    times = {"inTime": "1695190491421339", "outTime": "1695190491423240"}
+    return {"id": request, "op": op, "data": [base | x for x in rows], "code": code, "msg": "", **times}
+
+
+def push(channel: str, symbol: str, *rows: dict) -> dict:
+    return {"arg": {"channel": channel, "instId": symbol}, "data": list(rows)}
+
+
+TRADE = {
+    "instId": "BTC-USDT",
+    "tradeId": "130639474",
+    "px": "42219.9",
+    "sz": "0.12060306",
+    "side": "buy",
+    "ts": "1630048897897",
+    "count": "3",
+    "source": "0",
+    "seqId": 1234,
+}
+MARK = {"instType": "SWAP", "instId": "BTC-USDT-SWAP", "markPx": "84660.123456785", "ts": "1744590349506"}
+FUNDING = {
+    "instId": "BTC-USDT-SWAP",
+    "fundingRate": "-0.0001143515677237",
+    "nextFundingRate": "",
+    "fundingTime": "1744590349506",
+    "ts": "1744590340000",
+}
+BBO = {"asks": LEVELS[:1], "bids": BIDS[:1], "ts": "1597026383085", "seqId": 363996337}
+SAMPLES = {
+    "books snapshot": book_frame("snapshot", seq=123456, prev=-1, asks=LEVELS, bids=BIDS),
+    "books update": book_frame(seq=123457, prev=123456, asks=LEVELS[:1], bids=BIDS),
+    "books50-l2-tbt": book_frame(channel="books50-l2-tbt", asks=LEVELS[:1]),
+    "books-l2-tbt with checksum": book_frame(channel="books-l2-tbt", asks=LEVELS[:1], checksum=-855196043),
+    "bbo-tbt": push("bbo-tbt", "BTC-USDT", BBO),
+    "books5": push("books5", "BTC-USDT", {**BBO, "asks": LEVELS, "instId": "BTC-USDT"}),
+    "trades": push("trades", "BTC-USDT", TRADE, {**TRADE, "side": "sell", "count": "1"}),
+    "trades-all": push("trades-all", "BTC-USDT", {k: v for k, v in TRADE.items() if k != "count"}),
+    "mark-price": push("mark-price", "BTC-USDT-SWAP", MARK),
+    "funding-rate": push("funding-rate", "BTC-USDT-SWAP", FUNDING),
+    "orders fill": orders(ORDER_ROW),
+    "orders live": orders({**ORDER_ROW, **NO_FILL, "state": "live", "accFillSz": "0"}),
+    "orders canceled": orders({**ORDER_ROW, **NO_FILL, "state": "canceled", "cancelSource": "31"}),
+    "answer": answer(),
+    "answer refused": answer(code="1", rows=[{"sCode": "51008", "ordId": ""}]),
+    "answer whole": {**answer(code="60013"), "data": []},
+    "cancel refused": answer("cancel-order", "1", CANCEL_REQUEST, [{"sCode": "51400"}]),
+    "error event": {
+        "id": REQUEST,
+        "event": "error",
+        "code": "60012",
+        "msg": "Invalid request",
+        "connId": "a4",
+    },
+}
+FRAMES = {name: orjson.dumps(frame) for name, frame in SAMPLES.items()}
+
+
+# ---- the twin: the same meaning from the text, with Decimal and none of the decoder's code ----
+
+GRIDS = {"BTC-USDT": ("0.01", "0.00000001"), "BTC-USDT-SWAP": ("0.1", "0.01"), "OLD-USDT": ("0.1", "1")}
+INDEX = {symbol: i for i, symbol in enumerate(GRIDS)}
+CHANNELS = {
+    "books": (400, 0),
+    "books-l2-tbt": (400, 0),
+    "books50-l2-tbt": (50, 0),
+    "books5": (5, 1),
+    "bbo-tbt": (1, 1),
+}
+
+
+def steps(text: str, step: str) -> int:
+    assert re.fullmatch(r"(0|[1-9][0-9]*)(\.[0-9]+)?", text), text
+    value = Decimal(text) / Decimal(step)
+    assert value == int(value)
+    return int(value)
+
+
+def whole(value: object, default: int | None = None) -> int:
+    """An integer, spelled as a number or as digits in a string."""
+    if value is None or value == "" or value == "null":
+        assert default is not None
+        return default
+    assert re.fullmatch(
+        r"-?(0|[1-9][0-9]*)" if isinstance(value, Scalar) else r"0|[1-9][0-9]*", str(value)
+    ), value
+    return int(value)
+
+
+def e8(text: str, rounding: str) -> int:
+    return int((Decimal(text) * 10**8).to_integral_value(rounding))
+
+
+def twin_depth(symbol: str, channel: str, action: str | None, row: dict) -> list[dict]:
+    (depth, partial), (tick, lot) = CHANNELS[channel], GRIDS[symbol]
+    sides = {k: [(steps(x[0], tick), steps(x[1], lot)) for x in row[k]] for k in ("bids", "asks")}
+    seq, prev = whole(row.get("seqId"), -1), whole(row.get("prevSeqId"), -1)
+    kind = DepthKind.UPDATE if action == "update" and not partial else DepthKind.SNAPSHOT
+    prev = prev if kind == DepthKind.UPDATE and seq >= 0 else -1
+    head = {
+        "type": "depth",
+        "instrument": INDEX[symbol],
+        "kind": kind,
+        "rule": Rule.RULE_PREV if seq >= 0 else Rule.RULE_NONE,
+        "depth": depth,
+        "partial": partial,
+        "checksum": whole(row.get("checksum"), 0),
+        "first_id": prev,
+        "last_id": seq,
+        "prev_id": prev,
+        "event_ns": whole(row.get("ts"), 0) * MS,
+    }
+    out = [head | sides]
+    if partial:
+        bid = max((x for x in sides["bids"] if x[1]), default=(0, 0))
+        ask = min((x for x in sides["asks"] if x[1]), default=(0, 0))
+        quote = {"type": "quote", "instrument": INDEX[symbol], "update_id": max(seq, 0)}
+        quote |= {"bid_ticks": bid[0], "bid_lots": bid[1], "ask_ticks": ask[0], "ask_lots": ask[1]}
+        out.append(quote | {"event_ns": head["event_ns"]})
+    return out
+
+
+def twin_trade(symbol: str, row: dict) -> dict:
+    tick, lot = GRIDS[symbol]
+    return {
+        "type": "trade",
+        "instrument": INDEX[symbol],
+        "side": {"buy": Side.BUY, "sell": Side.SELL}[row["side"]],
+        "price_ticks": steps(row["px"], tick),
+        "size_lots": steps(row["sz"], lot),
+        "id_hi": 0,
+        "id_lo": whole(row["tradeId"]),
+        "event_ns": whole(row.get("ts"), 0) * MS,
+        "aggregate": int(whole(row.get("count", "1")) > 1),
+    }
+
+
+def twin_mark(symbol: str, channel: str, row: dict) -> dict:
+    names = {"mark-price": ("markPx",), "funding-rate": ("fundingRate", "fundingTime")}[channel]
+    bits = {"markPx": MarkField.MARK_PRICE, "fundingRate": MarkField.FUNDING_RATE}
+    out = dict.fromkeys(("mark_e8", "index_e8", "last_e8", "funding_e8", "next_funding_ns"), 0)
+    present = 0
+    for name in names:
+        if not row.get(name):
+            continue
+        if name == "fundingTime":
+            out["next_funding_ns"], present = whole(row[name]) * MS, present | MarkField.NEXT_FUNDING
+        else:
+            out["mark_e8" if name == "markPx" else "funding_e8"] = e8(row[name], ROUND_HALF_UP)
+            present |= bits[name]
+    head = {"type": "mark", "instrument": INDEX[symbol], "present": present}
+    return head | out | {"event_ns": whole(row.get("ts"), 0) * MS}
+
+
+def own(wire: OkxWire, text: object) -> int:
+    return wire.order_id(str(text)) if text is not None and str(text).isascii() else 0
+
+
+def blank_report(kind: int, order_id: int, instrument: int, row: dict, time: object) -> dict:
+    return {
+        "type": "report",
+        "kind": kind,
+        "instrument": instrument,
+        "side": 0,
+        "maker": 0,
+        "order_id": order_id,
+        "price_ticks": 0,
+        "size_lots": 0,
+        "filled_lots": -1,
+        "trade_hi": 0,
+        "trade_lo": 0,
+        "fee_e8": 0,
+        "fee_is_quote": 0,
+        "code": 0,
+        "event_ns": whole(time, 0) * MS,
+        "venue_id": row.get("ordId", "") if row.get("ordId") != "null" else "",
+        "venue_id_size": len(row.get("ordId", "")) if row.get("ordId") != "null" else 0,
+    }
+
+
+def twin_order(wire: OkxWire, row: dict) -> list[dict]:
+    symbol = row.get("instId", "")
+    if symbol not in INDEX:
+        return []
+    tick, lot = GRIDS[symbol]
+    base = blank_report(0, own(wire, row.get("clOrdId")), INDEX[symbol], row, row.get("uTime"))
+    base["side"] = {"buy": Side.BUY, "sell": Side.SELL}[row["side"]]
+    base["filled_lots"] = steps(row["accFillSz"], lot) if row.get("accFillSz") else -1
+    out, has_fill = [], bool(row.get("tradeId"))
+    if has_fill:
+        quotes = {symbol.split("-")[1], row.get("tradeQuoteCcy") or "?"}
+        fill = {"kind": ReportKind.REPORT_FILL, "trade_lo": whole(row["tradeId"])}
+        fill |= {"price_ticks": steps(row["fillPx"], tick), "size_lots": steps(row["fillSz"], lot)}
+        fill |= {
+            "maker": int(row.get("execType") == "M"),
+            "fee_is_quote": int(row.get("fillFeeCcy", "") in quotes),
+        }
+        fill["fee_e8"] = -e8(row["fillFee"], "ROUND_FLOOR") if row.get("fillFee") else 0
+        fill["event_ns"] = whole(row.get("fillTime"), base["event_ns"] // MS) * MS
+        out.append(base | fill)
+    state = row.get("state")
+    if state in ("canceled", "mmp_canceled"):
+        out.append(base | {"kind": ReportKind.REPORT_CANCELED, "code": whole(row.get("cancelSource"), 0)})
+    elif state == "filled":
+        out.append(base | {"kind": ReportKind.REPORT_FILLED})
+    elif state == "live" or (state == "partially_filled" and not has_fill):
+        out.append(base | {"kind": ReportKind.REPORT_LIVE})
+    return out
+
+
+def twin_answer(wire: OkxWire, frame: dict) -> list[dict]:
+    request = frame.get("id", "")
+    by_request = own(wire, request[1:22]) if len(request) == 26 else 0
+    cancel = "cancel" in frame["op"] if "op" in frame else request[:1] == "c"
+    rows = frame.get("data") if "op" in frame else None
+    out = []
+    for row in rows or [None]:
+        code = whole(frame.get("code"), -1)
+        order_id = by_request
+        if row is not None:
+            code = whole(row.get("sCode"), code)
+            order_id = own(wire, row.get("clOrdId")) or by_request
+        if order_id == 0 or (cancel and code == 0):
+            continue
+        refused = ReportKind.REPORT_REJECT if is_refused(code) else ReportKind.REPORT_UNCERTAIN
+        kind = ReportKind.REPORT_ACK if code == 0 and row is not None else refused
+        kind = ReportKind.REPORT_CANCEL_REJECT if cancel else kind
+        out.append(blank_report(kind, order_id, -1, row or {}, (row or {}).get("ts")) | {"code": code})
+    return out
+
+
+def twin(wire: OkxWire, frame: dict) -> list[dict]:
+    """What a frame that was handled must have pushed."""
+    if "op" in frame or "event" in frame:
+        return twin_answer(wire, frame)
+    channel, symbol = frame["arg"]["channel"], frame["arg"].get("instId")
+    if channel == "orders":
+        return [x for row in frame["data"] for x in twin_order(wire, row)]
+    if channel in CHANNELS:
+        return [x for row in frame["data"] for x in twin_depth(symbol, channel, frame.get("action"), row)]
+    if channel in ("trades", "trades-all"):
+        return [twin_trade(symbol, row) for row in frame["data"]]
+    return [twin_mark(symbol, channel, row) for row in frame["data"]]
+
+
+# ---- samples: whole, cut, flipped ----
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_every_sample_becomes_what_its_text_spells(wire, name):
+    got = events(wire, FRAMES[name])
+    assert got == twin(wire, Loose(FRAMES[name]).value)
+    assert got, "the sample says something"
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_sample_cut_at_any_byte_pushes_nothing(wire, name):
+    for cut in cuts(FRAMES[name]):
+        verdict, out = read(wire, cut)
+        assert verdict in (Verdict.BAD, Verdict.NOT_MINE), cut
+        assert out == []
+        assert verdict == Verdict.NOT_MINE or wire.error()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_flipped_bit_never_gives_a_number_that_the_text_does_not_spell(wire, name):
+    handled = 0
+    for flipped in flips(FRAMES[name]):
+        verdict, out = read(wire, flipped)
+        if verdict == Verdict.HANDLED:
+            handled += 1
+            assert out == twin(wire, Loose(flipped).value), flipped
+        else:
+            assert out == [], flipped
+    assert handled
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_white_space_between_tokens_changes_nothing(wire, name):
+    spaced = re.sub(
+        rb'(?<=[\[{,:])(?=[\["{0-9tfn-])', b" \n\t", FRAMES[name].replace(b"}", b" }").replace(b"]", b"\r]")
+    )
+    assert events(wire, spaced) == events(wire, FRAMES[name])
+
+
+def reverse(value: object) -> object:
+    """The same JSON with the members of every object the other way round."""
+    if isinstance(value, dict):
+        return {k: reverse(value[k]) for k in reversed(value)}
+    return [reverse(x) for x in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_members_may_come_in_any_order(wire, name):
+    assert events(wire, reverse(SAMPLES[name])) == events(wire, FRAMES[name])
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_members_added_later_are_ignored(wire, name):
+    more = {"new": {"a": [1, {"b": "}"}], "c": None}, "n": -1.5e3}
+    frame = {**more, **SAMPLES[name]}
+    frame["data"] = [{**more, **x} for x in frame.get("data", [])]
+    if not frame["data"]:
+        del frame["data"]
+    assert events(wire, frame) == events(wire, FRAMES[name])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" * 40,
+        "1e3",
+        "-1",
+        "",
+        "007",
+        "1.",
+        ".5",
+        "1,5",
+        "0x1",
+        " 1",
+        "1 ",
+        "NaN",
+        "8476.985",
+        "+1",
+        "1.0.0",
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "path", "field"),
+    [
+        ("books update", ("asks", 0, 0), "ask price"),
+        ("books update", ("bids", 0, 0), "bid price"),
+        ("bbo-tbt", ("bids", 0, 0), "bid price"),
+        ("trades", ("px",), "px"),
+        ("trades", ("tradeId",), "tradeId"),
+        ("orders fill", ("fillPx",), "fillPx"),
+        ("orders fill", ("tradeId",), "tradeId"),
+        ("books update", ("ts",), "ts"),
+    ],
+)
+def test_a_number_that_is_not_exact_is_refused_with_its_field_named(wire, name, path, field, text):
+    if path == ("tradeId",) and text == "" and name == "orders fill":
+        return  # means: no fill
+    frame = orjson.loads(FRAMES[name])
+    place = frame["data"][0]
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = text
+    assert read(wire, frame) == (Verdict.BAD, [])
+    assert field in wire.error()
+
+
+def test_a_size_finer_than_the_lot_is_refused(wire):
+    frame = book_frame(asks=[["8476.98", "0.000000001", "0", "1"]])
+    assert read(wire, frame) == (Verdict.BAD, [])
+    assert "ask size: off the grid" in wire.error()
+
+
+# ---- control traffic ----
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"pong",
+        b"[1,2]",
+        b'"text"',
+        b"{}",
+        b'{"event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT"},"connId":"accb8e21"}',
+        b'{"event":"login","code":"0","msg":"","connId":"a4d3ae55"}',
+        b'{"event":"notice","code":"64008","msg":"The connection will soon be closed.","connId":"a4"}',
+        b'{"event":"error","code":"60012","msg":"Invalid request: {\\"op\\"}","connId":"a4d3ae55"}',
+        b'{"event":"channel-conn-count","channel":"orders","connCount":"2","connId":"abcd1234"}',
+        b'{"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{"last":"1e5"}]}',
+        b'{"arg":{"channel":"books","instId":"NEW-USDT"},"action":"update","data":[{"asks":[["x"]]}]}',
+        b'{"arg":{"channel":"index-tickers","instId":"BTC-USDT"},"data":[{"idxPx":"1"}]}',
+        b'{"arg":{"channel":"account"},"data":[]}',
+        b'{"id":"1512","op":"amend-order","data":[{"sCode":"0"}],"code":"0","msg":""}',
+        b'{"id":"1512","op":"order","data":[{"clOrdId":"theirs","sCode":"0"}],"code":"0","msg":""}',
+        b'{"code":"0","msg":"","data":[{"ts":"1597026383085"}]}',
+    ],
+)
+def test_what_concerns_others_is_not_mine(wire, frame):
+    assert read(wire, frame) == (Verdict.NOT_MINE, [])
+
+
+@pytest.mark.parametrize("frame", [b"", b"ping", b"pongg", b"{", b"}", b"[1,2", b'{"a":1}x', b"\x00" * 50])
+def test_what_is_not_json_is_bad(wire, frame):
+    assert read(wire, frame) == (Verdict.BAD, [])
+
+
+def test_a_channel_that_is_not_read_must_still_be_well_formed(wire):
+    frame = b'{"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{"last":"1"}]}'
+    for cut in cuts(frame):
+        assert read(wire, cut)[0] == Verdict.BAD
+
+
+# ---- depth ----
+
+
+def test_the_reference_chain_of_the_documentation_is_one_valid_stream(wire):
+    book = Book(SPOT)
+    level = [["100", "1", "0", "1"]]
+    chain = [(-1, 10, level), (10, 15, []), (15, 15, []), (15, 3, [["101", "2", "0", "1"]]), (3, 5, [])]
+    for prev, seq, asks in chain:
+        frame = book_frame("snapshot" if prev < 0 else "update", seq=seq, prev=prev, asks=asks)
+        assert feed(book, events(wire, frame)[0]) == Applied.APPLIED
+    assert book.state == BookState.SYNCED
+    assert (book.last_id, book.gaps) == (5, 0)
+    assert book.asks() == [(10000, 10**8), (10100, 2 * 10**8)]
+
+
+def test_a_gap_in_seq_id_is_never_patched_over(wire):
+    book = Book(SPOT)
+    feed(book, events(wire, book_frame("snapshot", seq=10, prev=-1, asks=LEVELS))[0])
+    assert feed(book, events(wire, book_frame(seq=16, prev=15, asks=LEVELS))[0]) == Applied.GAPPED
+    assert book.state == BookState.GAP
+
+
+def test_a_snapshot_without_prev_seq_id_is_fine(wire):
+    frame = book_frame("snapshot", asks=LEVELS)
+    del frame["data"][0]["prevSeqId"]
+    (depth,) = events(wire, frame)
+    assert (depth["kind"], depth["rule"], depth["last_id"], depth["prev_id"]) == (
+        DepthKind.SNAPSHOT,
+        Rule.RULE_PREV,
+        15,
+        -1,
+    )
+
+
+@pytest.mark.parametrize("gone", [["prevSeqId"], ["seqId"], ["seqId", "prevSeqId"]])
+def test_an_update_that_cannot_show_what_it_continues_is_bad(wire, gone):
+    frame = book_frame(asks=LEVELS)
+    for name in gone:
+        del frame["data"][0][name]
+    assert read(wire, frame) == (Verdict.BAD, [])
+    assert "prevSeqId" in wire.error()
+
+
+def test_before_2023_the_checksum_stands_in_for_the_ids(wire):
+    frame = book_frame(asks=LEVELS, checksum=-855196043)
+    del frame["data"][0]["seqId"], frame["data"][0]["prevSeqId"]
+    (depth,) = events(wire, frame)
+    assert (depth["rule"], depth["checksum"], depth["last_id"]) == (Rule.RULE_NONE, -855196043, -1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"checksum": 2**31},
+        {"checksum": -(2**31) - 1},
+        {"seqId": -1},
+        {"prevSeqId": -2},
+        {"ts": "9000000000000"},
+        {"ts": "-5"},
+        {"asks": None},
+        {"asks": [["1"]]},
+        {"asks": [["1", "2", "0", "1"], ["1", "2"]]},
+        {"asks": [["1", "2", 0, "1"]]},
+        {"seqId": 1.5},
+        {"seqId": 10**18},
+    ],
+)
+def test_a_value_out_of_its_range_is_bad(wire, change):
+    frame = book_frame(asks=LEVELS)
+    frame["data"][0] |= change
+    assert read(wire, frame) == (Verdict.BAD, [])
+
+
+@pytest.mark.parametrize("missing", ["asks", "bids"])
+def test_both_sides_must_be_there(wire, missing):
+    frame = book_frame(asks=LEVELS)
+    del frame["data"][0][missing]
+    assert read(wire, frame) == (Verdict.BAD, [])
+
+
+@pytest.mark.parametrize("action", [None, "replace"])
+def test_an_incremental_channel_must_say_what_it_does(wire, action):
+    frame = book_frame(asks=LEVELS)
+    frame |= {"action": action}
+    if action is None:
+        del frame["action"]
+    assert read(wire, frame) == (Verdict.BAD, [])
+    assert "action" in wire.error()
+
+
+@pytest.mark.parametrize("key", [b'"asks":[],"asks"', b'"bids":[],"bids"'])
+def test_a_side_given_twice_is_bad(wire, key):
+    frame = orjson.dumps(book_frame()).replace(key.split(b",")[1], key, 1)
+    assert read(wire, frame) == (Verdict.BAD, [])
+
+
+@pytest.mark.parametrize("level", [["100", "2"], ["100", "2", "7"], ["100", "2", "0", "7", "x"]])
+def test_levels_of_other_lengths_are_taken_where_all_agree(wire, level):
+    (depth,) = events(wire, book_frame(asks=[level, level]))
+    assert depth["asks"] == [(10000, 2 * 10**8)] * 2
+
+
+def test_an_update_without_levels_is_a_heartbeat(wire):
+    (depth,) = events(wire, book_frame(seq=10, prev=10))
+    assert (depth["bids"], depth["asks"], depth["last_id"], depth["prev_id"]) == ([], [], 10, 10)
+
+
+def test_several_elements_are_pushed_in_order_and_only_if_all_are_good(wire):
+    frame = book_frame(seq=15, prev=10, asks=LEVELS)
+    second = book_frame(seq=20, prev=15, bids=BIDS)["data"][0]
+    frame["data"].append(second)
+    assert [x["last_id"] for x in events(wire, frame)] == [15, 20]
+    assert events(wire, reverse(frame)) == events(wire, frame)
+    second["bids"] = [["bad", "1", "0", "1"]]
+    assert read(wire, frame) == (Verdict.BAD, [])
+
+
+def test_best_prices_come_as_a_whole_book_and_then_as_a_quote(wire):
+    depth, quote = events(wire, push("bbo-tbt", "BTC-USDT", {**BBO, "asks": []}))
+    assert (depth["type"], depth["kind"], depth["partial"], depth["depth"]) == (
+        "depth",
+        DepthKind.SNAPSHOT,
+        1,
+        1,
+    )
+    assert (quote["bid_ticks"], quote["bid_lots"], quote["ask_lots"]) == (847697, 256 * 10**8, 0)
+    assert quote["update_id"] == 363996337
+
+
+def test_an_element_of_another_instrument_is_bad(wire):
+    assert read(wire, push("books5", "BTC-USDT", {**BBO, "instId": "ETH-USDT"})) == (Verdict.BAD, [])
+    assert read(wire, push("trades", "BTC-USDT", {**TRADE, "instId": "ETH-USDT"})) == (Verdict.BAD, [])
+
+
+# ---- the requested book ----
+
+REST_ROW = {"asks": LEVELS, "bids": BIDS, "ts": "1629966436396", "seqId": 3235851742}
+REST_BOOK = {"code": "0", "msg": "", "data": [REST_ROW]}
+
+
+def test_a_requested_book_is_a_seed_for_the_instrument_it_was_asked_for(wire):
+    (depth,) = events(wire, REST_BOOK, context=SPOT)
+    assert (depth["kind"], depth["rule"], depth["last_id"]) == (DepthKind.SEED, Rule.RULE_PREV, 3235851742)
+    assert depth["asks"] == [(847698, 415 * 10**8), (847700, 7)]
+    assert events(wire, reverse(REST_BOOK), context=SPOT) == [depth]
+
+
+def test_a_requested_book_belongs_to_nobody_where_nobody_asked(wire):
+    assert read(wire, REST_BOOK) == (Verdict.NOT_MINE, [])
+    assert read(wire, REST_BOOK, context=99) == (Verdict.NOT_MINE, [])
+
+
+@pytest.mark.parametrize(
+    "reply", [{"code": "51001", "msg": "no", "data": []}, {"code": "0", "msg": "", "data": []}]
+)
+def test_a_refused_or_empty_reply_seeds_nothing(wire, reply):
+    assert read(wire, reply, context=SPOT) == (Verdict.NOT_MINE, [])
+
+
+def test_a_cut_reply_seeds_nothing(wire):
+    for cut in cuts(orjson.dumps(REST_BOOK)):
+        assert read(wire, cut, context=SPOT) == (Verdict.BAD, [])
+
+
+def test_updates_are_spliced_onto_a_requested_book(wire):
+    book = Book(SPOT, True)
+    for prev, seq in ((5, 8), (8, 12), (12, 14)):
+        feed(book, events(wire, book_frame(seq=seq, prev=prev, asks=[["100", str(seq), "0", "1"]]))[0])
+    row = REST_ROW | {"asks": [["100", "9", "0", "1"]], "bids": [], "seqId": 9}
+    seed = {"code": "0", "msg": "", "data": [row]}
+    assert feed(book, events(wire, seed, context=SPOT)[0]) == Applied.APPLIED
+    assert (book.state, book.last_id, book.asks()) == (BookState.SYNCED, 14, [(10000, 14 * 10**8)])
+
+
+# ---- trades, mark, funding ----
+
+
+def test_a_trade_of_several_fills_is_marked(wire):
+    first, second = events(wire, SAMPLES["trades"])
+    assert (first["aggregate"], first["side"], first["id_lo"]) == (1, Side.BUY, 130639474)
+    assert (second["aggregate"], second["side"]) == (0, Side.SELL)
+
+
+@pytest.mark.parametrize("missing", ["px", "sz", "side", "tradeId"])
+def test_a_trade_must_be_whole(wire, missing):
+    assert read(wire, push("trades", "BTC-USDT", {k: v for k, v in TRADE.items() if k != missing})) == (
+        Verdict.BAD,
+        [],
+    )
+
+
+def test_one_bad_trade_refuses_all_of_the_frame(wire):
+    assert read(wire, push("trades", "BTC-USDT", TRADE, {**TRADE, "px": "x"})) == (Verdict.BAD, [])
+
+
+def test_more_trades_than_any_venue_sends_are_refused(wire):
+    assert read(wire, push("trades", "BTC-USDT", *[TRADE] * 2049)) == (Verdict.BAD, [])
+    assert len(events(wire, push("trades", "BTC-USDT", *[TRADE] * 2048))) == 2048
+
+
+@pytest.mark.parametrize(
+    ("text", "funding_e8"),
+    [
+        ("0.0001", 10000),
+        ("-0.0001143515677237", -11435),
+        ("0.000000005", 1),
+        ("0.0000000049999", 0),
+        ("-0.000000005", -1),
+    ],
+)
+def test_a_funding_rate_is_rounded_to_the_nearest_e8(wire, text, funding_e8):
+    (mark,) = events(wire, push("funding-rate", "BTC-USDT-SWAP", {**FUNDING, "fundingRate": text}))
+    assert mark["funding_e8"] == funding_e8
+    assert mark["next_funding_ns"] == 1744590349506 * MS
+    assert mark["present"] == MarkField.FUNDING_RATE | MarkField.NEXT_FUNDING
+
+
+def test_an_unknown_funding_rate_is_absent_not_zero(wire):
+    (mark,) = events(wire, push("funding-rate", "BTC-USDT-SWAP", {**FUNDING, "fundingRate": ""}))
+    assert mark["present"] == MarkField.NEXT_FUNDING
+
+
+def test_a_mark_price_must_be_there(wire):
+    assert read(wire, push("mark-price", "BTC-USDT-SWAP", {**MARK, "markPx": ""})) == (Verdict.BAD, [])
+
+
+# ---- the orders channel ----
+
+
+def kinds(rows: list[dict]) -> list[int]:
+    return [x["kind"] for x in rows]
+
+
+def test_a_fill_comes_before_the_end_of_its_order(wire):
+    fill, end = events(wire, orders({**ORDER_ROW, "state": "filled"}))
+    assert kinds([fill, end]) == [ReportKind.REPORT_FILL, ReportKind.REPORT_FILLED]
+    assert (fill["order_id"], fill["price_ticks"], fill["size_lots"]) == (7, 6546540, 50000000)
+    assert (fill["maker"], fill["trade_lo"], fill["venue_id"]) == (1, 797592319, "2497956918703120384")
+    assert (end["size_lots"], end["filled_lots"], end["trade_lo"], end["fee_e8"]) == (0, 76124279, 0, 0)
+
+
+def test_the_last_push_of_a_spot_market_order_carries_no_fill(wire):
+    (end,) = events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "filled"}))
+    assert end["kind"] == ReportKind.REPORT_FILLED
+
+
+def test_a_cancel_tells_how_much_was_filled_and_who_did_it(wire):
+    fill, end = events(wire, orders({**ORDER_ROW, "state": "canceled", "cancelSource": "14"}))
+    assert kinds([fill, end]) == [ReportKind.REPORT_FILL, ReportKind.REPORT_CANCELED]
+    assert (end["filled_lots"], end["code"]) == (76124279, 14)
+
+
+def test_a_market_maker_protection_cancel_is_a_cancel(wire):
+    (end,) = events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "mmp_canceled"}))
+    assert end["kind"] == ReportKind.REPORT_CANCELED
+
+
+def test_a_state_that_does_not_exist_yet_still_gives_its_fill(wire):
+    assert kinds(events(wire, orders({**ORDER_ROW, "state": "frozen"}))) == [ReportKind.REPORT_FILL]
+    assert events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "frozen"})) == []
+
+
+def test_an_order_of_another_program_has_no_id_of_ours(wire):
+    for client in ("", "theirs", CLIENT[:-1] + ("0" if CLIENT[-1] != "0" else "1"), CLIENT + "0"):
+        (fill,) = events(wire, orders({**ORDER_ROW, "clOrdId": client}))
+        assert fill["order_id"] == 0
+
+
+def test_rows_of_unknown_instruments_are_skipped(wire):
+    other = {**ORDER_ROW, "instId": "BTC-USD-250328-50000-C", "fillPx": "0.0325", "side": "?"}
+    assert len(events(wire, orders(other, ORDER_ROW, other))) == 1
+    assert events(wire, orders(other)) == []
+
+
+def test_one_bad_row_refuses_all_of_the_frame(wire):
+    assert read(wire, orders(ORDER_ROW, {**ORDER_ROW, "fillSz": "?"})) == (Verdict.BAD, [])
+
+
+@pytest.mark.parametrize(
+    ("fee", "fee_e8"),
+    [
+        ("-39.8680509955728", 3986805100),  # paid: up
+        ("-0.01", 1000000),
+        ("0.000000019", -1),  # received: down
+        ("0", 0),
+        ("", 0),
+        ("-0.000000000000000001", 1),
+    ],
+)
+def test_fees_never_look_better_than_they_are(wire, fee, fee_e8):
+    (fill,) = events(wire, orders({**ORDER_ROW, "fillFee": fee}))
+    assert fill["fee_e8"] == fee_e8
+
+
+@pytest.mark.parametrize(
+    ("symbol", "currency", "is_quote"),
+    [("BTC-USDT", "USDT", 1), ("BTC-USDT", "BTC", 0), ("BTC-USDT-SWAP", "USDT", 1), ("BTC-USDT", "", 0)],
+)
+def test_the_currency_of_the_fee_is_told(wire, symbol, currency, is_quote):
+    row = {**ORDER_ROW, "instId": symbol, "fillFeeCcy": currency, "accFillSz": "0.5", "tradeQuoteCcy": ""}
+    assert events(wire, orders(row))[0]["fee_is_quote"] == is_quote
+
+
+# ---- answers ----
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("0", ReportKind.REPORT_ACK),
+        ("51008", ReportKind.REPORT_REJECT),
+        ("50011", ReportKind.REPORT_REJECT),
+        ("50037", ReportKind.REPORT_REJECT),
+        ("51001", ReportKind.REPORT_REJECT),
+        ("50004", ReportKind.REPORT_UNCERTAIN),
+        ("50026", ReportKind.REPORT_UNCERTAIN),
+        ("51054", ReportKind.REPORT_UNCERTAIN),
+        ("51412", ReportKind.REPORT_UNCERTAIN),
+        ("51016", ReportKind.REPORT_UNCERTAIN),  # an order with our id is open: it may be this one
+        ("99999", ReportKind.REPORT_UNCERTAIN),
+        ("1", ReportKind.REPORT_UNCERTAIN),
+    ],
+)
+def test_an_answer_is_a_refusal_only_where_the_venue_says_so(wire, code, kind):
+    (report,) = events(wire, answer(code="1", rows=[{"sCode": code}]))
+    assert (report["kind"], report["order_id"], report["instrument"]) == (kind, 7, -1)
+    assert report["code"] == int(code)
+
+
+def test_an_answer_without_rows_is_recognised_by_its_request_id(wire):
+    (report,) = events(wire, {**answer(code="50011"), "data": []})
+    assert (report["kind"], report["order_id"], report["code"]) == (ReportKind.REPORT_REJECT, 7, 50011)
+    (report,) = events(wire, {**answer(code="0"), "data": []})
+    assert report["kind"] == ReportKind.REPORT_UNCERTAIN
+    assert read(wire, {**answer(code="50011", request="1512"), "data": []}) == (Verdict.NOT_MINE, [])
+
+
+def test_an_error_event_with_our_request_id_is_an_answer(wire):
+    (report,) = events(wire, SAMPLES["error event"])
+    assert (report["kind"], report["order_id"]) == (ReportKind.REPORT_REJECT, 7)
+    (report,) = events(wire, SAMPLES["error event"] | {"id": CANCEL_REQUEST})
+    assert report["kind"] == ReportKind.REPORT_CANCEL_REJECT
+
+
+def test_an_accepted_cancel_says_nothing_and_a_refused_one_little(wire):
+    assert events(wire, answer("cancel-order", request=CANCEL_REQUEST)) == []
+    (report,) = events(wire, SAMPLES["cancel refused"])
+    assert (report["kind"], report["code"]) == (ReportKind.REPORT_CANCEL_REJECT, 51400)
+
+
+def test_a_batch_answer_speaks_of_each_order(wire):
+    rows = [{}, {"clOrdId": wire.client_id(8), "sCode": "51008"}]
+    got = events(wire, answer("batch-orders", "2", rows=rows))
+    assert [(x["order_id"], x["kind"]) for x in got] == [
+        (7, ReportKind.REPORT_ACK),
+        (8, ReportKind.REPORT_REJECT),
+    ]
+
+
+def test_the_decoder_and_the_rules_agree_on_what_a_refusal_is():
+    refused = {code for first, last in refused_codes() for code in range(first, last + 1)}
+    assert refused == {code for code in ERRORS if outcome(code) == Outcome.REFUSED}
+    assert all(is_refused(code) == (code in refused) for code in range(49000, 70000))
+    runs = refused_codes()
+    assert runs == sorted(runs)
+
+
+# ---- encoding ----
+
+
+def sent(wire: OkxWire, **intent) -> dict:
+    return orjson.loads(wire.preview(intent, 7, NOW))
+
+
+def test_a_limit_order_on_the_wire(wire):
+    intent = {"instrument": SPOT, "price_ticks": 6000010, "size_lots": 250000000}
+    assert wire.preview(intent, 7, NOW).decode() == (
+        f'{{"id":"n{CLIENT}0001","op":"order","expTime":"1597026384085","args":[{{"instIdCode":3,'
+        f'"tdMode":"cash","clOrdId":"{CLIENT}","side":"buy","ordType":"limit","px":"60000.1",'
+        f'"pxAmendType":"0","sz":"2.5","stpMode":"cancel_maker"}}]}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("tif", "name"),
+    [
+        (TimeInForce.GTC, "limit"),
+        (TimeInForce.IOC, "ioc"),
+        (TimeInForce.FOK, "fok"),
+        (TimeInForce.POST_ONLY, "post_only"),
+    ],
+)
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_each_time_in_force_has_its_order_type(wire, tif, name, side):
+    (arg,) = sent(wire, instrument=SWAP, price_ticks=600001, size_lots=250, tif=tif, side=side)["args"]
+    assert arg == {
+        "instIdCode": 10459,
+        "tdMode": "cross",
+        "clOrdId": CLIENT,
+        "side": "buy" if side == Side.BUY else "sell",
+        "ordType": name,
+        "px": "60000.1",
+        "pxAmendType": "0",
+        "sz": "2.5",
+        "stpMode": "cancel_maker",
+    }
+
+
+def test_reduce_only_is_sent_for_swaps_only(wire):
+    swap = sent(wire, instrument=SWAP, price_ticks=1, size_lots=1, reduce_only=1)["args"][0]
+    spot = sent(wire, instrument=SPOT, price_ticks=1, size_lots=1, reduce_only=1)["args"][0]
+    assert swap["reduceOnly"] is True
+    assert "reduceOnly" not in spot
+
+
+def test_market_orders_leave_nothing_to_the_venue(wire):
+    spot = sent(wire, instrument=SPOT, type=OrderType.MARKET, size_lots=1)["args"][0]
+    assert (spot["ordType"], spot["tgtCcy"], spot["banAmend"], spot["sz"]) == (
+        "market",
+        "base_ccy",
+        True,
+        "0.00000001",
+    )
+    swap = sent(wire, instrument=SWAP, type=OrderType.MARKET, size_lots=100)["args"][0]
+    assert (swap["ordType"], swap["sz"]) == ("optimal_limit_ioc", "1")
+    assert "px" not in spot
+    assert "px" not in swap
+
+
+def test_a_cancel_has_no_deadline(wire):
+    frame = sent(wire, instrument=SWAP, action=Action.CANCEL)
+    assert frame == {
+        "id": frame["id"],
+        "op": "cancel-order",
+        "args": [{"instIdCode": 10459, "clOrdId": CLIENT}],
+    }
+    assert frame["id"][0] == "c"
+
+
+def test_ids_are_legal_at_the_venue_and_never_repeat(wire):
+    frames = [sent(wire, instrument=SPOT, price_ticks=1, size_lots=1) for _ in range(100)]
+    assert len({x["id"] for x in frames}) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9]{1,32}", x["id"]) for x in frames)
+    assert re.fullmatch(r"[A-Za-z0-9]{1,32}", frames[0]["args"][0]["clOrdId"])
+
+
+@pytest.mark.parametrize("action", [Action.NEW, Action.CANCEL])
+def test_an_instrument_without_code_cannot_be_traded_here(wire, action):
+    with pytest.raises(ValueError, match="OLD-USDT: no instIdCode"):
+        sent(wire, instrument=2, price_ticks=1, size_lots=1, action=action)
+    with pytest.raises(ValueError, match="instrument 3"):
+        sent(wire, instrument=3, price_ticks=1, size_lots=1, action=action)
+
+
+def test_the_largest_order_fits_into_a_frame():
+    table = Instruments()
+    table.add(Market.OKX, "X-Y-SWAP", "0.0001", "0.00000001", is_perpetual=True, inst_code=2**31 - 1)
+    wire = OkxWire(table, Market.OKX)
+    intent = {
+        "instrument": 0,
+        "price_ticks": 2**48 - 1,
+        "size_lots": 2**62,
+        "side": 1,
+        "tif": 3,
+        "reduce_only": 1,
+    }
+    frame = wire.preview(intent, 2**45 - 1, 2**62)
+    assert len(frame) < 400
+    assert orjson.loads(frame)["args"][0]["sz"] == "46116860184.27387904"
+
+
+# ---- checksum ----
+
+
+def test_the_checksum_of_the_documented_example():
+    table = Instruments()
+    table.add(Market.OKX, "X-Y", "0.1", "1")
+    wire = OkxWire(table, Market.OKX)
+    assert wire.book_checksum(0, [(33661, 7), (33660, 6)], [(33668, 9), (33680, 8)]) == -1881014294
+    assert wire.book_checksum(0, [], []) == 0
+
+
+def test_the_checksum_goes_on_alone_on_the_longer_side():
+    import zlib
+
+    table = Instruments()
+    table.add(Market.OKX, "X-Y", "0.1", "1")
+    wire = OkxWire(table, Market.OKX)
+    text = b"1:5:2:6:0.9:7:0.8:8"
+    want = zlib.crc32(text) - (2**32 if zlib.crc32(text) >= 2**31 else 0)
+    assert wire.book_checksum(0, [(10, 5), (9, 7), (8, 8)], [(20, 6)]) == want
+    text = b"2:6"
+    want = zlib.crc32(text) - (2**32 if zlib.crc32(text) >= 2**31 else 0)
+    assert wire.book_checksum(0, [], [(20, 6)]) == want
+
+
+# ---- real captures ----
+
+
+def feed(book: Book, depth: dict) -> int:
+    ids = {k: depth[k] for k in ("first_id", "last_id", "prev_id")}
+    return book.feed(depth["kind"], depth["rule"], depth["bids"], depth["asks"], **ids)
+
+
+def finest(texts: set[str]) -> str:
+    """A step that all these decimals are on."""
+    places = max(len(x.partition(".")[2]) for x in texts)
+    return "0." + "0" * (places - 1) + "1" if places else "1"
+
+
+def wire_for(frames: list[dict]) -> OkxWire:
+    """A decoder whose instruments are fine enough for every number in these frames."""
+    prices, sizes = {}, {}
+    for frame in frames:
+        symbol = frame["arg"]["instId"]
+        for row in frame["data"]:
+            pairs = [(row["px"], row["sz"])] if "px" in row else [x[:2] for x in row["asks"] + row["bids"]]
+            prices.setdefault(symbol, set()).update(x[0] for x in pairs)
+            sizes.setdefault(symbol, set()).update(x[1] for x in pairs)
+    table = Instruments()
+    for symbol in prices:
+        table.add(Market.OKX, symbol, finest(prices[symbol]), finest(sizes[symbol]))
+    return OkxWire(table, Market.OKX)
+
+
+def twin_apply(sides: dict[str, dict], frame: dict) -> None:
+    """The naive book: text to Decimal, one dict a side."""
+    for row in frame["data"]:
+        if frame["action"] == "snapshot":
+            sides["bids"].clear(), sides["asks"].clear()
+        for name, side in sides.items():
+            for price, size, *_ in row[name]:
+                side[Decimal(price)] = Decimal(size)
+                if Decimal(size) == 0:
+                    del side[Decimal(price)]
+
+
+@pytest.mark.parametrize(
+    ("name", "checksums", "books", "trades"),
+    [
+        ("okx/multi-2021-07-22-conn1.jsonl.gz", 1504, 1504, 36),
+        ("okx/multi-2021-07-22-conn2.jsonl.gz", 1446, 1446, 36),
+        ("okx/multi-2022-05-13-with-rest.jsonl.gz", 290, 290, 74),
+        ("okx/btcusdt-books-2026-08-24.jsonl.gz", 0, 7, 0),
+    ],
+)
+def test_a_real_recording_replays_without_a_gap(name, checksums, books, trades):
+    rows = [x for x in lines(name) if x["channel"] != "connect"]
+    data = [orjson.loads(x["raw"]) for x in rows if x["channel"].startswith(("books", "trades"))]
+    wire = wire_for(data)
+    table, seen = wire.instruments, {}
+    twins = {x["arg"]["instId"]: {"bids": {}, "asks": {}} for x in data}
+    count = {"depth": 0, "trade": 0, "checksum": 0}
+    for row in rows:
+        verdict, out = read(wire, row["raw"].encode())
+        mine = row["channel"].startswith(("books", "trades"))
+        assert verdict == (Verdict.HANDLED if mine else Verdict.NOT_MINE), (row["raw"][:200], wire.error())
+        for event in out:
+            count[event["type"]] += 1
+            if event["type"] != "depth":
+                continue
+            book = seen.setdefault(event["instrument"], Book(event["instrument"]))
+            assert feed(book, event) == Applied.APPLIED
+            if event["checksum"]:
+                count["checksum"] += 1
+                assert wire.book_checksum(book.instrument, book.bids(25), book.asks(25)) == event["checksum"]
+        if row["channel"].startswith("books"):
+            frame = orjson.loads(row["raw"])
+            twin_apply(twins[frame["arg"]["instId"]], frame)
+    assert count == {"depth": books, "trade": trades, "checksum": checksums}
+    for instrument, book in seen.items():
+        tick, lot = Decimal(table.price_grid(instrument).step), Decimal(table.size_grid(instrument).step)
+        sides = twins[table.symbol(instrument)]
+        assert [(p * tick, s * lot) for p, s in book.bids()] == sorted(sides["bids"].items(), reverse=True)
+        assert [(p * tick, s * lot) for p, s in book.asks()] == sorted(sides["asks"].items())
+        assert (book.state, book.gaps, book.crossings) == (BookState.SYNCED, 0, 0)
+
+
+def test_every_captured_message_is_read_or_left_alone():
+    table = Instruments()
+    for symbol in ("BTC-USDT", "BTC-USD", "BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USD-250328-50000-C"):
+        table.add(Market.OKX, symbol, "0.0001", "0.00000001")
+    wire = OkxWire(table, Market.OKX)
+    handled = []
+    for row in lines("fixtures/okx-nautilus.jsonl.gz"):
+        verdict, _ = read(wire, row["raw"].encode())
+        assert verdict != Verdict.BAD, (row["channel"], wire.error())
+        if verdict == Verdict.HANDLED:
+            handled.append(row["channel"].split(":")[1])
+    assert {
+        "ws_bbo_tbt.json",
+        "ws_books_snapshot.json",
+        "ws_books_update.json",
+        "ws_funding_rate.json",
+    } < set(handled)
+    assert {"ws_trades.json", "ws_orders.json", "ws_orders_fok.json", "ws_orders_ioc.json"} < set(handled)
+    assert not any(x.startswith("http_") for x in handled)
+
+
+def test_a_captured_book_reply_seeds_a_book():
+    table = Instruments()
+    table.add(Market.OKX, "BTC-USDT", "0.1", "0.00000001")
+    (row,) = [x for x in lines("fixtures/okx-nautilus.jsonl.gz") if "order_book" in x["channel"]]
+    (depth,) = events(OkxWire(table, Market.OKX), row["raw"].encode(), context=0)
+    assert depth["asks"][0] == (410068, 60038921)
+    assert depth["rule"] == Rule.RULE_NONE  # this one is from before `seqId`
+
+
+def test_a_real_account_is_filled_in_seventeen_parts():
+    table = Instruments()
+    table.add(Market.OKX, "BTC-USDT", "0.1", "0.00000001")
+    table.add(Market.OKX, "BTC-USDT-SWAP", "0.1", "0.01", "0.01")
+    wire = OkxWire(table, Market.OKX)
+    seen: dict[str, list[dict]] = {}
+    for row in lines("private/okx-orders-a.jsonl.gz"):
+        verdict, out = read(wire, row["raw"].encode())
+        want = Verdict.HANDLED if row["channel"] == "private:orders" else Verdict.NOT_MINE
+        assert verdict == want, (row["raw"][:200], wire.error())
+        for event in out:
+            seen.setdefault(event["venue_id"], []).append(event)
+    assert max(sum(x["kind"] == ReportKind.REPORT_FILL for x in rows) for rows in seen.values()) == 17
+    for rows in seen.values():
+        fills = [x for x in rows if x["kind"] == ReportKind.REPORT_FILL]
+        assert rows[0]["kind"] == ReportKind.REPORT_LIVE
+        assert rows[-1]["kind"] == ReportKind.REPORT_FILLED
+        assert sum(x["size_lots"] for x in fills) == rows[-1]["filled_lots"]
+        assert all(x["fee_e8"] > 0 for x in fills)
+
+
+def test_account_messages_are_left_alone(wire):
+    for row in lines("private/okx-account.jsonl.gz"):
+        assert read(wire, row["raw"].encode()) == (Verdict.NOT_MINE, [])

@@ -35,9 +35,9 @@ cdef class Arbiter:
         """True where this depth message should go to the book that stands at `last_id`."""
         cdef Feed* feed = &self.feeds[head.instrument]
         cdef int place
-        feed.carriers |= <uint32_t>1 << line
-        if head.kind == SEED:
+        if head.kind == SEED:               # the reply to a request: its line carries no stream, and has no bit
             return True
+        feed.carriers |= <uint32_t>1 << line
         if head.kind == SNAPSHOT:
             return self._snapshot(line, feed, head, last_id, synced)
         if not (synced or loaded):          # fill the book's buffer from one line only: it must be contiguous

@@ -1,5 +1,5 @@
-"""The naive twin of decoders and book: dicts of text, `json` and `Decimal`, the venues' rules word for word, nothing shared
-with the code under test. Import it by name (`import twin`)."""
+"""The naive twin of decoders and book: dicts of text, `json` and `Decimal`, the venues' rules word for word,
+nothing shared with the code under test. Import it by name (`import twin`)."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,6 @@ class TwinBook:
         self.last_id = -1
         self.waiting: list[dict] = []
         self.gaps = 0
-        self.crossed = 0
         self.updates = 0
 
     def replace(self, bids: list, asks: list, last_id: int) -> None:
@@ -44,8 +43,6 @@ class TwinBook:
         self.change(bids, asks)
         self.last_id, self.synced, self.seeded = last_id, True, False
         self.updates += 1
-        if self.bids and self.asks and max(map(Decimal, self.bids)) >= min(map(Decimal, self.asks)):
-            self.crossed += 1
 
     def gap(self) -> None:
         self.gaps += 1
@@ -58,10 +55,11 @@ class TwinBook:
 
 
 class Twin:
-    """All books of a recording, by id ("binance-spot:BTCUSDT"). Feed it the lines of a JSON recording, as dicts.
+    """All books of a recording, by id ("binance-spot:BTCUSDT"). Feed it the lines of a JSON recording, as
+    dicts.
 
-    `only` is the instrument of a depth snapshot that does not say whose it is. Of several order book channels of one
-    instrument it follows the one of `depth` levels, where that is given.
+    `only` is the instrument of a depth snapshot that does not say whose it is. Of several order book channels
+    of one instrument it follows the one of `depth` levels, where that is given.
     """
 
     def __init__(self, only: str = "", depth: int = 0) -> None:
@@ -75,7 +73,10 @@ class Twin:
         if channel.startswith("rest:"):
             if channel.endswith("depth"):
                 query = parse_qs(urlsplit(line.get("url", "")).query)
-                self.seed(f"{venue}:{query['symbol'][0]}" if "symbol" in query else self.only, json.loads(line["raw"]))
+                self.seed(
+                    f"{venue}:{query['symbol'][0]}" if "symbol" in query else self.only,
+                    json.loads(line["raw"]),
+                )
         elif venue.startswith("binance") and "@depth" in channel:
             data = json.loads(line["raw"])["data"]
             self.binance(self.book(f"{venue}:{data['s']}"), data, is_usdm=venue.endswith("usdm"))

@@ -1,21 +1,22 @@
 """The instruments of a run: which occur in the recordings, and what tick and lot they have.
 
-In this order: a file that the user gives, an instruments reply in the recordings, else inferred: the finest decimal grid
-that prices and sizes use, trailing zeros aside. The file of the user is one of
+In this order: a file that the user gives, an instruments reply in the recordings, else inferred: the finest
+decimal grid that prices and sizes use, trailing zeros aside. The file of the user is one of
 
 - a venue's own reply: Binance `exchangeInfo`, Bybit `instruments-info`, OKX `public/instruments`;
 - our form, a list of rows, as TOML, JSON or JSON lines:
 
       [[instruments]]
-      market = "binance-usdm"     # binance-spot, binance-usdm, bybit-spot, bybit-linear, okx; also written `venue`
+      market = "binance-usdm"     # or binance-spot, bybit-spot, bybit-linear, okx; also written `venue`
       symbol = "BTCUSDT"
       tick = "0.10"
       lot = "0.001"
       contract = "1"              # optional: base coins in one size unit (OKX contracts)
       min_size = "0.001"          # optional, as are min_notional and inst_code (OKX instIdCode)
 
-A venue's tick and lot are those of today's orders; books hold older levels that are off them. A few such levels make the
-grid that is read with finer than the tick that is stated, so that no level is lost. Many mean that the file is wrong.
+A venue's tick and lot are those of today's orders; books hold older levels that are off them. A few such
+levels make the grid that is read with finer than the tick that is stated, so that no level is lost. Many mean
+that the file is wrong.
 """
 
 import re
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -59,7 +61,8 @@ NOT_FRAMES = ("skip", "instruments")  # kinds of routes whose lines are no frame
 # How decoders name the fields that are read on the instrument's grids; everything else has a grid of its own.
 PRICE_FIELDS = {"bid price", "ask price", "p", "b", "a", "px"}
 SIZE_FIELDS = {"bid size", "ask size", "q", "v", "B", "A", "sz"}
-WRONG_MIN, WRONG_SHARE = 100, 10  # a given grid is wrong where one frame in 10 is off it; said early after 100
+WRONG_SHARE = 10  # a given grid is wrong where one frame in so many is off it ...
+WRONG_MIN = 100  # ... which is said after so many, long before the end of a long file
 NO_INST_CODE = 2**31 - 1  # stands for an OKX instrument's code that the recording does not tell
 FILE_MAX = 1 << 26
 
@@ -79,7 +82,7 @@ def traits(market: int, symbol: str) -> tuple[bool, bool]:
     return not (perpetual and ("_" in symbol or "-" in symbol)), perpetual
 
 
-# ---- the user's file --------------------------------------------------------------------------------------------
+# ---- the user's file ---------------------------------------------------------------------------------------
 
 
 class GivenRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -127,11 +130,13 @@ def _toml_rows(path: Path, data: bytes) -> list:
     return _listed(path, tree)
 
 
-def _listed(path: Path, tree: dict) -> list:
+def _listed(path: Path, tree: Any) -> list:
     rows = tree.get("instruments")
     if not isinstance(rows, list) or len(tree) != 1:
         others = ", ".join(sorted(x for x in tree if x != "instruments"))
-        raise UserError(f"{path}: must hold a list `instruments`" + (f", and nothing else ({others})" if others else ""))
+        raise UserError(
+            f"{path}: must hold a list `instruments`" + (f", and nothing else ({others})" if others else "")
+        )
     return rows
 
 
@@ -154,7 +159,9 @@ def _read_json(path: Path, data: bytes) -> list[InstrumentRow]:
         return _own_rows(path, [bytes(x) for x in raw])
     reply = reply_market(tree)
     if reply is None:
-        raise UserError(f"{path}: neither a venue's instruments reply nor a list of rows with symbol, tick and lot")
+        raise UserError(
+            f"{path}: neither a venue's instruments reply nor a list of rows with symbol, tick and lot"
+        )
     try:
         return read_reply(reply, data)
     except ValueError as error:
@@ -195,11 +202,12 @@ def _own_row(where: str, raw: object) -> InstrumentRow:
     )
 
 
-# ---- venues' replies --------------------------------------------------------------------------------------------
+# ---- venues' replies ---------------------------------------------------------------------------------------
 
 
 def reply_market(message: object) -> int | None:
-    """Market of an instruments reply (one of its markets: Bybit's and Binance's rows say which), None if it is none."""
+    """Market of an instruments reply (one of its markets: Bybit's and Binance's rows say which), None if it
+    is none."""
     if not isinstance(message, dict):
         return None
     if isinstance(message.get("symbols"), list):
@@ -210,11 +218,11 @@ def reply_market(message: object) -> int | None:
 
 
 def read_reply(market: int, reply: bytes, wanted: set[str] | None = None) -> list[InstrumentRow]:
-    """Rows of a venue's instruments reply, all or those of `wanted` symbols. ValueError where it is malformed. Which
-    product a reply of Binance is of shows in the whole of it, `wanted` or not.
+    """Rows of a venue's instruments reply, all or those of `wanted` symbols. ValueError where it is
+    malformed. Which product a reply of Binance is of shows in the whole of it, `wanted` or not.
 
-    OKX orders need an `instIdCode`, which replies before 2026 do not have. Nothing here goes to the venue, so such
-    instruments are tradable all the same: the run makes one up.
+    OKX orders need an `instIdCode`, which replies before 2026 do not have. Nothing here goes to the venue, so
+    such instruments are tradable all the same: the run makes one up.
     """
     message = orjson.loads(reply)
     if market in BINANCE:
@@ -238,12 +246,13 @@ def _pick(holder: dict, name: str, symbol: str, wanted: set[str] | None) -> None
         holder[name] = [x for x in rows if isinstance(x, dict) and x.get(symbol) in wanted]
 
 
-# ---- the first pass ---------------------------------------------------------------------------------------------
+# ---- the first pass ----------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False, slots=True)
 class Route:
-    """Where the frames of one (venue, channel) go. `symbol` is "" where the channel's name does not fix it."""
+    """Where the frames of one (venue, channel) go. `symbol` is "" where the channel's name does not fix
+    it."""
 
     market: int
     kind: str  # of a Shape, or "skip", "unknown", "snapshot", "instruments"
@@ -280,7 +289,8 @@ class Sighting:
         return replace(self.row, tick=self.tick, lot=self.lot, tradable=tradable)
 
     def depth(self) -> int:
-        """The channel that its book follows: all levels (0) where there is such a stream, else the deepest; -1 = none."""
+        """The channel that its book follows: all levels (0) where there is such a stream, else the deepest;
+        -1 = none."""
         return 0 if 0 in self.depths else max(self.depths, default=-1)
 
 
@@ -296,7 +306,8 @@ class FileSurvey:
 class Survey:
     """First pass over all recordings: instruments, grids, depth channels, and who owns the snapshots.
 
-    Prices and sizes are read by the decoders themselves, on a grid that is made finer whenever one does not fit.
+    Prices and sizes are read by the decoders themselves, on a grid that is made finer whenever one does not
+    fit.
     """
 
     def __init__(self, given: dict[Key, InstrumentRow] | None, given_path: Path | None = None):
@@ -325,7 +336,9 @@ class Survey:
             self._lines(batch, recording.first_line, survey, nameless)
         self._finish_file(survey, nameless)
 
-    def _lines(self, batch: list[Line], first: int, survey: FileSurvey, nameless: list[tuple[int, str]]) -> None:
+    def _lines(
+        self, batch: list[Line], first: int, survey: FileSurvey, nameless: list[tuple[int, str]]
+    ) -> None:
         """The loop of the first pass: it is flat for speed."""
         routes, wires, sink = self.routes, self.wires, self.sink
         for number, line in enumerate(batch, first):
@@ -379,7 +392,8 @@ class Survey:
         return route
 
     def _learn(self, route: Route, line: Line, shape: Shape) -> Sighting | None:
-        """What a frame shows is true of its channel, and of its instrument where the channel's name has the symbol."""
+        """What a frame shows is true of its channel, and of its instrument where the channel's name has the
+        symbol."""
         if shape is OTHER:
             return None
         seen = self._sight(route.market, shape)
@@ -438,7 +452,8 @@ class Survey:
         self.strict.pop(market, None)
 
     def _reply(self, market: int, raw: str) -> None:
-        """Keep an instruments reply, and use it for what has been seen; the rest of it waits for what will be."""
+        """Keep an instruments reply, and use it for what has been seen; the rest of it waits for what will
+        be."""
         if raw not in self.replies:
             self.replies[raw] = market
             self._adopt(market, raw, {symbol for _, symbol in self.seen})
@@ -524,7 +539,8 @@ class Survey:
     def _snapshot(
         self, route: Route, line: Line, nameless: list[tuple[int, str]], survey: FileSurvey, number: int
     ) -> None:
-        """A REST depth reply: its request names the symbol, or it waits until the file's instruments are known."""
+        """A REST depth reply: its request names the symbol, or it waits until the file's instruments are
+        known."""
         symbol = url_symbol(line.url)
         if symbol:
             self._seed((route.market, symbol), line.raw, number)
@@ -564,7 +580,8 @@ class Survey:
         return next((x for x in sink.events if x["type"] == "depth"), None)
 
     def _owner(self, survey: FileSurvey, raw: str) -> Key | None:
-        """The only instrument with a diff stream in the file, else the one whose ids the snapshot falls into."""
+        """The only instrument with a diff stream in the file, else the one whose ids the snapshot falls
+        into."""
         spans = {key: x for key, x in survey.spans.items() if x[0]["depth"] == 0}
         if len(spans) > 1:
             at = _last_update_id(raw)
@@ -582,7 +599,9 @@ class Survey:
                 raise self._wrong(seen)
             if seen.source == "inferred" and self.given is not None:
                 name = instrument_id(seen.key)
-                raise UserError(f"{self.given_path}: {name} is missing: add its row, or leave --instruments out")
+                raise UserError(
+                    f"{self.given_path}: {name} is missing: add its row, or leave --instruments out"
+                )
 
     def notes(self) -> Iterator[str]:
         """What a reader of the results should know of the grids."""
@@ -593,7 +612,7 @@ class Survey:
                 continue
             for word, stated, read in (("tick", seen.row.tick, row.tick), ("lot", seen.row.lot, row.lot)):
                 if Decimal(stated) != Decimal(read):
-                    yield f"{name}: some levels are off the {word} of {plain(stated)}: read in steps of {plain(read)}"
+                    yield f"{name}: levels are off the {word} {plain(stated)}: read in steps of {plain(read)}"
 
 
 SKIP = Route(-1, "skip")
@@ -630,7 +649,11 @@ def _common(inferred: str, stated: str) -> str:
 def _value_at(raw: bytes, at: int, step: str) -> str:
     """The number nearest to byte `at` that is not a multiple of `step`."""
     found = re.finditer(rb'"([0-9]+(?:\.[0-9]+)?)"', raw[max(0, at - 80) : at + 80])
-    off = [(abs(x.end() + max(0, at - 80) - at), x[1].decode()) for x in found if Decimal(x[1].decode()) % Decimal(step)]
+    off = [
+        (abs(x.end() + max(0, at - 80) - at), x[1].decode())
+        for x in found
+        if Decimal(x[1].decode()) % Decimal(step)
+    ]
     return min(off)[1] if off else "(value)"
 
 

@@ -1,10 +1,10 @@
 """A paper venue for replays: takes the engine's order frames, answers in the venue's own wire format.
 
-It is the simulated venues' order desk (`node/venues/<v>/fake.py`) without a market: what rests there is only ours. Orders
-are accepted at once, cancels confirmed at once, as soon as the frame that caused them is done. An order fills as a maker,
-at its own price, when a later recorded trade prints THROUGH that price, up to that trade's size: at the price itself
-others may have been ahead of us, so that does not count. Orders that want to take (IOC, FOK, market) find nobody here and
-expire. Nothing is random; time is an argument.
+It is the simulated venues' order desk (`node/venues/<v>/fake.py`) without a market: what rests there is only
+ours. Orders are accepted at once, cancels confirmed at once, as soon as the frame that caused them is done.
+An order fills as a maker, at its own price, when a later recorded trade prints THROUGH that price, up to that
+trade's size: at the price itself others may have been ahead of us, so that does not count. Orders that want
+to take (IOC, FOK, market) find nobody here and expire. Nothing is random; time is an argument.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,8 @@ class Desk:
 class Paper:
     """The paper venues of a run over `rows` (their order is that of the engine's instruments).
 
-    `join` adds the order and private lines to an engine; `taker` goes to its Recorder; `pump` after every frame.
+    `join` adds the order and private lines to an engine; `taker` goes to its Recorder; `pump` after every
+    frame.
     """
 
     def __init__(self, rows: list[InstrumentRow]):
@@ -173,7 +174,7 @@ def _listing(row: InstrumentRow) -> Listing:
     )
 
 
-# ---- what each venue wants of a client before it takes orders ---------------------------------------------------
+# ---- what each venue wants of a client before it takes orders ----------------------------------------------
 
 Opener = Callable[[list[Listing], list[int], Callable[[int, LineKind], int], int], Desk]
 

@@ -1,16 +1,17 @@
 """`tickgate replay FILE...`: recordings through the same engine as live.
 
-Two passes. The first (`instruments.Survey`) learns instruments, grids and depth channels; the second feeds every frame to
-one engine, file after file, with a market-data line per market, a snapshot line per Binance instrument whose REST snapshot
-is in the recordings, and the order desk of a paper venue (`paper`). A file that continues the one before goes on with its
-books; one that does not begins with empty ones; neither counts as a gap.
+Two passes. The first (`instruments.Survey`) learns instruments, grids and depth channels; the second feeds
+every frame to one engine, file after file, with a market-data line per market, a snapshot line per Binance
+instrument whose REST snapshot is in the recordings, and the order desk of a paper venue (`paper`). A file
+that continues the one before goes on with its books; one that does not begins with empty ones; neither counts
+as a gap.
 
-Time is the recording's own: receive times, the event time where there is none, never backwards. The engine's timer fires
-every 100 ms of it. Nothing else is an input, so two runs give the same books and the same orders.
+Time is the recording's own: receive times, the event time where there is none, never backwards. The engine's
+timer fires every 100 ms of it. Nothing else is an input, so two runs give the same books and the same orders.
 
-What is quoted: each tradable instrument, from the frame at which its book is first synced and two-sided. Half spread is
-one basis point of the mid, at least a tick; size is the smallest that the instrument allows (here: one lot where nothing
-states a minimum); a quote is moved once it is off by its half spread.
+What is quoted: each tradable instrument, from the frame at which its book is first synced and two-sided. Half
+spread is one basis point of the mid, at least a tick; size is the smallest that the instrument allows (here:
+one lot where nothing states a minimum); a quote is moved once it is off by its half spread.
 """
 
 import hashlib
@@ -30,7 +31,6 @@ from ext.strategies.quoter import Quoter
 from ext.wire import Verdict
 
 from node.backtest.instruments import (
-    BINANCE,
     NO_INST_CODE,
     NOT_FRAMES,
     SKIP,
@@ -62,13 +62,13 @@ EVENT_TIME = re.compile(r'"(?:E|cts|ts|T)"\s*:\s*"?(\d{13,16})\b')
 HANDLED = int(Verdict.HANDLED)
 
 
-
 def replay_command(
     files: list[Path], *, instruments: Path | None = None, market: str | None = None, at: int | None = None,
     progress: bool = False, strategy: str = "quoter",
 ) -> Result:  # fmt: skip
-    """Replay `files` in order. `instruments`: a file of ticks and lots (see `instruments`). `market`: product of raw
-    recordings that do not show it. `at`: dump all books after so many frames, and stop. `strategy`: "quoter" or "none".
+    """Replay `files` in order. `instruments`: a file of ticks and lots (see `instruments`). `market`: product
+    of raw recordings that do not show it. `at`: dump all books after so many frames, and stop. `strategy`:
+    "quoter" or "none".
 
     Raises UserError for whatever is wrong with the input.
     """
@@ -127,7 +127,9 @@ class Run:
         self.stop_at, self.is_stopped = stop_at, False
         self.results: list[FileResult] = []
         self.bad = self.not_mine = self.received = 0
-        self.snapshots: Iterator[Key | None] = iter(())  # owners of the file's nameless snapshots that are to come
+        self.snapshots: Iterator[Key | None] = iter(
+            ()
+        )  # owners of the file's nameless snapshots that are to come
         self.shift_ns: int | None = None  # by which the file's times are moved; None before its first frame
         self.now_ns = 0
         self.next_timer_ns = 0
@@ -139,7 +141,8 @@ class Run:
     # ---- putting it together ----
 
     def _join(self) -> None:
-        """Lines, in an order that depends on the recordings alone; what each book follows; the strategy and its rate."""
+        """Lines, in an order that depends on the recordings alone; what each book follows; the strategy and
+        its rate."""
         engine, table = self.engine, self.table
         self.market_lines = {
             market: engine.add_line(VENUES[market], LineKind.MARKET_LINE, WIRES[market](table, market))
@@ -147,7 +150,9 @@ class Run:
         }
         owners = [x for x in self.sightings if "snapshot" in x.kinds]
         if len(owners) > SNAPSHOT_LINES:
-            raise UserError(f"snapshots of {len(owners)} instruments: one run takes {SNAPSHOT_LINES}, split the files")
+            raise UserError(
+                f"snapshots of {len(owners)} instruments: one run takes {SNAPSHOT_LINES}, split the files"
+            )
         self.snapshot_lines = {
             seen.key: engine.add_line(
                 f"{instrument_id(seen.key)} snapshot",
@@ -193,7 +198,8 @@ class Run:
         self._finish(recording, before, recorder)
 
     def _lines(self, batch: list[Line]) -> bool:
-        """Feed lines to the engine; True where the run stops. The loop of the second pass: it is flat for speed."""
+        """Feed lines to the engine; True where the run stops. The loop of the second pass: it is flat for
+        speed."""
         routes, on_bytes, pump, paper = self.survey.routes, self.engine.on_bytes, self._pump, self.paper
         for line in batch:
             try:
@@ -280,7 +286,9 @@ class Run:
         if kind == "depth":
             if seen.index in self.unquoted:
                 self._quote(seen.index)
-        elif (kind == "trade" or (kind == "aggregate" and "trade" not in seen.kinds)) and self.paper.rests(seen.index):
+        elif (kind == "trade" or (kind == "aggregate" and "trade" not in seen.kinds)) and self.paper.rests(
+            seen.index
+        ):
             self.paper.on_trades(seen.key[0], raw, self.engine.on_bytes, self.now_ns)
 
     def _pump(self) -> None:
@@ -326,18 +334,28 @@ class Run:
         money = self.table.money(index, mid2, 4 * lots)
         try:
             self.engine.risk.set_limits(
-                index, max_size_lots=lots, max_notional_e8=money, max_position_lots=8 * lots, collar_ppm=10_000,
-                stale_ns=10_000 * MS, max_open_orders=4,
-            )  # fmt: skip
+                index,
+                max_size_lots=lots,
+                max_notional_e8=money,
+                max_position_lots=8 * lots,
+                collar_ppm=10_000,
+                stale_ns=10_000 * MS,
+                max_open_orders=4,
+            )
         except ValueError:
             return  # a number beyond any sense: market data only
         self.quoter.quote(
-            index, half_spread_ticks=half, size_lots=lots, requote_ticks=half, lean_lots=8 * lots, wait_ns=250 * MS
+            index,
+            half_spread_ticks=half,
+            size_lots=lots,
+            requote_ticks=half,
+            lean_lots=8 * lots,
+            wait_ns=250 * MS,
         )
 
     def _size_lots(self, index: int, mid2: int) -> int:
-        """The smallest size that may be ordered, twice its minimum value so that a falling price does not stop it; in
-        steps of the lot that is stated, where levels are read in finer ones."""
+        """The smallest size that may be ordered, twice its minimum value so that a falling price does not
+        stop it; in steps of the lot that is stated, where levels are read in finer ones."""
         row, one = self.table.row(index), self.table.money(index, mid2, 1)  # a lot's value, twice
         lots = max(row["min_size_lots"], 1)
         if one > 0:
@@ -351,9 +369,14 @@ class Run:
     def _counters(self, index: int) -> Counters:
         book = self.engine.books[index]
         return Counters(
-            book.levels, self.engine.trade_count(index), book.gaps, book.resyncs, book.compared, book.different,
+            book.levels,
+            self.engine.trade_count(index),
+            book.gaps,
+            book.resyncs,
+            book.compared,
+            book.different,
             book.crossings,
-        )  # fmt: skip
+        )
 
     def _finish(self, recording: Recording, before: list[Counters], recorder: Recorder) -> None:
         rows = [self._result(i, before[i]) for i in range(len(self.rows)) if self.sightings[i].handled]
@@ -394,8 +417,14 @@ class Run:
 
     def _levels(self, index: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """Both sides as (price, size) in decimals without padding, best first."""
-        book, price, size = self.engine.books[index], self.table.price_grid(index), self.table.size_grid(index)
-        bids, asks = ([(price.format(p), size.format(s)) for p, s in side] for side in (book.bids(), book.asks()))
+        book, price, size = (
+            self.engine.books[index],
+            self.table.price_grid(index),
+            self.table.size_grid(index),
+        )
+        bids, asks = (
+            [(price.format(p), size.format(s)) for p, s in side] for side in (book.bids(), book.asks())
+        )
         return bids, asks
 
     def dump(self) -> dict:
@@ -413,8 +442,8 @@ class Run:
 
 
 def book_hash(bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> str:
-    """blake2b over `b PRICE SIZE` and `a PRICE SIZE` lines, best first, decimals without padding. That of no levels for a
-    book that is not synced."""
+    """blake2b over `b PRICE SIZE` and `a PRICE SIZE` lines, best first, decimals without padding. That of no
+    levels for a book that is not synced."""
     text = "".join([f"b {p} {s}\n" for p, s in bids] + [f"a {p} {s}\n" for p, s in asks])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -435,12 +464,22 @@ def _engine_row(index: int, row: InstrumentRow) -> InstrumentRow:
 
 def _add(table: Instruments, row: InstrumentRow) -> None:
     """Add a row; one whose numbers do not fit together is read all the same, and not traded."""
-    limits = {name: getattr(row, name) for name in ("min_price", "max_price", "min_size", "max_size", "min_notional")}
+    limits = {
+        name: getattr(row, name)
+        for name in ("min_price", "max_price", "min_size", "max_size", "min_notional")
+    }
     try:
         table.add(
-            row.market, row.symbol, row.tick, row.lot, row.contract, tradable=row.tradable,
-            is_perpetual=row.is_perpetual, inst_code=row.inst_code, **limits,
-        )  # fmt: skip
+            row.market,
+            row.symbol,
+            row.tick,
+            row.lot,
+            row.contract,
+            tradable=row.tradable,
+            is_perpetual=row.is_perpetual,
+            inst_code=row.inst_code,
+            **limits,
+        )
     except ValueError as error:
         raise UserError(f"{instrument_id((row.market, row.symbol))}: {error}") from None
 

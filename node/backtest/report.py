@@ -17,8 +17,8 @@ SHOWN_LEVELS = 20  # per side of a dump printed for a person; JSON has all
 
 @dataclass(frozen=True, slots=True)
 class InstrumentResult:
-    """One instrument in one file. Counts are of that file; prices, levels and hash are the book at its end. `bid` and
-    `ask` are exact decimals, None where the book is not synced or the side is empty."""
+    """One instrument in one file. Counts are of that file; prices, levels and hash are the book at its end.
+    `bid` and `ask` are exact decimals, None where the book is not synced or the side is empty."""
 
     id: str
     frames: int
@@ -43,7 +43,8 @@ class InstrumentResult:
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """One file: its instruments, the frames that were malformed or nobody's, and a hash over its order frames."""
+    """One file: its instruments, the frames that were malformed or nobody's, and a hash over its order
+    frames."""
 
     file: str
     instruments: list[InstrumentResult]
@@ -54,7 +55,8 @@ class FileResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole replay. `at` is the dump of all books, where one was asked for; `paper` counts what the orders did."""
+    """A whole replay. `at` is the dump of all books, where one was asked for; `paper` counts what the orders
+    did."""
 
     files: list[FileResult]
     at: dict[str, Any] | None = None
@@ -63,26 +65,36 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a JSON writer."""
-        out: dict[str, Any] = {"files": [asdict(x) for x in self.files], "paper": self.paper, "notes": self.notes}
+        out: dict[str, Any] = {
+            "files": [asdict(x) for x in self.files],
+            "paper": self.paper,
+            "notes": self.notes,
+        }
         return out if self.at is None else out | {"at": self.at}
 
     def print(self, console: Console) -> None:
         """Tables for a person."""
+
+        def say(text: str, style: str) -> None:  # names of files may look like markup
+            console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
         for file in self.files:
+            say(file.file, "bold")
             console.print(_file_table(file))
             counts = f"bad {file.bad}   not mine {file.not_mine}   orders {file.order_hash}"
-            console.print(counts, style="red" if file.bad else "dim", highlight=False)
-        if self.at is not None:
-            for book in self.at["books"]:
-                console.print(_book_table(book, self.at["frames"]))
-        counts = ", ".join(f"{n} {name}" for name, n in self.paper.items())
-        console.print(f"paper venue: {counts}", highlight=False)
+            say(counts, "red" if file.bad else "dim")
+        dump = self.at or {"books": []}
+        for book in dump["books"]:
+            sides = f"{len(book['bids'])} bids, {len(book['asks'])} asks"
+            say(f"{book['id']} after {dump['frames']} frames: {book['state']}, {sides}", "bold")
+            console.print(_book_table(book))
+        say("paper venue: " + ", ".join(f"{n} {name}" for name, n in self.paper.items()), "")
         for note in self.notes:
-            console.print(f"note: {note}", style="dim", highlight=False)
+            say(f"note: {note}", "dim")
 
 
 def _file_table(file: FileResult) -> Table:
-    table = Table(title=file.file, title_justify="left", header_style="bold", title_style="bold")
+    table = Table(header_style="bold")
     for name in ("instrument", "frames", "levels", "trades", "gaps", "resyncs", "bid", "ask", "bids", "asks"):
         table.add_column(name, justify="left" if name == "instrument" else "right")
     for name in ("bookTicker", "crossed", "book"):
@@ -98,10 +110,9 @@ def _file_table(file: FileResult) -> Table:
     return table
 
 
-def _book_table(book: dict[str, Any], frames: int) -> Table:
+def _book_table(book: dict[str, Any]) -> Table:
     bids, asks = book["bids"], book["asks"]
-    title = f"{book['id']} after {frames} frames: {book['state']}, {len(bids)} bids, {len(asks)} asks"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(header_style="bold")
     for name in ("bid size", "bid", "ask", "ask size"):
         table.add_column(name, justify="left" if name.startswith("ask") else "right")
     for i in range(min(max(len(bids), len(asks)), SHOWN_LEVELS)):

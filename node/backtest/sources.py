@@ -1,14 +1,17 @@
-"""Recordings as streams of lines. Two forms, each plain, gzip'd or zstd'd; all of it is told from the content.
+"""Recordings as streams of lines. Two forms, each plain, gzip'd or zstd'd; all is told from the content.
 
-(a) JSON lines `{"t":..., "venue":..., "channel":..., "raw":...}`, optionally with `dir` and `url`: what was recorded where.
-(b) Lines `receive-time raw-frame`, as hftbacktest's collector writes them: neither venue nor channel is told, so both
-    are read from the frame's own shape. Receive times are ns; 16 digits are us and 13 are ms, as older collectors wrote.
+(a) JSON lines `{"t":..., "venue":..., "channel":..., "raw":...}`, optionally with `dir` and `url`: what was
+    recorded where.
+(b) Lines `receive-time raw-frame`, as hftbacktest's collector writes them: neither venue nor channel is told,
+    so both are read from the frame's own shape. Receive times are ns; 16 digits are us and 13 are ms, as
+    older collectors wrote.
 
-Spot and perpetual share symbols, so form (b) must say which it is. Binance does in nearly every message (`pu`, `e` on
-bookTicker, `M` on trades). Bybit does in trades (`L`), tickers and the key order of deep books; a file with none of these
-is read as linear, unless the caller names the market.
+Spot and perpetual share symbols, so form (b) must say which it is. Binance does in nearly every message
+(`pu`, `e` on bookTicker, `M` on trades). Bybit does in trades (`L`), tickers and the key order of deep books;
+a file with none of these is read as linear, unless the caller names the market.
 
-Files are streamed: memory stays bounded whatever their size. All that can be wrong with a file is a UserError.
+Files are streamed: memory stays bounded whatever their size. All that can be wrong with a file is a
+UserError.
 """
 
 import zlib
@@ -40,10 +43,11 @@ GZIP, ZSTD, ZSTD_SKIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 
 
 class Line(msgspec.Struct, gc=False):
-    """One line: a frame as it came over the wire, or what a client did (`dir` "send", channels "connect", "request").
+    """One line: a frame as it came over the wire, or what a client did (`dir` "send", channels "connect",
+    "request").
 
-    `t` is the receive time in ns, None where unknown. `venue` is a key of MARKETS, or whatever the recorder wrote.
-    Channels that begin with "rest:" are replies to requests, and `url` the request where it is known.
+    `t` is the receive time in ns, None where unknown. `venue` is a key of MARKETS, or whatever the recorder
+    wrote. Channels that begin with "rest:" are replies to requests, and `url` the request where it is known.
     """
 
     raw: str
@@ -58,8 +62,9 @@ _decoder = msgspec.json.Decoder(Line)
 
 
 class Recording:
-    """One file. `market` names the product of a form (b) file that does not show it. `on_read(bytes)` is told of every
-    piece of the file as it is read, for a progress bar. Raises UserError where the file cannot be what it should."""
+    """One file. `market` names the product of a form (b) file that does not show it. `on_read(bytes)` is told
+    of every piece of the file as it is read, for a progress bar. Raises UserError where the file cannot be
+    what it should."""
 
     def __init__(self, path: Path, market: str | None = None):
         if market is not None and market not in MARKETS:
@@ -94,7 +99,7 @@ class Recording:
                 return False
             if text:
                 raise UserError(
-                    f"{self.path}: not a recording: line 1 is neither a JSON object with raw, nor a receive time and a frame"
+                    f"{self.path}: not a recording: line 1 is neither a JSON object nor a time and a frame"
                 )
         raise UserError(f"{self.path}: is empty")
 
@@ -120,7 +125,9 @@ class Recording:
                 try:
                     out.append(_decoder.decode(text))
                 except msgspec.MsgspecError as error:
-                    raise UserError(f"{self.path}: line {number}: not a line of a recording: {error}") from None
+                    raise UserError(
+                        f"{self.path}: line {number}: not a line of a recording: {error}"
+                    ) from None
         return out
 
     def _plain_lines(self, block: bytes) -> list[Line]:
@@ -152,7 +159,7 @@ def _short(text: bytes) -> str:
     return repr(text[:60].decode("utf-8", "replace"))
 
 
-# ---- bytes ------------------------------------------------------------------------------------------------------
+# ---- bytes -------------------------------------------------------------------------------------------------
 
 
 def blocks(path: Path, on_read: Callable[[int], None] | None = None) -> Iterator[bytes]:
@@ -221,7 +228,9 @@ def _unzip(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
             if member.eof:
                 member = None
     if member is not None:
-        raise UserError(f"{path}: the gzip data is cut off: fetch the file again, or repair it with zcat FILE > PLAIN")
+        raise UserError(
+            f"{path}: the gzip data is cut off: fetch the file again, or repair it with zcat FILE > PLAIN"
+        )
 
 
 def _unzstd(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -240,14 +249,17 @@ def _unzstd(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
             if frame.eof:
                 frame = None
     if frame is not None:
-        raise UserError(f"{path}: the zstd data is cut off: fetch the file again, or repair it with zstdcat FILE > PLAIN")
+        raise UserError(
+            f"{path}: the zstd data is cut off: fetch the file again, or repair it with zstdcat FILE > PLAIN"
+        )
 
 
-# ---- what a frame shows of itself -------------------------------------------------------------------------------
+# ---- what a frame shows of itself --------------------------------------------------------------------------
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """What a frame is about: kind "depth", "trade", "aggregate", "quote", "mark" or "other". `depth` 0: all levels."""
+    """What a frame is about: kind "depth", "trade", "aggregate", "quote", "mark" or "other". `depth` 0: all
+    levels."""
 
     kind: str
     symbol: str = ""
@@ -317,11 +329,12 @@ def _describe_okx(message: dict) -> Shape:
     return Shape(_OKX[channel], symbol, _OKX_DEPTH.get(channel, 0))
 
 
-# ---- form (b): venue and channel from the frame -----------------------------------------------------------------
+# ---- form (b): venue and channel from the frame ------------------------------------------------------------
 
 
 class Shapes:
-    """Gives each frame of one form (b) file its venue and channel. `sample` are frames from the start of the file."""
+    """Gives each frame of one form (b) file its venue and channel. `sample` are frames from the start of the
+    file."""
 
     def __init__(self, path: str, sample: list[str], market: str | None = None):
         self.path = path
@@ -368,7 +381,7 @@ class Shapes:
         found = {x for x in map(_binance_product, sample) if x}
         if len(found) > 1:
             raise UserError(
-                f"{self.path}: frames of Binance spot and of USD-M in one file: split it, or name one with --market"
+                f"{self.path}: both Binance spot and USD-M: split the file, or name one with --market"
             )
         return found.pop() if found else "binance-spot"
 
@@ -382,7 +395,9 @@ class Shapes:
             hint = hint or product
             seen = seen or raw.startswith('{"topic":')
         if seen and not hint:
-            self.notes.append(f"{self.path}: nothing shows whether it is Bybit spot or linear: read as linear (--market)")
+            self.notes.append(
+                f"{self.path}: nothing shows whether it is Bybit spot or linear: read as linear (--market)"
+            )
         return hint or "bybit-linear"
 
 
@@ -428,7 +443,13 @@ def _reply_family(message: dict) -> tuple[str, str]:
     if isinstance(message.get("result"), dict) and isinstance(message["result"].get("list"), list):
         return "bybit", "rest:instruments-info"
     rows = message.get("data")
-    if "code" in message and isinstance(rows, list) and rows and isinstance(rows[0], dict) and "instType" in rows[0]:
+    if (
+        "code" in message
+        and isinstance(rows, list)
+        and rows
+        and isinstance(rows[0], dict)
+        and "instType" in rows[0]
+    ):
         return "okx", "rest:instruments"
     return "", ""
 

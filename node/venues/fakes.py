@@ -241,8 +241,8 @@ class FakeVenue:
         return self._by_client.get((listing.market, listing.symbol, client_id)) if client_id else None
 
     def forget_closed(self) -> None:
-        """Forget all orders that are not open any more: a run of days must not remember each. To a client they
-        are then as unknown as closed ones are not open."""
+        """Forget all orders that are not open any more: a run of days must not remember each. To a client
+        they are then as unknown as closed ones are not open."""
         for order in [x for x in self.orders.values() if x.done]:
             del self.orders[order.number]
             key = (order.listing.market, order.listing.symbol, order.client_id)

@@ -2,15 +2,18 @@
 
 The venues number messages of a stream alike on every connection, so "first wins" needs nothing but the ids: a copy that is
 already contained is dropped for the price of a look. A hole on one line is not a gap while another line that carries the
-stream is in step: the message is held back (dropped: the other line will bring it too) for at most `hold_ns`. Only when
-every line has jumped, or the hold ran out, does the book see the hole and declare a gap.
+stream is in step: the message is held back (dropped: the other line will bring it too) while that line moves the book on,
+and for at most `hold_ns` beyond. Only when every line has jumped, or the hold ran out, does the book see the hole and
+declare a gap.
 """
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from ext.records cimport SEED, SNAPSHOT
+from ext.records cimport RULE_PREV, SEED, SNAPSHOT
 from ext.sequence cimport JUMP, NEXT, classify
+
+cdef int64_t BEHIND_NS = 2_000_000_000     # nothing but messages behind the book for so long: not a lagging copy
 
 
 cdef class Arbiter:
@@ -25,59 +28,86 @@ cdef class Arbiter:
             raise MemoryError()
         for i in range(instruments):
             self.feeds[i].lead = -1
+            memset(self.feeds[i].last_id, 0xFF, sizeof(self.feeds[i].last_id))
 
     def __dealloc__(self):
         free(self.feeds)
         free(self.counts)
 
-    cdef bint admit(self, int line, const DepthHead* head, int64_t last_id, bint synced, bint loaded,
-                    int64_t now_ns) noexcept nogil:
-        """True where this depth message should go to the book that stands at `last_id`."""
+    cdef int admit(self, int line, const DepthHead* head, int64_t last_id, bint synced, bint loaded,
+                   int64_t now_ns) noexcept nogil:
+        """PASS where this depth message should go to the book that stands at `last_id`, else DROP or STUCK."""
         cdef Feed* feed = &self.feeds[head.instrument]
         cdef int place
-        if head.kind == SEED:               # the reply to a request: its line carries no stream, and has no bit
-            return True
+        cdef int64_t before
+        if head.kind == SEED:               # an answer to a request: no line of the feed carried it
+            return PASS
+        if line >= LINES_MAX:
+            return DROP
+        before = feed.last_id[line]
+        feed.last_id[line] = head.last_id
         feed.carriers |= <uint32_t>1 << line
         if head.kind == SNAPSHOT:
-            return self._snapshot(line, feed, head, last_id, synced)
+            return self._snapshot(line, feed, head, last_id, synced, now_ns)
         if not (synced or loaded):          # fill the book's buffer from one line only: it must be contiguous
             if feed.lead < 0 or not self.up >> feed.lead & 1:
                 feed.lead = line
-            self.counts[line].won += feed.lead == line
-            return feed.lead == line
+            return self._pass(line, feed, now_ns) if feed.lead == line else DROP
         place = classify(head, last_id, loaded)
+        if place == JUMP:
+            return self._jumped(line, feed, now_ns)
+        feed.jumped_ns[line] = 0
         if place == NEXT:
-            feed.jumped_ns[line] = 0
-            self.counts[line].won += 1
-            return True
-        if place != JUMP:
-            feed.jumped_ns[line] = 0
-            self.counts[line].late += 1
-            return False
+            return self._pass(line, feed, now_ns)
+        # OKX may restart its numbering below what was applied. Where the message that did so was lost, what follows looks
+        # old for ever; but it does not continue what this line sent before.
+        if head.rule == RULE_PREV and synced and before >= 0 and head.prev_id != before and self._alone(line, feed):
+            return STUCK
+        return self._late(line, feed, synced, now_ns)
+
+    cdef int _pass(self, int line, Feed* feed, int64_t now_ns) noexcept nogil:
+        self.counts[line].won += 1
+        feed.moved_ns = now_ns
+        feed.behind_ns = 0
+        return PASS
+
+    cdef int _late(self, int line, Feed* feed, bint synced, int64_t now_ns) noexcept nogil:
+        """Behind the book: a copy, as a rule. But where nothing else has come for a while, the line that the book had
+        followed is gone, and this one is numbered anew."""
+        self.counts[line].late += 1
+        if not feed.behind_ns:
+            feed.behind_ns = now_ns
+        if not synced or now_ns - feed.behind_ns < BEHIND_NS:
+            return DROP
+        feed.behind_ns = 0
+        return STUCK
+
+    cdef int _jumped(self, int line, Feed* feed, int64_t now_ns) noexcept nogil:
+        """Ahead of the book, with a hole before it. While another line moves the book on, the hole is being filled."""
         if not feed.jumped_ns[line]:
             feed.jumped_ns[line] = now_ns
-        if self._alone(line, feed) or now_ns - feed.jumped_ns[line] >= self.hold_ns:
-            self.counts[line].lost += 1
-            feed.lead = line
-            memset(feed.jumped_ns, 0, sizeof(feed.jumped_ns))
-            return True
-        self.counts[line].held += 1
-        return False
+        if not self._alone(line, feed) and now_ns - max(feed.jumped_ns[line], feed.moved_ns) < self.hold_ns:
+            self.counts[line].held += 1
+            return DROP
+        self.counts[line].lost += 1
+        feed.lead = line
+        memset(feed.jumped_ns, 0, sizeof(feed.jumped_ns))
+        return PASS
 
-    cdef bint _snapshot(self, int line, Feed* feed, const DepthHead* head, int64_t last_id, bint synced) noexcept nogil:
+    cdef int _snapshot(self, int line, Feed* feed, const DepthHead* head, int64_t last_id, bint synced,
+                       int64_t now_ns) noexcept nogil:
         """A stream snapshot. On a line that just came up it is the state at that moment, and stale if another line is
-        further on; on a line that is running it is the venue starting the book anew, which goes through."""
+        further on; on a line that is running it is the venue starting the book anew, which goes through. Where every
+        message is a snapshot, only a number that falls on the line itself is a new start: else the line lags."""
         cdef bint first = feed.fresh >> line & 1
+        cdef bint lags = first or (head.partial and head.last_id >= feed.whole_id[line])
         feed.fresh &= ~(<uint32_t>1 << line)
         feed.jumped_ns[line] = 0
-        if synced and first and head.last_id <= last_id and not self._alone(line, feed):
-            self.counts[line].late += 1
-            return False
-        if synced and head.partial and head.last_id == last_id and not self._alone(line, feed):
-            self.counts[line].late += 1
-            return False
-        self.counts[line].won += 1
-        return True
+        feed.whole_id[line] = head.last_id
+        if synced and lags and head.last_id <= last_id and not self._alone(line, feed):
+            if self._late(line, feed, synced, now_ns) == DROP:
+                return DROP
+        return self._pass(line, feed, now_ns)
 
     cdef bint _alone(self, int line, const Feed* feed) noexcept nogil:
         """No other line that is up carries this stream in step."""
@@ -97,9 +127,12 @@ cdef class Arbiter:
             self.feeds[i].fresh |= <uint32_t>1 << line
             self.feeds[i].carriers &= ~(<uint32_t>1 << line)
             self.feeds[i].jumped_ns[line] = 0
+            self.feeds[i].last_id[line] = -1
 
     def line_down(self, int line) -> list:
         """A line is gone. Returns the instruments that no line carries any more: their books cannot be trusted."""
+        if not 0 <= line < LINES_MAX:
+            raise ValueError(f"line {line}: at most {LINES_MAX} lines")
         cdef int i, bit = <uint32_t>1 << line
         orphans = []
         self.up &= ~bit
@@ -127,8 +160,8 @@ cdef class Arbiter:
         return out
 
     def ask(self, int line, int kind, int rule, int64_t first_id, int64_t last_id, int64_t prev_id, int64_t applied,
-            bint synced, int64_t now_ns, int instrument=0, bint partial=False, bint loaded=False) -> bool:
-        """`admit` for tests."""
+            bint synced, int64_t now_ns, int instrument=0, bint partial=False, bint loaded=False) -> int:
+        """`admit` for tests: 0 drop, 1 pass, 2 stuck."""
         cdef DepthHead head
         memset(&head, 0, sizeof(head))
         head.instrument, head.kind, head.rule, head.partial = instrument, kind, rule, partial

@@ -23,8 +23,9 @@ cdef enum:
     FANOUT = 64
     HEIGHT = 8                  # 8 * 6 = 48 bits of price
     LEAF_CACHE = 1024
+    AHEAD = 8                   # levels
     MID_CACHE = 256
-    QUOTES = 4096               # bookTickers remembered for comparison, by update id
+    QUOTES = 1024               # bookTickers remembered for comparison, by update id
 
 
 ctypedef struct Node:
@@ -51,6 +52,7 @@ cdef class Book:
     cdef readonly bint by_request       # seeded by a request's snapshot (Binance), not by the stream's own
     cdef bint loaded                    # a snapshot is loaded, no update has joined it yet
     cdef bint suspended                 # see suspend()
+    cdef bint joining                   # the update being applied stands in the buffer itself
     cdef readonly int64_t last_id
     cdef readonly int64_t changed_ns    # when levels last changed (receive time)
     cdef readonly int64_t updates, levels, gaps, resyncs, crossings, compared, different

@@ -365,7 +365,11 @@ cdef class Book:
             head = <DepthHead*>(self.buffer + at)
             levels = <Level*>(head + 1)
             at += sizeof(DepthHead) + (head.bids + head.asks) * sizeof(Level)
-            done = self._update(head, levels, levels + head.bids, now_ns)
+            self.joining = True
+            try:
+                done = self._update(head, levels, levels + head.bids, now_ns)
+            finally:
+                self.joining = False
             if done == GAPPED or done == RESEED:    # what follows waits for the next snapshot
                 at -= sizeof(DepthHead) + (head.bids + head.asks) * sizeof(Level)
                 self.buffer_size = size - at
@@ -378,8 +382,9 @@ cdef class Book:
     cdef int _apply(self, const DepthHead* head, const Level* bids, const Level* asks, int64_t now_ns) except -1:
         cdef Quote* quote
         self._levels(head, bids, asks)
+        if head.last_id != self.last_id or head.last_id < 0 or self.state != SYNCED:
+            self.changed_ns = now_ns    # else a keep-alive: proof of life, but no fresher price
         self.last_id = head.last_id
-        self.changed_ns = now_ns
         self.updates += 1
         self.loaded = False
         if self.state != SYNCED:
@@ -421,6 +426,8 @@ cdef class Book:
         """Buffer one update. A buffer that overflows starts afresh: the snapshot will have to be newer."""
         cdef Py_ssize_t need = sizeof(DepthHead) + (head.bids + head.asks) * sizeof(Level)
         cdef char* out
+        if self.joining:            # it stands in the buffer already, and `_join` keeps it there
+            return BUFFERED
         if self.buffer_size + need > BUFFER_MAX:
             self.buffer_size = 0
             self.buffered = 0

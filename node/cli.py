@@ -90,9 +90,11 @@ def bench(
 ) -> None:
     """The latency suite."""
     from bench import suite
+    from bench.node import node_command
 
     console = Console(stderr=True)
-    result = suite.run(names or [], progress=lambda text: console.print(f"[dim]{text}[/dim]"))
+    with node_command("spin") as node:
+        result = suite.run(names or [], node=node, progress=lambda text: console.print(f"[dim]{text}[/dim]"))
     if as_json:
         print_json(result)
     else:

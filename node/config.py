@@ -55,6 +55,7 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams: list[str]
     rest: str
     orders: str = ""
+    trades: bool = True  # also public trades and marks (Binance USD-M: on a second connection per line)
 
 
 class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

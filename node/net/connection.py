@@ -5,7 +5,7 @@ Frames never come here: `ext.link.Channel` gives them to the engine where they l
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import picows
@@ -24,15 +24,17 @@ class Connection:
     """`run()` keeps one line connected until it is cancelled or the session says that trying again cannot help.
 
     `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as the
-    socket is open (market data), not only when the session is ready (order entry).
+    socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new session and path
+    before each connect, where a key in the path lives no longer than the connection (Binance listen keys).
     """
 
     def __init__(
         self, link: Link, line: int, name: str, url: str, session: Any, path: str, *, up_at_once: bool,
-        topic: Callable[[bytes], Any] | None, tell: Tell, resync: Callable[[str, str], None], seed: int = 0,
+        topic: Callable[[bytes], Any] | None, tell: Tell, resync: Callable[[str, str], None],
+        fresh: Callable[[], Awaitable[tuple[Any, str]]] | None = None, seed: int = 0,
     ):  # fmt: skip
         self.link, self.line, self.name, self.session = link, line, name, session
-        self.url = url.rstrip("/") + path
+        self.base, self.path, self.fresh = url.rstrip("/"), path, fresh
         self.up_at_once, self.topic, self.tell, self.resync = up_at_once, topic, tell, resync
         self.channel: Channel | None = None
         self.ready = asyncio.Event()
@@ -55,7 +57,7 @@ class Connection:
                 await self._connect()
                 await self._serve()
             except (OSError, TimeoutError, picows.WSError) as error:
-                self.tell(self.name, f"cannot connect to {self.url}: {error or type(error).__name__}")
+                self.tell(self.name, f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}")
             finally:
                 self._dropped()
             if loop.time() - began_s > STEADY_S:
@@ -64,6 +66,8 @@ class Connection:
             delay_s = min(2 * delay_s, BACKOFF_MOST_S)
 
     async def _connect(self) -> None:
+        if self.fresh is not None:
+            self.session, self.path = await self.fresh()
         self.channel = self.link.channel(self.line)
         self.gone.clear()
         self.channel.cold = self._cold
@@ -71,7 +75,7 @@ class Connection:
         self._topics = set(getattr(self.session, "streams", None) or getattr(self.session, "topics", ()))
         if self.topic is not None and self._topics:
             self.channel.seen = self._seen
-        await picows.ws_connect(lambda: self.channel, self.url, enable_auto_ping=False, use_aiofastnet=False)
+        await picows.ws_connect(lambda: self.channel, self.base + self.path, enable_auto_ping=False, use_aiofastnet=False)
         self._frames = 0
         if self.up_at_once:
             self.link.engine.on_line(self.line, True, self.link.now_ns())

@@ -26,7 +26,9 @@ from node.config import Config, InstrumentConfig, VenueConfig
 from node.errors import UserError
 from node.net.connection import Connection
 from node.net.http import Http
-from node.net.markets import MARKETS, make_wire
+from node.net.depth import data_steps
+from node.net.markets import MARKETS, listen_key_session, make_wire
+from node.venues.values import InstrumentRow
 
 TIMER_S = 0.01
 PREPARE_S = 0.02
@@ -69,13 +71,23 @@ class Node:
                     raise UserError(f"{venue.rest}{request.target}: {error}") from None
                 for row in rows:
                     if row.symbol in wanted and (market, row.symbol) not in self.numbers:
-                        fields = {f: getattr(row, f) for f in row.__slots__ if f not in ("market", "symbol", "tick", "lot")}
-                        self.numbers[market, row.symbol] = self.instruments.add(
-                            market, row.symbol, row.tick, row.lot, **fields
-                        )
+                        await self._add_instrument(http, venue, market, row)
             for symbol in wanted:
                 if (market, symbol) not in self.numbers:
                     raise UserError(f"{venue.market} does not list {symbol!r} ({venue.rest})")
+
+    async def _add_instrument(self, http: Http, venue: VenueConfig, market: int, row: InstrumentRow) -> None:
+        """Put one instrument into the table. Books hold orders from before a tick or lot was made coarser: a look at
+        the book tells how fine the data must be read."""
+        fields = {f: getattr(row, f) for f in row.__slots__ if f not in ("market", "symbol", "tick", "lot")}
+        request_of = MARKETS[market].snapshot
+        if request_of is not None:
+            reply = await http.fetch(venue.rest, request_of(market, row.symbol))
+            try:
+                fields["data_tick"], fields["data_lot"] = data_steps(reply, row.tick, row.lot)
+            except ValueError as error:
+                raise UserError(f"{venue.rest}: depth of {row.symbol}: {error}") from None
+        self.numbers[market, row.symbol] = self.instruments.add(market, row.symbol, row.tick, row.lot, **fields)
 
     def _build(self) -> None:
         config = self.config
@@ -130,7 +142,7 @@ class Node:
     def _feeds(self, venue: VenueConfig, market: int, wire, symbols: list[str], depths: dict[str, int]) -> None:
         for i, url in enumerate(venue.streams):
             try:
-                sessions = MARKETS[market].feeds(market, symbols, depths)
+                sessions = MARKETS[market].feeds(market, symbols, depths, venue.trades)
             except (ValueError, KeyError) as error:
                 raise UserError(f"{venue.market}: {error}") from None
             for j, session in enumerate(sessions):
@@ -142,17 +154,28 @@ class Node:
         name = f"{venue.market} orders"
         line = self.engine.add_line(name, LineKind.ORDER_LINE, wire)
         self._connection(line, name, venue.orders, MARKETS[market].orders(market), market, up_at_once=False)
-        make_private = MARKETS[market].private
-        if make_private is not None:
-            name = f"{venue.market} private"
-            line = self.engine.add_line(name, LineKind.PRIVATE_LINE, wire)
-            self._connection(line, name, venue.orders, make_private(market), market, up_at_once=False)
+        row = MARKETS[market]
+        if row.private is None:
+            return
+        name = f"{venue.market} private"
+        line = self.engine.add_line(name, LineKind.PRIVATE_LINE, wire)
+        if row.listen_key is None:
+            self._connection(line, name, venue.orders, row.private(market), market, up_at_once=False)
+            return
 
-    def _connection(self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool) -> None:
+        async def fresh():
+            reply = await self.http.fetch(venue.rest, row.listen_key("POST", "simulated"))
+            session = listen_key_session(market, reply)
+            return session, session.path
+
+        self._connection(line, name, venue.streams[0], None, market, up_at_once=True, fresh=fresh)
+
+    def _connection(self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool, fresh=None) -> None:
+        path = "" if session is None else _path(session, market)
         self.connections.append(
             Connection(
-                self.link, line, name, url, session, _path(session, market), up_at_once=up_at_once,
-                topic=MARKETS[market].topic if up_at_once else None, tell=self.tell,
+                self.link, line, name, url, session, path, up_at_once=up_at_once, fresh=fresh,
+                topic=MARKETS[market].topic if up_at_once and session is not None else None, tell=self.tell,
                 resync=lambda symbol, reason, market=market: self._resync(self.numbers.get((market, symbol), -1), reason),
             )  # fmt: skip
         )
@@ -243,7 +266,7 @@ class Node:
         next_prepare_s = 0.0
         loop = asyncio.get_running_loop()
         while not stop.is_set() and self.failure is None:
-            self.link.tick(self.dials.values(self.link.monotonic_ns()) if self.dials else None)
+            self.link.tick(self._read_dials())
             if self.config.strategy == "quoter" and self._unquoted:
                 self._start_quoting()
             if loop.time() >= next_prepare_s:
@@ -252,6 +275,11 @@ class Node:
             await asyncio.sleep(TIMER_S)
         if self.failure is not None:
             raise self.failure
+
+    def _read_dials(self) -> list[int] | None:
+        if self.dials is None:
+            return None
+        return [values[0] for values in self.dials.values(self.link.monotonic_ns())]
 
     def _prepare(self) -> None:
         """Have the next stretch of tape ready. A full disk stops new risk; what is recorded stays."""
@@ -310,6 +338,7 @@ class Node:
 
     async def _end(self) -> None:
         """Cancel what is open, wait for the venues to say so, close the tape. A kill needs none of this."""
+        self.engine.stopping = True
         self.engine.risk.latch(5)
         deadline_s = asyncio.get_running_loop().time() + STOP_WAIT_S
         for number in self.engine.orders.open_orders():
@@ -317,7 +346,7 @@ class Node:
         while self.engine.orders.open_orders() and asyncio.get_running_loop().time() < deadline_s:
             await asyncio.sleep(0.02)
         left = self.engine.orders.open_orders()
-        self.link.tick()
+        self.engine.mark_now(self.link.now_ns())
         for connection in self.connections:
             connection.close()
         for task in list(self.tasks):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from ext.instruments import Instruments
 from ext.records import Market
 from ext.venues.binance import BinanceWire
@@ -32,19 +33,22 @@ class MarketRow:
 
     wire: type[Wire]
     depth: int  # book channel followed where the config names none
-    feeds: Callable[[int, Symbols, Depths], list[Any]]
+    feeds: Callable[[int, Symbols, Depths, bool], list[Any]]
     orders: Callable[[int], Any]
     private: Callable[[int], Any] | None
     instruments: Callable[[int, Symbols], list[Request]]
     read: Callable[[int, bytes], list[InstrumentRow]]
     snapshot: Callable[[int, str], Request] | None
     topic: Callable[[bytes], Any]
+    listen_key: Callable[[str, str], Request] | None = None  # (method, API key): the key in a private stream's path
 
 
-def _binance_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
+def _binance_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
     books = [stream_name(s, x) for s in symbols for x in ("depth@100ms", "bookTicker")]
     if market == Market.BINANCE_SPOT:
-        return [BinanceSession("stream", market, books + [stream_name(s, "trade") for s in symbols])]
+        books += [stream_name(s, "trade") for s in symbols if trades]
+    if market == Market.BINANCE_SPOT or not trades:
+        return [BinanceSession("stream", market, books)]
     others = [stream_name(s, x) for s in symbols for x in ("aggTrade", "markPrice@1s")]
     return [BinanceSession("stream", market, books), BinanceSession("stream", market, others)]
 
@@ -53,18 +57,16 @@ def _binance_orders(market: int) -> Any:
     return BinanceSession("api", market, user_data=market == Market.BINANCE_SPOT)
 
 
-def _bybit_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
-    topics = [
-        t
-        for s in symbols
-        for t in (f"orderbook.{depths[s]}.{s}", f"orderbook.1.{s}", f"publicTrade.{s}", f"tickers.{s}")
-    ]
+def _bybit_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
+    topics = [f"orderbook.{d}.{s}" for s in symbols for d in dict.fromkeys((depths[s], 1))]
+    topics += [f"{name}.{s}" for s in symbols for name in ("publicTrade", "tickers") if trades]
     return [BybitSession("public", market, topics, watch=True)]
 
 
-def _okx_feeds(market: int, symbols: Symbols, depths: Depths) -> list[Any]:
+def _okx_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
     books = {400: "books", 50: "books50-l2-tbt", 5: "books5", 1: "bbo-tbt"}
-    topics = [(c, s) for s in symbols for c in dict.fromkeys((books[depths[s]], "bbo-tbt", "trades"))]
+    others = ("bbo-tbt", "trades") if trades else ("bbo-tbt",)
+    topics = [(c, s) for s in symbols for c in dict.fromkeys((books[depths[s]], *others))]
     return [OkxSession("public", topics)]
 
 
@@ -93,7 +95,8 @@ def _binance(market: int) -> MarketRow:
         depth=0,
         feeds=_binance_feeds,
         orders=_binance_orders,
-        private=None,
+        private=None if market == Market.BINANCE_SPOT else BinanceSession,
+        listen_key=None if market == Market.BINANCE_SPOT else binance_rest.listen_key,
         instruments=lambda market, symbols: [binance_rest.exchange_info(market)],
         read=lambda market, reply: binance_rest.instruments(reply, market),
         snapshot=lambda market, symbol: binance_rest.depth(market, symbol),
@@ -132,6 +135,14 @@ MARKETS: dict[int, MarketRow] = {
         topic=_okx_topic,
     ),
 }
+
+
+def listen_key_session(market: int, reply: bytes) -> Any:
+    """The private-stream session that a listen-key reply opens. Raises ValueError for any other reply."""
+    key = msgspec.json.decode(reply, type=dict[str, str]).get("listenKey", "")
+    if not key:
+        raise ValueError("no listenKey in the reply")
+    return BinanceSession("stream", market, listen_key=key, combined=False)
 
 
 def make_wire(instruments: Instruments, market: int, deployment: str, epoch: int) -> Wire:

@@ -157,6 +157,13 @@ cdef class Engine(Sink):
         """Let the book of an instrument follow the channel that shows `depth` levels (0 = the full diff stream)."""
         self.feed_depth[instrument] = depth
 
+    def restart(self, int instrument):
+        """Forget the book and the last quote of an instrument: what comes next has nothing to do with what came before (a
+        recording of another day). Not a gap, and not for live use: there, a line that comes back says the same by its ids."""
+        (<Book>self.books[instrument]).reset()
+        memset(&self.quotes[instrument], 0, sizeof(Quote))
+        self.asked_ns[instrument] = 0
+
     # ---- the doors ----
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -80,7 +81,8 @@ class Result:
 
         for file in self.files:
             say(file.file, "bold")
-            console.print(_file_table(file))
+            for table in _file_tables(file):
+                console.print(table)
             counts = f"bad {file.bad}   not mine {file.not_mine}   orders {file.order_hash}"
             say(counts, "red" if file.bad else "dim")
         dump = self.at or {"books": []}
@@ -93,21 +95,27 @@ class Result:
             say(f"note: {note}", "dim")
 
 
-def _file_table(file: FileResult) -> Table:
-    table = Table(header_style="bold")
-    for name in ("instrument", "frames", "levels", "trades", "gaps", "resyncs", "bid", "ask", "bids", "asks"):
-        table.add_column(name, justify="left" if name == "instrument" else "right")
-    for name in ("bookTicker", "crossed", "book"):
-        table.add_column(name, justify="left" if name == "book" else "right")
+COUNTS = ("frames", "levels", "trades", "gaps", "resyncs", "crossed", "compared", "different")
+BOOKS = ("state", "bid", "ask", "bids", "asks", "book hash")
+
+
+def _file_tables(file: FileResult) -> tuple[Table, Table]:
+    """What was counted, and the books at the end; each fits into 80 columns."""
+    counted, books = (Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False) for _ in range(2))
+    for table, names in ((counted, COUNTS), (books, BOOKS)):
+        table.add_column("instrument", no_wrap=True)
+        for name in names:
+            table.add_column(name, justify="left" if name in ("state", "book hash") else "right", no_wrap=True)
     for x in file.instruments:
-        same = f"{x.bbo_compared}, {x.bbo_different} differ" if x.bbo_compared else "-"
-        state = "" if x.synced else " not synced"
-        table.add_row(
-            x.id, *map(str, (x.frames, x.levels, x.trades, x.gaps, x.resyncs)), x.bid or "-", x.ask or "-",
-            str(x.bid_levels), str(x.ask_levels), same, str(x.crossed), x.book_hash[:12] + state,
-            style="yellow" if x.gaps or x.crossed or x.bbo_different else None,
-        )  # fmt: skip
-    return table
+        is_odd = x.gaps or x.crossed or x.bbo_different
+        style = "yellow" if is_odd else None
+        compared = (str(x.bbo_compared), str(x.bbo_different)) if x.bbo_compared else ("-", "-")
+        numbers = map(str, (x.frames, x.levels, x.trades, x.gaps, x.resyncs, x.crossed))
+        counted.add_row(x.id, *numbers, *compared, style=style)
+        state = "synced" if x.synced else "not synced"
+        levels = (str(x.bid_levels), str(x.ask_levels))
+        books.add_row(x.id, state, x.bid or "-", x.ask or "-", *levels, x.book_hash[:12], style=style)
+    return counted, books
 
 
 def _book_table(book: dict[str, Any]) -> Table:

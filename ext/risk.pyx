@@ -19,6 +19,7 @@ from ext.records import Reason
 cdef int64_t CEILING_NOTIONAL_E8 = 10_000_000 * 100_000_000
 cdef int64_t CEILING_COLLAR_PPM = 200_000
 cdef int64_t CEILING_RATE = 1_000_000
+cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
 
 
 cdef class RiskGate:
@@ -28,7 +29,8 @@ cdef class RiskGate:
         cdef int i, n = max(instruments.count, 1)
         if len(books) != instruments.count:
             raise ValueError(f"{len(books)} books for {instruments.count} instruments")
-        self.instruments, self.orders, self.account, self.books = instruments, orders, account, list(books)
+        self.instruments, self.orders, self.account = instruments, orders, account
+        self.books = [Book(i) if book is None else book for i, book in enumerate(books)]    # none: one never synced
         self.limits = <Limits*>calloc(n, sizeof(Limits))
         self.recent = <Recent*>calloc(2 * n, sizeof(Recent))
         self.book_rows = <void**>calloc(n, sizeof(void*))
@@ -37,12 +39,14 @@ cdef class RiskGate:
         for i in range(instruments.count):
             self.book_rows[i] = <void*>self.books[i]
         self.approved = mint()
+        self.rate_last_ns = NEVER_NS
         self.set_rate(0, 1)
 
     def __dealloc__(self):
         free(self.limits)
         free(self.recent)
         free(self.book_rows)
+        free(self.rate_times)
 
     # ---- configuration ----
 
@@ -69,8 +73,13 @@ cdef class RiskGate:
         """At most `orders` new orders in any `window_ns` (and no faster than that on average)."""
         if not 0 <= orders <= CEILING_RATE or not 0 < window_ns <= 3600 * 10**9:
             raise ValueError(f"order rate {orders} per {window_ns} ns: out of range")
-        self.rate_gap_ns = window_ns // orders if orders else -1
-        self.rate_burst_ns = window_ns - self.rate_gap_ns if orders else 0
+        cdef int64_t* times = <int64_t*>calloc(max(orders, 1), sizeof(int64_t))
+        if times == NULL:
+            raise MemoryError()
+        for i in range(orders):
+            times[i] = self.rate_last_ns
+        free(self.rate_times)
+        self.rate_times, self.rate_orders, self.rate_window_ns, self.rate_at = times, orders, window_ns, 0
 
     def latch(self, int why=1):
         """Stop every new order until `release`. Cancels still pass."""
@@ -173,17 +182,19 @@ cdef class RiskGate:
         return OK
 
     cdef int _check_rate(self, const Intent* intent, const Limits* limit, int64_t now_ns) noexcept nogil:
-        """Duplicate guard and the order rate (a token bucket written as the time at which it would be full)."""
+        """Duplicate guard and the order rate: the order `rate_orders` ago must be a whole window old."""
         cdef Recent* last = &self.recent[2 * intent.instrument + intent.side]
         if (limit.duplicate_ns and last.at_ns and last.price_ticks == intent.price_ticks
                 and last.size_lots == intent.size_lots and now_ns - last.at_ns < limit.duplicate_ns):
             return self.refuse(DUPLICATE, now_ns - last.at_ns, limit.duplicate_ns)
-        if self.rate_gap_ns < 0 or self.rate_due_ns - now_ns > self.rate_burst_ns:
-            return self.refuse(ORDER_RATE, self.rate_due_ns - now_ns, self.rate_burst_ns)
+        since = now_ns - self.rate_times[self.rate_at] if self.rate_orders else 0
+        if since < self.rate_window_ns:
+            return self.refuse(ORDER_RATE, since, self.rate_window_ns)
         return OK
 
     # ---- the door ----
 
+        cdef int64_t since
     cdef Approved approve(self, const Intent* intent, int64_t now_ns, int* reason):
         """Check, reserve exposure, and approve; None where refused (`reason`, `value`, `limit` say why)."""
         cdef Order* order
@@ -194,7 +205,8 @@ cdef class RiskGate:
             if order != NULL:
                 last = &self.recent[2 * intent.instrument + intent.side]
                 last.price_ticks, last.size_lots, last.at_ns = intent.price_ticks, intent.size_lots, now_ns
-                self.rate_due_ns = max(self.rate_due_ns, now_ns) + self.rate_gap_ns
+                self.rate_times[self.rate_at] = self.rate_last_ns = now_ns
+                self.rate_at = self.rate_at + 1 if self.rate_at + 1 < self.rate_orders else 0
                 self.passed += 1
                 return self._grant(intent, order.id, now_ns)
             reason[0] = self.refuse(TABLE_FULL, self.orders.capacity, self.orders.capacity)

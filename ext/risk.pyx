@@ -70,7 +70,8 @@ cdef class RiskGate:
         row.duplicate_ns, row.allowed = duplicate_ns, True
 
     def set_rate(self, int64_t orders, int64_t window_ns):
-        """At most `orders` new orders in any `window_ns` (and no faster than that on average)."""
+        """At most `orders` new orders in any `window_ns`. A change starts with a full window: no second burst."""
+        cdef int64_t i
         if not 0 <= orders <= CEILING_RATE or not 0 < window_ns <= 3600 * 10**9:
             raise ValueError(f"order rate {orders} per {window_ns} ns: out of range")
         cdef int64_t* times = <int64_t*>calloc(max(orders, 1), sizeof(int64_t))
@@ -168,7 +169,8 @@ cdef class RiskGate:
         return OK
 
     cdef int _check_exposure(self, const Intent* intent, const Limits* limit) noexcept nogil:
-        """Position as if every order of ours on that side filled, this one included."""
+        """Position as if every order of ours on that side filled, this one included. Reduce-only ends at flat: spot
+        venues have no such flag, so it is kept here."""
         cdef int64_t lots = self.account.rows[intent.instrument].lots
         cdef int64_t worst
         if self.orders.exposure[intent.instrument].open_orders >= limit.max_open_orders:
@@ -176,9 +178,10 @@ cdef class RiskGate:
         if intent.side == BUY:
             worst = lots + self.orders.exposure[intent.instrument].buy_lots + intent.size_lots
         else:
+        cdef int64_t most = 0 if intent.reduce_only else limit.max_position_lots    # never through flat
             worst = -lots + self.orders.exposure[intent.instrument].sell_lots + intent.size_lots
-        if worst > limit.max_position_lots and not (intent.reduce_only and worst <= 0):
-            return self.refuse(POSITION, worst, limit.max_position_lots)
+        if worst > most:
+            return self.refuse(POSITION, worst, most)
         return OK
 
     cdef int _check_rate(self, const Intent* intent, const Limits* limit, int64_t now_ns) noexcept nogil:

@@ -142,20 +142,24 @@ cdef class RiskGate:
 
     cdef int _check_price(self, const Intent* intent, const Limits* limit, const Instrument* row,
                           Book book) noexcept nogil:
-        """Venue's price filter, collar around the mid, notional. A market order is valued at the touch it takes."""
+        """Venue's price filter, collar around the mid, notional. A market order is valued at the worst price that it
+        would reach, and must find its size in the book."""
         cdef Level bid, ask
-        cdef int64_t price = intent.price_ticks, mid2, off, notional
+        cdef int64_t price = intent.price_ticks, mid2, off, notional, found, cost
         book.best_bid(&bid)
         book.best_ask(&ask)
         if intent.type == MARKET:
-            price = ask.price_ticks if intent.side == BUY else bid.price_ticks
+            found = book.fill(intent.side, intent.size_lots, &price, &cost)
+            if found < intent.size_lots:
+                return self.refuse(SIZE_MAX, intent.size_lots, found)
         if price < 1 or price < row.min_price_ticks:
             return self.refuse(PRICE_RANGE, price, row.min_price_ticks)
         if price > (row.max_price_ticks if row.max_price_ticks else <int64_t>1 << 47):
             return self.refuse(PRICE_RANGE, price, row.max_price_ticks)
         mid2 = bid.price_ticks + ask.price_ticks
         off = 2 * price - mid2 if 2 * price > mid2 else mid2 - 2 * price
-        if off > mid2 * limit.collar_ppm // 1_000_000:      # 2**49 * 200,000 fits
+        # mid2 * ppm // 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000
+        if off > mid2 // 1_000_000 * limit.collar_ppm + mid2 % 1_000_000 * limit.collar_ppm // 1_000_000:
             return self.refuse(PRICE_COLLAR, off * 1_000_000 // mid2 if off < <int64_t>1 << 43 else off, limit.collar_ppm)
         if intent.tif == POST_ONLY and (price >= ask.price_ticks if intent.side == BUY else price <= bid.price_ticks):
             return self.refuse(POST_ONLY_CROSS, price, ask.price_ticks if intent.side == BUY else bid.price_ticks)

@@ -84,7 +84,7 @@ cdef class RiskGate:
 
     def latch(self, int why=1):
         """Stop every new order until `release`. Cancels still pass."""
-        self.latched = why
+        self.latched = why or 1
 
     def release(self):
         self.latched = 0
@@ -104,6 +104,8 @@ cdef class RiskGate:
             return self.refuse(LATCHED, self.latched, 0)
         if not 0 <= intent.instrument < self.instruments.count:
             return self.refuse(INSTRUMENT, intent.instrument, self.instruments.count)
+        if (intent.side | intent.type) >> 1 or intent.tif >> 2:     # no such side, type or time in force
+            return self.refuse(NUMBER, intent.type, intent.tif)
         limit = &self.limits[intent.instrument]
         row = &self.instruments.rows[intent.instrument]
         if not (limit.allowed and row.tradable):
@@ -176,13 +178,13 @@ cdef class RiskGate:
         """Position as if every order of ours on that side filled, this one included. Reduce-only ends at flat: spot
         venues have no such flag, so it is kept here."""
         cdef int64_t lots = self.account.rows[intent.instrument].lots
+        cdef int64_t most = 0 if intent.reduce_only else limit.max_position_lots    # never through flat
         cdef int64_t worst
         if self.orders.exposure[intent.instrument].open_orders >= limit.max_open_orders:
             return self.refuse(OPEN_ORDERS, self.orders.exposure[intent.instrument].open_orders, limit.max_open_orders)
         if intent.side == BUY:
             worst = lots + self.orders.exposure[intent.instrument].buy_lots + intent.size_lots
         else:
-        cdef int64_t most = 0 if intent.reduce_only else limit.max_position_lots    # never through flat
             worst = -lots + self.orders.exposure[intent.instrument].sell_lots + intent.size_lots
         if worst > most:
             return self.refuse(POSITION, worst, most)
@@ -191,6 +193,7 @@ cdef class RiskGate:
     cdef int _check_rate(self, const Intent* intent, const Limits* limit, int64_t now_ns) noexcept nogil:
         """Duplicate guard and the order rate: the order `rate_orders` ago must be a whole window old."""
         cdef Recent* last = &self.recent[2 * intent.instrument + intent.side]
+        cdef int64_t since
         if (limit.duplicate_ns and last.at_ns and last.price_ticks == intent.price_ticks
                 and last.size_lots == intent.size_lots and now_ns - last.at_ns < limit.duplicate_ns):
             return self.refuse(DUPLICATE, now_ns - last.at_ns, limit.duplicate_ns)
@@ -201,7 +204,6 @@ cdef class RiskGate:
 
     # ---- the door ----
 
-        cdef int64_t since
     cdef Approved approve(self, const Intent* intent, int64_t now_ns, int* reason):
         """Check, reserve exposure, and approve; None where refused (`reason`, `value`, `limit` say why)."""
         cdef Order* order

@@ -147,6 +147,7 @@ cdef class Engine(Sink):
         """Let the book of an instrument follow the channel that shows `depth` levels (0 = the full diff stream)."""
         self.feed_depth[instrument] = depth
 
+        self.instruments._check(instrument)
     # ---- the doors ----
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:
@@ -204,6 +205,8 @@ cdef class Engine(Sink):
                 self.asked_ns[book.instrument] = 0
                 if book.state != SYNCED:
                     self._ask(book.instrument, "still not synced")
+        if not 0 <= line < len(self.lines):
+            raise IndexError(f"line {line}: there are {len(self.lines)}")
         for strategy in self.strategies:
             strategy.on_timer(now_ns)
             self._drain(strategy)
@@ -263,6 +266,9 @@ cdef class Engine(Sink):
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
         cdef int instrument = head.instrument
         cdef Book book = <Book>self.books[instrument]
+        if not 0 <= line < len(self.lines):
+            raise IndexError(f"line {line}: there are {len(self.lines)}")
+        row = self.lines[line]
         cdef int applied
         self.frames[instrument] += 1
         if not self._follow(head):
@@ -527,3 +533,7 @@ cdef class Engine(Sink):
     def mark(self, int instrument) -> dict:
         """Mark, index, funding as last told; `present` says which were ever told (records.MarkField)."""
         return <object>self.marks[instrument]
+        """Public trades of an instrument, copies from other lines not counted."""
+        self.instruments._check(instrument)
+        self.instruments._check(instrument)
+        self.instruments._check(instrument)

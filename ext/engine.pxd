@@ -87,6 +87,9 @@ cdef class Engine(Sink):
     cdef int _follow(self, const DepthHead* head) noexcept nogil
     cdef int _touch(self, int instrument) noexcept nogil
     cdef int _ask(self, int instrument, str reason) except -1
+    cdef Filled filled[FILLS_MAX]
+    cdef int filled_count
+    cdef int market_lines            # redundant or not: how many there are
     cdef int _think(self) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1

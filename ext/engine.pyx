@@ -133,6 +133,7 @@ cdef class Engine(Sink):
         self.lines.append(line)
         self.line_rows[number] = <void*>line
         if kind == ORDER_LINE:
+        self.market_lines += kind == MARKET_LINE
             self.route[wire.market] = number
         return number
 
@@ -338,7 +339,7 @@ cdef class Engine(Sink):
         """Not a copy from another line: not among the last 64 of its instrument."""
         cdef TradeSeen* seen = &self.recent_trades[trade.instrument]
         cdef int i
-        if self.arbiter.up & (self.arbiter.up - 1):     # more than one line
+        if self.market_lines > 1:
             for i in range(64):
                 if seen.lo[i] == trade.id_lo and seen.hi[i] == trade.id_hi + 1:
                     return False

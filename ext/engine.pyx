@@ -199,7 +199,7 @@ cdef class Engine(Sink):
         self._record(TAPE_TIMER, 0, NULL, 0, NULL, 0)
         for i in range(self.orders.capacity):
             order = &self.orders.rows[i]
-            if order.state == SENT and now_ns - order.sent_ns > self.ack_timeout_ns:
+            if (order.state == SENT or order.state == INTENT) and now_ns - order.intent_ns > self.ack_timeout_ns:
                 self.orders.to_state(order, UNKNOWN, now_ns)
         for book in self.books:
             if self.asked_ns[book.instrument] and now_ns - self.asked_ns[book.instrument] > self.ask_every_ns:

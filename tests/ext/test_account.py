@@ -42,7 +42,9 @@ class Twin:
         )
 
 
-FILL = st.tuples(st.sampled_from((BUY, SELL)), st.integers(1, 10**7), st.integers(1, 10**6), st.integers(-(10**6), 10**6))
+FILL = st.tuples(
+    st.sampled_from((BUY, SELL)), st.integers(1, 10**7), st.integers(1, 10**6), st.integers(-(10**6), 10**6)
+)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -61,7 +63,8 @@ def test_profit_is_exactly_what_lot_by_lot_matching_gives(fills, bid, spread):
 
 
 def test_money_follows_exactly_from_ticks_and_lots_of_the_instrument():
-    """Profit in tick * lot units times the instrument's own fraction is the quote amount, to the last digit."""
+    """Profit in tick * lot units times the instrument's own fraction is the quote amount, to the last
+    digit."""
     instruments = Instruments()
     instruments.add(Market.OKX, "BTC-USDT-SWAP", "0.1", "1", "0.01", is_perpetual=True)
     account = Account(1)
@@ -70,7 +73,9 @@ def test_money_follows_exactly_from_ticks_and_lots_of_the_instrument():
     profit = account.marked(0, 600_030, 600_031)
     assert profit == 2 * 15 + 3 * 30
     row = instruments.row(0)
-    assert Fraction(profit * row["money_mul"], row["money_div"]) == Fraction(120) * Fraction(1, 10) / 100 * 10**8
+    assert (
+        Fraction(profit * row["money_mul"], row["money_div"]) == Fraction(120) * Fraction(1, 10) / 100 * 10**8
+    )
 
 
 def test_a_long_is_valued_at_the_bid_and_a_short_at_the_ask():
@@ -86,7 +91,12 @@ def test_a_long_is_valued_at_the_bid_and_a_short_at_the_ask():
 def test_instruments_do_not_mix():
     rng, account, twins = random.Random(3), Account(5), [Twin() for _ in range(5)]
     for _ in range(2000):
-        i, side, ticks, lots = rng.randrange(5), rng.randrange(2), rng.randrange(1, 1000), rng.randrange(1, 50)
+        i, side, ticks, lots = (
+            rng.randrange(5),
+            rng.randrange(2),
+            rng.randrange(1, 1000),
+            rng.randrange(1, 50),
+        )
         account.fill(i, side, ticks, lots)
         twins[i].fill(side, ticks, lots, 0)
     for i, twin in enumerate(twins):

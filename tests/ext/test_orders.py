@@ -1,4 +1,5 @@
-"""The order table against a naive machine: any order of events, exposure never wrong, a fill never counted twice."""
+"""The order table against a naive machine: any order of events, exposure never wrong, a fill never counted
+twice."""
 
 import random
 
@@ -38,11 +39,12 @@ def reserved(orders, instrument=0):
     return row["buy_lots"], row["sell_lots"], row["open_orders"]
 
 
-# ---- the naive machine ---------------------------------------------------------------------------------------------
+# ---- the naive machine ----
 
 
 class Twin:
-    """An order as the failure catalogue wants it: fills are a set, states a ladder, the size is freed by evidence."""
+    """An order as the failure catalogue wants it: fills are a set, states a ladder, the size is freed by
+    evidence."""
 
     def __init__(self, side, size):
         self.side, self.size, self.trades, self.state = side, size, {}, "INTENT"
@@ -77,7 +79,9 @@ class Twin:
             self.state = "UNKNOWN"
         elif kind in (CANCELED, FILLED):
             told = self.size if kind == FILLED else cumulative
-            if told > self.filled:  # fills are on their way: what they used must not be free before they count
+            if (
+                told > self.filled
+            ):  # fills are on their way: what they used must not be free before they count
                 self.size = told
             else:
                 self.state = "CANCELED" if kind == CANCELED else "FILLED"
@@ -118,7 +122,8 @@ def check(orders, twins, seen_rank):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_table_equals_its_twin_over_random_interleavings(seed):
-    """Acks, fills, copies of fills, cancels, rejects, unknowns of many orders, in an order that no venue would choose."""
+    """Acks, fills, copies of fills, cancels, rejects, unknowns of many orders, in an order that no venue
+    would choose."""
     rng = random.Random(f"orders {seed}")
     orders, twins, rank, trade, sent = table(16), {}, {}, 0, []
     for turn in range(400):
@@ -133,7 +138,22 @@ def test_the_table_equals_its_twin_over_random_interleavings(seed):
         elif twins:
             order_id = rng.choice(list(twins)[-24:])
             twin = twins[order_id][1]
-            kind = rng.choice((ACK, LIVE, FILL, FILL, FILL, FILL, UNCERTAIN, CANCELED, CANCELED, REJECT, FILLED, CANCEL_REJECT))
+            kind = rng.choice(
+                (
+                    ACK,
+                    LIVE,
+                    FILL,
+                    FILL,
+                    FILL,
+                    FILL,
+                    UNCERTAIN,
+                    CANCELED,
+                    CANCELED,
+                    REJECT,
+                    FILLED,
+                    CANCEL_REJECT,
+                )
+            )
             lots, number, cumulative = 0, 0, -1
             if kind == FILL:
                 trade += 1
@@ -143,7 +163,9 @@ def test_the_table_equals_its_twin_over_random_interleavings(seed):
                     twin = twins[order_id][1]
                 sent.append((order_id, lots, number))
             elif kind == CANCELED:
-                cumulative = rng.choice((-1, twin.filled, twin.filled, twin.filled + rng.randrange(3), max(0, twin.filled - 1)))
+                cumulative = rng.choice(
+                    (-1, twin.filled, twin.filled, twin.filled + rng.randrange(3), max(0, twin.filled - 1))
+                )
             gone = orders.order(order_id) is None  # its row serves another order by now
             got = orders.report(order_id, kind, lots, number, 0, cumulative, turn)
             assert got == (0 if gone else twin.apply(kind, lots, number, cumulative))
@@ -180,7 +202,7 @@ def test_one_life_ends_alike_in_every_order_of_arrival(events):
     assert reserved(orders) == (0, 0, 0)
 
 
-# ---- one rule at a time --------------------------------------------------------------------------------------------
+# ---- one rule at a time ----
 
 
 def test_exposure_is_reserved_at_the_intent_by_side_and_instrument():
@@ -296,7 +318,7 @@ def test_a_report_for_an_order_that_is_not_ours_changes_nothing():
     assert orders.report(order_id, FILL, 3, 1) == 3  # the foreign ones did not use up the trade id
 
 
-# ---- duplicates ----------------------------------------------------------------------------------------------------
+# ---- duplicates ----
 
 
 def test_the_same_trade_id_on_another_instrument_is_another_trade():
@@ -333,7 +355,7 @@ def test_the_newest_65536_trades_are_remembered_for_certain():
     assert reserved(orders) == (2**40 - newest, 0, 1)
 
 
-# ---- rows ----------------------------------------------------------------------------------------------------------
+# ---- rows ----
 
 
 def test_a_full_table_gives_no_order_and_a_freed_row_does():

@@ -1,9 +1,9 @@
 """Every reason to refuse, exactly at its limit; the worst case; the rate; and who can make an Approved."""
 
 import random
+from pathlib import Path
 
 import pytest
-from ext import records
 from ext.account import Account
 from ext.book import Book
 from ext.instruments import Instruments
@@ -12,6 +12,8 @@ from ext.records import DepthKind, Market, OrderType, Reason, ReportKind, Rule, 
 from ext.risk import RiskGate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ext import records
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 SEC = 10**9
@@ -33,7 +35,9 @@ LIMITS = {
 class Desk:
     """A gate over one instrument with a book at 9990 / 10010, one tick one cent, one lot one thousandth."""
 
-    def __init__(self, bids=((9990, 40), (9980, 60)), asks=((10010, 40), (10020, 60)), capacity=64, row=None, **limits):
+    def __init__(
+        self, bids=((9990, 40), (9980, 60)), asks=((10010, 40), (10020, 60)), capacity=64, row=None, **limits
+    ):
         self.instruments = Instruments()
         self.instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.01", "0.001", **(row or {}))
         self.orders, self.account, self.book = Orders(capacity, 1), Account(1), Book(0)
@@ -53,7 +57,7 @@ class Desk:
         return self.order(*args, **more)[0] == "OK"
 
 
-# ---- one reason at a time -------------------------------------------------------------------------------------------
+# ---- one reason at a time ----
 
 
 def test_a_plain_order_passes_and_its_exposure_is_reserved_at_once():
@@ -88,7 +92,9 @@ def test_an_instrument_without_limits_or_not_tradable_is_refused():
     assert Desk(row={"tradable": False}).order() == ("INSTRUMENT", 1, 0)
 
 
-@pytest.mark.parametrize("limit", ["max_size_lots", "max_notional_e8", "max_position_lots", "max_open_orders"])
+@pytest.mark.parametrize(
+    "limit", ["max_size_lots", "max_notional_e8", "max_position_lots", "max_open_orders"]
+)
 def test_a_limit_of_zero_forbids(limit):
     assert not Desk(**{limit: 0}).passes()
 
@@ -276,13 +282,15 @@ def test_the_same_order_again_within_its_time_is_a_duplicate():
 
 def test_every_reason_but_those_that_cannot_arise_here_is_provoked_in_this_file():
     """BOOK_CROSSED: a crossed book is never synced. LINK_DOWN, UNKNOWN_ORDER: see test_engine."""
-    source = open(__file__, encoding="utf-8").read()
-    provoked = {reason.name for reason in Reason if f'("{reason.name}"' in source or f'== "{reason.name}"' in source}
+    source = Path(__file__).read_text(encoding="utf-8")
+    provoked = {
+        reason.name for reason in Reason if f'("{reason.name}"' in source or f'== "{reason.name}"' in source
+    }
     elsewhere = {"BOOK_CROSSED", "LINK_DOWN", "UNKNOWN_ORDER", "REASONS"}  # the last but one is of cancels
     assert {reason.name for reason in Reason} - provoked == elsewhere
 
 
-# ---- worst case ----------------------------------------------------------------------------------------------------
+# ---- worst case ----
 
 
 def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():
@@ -344,10 +352,18 @@ def test_a_market_order_is_judged_by_the_worst_price_it_would_reach():
     assert Desk().passes(price=0, size=100, type=MARKET_ORDER, tif=IOC)
     assert Desk(collar_ppm=1000).passes(price=0, size=40, type=MARKET_ORDER)
     assert Desk(collar_ppm=1000).order(price=0, size=41, type=MARKET_ORDER) == ("PRICE_COLLAR", 2000, 1000)
-    assert Desk(collar_ppm=1000).order(side=SELL, price=0, size=41, type=MARKET_ORDER) == ("PRICE_COLLAR", 2000, 1000)
+    assert Desk(collar_ppm=1000).order(side=SELL, price=0, size=41, type=MARKET_ORDER) == (
+        "PRICE_COLLAR",
+        2000,
+        1000,
+    )
     desk = Desk(max_notional_e8=10_020 * 41 * 1000)
     assert desk.passes(price=0, size=41, type=MARKET_ORDER)
-    assert desk.order(price=0, size=42, type=MARKET_ORDER) == ("NOTIONAL_MAX", 10_020 * 42 * 1000, 10_020 * 41 * 1000)
+    assert desk.order(price=0, size=42, type=MARKET_ORDER) == (
+        "NOTIONAL_MAX",
+        10_020 * 42 * 1000,
+        10_020 * 41 * 1000,
+    )
 
 
 def test_a_market_order_that_the_book_cannot_fill_is_refused():
@@ -360,7 +376,8 @@ def test_a_market_order_cannot_be_post_only():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_sequence_of_orders_and_reports_takes_the_worst_case_beyond_the_limit(seed):
-    """Whatever is tried, acked, filled, lost or cancelled: if all that may fill on a side fills, the limit holds."""
+    """Whatever is tried, acked, filled, lost or cancelled: if all that may fill on a side fills, the limit
+    holds."""
     rng = random.Random(f"worst {seed}")
     desk, trade = Desk(max_position_lots=50, max_open_orders=20, duplicate_ns=0), 0
     for _ in range(300):
@@ -380,7 +397,7 @@ def test_no_sequence_of_orders_and_reports_takes_the_worst_case_beyond_the_limit
         assert held - reserved["sell_lots"] >= -50
 
 
-# ---- rate ----------------------------------------------------------------------------------------------------------
+# ---- rate ----
 
 
 def test_a_burst_up_to_the_rate_passes_and_one_more_does_not():
@@ -401,7 +418,9 @@ def test_no_window_ever_holds_more_than_the_rate(most, window, steps):
         if desk.passes(size=1, now=now):
             passed.append(now)
         else:
-            assert len([t for t in passed if t > now - window]) >= most  # refused only where the window is full
+            assert (
+                len([t for t in passed if t > now - window]) >= most
+            )  # refused only where the window is full
     for start in passed:
         assert len([t for t in passed if start <= t < start + window]) <= most
 
@@ -425,7 +444,7 @@ def test_refused_orders_cost_no_rate():
     assert desk.passes()
 
 
-# ---- ceilings, counters --------------------------------------------------------------------------------------------
+# ---- ceilings, counters ----
 
 
 @pytest.mark.parametrize(
@@ -478,7 +497,7 @@ def test_checking_many_times_changes_nothing():
     assert desk.passes()
 
 
-# ---- permission by type --------------------------------------------------------------------------------------------
+# ---- permission by type ----
 
 
 def test_python_cannot_make_an_approved():
@@ -501,5 +520,7 @@ def test_a_subclass_does_not_help():
 def test_an_approved_cannot_be_reached_copied_or_unpickled_from_python():
     desk = Desk()
     assert desk.passes()
-    assert not [name for name in dir(desk.gate) if name in ("approved", "approve", "approve_cancel", "_grant", "mint")]
+    assert not [
+        name for name in dir(desk.gate) if name in ("approved", "approve", "approve_cancel", "_grant", "mint")
+    ]
     assert not hasattr(records, "mint")

@@ -474,15 +474,12 @@ cdef class Engine(Sink):
         return 0
 
     cdef int _drain(self, Strategy strategy) except -1:
-        """Deal with what a strategy proposes, with what it proposes in `on_order` too. Each is dealt with once, even
-        where something fails on the way."""
+        """Deal with what a strategy proposes, with what it proposes in `on_order` too."""
         cdef int i = 0
-        try:
-            while i < strategy.proposed:
-                self._submit(strategy, &strategy.proposals[i])
-                i += 1
-        finally:
-            strategy.proposed = 0
+        while i < strategy.proposed:
+            self._submit(strategy, &strategy.proposals[i])
+            i += 1
+        strategy.proposed = 0
         return 0
 
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1:

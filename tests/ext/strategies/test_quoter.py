@@ -107,16 +107,19 @@ def test_quotes_lean_against_the_position():
     assert market.resting() == [(0, 9980, 20), (1, 10_000, 20)]  # long by one lean: both a half spread lower
 
 
-def test_a_leaned_quote_never_crosses_the_market():
+@pytest.mark.parametrize(
+    ("order_id", "side", "expected"), [(1, "BUY", (1, 9981, 20)), (2, "SELL", (0, 10_019, 20))]
+)
+def test_a_leaned_quote_never_crosses_the_market(order_id, side, expected):
     market = Market({"lean_lots": 1})
     market.answer()
-    market.fill(market.client_id(1), "BUY", 20, 20, 1, status="FILLED")
+    market.fill(market.client_id(order_id), side, 20, 20, 1, status="FILLED")
     market.now += SEC
     market.move(9980, 10_020)
     market.answer()
     market.move(9980, 10_020)
-    assert (1, 9981, 20) in market.resting()
-    assert market.engine.risk.refusals() == {}
+    assert expected in market.resting()
+    assert "POST_ONLY_CROSS" not in market.engine.risk.refusals()
 
 
 def test_dials_scale_spread_and_size_and_a_size_of_nothing_withdraws():

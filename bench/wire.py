@@ -15,9 +15,7 @@ import ctypes
 import gzip
 import hashlib
 import json
-import math
 import os
-import platform
 import queue
 import random
 import selectors
@@ -34,6 +32,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench.conditions import BenchError, Progress, percentile, pinned, recordings_dir, silent
+from bench.conditions import conditions as machine
+
 HERE = Path(__file__).parent
 RECORDING = "binance-usdm/btcusdt-2024-08-08.jsonl.gz"
 HOST = "127.0.0.1"
@@ -46,10 +47,9 @@ ERRORS = {
 }
 
 ArgvBuilder = Callable[[int], list[str]]
-Progress = Callable[[str], None]
 
 
-class WireError(RuntimeError):
+class WireError(BenchError):
     """The benchmark cannot run, or a client failed; the text is one line for the user."""
 
 
@@ -107,17 +107,18 @@ def ticks(price: str) -> int:
     return int(whole) * 10 + int((fraction or "0")[0])
 
 
-def recordings_dir() -> Path:
-    return Path(os.environ.get("TICKGATE_RECORDINGS", HERE.parent.parent / "shared" / "recordings"))
-
-
 def load_feed(count: int) -> Feed:
     """The recorded feed, or the synthetic one where the recordings are absent."""
+    return Feed(*load_frames(count))
+
+
+def load_frames(count: int | None, synthetic: int = 6000) -> tuple[str, list[str], str]:
+    """Snapshot, the `count` frames behind it (None: all there are, or `synthetic` made-up ones), source."""
     path = recordings_dir() / RECORDING
-    return recorded_feed(path, count) if path.is_file() else synthetic_feed(count)
+    return recorded_frames(path, count) if path.is_file() else synthetic_frames(count or synthetic)
 
 
-def recorded_feed(path: Path, count: int) -> Feed:
+def recorded_frames(path: Path, count: int | None) -> tuple[str, list[str], str]:
     """Snapshot and `count` frames from the one that straddles it (U <= lastUpdateId <= u)."""
     snapshot, last_id = "", 0
     early: list[str] = []  # before the snapshot came
@@ -134,14 +135,18 @@ def recorded_feed(path: Path, count: int) -> Feed:
                 early.append(raw)
             elif frames or json.loads(raw)["data"]["u"] >= last_id:
                 frames.append(raw)
-            if len(frames) >= count:
+            if count is not None and len(frames) >= count:
                 break
-    if len(frames) < count:
-        raise WireError(f"{path.name} has {len(frames)} frames after its snapshot, {count} asked")
-    return Feed(snapshot, frames, f"recorded: {RECORDING}")
+    if len(frames) < (count or 1):
+        raise WireError(f"{path.name} has {len(frames)} frames after its snapshot, {count or 1} asked")
+    return snapshot, frames, f"recorded: {RECORDING}"
 
 
 def synthetic_feed(count: int, seed: int = 1) -> Feed:
+    return Feed(*synthetic_frames(count, seed))
+
+
+def synthetic_frames(count: int, seed: int = 1) -> tuple[str, list[str], str]:
     """Frames of the recorded shape (about 68 levels, 1.6 KB) around a seeded random walk, never crossed."""
     rng = random.Random(seed)
     mid, update_id = 618_000, 1_000_000
@@ -157,7 +162,7 @@ def synthetic_feed(count: int, seed: int = 1) -> Feed:
         event |= {"u": update_id + 50, "pu": update_id, "b": bids, "a": asks}
         update_id += 50
         frames.append(compact({"stream": "btcusdt@depth@100ms", "data": event}))
-    return Feed(snapshot, frames, f"synthetic, seed {seed} (recordings absent)")
+    return snapshot, frames, f"synthetic, seed {seed} (recordings absent)"
 
 
 def refresh(rng: random.Random, sides: tuple, mid: int, count: int) -> tuple[dict[int, int], dict[int, int]]:
@@ -586,20 +591,6 @@ def time_frames(name: str, market: Peer, order: Peer, setup: Setup, seed: int) -
     return Round(list(out_ns), orders, job.strays, preempted=0)
 
 
-@contextmanager
-def pinned(core: int | None) -> Iterator[None]:
-    """This thread on `core`, and back where it was afterwards."""
-    if core is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 # ---- the run -----------------------------------------------------------------------------------------------
 
 
@@ -633,7 +624,7 @@ def run(
     rounds: int = 4,
     frames: int = 4000,
     warmup: int = 500,
-    progress: Progress = lambda text: None,
+    progress: Progress = silent,
     node_loop: str = "spin",
     rest: dict[str, str] | None = None,
 ) -> dict:
@@ -696,11 +687,6 @@ def summary(name: str, done: list[Round], setup: Setup) -> dict:
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 
-def percentile(ordered: list[int], q: float) -> int:
-    """Nearest rank: a value that was really measured."""
-    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
-
-
 def count_off_ask(one: Round, setup: Setup) -> int:
     """Orders after warm-up whose price is not the best ask of the independent book."""
     pairs = list(zip(one.orders, setup.feed.best_asks, strict=True))[setup.warmup :]
@@ -718,12 +704,8 @@ def conditions(setup: Setup) -> dict:
     """What a reader needs to judge an absolute figure."""
     cores = setup.cores
     return {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
+        **machine(),
         "pinning": f"venue on core {cores[0]}, client on core {cores[1]}" if cores else "none (one core)",
-        "kernel": platform.release(),
-        "governor": first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "python": platform.python_version(),
         "transport": "ws:// on 127.0.0.1, TCP_NODELAY, two connections",
         "frames": setup.feed.source,
         "mean_frame_bytes": round(setup.feed.mean_bytes),
@@ -731,21 +713,6 @@ def conditions(setup: Setup) -> dict:
         "pause_us": [ns / 1000 for ns in setup.pause_ns],
         "timeout_ms": setup.timeout_ns / 1e6,
     }
-
-
-def cpu_model() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "not available"
-
-
-def first_line(path: str) -> str:
-    try:
-        return Path(path).read_text().splitlines()[0]
-    except (OSError, IndexError):
-        return "not available"
 
 
 def main() -> int:

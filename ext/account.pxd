@@ -17,5 +17,6 @@ cdef class Account:
     cdef readonly int instruments
 
     cdef int on_fill(self, int instrument, int side, int64_t ticks, int64_t lots, int64_t fee_e8,
-                     bint fee_is_quote) except -1
+                     int fee_is_quote) except -1
+    cdef int on_fee(self, int instrument, int64_t fee_e8, int fee_is_quote) except -1
     cdef int64_t profit(self, int instrument, int64_t bid_ticks, int64_t ask_ticks) noexcept nogil

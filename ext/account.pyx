@@ -31,7 +31,7 @@ cdef class Account:
         free(self.rows)
 
     cdef int on_fill(self, int instrument, int side, int64_t ticks, int64_t lots, int64_t fee_e8,
-                     bint fee_is_quote) except -1:
+                     int fee_is_quote) except -1:
         """Book one fill, once (the order table has removed duplicates)."""
         cdef Position* row = &self.rows[instrument]
         cdef int64_t signed = lots if side == BUY else -lots
@@ -45,10 +45,14 @@ cdef class Account:
             row.bought_lots += lots
         else:
             row.sold_lots += lots
-        if fee_is_quote:
-            row.fee_e8 += fee_e8
-        elif fee_e8:
-            row.other_fees += 1
+        return self.on_fee(instrument, fee_e8, fee_is_quote)
+
+    cdef int on_fee(self, int instrument, int64_t fee_e8, int fee_is_quote) except -1:
+        """Book the fee of one fill; it may come behind the fill. `fee_is_quote` < 0: not told (yet)."""
+        if fee_is_quote > 0:
+            self.rows[instrument].fee_e8 += fee_e8
+        elif fee_is_quote == 0 and fee_e8:
+            self.rows[instrument].other_fees += 1
         return 0
 
     cdef int64_t profit(self, int instrument, int64_t bid_ticks, int64_t ask_ticks) noexcept nogil:

@@ -21,6 +21,7 @@ ctypedef struct Feed:
     int64_t behind_ns                # first message behind the book since then, 0 = none
     int64_t jumped_ns[LINES_MAX]     # when the line first jumped ahead, 0 = in step
     int64_t whole_id[LINES_MAX]      # id of the line's last snapshot
+    int64_t last_id[LINES_MAX]       # of the line's own last message, -1 = none since it came up
 
 ctypedef struct LineCount:
     int64_t won                      # messages this line delivered first

@@ -10,7 +10,7 @@ declare a gap.
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from ext.records cimport SEED, SNAPSHOT
+from ext.records cimport RULE_PREV, SEED, SNAPSHOT
 from ext.sequence cimport JUMP, NEXT, classify
 
 cdef int64_t BEHIND_NS = 2_000_000_000     # nothing but messages behind the book for so long: not a lagging copy
@@ -28,6 +28,7 @@ cdef class Arbiter:
             raise MemoryError()
         for i in range(instruments):
             self.feeds[i].lead = -1
+            memset(self.feeds[i].last_id, 0xFF, sizeof(self.feeds[i].last_id))
 
     def __dealloc__(self):
         free(self.feeds)
@@ -38,10 +39,13 @@ cdef class Arbiter:
         """PASS where this depth message should go to the book that stands at `last_id`, else DROP or STUCK."""
         cdef Feed* feed = &self.feeds[head.instrument]
         cdef int place
+        cdef int64_t before
         if head.kind == SEED:               # an answer to a request: no line of the feed carried it
             return PASS
         if line >= LINES_MAX:
             return DROP
+        before = feed.last_id[line]
+        feed.last_id[line] = head.last_id
         feed.carriers |= <uint32_t>1 << line
         if head.kind == SNAPSHOT:
             return self._snapshot(line, feed, head, last_id, synced, now_ns)
@@ -53,7 +57,13 @@ cdef class Arbiter:
         if place == JUMP:
             return self._jumped(line, feed, now_ns)
         feed.jumped_ns[line] = 0
-        return self._pass(line, feed, now_ns) if place == NEXT else self._late(line, feed, synced, now_ns)
+        if place == NEXT:
+            return self._pass(line, feed, now_ns)
+        # OKX may restart its numbering below what was applied. Where the message that did so was lost, what follows looks
+        # old for ever; but it does not continue what this line sent before.
+        if head.rule == RULE_PREV and synced and before >= 0 and head.prev_id != before and self._alone(line, feed):
+            return STUCK
+        return self._late(line, feed, synced, now_ns)
 
     cdef int _pass(self, int line, Feed* feed, int64_t now_ns) noexcept nogil:
         self.counts[line].won += 1
@@ -117,6 +127,7 @@ cdef class Arbiter:
             self.feeds[i].fresh |= <uint32_t>1 << line
             self.feeds[i].carriers &= ~(<uint32_t>1 << line)
             self.feeds[i].jumped_ns[line] = 0
+            self.feeds[i].last_id[line] = -1
 
     def line_down(self, int line) -> list:
         """A line is gone. Returns the instruments that no line carries any more: their books cannot be trusted."""

@@ -93,6 +93,7 @@ cdef class Engine(Sink):
     cdef int64_t dial_values[DIALS_MAX]
     cdef readonly int64_t checksums, checksums_bad, decisions, resync_asks, unrecorded
     cdef readonly bint tape_full
+    cdef public bint stopping        # strategies are not asked any more; reports and cancels go on
     cdef readonly int64_t ack_timeout_ns, mark_every_ns, marked_ns, ask_every_ns
     cdef char out[HEADROOM + FRAME_MAX + 64]
 

@@ -34,6 +34,16 @@ import hashlib
 
 from ext.strategy import DIALS
 
+cdef extern from *:
+    """
+    /* Ask for the first 2 KB of a frame before anybody looks at it: the lines arrive while the header is read. */
+    static inline void tg_fetch(const char *data, Py_ssize_t size) {
+        Py_ssize_t i, stop = size < 2048 ? size : 2048;
+        for (i = 0; i < stop; i += 64) __builtin_prefetch(data + i);
+    }
+    """
+    void tg_fetch(const char* data, Py_ssize_t size) noexcept nogil
+
 cdef int CHECKSUM_DEPTH = 25
 LATCH_TAPE = 2       # the tape cannot take another record: no new risk
 LATCH_ENCODE = 3     # an approved order could not be encoded: our own fault
@@ -176,6 +186,7 @@ cdef class Engine(Sink):
     cdef int _receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:
         cdef Line row = <Line>self.line_rows[line]
         cdef int verdict
+        tg_fetch(data, size)
         self.now_ns = now_ns
         self.line = line
         if self.tape is not None:
@@ -239,9 +250,10 @@ cdef class Engine(Sink):
                 self.asked_ns[book.instrument] = 0
                 if book.state != SYNCED:
                     self._ask(book.instrument, "still not synced")
-        for strategy in self.strategies:
-            strategy.on_timer(now_ns)
-            self._drain(strategy)
+        if not self.stopping:
+            for strategy in self.strategies:
+                strategy.on_timer(now_ns)
+                self._drain(strategy)
         if now_ns - self.marked_ns >= self.mark_every_ns:
             self.marked_ns = now_ns
             self._mark()
@@ -287,6 +299,22 @@ cdef class Engine(Sink):
                 if order.state == SENT and self.instruments.rows[order.instrument].market == row.wire.market:
                     self.orders.to_state(order, UNKNOWN, now_ns)
 
+    def withdraw(self, uint64_t order_id, int64_t now_ns) -> bool:
+        """Cancel one order from the cold side (shutdown, an operator); False where it is not open or was not written."""
+        cdef Intent intent
+        cdef int reason = 0
+        cdef Approved approved
+        cdef int64_t asked
+        memset(&intent, 0, sizeof(intent))
+        intent.action, intent.order_id = CANCEL, order_id
+        self.now_ns = now_ns
+        approved = self.risk.approve_cancel(&intent, now_ns, &reason)
+        if approved is None:
+            return False
+        asked = self.orders.find(order_id).cancel_asked
+        self._send(approved)
+        return self.orders.find(order_id).cancel_asked == asked
+
     def _orphan(self, int instrument):
         """No line carries this book any more."""
         cdef Book book = self.books[instrument]
@@ -309,7 +337,7 @@ cdef class Engine(Sink):
         if applied != PASS:
             if applied == STUCK:
                 book.invalidate()
-                self._ask(instrument, "only old updates")
+                self._ask(instrument, "only updates that are behind the book")
             return 0
         applied = book.on_depth(head, bids, asks, self.now_ns)
         if applied == APPLIED and book.state == SYNCED:
@@ -401,6 +429,8 @@ cdef class Engine(Sink):
         if order == NULL:
             return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
         self._touch(order.instrument)
+        if self.orders.fee_came:
+            self.account.on_fee(order.instrument, report.fee_e8, report.fee_is_quote)
         if not lots:
             return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
         self.account.on_fill(order.instrument, order.side, report.price_ticks, lots, report.fee_e8, report.fee_is_quote)
@@ -445,6 +475,10 @@ cdef class Engine(Sink):
         cdef Strategy strategy
         self.touched_count = 0
         self._tell_fills()
+        if self.stopping:                   # fills still count; what is proposed does not
+            for strategy in self.strategies:
+                strategy.proposed = 0
+            return 0
         for i in range(count):
             if not (<Book>self.books[self.touched[i]]).usable():
                 continue
@@ -538,6 +572,36 @@ cdef class Engine(Sink):
             self.orders.to_state(order, REJECTED, self.now_ns)
         return 0
 
+    def encode_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *,
+                    int tif=0, bint cancel=False) -> tuple:
+        """Approve one limit order and encode it (or its cancel) `count` times; returns (bytes in all, last frame). What the
+        bench times. Nothing can be sent: the frames stay in this engine's buffer, no outlet sees the approval, and the
+        order is closed as never sent. ValueError where risk refuses it or its market has no order line."""
+        cdef Intent intent
+        cdef Approved approved
+        cdef Wire wire
+        cdef Py_ssize_t total = 0, size = 0
+        cdef uint64_t order_id
+        cdef int i, reason = 0
+        memset(&intent, 0, sizeof(intent))
+        intent.instrument, intent.side, intent.tif = instrument, side, tif
+        intent.price_ticks, intent.size_lots = price_ticks, size_lots
+        approved = self.risk.approve(&intent, now_ns, &reason)
+        if approved is None or self.route[self.instruments.rows[instrument].market] < 0:
+            raise ValueError(f"instrument {instrument}: no order line, or refused by risk (reason {reason})")
+        wire = (<Line>self.line_rows[self.route[self.instruments.rows[instrument].market]]).wire
+        order_id = intent.order_id = approved.order_id
+        if cancel:
+            approved = self.risk.approve_cancel(&intent, now_ns, &reason)
+        try:
+            for i in range(count):
+                size = wire.encode(approved, self.out + HEADROOM, FRAME_MAX, now_ns)
+                total += size
+        finally:
+            approved.live = False
+            self.orders.to_state(self.orders.find(order_id), REJECTED, now_ns)
+        return total, self.out[HEADROOM:HEADROOM + size]
+
     cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
                      Py_ssize_t size) except -1:
         """One record on the tape. A tape that is full stops all new risk, and says so; nothing else stops."""
@@ -578,6 +642,11 @@ cdef class Engine(Sink):
         return 0
 
     # ---- for Python: reports ----
+
+    def mark_now(self, int64_t now_ns):
+        """Put the state of every instrument on the tape now (at the end of a run)."""
+        self.now_ns = self.marked_ns = now_ns
+        self._mark()
 
     def trade_count(self, int instrument) -> int:
         """Public trades of an instrument, copies from other lines not counted."""

@@ -66,10 +66,15 @@ cdef class Instruments:
         free(self.size_grids)
         free(self.slots)
 
-    def add(self, int market, str symbol, str tick, str lot, str contract="1", *, bint tradable=True,
+    def add(self, int market, str symbol, str tick, str lot, str contract="1", *, str data_tick="", str data_lot="",
+            bint tradable=True,
             bint is_perpetual=False, int inst_code=-1, str min_price="0", str max_price="0", str min_size="0",
             str max_size="0", str min_notional="0") -> int:
         """Add one instrument; returns its index. All numbers are decimal text as the venue sends them.
+
+        `tick` and `lot` are what orders must be multiples of. Where the data shows finer prices or sizes (orders from
+        before the venue made them coarser), `data_tick` and `data_lot` give that step: then they are what the rest of the
+        node calls a tick and a lot, and `tick_step` and `lot_step` say how many of them an order must be a multiple of.
 
         Limits of "0" mean no limit. Raises ValueError naming the field that is malformed, and where a symbol is
         already in the table.
@@ -83,12 +88,15 @@ cdef class Instruments:
             raise ValueError(f"{symbol}: already in the instrument table")
         if self.count == self.capacity:
             raise ValueError(f"{symbol}: the instrument table is full ({self.capacity})")
-        price, size, unit = _grid(symbol, "tick", tick), _grid(symbol, "lot", lot), _grid(symbol, "contract", contract)
+        price, tick_step = _steps(symbol, "tick", tick, data_tick or tick)
+        size, lot_step = _steps(symbol, "lot", lot, data_lot or lot)
+        unit = _grid(symbol, "contract", contract)
         cdef Instrument* row = &self.rows[self.count]
         row.id = self.count
         row.market = market
         row.tradable = tradable
         row.inst_code = inst_code
+        row.tick_step, row.lot_step = tick_step, lot_step
         row.is_perpetual = is_perpetual
         row.price_decimals, row.tick_mantissa = price.decimals, price.mantissa
         row.size_decimals, row.lot_mantissa = size.decimals, size.mantissa
@@ -177,6 +185,16 @@ def _grid(symbol, field, text):
         return Grid(text)
     except ValueError as error:
         raise ValueError(f"{symbol}: {field}: {error}") from None
+
+
+def _steps(symbol, field, order, data):
+    """(grid of the data, how many of its steps one order step is)."""
+    coarse, fine = _grid(symbol, field, order), _grid(symbol, "data_" + field, data)
+    places = max(coarse.decimals, fine.decimals)
+    whole, rest = divmod(coarse.mantissa * 10 ** (places - coarse.decimals), fine.mantissa * 10 ** (places - fine.decimals))
+    if rest or whole >= 2**40:
+        raise ValueError(f"{symbol}: {field} {order} is no multiple of data_{field} {data}")
+    return fine, whole
 
 
 def _floor(symbol, field, text, grid):

@@ -12,7 +12,8 @@ cdef class Link(Outlet):
     cdef void* transports[LINES]     # borrowed from `channels`; NULL where the line is not connected
     cdef list channels
     cdef int64_t offset_ns           # wall minus monotonic at start: time since 1970 that never steps
-    cdef int64_t frame_ns            # when the frame that is being dealt with was read
+    cdef int64_t frame_ns            # when the frame that is being dealt with was read; 0 between frames
+    cdef int64_t last_ns             # the same of the last frame
     cdef readonly int64_t written, refused
     cdef public object failed        # called with an exception that came out of the engine
 

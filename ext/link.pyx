@@ -62,9 +62,13 @@ cdef class Link(Outlet):
     cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2:
         """One whole frame, where it lies. Returns the Verdict, or -1 where the engine failed on it: an invariant of ours
         is broken, nothing more is risked, and the cold side is told."""
+        cdef int verdict
         self.frame_ns = self.now()
         try:
-            return self.engine.receive(line, data, size, self.frame_ns)
+            verdict = self.engine.receive(line, data, size, self.frame_ns)
+            self.last_ns = self.frame_ns
+            self.frame_ns = 0
+            return verdict
         except (AssertionError, ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
             self.engine.risk.latch(4)
             if self.failed is not None:
@@ -77,8 +81,7 @@ cdef class Link(Outlet):
 
     def tick(self, dials=None):
         """Let the engine see that time passed."""
-        self.frame_ns = self.now()
-        self.engine.on_time(self.frame_ns, dials)
+        self.engine.on_time(self.now(), dials)
 
     cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
         """The one function that writes an order to a socket. Masks in place, in front of and behind `data`."""
@@ -129,7 +132,7 @@ cdef class Channel(WSListener):
     cdef _take(self, const char* data, Py_ssize_t size):
         cdef int verdict = self.link.frame(self.line, data, size)
         self.frames += 1
-        self.last_ns = self.link.frame_ns
+        self.last_ns = self.link.last_ns
         if verdict == NOT_MINE and self.cold is not None:
             self.cold(data[:size].decode("utf-8", "replace"))
         elif verdict == HANDLED and self.seen is not None:

@@ -32,6 +32,7 @@ ctypedef struct TradeKey:
     int64_t hi
     int64_t lo
     uint64_t order_id        # 0 = free; two orders of ours that met each other share a trade id
+    int64_t fee_due          # the fill came without its fee
 
 
 cdef class Orders:
@@ -44,6 +45,7 @@ cdef class Orders:
     cdef TradeKey* seen[2]
     cdef int64_t seen_count
     cdef int seen_turn
+    cdef bint fee_came               # the last report told the fee of a fill that had come without one
     cdef readonly int64_t duplicates, foreign, unexpected
     cdef int64_t counts[9]   # orders that reached each OrderState
 

@@ -102,6 +102,7 @@ cdef class Orders:
         """Apply the venue's word on an order. Returns the lots newly filled (0 for anything but a new fill)."""
         cdef Order* order = self.find(report.order_id)
         cdef int64_t lots = 0
+        self.fee_came = False
         if order == NULL:
             self.foreign += 1
             return 0
@@ -175,6 +176,8 @@ cdef class Orders:
             while table[at].order_id:
                 if (table[at].lo == report.trade_lo and table[at].hi == report.trade_hi
                         and table[at].order_id == report.order_id):
+                    self.fee_came = table[at].fee_due and report.fee_is_quote >= 0
+                    table[at].fee_due = table[at].fee_due and not self.fee_came
                     return False
                 at = (at + 1) & (2 * SEEN - 1)
         if self.seen_count == SEEN:
@@ -186,6 +189,7 @@ cdef class Orders:
         while table[at].order_id:
             at = (at + 1) & (2 * SEEN - 1)
         table[at].lo, table[at].hi, table[at].order_id = report.trade_lo, report.trade_hi, report.order_id
+        table[at].fee_due = report.fee_is_quote < 0
         self.seen_count += 1
         return True
 

@@ -99,8 +99,10 @@ cpdef enum Reason:
     UNKNOWN_ORDER = 18
     POST_ONLY_CROSS = 19
     LINK_DOWN = 20
+    PRICE_STEP = 23      # not a multiple of the venue's order tick (the data may show finer prices)
+    SIZE_STEP = 24
     NUMBER = 21          # the sum of money does not fit: a size or price beyond any sense
-    REASONS = 22
+    REASONS = 25
 
 cdef extern from "text.h":
     ctypedef struct Level "tg_level":
@@ -174,6 +176,8 @@ ctypedef struct Instrument:
     int64_t tick_mantissa
     int64_t lot_mantissa
     int64_t contract_mantissa
+    int64_t tick_step        # orders must be at multiples of this many ticks, and of this many lots: books show
+    int64_t lot_step         # orders from before a venue made its tick or lot coarser, so the data can be finer
     int64_t min_price_ticks  # 0 = no limit
     int64_t max_price_ticks
     int64_t min_size_lots
@@ -211,7 +215,7 @@ ctypedef struct Report:
     int64_t trade_hi         # trade identity
     int64_t trade_lo
     int64_t fee_e8           # paid is positive, in `fee_is_quote` currency
-    int32_t fee_is_quote
+    int32_t fee_is_quote     # 1 quote coin, 0 another coin, -1 this message does not tell the fee
     int32_t code             # venue error code, 0 = none
     int64_t event_ns
     int32_t venue_id_size
@@ -254,7 +258,7 @@ ctypedef struct StateRow:
 ctypedef struct SentRow:
     # SENT on the tape, written by the link behind the write: when the frame came and when the order had left.
     uint64_t order_id
-    int64_t frame_ns
+    int64_t frame_ns         # 0 where no frame caused it: a timer, a shutdown
     int64_t sent_ns
     int64_t written          # 1 = handed to the socket
 

@@ -11,8 +11,8 @@ from libc.string cimport memset
 from ext.book cimport SYNCED
 from ext.records cimport (BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUY, CANCEL, DUPLICATE, FILLED,
                           FREE, INSTRUMENT, LATCHED, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
-                          ORDER_RATE, POSITION, POST_ONLY, POST_ONLY_CROSS, PRICE_COLLAR, PRICE_RANGE, REASONS, SELL,
-                          SIZE_MAX, SIZE_MIN, TABLE_FULL, UNKNOWN_ORDER, Level, mint)
+                          ORDER_RATE, POSITION, POST_ONLY, POST_ONLY_CROSS, PRICE_COLLAR, PRICE_RANGE, PRICE_STEP, REASONS,
+                          SELL, SIZE_MAX, SIZE_MIN, SIZE_STEP, TABLE_FULL, UNKNOWN_ORDER, Level, mint)
 from ext.records import Reason
 
 # No configuration can go above these (a typed-in zero too many must not become an order).
@@ -140,6 +140,8 @@ cdef class RiskGate:
             return self.refuse(SIZE_MAX, intent.size_lots, limit.max_size_lots)
         if row.max_size_lots and intent.size_lots > row.max_size_lots:
             return self.refuse(SIZE_MAX, intent.size_lots, row.max_size_lots)
+        if row.lot_step != 1 and intent.size_lots % row.lot_step:
+            return self.refuse(SIZE_STEP, intent.size_lots, row.lot_step)
         return OK
 
     cdef int _check_price(self, const Intent* intent, const Limits* limit, const Instrument* row,
@@ -158,6 +160,8 @@ cdef class RiskGate:
             return self.refuse(PRICE_RANGE, price, row.min_price_ticks)
         if price > (row.max_price_ticks if row.max_price_ticks else <int64_t>1 << 47):
             return self.refuse(PRICE_RANGE, price, row.max_price_ticks)
+        if row.tick_step != 1 and intent.type != MARKET and price % row.tick_step:
+            return self.refuse(PRICE_STEP, price, row.tick_step)
         mid2 = bid.price_ticks + ask.price_ticks
         off = 2 * price - mid2 if 2 * price > mid2 else mid2 - 2 * price
         # mid2 * ppm // 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000

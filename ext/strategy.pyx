@@ -33,7 +33,7 @@ cdef class Strategy:
     # ---- what a subclass overrides; each returns 0 ----
 
     cpdef int on_book(self, int instrument, int64_t now_ns) except -1:
-        """A synced book changed (once per frame, after all its levels)."""
+        """A synced book changed, or an order of ours on it did (once per frame, after all its levels and reports)."""
         return 0
 
     cpdef int on_order(self, int instrument, int side, uint64_t order_id, int64_t now_ns) except -1:

@@ -78,13 +78,38 @@ static inline char tg_peek(tg_cur *c) {
     return c->p < c->end ? *c->p : 0;
 }
 
+#if defined(__SSE4_1__)
+/* How many of the 16 bytes at p are plain inside a string: up to a quote, a backslash or a control byte. */
+static inline unsigned tg_plain16(const char *p) {
+    __m128i v = _mm_loadu_si128((const __m128i *)p);
+    __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    odd = _mm_or_si128(odd, _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1F)), v));
+    return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(odd) | 0x10000u);
+}
+
+/* How many of the 16 bytes at p are digits, from the first on. */
+static inline unsigned tg_digits16(const char *p) {
+    __m128i v = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('0'));
+    unsigned odd = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(v, _mm_set1_epi8(10)), v));
+    return (unsigned)__builtin_ctz(odd | 0x10000u);
+}
+#endif
+
 /* A JSON string: *start, *size are what is between the quotes, escapes untouched. */
 static inline int tg_string(tg_cur *c, const char **start, Py_ssize_t *size) {
     const char *p, *q;
     if (!tg_take(c, '"'))
         return 0;
-    p = c->p;
-    for (q = p; q < c->end; q++) {
+    p = q = c->p;
+#if defined(__SSE4_1__)
+    while (TG_LIKELY(c->end - q >= 16)) {
+        unsigned n = tg_plain16(q);
+        q += n;
+        if (TG_LIKELY(n < 16))
+            break;
+    }
+#endif
+    for (; q < c->end; q++) {
         if (*q == '"') {
             *start = p;
             *size = q - p;
@@ -102,6 +127,16 @@ static inline int tg_string(tg_cur *c, const char **start, Py_ssize_t *size) {
 /* The key of the next member, with its colon. Call after '{' or ','. */
 static inline int tg_key(tg_cur *c, const char **key, Py_ssize_t *size) {
     return tg_string(c, key, size) && tg_take(c, ':');
+}
+
+/* The usual key of a hot message, `"x":` with one letter: takes it and returns the letter, else takes nothing and returns 0.
+ * Compared byte by byte: what follows is then guessed by the branch predictor and does not wait for a search. */
+static inline int tg_letter_key(tg_cur *c) {
+    const char *p = c->p;
+    if (TG_UNLIKELY(c->end - p < 4 || p[0] != '"' || p[2] != '"' || p[3] != ':' || (unsigned)((p[1] | 32) - 'a') > 25u))
+        return 0;
+    c->p = p + 4;
+    return p[1];
 }
 
 static inline int tg_is_scalar_end(char x) {
@@ -180,6 +215,15 @@ static int tg_skip_any(tg_cur *c) {
  * members are, take the way that needs no stack. */
 static inline int tg_skip(tg_cur *c) {
     const char *p = c->p, *start = p;
+#if defined(__SSE4_1__)
+    if (TG_LIKELY(c->end - p >= 17)) {
+        unsigned n = *p == '"' ? tg_plain16(p + 1) : tg_digits16(p);
+        if (*p == '"' ? n < 16 && p[n + 1] == '"' : n - 1u < 15u && (p[n] == ',' || p[n] == '}')) {
+            c->p += n + (*p == '"' ? 2 : 0);
+            return 1;
+        }
+    }
+#endif
     if (TG_LIKELY(p < c->end)) {
         if (*p == '"') {
             for (p++; p < c->end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\'; p++)

@@ -24,6 +24,7 @@ cdef extern from "text.h" nogil:
     char tg_peek(tg_cur* c) noexcept
     int tg_string(tg_cur* c, const char** start, Py_ssize_t* size) noexcept
     int tg_key(tg_cur* c, const char** key, Py_ssize_t* size) noexcept
+    int tg_letter_key(tg_cur* c) noexcept
     int tg_skip(tg_cur* c) noexcept
     int tg_more(tg_cur* c, char closer) noexcept
     int tg_enter(tg_cur* c, char opener, char closer) noexcept

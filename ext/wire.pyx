@@ -203,12 +203,15 @@ cdef inline int _digit(char x) noexcept nogil:
 
 
 cdef inline int _check(const char* text) noexcept nogil:
-    """Check character over everything before it: catches any one wrong or two swapped characters."""
-    cdef unsigned int total = 0
+    """Check character over everything before it: catches any one wrong and any two swapped characters.
+
+    The digits are read as a polynomial over GF(32) at a generator (x^5 + x^2 + 1), whose first 31 powers all differ.
+    """
+    cdef int total = 0
     cdef int i
     for i in range(ID_SIZE - 1):
-        total = (total * 3 + <unsigned char>text[i]) % 8191
-    return total & 31
+        total = (total << 1) ^ ((total >> 4) * 37) ^ _digit(text[i])
+    return (total << 1) ^ ((total >> 4) * 37)
 
 
 def depth_dict(head, bids, asks) -> dict:

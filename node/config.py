@@ -32,8 +32,8 @@ class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the built-in quoter quotes one instrument. `lean`: position at which quotes shift by one half spread."""
 
     size: str
-    half_spread_bps: float
-    requote_bps: float = 0.2
+    half_spread_ppm: int  # millionths of the mid when quoting starts
+    requote_ppm: int = 20
     lean: str = "0"
     wait_ms: int = 50
 
@@ -55,6 +55,7 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams: list[str]
     rest: str
     orders: str = ""
+    trades: bool = True  # also public trades and marks (Binance USD-M: on a second connection per line)
 
 
 class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

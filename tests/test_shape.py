@@ -78,6 +78,7 @@ def imports(path: Path) -> set[str]:
 COMMON = {"ext.records", "ext.text"}
 SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
+LOWER = {"node.venues*", "node.config", "node.errors"}
 VENUE_ROOMS = {"node.venues.values", "node.venues.fakes"}
 
 # The first pattern that fits a module says which modules it may import, or, ending in a star, which families.
@@ -97,8 +98,9 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"ext\.engine",
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
-    (r"node\.cli|node\.main", {"*"}),
+    (r"node\.cli|node\.main|node\.demo", {"*"}),
     (r"node\.(errors|config)", {"node.errors", "ext.records"}),
+    (r"node\.report", {"node.errors", "node.slow.summary"}),
     (r"node\.venues\.values", set()),
     (r"node\.venues\.fakes", {"ext.match", "ext.text"}),
     *[
@@ -108,31 +110,13 @@ ALLOWED: list[tuple[str, set[str]]] = [
         )
         for v in VENUES
     ],
-    (
-        r"node\.net(\.\w+)*",
-        {"node.net*", "node.venues*", "node.errors", "ext.engine", "ext.wire", "ext.link", "ext.records"},
-    ),
-    (
-        r"node\.sim(\.\w+)*",
-        {
-            "node.sim*",
-            "node.venues*",
-            "node.errors",
-            "ext.engine",
-            "ext.wire",
-            "ext.link",
-            "ext.match",
-            "ext.records",
-        },
-    ),
+    (r"node\.net(\.\w+)*", LOWER | {"node.net*", "ext*"}),
+    (r"node\.sim(\.\w+)*", LOWER | {"node.sim*", "ext*"}),
+    (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
     (
         r"node\.slow(\.\w+)*",
-        {"node.slow*", "node.errors", "ext.tape", "ext.dials", "ext.records"}
+        {"node.slow*", "node.errors", "ext.tape", "ext.dials", "ext.records", "ext.text"}
         | {f"node.venues.{v}.rules" for v in VENUES},
-    ),
-    (
-        r"node\.backtest(\.\w+)*",
-        {"node.backtest*", "node.venues*", "node.errors"} | (ALL_EXT - {"ext.link"}),
     ),
     (r"ext|node|ext\.\w+|node\.\w+(\.\w+)*", set()),
 ]
@@ -163,7 +147,7 @@ def test_the_native_side_never_imports_the_cold_side():
 
 
 def test_nobody_imports_the_commands_but_each_other():
-    top = {"node.cli", "node.main"}
+    top = {"node.cli", "node.main", "node.demo"}
     assert not [f"{p}: {top & imports(p)}" for p in sources() if module_of(p) not in top and top & imports(p)]
 
 

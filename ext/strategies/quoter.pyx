@@ -42,7 +42,7 @@ cdef class Quoter(Strategy):
         cdef Level bid, ask
         cdef Quoting* row
         cdef Book book
-        cdef int64_t half, lean, size, position
+        cdef int64_t half, lean, size, position, want, step
         if instrument >= self.count or not self.rows[instrument].enabled:
             return 0
         row = &self.rows[instrument]
@@ -53,10 +53,12 @@ cdef class Quoter(Strategy):
         half = max(row.half_spread_ticks * self.dial(0) // 1000, 1)
         size = row.size_lots * self.dial(1) // 1000
         lean = half * position // row.lean_lots if row.lean_lots else 0
-        self._side(instrument, BUY, min((bid.price_ticks + ask.price_ticks) // 2 - half - lean, ask.price_ticks - 1),
-                   size, now_ns)
-        self._side(instrument, SELL, max((bid.price_ticks + ask.price_ticks + 1) // 2 + half - lean,
-                                         bid.price_ticks + 1), size, now_ns)
+        step = self.instruments.rows[instrument].tick_step
+        size -= size % self.instruments.rows[instrument].lot_step
+        want = min((bid.price_ticks + ask.price_ticks) // 2 - half - lean, ask.price_ticks - 1)
+        self._side(instrument, BUY, want - want % step, size, now_ns)
+        want = max((bid.price_ticks + ask.price_ticks + 1) // 2 + half - lean, bid.price_ticks + 1) + step - 1
+        self._side(instrument, SELL, want - want % step, size, now_ns)
         return 0
 
     cpdef int on_order(self, int instrument, int side, uint64_t order_id, int64_t now_ns) except -1:

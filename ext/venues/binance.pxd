@@ -1,5 +1,6 @@
 """Binance, spot and USD-M: bytes to records and back."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ext.records cimport Approved, Intent, Report
@@ -30,7 +31,9 @@ cdef enum Body:
 ctypedef struct Fields:
     # Where the members of one message stand. One-letter keys go by their letter, the rest by name.
     uint64_t seen[2]          # bit per ASCII letter key
+    uint64_t read[2]          # the same, where the value was a plain integer: it is in `value`
     const char* at[128]       # start of that member's value
+    int64_t value[128]
     int named                 # Keys seen
     int body                  # Body being read
     int coin_margined         # "st" is 2: a row of the other product family in an all-market stream
@@ -59,6 +62,7 @@ ctypedef struct Fields:
     int64_t result_time       # "transactTime" or "updateTime" inside "result", 0 = none
 
 
+@cython.final
 cdef class BinanceWire(Wire):
     cdef public int partial_depth   # raw (not combined) connection of a partial depth stream: its depth, else 0
 

@@ -7,13 +7,14 @@ order. Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.m
 `errors.md`; USD-M developer pages "websocket-market-streams", "websocket-api", "user-data-streams", "error-code".
 """
 
+cimport cython
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from ext.records cimport (ACCEPTED, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, FOK, FUNDING_RATE, INDEX_PRICE, IOC, MARK_PRICE,
                           MARKET, NEXT_FUNDING, POST_ONLY, REFUSED, REPORT_ACK, REPORT_CANCELED, REPORT_CANCEL_REJECT,
                           REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_REJECT, REPORT_UNCERTAIN, RULE_PREV, RULE_RANGE,
                           SEED, SELL, SNAPSHOT, UNCERTAIN, UPDATE, DepthHead, Instrument, Mark, Quote, Trade)
-from ext.text cimport (TG_MAX_PRICE, TG_NUMBER, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid, tg_int, tg_key,
+from ext.text cimport (TG_MAX_PRICE, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid, tg_int, tg_key, tg_letter_key,
                        tg_more, tg_peek, tg_put_decimal, tg_put_int, tg_setup, tg_signed_decimal, tg_skip, tg_string)
 from ext.wire cimport BAD, HANDLED, ID_SIZE, NOT_MINE
 
@@ -37,8 +38,8 @@ cdef inline bint named(const char* key, Py_ssize_t size, const char* name) noexc
 
 
 cdef inline void clear(Fields* f) noexcept nogil:
-    """A blank Fields. `at` is left alone: `seen` says which of it is valid."""
-    f.seen[0] = f.seen[1] = 0
+    """A blank Fields. `at` and `value` are left alone: `seen` and `read` say which of them is valid."""
+    f.seen[0] = f.seen[1] = f.read[0] = f.read[1] = 0
     f.named = f.coin_margined = 0
     f.body = BODY_NONE
     f.stream = f.symbol = f.bids_at = f.asks_at = f.request = f.message = f.state = f.venue_id = f.executed_at = NULL
@@ -113,6 +114,7 @@ cdef int outcome(int market, int64_t status, int64_t code, const char* message, 
     return REFUSED if (refused_usdm(code) if usdm else refused_spot(code)) else UNCERTAIN
 
 
+@cython.final
 cdef class BinanceWire(Wire):
     """One Binance market (`records.Market`): decoder and encoder."""
 
@@ -181,13 +183,17 @@ cdef class BinanceWire(Wire):
         """Note where each member of an object stands; levels are read on the way where their grid is known."""
         cdef const char* key
         cdef Py_ssize_t size
-        cdef int more = tg_enter(c, c'{', c'}')
+        cdef int letter, more = tg_enter(c, c'{', c'}')
         if more < 0:
             return self.fail(TG_SYNTAX, b"object", c, start)
         while more:
-            if not tg_key(c, &key, &size):
+            letter = tg_letter_key(c)
+            if letter:
+                if self._letter(c, f, letter, start) == BAD:
+                    return BAD
+            elif not tg_key(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
-            if self._member(c, f, key, size, start) == BAD:
+            elif self._member(c, f, key, size, start) == BAD:
                 return BAD
             more = tg_more(c, c'}')
             if more < 0:
@@ -200,13 +206,16 @@ cdef class BinanceWire(Wire):
         return self._word(c, f, key, size, start)
 
     cdef int _letter(self, tg_cur* c, Fields* f, int letter, const char* start) except -1:
-        """A member with a one-letter key: remembered by its letter."""
+        """A member with a one-letter key: remembered by its letter, and by its value where that is a plain integer."""
         cdef char first
         if f.seen[letter >> 6] >> (letter & 63) & 1:
             return self.fail(TG_SYNTAX, b"repeated key", c, start)
         f.seen[letter >> 6] |= <uint64_t>1 << (letter & 63)
         first = tg_peek(c)
         f.at[letter] = c.p
+        if c'0' <= first <= c'9' and tg_int(c, &f.value[letter]) == TG_OK:
+            f.read[letter >> 6] |= <uint64_t>1 << (letter & 63)
+            return HANDLED
         if letter == c's' and first == c'"':
             if not tg_string(c, &f.symbol, &f.symbol_size):
                 return self.fail(TG_SYNTAX, b"s", c, start)
@@ -393,6 +402,9 @@ cdef class BinanceWire(Wire):
     cdef int _int_at(self, Fields* f, char key, int64_t* out, const char* name, const char* start,
                      const char* end) except -1:
         cdef tg_cur c
+        if f.read[<int>key >> 6] >> (key & 63) & 1:
+            out[0] = f.value[<int>key]
+            return HANDLED
         c.p = f.at[<int>key] if has(f, key) else end
         c.end = end
         return self._number(&c, out, name, start)
@@ -729,7 +741,7 @@ cdef class BinanceWire(Wire):
         if self._order_head(f, &report, start, end) == BAD:
             return BAD
         report.kind = REPORT_FILL
-        report.filled_lots = -1
+        report.filled_lots = report.fee_is_quote = -1
         if self._size_at(f, c'l', &report.size_lots, b"l", start, end) == BAD or \
                 self._price_at(f, c'L', &report.price_ticks, b"L", start, end) == BAD or \
                 self._id_at(f, c't', &report.trade_lo, b"t", start, end) == BAD:

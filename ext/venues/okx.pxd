@@ -35,7 +35,6 @@ ctypedef struct Row:
     # An element that holds an order, or the answer to one: where its members stand (ROW_*), NULL = absent.
     const char* at[18]
     int instrument
-    int64_t filled_lots
 
 
 cdef class OkxWire(Wire):

@@ -690,7 +690,6 @@ cdef class OkxWire(Wire):
         cdef int field, more = tg_enter(c, c'{', c'}')
         memset(row, 0, sizeof(Row))
         row.instrument = -1
-        row.filled_lots = -1
         while more > 0:
             if not tg_key(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
@@ -1015,9 +1014,11 @@ cdef class OkxWire(Wire):
     cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) except -1:
         """docs-v5 "WS / Place order". `instIdCode` is required since 2026-03-26, `expTime` stands at the root."""
         cdef char* p = out
+        cdef char* client_id
         cdef int code = self._inst_code(intent.instrument)
         cdef Instrument* row = &self.instruments.rows[intent.instrument]
         p = okx_put(p, b'{"id":"')
+        client_id = p + 1               # the request id contains it: computed once
         p += self.put_request(p, c'n', order_id)
         p = okx_put(p, b'","op":"order","expTime":"')
         p += tg_put_uint(p, <uint64_t>(now_ns // 1000000 + ORDER_LIFE_MS))
@@ -1025,7 +1026,8 @@ cdef class OkxWire(Wire):
         p += tg_put_uint(p, code)
         p = okx_put(p, b',"tdMode":"cross"') if row.is_perpetual else okx_put(p, b',"tdMode":"cash"')
         p = okx_put(p, b',"clOrdId":"')
-        p += self.put_id(p, order_id)
+        memcpy(p, client_id, ID_SIZE)
+        p += ID_SIZE
         p = okx_put(p, b'","side":"buy"') if intent.side == BUY else okx_put(p, b'","side":"sell"')
         p = self._terms(intent, row, p)
         if intent.reduce_only and row.is_perpetual:
@@ -1058,13 +1060,16 @@ cdef class OkxWire(Wire):
     cdef Py_ssize_t _cancel(self, const Intent* intent, char* out) except -1:
         """docs-v5 "WS / Cancel order". A cancel has no deadline: it cannot hurt late."""
         cdef char* p = out
+        cdef char* client_id
         cdef int code = self._inst_code(intent.instrument)
         p = okx_put(p, b'{"id":"')
+        client_id = p + 1
         p += self.put_request(p, c'c', intent.order_id)
         p = okx_put(p, b'","op":"cancel-order","args":[{"instIdCode":')
         p += tg_put_uint(p, code)
         p = okx_put(p, b',"clOrdId":"')
-        p += self.put_id(p, intent.order_id)
+        memcpy(p, client_id, ID_SIZE)
+        p += ID_SIZE
         p = okx_put(p, b'"}]}')
         return p - out
 

@@ -15,6 +15,7 @@ must not trade with each other.
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from ext.match import DONE, FILL, LEVEL, TRADE, MatchingEngine
 from ext.text import Grid
@@ -74,7 +75,7 @@ class Connection:
     opened_ns: int
     topics: dict[str, object] = field(default_factory=dict)
     logged_in: bool = False
-    notes: dict[str, object] = field(default_factory=dict)  # whatever else the venue's fake must remember
+    notes: dict[str, Any] = field(default_factory=dict)  # whatever else the venue's fake must remember
     closing: tuple[int, str] | None = None  # close code and reason, once the venue hangs up
     dropped: bool = False  # a fault: the socket is to be reset, nothing more is said
     muted: bool = False  # a fault: stays open, but nothing comes any more
@@ -97,7 +98,7 @@ class FakeOrder:
     done: str = ""  # why it is no longer open: filled, canceled, ioc, fok, post_only, stp
     placed_ns: int = 0
     owner: int = 1
-    notes: dict[str, object] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def leaves_lots(self) -> int:

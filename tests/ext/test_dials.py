@@ -192,10 +192,14 @@ def test_a_pair_is_always_from_one_write_while_another_process_hammers(page):
     try:
         assert child.stdout.readline() == "ready\n"
         reader, seen = Dials(page, dials), set()
-        for _ in range(200_000):
+        for i in range(5_000_000):
             a, b = reader.values(1)[0]
             assert a == -b
             seen.add(a)
+            if i % 1000 == 0:
+                os.sched_yield()  # on a busy machine both may share a core
+                if i >= 200_000 and len(seen) > 100:
+                    break
         assert len(seen) > 100
     finally:
         child.kill()

@@ -165,6 +165,16 @@ def test_sizes_at_and_beyond_every_bound():
         assert Desk().order(size=size) == ("SIZE_MAX", size, 100)
 
 
+def test_orders_must_stand_on_the_venues_own_steps_where_the_data_is_finer():
+    """Books hold old prices and sizes off today's tick and lot; new orders may not."""
+    desk = Desk(row={"data_tick": "0.001", "data_lot": "0.0001"})
+    assert desk.order(size=15) == ("SIZE_STEP", 15, 10)
+    assert desk.order(price=10_005) == ("PRICE_STEP", 10_005, 10)
+    assert desk.order(price=10_010, size=20) == ("OK", 0, 0)
+    desk = Desk(row={"data_tick": "0.001", "data_lot": "0.0001"}, bids=((9993, 40),), asks=((10_007, 40),))
+    assert desk.passes(price=0, size=20, type=MARKET_ORDER)  # the price it reaches is not one it names
+
+
 def test_prices_at_and_beyond_the_venues_own_filter():
     desk = Desk(row={"min_price": "99.00", "max_price": "101.00"})
     assert desk.passes(price=9900)

@@ -203,6 +203,10 @@ class Session:
             body["params"] = params
         return Send(orjson.dumps(body).decode())
 
+    def _answered(self, number: object) -> bool:
+        """Was this request waited for? It is not any more."""
+        return isinstance(number, str | int) and self._waiting.pop(number, None) is not None
+
     def _done(self, now_ns: int) -> list[Action]:
         self.ready = True
         if self.first_data_ns and not self.listen_key:
@@ -230,7 +234,7 @@ class Session:
         error = message if "code" in message else message.get("error")
         if isinstance(error, dict) and "code" in error:
             return [Down(f"stream error {error.get('code')}: {error.get('msg')}", retry=False)]
-        if "result" not in message or self._waiting.pop(message.get("id"), None) is None or self._waiting:
+        if "result" not in message or not self._answered(message.get("id")) or self._waiting:
             return []
         return self._done(now_ns)
 
@@ -246,7 +250,7 @@ class Session:
         )
         if number is None:
             return [Down(f"the venue refused the session: {text}")]  # a revoked key, told at the next request
-        if not isinstance(number, (str, int)) or self._waiting.pop(number, None) is None:
+        if not self._answered(number):
             return []
         if message["status"] != 200:
             final = code in KEY_ERRORS and message["status"] not in (418, 429)

@@ -29,6 +29,15 @@ FEE_RATES = {LINEAR: (Decimal("0.00055"), Decimal("0.0002")), SPOT: (Decimal("0.
 FUNDING_NS = 8 * 3600 * rules.SECOND
 QUIET_TOPICS = ("kline.", "allLiquidation.", "priceLimit.")  # taken, and silent here
 PRIVATE_TOPICS = ("order", "execution", "execution.fast", "position", "wallet", "greeks")
+# members of an order row that only conditional orders and the like use
+_EMPTY = "stopOrderType orderIv triggerPrice takeProfit stopLoss triggerBy tpTriggerBy slTriggerBy placeType"
+UNUSED = dict.fromkeys(f"{_EMPTY} smpOrderId marketUnit feeCurrency".split(), "") | {
+    "triggerDirection": 0,
+    "closeOnTrigger": False,
+    "smpGroup": 0,
+    "slLimitPrice": "0",
+    "tpLimitPrice": "0",
+}
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
@@ -195,12 +204,12 @@ class BybitFake(FakeVenue):
     def _check_login(self, args: object, now_ns: int) -> tuple[int, str]:
         if self.credentials is None:
             return 0, ""
-        if not isinstance(args, list) or len(args) != 3 or not str(args[1]).isdecimal():
+        if not isinstance(args, list) or len(args) != 3 or _number(args[1]) < 0:
             return 10001, "Params Error"
         key, expires, signature = str(args[0]), str(args[1]), str(args[2])
         if key not in self.credentials:
             return 10003, "API key is invalid."
-        if int(expires) <= now_ns // MS:
+        if _number(expires) <= now_ns // MS:
             return 10004, "Request expired"
         secret = self.credentials[key].encode()
         right = hmac.new(secret, f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
@@ -325,7 +334,7 @@ class BybitFake(FakeVenue):
         if not listeners:
             return
         new = book.read()
-        changed = tuple(_difference(old, now) for old, now in zip(book.sides, new, strict=True))
+        changed = _difference(book.sides[BUY], new[BUY]), _difference(book.sides[SELL], new[SELL])
         is_repeat = not (changed[BUY] or changed[SELL])
         if is_repeat and (book.depth != 1 or now_ns - book.sent_ns < rules.BOOK_REPEAT_NS):
             return
@@ -383,7 +392,8 @@ class BybitFake(FakeVenue):
         bid, ask = listing.engine.best(BUY), listing.engine.best(SELL)
         best = [x[0] for x in (bid, ask) if x]
         mark = sum(best) // len(best) if best else tape.last_ticks
-        last = _price(listing, tape.last_ticks or mark)
+        tape.last_ticks = tape.last_ticks or mark
+        last = _price(listing, tape.last_ticks)
         ticker = {"symbol": listing.symbol, "lastPrice": last, "highPrice24h": last, "lowPrice24h": last}
         ticker |= {"prevPrice24h": last, "volume24h": "0", "turnover24h": "0", "price24hPcnt": "0"}
         if listing.market == SPOT:
@@ -461,11 +471,12 @@ class BybitFake(FakeVenue):
         if number:
             self._request_ids.add(number)
         header, args = message.get("header"), message.get("args")
-        if not isinstance(header, dict) or not str(header.get("X-BAPI-TIMESTAMP", "")).isdecimal():
+        header = header if isinstance(header, dict) else {}
+        sent_ms = _number(header.get("X-BAPI-TIMESTAMP"))
+        if sent_ms < 0:
             raise _Refusal(10001, "params error: X-BAPI-TIMESTAMP is missing or invalid")
-        window = str(header.get("X-BAPI-RECV-WINDOW", 5000))
-        sent_ms, now_ms = int(header["X-BAPI-TIMESTAMP"]), now_ns // MS
-        if not window.isdecimal() or not now_ms - int(window) <= sent_ms < now_ms + rules.CLOCK_AHEAD_MS:
+        window, now_ms = _number(header.get("X-BAPI-RECV-WINDOW", 5000)), now_ns // MS
+        if window < 0 or not now_ms - window <= sent_ms < now_ms + rules.CLOCK_AHEAD_MS:
             raise _Refusal(
                 10002,
                 "invalid request, please check your server timestamp or recv_window param. "
@@ -479,7 +490,7 @@ class BybitFake(FakeVenue):
         listing = self._listing(wish)
         self._check_rate("order.create", listing.market, now_ns)
         order, order_type = self._check_order(connection, listing, wish)
-        order.notes |= {"request": message, "value": Decimal(0)}
+        order.notes |= {"request": message, "value": Decimal(0), "fee": Decimal(0)}
         self._client_ids.add((listing.market, order.client_id))
         self.place(order_type, order, now_ns)
         if not self.ack_first:
@@ -491,7 +502,7 @@ class BybitFake(FakeVenue):
         market = next((m for m, name in rules.CATEGORY.items() if name == wish.get("category")), None)
         if market is None:
             raise _Refusal(10001, "Illegal category")
-        listing = self.listings.get((market, wish.get("symbol")))
+        listing = self.listings.get((market, str(wish.get("symbol"))))
         if listing is None:
             raise _Refusal(170121 if market == SPOT else 10001, "Invalid symbol.")
         return listing
@@ -508,12 +519,12 @@ class BybitFake(FakeVenue):
 
     def _check_order(self, connection: Connection, listing: Listing, wish: dict) -> tuple[FakeOrder, str]:
         is_spot = listing.market == SPOT
-        side, order_type = SIDES.get(wish.get("side")), wish.get("orderType")
+        side, order_type = SIDES.get(str(wish.get("side"))), wish.get("orderType")
         if side is None:
             raise _Refusal(170117 if is_spot else 10001, "Invalid side.")
         if order_type not in ("Limit", "Market"):
             raise _Refusal(170116 if is_spot else 10001, "Invalid orderType.")
-        tif = TIF.get(wish.get("timeInForce", "GTC"))
+        tif = TIF.get(str(wish.get("timeInForce", "GTC")))
         if tif is None:
             raise _Refusal(170115 if is_spot else 10001, "Invalid timeInForce.")
         if not is_spot and wish.get("positionIdx", 0) != 0:
@@ -606,7 +617,9 @@ class BybitFake(FakeVenue):
         listing = self._listing(wish)
         self._check_rate("order.cancel", listing.market, now_ns)
         venue_id, client_id = wish.get("orderId"), wish.get("orderLinkId")
-        order = self._venue_ids.get(venue_id) if venue_id else self.find_order(listing, str(client_id or ""))
+        order = (
+            self._venue_ids.get(str(venue_id)) if venue_id else self.find_order(listing, str(client_id or ""))
+        )
         if order is None or order.done or order.listing is not listing:
             code = 170213 if listing.market == SPOT else 110001
             raise _Refusal(code, "order not exists or too late to cancel")
@@ -700,24 +713,23 @@ class BybitFake(FakeVenue):
             "rejectReason": why,
             "timeInForce": TIF_TEXT[order.tif],
             "isLeverage": "0" if is_spot else "",
-            "price": _price(listing, order.price_ticks),
-            "qty": _size(listing, order.size_lots),
+            "price": listing.price_grid.format(order.price_ticks),
+            "qty": listing.size_grid.format(order.size_lots),
             "avgPrice": _plain(notes["value"] / filled) if filled else "",
-            "leavesQty": _size(listing, leaves),
-            "cumExecQty": _size(listing, order.filled_lots),
+            "leavesQty": listing.size_grid.format(leaves),
+            "leavesValue": _plain(Decimal(listing.price(order.price_ticks)) * Decimal(listing.size(leaves))),
+            "cumExecQty": listing.size_grid.format(order.filled_lots),
             "cumExecValue": _plain(notes["value"]),
+            "cumExecFee": _plain(notes["fee"]),
             "orderType": notes["type"],
-            "stopOrderType": "",
-            "reduceOnly": notes["reduce"],
-            "closeOnTrigger": False,
             "smpType": notes["smp"],
-            "smpGroup": 0,
-            "smpOrderId": "",
+            "reduceOnly": notes["reduce"],
             "createdTime": str(order.placed_ns // MS),
             "updatedTime": now_ms,
+            **UNUSED,
         }
-        if not is_spot:
-            row["createType"] = "CreateByUser"
+        if not is_spot:  # clients tell the products apart by these
+            row |= {"tpslMode": "UNKNOWN", "createType": "CreateByUser", "closedPnl": "0"}
         self._push_private("order", listing, row, now_ns)
 
     def _push_execution(self, order: FakeOrder, trade_id, price_ticks, size_lots, is_maker, now_ns) -> None:
@@ -726,6 +738,8 @@ class BybitFake(FakeVenue):
         price, size = Decimal(listing.price(price_ticks)), Decimal(listing.size(size_lots))
         rate = FEE_RATES[listing.market][is_maker]
         in_base = is_spot and order.side == BUY
+        fee = (size if in_base else price * size) * rate
+        order.notes["fee"] += fee
         base = listing.base or listing.symbol.removesuffix(listing.quote)
         number = self._trade_id(
             listing, f"fill {trade_id} {order.number}", 2100000000000000000 + 2 * trade_id + is_maker
@@ -734,24 +748,26 @@ class BybitFake(FakeVenue):
         row = {
             "category": rules.CATEGORY[listing.market],
             "symbol": listing.symbol,
-            "execFee": _plain((size if in_base else price * size) * rate),
+            "execFee": _plain(fee),
             "execId": number,
-            "execPrice": _price(listing, price_ticks),
-            "execQty": _size(listing, size_lots),
+            "execPrice": listing.price_grid.format(price_ticks),
+            "execQty": listing.size_grid.format(size_lots),
             "execType": "Trade",
             "execValue": _plain(price * size),
             "feeRate": _plain(rate),
             "feeCurrency": base if in_base else listing.quote,
-            "leavesQty": _size(listing, order.leaves_lots),
+            "leavesQty": listing.size_grid.format(order.leaves_lots),
             "orderId": order.notes["id"],
             "orderLinkId": order.client_id,
-            "orderPrice": _price(listing, order.price_ticks),
-            "orderQty": _size(listing, order.size_lots),
+            "orderPrice": listing.price_grid.format(order.price_ticks),
+            "orderQty": listing.size_grid.format(order.size_lots),
             "orderType": order.notes["type"],
             "stopOrderType": "" if is_spot else "UNKNOWN",
             "side": side,
             "execTime": str(now_ns // MS),
             "isLeverage": "0",
+            "blockTradeId": "",
+            "closedSize": "" if is_spot else "0",
             "isMaker": bool(is_maker),
             "seq": tape.seq,
         }
@@ -817,33 +833,32 @@ class BybitFake(FakeVenue):
         return {"timeSecond": str(now_ns // rules.SECOND), "timeNano": str(now_ns)}
 
     def _get_instruments(self, query: dict, now_ns: int) -> dict:
-        category, limit = query.get("category"), query.get("limit", "500")
+        category, limit = query.get("category"), _number(query.get("limit", 500))
         if category not in ("spot", "linear", "inverse", "option"):
             raise _Refusal(10001, "Illegal category")
-        if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+        if not 1 <= limit <= 1000:
             raise _Refusal(10001, "params error: limit invalid")
         rows = [x for x in self.listings.values() if rules.CATEGORY[x.market] == category]
         if "symbol" in query:
             rows = [x for x in rows if x.symbol == query["symbol"]]
         if category != "linear":
             return {"category": category, "list": [_spot_row(x) for x in rows]}
-        at = query.get("cursor", "").removeprefix("first=")
-        start = int(at) if at.isdecimal() else 0
-        end = start + int(limit)
+        start = max(_number(query.get("cursor", "").removeprefix("first=")), 0)
+        end = start + limit
         cursor = f"first%3D{end}" if end < len(rows) else ""
         page = [_linear_row(x) for x in rows[start:end]]
         return {"category": category, "list": page, "nextPageCursor": cursor}
 
     def _get_book(self, query: dict, now_ns: int) -> dict:
         listing = self._listing(query)
-        limit = query.get("limit", "1" if listing.market == SPOT else "25")
-        if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+        limit = _number(query.get("limit", 1 if listing.market == SPOT else 25))
+        if not 1 <= limit <= 1000:
             raise _Refusal(10001, "params error: limit invalid")
         self.settle(listing, now_ns)
         book = self._book(listing, 1000, now_ns)
         message = self._book_message(book, "snapshot", book.sides, now_ns)
         data = message["data"]
-        sides = {side: data[side][: int(limit)] for side in "ba"}
+        sides = {side: data[side][:limit] for side in "ba"}
         ids = {"ts": message["ts"], "u": data["u"], "seq": data["seq"], "cts": message["cts"]}
         return {"s": listing.symbol, **sides, **ids}
 
@@ -851,6 +866,11 @@ class BybitFake(FakeVenue):
 def _args(message: dict) -> list[str]:
     args = message.get("args")
     return [x for x in args if isinstance(x, str)] if isinstance(args, list) else []
+
+
+def _number(value: object) -> int:
+    """A whole number in a request, as number or text; -1 where it is none."""
+    return int(str(value)) if re.fullmatch(r"[0-9]{1,18}", str(value), re.ASCII) else -1
 
 
 def _difference(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
@@ -861,12 +881,23 @@ def _difference(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
 
 
 def _price(listing: Listing, ticks: int) -> str:
-    """Spot strips zeros behind the point, linear keeps the scale of the tick."""
-    return listing.price_grid.format(ticks, keep_zeros=listing.market == LINEAR)
+    """Spot strips zeros behind the point, linear keeps the scale of the tick's own text."""
+    if listing.market == SPOT:
+        return listing.price_grid.format(ticks)
+    return _scaled(listing.price_grid.format(ticks), listing.tick)
 
 
 def _size(listing: Listing, lots: int) -> str:
-    return listing.size_grid.format(lots, keep_zeros=listing.market == LINEAR) if lots else "0"
+    if listing.market == SPOT or not lots:
+        return listing.size_grid.format(lots)
+    return _scaled(listing.size_grid.format(lots), listing.lot)
+
+
+def _scaled(number: str, step: str) -> str:
+    """A decimal with as many places as `step` is written with ("0.10": two)."""
+    places = len(step.partition(".")[2])
+    head, _, tail = number.partition(".")
+    return f"{head}.{tail:0<{places}}" if places else number
 
 
 def _plain(number: Decimal) -> str:

@@ -81,7 +81,7 @@ def next_cursor(reply: bytes) -> str:
     return cursor or ""
 
 
-def time_ns(reply: bytes) -> int:
+def server_time_ns(reply: bytes) -> int:
     """The venue's clock, in ns, out of a time reply."""
     text = _result(reply, "time").get("timeNano")
     if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
@@ -93,11 +93,11 @@ def book(reply: bytes) -> BookReply:
     """The levels of an orderbook reply."""
     result = _result(reply, "orderbook")
     symbol = _text(result, "s", "orderbook")
-    sides = [_levels(result, side, symbol) for side in "ba"]
-    ids = [result.get(name) for name in ("u", "seq")]
-    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in ids):
+    bids, asks = _levels(result, "b", symbol), _levels(result, "a", symbol)
+    ids = [x for x in (result.get("u"), result.get("seq")) if type(x) is int and x >= 0]
+    if len(ids) != 2:
         raise ValueError(f"orderbook: {symbol}: u or seq is not a number")
-    return BookReply(symbol, *sides, *ids)
+    return BookReply(symbol, bids, asks, ids[0], ids[1])
 
 
 def _result(reply: bytes, what: str) -> dict:

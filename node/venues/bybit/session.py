@@ -65,13 +65,19 @@ class Session:
         self._requests = 0
         self._ping_ns = self._pong_ns = 0  # when the next ping is due; by when a pong must come, 0 = none due
 
+    @property
+    def path(self) -> str:
+        """Where to connect, below the environment's host of this kind (`rules.ENDPOINTS`)."""
+        paths = {"trade": rules.TRADE_PATH, "private": rules.PRIVATE_PATH}
+        return paths.get(self.kind) or rules.PUBLIC_PATH[self.market]
+
     # ---- what the owner calls ----
 
     def start(self, now_ns: int) -> list[Action]:
         """The connection is open."""
         self._ping_ns = now_ns + rules.PING_EVERY_NS
         if self.credentials and self.kind != "public":
-            return [self._login(now_ns)]
+            return [self._login(self.credentials, now_ns)]
         return self._subscribe_all(now_ns)
 
     def receive(self, text: str | bytes, now_ns: int) -> list[Action]:
@@ -186,13 +192,14 @@ class Session:
         number = message.get("req_id") or message.get("reqId")
         if not number:
             number = next((x for x, request in self._pending.items() if request.op == op), None)
-        request = self._pending.get(number) if isinstance(number, str) else None
-        return self._pending.pop(number) if request is not None and request.op == op else None
+        if not isinstance(number, str) or number not in self._pending or self._pending[number].op != op:
+            return None
+        return self._pending.pop(number)
 
     # ---- requests ----
 
-    def _login(self, now_ns: int) -> Send:
-        key, secret = self.credentials
+    def _login(self, credentials: tuple[str, str], now_ns: int) -> Send:
+        key, secret = credentials
         expires = now_ns // 1_000_000 + rules.AUTH_VALID_MS
         signature = hmac.new(secret.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
         return self._request("auth", (), now_ns, args=[key, expires, signature])

@@ -74,6 +74,16 @@ class View:
     sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
 
+@dataclass
+class Terms:
+    """What an order asked for, and what its fills came to."""
+
+    arg: dict
+    kind: str  # ordType
+    fee: Decimal = Decimal(0)
+    value: Decimal = Decimal(0)
+
+
 class OkxFake(FakeVenue):
     """The venue. `credentials` maps API keys to (secret, passphrase); without them anybody is let in.
 
@@ -117,6 +127,7 @@ class OkxFake(FakeVenue):
         self._tickers_ns: dict[str, int] = {}
         self._marks: dict[str, tuple[str, int]] = {}
         self._funded_ns: dict[str, int] = {}
+        self._spoken_ns: dict[int, int] = {}  # connection number -> when it was last told something
         self._closing_ns: dict[int, int] = {}  # connection number -> cut after a notice
         self._now_ns = 0
 
@@ -128,12 +139,11 @@ class OkxFake(FakeVenue):
         if path not in CHANNELS:
             raise Refused(404, f"no such path: {path}")
         connection.path = path
-        connection.notes.update(
-            id=f"{(self.seed * 0x9E3779B1 + connection.number) & 0xFFFFFFFF:08x}", spoken_ns=now_ns
-        )
+        connection.notes["id"] = f"{(self.seed * 0x9E3779B1 + connection.number) & 0xFFFFFFFF:08x}"
+        self._spoken_ns[connection.number] = now_ns
 
     def send(self, connection: Connection, text: str) -> None:
-        connection.notes["spoken_ns"] = self._now_ns
+        self._spoken_ns[connection.number] = self._now_ns
         super().send(connection, text)
 
     def tick(self, now_ns: int) -> None:
@@ -145,7 +155,7 @@ class OkxFake(FakeVenue):
             self._push_mark(listing, now_ns)
             self._push_funding(listing, now_ns)
         for connection in list(self.connections.values()):
-            if now_ns - connection.notes["spoken_ns"] >= IDLE_NS:
+            if now_ns - self._spoken_ns[connection.number] >= IDLE_NS:
                 self.hang_up(connection, 4004, "No data received in 30s.")
             if now_ns >= self._closing_ns.get(connection.number, now_ns + 1):
                 self.hang_up(connection, 4006, "service upgrade")
@@ -180,7 +190,7 @@ class OkxFake(FakeVenue):
         except orjson.JSONDecodeError:
             message = None
         op = message.get("op") if isinstance(message, dict) else None
-        args = message.get("args") if isinstance(message, dict) else None
+        args = _objects(message.get("args")) if isinstance(message, dict) else []
         request_id = message.get("id", "") if isinstance(message, dict) else ""
         if (
             not isinstance(op, str)
@@ -190,7 +200,7 @@ class OkxFake(FakeVenue):
             self._error(connection, "60012", f"Invalid request: {text[:200]}")
         elif op in ORDER_OPS:
             self._on_order_op(connection, op, request_id, message, now_ns)
-        elif not _is_objects(args):
+        elif not args:
             self._error(connection, "60012", f"Invalid request: {text[:200]}", request_id)
         elif op == "login":
             self._on_login(connection, args[0], now_ns)
@@ -258,13 +268,13 @@ class OkxFake(FakeVenue):
             self._push_first(connection, listing, channel, now_ns)
 
     def _subscribe_fault(self, connection: Connection, arg: dict) -> tuple[str, str]:
-        channel, symbol = arg.get("channel"), arg.get("instId")
+        channel, symbol = str(arg.get("channel")), str(arg.get("instId"))
         private = connection.path == "/ws/v5/private"
         if private and self.login_required and not connection.logged_in:
             return "60011", "Please log in"
-        known = isinstance(channel, str) and channel in CHANNELS[connection.path]
+        known = channel in CHANNELS[connection.path]
         if known and not private:
-            known = isinstance(symbol, str) and symbol in self.by_symbol
+            known = symbol in self.by_symbol
             known = known and (channel != "funding-rate" or self.by_symbol[symbol].is_perpetual)
         if not known:
             name = ",".join(f"{k}:{v}" for k, v in arg.items())[:200]
@@ -277,7 +287,7 @@ class OkxFake(FakeVenue):
                 return "60011", "Please log in"
         return self._conflict(connection, channel, symbol)
 
-    def _conflict(self, connection: Connection, channel: str, symbol: object) -> tuple[str, str]:
+    def _conflict(self, connection: Connection, channel: str, symbol: str) -> tuple[str, str]:
         """books-l2-tbt excludes books and books50-l2-tbt of the same instrument on one connection."""
         others = {
             "books-l2-tbt": ("books", "books50-l2-tbt"),
@@ -360,7 +370,11 @@ class OkxFake(FakeVenue):
     def _push_update(
         self, listing: Listing, channel: str, view: View, sides, seq_id: int, now_ns: int
     ) -> None:
-        row = self._row(listing, *sides, now_ns) | {"checksum": 0, "seqId": seq_id, "prevSeqId": view.seq_id}
+        row = self._row(listing, sides[BUY], sides[SELL], now_ns) | {
+            "checksum": 0,
+            "seqId": seq_id,
+            "prevSeqId": view.seq_id,
+        }
         view.seq_id, view.pushed_ns = seq_id, now_ns
         arg = {"channel": channel, "instId": listing.symbol}
         self._publish(channel, listing, _json({"arg": arg, "action": "update", "data": [row]}))
@@ -513,14 +527,14 @@ class OkxFake(FakeVenue):
     def _on_order_op(
         self, connection: Connection, op: str, request_id: str, message: dict, now_ns: int
     ) -> None:
-        args, single = message.get("args"), not op.startswith("batch")
+        args, most = _objects(message.get("args")), 20 if op.startswith("batch") else 1
         if connection.path != "/ws/v5/private":
             self._error(connection, "60028", "The current operation is not supported by this URL", request_id)
         elif self.login_required and not connection.logged_in:
             self._error(connection, "60011", "Please log in", request_id)
         elif not request_id:
             self._error(connection, "60012", f"Invalid request: {_json(message)[:200]}")
-        elif not (_is_objects(args) and len(args) <= (1 if single else 20)):
+        elif not 1 <= len(args) <= most:
             self._answer(connection, request_id, op, [], "60013", "Invalid args", now_ns)
         elif "cancel" in op:
             self._on_cancels(connection, op, request_id, args, now_ns)
@@ -597,7 +611,7 @@ class OkxFake(FakeVenue):
         order = FakeOrder(
             listing, 0, client_id, number_side, price_ticks, size_lots, TIFS[order_type], connection
         )
-        order.notes.update(arg=arg, type=order_type, fee=Decimal(0), value=Decimal(0))
+        order.notes["terms"] = Terms(arg, order_type)
         return ("market" if is_market else "limit"), order
 
     def _listing_of(self, arg: dict) -> Listing:
@@ -749,8 +763,9 @@ class OkxFake(FakeVenue):
             fee, currency = size * rate, _base(listing)
         else:
             fee, currency = price * size * rate, _quote(listing)
-        order.notes["fee"] += fee
-        order.notes["value"] += price * size
+        terms = _terms(order)
+        terms.fee += fee
+        terms.value += price * size
         fill = {
             "fillSz": _plain(size),
             "fillPx": listing.price_grid.format(price_ticks),
@@ -762,7 +777,7 @@ class OkxFake(FakeVenue):
             "fillPnl": "0",
         }
         whole = order.done == "filled"
-        quiet = whole and order.notes["type"] == "market" and not listing.is_perpetual
+        quiet = whole and terms.kind == "market" and not listing.is_perpetual
         self._push_order(order, "filled" if whole and not quiet else "partially_filled", now_ns, fill)
         if quiet:  # a spot market order ends with a push of its own, which carries no fill
             self._push_order(order, "filled", now_ns)
@@ -774,13 +789,14 @@ class OkxFake(FakeVenue):
         row = self._order_row(order, state, now_ns) | (fill or {})
         for connection in self.connections.values():
             for arg in connection.topics.values():
-                if arg["channel"] == "orders" and _covers(arg, order.listing):
+                if isinstance(arg, dict) and arg["channel"] == "orders" and _covers(arg, order.listing):
                     self.send(connection, _json({"arg": {**arg, "uid": UID}, "data": [row]}))
                     break
 
     def _order_row(self, order: FakeOrder, state: str, now_ns: int) -> dict:
         """All documented members; those that have no meaning here are empty."""
-        listing, arg, kind = order.listing, order.notes["arg"], order.notes["type"]
+        listing, terms = order.listing, _terms(order)
+        arg = terms.arg
         filled = Decimal(listing.size(order.filled_lots))
         fee_currency = _base(listing) if order.side == BUY and not listing.is_perpetual else _quote(listing)
         return _BLANK_ORDER | {
@@ -792,7 +808,7 @@ class OkxFake(FakeVenue):
             "side": "buy" if order.side == BUY else "sell",
             "posSide": "net" if listing.is_perpetual else "",
             "tdMode": arg["tdMode"],
-            "ordType": kind,
+            "ordType": terms.kind,
             "px": listing.price_grid.format(order.price_ticks) if order.price_ticks else "",
             "sz": arg["sz"],
             "tgtCcy": str(arg.get("tgtCcy", "")),
@@ -800,8 +816,8 @@ class OkxFake(FakeVenue):
             "reduceOnly": "true" if arg.get("reduceOnly") in (True, "true") else "false",
             "stpMode": str(arg.get("stpMode", "cancel_maker")),
             "accFillSz": _plain(filled),
-            "avgPx": _plain((order.notes["value"] / filled).quantize(Decimal("1e-12"))) if filled else "0",
-            "fee": _plain(-order.notes["fee"]),
+            "avgPx": _plain((terms.value / filled).quantize(Decimal("1e-12"))) if filled else "0",
+            "fee": _plain(-terms.fee),
             "feeCcy": fee_currency,
             "rebateCcy": fee_currency,
             "state": state,
@@ -921,8 +937,15 @@ def _instrument_row(listing: Listing) -> dict:
     }
 
 
-def _is_objects(args: object) -> bool:
-    return isinstance(args, list) and len(args) > 0 and all(isinstance(x, dict) for x in args)
+def _terms(order: FakeOrder) -> Terms:
+    terms = order.notes["terms"]
+    assert isinstance(terms, Terms)
+    return terms
+
+
+def _objects(args: object) -> list[dict]:
+    """The arguments of a request; empty where they are not a list of objects."""
+    return args if isinstance(args, list) and all(isinstance(x, dict) for x in args) else []
 
 
 def _crosses(order: FakeOrder) -> bool:
@@ -966,11 +989,11 @@ def _type(listing: Listing) -> str:
 
 
 def _base(listing: Listing) -> str:
-    return listing.base or listing.symbol.split("-")[0]
+    return listing.symbol.split("-")[0]
 
 
 def _quote(listing: Listing) -> str:
-    return listing.quote or listing.symbol.split("-")[1]
+    return listing.symbol.split("-")[1]
 
 
 def _order_id(number: int) -> str:

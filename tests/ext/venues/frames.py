@@ -1,4 +1,4 @@
-"""Helpers for decoder tests: real captures, samples cut and flipped, and a reader as loose as the decoders are."""
+"""Helpers for decoder tests: captures, samples cut and flipped, a reader as loose as the decoders."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def read(wire, raw: bytes, context: int = -1) -> tuple[int, list[dict]]:
 
 
 def strict_loads(raw: bytes):
-    """JSON with repeated keys refused, numbers kept as text where they are not plain integers. ValueError if malformed."""
+    """JSON; ValueError where it is malformed or repeats a key. Numbers that are no integers stay text."""
 
     def pairs(items):
         if len({k for k, _ in items}) != len(items):
@@ -66,7 +66,7 @@ def is_complete(raw: bytes) -> bool:
 
 
 def check_cuts(wire, raw: bytes, context: int = -1) -> None:
-    """Every prefix of a frame is BAD or NOT_MINE and pushes nothing, but where it is a whole value already."""
+    """Every prefix of a frame is BAD or NOT_MINE and pushes nothing, unless it is a whole value already."""
     for size in range(len(raw)):
         cut = raw[:size]
         verdict, events = read(wire, cut, context)
@@ -80,8 +80,8 @@ def check_flips(
 ) -> None:
     """Every single bit flipped: no crash, and numbers that come out are those the flipped text spells.
 
-    `twin(message, events)` gives, for each event, what it must contain. Where the flipped text is no strict JSON any more the
-    flip sits in something ignored, so the events must be those of the sample itself.
+    `twin(message, events)` gives, for each event, what it must contain. Where the flipped text is no strict
+    JSON any more the flip sits in something ignored, so the events must be those of the sample itself.
     """
     _, original = read(wire, raw, context)
     assert original, "a sample must give events"
@@ -122,10 +122,11 @@ def flips(frame: bytes) -> Iterator[bytes]:
 
 
 class Loose:
-    """JSON as the decoders take it: strings keep their escapes, scalars stay text, what is ignored may be odd.
+    """JSON as the decoders take it: strings keep their escapes, scalars stay text, what is ignored may be
+    odd.
 
-    `Loose(frame).value` is made of dicts (the last of repeated keys), lists, `str` for strings and `Scalar` for
-    the rest. Raises ValueError where no decoder could go on.
+    `Loose(frame).value` is made of dicts (the last of repeated keys), lists, `str` for strings and `Scalar`
+    for the rest. Raises ValueError where no decoder could go on.
     """
 
     def __init__(self, frame: bytes):

@@ -244,7 +244,8 @@ def steps(text: str, step: str) -> int:
     assert text.isascii()
     whole, point, frac = text.partition(".")
     assert whole.isdigit()
-    assert (whole == "0" or not whole.startswith("0")) and (not point or frac.isdigit())
+    assert whole == "0" or not whole.startswith("0")
+    assert not point or frac.isdigit()
     value = Decimal(text) / Decimal(step)
     assert value == int(value)
     return int(value)
@@ -352,7 +353,7 @@ def twin_report(market, context, m, event) -> dict:
         "size_lots": steps(m["l"], lot),
         "trade_lo": plain_int(m["t"]),
         "fee_e8": steps(fee, "0.00000001"),
-        "fee_is_quote": int(quote),
+        "fee_is_quote": -1 if m.get("e") == "TRADE_LITE" else int(quote),  # the fast notice tells no fee
     }
 
 
@@ -450,10 +451,20 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize(
     ("name", "key", "field"),
-    [("trade", "p", "p"), ("trade", "q", "q"), ("spot quote", "b", "b"), ("spot quote", "A", "A"), ("mark", "p", "p"),
-     ("execution", "l", "l"), ("execution", "z", "z"), ("execution", "L", "L"), ("order update", "l", "l"),
-     ("trade lite", "L", "L"), ("cancel reply", "executedQty", "executedQty")],
-)  # fmt: skip
+    [
+        ("trade", "p", "p"),
+        ("trade", "q", "q"),
+        ("spot quote", "b", "b"),
+        ("spot quote", "A", "A"),
+        ("mark", "p", "p"),
+        ("execution", "l", "l"),
+        ("execution", "z", "z"),
+        ("execution", "L", "L"),
+        ("order update", "l", "l"),
+        ("trade lite", "L", "L"),
+        ("cancel reply", "executedQty", "executedQty"),
+    ],
+)
 def test_a_number_that_is_no_plain_decimal_is_refused_with_its_field(name, key, field, text):
     market, message, context = SAMPLES[name]
     wire = WIRES[market]
@@ -480,8 +491,17 @@ def test_a_price_off_the_tick_grid_is_refused():
 
 
 @pytest.mark.parametrize("value", ["1", 1.5, -1, 10**18, None, True, [], {}])
-@pytest.mark.parametrize(("name", "key"), [("spot depth", "U"), ("spot depth", "u"), ("usdm depth", "pu"), ("trade", "t"),
-                                           ("spot quote", "u"), ("spot partial depth", "lastUpdateId")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("spot depth", "U"),
+        ("spot depth", "u"),
+        ("usdm depth", "pu"),
+        ("trade", "t"),
+        ("spot quote", "u"),
+        ("spot partial depth", "lastUpdateId"),
+    ],
+)
 def test_an_id_that_is_no_plain_integer_is_bad(name, key, value):
     market, message, context = SAMPLES[name]
     assert read(WIRES[market], dump(with_value(message, key, value)), context) == (Verdict.BAD, [])
@@ -547,21 +567,51 @@ def test_prints_of_zero_are_no_trades():
 
 @pytest.mark.parametrize(
     "text",
-    ['{"result":null,"id":1}', '{"result":["btcusdt@depth"],"id":3}', '{"code":2,"msg":"no","id":1}', "[]", "{}",
-     '{"e":"serverShutdown","E":1770123456789}', '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}',
-     '{"event":{"e":"serverShutdown","E":1770123456789}}', '{"id":null,"status":401,"error":{"code":-2015,"msg":"x"}}',
-     '[{"e":"24hrMiniTicker","s":"BTCUSDT"}]', '{"e":"kline","s":"BTCUSDT","k":{"s":"BTCUSDT"}}',
-     '{"e":"depthUpdate","s":"DOGEUSDT","U":1,"u":2,"b":[],"a":[]}', '{"id":"u","status":200,"result":{"subscriptionId":0}}',
-     '{"e":"forceOrder","E":1,"o":{"s":"BTCUSDT","S":"SELL"}}', '{"e":"ACCOUNT_UPDATE","a":{"B":[],"P":[]}}',
-     '{"e":"ORDER_TRADE_UPDATE","E":1,"o":{"s":"DOGEUSDT","x":"NEW"}}', '{"e":"listenKeyExpired","E":1,"listenKey":"k"}'],
-)  # fmt: skip
+    [
+        '{"result":null,"id":1}',
+        '{"result":["btcusdt@depth"],"id":3}',
+        '{"code":2,"msg":"no","id":1}',
+        "[]",
+        "{}",
+        '{"e":"serverShutdown","E":1770123456789}',
+        '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}',
+        '{"event":{"e":"serverShutdown","E":1770123456789}}',
+        '{"id":null,"status":401,"error":{"code":-2015,"msg":"x"}}',
+        '[{"e":"24hrMiniTicker","s":"BTCUSDT"}]',
+        '{"e":"kline","s":"BTCUSDT","k":{"s":"BTCUSDT"}}',
+        '{"e":"depthUpdate","s":"DOGEUSDT","U":1,"u":2,"b":[],"a":[]}',
+        '{"id":"u","status":200,"result":{"subscriptionId":0}}',
+        '{"e":"forceOrder","E":1,"o":{"s":"BTCUSDT","S":"SELL"}}',
+        '{"e":"ACCOUNT_UPDATE","a":{"B":[],"P":[]}}',
+        '{"e":"ORDER_TRADE_UPDATE","E":1,"o":{"s":"DOGEUSDT","x":"NEW"}}',
+        '{"e":"listenKeyExpired","E":1,"listenKey":"k"}',
+    ],
+)
 def test_other_traffic_is_not_ours(text):
     for wire in WIRES.values():
         assert read(wire, text.encode()) == (Verdict.NOT_MINE, [])
 
 
-@pytest.mark.parametrize("text", ["", " ", "x", "[", "[1", "[]x", "{}{}", '{"e":"trade"', "null", '"a"', "\0", "{" * 1000,
-                                  "[" * 100000, '{"a":' * 5000, '{"e":"depthUpdate","s":"BTCUSDT","b":[],"a":[]}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "x",
+        "[",
+        "[1",
+        "[]x",
+        "{}{}",
+        '{"e":"trade"',
+        "null",
+        '"a"',
+        "\0",
+        "{" * 1000,
+        "[" * 100000,
+        '{"a":' * 5000,
+        '{"e":"depthUpdate","s":"BTCUSDT","b":[],"a":[]}',
+    ],
+)
 def test_what_is_no_message_is_bad(text):
     assert read(WIRES[SPOT], text.encode()) == (Verdict.BAD, [])
 
@@ -605,12 +655,20 @@ def test_the_fast_fill_and_the_full_fill_are_the_same_trade():
 
 @pytest.mark.parametrize(
     ("x", "state", "kind"),
-    [("NEW", "NEW", "LIVE"), ("CANCELED", "CANCELED", "CANCELED"), ("EXPIRED", "EXPIRED", "CANCELED"),
-     ("REJECTED", "REJECTED", "REJECT"), ("REPLACED", "NEW", "LIVE"), ("REPLACED", "PARTIALLY_FILLED", "LIVE"),
-     ("AMENDMENT", "NEW", "LIVE"), ("TRADE_PREVENTION", "EXPIRED_IN_MATCH", "CANCELED"),
-     ("TRADE_PREVENTION", "PARTIALLY_FILLED", "LIVE"), ("CANCELED", "PENDING_CANCEL", "LIVE"),
-     ("SOMETHING", "ELSE", "UNCERTAIN")],
-)  # fmt: skip
+    [
+        ("NEW", "NEW", "LIVE"),
+        ("CANCELED", "CANCELED", "CANCELED"),
+        ("EXPIRED", "EXPIRED", "CANCELED"),
+        ("REJECTED", "REJECTED", "REJECT"),
+        ("REPLACED", "NEW", "LIVE"),
+        ("REPLACED", "PARTIALLY_FILLED", "LIVE"),
+        ("AMENDMENT", "NEW", "LIVE"),
+        ("TRADE_PREVENTION", "EXPIRED_IN_MATCH", "CANCELED"),
+        ("TRADE_PREVENTION", "PARTIALLY_FILLED", "LIVE"),
+        ("CANCELED", "PENDING_CANCEL", "LIVE"),
+        ("SOMETHING", "ELSE", "UNCERTAIN"),
+    ],
+)
 def test_execution_types_without_a_fill_tell_the_state(x, state, kind):
     change = {"x": x, "X": state, "l": "0.00", "L": "0.00", "t": -1, "z": "0.30", "n": "0", "N": None}
     _, (event,) = read(WIRES[SPOT], dump(REPORT | change))
@@ -702,8 +760,16 @@ def test_an_ack_says_nothing_of_fills():
     assert event["event_ns"] == 1702555534435 * MS
 
 
-@pytest.mark.parametrize(("state", "then"), [("FILLED", "FILLED"), ("EXPIRED", "CANCELED"), ("CANCELED", "CANCELED"),
-                                             ("REJECTED", "REJECT"), ("PARTIALLY_FILLED", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("state", "then"),
+    [
+        ("FILLED", "FILLED"),
+        ("EXPIRED", "CANCELED"),
+        ("CANCELED", "CANCELED"),
+        ("REJECTED", "REJECT"),
+        ("PARTIALLY_FILLED", None),
+    ],
+)
 def test_a_reply_that_spells_a_terminal_state_gives_it_as_a_second_report(state, then):
     result = reply(USDM, "n", 200, result=USDM_RESULT | {"status": state, "executedQty": "0.020"})
     assert kinds(result) == ["ACK"] + ([then] if then else [])
@@ -712,16 +778,32 @@ def test_a_reply_that_spells_a_terminal_state_gives_it_as_a_second_report(state,
 
 @pytest.mark.parametrize(
     ("market", "status", "code", "message", "kind"),
-    [(SPOT, 400, -2010, "Account has insufficient balance for requested action.", "REJECT"), (SPOT, 400, -1013, "", "REJECT"),
-     (USDM, 400, -1013, "", "UNCERTAIN"), (USDM, 400, -5022, "", "REJECT"), (SPOT, 400, -5022, "", "UNCERTAIN"),
-     (SPOT, 504, -1007, "", "UNCERTAIN"), (USDM, 408, -1007, "", "UNCERTAIN"), (SPOT, 500, -1006, "", "UNCERTAIN"),
-     (SPOT, 500, -1001, "", "UNCERTAIN"), (USDM, 500, -1001, "", "REJECT"), (SPOT, 400, -1000, "", "UNCERTAIN"),
-     (USDM, 503, 0, "Service Unavailable.", "REJECT"), (USDM, 503, -1008, "", "REJECT"),
-     (USDM, 503, 0, "Unknown error, please check your request or try again later.", "UNCERTAIN"),
-     (SPOT, 503, 0, "Service Unavailable.", "UNCERTAIN"), (SPOT, 429, -1015, "", "REJECT"), (SPOT, 418, -1003, "", "REJECT"),
-     (SPOT, 403, 0, "", "REJECT"), (SPOT, 400, -1021, "", "REJECT"), (USDM, 400, -4116, "", "REJECT"),
-     (SPOT, 500, -1121, "", "UNCERTAIN"), (SPOT, 400, -9999, "", "UNCERTAIN"), (USDM, 400, -2011, "", "UNCERTAIN")],
-)  # fmt: skip
+    [
+        (SPOT, 400, -2010, "Account has insufficient balance for requested action.", "REJECT"),
+        (SPOT, 400, -1013, "", "REJECT"),
+        (USDM, 400, -1013, "", "UNCERTAIN"),
+        (USDM, 400, -5022, "", "REJECT"),
+        (SPOT, 400, -5022, "", "UNCERTAIN"),
+        (SPOT, 504, -1007, "", "UNCERTAIN"),
+        (USDM, 408, -1007, "", "UNCERTAIN"),
+        (SPOT, 500, -1006, "", "UNCERTAIN"),
+        (SPOT, 500, -1001, "", "UNCERTAIN"),
+        (USDM, 500, -1001, "", "REJECT"),
+        (SPOT, 400, -1000, "", "UNCERTAIN"),
+        (USDM, 503, 0, "Service Unavailable.", "REJECT"),
+        (USDM, 503, -1008, "", "REJECT"),
+        (USDM, 503, 0, "Unknown error, please check your request or try again later.", "UNCERTAIN"),
+        (SPOT, 503, 0, "Service Unavailable.", "UNCERTAIN"),
+        (SPOT, 429, -1015, "", "REJECT"),
+        (SPOT, 418, -1003, "", "REJECT"),
+        (SPOT, 403, 0, "", "REJECT"),
+        (SPOT, 400, -1021, "", "REJECT"),
+        (USDM, 400, -4116, "", "REJECT"),
+        (SPOT, 500, -1121, "", "UNCERTAIN"),
+        (SPOT, 400, -9999, "", "UNCERTAIN"),
+        (USDM, 400, -2011, "", "UNCERTAIN"),
+    ],
+)
 def test_a_refused_place_is_a_reject_only_where_the_venue_is_definite(market, status, code, message, kind):
     result = reply(market, "n", status, error={"code": code, "msg": message})
     assert kinds(result) == [kind]
@@ -730,9 +812,16 @@ def test_a_refused_place_is_a_reject_only_where_the_venue_is_definite(market, st
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
-    [(400, -2011, "CANCEL_REJECT"), (400, -2013, "CANCEL_REJECT"), (400, -1021, "CANCEL_REJECT"), (429, -1003, "CANCEL_REJECT"),
-     (504, -1007, "UNCERTAIN"), (500, -2011, "UNCERTAIN"), (400, -1000, "UNCERTAIN")],
-)  # fmt: skip
+    [
+        (400, -2011, "CANCEL_REJECT"),
+        (400, -2013, "CANCEL_REJECT"),
+        (400, -1021, "CANCEL_REJECT"),
+        (429, -1003, "CANCEL_REJECT"),
+        (504, -1007, "UNCERTAIN"),
+        (500, -2011, "UNCERTAIN"),
+        (400, -1000, "UNCERTAIN"),
+    ],
+)
 def test_a_refused_cancel_never_ends_an_order(status, code, kind):
     assert kinds(reply(SPOT, "c", status, error={"code": code, "msg": "x"})) == [kind]
 
@@ -787,18 +876,64 @@ COMMON |= {"recvWindow": 1000, "timestamp": 1660801715431, "symbol": "BTCUSDT"}
 
 @pytest.mark.parametrize(
     ("market", "intent", "expected"),
-    [(SPOT, {"side": 1}, {"side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "price": "23416.10", "quantity": "0.00847"}),
-     (SPOT, {"tif": 1}, {"side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "price": "23416.10", "quantity": "0.00847"}),
-     (SPOT, {"tif": 2}, {"side": "BUY", "type": "LIMIT", "timeInForce": "FOK", "price": "23416.10", "quantity": "0.00847"}),
-     (SPOT, {"tif": 3}, {"side": "BUY", "type": "LIMIT_MAKER", "price": "23416.10", "quantity": "0.00847"}),
-     (SPOT, {"type": 1}, {"side": "BUY", "type": "MARKET", "quantity": "0.00847"}),
-     (SPOT, {"type": 1, "reduce_only": 1}, {"side": "BUY", "type": "MARKET", "quantity": "0.00847"}),
-     (USDM, {"tif": 3, "price_ticks": 431870},
-      {"side": "BUY", "type": "LIMIT", "timeInForce": "GTX", "price": "43187.0", "quantity": "0.847"}),
-     (USDM, {"type": 1, "reduce_only": 1, "side": 1}, {"side": "SELL", "type": "MARKET", "quantity": "0.847", "reduceOnly": "true"}),
-     (USDM, {"price_ticks": 1, "size_lots": 1000},
-      {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "0.1", "quantity": "1.000"})],
-)  # fmt: skip
+    [
+        (
+            SPOT,
+            {"side": 1},
+            {
+                "side": "SELL",
+                "type": "LIMIT",
+                "timeInForce": "GTC",
+                "price": "23416.10",
+                "quantity": "0.00847",
+            },
+        ),
+        (
+            SPOT,
+            {"tif": 1},
+            {
+                "side": "BUY",
+                "type": "LIMIT",
+                "timeInForce": "IOC",
+                "price": "23416.10",
+                "quantity": "0.00847",
+            },
+        ),
+        (
+            SPOT,
+            {"tif": 2},
+            {
+                "side": "BUY",
+                "type": "LIMIT",
+                "timeInForce": "FOK",
+                "price": "23416.10",
+                "quantity": "0.00847",
+            },
+        ),
+        (
+            SPOT,
+            {"tif": 3},
+            {"side": "BUY", "type": "LIMIT_MAKER", "price": "23416.10", "quantity": "0.00847"},
+        ),
+        (SPOT, {"type": 1}, {"side": "BUY", "type": "MARKET", "quantity": "0.00847"}),
+        (SPOT, {"type": 1, "reduce_only": 1}, {"side": "BUY", "type": "MARKET", "quantity": "0.00847"}),
+        (
+            USDM,
+            {"tif": 3, "price_ticks": 431870},
+            {"side": "BUY", "type": "LIMIT", "timeInForce": "GTX", "price": "43187.0", "quantity": "0.847"},
+        ),
+        (
+            USDM,
+            {"type": 1, "reduce_only": 1, "side": 1},
+            {"side": "SELL", "type": "MARKET", "quantity": "0.847", "reduceOnly": "true"},
+        ),
+        (
+            USDM,
+            {"price_ticks": 1, "size_lots": 1000},
+            {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "0.1", "quantity": "1.000"},
+        ),
+    ],
+)
 def test_a_new_order_is_written_as_the_venue_documents_it(market, intent, expected):
     assert preview(market, **intent) == ("order.place", COMMON | expected)
 
@@ -860,7 +995,7 @@ CAPTURES = [
 def capture_table(name: str, market: int) -> Instruments:
     """Instruments of a capture, as fine as the venue's numbers get.
 
-    Books hold old orders off today's tick and lot (seven sizes in BTCUSDT of 2024-08, dozens of prices in NKNUSDT).
+    Books hold old orders off today's tick and lot (7 sizes in BTCUSDT of 2024-08, many prices in NKNUSDT).
     """
     out = Instruments()
     for row in frames.rows(name, 20):
@@ -897,10 +1032,13 @@ def test_every_captured_market_data_frame_decodes(name, market, most):
 
 @pytest.mark.parametrize(
     ("name", "market", "most"),
-    [("binance-spot/nexousdt-2024-07-23.jsonl.gz", SPOT, 2**60), ("binance-usdm/ethusdt-2024-07-18.jsonl.gz", USDM, 2**60),
-     ("binance-spot/multi-2021-10-12-with-rest.jsonl.gz", SPOT, 2**60),
-     ("binance-usdm/multi-2021-07-22-with-rest.jsonl.gz", USDM, 2**60)],
-)  # fmt: skip
+    [
+        ("binance-spot/nexousdt-2024-07-23.jsonl.gz", SPOT, 2**60),
+        ("binance-usdm/ethusdt-2024-07-18.jsonl.gz", USDM, 2**60),
+        ("binance-spot/multi-2021-10-12-with-rest.jsonl.gz", SPOT, 2**60),
+        ("binance-usdm/multi-2021-07-22-with-rest.jsonl.gz", USDM, 2**60),
+    ],
+)
 def test_books_of_captures_equal_a_naive_twin(name, market, most):
     instruments = capture_table(name, market)
     wire = BinanceWire(instruments, market)

@@ -103,8 +103,8 @@ ACK = (
     b'imit-Reset-Timestamp":"1711001595208","Traceid":"38b7","Timenow":"1711001595209"},"connId":"cnt5-2v"}'
 ) % (OUR_REQUEST.encode(), OUR_ID.encode())
 REFUSAL = (
-    b'{"reqId":"n%s","retCode":110003,"retMsg":"price is invalid","op":"order.create","data":{},"retExtInfo":{},'
-    b'"header":{"Timenow":"1711001595209"},"connId":"cnt5-2v"}'
+    b'{"reqId":"n%s","retCode":110003,"retMsg":"price is invalid","op":"order.create","data":{},'
+    b'"retExtInfo":{},"header":{"Timenow":"1711001595209"},"connId":"cnt5-2v"}'
 ) % OUR_REQUEST.encode()
 LATE_CANCEL = (
     b'{"reqId":"c%s","retCode":110001,"retMsg":"order not exists or too late to cancel","op":"order.cancel",'
@@ -312,7 +312,7 @@ class Twin:
         fee = (Decimal(row.get("execFee") or 0) * 10**8).to_integral_value(ROUND_CEILING)
         is_quote, coin = about["side"] == Side.SELL, row.get("feeCurrency")
         if coin and self.market == SPOT:
-            is_quote = 1 if row["symbol"].endswith(coin) else 0 if row["symbol"].startswith(coin) else -1
+            is_quote = row["symbol"].endswith(coin) and row["symbol"] != coin
         high, low = identity(row["execId"])
         return [
             self.report(
@@ -643,7 +643,7 @@ def test_a_topic_with_a_category_stands_in_for_a_missing_one(linear, spot):
     [
         ("Buy", "BTC", "false", "0.000000306", 0),
         ("Sell", "USDT", "false", "0.01", 1),
-        ("Buy", "MNT", "false", "0.01", -1),
+        ("Buy", "MNT", "false", "0.01", 0),
         ("Buy", "", "false", "0.01", 0),
         ("Sell", "", "true", "0.01", 1),
         ("Buy", "", "true", "-0.01", 1),

@@ -1,4 +1,4 @@
-"""OKX frames: what each message type becomes, that damage is refused, and real captures against naive twins."""
+"""OKX frames: what each message type becomes, damage refused, and real captures against naive twins."""
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
@@ -779,6 +779,16 @@ def test_rows_of_unknown_instruments_are_skipped(wire):
     other = {**ORDER_ROW, "instId": "BTC-USD-250328-50000-C", "fillPx": "0.0325", "side": "?"}
     assert len(events(wire, orders(other, ORDER_ROW, other))) == 1
     assert events(wire, orders(other)) == []
+
+
+@pytest.mark.parametrize(
+    ("order_id", "good"), [("9" * 40, True), ("9" * 41, False), ("1/../2", False), ("", True)]
+)
+def test_the_id_of_the_venue_is_taken_whole_or_not_at_all(wire, order_id, good):
+    for frame in (orders({**ORDER_ROW, "ordId": order_id}), answer(rows=[{"ordId": order_id}])):
+        verdict, out = read(wire, frame)
+        assert verdict == (Verdict.HANDLED if good else Verdict.BAD)
+        assert [x["venue_id"] for x in out] == ([order_id] if good else [])
 
 
 def test_one_bad_row_refuses_all_of_the_frame(wire):

@@ -150,9 +150,9 @@ def test_pages_are_followed_by_their_cursor():
 
 def test_time_and_book_are_read():
     time = b'{"retCode":0,"result":{"timeSecond":"1688639403","timeNano":"1688639403423213947"}}'
-    assert rest.time_ns(time) == 1688639403423213947
+    assert rest.server_time_ns(time) == 1688639403423213947
     with pytest.raises(ValueError, match="timeNano"):
-        rest.time_ns(b'{"retCode":0,"result":{"timeNano":"x"}}')
+        rest.server_time_ns(b'{"retCode":0,"result":{"timeNano":"x"}}')
     book = {"s": "BTCUSDT", "b": [["27450.50", "1.5"]], "a": [], "u": 1234567, "seq": 9876543}
     raw = json.dumps({"retCode": 0, "result": book}).encode()
     assert rest.book(raw) == rest.BookReply("BTCUSDT", [("27450.50", "1.5")], [], 1234567, 9876543)

@@ -1,0 +1,108 @@
+"""The `risk` benchmark: all pre-trade checks on one order that passes every one of them.
+
+The book is synced, in cache and does not change; limits, the duplicate guard and the order rate are set, so
+that no check is short-circuited. The check reserves nothing, so every repetition sees the same state.
+"""
+
+import time
+from dataclasses import dataclass
+
+from ext.engine import Engine, LineKind
+from ext.instruments import Instruments
+from ext.records import DepthKind, Market, Rule, Side
+from ext.venues.binance import BinanceWire
+from ext.venues.bybit import BybitWire
+from ext.venues.okx import OkxWire
+
+from bench.conditions import BenchError, Progress, best_and_median, silent, take_turns, watching
+
+BUDGET_NS = 150.0
+NOW_NS = 1_723_161_256_000_000_000
+BID_TICKS, ASK_TICKS, DEPTH = 618_000, 618_001, 50
+
+
+@dataclass(frozen=True)
+class Product:
+    """One market to trade on: its wire and a typical instrument (symbol, tick, lot, contract)."""
+
+    market: Market
+    wire: type
+    instrument: tuple[str, str, str, str]
+    inst_code: int = -1
+
+
+PRODUCTS = {
+    "binance-usdm": Product(Market.BINANCE_USDM, BinanceWire, ("BTCUSDT", "0.1", "0.001", "1")),
+    "binance-spot": Product(Market.BINANCE_SPOT, BinanceWire, ("BTCUSDT", "0.1", "0.00001", "1")),
+    "bybit-linear": Product(Market.BYBIT_LINEAR, BybitWire, ("BTCUSDT", "0.1", "0.001", "1")),
+    "bybit-spot": Product(Market.BYBIT_SPOT, BybitWire, ("BTCUSDT", "0.1", "0.000001", "1")),
+    "okx": Product(Market.OKX, OkxWire, ("BTC-USDT-SWAP", "0.1", "0.01", "0.01"), inst_code=10459),
+}
+
+
+def desk(product: Product) -> Engine:
+    """An engine with one synced book, limits that let a small order pass, and an order line."""
+    symbol, tick, lot, contract = product.instrument
+    instruments = Instruments(1)
+    instruments.add(
+        product.market,
+        symbol,
+        tick,
+        lot,
+        contract,
+        is_perpetual="spot" not in product.market.name.lower(),
+        inst_code=product.inst_code,
+        min_size=lot,
+        max_size="1000",
+        min_price=tick,
+        max_price="1000000",
+    )
+    engine = Engine(instruments)
+    engine.add_line("orders", LineKind.ORDER_LINE, product.wire(instruments, product.market))
+    bids = [(BID_TICKS - away, 1000 + away) for away in range(DEPTH)]
+    asks = [(ASK_TICKS + away, 1000 + away) for away in range(DEPTH)]
+    engine.books[0].feed(DepthKind.SNAPSHOT, Rule.RULE_STEP, bids, asks, last_id=1, now_ns=NOW_NS)
+    engine.risk.set_rate(orders=1_000_000, window_ns=10**9)
+    engine.risk.set_limits(
+        0,
+        max_size_lots=10**9,
+        max_notional_e8=10**6 * 10**8,
+        max_position_lots=10**9,
+        collar_ppm=10_000,
+        stale_ns=3600 * 10**9,
+        max_open_orders=100,
+        duplicate_ns=1,
+    )
+    return engine
+
+
+def run(rounds: int = 200, count: int = 2000, progress: Progress = silent) -> dict:
+    """ns per order, of the slower side: the fastest of `rounds` passes of `count` checks, and the median."""
+    engine = desk(PRODUCTS["binance-usdm"])
+
+    def checks(side: Side, price_ticks: int) -> int:
+        began_ns = time.perf_counter_ns()
+        passed = engine.risk.check_many(count, 0, side, price_ticks, 10, NOW_NS)
+        taken_ns = time.perf_counter_ns() - began_ns
+        if passed != count:
+            raise BenchError(f"risk: {count - passed} of {count} orders refused, all of them should pass")
+        return taken_ns
+
+    passes = {
+        "buy": lambda: checks(Side.BUY, BID_TICKS),
+        "sell": lambda: checks(Side.SELL, ASK_TICKS + 10),
+    }
+    with watching() as watch:
+        taken = take_turns(passes, rounds, watch, progress)
+    best, median = (
+        max(pair) for pair in zip(*(best_and_median(ns, count) for ns in taken.values()), strict=True)
+    )
+    return {
+        "ns_per_order": best,
+        "ns_per_order_median": median,
+        "budget_ns": BUDGET_NS,
+        "within_budget": best <= BUDGET_NS,
+        "rounds": rounds,
+        "orders_per_round": count,
+        **watch.report(),
+    }

@@ -1,0 +1,198 @@
+"""The latency suite: runs benchmarks by name and prints what they found.
+
+A result is one dict: a key per benchmark, each with its figures, its budget and `within_budget`, and
+`conditions`, without which an absolute figure says little.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import book, encode, risk, tape, wire
+from bench.conditions import Progress, conditions, silent
+from node.errors import UserError
+
+BUDGET_RATIO_P50, BUDGET_RATIO_P99 = 1.5, 2.0
+Bench = Callable[..., dict]
+BENCHES: dict[str, Bench] = {
+    "book": book.run,
+    "risk": risk.run,
+    "encode": encode.run,
+    "tape": tape.run,
+    "wire": lambda **sizes: run_wire(**sizes),
+}
+# Seconds instead of a minute, for a first look and for the tests. The figures are noisier.
+QUICK: dict[str, dict] = {
+    "book": {"rounds": 3, "frames": 300},
+    "risk": {"rounds": 20, "count": 500},
+    "encode": {"rounds": 10, "count": 200},
+    "tape": {"batches": 40},
+    "wire": {"rounds": 1, "frames": 300, "warmup": 50},
+}
+
+
+def run(
+    names: list[str],
+    *,
+    progress: Progress = silent,
+    node: wire.ArgvBuilder | None = None,
+    node_options: dict | None = None,
+    quick: bool = False,
+) -> dict:
+    """Runs the named benchmarks (all of them where none is named), in the order of `BENCHES`.
+
+    `node(port)` is the command that starts the node for `wire`; without it only floor and naive run.
+    `node_options` go to `bench.wire.run` as they are. Raises UserError for a name that is not known, and
+    BenchError where a benchmark cannot run or what it timed was wrong.
+    """
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        raise UserError(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+    result: dict = {}
+    for name in BENCHES:
+        if name in names or not names:
+            sizes = dict(QUICK[name]) if quick else {}
+            if name == "wire":
+                sizes |= {"node": node} | (node_options or {})
+            result[name] = BENCHES[name](progress=partial(tell, progress, name), **sizes)
+    return result | {"conditions": conditions()}
+
+
+def tell(progress: Progress, name: str, text: str) -> None:
+    progress(text if text.startswith(f"{name}:") else f"{name}: {text}")
+
+
+def run_wire(**sizes) -> dict:
+    """`bench.wire.run` with its budgets: None where there was no node to hold against them."""
+    result = wire.run(**sizes)["wire"]
+    ratios = (result["ratio_p50"], result["ratio_p99"])
+    within = None if None in ratios else ratios[0] <= BUDGET_RATIO_P50 and ratios[1] <= BUDGET_RATIO_P99
+    return result | {
+        "budget_ratio_p50": BUDGET_RATIO_P50,
+        "budget_ratio_p99": BUDGET_RATIO_P99,
+        "within_budget": within,
+    }
+
+
+# ---- tables ------------------------------------------------------------------------------------------------
+
+
+def print_tables(result: dict, console: Console) -> None:
+    """One table per benchmark, then the conditions."""
+    for name, rows_of in TABLES.items():
+        if name in result:
+            console.print(table(name, result[name], rows_of(result[name])))
+            console.print(noise(result[name]), highlight=False)
+    about = Table(title="conditions", show_header=False, title_justify="left")
+    for key, value in result["conditions"].items():
+        about.add_row(key.replace("_", " "), str(value))
+    console.print(about)
+
+
+Row = tuple[str, object, object, object]  # what, figure, budget, remark
+
+
+def table(name: str, found: dict, rows: list[Row]) -> Table:
+    verdict = {True: "within budget", False: "OVER BUDGET", None: "nothing to hold against the budget"}
+    out = Table(title=f"{name}: {verdict[found['within_budget']]}", title_justify="left")
+    out.add_column("what")
+    for column in ("figure", "budget"):
+        out.add_column(column, justify="right")
+    out.add_column("remark")
+    for row in rows:
+        out.add_row(*("" if cell is None else str(cell) for cell in row))
+    return out
+
+
+def noise(found: dict) -> str:
+    """How far the figures can be trusted, in one line."""
+    if "preempted" not in found:
+        quiet = found["conditions"]["quiet"]
+        return f"  {'quiet' if quiet else 'NOISY: other processes made the p99, run it on an idle machine'}"
+    quiet = (
+        "quiet" if found["quiet"] else "NOISY: other processes took the CPU, medians and percentiles suffer"
+    )
+    return f"  {quiet} ({found['preempted']} preemptions in {found['seconds']} s)"
+
+
+def book_rows(found: dict) -> list[Row]:
+    size = f"{found['levels']} levels in {found['frames']} frames, {found['frames_from']}"
+    return [
+        ("frame to book, ns per level", found["ns_per_level"], found["budget_ns_per_level"], size),
+        ("  median", found["ns_per_level_median"], None, None),
+        ("orjson.loads alone", found["orjson_ns_per_level"], None, None),
+        ("  times ours", found["ratio_orjson"], f"at least {found['budget_ratio_orjson']}", None),
+        ("orjson + SortedDict", found["naive_ns_per_level"], None, None),
+        ("  times ours", found["ratio_naive"], None, None),
+        *(venue_row(name, row) for name, row in found["venues"].items()),
+    ]
+
+
+def venue_row(name: str, row: dict) -> Row:
+    sums = f", {row['checksums_per_frame']} checksums a frame" if row["checksums_per_frame"] else ""
+    remark = (
+        f"{row['ns_per_frame']} ns a frame of {row['levels'] / row['frames']:.1f} levels; "
+        f"orjson {row['ratio_orjson']} times{sums}"
+    )
+    return f"{name}, ns per level", row["ns_per_level"], None, remark
+
+
+def risk_rows(found: dict) -> list[Row]:
+    return [
+        ("all checks, ns per order", found["ns_per_order"], found["budget_ns"], "the slower of both sides"),
+        ("  median", found["ns_per_order_median"], None, None),
+    ]
+
+
+def encode_rows(found: dict) -> list[Row]:
+    return [
+        (
+            f"{market} {action}, ns",
+            row[f"{action}_ns"],
+            found["budget_ns"],
+            f"median {row[f'{action}_ns_median']}",
+        )
+        for market, row in found["markets"].items()
+        for action in ("new", "cancel")
+    ]
+
+
+def tape_rows(found: dict) -> list[Row]:
+    return [
+        (
+            f"{size} record, ns, p50",
+            row["ns_per_record"],
+            row["budget_ns"],
+            f"p99 {row['p99_ns']}, mean {row['mean_ns']}; prepare p50 {row['prepare_p50_us']} us; "
+            f"in {found['directory']}",
+        )
+        for size, row in found["records"].items()
+    ]
+
+
+def wire_rows(found: dict) -> list[Row]:
+    clients = [name for name in ("node", "floor", "naive") if name in found]
+    rows: list[Row] = [
+        (
+            f"{name}, us, p50",
+            found[name]["p50_us"],
+            None,
+            f"p99 {found[name]['p99_us']}, p99.9 {found[name]['p999_us']}, max {found[name]['max_us']}, "
+            f"{found['conditions']['loops'][name]}",
+        )
+        for name in clients
+    ]
+    for key in ("p50", "p99"):
+        rows.append((f"node / floor, {key}", found[f"ratio_{key}"], found[f"budget_ratio_{key}"], None))
+    return rows
+
+
+TABLES: dict[str, Callable[[dict], list[Row]]] = {
+    "book": book_rows,
+    "risk": risk_rows,
+    "encode": encode_rows,
+    "tape": tape_rows,
+    "wire": wire_rows,
+}

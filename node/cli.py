@@ -1,0 +1,123 @@
+"""The command line: `tickgate COMMAND`. Every error of the user's is one line and exit code 2; an unreachable venue is 4."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from node.errors import Unreachable, UserError
+
+app = typer.Typer(
+    name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="A low-latency crypto execution node: run it, measure it, dry-run it.",
+)  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Files = Annotated[list[Path], typer.Argument(help="Recordings, in the order in which they are to be replayed.")]
+
+
+def print_json(result: object) -> None:
+    """The one form of JSON output: indented, keys in the order given."""
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=2, max=3600, help="How long to trade.")] = 7.0,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = 1,
+    recording: Annotated[Path | None, typer.Option(help="Move the market by this recording instead.")] = None,
+    instruments: Annotated[Path | None, typer.Option(help="Tick and lot for --recording.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep configs, logs and tape in this directory.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulated venues on loopback, a node trading on them, and a report. No keys, no network."""
+    from node.demo import run_demo
+
+    run_demo(seconds=seconds, seed=seed, recording=recording, instruments=instruments, keep=keep, as_json=as_json)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="Config file (TOML).")],
+    as_json: Json = False,
+) -> None:
+    """The node, until SIGTERM or Ctrl-C."""
+    from node.config import load
+    from node.main import run_node
+
+    run_node(load(config), as_json=as_json)
+
+
+@app.command()
+def sim(
+    config: Annotated[Path | None, typer.Argument(help="Config file (TOML); the built-in venues where left out.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the synthetic market.")] = None,
+    recording: Annotated[Path | None, typer.Option(help="Move the market by this recording instead.")] = None,
+    instruments: Annotated[Path | None, typer.Option(help="Tick and lot for --recording.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulated venues on loopback, until SIGTERM or Ctrl-C. Prints where they listen."""
+    from node.main import run_sim
+    from node.sim.command import sim_command
+
+    run_sim(sim_command(config, seed=seed, recording=recording, instruments=instruments, as_json=as_json))
+
+
+@app.command()
+def replay(
+    files: Files,
+    instruments: Annotated[Path | None, typer.Option(help="Tick and lot where a recording does not tell.")] = None,
+    market: Annotated[str | None, typer.Option(help="Market of raw recordings that do not show it.")] = None,
+    at: Annotated[int | None, typer.Option(min=1, help="Dump the books after this many frames, and stop.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Recorded traffic through the same engine as live: books, counts, hashes."""
+    from node.backtest.replay import replay_command
+
+    result = replay_command(files, instruments=instruments, market=market, at=at, progress=sys.stderr.isatty())
+    if as_json:
+        print_json(result.to_json())
+    else:
+        result.print(Console())
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="book, risk, encode, tape, wire; all where left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The latency suite."""
+    from bench import suite
+    from bench.node import node_command
+
+    console = Console(stderr=True)
+    with node_command("spin") as node:
+        result = suite.run(names or [], node=node, progress=lambda text: console.print(f"[dim]{text}[/dim]"))
+    if as_json:
+        print_json(result)
+    else:
+        suite.print_tables(result, Console())
+
+
+def main() -> None:
+    """Entry point: turns the errors that have a message for a person into one line and an exit code."""
+    try:
+        app()
+    except UserError as error:
+        _fail(error, 2)
+    except Unreachable as error:
+        _fail(error, 4)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(error: Exception, code: int) -> None:
+    print(f"tickgate: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""`tickgate demo`: simulated venues and a node as processes of their own, watched through the node's tape.
+
+This process is the slow side in small: it tails the tape for the table and the report, writes the dials as a stand-in
+for an advisor, and cuts one feed line half way. What the report says comes from the tape and, for the check at its
+end, from the venues' own ledgers.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ext.dials import DialWriter
+from ext.tape import TapeMissing, TapeReader
+from rich.console import Console
+from rich.live import Live
+
+from node.errors import UserError
+from node.main import write_config
+from node.net.live import make_dials
+from node.report import demo_json, live_table, print_report
+from node.slow.summary import Summary
+
+CUT = ("binance", "/public")  # whose newest connection is reset half way
+START_S, STOP_S = 10.0, 5.0
+ADVICE_S, LEASE_S = 0.5, 1.0
+DRAW_S = 0.2
+
+# market, venue that serves it, symbol, order size
+INSTRUMENTS = (
+    ("binance-spot", "binance", "BTCUSDT", "0.0005"),
+    ("binance-usdm", "binance", "BTCUSDT", "0.005"),
+    ("binance-usdm", "binance", "ETHUSDT", "0.05"),
+    ("bybit-linear", "bybit", "BTCUSDT", "0.005"),
+    ("okx", "okx", "BTC-USDT-SWAP", "0.5"),
+)
+
+HEAD = """\
+# Written by `tickgate demo`: everything on loopback, nothing real.
+mode = "sim"
+strategy = "quoter"
+deployment = "demo"
+loop = "epoll"
+tape = "{tape}"
+segment_mb = 16
+dials = "{dials}"
+drill_after_ms = 1500   # one order that no limit allows, to see the gate say no
+
+[rate]
+orders = 100
+window_ms = 1000
+"""
+VENUE = """
+[[venue]]
+market = "{market}"
+streams = ["{ws}", "{ws}"]   # two lines: either alone is enough
+rest = "{http}"
+orders = "{ws}"
+"""
+INSTRUMENT = """
+[[instrument]]
+market = "{market}"
+symbol = "{symbol}"
+[instrument.limits]
+max_size = "1"
+max_notional = "50000"
+max_position = "{most}"
+collar_bps = 50
+stale_ms = 2000
+max_open_orders = 4
+[instrument.quote]
+size = "{size}"
+half_spread_ppm = 4
+lean = "{lean}"
+"""
+
+
+@dataclass
+class Demo:
+    """The processes of one demo and what is known of them."""
+
+    folder: Path
+    sim: subprocess.Popen
+    node: subprocess.Popen | None = None
+    cut_at_s: float = 0.0
+
+
+def run_demo(
+    *, seconds: float, seed: int, recording: Path | None, instruments: Path | None, keep: Path | None, as_json: bool
+) -> None:
+    """Run it and print the report. Exits 1 where node and venues disagree at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="tickgate-demo-")) if keep is None else keep
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        summary, ledgers, demo = _run(folder, seconds, seed, recording, instruments, as_json)
+        result = demo_json(summary, ledgers, seconds=seconds, seed=seed, cut=" ".join(CUT))
+        if as_json:
+            sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        else:
+            print_report(result, Console(), kept=keep)
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not result["agreed"]:
+        sys.exit(1)
+
+
+def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool):
+    demo = Demo(folder, _start_sim(folder, seed, recording, instruments))
+    try:
+        endpoints = _first_line(demo.sim)["listening"]
+        tape = folder / "tape"
+        shutil.rmtree(tape, ignore_errors=True)
+        dials = DialWriter(str(folder / "dials"), make_dials(), replace=True)
+        _advise(dials)
+        config = write_config(folder / "node.toml", config_text(endpoints, tape, folder / "dials"))
+        with (folder / "node.log").open("wb") as log:
+            demo.node = subprocess.Popen([sys.executable, "-m", "node.cli", "run", str(config)], stderr=log)
+        summary = Summary()
+        reader = _watch(demo, tape, summary, dials, seconds, quiet)
+        _stop(demo.node, "the node")
+        _drain(reader, summary)
+        _stop(demo.sim, "the simulated venues")
+        return summary, json.loads(demo.sim.stdout.read().splitlines()[-1])["ledgers"], demo
+    finally:
+        for process in (demo.node, demo.sim):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def config_text(endpoints: dict, tape: Path, dials: Path) -> str:
+    """The node's config for these simulated venues."""
+    text = HEAD.format(tape=tape, dials=dials)
+    for market, venue in dict((m, v) for m, v, _, _ in INSTRUMENTS).items():
+        text += VENUE.format(market=market, **endpoints[venue])
+    for market, _, symbol, size in INSTRUMENTS:
+        most = f"{float(size) * 20:g}"
+        text += INSTRUMENT.format(market=market, symbol=symbol, size=size, most=most, lean=f"{float(size) * 5:g}")
+    return text
+
+
+def _start_sim(folder: Path, seed: int, recording: Path | None, instruments: Path | None) -> subprocess.Popen:
+    argv = [sys.executable, "-m", "node.cli", "sim", "--json", "--seed", str(seed)]
+    argv += ["--recording", str(recording)] if recording else []
+    argv += ["--instruments", str(instruments)] if instruments else []
+    with (folder / "sim.log").open("wb") as log:
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+
+
+def _first_line(sim: subprocess.Popen) -> dict:
+    line = sim.stdout.readline()
+    if not line:
+        sim.wait()
+        raise UserError(_last_words(Path(sim.args[0]), sim, "the simulated venues did not start"))
+    return json.loads(line)
+
+
+def _last_words(_: Path, process: subprocess.Popen, what: str) -> str:
+    return f"{what} (exit code {process.returncode}); run `tickgate sim` to see why"
+
+
+def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds: float, quiet: bool) -> TapeReader:
+    """Until the time is up: read the tape, draw the table, give advice, cut the line half way."""
+    reader = _open(demo, tape)
+    began_s = time.monotonic()
+    advised_s = began_s
+    live = contextlib.nullcontext() if quiet else Live(live_table(summary, 0, seconds), transient=True, auto_refresh=False)
+    with live as screen:
+        while (passed_s := time.monotonic() - began_s) < seconds:
+            _drain(reader, summary)
+            if demo.node.poll() is not None:
+                raise UserError(f"the node stopped by itself: {_tail(demo.folder / 'node.log')}")
+            if time.monotonic() - advised_s >= ADVICE_S:
+                advised_s = time.monotonic()
+                _advise(dials)
+            if not demo.cut_at_s and passed_s >= seconds / 2:
+                demo.cut_at_s = passed_s
+                demo.sim.stdin.write(f"cut {CUT[0]} {CUT[1]}\n")
+                demo.sim.stdin.flush()
+            if screen is not None:
+                screen.update(live_table(summary, passed_s, seconds), refresh=True)
+            time.sleep(DRAW_S)
+    return reader
+
+
+def _open(demo: Demo, tape: Path) -> TapeReader:
+    """The node's tape, as soon as there is one."""
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s:
+        if demo.node.poll() is not None:
+            raise UserError(f"the node did not start: {_tail(demo.folder / 'node.log')}")
+        with contextlib.suppress(TapeMissing, FileNotFoundError):
+            reader = TapeReader(str(tape), follow=True)
+            return reader
+        time.sleep(0.05)
+    raise UserError(f"the node did not start within {START_S:.0f} s: {_tail(demo.folder / 'node.log')}")
+
+
+def _drain(reader: TapeReader, summary: Summary) -> None:
+    while records := reader.poll(4096):
+        for record in records:
+            summary.feed(record)
+
+
+def _advise(dials: DialWriter) -> None:
+    """A stand-in for an advisor: quote a little wider, for as long as somebody keeps saying so."""
+    now_ns = time.monotonic_ns()
+    dials.set(0, [1200], now_ns, int(LEASE_S * 1e9))
+    dials.set(1, [1000], now_ns, int(LEASE_S * 1e9))
+
+
+def _stop(process: subprocess.Popen | None, what: str) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{what} did not stop within {STOP_S:.0f} s") from None
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "no message"
+
+
+if os.name != "posix":
+    raise UserError("the demo needs a POSIX system")

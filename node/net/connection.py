@@ -1,0 +1,157 @@
+"""One line kept alive: connect, hand the session what is not for the decoder, carry out what it answers, try again.
+
+Frames never come here: `ext.link.Channel` gives them to the engine where they lie. This side sees session traffic only.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import picows
+from ext.link import Channel, Link
+
+from node.venues.values import Down, Ready, Replace, Resync, Send
+
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.2, 20.0
+STEADY_S = 10.0  # a connection that lasted so long starts the back-off afresh
+TICK_S = 0.25
+
+Tell = Callable[[str, str], None]  # (line name, what happened)
+
+
+class Connection:
+    """`run()` keeps one line connected until it is cancelled or the session says that trying again cannot help.
+
+    `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as the
+    socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new session and path
+    before each connect, where a key in the path lives no longer than the connection (Binance listen keys).
+    """
+
+    def __init__(
+        self, link: Link, line: int, name: str, url: str, session: Any, path: str, *, up_at_once: bool,
+        topic: Callable[[bytes], Any] | None, tell: Tell, resync: Callable[[str, str], None],
+        fresh: Callable[[], Awaitable[tuple[Any, str]]] | None = None, seed: int = 0,
+    ):  # fmt: skip
+        self.link, self.line, self.name, self.session = link, line, name, session
+        self.base, self.path, self.fresh = url.rstrip("/"), path, fresh
+        self.up_at_once, self.topic, self.tell, self.resync = up_at_once, topic, tell, resync
+        self.channel: Channel | None = None
+        self.ready = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.drops = 0
+        self._retry = True
+        self._frames = 0
+        self._topics: set[Any] = set()
+        self._random = random.Random(f"{seed}:{line}")  # jitter: two lines must not come back together
+
+    # ---- life ----
+
+    async def run(self) -> None:
+        """Connect, wait until it is gone, back off, again."""
+        delay_s = BACKOFF_FIRST_S
+        loop = asyncio.get_running_loop()
+        while self._retry:
+            began_s = loop.time()
+            try:
+                await self._connect()
+                await self._serve()
+            except (OSError, TimeoutError, picows.WSError) as error:
+                self.tell(self.name, f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}")
+            finally:
+                self._dropped()
+            if loop.time() - began_s > STEADY_S:
+                delay_s = BACKOFF_FIRST_S
+            await asyncio.sleep(delay_s * (0.5 + self._random.random()))
+            delay_s = min(2 * delay_s, BACKOFF_MOST_S)
+
+    async def _connect(self) -> None:
+        if self.fresh is not None:
+            self.session, self.path = await self.fresh()
+        self.channel = self.link.channel(self.line)
+        self.gone.clear()
+        self.channel.cold = self._cold
+        self.channel.down = lambda channel: self.gone.set()
+        self._topics = set(getattr(self.session, "streams", None) or getattr(self.session, "topics", ()))
+        if self.topic is not None and self._topics:
+            self.channel.seen = self._seen
+        await picows.ws_connect(lambda: self.channel, self.base + self.path, enable_auto_ping=False, use_aiofastnet=False)
+        self._frames = 0
+        if self.up_at_once:
+            self.link.engine.on_line(self.line, True, self.link.now_ns())
+        self._do(self.session.start(self.link.now_ns()))
+
+    async def _serve(self) -> None:
+        while not self.gone.is_set():
+            try:
+                await asyncio.wait_for(self.gone.wait(), TICK_S)
+            except TimeoutError:
+                self._tick()
+
+    def _tick(self) -> None:
+        """Time passes for the session. Once every topic has spoken, frames on the line stand for all of them."""
+        now_ns = self.link.now_ns()
+        if self.channel is not None and self.channel.seen is None and self.channel.frames != self._frames:
+            self._frames = self.channel.frames
+            for topic in getattr(self.session, "streams", None) or getattr(self.session, "topics", ()):
+                self.session.data(topic, now_ns)
+        self._do(self.session.tick(now_ns))
+
+    def _dropped(self) -> None:
+        if self.channel is not None and self.link.engine.lines[self.line].up:
+            self.link.engine.on_line(self.line, False, self.link.now_ns())
+            self.drops += 1
+            self.tell(self.name, "connection lost")
+        self.ready.clear()
+
+    def close(self) -> None:
+        """Let go for good."""
+        self._retry = False
+        if self.channel is not None:
+            self.channel.close()
+
+    # ---- what comes and goes ----
+
+    def _cold(self, text: str) -> None:
+        self._do(self.session.receive(text, self.link.now_ns()))
+
+    def _seen(self, frame: bytes) -> None:
+        """Until each topic has spoken once: which one is this?"""
+        assert self.topic is not None and self.channel is not None
+        topic = self.topic(frame)
+        self.session.data(topic, self.link.now_ns())
+        self._topics.discard(topic)
+        if not self._topics:
+            self.channel.seen = None
+
+    def resubscribe(self, symbol: str) -> None:
+        """Ask the venue for a fresh book on this connection."""
+        self._do(self.session.resync(symbol, self.link.now_ns()))
+
+    def _do(self, actions: list[Any]) -> None:
+        for action in actions:
+            if isinstance(action, Send):
+                if self.channel is not None:
+                    self.channel.send(action.text)
+            elif isinstance(action, Ready):
+                self._on_ready()
+            elif isinstance(action, Resync):
+                self.resync(action.symbol, action.reason)
+            elif isinstance(action, Replace):
+                self.tell(self.name, f"to be replaced: {action.reason}")
+                self._hang_up()
+            elif isinstance(action, Down):
+                self.tell(self.name, action.reason)
+                self._retry = self._retry and action.retry
+                self._hang_up()
+
+    def _on_ready(self) -> None:
+        if not self.up_at_once:
+            self.link.engine.on_line(self.line, True, self.link.now_ns())
+        self.ready.set()
+        self.tell(self.name, "ready")
+
+    def _hang_up(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+        self.gone.set()

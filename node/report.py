@@ -1,0 +1,157 @@
+"""Tables and reports for people, made of what a Summary added up."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from node.slow.summary import BOOK_STATES, InstrumentTally, Summary, percentiles_us
+
+VENUE_OF = {"binance-spot": "binance", "binance-usdm": "binance", "bybit-spot": "bybit", "bybit-linear": "bybit", "okx": "okx"}
+MARKET_NUMBER = {"binance-spot": 0, "binance-usdm": 1, "bybit-spot": 2, "bybit-linear": 3, "okx": 4}
+REASONS = {
+    "SIZE_MAX": "larger than the size limit",
+    "LATCHED": "trading is stopped (shutting down)",
+    "POSITION": "worst-case position beyond the limit",
+    "POST_ONLY_CROSS": "post-only price would take",
+    "BOOK_STALE": "book too old",
+    "BOOK_UNSYNCED": "book not synced",
+    "ORDER_RATE": "too many orders",
+    "UNKNOWN_ORDER": "cancel of an order that is already done",
+}
+
+
+def live_table(summary: Summary, passed_s: float, seconds: float) -> Group:
+    """The table that a person watches."""
+    table = Table(title=None, expand=False, pad_edge=False)
+    for name in ("instrument", "book", "bid", "ask", "trades", "orders", "fills", "position", "profit"):
+        table.add_column(name, justify="left" if name in ("instrument", "book") else "right", no_wrap=True)
+    for x in summary.instruments:
+        state = x.state
+        if not state:
+            table.add_row(x.name, "-")
+            continue
+        table.add_row(
+            x.name, BOOK_STATES[state["state"]], x.price(state["bid_ticks"]), x.price(state["ask_ticks"]),
+            str(state["trades"]), str(x.orders), str(x.fills), x.size(state["position_lots"]), _money(x.profit() - x.fees()),
+        )  # fmt: skip
+    lost = [x.name for x in summary.lines if x.down_ns and x.down_ns[-1][1] == 0]
+    times = percentiles_us(summary.tick_to_order_ns)
+    return Group(
+        ProgressBar(total=seconds, completed=min(passed_s, seconds), width=60),
+        table,
+        Text(
+            f"frames {summary.frames}   orders sent {summary.sent}   tick to order p50 {times['p50_us']} us   "
+            f"refused {sum(summary.refusals.values())}" + (f"   line down: {', '.join(lost)}" if lost else "")
+        ),
+    )
+
+
+def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut: str) -> dict:
+    """The report as data. `agreed`: the venues' own ledgers show the positions that the node thinks it has."""
+    rows = [_row(x, ledgers) for x in summary.instruments]
+    return {
+        "seconds": seconds,
+        "seed": seed,
+        "build": summary.build,
+        "frames": summary.frames,
+        "tick_to_order": percentiles_us(summary.tick_to_order_ns),
+        "instruments": rows,
+        "orders_sent": summary.sent,
+        "fills": sum(x.fills for x in summary.instruments),
+        "profit": str(sum((Decimal(r["profit"]) for r in rows), Decimal(0))),
+        "fees": str(sum((Decimal(r["fees"]) for r in rows), Decimal(0))),
+        "refusals": [{"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()],
+        "cut_line": _cut(summary, cut),
+        "agreed": bool(rows) and all(r["position"] == r["venue_position"] for r in rows),
+    }
+
+
+def _row(x: InstrumentTally, ledgers: dict) -> dict:
+    state = x.state or {}
+    key = f"{MARKET_NUMBER[x.market]}:{x.symbol}"
+    venue_lots = ledgers.get(VENUE_OF[x.market], {}).get("position_lots", {}).get(key, 0)
+    return {
+        "id": x.name,
+        "book": BOOK_STATES[state.get("state", 0)],
+        "bid": x.price(state.get("bid_ticks", 0)),
+        "ask": x.price(state.get("ask_ticks", 0)),
+        "gaps": state.get("gaps", 0),
+        "resyncs": state.get("resyncs", 0),
+        "trades": state.get("trades", 0),
+        "orders": x.orders,
+        "acked": x.acked,
+        "cancels": x.cancels,
+        "rejected": x.rejected,
+        "fills": x.fills,
+        "position": x.size(state.get("position_lots", 0)),
+        "venue_position": x.size(venue_lots),
+        "profit": str(x.profit().quantize(Decimal("0.01"))),
+        "fees": str(x.fees().quantize(Decimal("0.01"))),
+    }
+
+
+def _cut(summary: Summary, what: str) -> dict:
+    """What the line that was cut half way cost: how long it was gone, and what the books noticed."""
+    # lines that went down and came back; at the end of the run all go down
+    found = [(x, down) for x in summary.lines for down in x.down_ns if down[1]]
+    line, down = found[0] if found else (None, (0, 0))
+    return {
+        "cut": what,
+        "line": line.name if line else "",
+        "down_ms": round((down[1] - down[0]) / 1e6, 1),
+        "gaps": sum(x.state.get("gaps", 0) for x in summary.instruments if x.state),
+        "resyncs": sum(x.state.get("resyncs", 0) for x in summary.instruments if x.state),
+    }
+
+
+def print_report(result: dict, console: Console, kept: Path | None = None) -> None:
+    """The report that a person reads in a minute."""
+    times = result["tick_to_order"]
+    console.print(f"\n[bold]Tickgate demo[/bold]  {result['seconds']:g} s, seed {result['seed']}, build {result['build']}\n")
+    console.print(
+        f"Tick to order: p50 {times['p50_us']} us, p99 {times['p99_us']} us, p99.9 {times['p999_us']} us, "
+        f"max {times['max_us']} us\n({times['count']} order frames, from the frame being read to the order being written; "
+        "epoll, cores shared with the venues)"
+    )
+    books = {"id": "instrument", "book": "book", "bid": "bid", "ask": "ask", "gaps": "gaps", "trades": "trades"}
+    console.print(_table(result, books))
+    done = {"id": "instrument", "orders": "sent", "acked": "acked", "cancels": "cancel", "fills": "fills"}
+    money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "fees"}
+    console.print(_table(result, done | money))
+    console.print(
+        f"Profit {_money(Decimal(result['profit']))} before fees of {_money(Decimal(result['fees']))}; "
+        f"{result['orders_sent']} order frames sent, {result['fills']} fills."
+    )
+    for x in result["refusals"]:
+        console.print(f"Refused {x['count']:>3} x {x['reason']}: {REASONS.get(x['reason'], 'see the tape')}. First: {x['first']}")
+    cut = result["cut_line"]
+    if cut["line"]:
+        console.print(
+            f"Cut line: {cut['line']} was reset half way and was back after {cut['down_ms']} ms. "
+            f"Its twin carried on: {cut['gaps']} gaps, {cut['resyncs']} resyncs."
+        )
+    else:
+        console.print("Cut line: it did not come back before the end.")
+    verdict = "[green]agree[/green]" if result["agreed"] else "[red]DO NOT AGREE[/red]"
+    console.print(f"Positions of the node and of the venues' own ledgers {verdict}.")
+    if kept is not None:
+        console.print(f"Kept in {kept}: node.toml, node.log, sim.log, tape/")
+
+
+def _table(result: dict, columns: dict[str, str]) -> Table:
+    """One table over the instruments; `columns`: key -> heading. Narrow enough for 80 columns."""
+    table = Table(pad_edge=False, padding=(0, 1), box=box.SIMPLE_HEAD)
+    for key, heading in columns.items():
+        table.add_column(heading, justify="left" if key in ("id", "book") else "right", no_wrap=True)
+    for row in result["instruments"]:
+        table.add_row(*(str(row[key]) for key in columns))
+    return table
+
+
+def _money(value: Decimal) -> str:
+    return f"{value:.2f}"

@@ -1,0 +1,104 @@
+"""`tickgate sim`: simulated venues as a process, told by a config file, steered by lines on standard input."""
+
+import asyncio
+import json
+import os
+import stat
+import sys
+import tomllib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from node.errors import UserError
+from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
+
+
+class SimFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The config file: all optional. `ports`: venue -> [WebSocket port, HTTP port], 0 = any free one."""
+
+    seed: int = 1
+    venues: list[str] = []
+    ports: dict[str, tuple[int, int]] = {}
+
+
+def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
+    """Raises UserError naming the file and the key."""
+    given = SimFile()
+    if path is not None:
+        try:
+            given = msgspec.convert(tomllib.loads(path.read_text()), SimFile)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: {error}") from None
+    for name in [*given.venues, *given.ports]:
+        if name not in VENUES:
+            raise UserError(f"{path}: venue {name!r} is not known; there are {', '.join(VENUES)}")
+    return SimConfig(
+        venues=tuple(given.venues) or tuple(VENUES), seed=given.seed if seed is None else seed, ports=dict(given.ports)
+    )
+
+
+def sim_command(
+    path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """What `tickgate sim` runs. Where the venues listen is the first line of output; their ledgers are the last."""
+    config = read_config(path, seed)
+
+    async def serve(stop: asyncio.Event) -> None:
+        simulation = Simulation(config)
+        try:
+            endpoints = await simulation.start()
+        except ServeError as error:
+            raise UserError(str(error)) from None
+        _say({name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}, as_json, "listening")
+        steering = asyncio.ensure_future(_steer(simulation))
+        waiting = asyncio.ensure_future(simulation.wait())
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (steering, waiting, stopping):
+                task.cancel()
+            await simulation.stop()
+            _say(ledgers(simulation), as_json, "ledgers")
+
+    return serve
+
+
+def ledgers(simulation: Simulation) -> dict:
+    """What the venues have on their books, to be compared with what the node thinks."""
+    out = {}
+    for name, server in simulation.servers.items():
+        positions: dict[str, int] = {}
+        for order in server.fake.orders.values():
+            key = f"{order.listing.market}:{order.listing.symbol}"
+            positions[key] = positions.get(key, 0) + (1 if order.side == 0 else -1) * order.filled_lots
+        out[name] = {"counts": server.fake.counts | server.counts, "position_lots": positions}
+    return out
+
+
+async def _steer(simulation: Simulation) -> None:
+    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT."""
+    if sys.stdin is None or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+        return  # only a program at the other end of a pipe steers; a terminal or /dev/null cannot be watched
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := (await reader.readline()).decode("utf-8", "replace").split():
+        if len(line) >= 2 and line[0] == "cut" and line[1] in simulation.servers:
+            text = line[2] if len(line) > 2 else ""
+            matching = [c for c in simulation.servers[line[1]].fake.connections.values() if text in c.path]
+            if matching:
+                simulation.servers[line[1]].cut(lambda c, newest=matching[-1]: c is newest)
+        else:
+            print(f"tickgate sim: {' '.join(line)!r} is not a command; there is: cut VENUE TEXT", file=sys.stderr)
+
+
+def _say(what: dict, as_json: bool, kind: str) -> None:
+    if as_json:
+        print(json.dumps({kind: what}), flush=True)
+        return
+    for name, values in what.items():
+        print(f"{name:10} " + "  ".join(f"{k} {v}" for k, v in values.items()), flush=True)

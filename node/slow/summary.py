@@ -1,0 +1,213 @@
+"""What a tape tells, added up: books, orders, fills, refusals, latencies. Feeds live tables and reports.
+
+Reads the tape only: whoever wants to know what a running node does looks at what it records.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import orjson
+from ext.records import Action, OrderType, Reason, Side, TimeInForce, fill_row, report_row, sent_row, state_row, verdict_row
+from ext.tape import Record, RecordType
+from ext.text import Grid
+
+BOOK_STATES = ("empty", "buffering", "synced", "gap")
+E8 = 100_000_000
+
+
+@dataclass
+class InstrumentTally:
+    """One instrument as the tape tells it; prices in ticks, sizes in lots."""
+
+    market: str
+    symbol: str
+    tick: Grid
+    lot: Grid
+    money_mul: int
+    money_div: int
+    state: dict = field(default_factory=dict)  # the last MARK
+    orders: int = 0
+    cancels: int = 0
+    refused: int = 0
+    acked: int = 0
+    done: int = 0
+    rejected: int = 0
+    fills: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.market}:{self.symbol}"
+
+    def price(self, ticks: int) -> str:
+        return self.tick.format(ticks, keep_zeros=True)
+
+    def size(self, lots: int) -> str:
+        return ("-" if lots < 0 else "") + self.lot.format(abs(lots))
+
+    def money(self, tick_lots: int) -> Decimal:
+        """Quote currency of an amount in tick * lot units, exact."""
+        return Decimal(tick_lots * self.money_mul) / self.money_div / E8
+
+    def profit(self) -> Decimal:
+        """Profit before fees, the position valued where it could be closed."""
+        if not self.state:
+            return Decimal(0)
+        lots = self.state["position_lots"]
+        return self.money(self.state["cash"] + lots * self.state["bid_ticks" if lots > 0 else "ask_ticks"])
+
+    def fees(self) -> Decimal:
+        return Decimal(self.state.get("fee_e8", 0)) / E8
+
+
+@dataclass
+class LineTally:
+    name: str
+    kind: int
+    frames: int = 0
+    ups: int = 0
+    downs: int = 0
+    down_ns: list[tuple[int, int]] = field(default_factory=list)  # (from, to); 0 = still down
+
+
+class Summary:
+    """`feed` it records in order."""
+
+    def __init__(self) -> None:
+        self.build = ""
+        self.config: dict = {}
+        self.instruments: list[InstrumentTally] = []
+        self.lines: list[LineTally] = []
+        self.refusals: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}  # reason -> the first order that met it, with value and limit
+        self.tick_to_order_ns: list[int] = []
+        self.records = self.frames = self.sent = 0
+        self.first_ns = self.last_ns = 0
+        self.notes: list[dict] = []
+        self._new: dict[int, int] = {}  # order id -> instrument
+        self._acked: set[int] = set()
+        self._sent_once: set[int] = set()  # orders whose NEW has left; what follows for them is a cancel
+
+    def feed(self, record: Record) -> None:
+        """One record. Unknown types are counted and left alone: a newer node may write them."""
+        self.records += 1
+        self.first_ns = self.first_ns or record.now_ns
+        self.last_ns = record.now_ns
+        method = _METHODS.get(record.type)
+        if method is not None:
+            method(self, record)
+
+    def _config(self, record: Record) -> None:
+        told = orjson.loads(record.payload)
+        self.build, self.config = told["build"], told["config"]
+        self.instruments = [
+            InstrumentTally(x["market"], x["symbol"], Grid(x["tick"]), Grid(x["lot"]), x["money_mul"], x["money_div"])
+            for x in told["instruments"]
+        ]
+        self.lines = [LineTally(x["name"], x["kind"]) for x in told["lines"]]
+
+    def _frame(self, record: Record) -> None:
+        self.frames += 1
+        if record.line < len(self.lines):
+            self.lines[record.line].frames += 1
+
+    def _session(self, record: Record) -> None:
+        if record.line >= len(self.lines):
+            return
+        line = self.lines[record.line]
+        if record.payload == b"\x01":
+            line.ups += 1
+            if line.down_ns and line.down_ns[-1][1] == 0:
+                line.down_ns[-1] = (line.down_ns[-1][0], record.now_ns)
+        else:
+            line.downs += 1
+            line.down_ns.append((record.now_ns, 0))
+
+    def _verdict(self, record: Record) -> None:
+        row = verdict_row(record.payload)
+        intent = row["intent"]
+        if row["reason"] == Reason.OK.name:
+            if intent["action"] == Action.NEW:
+                self._new[row["order_id"]] = intent["instrument"]
+            return
+        self.refusals[row["reason"]] += 1
+        tally = self.instruments[intent["instrument"]]
+        tally.refused += 1
+        self.examples.setdefault(row["reason"], self._example(tally, intent, row))
+
+    def _example(self, tally: InstrumentTally, intent: dict, row: dict) -> str:
+        if intent["action"] == Action.CANCEL:
+            return f"{tally.name} cancel of order {row['order_id']}"
+        kind = "market" if intent["type"] == OrderType.MARKET else TimeInForce(intent["tif"]).name.lower().replace("_", "-")
+        return (
+            f"{tally.name} {Side(intent['side']).name.lower()} {tally.size(intent['size_lots'])} "
+            f"at {tally.price(intent['price_ticks'])} {kind}: value {row['value']}, limit {row['limit']}"
+        )
+
+    def _order_out(self, record: Record) -> None:
+        order_id = int.from_bytes(record.payload[:8], "little")
+        instrument = self._new.get(order_id)
+        if instrument is None:
+            return
+        tally = self.instruments[instrument]
+        if order_id in self._sent_once:
+            tally.cancels += 1
+        else:
+            self._sent_once.add(order_id)
+            tally.orders += 1
+
+    def _report(self, record: Record) -> None:
+        row = report_row(record.payload)
+        instrument = self._new.get(row["order_id"])
+        if instrument is None:
+            return
+        tally = self.instruments[instrument]
+        if row["kind"] in ("REPORT_ACK", "REPORT_LIVE"):
+            tally.acked += row["order_id"] not in self._acked
+            self._acked.add(row["order_id"])
+        elif row["kind"] == "REPORT_REJECT":
+            tally.rejected += 1
+        elif row["kind"] in ("REPORT_CANCELED", "REPORT_FILLED"):
+            tally.done += 1
+
+    def _fill(self, record: Record) -> None:
+        row = fill_row(record.payload)
+        self.instruments[row["report"]["instrument"]].fills += 1
+
+    def _mark(self, record: Record) -> None:
+        row = state_row(record.payload)
+        if row["instrument"] < len(self.instruments):
+            self.instruments[row["instrument"]].state = row
+
+    def _on_sent(self, record: Record) -> None:
+        row = sent_row(record.payload)
+        self.sent += 1
+        if row["frame_ns"]:
+            self.tick_to_order_ns.append(row["sent_ns"] - row["frame_ns"])
+
+    def _note(self, record: Record) -> None:
+        self.notes.append(orjson.loads(record.payload))
+
+
+def percentiles_us(values_ns: list[int]) -> dict[str, float]:
+    """p50, p99, p99.9 and max in microseconds, with the count; zeros where there is nothing."""
+    ordered = sorted(values_ns)
+    if not ordered:
+        return {"count": 0, "p50_us": 0.0, "p99_us": 0.0, "p999_us": 0.0, "max_us": 0.0}
+    last = len(ordered) - 1
+    at = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999, "max_us": 1.0}
+    return {"count": len(ordered)} | {k: round(ordered[round(last * q)] / 1000, 2) for k, q in at.items()}
+
+
+_METHODS = {
+    RecordType.CONFIG: Summary._config,
+    RecordType.FRAME: Summary._frame,
+    RecordType.SESSION: Summary._session,
+    RecordType.VERDICT: Summary._verdict,
+    RecordType.ORDER_OUT: Summary._order_out,
+    RecordType.REPORT: Summary._report,
+    RecordType.FILL: Summary._fill,
+    RecordType.MARK: Summary._mark,
+    RecordType.SENT: Summary._on_sent,
+    RecordType.NOTE: Summary._note,
+}

@@ -1,0 +1,244 @@
+"""Binance sessions: subscribe, log on, notice silence, age and shutdown."""
+
+import json
+import sys
+from base64 import b64decode
+
+import pytest
+
+from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
+from node.venues.binance.session import (
+    ACK_NS,
+    FIRST_DATA_NS,
+    HOUR,
+    SECOND,
+    Credentials,
+    Session,
+    sign,
+    signed_params,
+)
+from node.venues.values import Down, Ready, Replace, Send
+
+NOW = 1_770_000_000 * SECOND
+DEPTH, TRADE = "btcusdt@depth@100ms", "btcusdt@trade"
+
+
+def started(*streams, market=BINANCE_SPOT, **options):
+    session = Session("stream", market, streams, **options)
+    (send,) = session.start(NOW)
+    return session, json.loads(send.text)
+
+
+def test_a_stream_session_subscribes_once_in_one_message_and_is_ready_when_acknowledged():
+    session, message = started(DEPTH, TRADE, DEPTH)
+    assert message == {"id": 1, "method": "SUBSCRIBE", "params": [DEPTH, TRADE]}
+    assert session.receive('{"result":null,"id":7}', NOW) == []
+    assert not session.ready
+    assert session.receive('{"result":null,"id":1}', NOW) == [Ready()]
+    assert session.receive('{"result":null,"id":1}', NOW) == []
+
+
+def test_paths_follow_the_product_and_the_route():
+    assert Session("stream", BINANCE_SPOT, [DEPTH]).path == "/stream"
+    assert Session("stream", BINANCE_SPOT, [DEPTH], combined=False).path == "/ws"
+    assert Session("stream", BINANCE_USDM, [DEPTH]).path == "/public/stream"
+    assert Session("stream", BINANCE_USDM, ["btcusdt@aggTrade"]).path == "/market/stream"
+    assert Session("stream", BINANCE_USDM, listen_key="K", combined=False).path == "/private/ws?listenKey=K"
+    assert Session("api", BINANCE_SPOT).path == "/ws-api/v3"
+    assert Session("api", BINANCE_USDM).path == "/ws-fapi/v1"
+
+
+def test_streams_of_two_routes_need_two_connections():
+    with pytest.raises(ValueError, match="market and public"):
+        Session("stream", BINANCE_USDM, [DEPTH, "btcusdt@aggTrade"])
+    with pytest.raises(ValueError, match="201 streams"):
+        Session("stream", BINANCE_USDM, [f"s{i}usdt@depth" for i in range(201)])
+    with pytest.raises(ValueError, match="kind"):
+        Session("public", BINANCE_SPOT)
+    with pytest.raises(ValueError, match="user_data"):
+        Session("api", BINANCE_USDM, user_data=True)
+
+
+def test_a_missing_acknowledgement_takes_the_connection_down():
+    session, _ = started(DEPTH)
+    assert session.tick(NOW + ACK_NS - 1) == []
+    (down,) = session.tick(NOW + ACK_NS)
+    assert down == Down("no answer to SUBSCRIBE within 10 s")
+
+
+def test_a_stream_that_is_acknowledged_but_silent_takes_the_connection_down():
+    session, _ = started(DEPTH, "btcusdt@bookTicker", TRADE)
+    session.receive('{"result":null,"id":1}', NOW)
+    session.data(DEPTH, NOW)
+    assert session.tick(NOW + FIRST_DATA_NS - 1) == []
+    (down,) = session.tick(NOW + FIRST_DATA_NS)
+    assert "btcusdt@bookTicker" in down.reason
+    assert DEPTH not in down.reason
+    assert TRADE not in down.reason  # a quiet market has no trades
+    session.data("btcusdt@bookTicker", NOW)
+    assert session.tick(NOW + FIRST_DATA_NS) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"code":2,"msg":"Invalid request: x","id":1}',
+        '{"error":{"code":2,"msg":"Invalid request: x"},"id":1}',
+    ],
+)
+def test_an_error_reply_takes_the_connection_down_for_good(text):
+    session, _ = started(DEPTH)
+    assert session.receive(text, NOW) == [Down("stream error 2: Invalid request: x", retry=False)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"e":"serverShutdown","E":1770123456789}',
+        '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}',
+        '{"event":{"e":"serverShutdown","E":1770123456789}}',
+    ],
+)
+def test_a_shutdown_in_any_shape_asks_for_a_replacement(text):
+    for session in (started(DEPTH)[0], Session("api", BINANCE_SPOT)):
+        (action,) = session.receive(text, NOW)
+        assert isinstance(action, Replace)
+
+
+def test_a_connection_is_replaced_once_an_hour_before_the_venue_cuts_it():
+    session = Session("api", BINANCE_SPOT)
+    assert session.start(NOW) == [Ready()]
+    assert session.tick(NOW + 23 * HOUR - 1) == []
+    assert isinstance(session.tick(NOW + 23 * HOUR)[0], Replace)
+    assert session.tick(NOW + 23 * HOUR + 1) == []
+    session.start(NOW + 24 * HOUR)
+    assert session.tick(NOW + 24 * HOUR + 1) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "", "{", '{"e":"kline"}', "[]", "5", "null", '{"id":1}', '{"id":[],"result":null}', '{"data":5}'],
+)
+def test_other_frames_never_raise(text):
+    for session in (started(DEPTH)[0], Session("api", BINANCE_SPOT)):
+        for action in session.receive(text, NOW):
+            assert isinstance(action, Down)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id":{},"status":200}',
+        '{"id":"logon","status":"x"}',
+        '{"id":"a","status":200,"error":5}',
+        '{"id":null,"status":200}',
+        '{"id":[1],"result":null}',
+    ],
+)
+def test_odd_api_frames_never_raise(text):
+    session = Session("api", BINANCE_SPOT, user_data=True)
+    session.start(NOW)
+    session.receive(text, NOW)
+    started(DEPTH)[0].receive(text, NOW)
+
+
+def key_pair():
+    ed = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    from cryptography.hazmat.primitives import serialization as s
+
+    key = ed.Ed25519PrivateKey.generate()
+    pem = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()).decode()
+    return pem, key.public_key()
+
+
+def test_logon_signs_the_sorted_parameters_and_waits_for_the_answer():
+    pem, public = key_pair()
+    session = Session("api", BINANCE_SPOT, credentials=Credentials("K", pem), user_data=True)
+    (send,) = session.start(NOW)
+    message = json.loads(send.text)
+    params = message["params"]
+    assert (message["method"], params["timestamp"]) == ("session.logon", NOW // 1_000_000)
+    public.verify(
+        b64decode(params["signature"]), f"apiKey=K&recvWindow=5000&timestamp={NOW // 1_000_000}".encode()
+    )
+    (send,) = session.receive('{"id":"logon","status":200,"result":{"apiKey":"K"}}', NOW)
+    assert json.loads(send.text) == {"id": "user", "method": "userDataStream.subscribe"}
+    assert session.receive('{"id":"user","status":200,"result":{"subscriptionId":0}}', NOW) == [Ready()]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retry"),
+    [
+        (401, -2015, False),
+        (400, -1022, False),
+        (400, -1193, False),
+        (400, -1021, True),
+        (500, -1007, True),
+        (429, -1003, True),
+    ],
+)
+def test_a_refused_logon_is_tried_again_only_where_that_can_help(status, code, retry):
+    pem, _ = key_pair()
+    session = Session("api", BINANCE_SPOT, credentials=Credentials("K", pem))
+    session.start(NOW)
+    error = json.dumps({"id": "logon", "status": status, "error": {"code": code, "msg": "why"}})
+    (down,) = session.receive(error, NOW)
+    assert (down.retry, "why" in down.reason) == (retry, True)
+
+
+def test_an_unanswered_logon_takes_the_connection_down():
+    pem, _ = key_pair()
+    session = Session("api", BINANCE_USDM, credentials=Credentials("K", pem))
+    session.start(NOW)
+    assert session.tick(NOW + ACK_NS) == [Down("no answer to session.logon within 10 s")]
+
+
+def test_an_error_without_id_takes_the_session_down():
+    session = Session("api", BINANCE_SPOT)
+    session.start(NOW)
+    (down,) = session.receive('{"id":null,"status":401,"error":{"code":-2015,"msg":"Invalid API-key"}}', NOW)
+    assert down.retry
+    assert "-2015" in down.reason
+
+
+def test_credentials_are_never_printed():
+    pem, _ = key_pair()
+    shown = repr(Credentials("KEY", pem)) + repr(
+        Session("api", BINANCE_SPOT, credentials=Credentials("KEY", pem))
+    )
+    assert "KEY" not in shown
+
+
+def test_another_kind_of_key_and_a_missing_library_are_explained(monkeypatch):
+    rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa")
+    from cryptography.hazmat.primitives import serialization as s
+
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()).decode()
+    with pytest.raises(ValueError, match="Ed25519"):
+        sign(pem, "x")
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.serialization", None)
+    with pytest.raises(RuntimeError, match="pip install cryptography"):
+        signed_params(Credentials("K", pem), {"timestamp": 1})
+
+
+def test_a_book_starts_anew_from_a_depth_request():
+    session, _ = started(DEPTH, market=BINANCE_USDM)
+    assert session.resync("BTCUSDT") == []
+    assert session.snapshot_request("BTCUSDT").target == "/fapi/v1/depth?symbol=BTCUSDT&limit=1000"
+
+
+def test_a_private_stream_is_ready_at_once_and_kept_alive_every_half_hour():
+    session = Session("stream", BINANCE_USDM, listen_key="L", credentials=Credentials("K", "unused"))
+    assert session.start(NOW) == [Ready()]
+    assert session.keepalive_request(NOW + 30 * 60 * SECOND - 1) is None
+    assert session.keepalive_request(NOW + 30 * 60 * SECOND).method == "PUT"
+    assert session.keepalive_request(NOW + 30 * 60 * SECOND) is None
+    (down,) = session.receive('{"e":"listenKeyExpired","E":1,"listenKey":"L"}', NOW)
+    assert down.retry
+
+
+def test_a_restart_forgets_what_was_waited_for():
+    session, _ = started(DEPTH)
+    assert isinstance(session.start(NOW + HOUR)[0], Send)
+    assert session.tick(NOW + HOUR) == []

@@ -1,0 +1,884 @@
+"""The fake against the protocol: raw frames first, then our own session and decoder as its client."""
+
+import random
+import re
+from itertools import pairwise
+
+import orjson
+import pytest
+from ext.book import Applied, Book, BookState
+from ext.instruments import Instruments
+from ext.records import Action, DepthKind, Market, OrderType, ReportKind, TimeInForce
+from ext.venues.okx import OkxWire
+from ext.wire import ListSink, Verdict
+
+from node.venues.fakes import BUY, MS, SELL, Listing, Refused
+from node.venues.okx import rest
+from node.venues.okx.fake import SECOND, OkxFake
+from node.venues.okx.session import Credentials, Session, sign
+from node.venues.values import Down, Ready, Replace, Send
+
+T0 = 1_700_000_000 * SECOND
+PUBLIC, PRIVATE, BUSINESS = "/ws/v5/public", "/ws/v5/private", "/ws/v5/business"
+KEYS = {"K": ("SECRET", "P")}
+
+
+class Venue:
+    """A fake with one spot pair and one swap, its clock, and what each connection heard."""
+
+    def __init__(self, levels: int = 3, **more):
+        spot = Listing("BTC-USDT", "0.1", "0.00000001", Market.OKX, base="BTC", inst_code=3)
+        swap = Listing("BTC-USDT-SWAP", "0.1", "0.01", Market.OKX, "BTC", "USDT", "0.01", 10459, True)
+        self.spot, self.swap = spot, swap
+        self.fake = OkxFake([spot, swap], **more)
+        self.now = T0
+        self.heard: dict[int, list[str]] = {}
+        for listing in (spot, swap):
+            for i in range(1, levels + 1):
+                listing.engine.set_level(BUY, 600_000 - i, 100 * i)
+                listing.engine.set_level(SELL, 600_000 + i, 100 * i)
+        self.fake.tick(T0)
+
+    def open(self, path: str):
+        return self.fake.open(path, self.now)
+
+    def tell(self, connection, message: dict | str) -> list[dict]:
+        text = message if isinstance(message, str) else orjson.dumps(message).decode()
+        self.fake.receive(connection, text, self.now)
+        return self.take(connection)
+
+    def take(self, connection) -> list[dict]:
+        for target, text in self.fake.take():
+            self.heard.setdefault(target.number, []).append(text)
+        return [x if x == "pong" else orjson.loads(x) for x in self.heard.pop(connection.number, [])]
+
+    def wait(self, connection, ns: int, step: int = 10 * MS) -> list[dict]:
+        end = self.now + ns
+        while self.now < end:
+            self.now += step
+            self.fake.tick(self.now)
+        return self.take(connection)
+
+    def minute(self, connection) -> list[dict]:
+        """What comes in 61 s, pongs left out: without pings the venue would hang up."""
+        out = []
+        for _ in range(3):
+            out += self.tell(connection, "ping") + self.wait(connection, 20 * SECOND, SECOND)
+        return [x for x in out + self.wait(connection, SECOND, SECOND) if x != "pong"]
+
+    def subscribe(self, connection, *args: dict) -> list[dict]:
+        return self.tell(connection, {"id": "s1", "op": "subscribe", "args": list(args)})
+
+    def order(self, connection, **arg) -> list[dict]:
+        base = {
+            "instIdCode": 3,
+            "tdMode": "cash",
+            "side": "buy",
+            "ordType": "limit",
+            "px": "59999",
+            "sz": "1",
+        }
+        args = [{k: v for k, v in (base | arg).items() if v is not None}]
+        return self.tell(connection, {"id": "o1", "op": "order", "args": args})
+
+    def private(self):
+        """A connection with the orders channel, and everything said so far heard."""
+        connection = self.open(PRIVATE)
+        self.subscribe(connection, {"channel": "orders", "instType": "ANY"})
+        return connection
+
+
+def code(frames: list[dict]) -> str:
+    """The code of the one error or refusal among these frames."""
+    (frame,) = frames
+    return frame["data"][0]["sCode"] if frame.get("data") else frame["code"]
+
+
+def states(frames: list[dict]) -> list[str]:
+    return [x["data"][0]["state"] for x in frames if x.get("arg", {}).get("channel") == "orders"]
+
+
+def books(instrument: str = "BTC-USDT", channel: str = "books") -> dict:
+    return {"channel": channel, "instId": instrument}
+
+
+# ---- connections ----
+
+
+def test_ping_is_answered_by_a_text_that_is_not_json():
+    venue = Venue()
+    assert venue.tell(venue.open(PUBLIC), "ping") == ["pong"]
+
+
+def test_only_the_three_paths_exist():
+    venue = Venue()
+    assert venue.open("/ws/v5/public?brokerId=9999").path == PUBLIC
+    with pytest.raises(Refused) as error:
+        venue.open("/ws/v5/nothing")
+    assert error.value.status == 404
+
+
+def test_a_silent_connection_is_closed_after_thirty_seconds():
+    venue = Venue()
+    idle, kept = venue.open(PUBLIC), venue.open(PUBLIC)
+    venue.wait(idle, 20 * SECOND, SECOND)
+    venue.tell(kept, "ping")
+    venue.wait(idle, 11 * SECOND, SECOND)
+    assert idle.closing[0] == 4004
+    assert kept.closing is None
+
+
+def test_an_upgrade_is_announced_a_minute_ahead():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    venue.subscribe(connection, books("BTC-USDT-SWAP", "mark-price"))
+    venue.fake.announce_upgrade(venue.now)
+    (notice,) = venue.take(connection)
+    assert (notice["event"], notice["code"]) == ("notice", "64008")
+    venue.wait(connection, 59 * SECOND, SECOND)
+    assert connection.closing is None
+    venue.wait(connection, 2 * SECOND, SECOND)
+    assert connection.closing is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "5", '{"op":5}', '{"op":"dance","args":[{}]}', '{"op":"subscribe"}']
+)
+def test_a_request_that_is_none_is_answered_with_60012(text):
+    venue = Venue()
+    assert code(venue.tell(venue.open(PUBLIC), text)) == "60012"
+    assert code(venue.tell(venue.open(PUBLIC), '{"op":"subscribe","id":"a-b","args":[{}]}')) == "60012"
+
+
+# ---- login ----
+
+
+def login(
+    timestamp: str = str(T0 // SECOND), key: str = "K", passphrase: str = "P", signature: str = ""
+) -> dict:
+    signature = signature or sign("SECRET", timestamp)
+    arg = {"apiKey": key, "passphrase": passphrase, "timestamp": timestamp, "sign": signature}
+    return {"op": "login", "args": [arg]}
+
+
+@pytest.mark.parametrize(
+    ("message", "want"),
+    [
+        (login(), "0"),
+        (login("yesterday"), "60004"),
+        (login(str(T0 // SECOND - 31)), "60006"),
+        (login(key="other"), "60005"),
+        (login(passphrase="other"), "60024"),
+        (login(signature="AAAA"), "60007"),
+    ],
+)
+def test_a_login_is_checked(message, want):
+    venue = Venue(credentials=KEYS)
+    (frame,) = venue.tell(venue.open(PRIVATE), message)
+    assert (frame["event"], frame["code"]) == ("login" if want == "0" else "error", want)
+    assert re.fullmatch("[0-9a-f]{8}", frame["connId"])
+
+
+def test_a_second_login_is_refused():
+    venue = Venue()
+    connection = venue.open(PRIVATE)
+    assert code(venue.tell(connection, login())) == "0"
+    assert code(venue.tell(connection, login())) == "60031"
+
+
+def test_where_there_are_keys_nothing_private_goes_before_the_login():
+    venue = Venue(credentials=KEYS)
+    connection = venue.open(PRIVATE)
+    assert code(venue.subscribe(connection, {"channel": "orders", "instType": "ANY"})) == "60011"
+    assert code(venue.order(connection)) == "60011"
+    venue.tell(connection, login())
+    assert venue.subscribe(connection, {"channel": "orders", "instType": "ANY"})[0]["event"] == "subscribe"
+    assert code(venue.order(connection)[:1]) == "0"
+
+
+# ---- subscriptions ----
+
+
+def test_each_argument_has_its_own_acknowledgement():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    frames = venue.subscribe(
+        connection, books(channel="trades"), books("X-Y"), books("BTC-USDT-SWAP", "trades")
+    )
+    assert [x["event"] for x in frames] == ["subscribe", "error", "subscribe"]
+    assert all(x["id"] == "s1" and "connId" in x for x in frames)
+    assert frames[1]["code"] == "60018"
+    assert frames[2]["arg"] == books("BTC-USDT-SWAP", "trades")
+
+
+@pytest.mark.parametrize(
+    ("path", "arg", "want"),
+    [
+        (PUBLIC, books(channel="candle1m"), "60018"),
+        (PUBLIC, books(channel="trades-all"), "60018"),
+        (PUBLIC, books(channel="funding-rate"), "60018"),
+        (PUBLIC, books(channel="books-l2-tbt"), "64003"),
+        (PUBLIC, {"channel": "books"}, "60018"),
+        (PUBLIC, {"channel": 5, "instId": "BTC-USDT"}, "60018"),
+        (PRIVATE, books(), "60018"),
+        (BUSINESS, books(), "60018"),
+    ],
+)
+def test_what_is_not_there_cannot_be_subscribed(path, arg, want):
+    venue = Venue()
+    assert code(venue.subscribe(venue.open(path), arg)) == want
+
+
+def test_the_fast_and_the_slow_book_exclude_each_other():
+    venue = Venue(tbt=True)
+    connection = venue.open(PUBLIC)
+    venue.subscribe(connection, books(channel="books-l2-tbt"))
+    assert code(venue.subscribe(connection, books())) == "64004"
+    assert venue.subscribe(connection, books("BTC-USDT-SWAP"))[0]["event"] == "subscribe"
+
+
+def test_a_private_channel_tells_how_many_connections_it_has():
+    venue = Venue()
+    for count in "12":
+        frames = venue.subscribe(venue.open(PRIVATE), {"channel": "orders", "instType": "ANY"})
+        assert [x["event"] for x in frames] == ["subscribe", "channel-conn-count"]
+        assert frames[1]["connCount"] == count
+
+
+def test_after_unsubscribing_nothing_comes_any_more():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    venue.subscribe(connection, books())
+    (frame,) = venue.tell(connection, {"id": "u1", "op": "unsubscribe", "args": [books()]})
+    assert (frame["event"], frame["id"]) == ("unsubscribe", "u1")
+    venue.spot.engine.set_level(BUY, 599_000, 5)
+    assert venue.wait(connection, SECOND) == []
+
+
+# ---- depth ----
+
+
+def test_a_book_begins_with_a_snapshot_and_goes_on_by_its_ids():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    _, first = venue.subscribe(connection, books())
+    row = first["data"][0]
+    assert (first["action"], row["prevSeqId"], row["checksum"]) == ("snapshot", -1, 0)
+    assert row["asks"][0] == ["60000.1", "0.000001", "0", "1"]
+    venue.spot.engine.set_level(SELL, 600_001, 0)
+    venue.spot.engine.set_level(BUY, 599_000, 7)
+    (update,) = venue.wait(connection, 100 * MS)
+    change = update["data"][0]
+    assert update["action"] == "update"
+    assert change["prevSeqId"] == row["seqId"]
+    assert change["seqId"] > row["seqId"] + 1, "ids jump"
+    assert change["asks"] == [["60000.1", "0", "0", "0"]]
+    assert change["bids"] == [["59900", "0.00000007", "0", "1"]]
+
+
+def test_a_minute_without_change_brings_a_heartbeat_with_equal_ids():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    row = venue.subscribe(connection, books())[1]["data"][0]
+    (beat,) = venue.minute(connection)
+    beat = beat["data"][0]
+    assert (beat["asks"], beat["bids"]) == ([], [])
+    assert beat["seqId"] == beat["prevSeqId"] == row["seqId"]
+
+
+def test_two_connections_see_the_same_ids():
+    venue = Venue()
+    one, two = venue.open(PUBLIC), venue.open(PUBLIC)
+    venue.subscribe(one, books())
+    venue.spot.engine.set_level(BUY, 599_000, 7)
+    row = venue.subscribe(two, books())[1]["data"][0]
+    (update,) = venue.take(one)
+    assert update["data"][0]["seqId"] == row["seqId"]
+    venue.spot.engine.set_level(BUY, 599_000, 8)
+    assert venue.wait(one, 100 * MS) == venue.take(two) != []
+
+
+@pytest.mark.parametrize(("channel", "depth"), [("books5", 5), ("bbo-tbt", 1)])
+def test_a_whole_channel_is_sent_whole(channel, depth):
+    venue = Venue(levels=9)
+    connection = venue.open(PUBLIC)
+    row = venue.subscribe(connection, books(channel=channel))[1]["data"][0]
+    assert len(row["asks"]) == len(row["bids"]) == depth
+    assert "prevSeqId" not in row
+    assert "checksum" not in row
+    venue.wait(connection, 200 * MS)
+    venue.spot.engine.set_level(BUY, 599_999, 7)
+    frames = venue.wait(connection, 100 * MS)
+    assert frames[-1]["data"][0]["bids"][0] == ["59999.9", "0.00000007", "0", "1"]
+    assert len(venue.minute(connection)) == 1, "repeated after a minute"
+
+
+def wire_of(venue: Venue) -> OkxWire:
+    table = Instruments()
+    for kind in ("SPOT", "SWAP"):
+        status, body = venue.fake.http(
+            "GET", f"/api/v5/public/instruments?instType={kind}", {}, b"", venue.now
+        )
+        assert status == 200
+        for row in rest.instruments(body):
+            fields = {
+                k: getattr(row, k) for k in ("tradable", "is_perpetual", "inst_code", "min_size", "max_size")
+            }
+            table.add(row.market, row.symbol, row.tick, row.lot, row.contract, **fields)
+    return OkxWire(table, Market.OKX)
+
+
+def feed(wire: OkxWire, book: Book, frame: dict) -> list[int]:
+    sink = ListSink()
+    verdict = wire.read(orjson.dumps(frame), sink)
+    assert verdict in (Verdict.HANDLED, Verdict.NOT_MINE), wire.error()
+    ids = ("first_id", "last_id", "prev_id")
+    return [
+        book.feed(x["kind"], x["rule"], x["bids"], x["asks"], **{k: x[k] for k in ids})
+        for x in sink.events
+        if x["type"] == "depth" and x["instrument"] == book.instrument
+    ]
+
+
+def shake(venue: Venue, chance: random.Random, levels: int) -> None:
+    """Random changes around the middle, deep ones too; never crossed."""
+    for _ in range(chance.randrange(1, 30)):
+        side = chance.choice((BUY, SELL))
+        away = chance.randrange(1, 2 * levels)
+        price = 600_000 - away if side == BUY else 600_000 + away
+        venue.spot.engine.set_level(side, price, chance.choice((0, 1, 5, 900)))
+
+
+@pytest.mark.parametrize(
+    ("channel", "window"), [("books", 400), ("books-l2-tbt", 400), ("books50-l2-tbt", 50)]
+)
+def test_the_window_moves_and_a_client_follows_it_exactly(channel, window):
+    venue, chance = Venue(levels=window + 50, tbt=True), random.Random(7)
+    wire, book = wire_of(venue), Book(0)
+    connection = venue.open(PUBLIC)
+    for frame in venue.subscribe(connection, books(channel=channel)):
+        feed(wire, book, frame)
+    for _ in range(150):
+        shake(venue, chance, window)
+        for frame in venue.wait(connection, 100 * MS, 50 * MS):
+            assert feed(wire, book, frame) == [Applied.APPLIED]
+        assert book.bids() == venue.spot.engine.levels(BUY, window)
+        assert book.asks() == venue.spot.engine.levels(SELL, window)
+    assert (book.state, book.gaps) == (BookState.SYNCED, 0)
+
+
+def test_a_sequence_reset_is_legal_and_a_lost_push_is_a_gap():
+    venue = Venue()
+    wire, book = wire_of(venue), Book(0)
+    connection = venue.open(PUBLIC)
+    for frame in venue.subscribe(connection, books()):
+        feed(wire, book, frame)
+    venue.fake.reset_sequence(venue.spot)
+    for lots in (7, 8):
+        venue.spot.engine.set_level(BUY, 599_000, lots)
+        (frame,) = venue.wait(connection, 100 * MS)
+        assert feed(wire, book, frame) == [Applied.APPLIED]
+    assert book.last_id < 1000
+    venue.fake.skip_depth(venue.spot)
+    venue.spot.engine.set_level(BUY, 599_000, 9)
+    assert venue.wait(connection, 100 * MS) == []
+    venue.spot.engine.set_level(BUY, 599_000, 10)
+    (frame,) = venue.wait(connection, 100 * MS)
+    assert feed(wire, book, frame) == [Applied.GAPPED]
+
+
+def test_a_requested_book_joins_the_stream():
+    venue = Venue()
+    wire, book = wire_of(venue), Book(0, True)
+    connection = venue.open(PUBLIC)
+    updates = venue.subscribe(connection, books())[2:]
+    venue.spot.engine.set_level(BUY, 599_000, 7)
+    updates += venue.wait(connection, 100 * MS)
+    _, body = venue.fake.http("GET", rest.books_request("BTC-USDT").target, {}, b"", venue.now)
+    venue.spot.engine.set_level(BUY, 599_000, 8)
+    updates += venue.wait(connection, 100 * MS)
+    for frame in updates:
+        feed(wire, book, frame)
+    sink = ListSink()
+    assert wire.read(body, sink, 0, 0) == Verdict.HANDLED
+    (seed,) = sink.events
+    ids = {k: seed[k] for k in ("first_id", "last_id", "prev_id")}
+    assert book.feed(DepthKind.SEED, seed["rule"], seed["bids"], seed["asks"], **ids) == Applied.APPLIED
+    assert (book.state, book.size(BUY, 599_000)) == (BookState.SYNCED, 8)
+
+
+# ---- trades and prices ----
+
+
+def test_what_one_taker_takes_at_one_price_is_one_trade():
+    venue = Venue()
+    public, single, private = venue.open(PUBLIC), venue.open(BUSINESS), venue.private()
+    venue.subscribe(public, books(channel="trades"))
+    venue.subscribe(single, books(channel="trades-all"))
+    for size in ("0.000002", "0.000003"):
+        venue.order(private, side="sell", px="60000.1", sz=size, clOrdId="")
+    venue.spot.engine.trade(BUY, 600_002, 700)
+    venue.fake.tick(venue.now)
+    rows = [x["data"][0] for x in venue.take(public)]
+    alone = [x["data"][0] for x in venue.take(single)]
+    assert [(x["px"], x["count"]) for x in rows] == [("60000.1", "3"), ("60000.2", "1")]
+    assert rows[0]["sz"] == "0.000006"
+    assert len(alone) == 4
+    assert rows[0]["tradeId"] == alone[2]["tradeId"]
+    assert {x["side"] for x in rows} == {"buy"}
+    assert "count" not in alone[0]
+
+
+def test_tickers_and_mark_prices_come_at_their_pace():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    swap = "BTC-USDT-SWAP"
+    first = venue.subscribe(
+        connection, books(swap, "tickers"), books(swap, "mark-price"), books(swap, "funding-rate")
+    )
+    assert [x["arg"]["channel"] for x in first[1::2]] == ["tickers", "mark-price", "funding-rate"]
+    assert first[3]["data"][0]["markPx"] == "60000"
+    venue.wait(connection, SECOND)
+    venue.swap.engine.set_level(BUY, 600_000, 5)
+    frames = venue.wait(connection, 90 * MS)
+    assert [x["data"][0]["bidPx"] for x in frames if x["arg"]["channel"] == "tickers"] == ["60000"]
+    marks = [x for x in venue.wait(connection, 21 * SECOND, 100 * MS) if x["arg"]["channel"] == "mark-price"]
+    assert len(marks) == 2
+
+
+# ---- orders ----
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({"instIdCode": None}, "50014"),
+        ({"instIdCode": None, "instId": "BTC-USDT"}, "50014"),
+        ({"instIdCode": "3"}, "51000"),
+        ({"instIdCode": 99}, "51001"),
+        ({"tdMode": "both"}, "51000"),
+        ({"side": "long"}, "51000"),
+        ({"ordType": "iceberg"}, "51000"),
+        ({"ordType": "optimal_limit_ioc"}, "51000"),
+        ({"posSide": "long"}, "51000"),
+        ({"clOrdId": "with-dash"}, "51000"),
+        ({"clOrdId": "x" * 33}, "51000"),
+        ({"clOrdId": 5}, "51000"),
+        ({"px": None}, "51000"),
+        ({"px": "1e4"}, "51000"),
+        ({"px": 60000}, "51000"),
+        ({"px": "-1"}, "51000"),
+        ({"px": "60000.05"}, "51150"),
+        ({"px": "0"}, "51116"),
+        ({"sz": "0.000000001"}, "51121"),
+        ({"sz": "0"}, "51020"),
+        ({"sz": None}, "51000"),
+        ({"sz": "+1"}, "51000"),
+        ({"ordType": "market", "tgtCcy": "other"}, "51000"),
+        ({"reduceOnly": True}, "51205"),
+        ({"instIdCode": 10459, "tdMode": "cash"}, "51000"),
+        ({"instIdCode": 10459, "tdMode": "cross", "reduceOnly": True}, "51169"),
+    ],
+)
+def test_an_order_that_breaks_a_rule_gets_the_code_of_that_rule(change, want):
+    venue = Venue()
+    connection = venue.private()
+    frames = venue.order(connection, **change)
+    assert code(frames) == want
+    assert (frames[0]["op"], frames[0]["id"], frames[0]["code"]) == ("order", "o1", "1")
+    assert frames[0]["data"][0]["ordId"] == ""
+    assert venue.fake.counts["rejects"] == 1
+
+
+def test_a_resting_order_is_answered_and_then_live():
+    venue = Venue()
+    connection = venue.private()
+    ack, live = venue.order(connection, clOrdId="mine1", tag="t")
+    row = ack["data"][0]
+    assert (ack["code"], row["sCode"], row["clOrdId"], row["tag"]) == ("0", "0", "mine1", "t")
+    assert re.fullmatch("[0-9]{19}", row["ordId"])
+    assert len(ack["inTime"]) == len(ack["outTime"]) == 16
+    data = live["data"][0]
+    assert live["arg"] == {"channel": "orders", "instType": "ANY", "uid": live["arg"]["uid"]}
+    assert (data["state"], data["ordId"], data["accFillSz"], data["tradeId"]) == (
+        "live",
+        row["ordId"],
+        "0",
+        "",
+    )
+    assert (data["px"], data["sz"], data["reduceOnly"], data["category"]) == ("59999", "1", "false", "normal")
+
+
+def test_the_push_may_overtake_the_answer():
+    venue = Venue(push_first=True)
+    live, ack = venue.order(venue.private())
+    assert (live["arg"]["channel"], ack["op"]) == ("orders", "order")
+
+
+def test_a_taker_is_filled_price_by_price():
+    venue = Venue()
+    frames = venue.order(venue.private(), px="60000.2", sz="0.000002", ordType="ioc")
+    assert states(frames) == ["live", "partially_filled", "filled"]
+    first, last = frames[2]["data"][0], frames[3]["data"][0]
+    assert (first["fillPx"], first["fillSz"], first["execType"]) == ("60000.1", "0.000001", "T")
+    assert (last["accFillSz"], last["avgPx"]) == ("0.000002", "60000.15")
+    assert (first["fillFee"], first["fillFeeCcy"]) == ("-0.000000001", "BTC")
+    assert last["fee"] == "-0.000000002"
+
+
+def test_a_maker_is_told_when_the_market_comes():
+    venue = Venue()
+    connection = venue.private()
+    venue.order(connection, instIdCode=10459, tdMode="cross", side="sell", px="60000", sz="0.5")
+    venue.swap.engine.trade(BUY, 600_000, 20)
+    (fill,) = venue.wait(connection, 10 * MS)
+    row = fill["data"][0]
+    assert (row["state"], row["execType"], row["fillSz"], row["posSide"]) == (
+        "partially_filled",
+        "M",
+        "0.2",
+        "net",
+    )
+    assert (row["fillFee"], row["fillFeeCcy"]) == ("-0.024", "USDT")
+    assert venue.fake.positions == {"BTC-USDT-SWAP": -20}
+
+
+@pytest.mark.parametrize(
+    ("order", "want", "source"),
+    [
+        ({"ordType": "ioc", "px": "60000.1", "sz": "1"}, ["live", "partially_filled", "canceled"], "14"),
+        ({"ordType": "ioc", "px": "50000"}, ["live", "canceled"], "14"),
+        ({"ordType": "fok", "px": "60000.1", "sz": "1"}, ["live", "canceled"], "13"),
+        ({"ordType": "post_only", "px": "60000.1"}, ["canceled"], "31"),
+    ],
+)
+def test_an_order_that_may_not_rest_is_accepted_and_then_canceled(order, want, source):
+    venue = Venue()
+    frames = venue.order(venue.private(), **order)
+    assert frames[0]["data"][0]["sCode"] == "0"
+    assert states(frames) == want
+    assert frames[-1]["data"][0]["cancelSource"] == source
+
+
+def test_a_post_only_order_that_rests_is_live_and_once_all_of_them_were():
+    venue = Venue()
+    assert states(venue.order(venue.private(), ordType="post_only")) == ["live"]
+    venue = Venue(post_only_live_first=True)
+    frames = venue.order(venue.private(), ordType="post_only", px="60000.1")
+    assert states(frames) == ["live", "canceled"]
+
+
+def test_a_spot_market_order_ends_with_a_push_that_has_no_fill():
+    venue = Venue()
+    frames = venue.order(venue.private(), ordType="market", px=None, sz="0.000003", tgtCcy="base_ccy")
+    assert states(frames) == ["live", "partially_filled", "partially_filled", "filled"]
+    last = frames[-1]["data"][0]
+    assert (last["tradeId"], last["fillSz"], last["accFillSz"]) == ("", "0", "0.000003")
+
+
+def test_a_spot_market_buy_is_sized_in_quote_currency_unless_told_otherwise():
+    venue = Venue()
+    frames = venue.order(venue.private(), ordType="market", px=None, sz="0.18")
+    assert frames[-1]["data"][0]["accFillSz"] == "0.00000299"
+
+
+def test_a_swap_market_order_leaves_nothing_behind():
+    venue = Venue()
+    frames = venue.order(
+        venue.private(), instIdCode=10459, tdMode="cross", ordType="optimal_limit_ioc", px=None, sz="100"
+    )
+    assert states(frames) == ["live", *["partially_filled"] * 3, "canceled"]
+
+
+def test_reduce_only_goes_by_the_position():
+    venue = Venue()
+    connection = venue.private()
+    swap = {"instIdCode": 10459, "tdMode": "cross"}
+    venue.order(connection, **swap, px="60000.1", sz="1")
+    assert code(venue.order(connection, **swap, reduceOnly=True)) == "51170"
+    assert code(venue.order(connection, **swap, side="sell", px="70000", sz="2", reduceOnly=True)) == "51112"
+    frames = venue.order(connection, **swap, side="sell", px="59999.9", sz="1", reduceOnly=True)
+    assert states(frames)[-1] == "filled"
+    assert venue.fake.positions == {"BTC-USDT-SWAP": 0}
+
+
+def test_a_client_id_is_unique_among_pending_orders_only():
+    venue = Venue()
+    connection = venue.private()
+    venue.order(connection, clOrdId="mine1")
+    other = {"instIdCode": 10459, "tdMode": "cross"}
+    assert code(venue.order(connection, clOrdId="mine1", **other)) == "51016"
+    venue.tell(
+        connection, {"id": "c1", "op": "cancel-order", "args": [{"instIdCode": 3, "clOrdId": "mine1"}]}
+    )
+    assert states(venue.order(connection, clOrdId="mine1")) == ["live"]
+
+
+def test_an_order_past_its_deadline_is_not_executed():
+    venue = Venue()
+    connection = venue.private()
+    arg = {"instIdCode": 3, "tdMode": "cash", "side": "buy", "ordType": "limit", "px": "59999", "sz": "1"}
+    message = {"id": "o1", "op": "order", "args": [arg]}
+    for text, want in ((str(venue.now // MS - 1), "50037"), ("soon", "50037"), (str(venue.now // MS), "0")):
+        frames = venue.tell(connection, message | {"expTime": text})
+        assert frames[0]["code"] == want
+    assert venue.fake.counts["orders"] == 1
+
+
+def test_price_limits_where_they_are_switched_on():
+    venue = Venue(band_percent=1)
+    connection = venue.private()
+    assert code(venue.order(connection, px="60600.1")) == "51137"
+    assert code(venue.order(connection, px="59399.9", side="sell")) == "51138"
+    assert code(venue.order(connection, instIdCode=10459, tdMode="cross", px="60600.1")) == "51006"
+    assert states(venue.order(connection, px="50000")) == ["live"]
+
+
+def test_the_next_orders_can_be_refused_on_demand():
+    venue = Venue()
+    connection = venue.private()
+    venue.fake.refusals.append(("50004", "Endpoint request timeout"))
+    assert code(venue.order(connection)) == "50004"
+    assert states(venue.order(connection)) == ["live"]
+
+
+@pytest.mark.parametrize("by", ["clOrdId", "ordId"])
+def test_a_cancel_is_answered_and_then_told(by):
+    venue = Venue()
+    connection = venue.private()
+    ids = venue.order(connection, clOrdId="mine1")[0]["data"][0]
+    message = {"id": "c1", "op": "cancel-order", "args": [{"instIdCode": 3, by: ids[by]}]}
+    ack, push = venue.tell(connection, message)
+    assert (ack["op"], ack["id"], ack["data"][0]["sCode"]) == ("cancel-order", "c1", "0")
+    assert (ack["data"][0]["ordId"], ack["data"][0]["clOrdId"]) == (ids["ordId"], "mine1")
+    assert (push["data"][0]["state"], push["data"][0]["cancelSource"]) == ("canceled", "1")
+    assert code(venue.tell(connection, message)) == "51400"
+
+
+@pytest.mark.parametrize(
+    ("arg", "want"),
+    [
+        ({"clOrdId": "mine1"}, "50014"),
+        ({"instIdCode": 3}, "51000"),
+        ({"instIdCode": 3, "clOrdId": "nobody"}, "51400"),
+        ({"instIdCode": 3, "ordId": "5"}, "51400"),
+        ({"instIdCode": 3, "ordId": "x"}, "51400"),
+    ],
+)
+def test_a_cancel_of_nothing_is_refused(arg, want):
+    venue = Venue()
+    assert code(venue.tell(venue.private(), {"id": "c1", "op": "cancel-order", "args": [arg]})) == want
+
+
+def test_a_batch_is_answered_order_by_order():
+    venue = Venue()
+    connection = venue.private()
+    good = {"instIdCode": 3, "tdMode": "cash", "side": "buy", "ordType": "limit", "px": "59999", "sz": "1"}
+    args = [good | {"clOrdId": "a"}, good | {"sz": "0"}, good | {"clOrdId": "a"}, good]
+    frames = venue.tell(connection, {"id": "b1", "op": "batch-orders", "args": args})
+    assert [x["sCode"] for x in frames[0]["data"]] == ["0", "51020", "51016", "0"]
+    assert frames[0]["code"] == "2"
+    pushed = [x["data"][0]["ordId"] for x in frames[1:]]
+    assert pushed == [x["ordId"] for x in frames[0]["data"] if x["ordId"]]
+    assert code(venue.tell(connection, {"id": "b1", "op": "batch-orders", "args": [good] * 21})) == "60013"
+    cancels = [{"instIdCode": 3, "ordId": x} for x in pushed]
+    frames = venue.tell(connection, {"id": "b2", "op": "batch-cancel-orders", "args": cancels})
+    assert states(frames) == ["canceled", "canceled"]
+
+
+def test_order_operations_need_the_private_path_and_an_id():
+    venue = Venue()
+    assert code(venue.order(venue.open(PUBLIC))) == "60028"
+    connection = venue.open(PRIVATE)
+    assert code(venue.tell(connection, {"op": "order", "args": [{}]})) == "60012"
+    assert code(venue.tell(connection, {"id": "o1", "op": "order", "args": []})) == "60013"
+    assert code(venue.tell(connection, {"id": "o1", "op": "amend-order", "args": [{}]})) == "60012"
+
+
+@pytest.mark.parametrize(
+    ("arg", "pushes"),
+    [
+        ({"instType": "SPOT"}, 1),
+        ({"instType": "SWAP"}, 0),
+        ({"instType": "SPOT", "instId": "BTC-USDT"}, 1),
+        ({"instType": "SPOT", "instId": "ETH-USDT"}, 0),
+        ({"instType": "ANY", "instFamily": "BTC-USDT"}, 1),
+    ],
+)
+def test_the_orders_channel_covers_what_was_asked_for(arg, pushes):
+    venue = Venue()
+    connection = venue.open(PRIVATE)
+    venue.subscribe(connection, {"channel": "orders", **arg})
+    assert len(states(venue.order(connection))) == pushes
+
+
+# ---- REST ----
+
+
+def test_rest_replies():
+    venue = Venue()
+
+    def get(target: str) -> tuple[int, dict]:
+        status, body = venue.fake.http("GET", target, {}, b"", venue.now)
+        return status, orjson.loads(body)
+
+    assert get("/api/v5/public/time")[1]["data"] == [{"ts": str(T0 // MS)}]
+    (swap,) = get("/api/v5/public/instruments?instType=SWAP")[1]["data"]
+    assert (swap["ctVal"], swap["ctValCcy"], swap["settleCcy"], swap["instIdCode"]) == (
+        "0.01",
+        "BTC",
+        "USDT",
+        10459,
+    )
+    assert get("/api/v5/public/instruments?instType=OPTION")[1]["data"] == []
+    assert get("/api/v5/public/instruments")[0] == 400
+    assert get("/api/v5/public/instruments?instType=SPOT&instId=X")[1]["code"] == "51001"
+    assert len(get("/api/v5/market/books?instId=BTC-USDT")[1]["data"][0]["asks"]) == 1
+    assert len(get("/api/v5/market/books?instId=BTC-USDT&sz=400")[1]["data"][0]["asks"]) == 3
+    assert get("/api/v5/market/books?instId=X")[1]["code"] == "51001"
+    assert get("/api/v5/market/books?instId=BTC-USDT&sz=0")[0] == 400
+    assert get("/nothing")[0] == 404
+    assert venue.fake.http("POST", "/api/v5/public/time", {}, b"", venue.now)[0] == 404
+
+
+# ---- our own client ----
+
+
+def carry(venue: Venue, session: Session, connection, actions: list) -> list:
+    """Carry out what the session says until it has nothing more to send; returns everything it said."""
+    said = list(actions)
+    while actions:
+        frames = [x for a in actions if isinstance(a, Send) for x in venue.tell(connection, a.text)]
+        actions = [
+            a for x in frames if "event" in x for a in session.receive(orjson.dumps(x).decode(), venue.now)
+        ]
+        said += actions
+    return said
+
+
+def test_our_session_logs_in_subscribes_and_resyncs():
+    venue = Venue(credentials=KEYS)
+    connection = venue.open(PRIVATE)
+    session = Session("private", [("orders", "ANY")], Credentials("K", "SECRET", "P"))
+    assert Ready() in carry(venue, session, connection, session.start(venue.now))
+    session = Session("public", [("books", "BTC-USDT"), ("trades", "BTC-USDT")])
+    connection = venue.open(PUBLIC)
+    assert Ready() in carry(venue, session, connection, session.start(venue.now))
+    sent = [
+        x
+        for x in carry(venue, session, connection, session.resync("BTC-USDT", venue.now))
+        if isinstance(x, Send)
+    ]
+    assert [orjson.loads(x.text)["op"] for x in sent] == ["unsubscribe", "subscribe"]
+    assert "books|BTC-USDT" in connection.topics
+
+
+def test_our_session_gives_up_on_wrong_keys_and_follows_a_notice():
+    venue = Venue(credentials=KEYS)
+    session = Session("private", [("orders", "ANY")], Credentials("K", "WRONG", "P"))
+    down = carry(venue, session, venue.open(PRIVATE), session.start(venue.now))[-1]
+    assert isinstance(down, Down)
+    assert not down.retry
+    session, connection = Session("public", [("trades", "BTC-USDT")]), venue.open(PUBLIC)
+    carry(venue, session, connection, session.start(venue.now))
+    venue.fake.announce_upgrade(venue.now)
+    (notice,) = venue.take(connection)
+    assert isinstance(session.receive(orjson.dumps(notice).decode(), venue.now)[0], Replace)
+
+
+def reports(wire: OkxWire, frames: list[dict]) -> list[dict]:
+    sink = ListSink()
+    for frame in frames:
+        assert wire.read(orjson.dumps(frame), sink) == Verdict.HANDLED, wire.error()
+    return sink.events
+
+
+@pytest.mark.parametrize(
+    ("intent", "want"),
+    [
+        ({"tif": TimeInForce.POST_ONLY, "price_ticks": 599_000}, ["ACK", "LIVE"]),
+        ({"tif": TimeInForce.POST_ONLY, "price_ticks": 600_001}, ["ACK", "CANCELED"]),
+        ({"tif": TimeInForce.IOC, "price_ticks": 600_001}, ["ACK", "LIVE", "FILL", "FILLED"]),
+        ({"tif": TimeInForce.FOK, "price_ticks": 599_000}, ["ACK", "LIVE", "CANCELED"]),
+        (
+            {"tif": TimeInForce.GTC, "price_ticks": 600_002, "size_lots": 250},
+            ["ACK", "LIVE", "FILL", "FILL", "FILLED"],
+        ),
+        ({"type": OrderType.MARKET, "size_lots": 100}, ["ACK", "LIVE", "FILL", "FILLED"]),
+    ],
+)
+@pytest.mark.parametrize("instrument", [0, 1])
+def test_what_we_encode_is_taken_and_what_comes_back_is_understood(instrument, intent, want):
+    venue = Venue()
+    wire, connection = wire_of(venue), venue.private()
+    frame = wire.preview({"instrument": instrument, "size_lots": 100, **intent}, 7, venue.now)
+    got = reports(wire, venue.tell(connection, frame.decode()))
+    assert [ReportKind(x["kind"]).name.removeprefix("REPORT_") for x in got] == want
+    assert {x["order_id"] for x in got} == {7}
+    fills = [x for x in got if x["kind"] == ReportKind.REPORT_FILL]
+    assert all(x["fee_e8"] >= 0 for x in fills)
+    if fills:
+        assert sum(x["size_lots"] for x in fills) == got[-1]["filled_lots"]
+
+
+def test_our_cancel_is_taken_and_a_second_one_is_refused():
+    venue = Venue()
+    wire, connection = wire_of(venue), venue.private()
+    order = {"instrument": 1, "size_lots": 100, "price_ticks": 599_000}
+    venue.tell(connection, wire.preview(order, 7, venue.now).decode())
+    cancel = {"instrument": 1, "action": Action.CANCEL}
+    (gone,) = reports(wire, venue.tell(connection, wire.preview(cancel, 7, venue.now).decode()))
+    assert (gone["kind"], gone["order_id"], gone["filled_lots"]) == (ReportKind.REPORT_CANCELED, 7, 0)
+    (no,) = reports(wire, venue.tell(connection, wire.preview(cancel, 7, venue.now).decode()))
+    assert (no["kind"], no["code"]) == (ReportKind.REPORT_CANCEL_REJECT, 51400)
+
+
+def test_an_order_that_comes_late_is_refused():
+    venue = Venue()
+    wire = wire_of(venue)
+    frame = wire.preview(
+        {"instrument": 0, "size_lots": 100, "price_ticks": 599_000}, 7, venue.now - 2 * SECOND
+    )
+    (no,) = reports(wire, venue.tell(venue.private(), frame.decode()))
+    assert (no["kind"], no["code"]) == (ReportKind.REPORT_REJECT, 50037)
+
+
+def test_a_minute_of_trading_ends_with_equal_ledgers():
+    venue, chance = Venue(levels=30), random.Random(11)
+    wire, connection = wire_of(venue), venue.private()
+    position, open_orders = 0, set()
+    for number in range(1, 400):
+        for _ in range(5):
+            side = chance.choice((BUY, SELL))
+            away = chance.randrange(1, 40)
+            venue.swap.engine.set_level(side, 600_000 + (away if side else -away), chance.randrange(0, 300))
+        if open_orders and chance.random() < 0.3:
+            gone = chance.choice(sorted(open_orders))
+            frame = wire.preview({"instrument": 1, "action": Action.CANCEL}, gone, venue.now)
+        else:
+            side, tif = chance.choice((BUY, SELL)), chance.choice(list(TimeInForce))
+            intent = {
+                "instrument": 1,
+                "side": side,
+                "tif": tif,
+                "price_ticks": 600_000 + chance.randrange(-20, 20),
+            }
+            frame = wire.preview(intent | {"size_lots": chance.randrange(1, 200)}, number, venue.now)
+        frames = venue.tell(connection, frame.decode()) + venue.wait(connection, 150 * MS, 50 * MS)
+        for event in reports(wire, frames):
+            if event["kind"] == ReportKind.REPORT_FILL:
+                position += event["size_lots"] * (1 if event["side"] == BUY else -1)
+            if event["kind"] == ReportKind.REPORT_LIVE:
+                open_orders.add(event["order_id"])
+            if event["kind"] in (ReportKind.REPORT_CANCELED, ReportKind.REPORT_FILLED):
+                open_orders.discard(event["order_id"])
+    assert position == venue.fake.positions["BTC-USDT-SWAP"]
+    assert {wire.client_id(x) for x in open_orders} == {x.client_id for x in venue.fake.open_orders()}
+    assert venue.fake.counts["fills"] > 50
+
+
+def test_order_ids_of_the_venue_rise_and_never_repeat():
+    venue = Venue()
+    connection = venue.private()
+    ids = [int(venue.order(connection)[0]["data"][0]["ordId"]) for _ in range(5)]
+    assert all(a < b for a, b in pairwise(ids))

@@ -95,13 +95,14 @@ class Result:
             say(f"note: {note}", "dim")
 
 
-COUNTS = ("frames", "levels", "trades", "gaps", "resyncs", "crossed", "compared", "different")
+COUNTS = ("frames", "levels", "trades", "gaps", "resyncs", "crossed", "bbo")
 BOOKS = ("state", "bid", "ask", "bids", "asks", "book hash")
 
 
 def _file_tables(file: FileResult) -> tuple[Table, Table]:
-    """What was counted, and the books at the end; each fits into 80 columns."""
-    counted, books = (Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False) for _ in range(2))
+    """What was counted, and the books at the end; each fits into 80 columns. bbo: how often the top of the book was held
+    against a bookTicker of the same update id."""
+    counted, books = (Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False) for _ in range(2))
     for table, names in ((counted, COUNTS), (books, BOOKS)):
         table.add_column("instrument", no_wrap=True)
         for name in names:
@@ -109,9 +110,10 @@ def _file_tables(file: FileResult) -> tuple[Table, Table]:
     for x in file.instruments:
         is_odd = x.gaps or x.crossed or x.bbo_different
         style = "yellow" if is_odd else None
-        compared = (str(x.bbo_compared), str(x.bbo_different)) if x.bbo_compared else ("-", "-")
+        compared = str(x.bbo_compared) if x.bbo_compared else "-"
+        compared += f" ({x.bbo_different} differ)" if x.bbo_different else ""
         numbers = map(str, (x.frames, x.levels, x.trades, x.gaps, x.resyncs, x.crossed))
-        counted.add_row(x.id, *numbers, *compared, style=style)
+        counted.add_row(x.id, *numbers, compared, style=style)
         state = "synced" if x.synced else "not synced"
         levels = (str(x.bid_levels), str(x.ask_levels))
         books.add_row(x.id, state, x.bid or "-", x.ask or "-", *levels, x.book_hash[:12], style=style)

@@ -16,11 +16,10 @@ cdef class Link(Outlet):
     cdef int64_t frame_ns            # when the frame that is being dealt with was read; 0 between frames
     cdef int64_t last_ns             # the same of the last frame
     cdef readonly int64_t written, refused
-    cdef public object failed        # called with an exception that came out of the engine
+    cdef public object failed        # called with an exception that a frame caused
 
     cdef int64_t now(self) noexcept nogil
-    cdef broken(self, error)
-    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2
+    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -1
 
 
 cdef class Channel(WSListener):

@@ -16,6 +16,8 @@ from ext.records cimport CANCEL, Approved, SentRow
 from ext.tape cimport SENT as TAPE_SENT
 from ext.wire cimport HANDLED, NOT_MINE
 
+import sys
+
 
 cdef extern from *:
     """
@@ -63,27 +65,17 @@ cdef class Link(Outlet):
             raise IndexError(f"line {line}: there are {len(self.engine.lines)}")
         return Channel(self, line)
 
-    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2:
-        """One whole frame, where it lies. Returns the Verdict, or -1 where the engine failed on it: an invariant of ours
-        is broken, nothing more is risked, and the cold side is told."""
-        cdef int verdict
+    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -1:
+        """One whole frame, where it lies; returns the Verdict. What the engine raises has latched it already."""
         self.frame_ns = self.now()
         try:
-            verdict = self.engine.receive(line, data, size, self.frame_ns)
-        except Exception as error:      # whatever a strategy raises: else the transport would take it, and trading go on
-            self.broken(error)
-            verdict = -1
-        self.last_ns = self.frame_ns
-        self.frame_ns = 0
-        return verdict
-
-    cdef broken(self, error):
-        self.engine.risk.latch(4)
-        if self.failed is not None:
-            self.failed(error)
+            return self.engine.receive(line, data, size, self.frame_ns)
+        finally:
+            self.last_ns = self.frame_ns
+            self.frame_ns = 0
 
     def bytes_in(self, int line, bytes frame) -> int:
-        """A frame that came another way than by WebSocket (a REST reply)."""
+        """A frame that came another way than by WebSocket (a REST reply). Raises what the engine raises."""
         return self.frame(line, frame, len(frame))
 
     def tick(self, dials=None):
@@ -149,18 +141,24 @@ cdef class Channel(WSListener):
             transport.disconnect()
 
     cdef _take(self, const char* data, Py_ssize_t size):
-        cdef int verdict = self.link.frame(self.line, data, size)
-        self.frames += 1
-        self.last_ns = self.link.last_ns
-        if verdict == HANDLED and self.seen is None:
-            return
+        """Whatever is raised here, by the engine, a strategy or a session, is a fault of ours: `failed` is told, and the
+        exception goes on to the transport, which must keep the connection (`disconnect_on_exception` False) for cancels."""
+        cdef int verdict
+        cdef bint failed = True
         try:
+            verdict = self.link.frame(self.line, data, size)
+            self.frames += 1
+            self.last_ns = self.link.last_ns
             if verdict == NOT_MINE and self.cold is not None:
                 self.cold(data[:size].decode("utf-8", "replace"))
-            elif verdict == HANDLED:
+            elif verdict == HANDLED and self.seen is not None:
                 self.seen(data[:size])
-        except Exception as error:      # as in `frame`: a fault of ours ends the node, not just this connection
-            self.link.broken(error)
+            failed = False
+        finally:
+            if failed:
+                self.link.engine.risk.latch(4)
+                if self.link.failed is not None:
+                    self.link.failed(sys.exc_info()[1])
 
     cdef _part(self, WSFrame frame):
         """A fragmented message: rare, so it is put together the plain way."""

@@ -79,8 +79,9 @@ class Connection:
         if self.topic is not None and self._topics:
             self.channel.seen = self._seen
         await picows.ws_connect(
-            lambda: self.channel, self.base + self.path, enable_auto_ping=False, use_aiofastnet=False, max_redirects=0
-        )
+            lambda: self.channel, self.base + self.path, enable_auto_ping=False, use_aiofastnet=False, max_redirects=0,
+            disconnect_on_exception=False,
+        )  # fmt: skip
         if not self.channel.connected and not self.gone.is_set():
             raise ConnectionResetError("the server hung up during the upgrade")  # picows tells by silence
         self._frames = 0

@@ -103,7 +103,7 @@ class Line:
         self.line = line
 
     async def connect(self, url: str) -> "Line":
-        await picows.ws_connect(lambda: self.channel, url, enable_auto_ping=False, use_aiofastnet=False)
+        await picows.ws_connect(lambda: self.channel, url, use_aiofastnet=False, disconnect_on_exception=False)
         self.node.engine.on_line(self.line, True, self.node.link.now_ns())
         return self
 
@@ -412,7 +412,8 @@ def test_a_failed_frame_is_not_the_cause_of_orders_that_follow(tape):
         node = Node(tape, strategy)
         await Line(node, ORDERS).connect(url)
         node.link.bytes_in(FEED, SNAPSHOT.encode())
-        assert node.link.bytes_in(FEED, depth(11).encode()) == -1
+        with pytest.raises(ValueError, match="on purpose"):
+            node.link.bytes_in(FEED, depth(11).encode())
         assert node.engine.withdraw(strategy.ids[0], node.link.now_ns())
         sent = [sent_row(r.payload) for r in records(tape) if r.type == RecordType.SENT]
         assert [bool(x["frame_ns"]) for x in sent] == [True, False]
@@ -658,10 +659,15 @@ def test_without_anybody_to_tell_the_latch_still_holds():
         def on_book(self, instrument, now_ns):
             raise KeyError("on purpose")
 
-    node = Node(strategy=Fails())
-    node.link.failed = None
-    assert node.link.bytes_in(FEED, SNAPSHOT.encode()) == -1
-    assert node.engine.risk.latched
+    async def scenario(venue, url):
+        node = Node(strategy=Fails())
+        node.link.failed = None
+        await Line(node, FEED).connect(url)
+        await until(lambda: venue.peers)
+        await venue.peers[0].send(SNAPSHOT)
+        await until(lambda: node.engine.risk.latched)
+
+    play(scenario)
 
 
 # ---- never sleeping -----------------------------------------------------------------------------

@@ -8,6 +8,8 @@ end, from the venues' own ledgers.
 import contextlib
 import json
 import os
+import re
+import select
 import shutil
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from ext.dials import DialWriter
@@ -22,7 +25,7 @@ from ext.tape import TapeMissing, TapeReader
 from rich.console import Console
 from rich.live import Live
 
-from node.errors import UserError
+from node.errors import Failed, UserError
 from node.main import write_config
 from node.net.live import make_dials
 from node.report import demo_json, live_table, print_report
@@ -32,6 +35,8 @@ CUT = ("binance", "/public")  # whose newest connection is reset half way
 START_S, STOP_S = 10.0, 5.0
 ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2
+DRILL_MS = 1500
+OF_A_TAPE = re.compile(r"lock|[0-9]{8}\.(tape|tape\.new|torn)").fullmatch
 
 # market, venue that serves it, symbol, order size
 INSTRUMENTS = (
@@ -48,10 +53,10 @@ mode = "sim"
 strategy = "quoter"
 deployment = "demo"
 loop = "epoll"
-tape = "{tape}"
+tape = {tape}
 segment_mb = 16
-dials = "{dials}"
-drill_after_ms = 1500   # one order that no limit allows, to see the gate say no
+dials = {dials}
+drill_after_ms = {drill_ms}   # one order that no limit allows, to see the gate say no
 
 [rate]
 orders = 100
@@ -91,15 +96,32 @@ class Demo:
     node: subprocess.Popen | None = None
     cut_at_s: float = 0.0
 
+    def check(self) -> None:
+        """Raises where a process is gone."""
+        _check(self.sim, "the simulated venues", self.folder / "sim.log")
+        if self.node is not None:
+            _check(self.node, "the node", self.folder / "node.log")
+
+    def cut(self, which: str) -> None:
+        """Let the simulated venues reset a connection."""
+        assert self.sim.stdin is not None
+        try:
+            self.sim.stdin.write(f"cut {which}\n".encode())
+            self.sim.stdin.flush()
+        except BrokenPipeError:
+            self.sim.wait()
+            self.check()
+
 
 def run_demo(
     *, seconds: float, seed: int, recording: Path | None, instruments: Path | None, keep: Path | None, as_json: bool
 ) -> None:
-    """Run it and print the report. Exits 1 where node and venues disagree at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="tickgate-demo-")) if keep is None else keep
-    folder.mkdir(parents=True, exist_ok=True)
+    """Run it and print the report. Raises UserError, or Failed where a process ended early or the node and the venues
+    disagree at the end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is below cleans up
+    folder = _folder(keep)
     try:
-        summary, ledgers, demo = _run(folder, seconds, seed, recording, instruments, as_json)
+        summary, ledgers = _run(folder, seconds, seed, recording, instruments, as_json)
         result = demo_json(summary, ledgers, seconds=seconds, seed=seed, cut=" ".join(CUT))
         if as_json:
             sys.stdout.write(json.dumps(result, indent=2) + "\n")
@@ -109,26 +131,42 @@ def run_demo(
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     if not result["agreed"]:
-        sys.exit(1)
+        raise Failed("the node's positions are not those in the venues' own ledgers")
+
+
+def _folder(keep: Path | None) -> Path:
+    """Where configs, logs and tape go. What an earlier demo left there makes room; anything else is left alone."""
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="tickgate-demo-"))
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        foreign = [x.name for x in (keep / "tape").glob("*") if not OF_A_TAPE(x.name)]
+    except OSError as error:
+        raise UserError(f"--keep {keep}: {error.strerror}") from None
+    if foreign:
+        raise UserError(f"--keep {keep}: tape/{foreign[0]} is not of a tape; name another directory")
+    return keep
 
 
 def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool):
-    demo = Demo(folder, _start_sim(folder, seed, recording, instruments))
+    tape = folder / "tape"
     try:
-        endpoints = _first_line(demo.sim)["listening"]
-        tape = folder / "tape"
-        shutil.rmtree(tape, ignore_errors=True)
         dials = DialWriter(str(folder / "dials"), make_dials(), replace=True)
+        shutil.rmtree(tape, ignore_errors=True)
+        demo = Demo(folder, _start(folder / "sim.log", _sim_argv(seed, recording, instruments)))
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}") from None
+    try:
+        endpoints = _endpoints(demo)
         _advise(dials)
-        config = write_config(folder / "node.toml", config_text(endpoints, tape, folder / "dials"))
-        with (folder / "node.log").open("wb") as log:
-            demo.node = subprocess.Popen([sys.executable, "-m", "node.cli", "run", str(config)], stderr=log)
+        config = write_config(folder / "node.toml", config_text(endpoints, tape, folder / "dials", seconds))
+        demo.node = _start(folder / "node.log", ["run", str(config)])
         summary = Summary()
         reader = _watch(demo, tape, summary, dials, seconds, quiet)
-        _stop(demo.node, "the node")
+        _stop(demo.node, "the node", folder / "node.log")
         _drain(reader, summary)
-        _stop(demo.sim, "the simulated venues")
-        return summary, json.loads(demo.sim.stdout.read().splitlines()[-1])["ledgers"], demo
+        told = _stop(demo.sim, "the simulated venues", folder / "sim.log")
+        return summary, json.loads(told.splitlines()[-1])["ledgers"]
     finally:
         for process in (demo.node, demo.sim):
             if process is not None and process.poll() is None:
@@ -136,35 +174,64 @@ def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instru
                 process.wait()
 
 
-def config_text(endpoints: dict, tape: Path, dials: Path) -> str:
+def config_text(endpoints: dict, tape: Path, dials: Path, seconds: float) -> str:
     """The node's config for these simulated venues."""
-    text = HEAD.format(tape=tape, dials=dials)
+    drill_ms = min(DRILL_MS, int(seconds * 1000 / 4))
+    text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms)
     for market, venue in dict((m, v) for m, v, _, _ in INSTRUMENTS).items():
         text += VENUE.format(market=market, **endpoints[venue])
     for market, _, symbol, size in INSTRUMENTS:
-        most = f"{float(size) * 20:g}"
-        text += INSTRUMENT.format(market=market, symbol=symbol, size=size, most=most, lean=f"{float(size) * 5:g}")
+        most, lean = Decimal(size) * 20, Decimal(size) * 5
+        text += INSTRUMENT.format(market=market, symbol=symbol, size=size, most=f"{most:f}", lean=f"{lean:f}")
     return text
 
 
-def _start_sim(folder: Path, seed: int, recording: Path | None, instruments: Path | None) -> subprocess.Popen:
-    argv = [sys.executable, "-m", "node.cli", "sim", "--json", "--seed", str(seed)]
+def _toml(path: Path) -> str:
+    """A path as a TOML string: JSON's escapes are TOML's too."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _sim_argv(seed: int, recording: Path | None, instruments: Path | None) -> list[str]:
+    argv = ["sim", "--json", "--seed", str(seed)]
     argv += ["--recording", str(recording)] if recording else []
-    argv += ["--instruments", str(instruments)] if instruments else []
-    with (folder / "sim.log").open("wb") as log:
-        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+    return argv + (["--instruments", str(instruments)] if instruments else [])
 
 
-def _first_line(sim: subprocess.Popen) -> dict:
-    line = sim.stdout.readline()
+def _start(log: Path, argv: list[str]) -> subprocess.Popen:
+    """A command as a process that ends when this one does, however it ends: its stdin ends then. The package is the one
+    that runs here, whatever the working directory holds."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-P", "-m", "node.cli", *argv, "--until-eof"]
+    with log.open("wb") as errors:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=os.environ | {"PYTHONPATH": path}
+        )
+
+
+def _check(process: subprocess.Popen, what: str, log: Path) -> None:
+    """Raises where a process that should be running, or should have ended well, did not: UserError where it says that
+    it was given something that cannot work, else Failed."""
+    code = process.poll()
+    if code == 0:
+        raise Failed(f"{what} stopped before the end: {_tail(log)}")
+    if code == 2:
+        raise UserError(_tail(log))
+    if code is not None and code < 0:
+        raise Failed(f"{what} died: {signal.Signals(-code).name}")
+    if code:
+        raise Failed(f"{what} failed: {_tail(log)}")
+
+
+def _endpoints(demo: Demo) -> dict:
+    """Where the simulated venues listen: their first line."""
+    assert demo.sim.stdout is not None
+    if not select.select([demo.sim.stdout], [], [], START_S)[0]:
+        raise Failed(f"the simulated venues did not start within {START_S:.0f} s")
+    line = demo.sim.stdout.readline()
     if not line:
-        sim.wait()
-        raise UserError(_last_words(Path(sim.args[0]), sim, "the simulated venues did not start"))
-    return json.loads(line)
-
-
-def _last_words(_: Path, process: subprocess.Popen, what: str) -> str:
-    return f"{what} (exit code {process.returncode}); run `tickgate sim` to see why"
+        demo.sim.wait()
+        _check(demo.sim, "the simulated venues", demo.folder / "sim.log")
+    return json.loads(line)["listening"]
 
 
 def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds: float, quiet: bool) -> TapeReader:
@@ -176,15 +243,13 @@ def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds:
     with live as screen:
         while (passed_s := time.monotonic() - began_s) < seconds:
             _drain(reader, summary)
-            if demo.node.poll() is not None:
-                raise UserError(f"the node stopped by itself: {_tail(demo.folder / 'node.log')}")
+            demo.check()
             if time.monotonic() - advised_s >= ADVICE_S:
                 advised_s = time.monotonic()
                 _advise(dials)
             if not demo.cut_at_s and passed_s >= seconds / 2:
                 demo.cut_at_s = passed_s
-                demo.sim.stdin.write(f"cut {CUT[0]} {CUT[1]}\n")
-                demo.sim.stdin.flush()
+                demo.cut(" ".join(CUT))
             if screen is not None:
                 screen.update(live_table(summary, passed_s, seconds), refresh=True)
             time.sleep(DRAW_S)
@@ -195,13 +260,12 @@ def _open(demo: Demo, tape: Path) -> TapeReader:
     """The node's tape, as soon as there is one."""
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s:
-        if demo.node.poll() is not None:
-            raise UserError(f"the node did not start: {_tail(demo.folder / 'node.log')}")
+        demo.check()
         with contextlib.suppress(TapeMissing, FileNotFoundError):
             reader = TapeReader(str(tape), follow=True)
             return reader
         time.sleep(0.05)
-    raise UserError(f"the node did not start within {START_S:.0f} s: {_tail(demo.folder / 'node.log')}")
+    raise Failed(f"the node did not start within {START_S:.0f} s: {_tail(demo.folder / 'node.log')}")
 
 
 def _drain(reader: TapeReader, summary: Summary) -> None:
@@ -217,17 +281,22 @@ def _advise(dials: DialWriter) -> None:
     dials.set(1, [1000], now_ns, int(LEASE_S * 1e9))
 
 
-def _stop(process: subprocess.Popen | None, what: str) -> None:
+def _stop(process: subprocess.Popen, what: str, log: Path) -> str:
+    """Ask a process to end, and see that it ended well. Returns what it still had to say."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_S)
+        told = process.communicate(timeout=STOP_S)[0]
     except subprocess.TimeoutExpired:
-        raise UserError(f"{what} did not stop within {STOP_S:.0f} s") from None
+        raise Failed(f"{what} did not stop within {STOP_S:.0f} s") from None
+    if process.returncode:
+        _check(process, what, log)
+    return told.decode("utf-8", "replace")
 
 
 def _tail(log: Path) -> str:
+    """The last line of a log, as a person would have read it."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "no message"
+    return lines[-1].removeprefix("tickgate: ") if lines else "no message"
 
 
 if os.name != "posix":

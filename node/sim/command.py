@@ -48,9 +48,11 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
 
 
 def sim_command(
-    path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool
+    path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool,
+    until_eof: bool = False,
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """What `tickgate sim` runs. Where the venues listen is the first line of output; their ledgers are the last."""
+    """What `tickgate sim` runs. Where the venues listen is the first line of output; their ledgers are the last.
+    `until_eof`: the end of stdin ends it, so that it does not outlive a parent."""
     config = read_config(path, seed)
 
     async def serve(stop: asyncio.Event) -> None:
@@ -63,8 +65,11 @@ def sim_command(
         steering = asyncio.ensure_future(_steer(simulation))
         waiting = asyncio.ensure_future(simulation.wait())
         stopping = asyncio.ensure_future(stop.wait())
+        ends = [waiting, stopping, *([steering] if until_eof else [])]
         try:
-            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a market or a venue that failed is no orderly end
         finally:
             for task in (steering, waiting, stopping):
                 task.cancel()
@@ -92,14 +97,31 @@ async def _steer(simulation: Simulation) -> None:
         return  # only a program at the other end of a pipe steers; a terminal or /dev/null cannot be watched
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := (await reader.readline()).decode("utf-8", "replace").split():
-        if len(line) >= 2 and line[0] == "cut" and line[1] in simulation.servers:
-            text = line[2] if len(line) > 2 else ""
-            matching = [c for c in simulation.servers[line[1]].fake.connections.values() if text in c.path]
-            if matching:
-                simulation.servers[line[1]].cut(lambda c, newest=matching[-1]: c is newest)
-        else:
-            print(f"tickgate sim: {' '.join(line)!r} is not a command; there is: cut VENUE TEXT", file=sys.stderr)
+    while raw := await _line(reader):
+        words = raw.decode("utf-8", "replace").split()
+        if words and (why := _obey(simulation, words)):
+            print(f"tickgate sim: {' '.join(words)[:80]!r}: {why}", file=sys.stderr, flush=True)
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError:  # longer than any command
+        return b"(too long)\n"
+
+
+def _obey(simulation: Simulation, words: list[str]) -> str:
+    """Carry out one command; why it cannot be, or ""."""
+    command, *rest = words
+    if command != "cut" or not 1 <= len(rest) <= 2 or rest[0] not in simulation.servers:
+        return f"there is: cut VENUE TEXT, with VENUE one of {', '.join(simulation.servers)}"
+    server, text = simulation.servers[rest[0]], rest[1] if len(rest) > 1 else ""
+    matching = [c for c in server.fake.connections.values() if text in c.path]
+    if not matching:
+        return "there is no such connection"
+    newest = matching[-1]
+    server.cut(lambda connection: connection is newest)
+    return ""
 
 
 def _say(what: dict, as_json: bool, kind: str) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from ext.dials import DialWriter
+from ext.dials import DialLocked, DialMismatch, DialWriter
 from ext.tape import TapeMissing, TapeReader
 from rich.console import Console
 from rich.live import Live
@@ -151,7 +151,7 @@ def _folder(keep: Path | None) -> Path:
 def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool):
     tape = folder / "tape"
     try:
-        dials = DialWriter(str(folder / "dials"), make_dials(), replace=True)
+        dials = _dials(folder / "dials")
         shutil.rmtree(tape, ignore_errors=True)
         demo = Demo(folder, _start(folder / "sim.log", _sim_argv(seed, recording, instruments)))
     except OSError as error:
@@ -189,6 +189,16 @@ def config_text(endpoints: dict, tape: Path, dials: Path, seconds: float) -> str
 def _toml(path: Path) -> str:
     """A path as a TOML string: JSON's escapes are TOML's too."""
     return json.dumps(str(path), ensure_ascii=False)
+
+
+def _dials(page: Path) -> DialWriter:
+    """The dials of this demo; whoever holds them holds the directory. Raises UserError where another demo does."""
+    try:
+        return DialWriter(str(page), make_dials())
+    except DialLocked:
+        raise UserError(f"--keep {page.parent}: another demo is running there") from None
+    except DialMismatch:  # of another version
+        return DialWriter(str(page), make_dials(), replace=True)
 
 
 def _sim_argv(seed: int, recording: Path | None, instruments: Path | None) -> list[str]:

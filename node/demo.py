@@ -94,6 +94,7 @@ class Demo:
     sim: subprocess.Popen
     node: subprocess.Popen | None = None
     cut_at_s: float = 0.0
+    rewind_due: bool = False  # a recording is to begin again once the node listens
 
 
 def run_demo(
@@ -117,7 +118,7 @@ def run_demo(
 
 
 def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool):
-    demo = Demo(folder, _start_sim(folder, seed, recording, instruments))
+    demo = Demo(folder, _start_sim(folder, seed, recording, instruments), rewind_due=recording is not None)
     try:
         listening = _first_line(demo)["listening"]
         tape = folder / "tape"
@@ -199,14 +200,21 @@ def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds:
             if time.monotonic() - advised_s >= ADVICE_S:
                 advised_s = time.monotonic()
                 _advise(dials)
+            if demo.rewind_due and summary.frames:
+                demo.rewind_due = False
+                _steer(demo, "rewind")
             if not demo.cut_at_s and passed_s >= seconds / 2:
                 demo.cut_at_s = passed_s
-                demo.sim.stdin.write(f"cut {CUT[0]} {CUT[1]}\n")
-                demo.sim.stdin.flush()
+                _steer(demo, f"cut {CUT[0]} {CUT[1]}")
             if screen is not None:
                 screen.update(live_table(summary, passed_s, seconds), refresh=True)
             time.sleep(DRAW_S)
     return reader
+
+
+def _steer(demo: Demo, command: str) -> None:
+    demo.sim.stdin.write(command + "\n")
+    demo.sim.stdin.flush()
 
 
 def _open(demo: Demo, tape: Path) -> TapeReader:

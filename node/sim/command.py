@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import sys
+import time
 import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -47,8 +48,8 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
 def sim_command(
     path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """What `tickgate sim` runs. Where the venues listen, and what they list, is the first line of output; their ledgers
-    are the last.
+    """What `tickgate sim` runs. Where the venues listen, and what they list, is the first line of output;
+    their ledgers are the last.
 
     `recording` moves the market in place of the seed; `instruments` are its ticks and lots. Raises UserError.
     """
@@ -116,7 +117,8 @@ def ledgers(simulation: Simulation) -> dict:
 
 
 async def _steer(simulation: Simulation) -> None:
-    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT."""
+    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT; `rewind` begins
+    the recording again, for a client that has just arrived."""
     if sys.stdin is None or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         return  # only a program at the other end of a pipe steers; a terminal or /dev/null cannot be watched
     reader = asyncio.StreamReader()
@@ -127,8 +129,10 @@ async def _steer(simulation: Simulation) -> None:
             matching = [c for c in simulation.servers[line[1]].fake.connections.values() if text in c.path]
             if matching:
                 simulation.servers[line[1]].cut(lambda c, newest=matching[-1]: c is newest)
+        elif line == ["rewind"] and isinstance(simulation.market, RecordedAndSynthetic):
+            simulation.market.rewind(time.time_ns())
         else:
-            print(f"tickgate sim: {' '.join(line)!r} is not a command; there is: cut VENUE TEXT", file=sys.stderr)
+            _tell(f"{' '.join(line)!r} is not a command; there are: cut VENUE TEXT, and, with a recording, rewind")
 
 
 def _tell(text: str) -> None:

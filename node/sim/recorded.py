@@ -1,14 +1,15 @@
 """A recording as the market of the simulated venues: its instruments become their listings.
 
-The recording is read twice. The first pass (`node.backtest.instruments`) learns instruments, grids and depth channels;
-here at most LISTINGS_MAX of them are chosen and their first whole books are looked for. The second pass runs with the
-simulation: frames are decoded by the venue's own `Wire`, a `Book` says by the venue's own rules which depth messages
-count (those before a Binance snapshot are spliced onto it), and only what counted reaches the matching engines.
+The recording is read twice. The first pass (`node.backtest.instruments`) learns instruments, grids and
+depth channels; here at most LISTINGS_MAX of them are chosen and their first whole books are looked for. The
+second pass runs with the simulation: frames are decoded by the venue's own `Wire`, a `Book` says by the
+venue's own rules which depth messages count (those before a Binance snapshot are spliced onto it), and only
+what counted reaches the matching engines.
 
-Markets that the recording does not cover keep their synthetic instruments, around the recorded price where they share
-the base asset. All listings have a book from the start: one whose own snapshot comes later shows it early. A listing's
-tick and lot are those that its levels are read with: the stated ones, or finer where the book holds older orders that
-are off them.
+Markets that the recording does not cover keep their synthetic instruments, around the recorded price where
+they share the base asset. All listings have a book from the start: one whose own snapshot comes later shows
+it early. A listing's tick and lot are those that its levels are read with: the stated ones, or finer where
+the book holds older orders that are off them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,6 @@ from pathlib import Path
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
 from ext.records import DepthKind, Market
-from ext.text import Grid
 from ext.wire import ListSink, Verdict
 
 from node.backtest.instruments import (
@@ -53,7 +53,10 @@ PRICE_MAX = 2**48 - 1  # ticks that both a book and a matching engine take
 SIZE_MAX = 2**50  # lots: thousands of such levels stay below what a matching engine holds
 DOLLARS = ("USDT", "USDC", "USD")
 QUOTES = (*DOLLARS, "BTC", "ETH", "EUR")
-ORDER_VALUE = {"BTC": Decimal("0.005"), "ETH": Decimal("0.1")}  # by quote currency, what an order is to be worth
+ORDER_VALUE = {
+    "BTC": Decimal("0.005"),
+    "ETH": Decimal("0.1"),
+}  # by quote currency, what an order is to be worth
 ORDER_VALUE_DOLLARS = Decimal(300)
 LEAST_SHARE = 60  # the venue's smallest order is worth this part of it
 
@@ -96,7 +99,9 @@ class Recorded:
         """Raises UserError where none of the venues that the recording is of is simulated."""
         wanted = {_venue(market) for market, _ in self.chosen}
         if not wanted & set(config.venues):
-            raise UserError(f"{self.recording.path}: is of {', '.join(sorted(wanted))}, which the config leaves out")
+            raise UserError(
+                f"{self.recording.path}: is of {', '.join(sorted(wanted))}, which the config leaves out"
+            )
 
     def prices(self) -> dict[str, str]:
         """Base asset -> first mid price in dollars, of the instrument with most frames."""
@@ -109,14 +114,14 @@ class Recorded:
         return out
 
     def events(self, keys: Iterable[Key]) -> Iterator[Event]:
-        """What happened to the books of these instruments, as the venue's own rules have it. Depth and trades begin
-        with an instrument's first whole book."""
+        """What happened to the books of these instruments, as the venue's own rules have it. Depth and trades
+        begin with an instrument's first whole book."""
         return _Pass(self.recording, self.found, {k: self.chosen[k].row for k in keys}).events()
 
 
 class RecordedAndSynthetic:
-    """Moves all listings: the recorded ones by the recording, the others by a synthetic market. When the recording is
-    over, `tell` is called once and its books stand still."""
+    """Moves all listings: the recorded ones by the recording, the others by a synthetic market. When the
+    recording is over, `tell` is called once and its books stand still."""
 
     def __init__(self, recorded: Recorded, listings: Iterable[Listing], seed: int, start_ns: int, tell: Tell):
         by_key = {(x.market, x.symbol): x for x in listings}
@@ -127,10 +132,16 @@ class RecordedAndSynthetic:
                     listing.engine.set_level(side, price_ticks, size_lots)
         others = [x for k, x in by_key.items() if k not in mine]
         self.synthetic = _synthetic(others, seed, start_ns, recorded.prices())
-        records = ((t, mine[key], kind, what) for t, key, kind, what in recorded.events(mine))
-        self.recorded = synthetic.RecordedMarket(records, start_ns)
+        self.source, self.mine = recorded, mine
         self.tell, self.is_told = tell, False
-        self.recorded.step(start_ns)
+        self.rewind(start_ns)
+
+    def rewind(self, now_ns: int) -> None:
+        """The recording begins (again) at `now_ns`: its first book replaces what is there."""
+        mine = self.mine
+        records = ((t, mine[key], kind, what) for t, key, kind, what in self.source.events(mine))
+        self.recorded = synthetic.RecordedMarket(records, now_ns)
+        self.recorded.step(now_ns)
 
     def step(self, now_ns: int) -> int:
         """Everything due up to `now_ns`; returns how much that was."""
@@ -144,24 +155,28 @@ class RecordedAndSynthetic:
 def open_recording(path: Path, instruments: Path | None = None) -> Recorded:
     """Open a recording of any form that `tickgate replay` takes. `instruments`: a file of ticks and lots.
 
-    Raises UserError where a file is missing or wrong, and where no spot pair or linear perpetual in it ever has a whole
-    book.
+    Raises UserError where a file is missing or wrong, and where no spot pair or linear perpetual in it ever
+    has a whole book.
     """
     given = read_given(instruments) if instruments is not None else None
     recording = Recording(path)
     found = survey([recording], given, instruments)
-    rows = {x.key: _row(x) for x in sorted(found.seen.values(), key=lambda x: -x.frames) if _is_eligible(x)}
+    rows = {
+        x.key: x.finish() for x in sorted(found.seen.values(), key=lambda x: -x.frames) if _is_eligible(x)
+    }
     if not rows:
-        raise UserError(f"{path}: no order book of a spot pair or a linear perpetual in it: nothing to trade against")
+        raise UserError(
+            f"{path}: no order book of a spot pair or a linear perpetual in it: nothing to trade against"
+        )
     firsts = _first_books(_Pass(recording, found, rows))
     chosen = {k: Chosen(found.seen[k], rows[k], firsts[k]) for k in rows if k in firsts}
     if not chosen:
-        raise UserError(f"{path}: no book in it ever becomes whole: its snapshot is missing (the first part of it?)")
+        raise UserError(f"{path}: no book in it ever becomes whole: is this the second part of a recording?")
     return Recorded(recording, found, dict(list(chosen.items())[:LISTINGS_MAX]))
 
 
 def size_hint(listing: Listing) -> tuple[str, str] | None:
-    """(size, value) of an order that fits the demo: some 300 dollars in whole lots, one lot at least. None where the
+    """(size, value) of an order of the demo: some 300 dollars in whole lots, one lot at least. None where the
     listing has no price yet."""
     best = listing.engine.best(BUY) or listing.engine.best(SELL)
     if best is None:
@@ -169,7 +184,7 @@ def size_hint(listing: Listing) -> tuple[str, str] | None:
     lot = Decimal(listing.lot)
     price = best[0] * Decimal(listing.tick) * Decimal(listing.contract)
     lots = max(1, int(order_value(listing.quote) / (price * lot)))
-    return f"{plain(format(lots * lot, 'f'))}", f"{lots * lot * price:f}"
+    return plain(f"{lots * lot:f}"), plain(f"{lots * lot * price:f}")
 
 
 def order_value(quote: str) -> Decimal:
@@ -181,11 +196,8 @@ def order_value(quote: str) -> Decimal:
 
 
 def _is_eligible(seen: Sighting) -> bool:
-    return seen.depth() >= 0 and traits(*seen.key)[0] and len(seen.key[1]) > 0
-
-
-def _row(seen: Sighting) -> InstrumentRow:
-    return seen.finish()
+    """It has a book, and is a spot pair or a linear perpetual."""
+    return seen.depth() >= 0 and traits(*seen.key)[0]
 
 
 def _listing(index: int, row: InstrumentRow) -> dict:
@@ -249,7 +261,7 @@ def _first_books(reading: "_Pass") -> dict[Key, Sides]:
 
 
 class _Pass:
-    """One reading of a recording for the instruments in `rows`, whose order is that of the decoders' table."""
+    """One reading of a recording for the instruments in `rows`, in the order of the decoders' table."""
 
     def __init__(self, recording: Recording, found: Survey, rows: dict[Key, InstrumentRow]):
         self.recording, self.found, self.rows = recording, found, rows
@@ -285,7 +297,7 @@ class _Pass:
                 yield from self._frame(route, line, context)
 
     def _is_wanted(self, route: Route) -> bool:
-        """Can a frame of this route hold depth or trades of ours? Routes without an instrument hold anything."""
+        """Can a frame of this route hold depth or trades of ours? One without an instrument can."""
         if route.seen is None:
             return route.market in self.wires
         return route.seen.key in self.rows and route.kind not in ("quote", "mark")
@@ -303,14 +315,16 @@ class _Pass:
                     yield self.now_ns, self.keys[event["instrument"]], *found
 
     def _depth(self, event: dict) -> tuple[str, Sides] | None:
-        """One depth message: what it changed, the whole book where it is new, None where it does not count."""
+        """What a depth message changed, the whole book where it is new, None where it does not count."""
         index, kind = event["instrument"], event["kind"]
         if kind != DepthKind.SEED and event["depth"] != self.depths[index]:
             return None
         book = self.books[index]
         was_synced = book.state == BookState.SYNCED
         levels = _sound(event["bids"]), _sound(event["asks"])
-        done = book.feed(kind, event["rule"], *levels, event["first_id"], event["last_id"], event["prev_id"], self.now_ns)
+        done = book.feed(
+            kind, event["rule"], *levels, event["first_id"], event["last_id"], event["prev_id"], self.now_ns
+        )
         if book.state != BookState.SYNCED:
             return None
         if kind == DepthKind.SNAPSHOT or not was_synced:
@@ -320,7 +334,9 @@ class _Pass:
     def _trade(self, event: dict) -> tuple[str, tuple[int, int, int]] | None:
         """A trade, unless it is told twice (Binance: singly and aggregated) or there is no book yet."""
         index, price, size = event["instrument"], event["price_ticks"], event["size_lots"]
-        is_double = event["aggregate"] and "trade" in self.seen[index].kinds and self.keys[index][0] in BINANCE
+        is_double = (
+            event["aggregate"] and "trade" in self.seen[index].kinds and self.keys[index][0] in BINANCE
+        )
         if is_double or self.books[index].state != BookState.SYNCED or not _sound([(price, max(size, 1))]):
             return None
         return ("trade", (event["side"], price, size)) if size else None

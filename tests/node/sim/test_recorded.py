@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.backtest.replay import book_hash, replay_command
-from node.demo import config_text
+from node.demo import config_text, run_demo
 from node.errors import UserError
 from node.sim import command
 from node.sim.recorded import LISTINGS_MAX, Recorded, RecordedAndSynthetic, open_recording, size_hint
@@ -93,6 +93,7 @@ BINANCE_LINES = (
     diff(100, 6, 12, 5, [["100.0", "3"]]),  # the snapshot falls into this one
     snapshot(150, 10, [["100.0", "1"], ["99.5", "2"]], [["100.5", "4"], ["101.0", "0.5"]]),
     diff(200, 13, 15, 12, [["99.5", "0"]], [["100.6", "9"]]),
+    diff(210, 13, 15, 12, [["99.5", "8"]]),  # told twice: dropped
     print_(250, "100.5", "1.5"),
     print_(251, "100.5", "1.5", "aggTrade"),  # the same one again
 )
@@ -311,9 +312,12 @@ def test_a_file_that_cannot_move_a_market_is_refused_in_one_line(tmp_path, lines
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no such file"):
+def test_a_missing_file_is_refused_also_through_the_demo(tmp_path):
+    with pytest.raises(UserError, match=f"^{tmp_path}/none: no such file$"):
         open_recording(tmp_path / "none")
+    options = {"seconds": 2, "seed": 1, "instruments": None, "keep": None, "as_json": True}
+    with pytest.raises(UserError, match=f"^{tmp_path}/none: no such file$"):
+        run_demo(recording=tmp_path / "none", **options)
 
 
 def test_a_recording_of_a_venue_that_is_not_simulated_is_refused(binance):

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from ext.dials import DialWriter
@@ -33,14 +34,17 @@ START_S, STOP_S = 10.0, 5.0
 ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2
 
-# market, venue that serves it, symbol, order size
-INSTRUMENTS = (
-    ("binance-spot", "binance", "BTCUSDT", "0.0005"),
-    ("binance-usdm", "binance", "BTCUSDT", "0.005"),
-    ("binance-usdm", "binance", "ETHUSDT", "0.05"),
-    ("bybit-linear", "bybit", "BTCUSDT", "0.005"),
-    ("okx", "okx", "BTC-USDT-SWAP", "0.5"),
+# what is quoted of the synthetic instruments; recorded ones are all quoted
+QUOTED = (
+    ("binance-spot", "BTCUSDT"),
+    ("binance-usdm", "BTCUSDT"),
+    ("binance-usdm", "ETHUSDT"),
+    ("bybit-linear", "BTCUSDT"),
+    ("okx", "BTC-USDT-SWAP"),
 )
+# Synthetic books always move; recorded ones may be slow, and are quoted as close as a tick allows.
+SYNTHETIC_PPM, SYNTHETIC_STALE_MS = 4, 2_000
+RECORDED_PPM, RECORDED_STALE_MS = 1, 30_000
 
 HEAD = """\
 # Written by `tickgate demo`: everything on loopback, nothing real.
@@ -69,15 +73,15 @@ INSTRUMENT = """
 market = "{market}"
 symbol = "{symbol}"
 [instrument.limits]
-max_size = "1"
-max_notional = "50000"
+max_size = "{most}"
+max_notional = "{most_value}"
 max_position = "{most}"
 collar_bps = 50
-stale_ms = 2000
+stale_ms = {stale_ms}
 max_open_orders = 4
 [instrument.quote]
 size = "{size}"
-half_spread_ppm = 4
+half_spread_ppm = {half_spread_ppm}
 lean = "{lean}"
 """
 
@@ -90,6 +94,7 @@ class Demo:
     sim: subprocess.Popen
     node: subprocess.Popen | None = None
     cut_at_s: float = 0.0
+    rewind_due: bool = False  # a recording is to begin again once the node listens
 
 
 def run_demo(
@@ -113,14 +118,14 @@ def run_demo(
 
 
 def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool):
-    demo = Demo(folder, _start_sim(folder, seed, recording, instruments))
+    demo = Demo(folder, _start_sim(folder, seed, recording, instruments), rewind_due=recording is not None)
     try:
-        endpoints = _first_line(demo.sim)["listening"]
+        listening = _first_line(demo)["listening"]
         tape = folder / "tape"
         shutil.rmtree(tape, ignore_errors=True)
         dials = DialWriter(str(folder / "dials"), make_dials(), replace=True)
         _advise(dials)
-        config = write_config(folder / "node.toml", config_text(endpoints, tape, folder / "dials"))
+        config = write_config(folder / "node.toml", config_text(listening, tape, folder / "dials"))
         with (folder / "node.log").open("wb") as log:
             demo.node = subprocess.Popen([sys.executable, "-m", "node.cli", "run", str(config)], stderr=log)
         summary = Summary()
@@ -136,15 +141,32 @@ def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instru
                 process.wait()
 
 
-def config_text(endpoints: dict, tape: Path, dials: Path) -> str:
-    """The node's config for these simulated venues."""
+def config_text(listening: dict, tape: Path, dials: Path) -> str:
+    """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json` tells them."""
+    rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]
     text = HEAD.format(tape=tape, dials=dials)
-    for market, venue in dict((m, v) for m, v, _, _ in INSTRUMENTS).items():
-        text += VENUE.format(market=market, **endpoints[venue])
-    for market, _, symbol, size in INSTRUMENTS:
-        most = f"{float(size) * 20:g}"
-        text += INSTRUMENT.format(market=market, symbol=symbol, size=size, most=most, lean=f"{float(size) * 5:g}")
-    return text
+    for market, venue in {x["market"]: venue for venue, x in rows}.items():
+        text += VENUE.format(market=market, ws=listening[venue]["ws"], http=listening[venue]["http"])
+    return text + "".join(_instrument_text(x) for _, x in rows)
+
+
+def _is_quoted(listing: dict) -> bool:
+    return bool(listing["size"]) and (listing["recorded"] or (listing["market"], listing["symbol"]) in QUOTED)
+
+
+def _instrument_text(listing: dict) -> str:
+    """Limits and quote follow from the size of an order."""
+    size, is_recorded = Decimal(listing["size"]), listing["recorded"]
+    return INSTRUMENT.format(
+        market=listing["market"],
+        symbol=listing["symbol"],
+        size=listing["size"],
+        most=f"{size * 20:f}",
+        most_value=f"{Decimal(listing['value']) * 20:.8f}",
+        lean=f"{size * 5:f}",
+        half_spread_ppm=RECORDED_PPM if is_recorded else SYNTHETIC_PPM,
+        stale_ms=RECORDED_STALE_MS if is_recorded else SYNTHETIC_STALE_MS,
+    )
 
 
 def _start_sim(folder: Path, seed: int, recording: Path | None, instruments: Path | None) -> subprocess.Popen:
@@ -155,16 +177,13 @@ def _start_sim(folder: Path, seed: int, recording: Path | None, instruments: Pat
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
 
 
-def _first_line(sim: subprocess.Popen) -> dict:
-    line = sim.stdout.readline()
+def _first_line(demo: Demo) -> dict:
+    """Where the venues listen; where they do not start, their own last words."""
+    line = demo.sim.stdout.readline()
     if not line:
-        sim.wait()
-        raise UserError(_last_words(Path(sim.args[0]), sim, "the simulated venues did not start"))
+        demo.sim.wait()
+        raise UserError(_tail(demo.folder / "sim.log").removeprefix("tickgate: "))
     return json.loads(line)
-
-
-def _last_words(_: Path, process: subprocess.Popen, what: str) -> str:
-    return f"{what} (exit code {process.returncode}); run `tickgate sim` to see why"
 
 
 def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds: float, quiet: bool) -> TapeReader:
@@ -181,14 +200,21 @@ def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds:
             if time.monotonic() - advised_s >= ADVICE_S:
                 advised_s = time.monotonic()
                 _advise(dials)
+            if demo.rewind_due and summary.frames:
+                demo.rewind_due = False
+                _steer(demo, "rewind")
             if not demo.cut_at_s and passed_s >= seconds / 2:
                 demo.cut_at_s = passed_s
-                demo.sim.stdin.write(f"cut {CUT[0]} {CUT[1]}\n")
-                demo.sim.stdin.flush()
+                _steer(demo, f"cut {CUT[0]} {CUT[1]}")
             if screen is not None:
                 screen.update(live_table(summary, passed_s, seconds), refresh=True)
             time.sleep(DRAW_S)
     return reader
+
+
+def _steer(demo: Demo, command: str) -> None:
+    demo.sim.stdin.write(command + "\n")
+    demo.sim.stdin.flush()
 
 
 def _open(demo: Demo, tape: Path) -> TapeReader:

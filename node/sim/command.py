@@ -5,13 +5,17 @@ import json
 import os
 import stat
 import sys
+import time
 import tomllib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
+from node.backtest.sources import VENUES as MARKET_NAMES
 from node.errors import UserError
+from node.sim.recorded import Recorded, RecordedAndSynthetic, open_recording, size_hint
 from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
 
 
@@ -44,16 +48,28 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
 def sim_command(
     path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """What `tickgate sim` runs. Where the venues listen is the first line of output; their ledgers are the last."""
+    """What `tickgate sim` runs. Where the venues listen, and what they list, is the first line of output;
+    their ledgers are the last.
+
+    `recording` moves the market in place of the seed; `instruments` are its ticks and lots. Raises UserError.
+    """
     config = read_config(path, seed)
+    if recording is None and instruments is not None:
+        raise UserError("--instruments: says how to read a recording; add --recording FILE")
+    recorded = open_recording(recording, instruments) if recording is not None else None
+    if recorded is not None:
+        recorded.check(config)
 
     async def serve(stop: asyncio.Event) -> None:
-        simulation = Simulation(config)
+        simulation = make_simulation(config, recorded)
         try:
             endpoints = await simulation.start()
         except ServeError as error:
             raise UserError(str(error)) from None
-        _say({name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}, as_json, "listening")
+        where = {name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}
+        if as_json:
+            where = {name: x | {"listings": listings_of(simulation, name, recorded)} for name, x in where.items()}
+        _say(where, as_json, "listening")
         steering = asyncio.ensure_future(_steer(simulation))
         waiting = asyncio.ensure_future(simulation.wait())
         stopping = asyncio.ensure_future(stop.wait())
@@ -66,6 +82,26 @@ def sim_command(
             _say(ledgers(simulation), as_json, "ledgers")
 
     return serve
+
+
+def make_simulation(config: SimConfig, recorded: Recorded | None) -> Simulation:
+    """The venues, moved by the recording where there is one."""
+    if recorded is None:
+        return Simulation(config)
+    config = replace(config, make_market=lambda *given: RecordedAndSynthetic(recorded, *given, tell=_tell))
+    return Simulation(config, table=recorded.venues())
+
+
+def listings_of(simulation: Simulation, name: str, recorded: Recorded | None) -> list[dict]:
+    """What a venue lists: market, symbol, tick, lot, whether it is recorded, and `size`, an order of some 300 dollars
+    (`value`)."""
+    out = []
+    for key, x in simulation.servers[name].fake.listings.items():
+        size, value = size_hint(x) or ("", "")
+        row = {"market": MARKET_NAMES[x.market], "symbol": x.symbol, "tick": x.tick, "lot": x.lot}
+        is_recorded = recorded is not None and key in recorded.chosen
+        out.append(row | {"size": size, "value": value, "recorded": is_recorded})
+    return out
 
 
 def ledgers(simulation: Simulation) -> dict:
@@ -81,7 +117,8 @@ def ledgers(simulation: Simulation) -> dict:
 
 
 async def _steer(simulation: Simulation) -> None:
-    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT."""
+    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT; `rewind` begins
+    the recording again, for a client that has just arrived."""
     if sys.stdin is None or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         return  # only a program at the other end of a pipe steers; a terminal or /dev/null cannot be watched
     reader = asyncio.StreamReader()
@@ -92,8 +129,14 @@ async def _steer(simulation: Simulation) -> None:
             matching = [c for c in simulation.servers[line[1]].fake.connections.values() if text in c.path]
             if matching:
                 simulation.servers[line[1]].cut(lambda c, newest=matching[-1]: c is newest)
+        elif line == ["rewind"] and isinstance(simulation.market, RecordedAndSynthetic):
+            simulation.market.rewind(time.time_ns())
         else:
-            print(f"tickgate sim: {' '.join(line)!r} is not a command; there is: cut VENUE TEXT", file=sys.stderr)
+            _tell(f"{' '.join(line)!r} is not a command; there are: cut VENUE TEXT, and, with a recording, rewind")
+
+
+def _tell(text: str) -> None:
+    print(f"tickgate sim: {text}", file=sys.stderr, flush=True)
 
 
 def _say(what: dict, as_json: bool, kind: str) -> None:

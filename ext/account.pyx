@@ -35,8 +35,10 @@ cdef class Account:
         """Book one fill, once (the order table has removed duplicates)."""
         cdef Position* row = &self.rows[instrument]
         cdef int64_t signed = lots if side == BUY else -lots
-        cdef int overflow = tg_signed_add_product(&row.cash, ticks, -signed)
+        cdef int64_t cash = row.cash
+        cdef int overflow = tg_signed_add_product(&cash, ticks, -signed)
         assert not overflow, "position value does not fit in 64 bits"
+        row.cash = cash
         row.lots += signed
         row.fills += 1
         if side == BUY:
@@ -54,7 +56,8 @@ cdef class Account:
         return 0
 
     cdef int64_t profit(self, int instrument, int64_t bid_ticks, int64_t ask_ticks) noexcept nogil:
-        """Profit before fees in tick * lot units, the position valued where it could be closed now."""
+        """Profit before fees in tick * lot units, the position valued where it could be closed now. Wraps where a mark
+        is beyond any sense; `marked` does not."""
         cdef Position* row = &self.rows[instrument]
         return row.cash + row.lots * (bid_ticks if row.lots > 0 else ask_ticks)
 
@@ -71,5 +74,6 @@ cdef class Account:
         self.on_fill(instrument, side, ticks, lots, fee_e8, fee_is_quote)
 
     def marked(self, int instrument, int64_t bid_ticks, int64_t ask_ticks) -> int:
-        """`profit` for Python callers."""
-        return self.profit(instrument, bid_ticks, ask_ticks)
+        """`profit` for Python callers, in integers that cannot overflow."""
+        row = self.position(instrument)
+        return row["cash"] + row["lots"] * (bid_ticks if row["lots"] > 0 else ask_ticks)

@@ -23,8 +23,9 @@ cdef enum:
     FANOUT = 64
     HEIGHT = 8                  # 8 * 6 = 48 bits of price
     LEAF_CACHE = 1024
+    AHEAD = 8                   # levels
     MID_CACHE = 256
-    QUOTES = 4096               # bookTickers remembered for comparison, by update id
+    QUOTES = 1024               # bookTickers remembered for comparison, by update id
 
 
 ctypedef struct Node:

@@ -26,6 +26,17 @@ cdef enum:
     FRAME_MAX = 1024     # largest order frame
     HEADROOM = 64        # writable bytes in front of an encoded frame, where the link puts the WebSocket header
     DIALS_MAX = 16
+    FILLS_MAX = 64       # fills of one frame that strategies are told of together
+
+ctypedef struct Filled:
+    # A fill that a strategy has not been told of yet.
+    int32_t strategy
+    int32_t instrument
+    int32_t side
+    uint64_t order_id
+    int64_t price_ticks
+    int64_t size_lots
+
 
 cdef class Line:
     """One connection as the engine sees it: which decoder, and what it carries."""
@@ -76,6 +87,9 @@ cdef class Engine(Sink):
     cdef int64_t now_ns
     cdef int touched[TOUCHED_MAX]
     cdef int touched_count
+    cdef Filled filled[FILLS_MAX]
+    cdef int filled_count
+    cdef int market_lines            # redundant or not: how many there are
     cdef int64_t dial_values[DIALS_MAX]
     cdef readonly int64_t checksums, checksums_bad, decisions, resync_asks, unrecorded
     cdef readonly bint tape_full
@@ -85,6 +99,10 @@ cdef class Engine(Sink):
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
     cdef int tick(self, int64_t now_ns) except -1
+    cdef int _receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
+    cdef int _tick(self, int64_t now_ns) except -1
+    cdef int _abandon(self) except -1
+    cdef int _tell_fills(self) except -1
     cdef int _follow(self, const DepthHead* head) noexcept nogil
     cdef int _touch(self, int instrument) noexcept nogil
     cdef int _ask(self, int instrument, str reason) except -1

@@ -34,9 +34,20 @@ import hashlib
 
 from ext.strategy import DIALS
 
+cdef extern from *:
+    """
+    /* Ask for the first 2 KB of a frame before anybody looks at it: the lines arrive while the header is read. */
+    static inline void tg_fetch(const char *data, Py_ssize_t size) {
+        Py_ssize_t i, stop = size < 2048 ? size : 2048;
+        for (i = 0; i < stop; i += 64) __builtin_prefetch(data + i);
+    }
+    """
+    void tg_fetch(const char* data, Py_ssize_t size) noexcept nogil
+
 cdef int CHECKSUM_DEPTH = 25
 LATCH_TAPE = 2       # the tape cannot take another record: no new risk
 LATCH_ENCODE = 3     # an approved order could not be encoded: our own fault
+LATCH_FAULT = 4      # a strategy or an invariant of ours failed in the middle of a frame
 
 
 cdef class Line:
@@ -132,6 +143,7 @@ cdef class Engine(Sink):
         line = Line(number, name, kind, wire, context)
         self.lines.append(line)
         self.line_rows[number] = <void*>line
+        self.market_lines += kind == MARKET_LINE
         if kind == ORDER_LINE:
             self.route[wire.market] = number
         return number
@@ -145,20 +157,49 @@ cdef class Engine(Sink):
 
     def follow(self, int instrument, int depth):
         """Let the book of an instrument follow the channel that shows `depth` levels (0 = the full diff stream)."""
+        self.instruments._check(instrument)
         self.feed_depth[instrument] = depth
+
+    def restart(self, int instrument):
+        """Forget the book and the last quote of an instrument: what comes next has nothing to do with what came before (a
+        recording of another day). Not a gap, and not for live use: there, a line that comes back says the same by its ids."""
+        (<Book>self.books[instrument]).reset()
+        memset(&self.quotes[instrument], 0, sizeof(Quote))
+        self.asked_ns[instrument] = 0
 
     # ---- the doors ----
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:
-        """A frame came in on a line; returns a wire.Verdict."""
+        """A frame came in on a line; returns a wire.Verdict. Where something of ours fails, the exception goes to the
+        caller: what the frame said is kept, what was proposed is not, and no new risk is taken from then on."""
+        cdef bint whole = False
+        try:
+            verdict = self._receive(line, data, size, now_ns)
+            whole = True
+        finally:
+            if not whole:
+                self._abandon()
+        return verdict
+
+    cdef int _abandon(self) except -1:
+        """Leave nothing of a failed turn to the next one."""
+        cdef Strategy strategy
+        self.risk.latch(LATCH_FAULT)
+        self.touched_count = self.filled_count = 0
+        for strategy in self.strategies:
+            strategy.proposed = 0
+        return 0
+
+    cdef int _receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:
         cdef Line row = <Line>self.line_rows[line]
         cdef int verdict
+        tg_fetch(data, size)
         self.now_ns = now_ns
         self.line = line
         if self.tape is not None:
             self._record(TAPE_FRAME, line, NULL, 0, data, size)
         row.frames += 1
-        verdict = row.wire.decode(row.context, data, size, now_ns, self)
+        verdict = row.wire.take(row.context, data, size, now_ns, self)
         if verdict == NOT_MINE:
             row.not_mine += 1
         elif verdict == BAD:
@@ -182,6 +223,8 @@ cdef class Engine(Sink):
         """`receive` for a list of frames, `step_ns` apart, in one native loop; returns how many were HANDLED."""
         cdef bytes frame
         cdef int handled = 0
+        if not 0 <= line < len(self.lines):
+            raise IndexError(f"line {line}: there are {len(self.lines)}")
         for frame in frames:
             handled += self.receive(line, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), now_ns) == 1
             now_ns += step_ns
@@ -189,6 +232,16 @@ cdef class Engine(Sink):
 
     cdef int tick(self, int64_t now_ns) except -1:
         """Time passes: orders that nobody answered, books that nobody resynced, strategies' timers, the state mark."""
+        cdef bint whole = False
+        try:
+            self._tick(now_ns)
+            whole = True
+        finally:
+            if not whole:
+                self._abandon()
+        return 0
+
+    cdef int _tick(self, int64_t now_ns) except -1:
         cdef int i
         cdef Order* order
         cdef Book book
@@ -197,7 +250,7 @@ cdef class Engine(Sink):
         self._record(TAPE_TIMER, 0, NULL, 0, NULL, 0)
         for i in range(self.orders.capacity):
             order = &self.orders.rows[i]
-            if order.state == SENT and now_ns - order.sent_ns > self.ack_timeout_ns:
+            if (order.state == SENT or order.state == INTENT) and now_ns - order.intent_ns > self.ack_timeout_ns:
                 self.orders.to_state(order, UNKNOWN, now_ns)
         for book in self.books:
             if self.asked_ns[book.instrument] and now_ns - self.asked_ns[book.instrument] > self.ask_every_ns:
@@ -228,10 +281,13 @@ cdef class Engine(Sink):
 
     def on_line(self, int line, bint up, int64_t now_ns):
         """A line went up or down. Orders written to a line that dies unanswered are UNKNOWN from that moment."""
-        cdef Line row = self.lines[line]
+        cdef Line row
         cdef Order* order
         cdef int i
         cdef char flag = up
+        if not 0 <= line < len(self.lines):
+            raise IndexError(f"line {line}: there are {len(self.lines)}")
+        row = self.lines[line]
         self.now_ns = now_ns
         if self.tape is not None:
             self._record(TAPE_SESSION, line, NULL, 0, &flag, 1)
@@ -349,7 +405,7 @@ cdef class Engine(Sink):
         """Not a copy from another line: not among the last 64 of its instrument."""
         cdef TradeSeen* seen = &self.recent_trades[trade.instrument]
         cdef int i
-        if self.arbiter.up & (self.arbiter.up - 1):     # more than one line
+        if self.market_lines > 1:
             for i in range(64):
                 if seen.lo[i] == trade.id_lo and seen.hi[i] == trade.id_hi + 1:
                     return False
@@ -377,7 +433,6 @@ cdef class Engine(Sink):
         cdef Order* order = self.orders.find(report.order_id)
         cdef int64_t lots = self.orders.on_report(report, self.now_ns)
         cdef FillRow row
-        cdef Strategy strategy
         if order == NULL:
             return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
         self._touch(order.instrument)
@@ -391,9 +446,11 @@ cdef class Engine(Sink):
         row.position_lots = self.account.rows[order.instrument].lots
         row.cash = self.account.rows[order.instrument].cash
         self._record(TAPE_FILL, self.line, NULL, 0, <const char*>&row, sizeof(row))
-        if order.strategy < len(self.strategies):
-            strategy = self.strategies[order.strategy]
-            strategy.on_fill(order.instrument, order.id, order.side, report.price_ticks, lots, self.now_ns)
+        if self.filled_count == FILLS_MAX:
+            self._tell_fills()
+        self.filled[self.filled_count] = Filled(order.strategy, order.instrument, order.side, order.id,
+                                                report.price_ticks, lots)
+        self.filled_count += 1
         return 0
 
     cdef int _touch(self, int instrument) noexcept nogil:
@@ -424,7 +481,10 @@ cdef class Engine(Sink):
         cdef int count = self.touched_count
         cdef Strategy strategy
         self.touched_count = 0
-        if self.stopping:
+        self._tell_fills()
+        if self.stopping:                   # fills still count; what is proposed does not
+            for strategy in self.strategies:
+                strategy.proposed = 0
             return 0
         for i in range(count):
             if not (<Book>self.books[self.touched[i]]).usable():
@@ -434,19 +494,39 @@ cdef class Engine(Sink):
                 strategy.on_book(self.touched[i], self.now_ns)
                 if strategy.proposed:
                     self._drain(strategy)
+        for strategy in self.strategies:    # a cancel in answer to a fill must not wait for the book
+            if strategy.proposed:
+                self._drain(strategy)
+        return 0
+
+    cdef int _tell_fills(self) except -1:
+        """Tell strategies of the fills of this frame: only now, when nothing they do can cost a later report."""
+        cdef int i
+        cdef int count = self.filled_count
+        cdef Filled* filled
+        cdef Strategy strategy
+        self.filled_count = 0
+        for i in range(count):
+            filled = &self.filled[i]
+            if filled.strategy < len(self.strategies):
+                strategy = self.strategies[filled.strategy]
+                strategy.on_fill(filled.instrument, filled.order_id, filled.side, filled.price_ticks, filled.size_lots,
+                                 self.now_ns)
         return 0
 
     cdef int _drain(self, Strategy strategy) except -1:
-        cdef int i
-        cdef int count = strategy.proposed
-        for i in range(count):
+        """Deal with what a strategy proposes, with what it proposes in `on_order` too."""
+        cdef int i = 0
+        while i < strategy.proposed:
             self._submit(strategy, &strategy.proposals[i])
+            i += 1
         strategy.proposed = 0
         return 0
 
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1:
         """Risk, and where it says yes, out."""
         cdef int reason = 0
+        cdef uint64_t order_id
         cdef Approved approved
         cdef VerdictRow verdict
         self.risk.value = self.risk.limit = 0
@@ -461,9 +541,11 @@ cdef class Engine(Sink):
             self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
         if approved is None:
             return 0
+        order_id = approved.order_id
+        self._send(approved)
         if intent.action != CANCEL:
-            strategy.on_order(intent.instrument, intent.side, approved.order_id, self.now_ns)
-        return self._send(approved)
+            strategy.on_order(intent.instrument, intent.side, order_id, self.now_ns)
+        return 0
 
     cdef int _send(self, Approved approved) except -1:
         """Encode, put on the tape, write. A NEW that was not written is closed at once: nothing was sent."""
@@ -574,12 +656,16 @@ cdef class Engine(Sink):
         self._mark()
 
     def trade_count(self, int instrument) -> int:
+        """Public trades of an instrument, copies from other lines not counted."""
+        self.instruments._check(instrument)
         return self.trades[instrument]
 
     def depth_frames(self, int instrument) -> int:
         """Depth and quote messages of an instrument, from all lines."""
+        self.instruments._check(instrument)
         return self.frames[instrument]
 
     def mark(self, int instrument) -> dict:
         """Mark, index, funding as last told; `present` says which were ever told (records.MarkField)."""
+        self.instruments._check(instrument)
         return <object>self.marks[instrument]

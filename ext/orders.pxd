@@ -31,7 +31,7 @@ ctypedef struct Exposure:
 ctypedef struct TradeKey:
     int64_t hi
     int64_t lo
-    int64_t instrument       # plus 1; 0 = empty
+    uint64_t order_id        # 0 = free; two orders of ours that met each other share a trade id
     int64_t fee_due          # the fill came without its fee
 
 
@@ -53,7 +53,7 @@ cdef class Orders:
     cdef Order* reserve(self, const Intent* intent, int64_t now_ns) noexcept nogil
     cdef int to_state(self, Order* order, int state, int64_t now_ns) except -1
     cdef int64_t on_report(self, const Report* report, int64_t now_ns) except -1
-    cdef bint first_sight(self, const Report* report, int instrument) noexcept nogil
+    cdef bint first_sight(self, const Report* report) noexcept nogil
     cdef int _finish(self, Order* order, int state, int64_t now_ns) except -1
     cdef int _closed(self, Order* order, int64_t filled_lots, int state, int64_t now_ns) except -1
     cdef int64_t _fill(self, Order* order, const Report* report, int64_t now_ns) except -1

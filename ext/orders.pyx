@@ -142,7 +142,7 @@ cdef class Orders:
         cdef Exposure* exposure = &self.exposure[order.instrument]
         if lots <= 0:
             return 0
-        if not self.first_sight(report, order.instrument):
+        if not self.first_sight(report):
             self.duplicates += 1
             return 0
         if self.is_open(order):
@@ -163,19 +163,19 @@ cdef class Orders:
                 self.to_state(order, PARTIAL, now_ns)
         return lots
 
-    cdef bint first_sight(self, const Report* report, int instrument) noexcept nogil:
-        """True where this trade was not applied before; remembers it. Two generations bound the memory."""
+    cdef bint first_sight(self, const Report* report) noexcept nogil:
+        """True where this trade was not applied to its order before; remembers it. Two generations bound the memory."""
         cdef TradeKey* table
         cdef uint64_t at, start
         cdef int turn
         start = (<uint64_t>report.trade_lo * 0x9E3779B97F4A7C15U) ^ (<uint64_t>report.trade_hi * 0xC2B2AE3D27D4EB4FU)
-        start = (start ^ (start >> 31)) + <uint64_t>instrument
+        start = (start ^ (start >> 31)) + report.order_id
         for turn in range(2):
             table = self.seen[self.seen_turn ^ turn]
             at = start & (2 * SEEN - 1)
-            while table[at].instrument:
+            while table[at].order_id:
                 if (table[at].lo == report.trade_lo and table[at].hi == report.trade_hi
-                        and table[at].instrument == instrument + 1):
+                        and table[at].order_id == report.order_id):
                     self.fee_came = table[at].fee_due and report.fee_is_quote >= 0
                     table[at].fee_due = table[at].fee_due and not self.fee_came
                     return False
@@ -186,9 +186,9 @@ cdef class Orders:
             memset(self.seen[self.seen_turn], 0, 2 * SEEN * sizeof(TradeKey))
         table = self.seen[self.seen_turn]
         at = start & (2 * SEEN - 1)
-        while table[at].instrument:
+        while table[at].order_id:
             at = (at + 1) & (2 * SEEN - 1)
-        table[at].lo, table[at].hi, table[at].instrument = report.trade_lo, report.trade_hi, instrument + 1
+        table[at].lo, table[at].hi, table[at].order_id = report.trade_lo, report.trade_hi, report.order_id
         table[at].fee_due = report.fee_is_quote < 0
         self.seen_count += 1
         return True

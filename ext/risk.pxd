@@ -35,9 +35,11 @@ cdef class RiskGate:
     cdef Recent* recent              # last approved order, by instrument and side
     cdef Approved approved           # the one and only: reused for each order
     cdef readonly int latched        # Reason-like: nonzero stops every new order
-    cdef int64_t rate_gap_ns         # time one order costs
-    cdef int64_t rate_burst_ns       # how far ahead of time orders may run
-    cdef int64_t rate_due_ns         # when the budget would be even
+    cdef int64_t* rate_times         # when the last `rate_orders` orders passed, a ring
+    cdef int64_t rate_orders
+    cdef int64_t rate_window_ns
+    cdef int64_t rate_at             # the oldest of them: where the next one goes
+    cdef int64_t rate_last_ns        # the newest
     cdef readonly int64_t value      # of the check that refused
     cdef readonly int64_t limit
     cdef int64_t refused[32]

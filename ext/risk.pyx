@@ -19,6 +19,7 @@ from ext.records import Reason
 cdef int64_t CEILING_NOTIONAL_E8 = 10_000_000 * 100_000_000
 cdef int64_t CEILING_COLLAR_PPM = 200_000
 cdef int64_t CEILING_RATE = 1_000_000
+cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
 
 
 cdef class RiskGate:
@@ -28,7 +29,8 @@ cdef class RiskGate:
         cdef int i, n = max(instruments.count, 1)
         if len(books) != instruments.count:
             raise ValueError(f"{len(books)} books for {instruments.count} instruments")
-        self.instruments, self.orders, self.account, self.books = instruments, orders, account, list(books)
+        self.instruments, self.orders, self.account = instruments, orders, account
+        self.books = [Book(i) if book is None else book for i, book in enumerate(books)]    # none: one never synced
         self.limits = <Limits*>calloc(n, sizeof(Limits))
         self.recent = <Recent*>calloc(2 * n, sizeof(Recent))
         self.book_rows = <void**>calloc(n, sizeof(void*))
@@ -37,12 +39,14 @@ cdef class RiskGate:
         for i in range(instruments.count):
             self.book_rows[i] = <void*>self.books[i]
         self.approved = mint()
+        self.rate_last_ns = NEVER_NS
         self.set_rate(0, 1)
 
     def __dealloc__(self):
         free(self.limits)
         free(self.recent)
         free(self.book_rows)
+        free(self.rate_times)
 
     # ---- configuration ----
 
@@ -66,15 +70,21 @@ cdef class RiskGate:
         row.duplicate_ns, row.allowed = duplicate_ns, True
 
     def set_rate(self, int64_t orders, int64_t window_ns):
-        """At most `orders` new orders in any `window_ns` (and no faster than that on average)."""
+        """At most `orders` new orders in any `window_ns`. A change starts with a full window: no second burst."""
+        cdef int64_t i
         if not 0 <= orders <= CEILING_RATE or not 0 < window_ns <= 3600 * 10**9:
             raise ValueError(f"order rate {orders} per {window_ns} ns: out of range")
-        self.rate_gap_ns = window_ns // orders if orders else -1
-        self.rate_burst_ns = window_ns - self.rate_gap_ns if orders else 0
+        cdef int64_t* times = <int64_t*>calloc(max(orders, 1), sizeof(int64_t))
+        if times == NULL:
+            raise MemoryError()
+        for i in range(orders):
+            times[i] = self.rate_last_ns
+        free(self.rate_times)
+        self.rate_times, self.rate_orders, self.rate_window_ns, self.rate_at = times, orders, window_ns, 0
 
     def latch(self, int why=1):
         """Stop every new order until `release`. Cancels still pass."""
-        self.latched = why
+        self.latched = why or 1
 
     def release(self):
         self.latched = 0
@@ -94,6 +104,8 @@ cdef class RiskGate:
             return self.refuse(LATCHED, self.latched, 0)
         if not 0 <= intent.instrument < self.instruments.count:
             return self.refuse(INSTRUMENT, intent.instrument, self.instruments.count)
+        if (intent.side | intent.type) >> 1 or intent.tif >> 2:     # no such side, type or time in force
+            return self.refuse(NUMBER, intent.type, intent.tif)
         limit = &self.limits[intent.instrument]
         row = &self.instruments.rows[intent.instrument]
         if not (limit.allowed and row.tradable):
@@ -134,13 +146,16 @@ cdef class RiskGate:
 
     cdef int _check_price(self, const Intent* intent, const Limits* limit, const Instrument* row,
                           Book book) noexcept nogil:
-        """Venue's price filter, collar around the mid, notional. A market order is valued at the touch it takes."""
+        """Venue's price filter, collar around the mid, notional. A market order is valued at the worst price that it
+        would reach, and must find its size in the book."""
         cdef Level bid, ask
-        cdef int64_t price = intent.price_ticks, mid2, off, notional
+        cdef int64_t price = intent.price_ticks, mid2, off, notional, found, cost
         book.best_bid(&bid)
         book.best_ask(&ask)
         if intent.type == MARKET:
-            price = ask.price_ticks if intent.side == BUY else bid.price_ticks
+            found = book.fill(intent.side, intent.size_lots, &price, &cost)
+            if found < intent.size_lots:
+                return self.refuse(SIZE_MAX, intent.size_lots, found)
         if price < 1 or price < row.min_price_ticks:
             return self.refuse(PRICE_RANGE, price, row.min_price_ticks)
         if price > (row.max_price_ticks if row.max_price_ticks else <int64_t>1 << 47):
@@ -149,7 +164,8 @@ cdef class RiskGate:
             return self.refuse(PRICE_STEP, price, row.tick_step)
         mid2 = bid.price_ticks + ask.price_ticks
         off = 2 * price - mid2 if 2 * price > mid2 else mid2 - 2 * price
-        if off > mid2 * limit.collar_ppm // 1_000_000:      # 2**49 * 200,000 fits
+        # mid2 * ppm // 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000
+        if off > mid2 // 1_000_000 * limit.collar_ppm + mid2 % 1_000_000 * limit.collar_ppm // 1_000_000:
             return self.refuse(PRICE_COLLAR, off * 1_000_000 // mid2 if off < <int64_t>1 << 43 else off, limit.collar_ppm)
         if intent.tif == POST_ONLY and (price >= ask.price_ticks if intent.side == BUY else price <= bid.price_ticks):
             return self.refuse(POST_ONLY_CROSS, price, ask.price_ticks if intent.side == BUY else bid.price_ticks)
@@ -163,8 +179,10 @@ cdef class RiskGate:
         return OK
 
     cdef int _check_exposure(self, const Intent* intent, const Limits* limit) noexcept nogil:
-        """Position as if every order of ours on that side filled, this one included."""
+        """Position as if every order of ours on that side filled, this one included. Reduce-only ends at flat: spot
+        venues have no such flag, so it is kept here."""
         cdef int64_t lots = self.account.rows[intent.instrument].lots
+        cdef int64_t most = 0 if intent.reduce_only else limit.max_position_lots    # never through flat
         cdef int64_t worst
         if self.orders.exposure[intent.instrument].open_orders >= limit.max_open_orders:
             return self.refuse(OPEN_ORDERS, self.orders.exposure[intent.instrument].open_orders, limit.max_open_orders)
@@ -172,18 +190,20 @@ cdef class RiskGate:
             worst = lots + self.orders.exposure[intent.instrument].buy_lots + intent.size_lots
         else:
             worst = -lots + self.orders.exposure[intent.instrument].sell_lots + intent.size_lots
-        if worst > limit.max_position_lots and not (intent.reduce_only and worst <= 0):
-            return self.refuse(POSITION, worst, limit.max_position_lots)
+        if worst > most:
+            return self.refuse(POSITION, worst, most)
         return OK
 
     cdef int _check_rate(self, const Intent* intent, const Limits* limit, int64_t now_ns) noexcept nogil:
-        """Duplicate guard and the order rate (a token bucket written as the time at which it would be full)."""
+        """Duplicate guard and the order rate: the order `rate_orders` ago must be a whole window old."""
         cdef Recent* last = &self.recent[2 * intent.instrument + intent.side]
+        cdef int64_t since
         if (limit.duplicate_ns and last.at_ns and last.price_ticks == intent.price_ticks
                 and last.size_lots == intent.size_lots and now_ns - last.at_ns < limit.duplicate_ns):
             return self.refuse(DUPLICATE, now_ns - last.at_ns, limit.duplicate_ns)
-        if self.rate_gap_ns < 0 or self.rate_due_ns - now_ns > self.rate_burst_ns:
-            return self.refuse(ORDER_RATE, self.rate_due_ns - now_ns, self.rate_burst_ns)
+        since = now_ns - self.rate_times[self.rate_at] if self.rate_orders else 0
+        if since < self.rate_window_ns:
+            return self.refuse(ORDER_RATE, since, self.rate_window_ns)
         return OK
 
     # ---- the door ----
@@ -198,7 +218,8 @@ cdef class RiskGate:
             if order != NULL:
                 last = &self.recent[2 * intent.instrument + intent.side]
                 last.price_ticks, last.size_lots, last.at_ns = intent.price_ticks, intent.size_lots, now_ns
-                self.rate_due_ns = max(self.rate_due_ns, now_ns) + self.rate_gap_ns
+                self.rate_times[self.rate_at] = self.rate_last_ns = now_ns
+                self.rate_at = self.rate_at + 1 if self.rate_at + 1 < self.rate_orders else 0
                 self.passed += 1
                 return self._grant(intent, order.id, now_ns)
             reason[0] = self.refuse(TABLE_FULL, self.orders.capacity, self.orders.capacity)

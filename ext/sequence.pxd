@@ -21,9 +21,10 @@ cdef inline int classify(const DepthHead* head, int64_t last_id, bint seeded) no
     if head.rule == RULE_PREV:
         if head.prev_id == last_id:
             return NEXT
-        if head.last_id <= last_id:
-            return OLD
-        return NEXT if seeded and head.first_id >= 0 and head.first_id <= last_id else JUMP
+        # an event that ends at the snapshot's id is applied too: it may show levels beyond the snapshot's depth
+        if seeded and head.first_id >= 0 and head.first_id <= last_id and head.last_id >= last_id:
+            return NEXT
+        return OLD if head.last_id <= last_id else JUMP
     if head.rule == RULE_RANGE:
         if head.last_id <= last_id:
             return OLD

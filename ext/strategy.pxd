@@ -34,3 +34,4 @@ cdef class Strategy:
     cdef int place(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif) noexcept nogil
     cdef int withdraw(self, uint64_t order_id) noexcept nogil
     cdef int64_t dial(self, int index) noexcept nogil
+    cdef int _check(self, int instrument) except -1

@@ -13,8 +13,7 @@ risk gate afterwards, one intent after the other. From Python:
 
 from libc.string cimport memset
 
-from ext.records cimport BUY, CANCEL, GTC, NEW, SELL, Level
-from ext.records import TimeInForce
+from ext.records cimport BUY, CANCEL, FOK, GTC, IOC, NEW, POST_ONLY, SELL, Level
 
 # Dials that every strategy has: index, neutral value and hard bounds. Values are per mille of the configured figure.
 DIALS = (
@@ -93,15 +92,23 @@ cdef class Strategy:
     def best(self, int instrument) -> tuple:
         """((bid ticks, lots) or None, (ask ticks, lots) or None) of a synced book; (None, None) of any other."""
         cdef Level bid, ask
-        book = <Book>self.books[instrument]
+        cdef Book book = self.book(instrument)
         if not book.usable():
             return None, None
         return ((bid.price_ticks, bid.size_lots) if book.best_bid(&bid) else None,
                 (ask.price_ticks, ask.size_lots) if book.best_ask(&ask) else None)
 
     def book(self, int instrument) -> Book:
-        """The book itself, for depth and cost."""
+        """The book itself, for depth and cost. ValueError where the instrument is not in the table."""
+        self._check(instrument)
         return <Book>self.books[instrument]
+
+    cdef int _check(self, int instrument) except -1:
+        if self.instruments is None:
+            raise ValueError("this strategy is not attached to an engine yet")
+        if not 0 <= instrument < self.instruments.count:
+            raise ValueError(f"instrument {instrument}: the table has {self.instruments.count}")
+        return 0
 
     def buy(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC) -> bool:
         """Propose to buy; False where this turn already proposed too much."""
@@ -112,9 +119,10 @@ cdef class Strategy:
         return self._propose(instrument, SELL, price_ticks, size_lots, tif)
 
     def _propose(self, instrument, side, price_ticks, size_lots, tif):
-        if not 0 <= instrument < self.instruments.count:
-            raise ValueError(f"instrument {instrument}: the table has {self.instruments.count}")
-        return bool(self.place(instrument, side, price_ticks, size_lots, TimeInForce(tif)))
+        self._check(instrument)
+        if tif not in (GTC, IOC, FOK, POST_ONLY):
+            raise ValueError(f"time in force {tif}: must be one of records.TimeInForce")
+        return bool(self.place(instrument, side, price_ticks, size_lots, tif))
 
     def cancel(self, uint64_t order_id) -> bool:
         """Propose to cancel an order."""

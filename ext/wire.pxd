@@ -38,6 +38,7 @@ cdef class Wire:
     cdef Level* bids
     cdef Level* asks
     cdef Trade* trades
+    cdef void* scan           # where the quotes of the frame being read are (levels.h)
     cdef int last             # instrument of the last symbol found, a cache
     cdef int error_code       # TG_* of the last BAD
     cdef const char* error_field
@@ -45,6 +46,7 @@ cdef class Wire:
     cdef char id_head[ID_HEAD]
     cdef uint64_t requests    # request frames encoded so far
 
+    cdef int take(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
     cdef Py_ssize_t encode(self, Approved order, char* out, Py_ssize_t cap, int64_t now_ns) except -1
     cdef int checksum(self, int instrument, const Level* bids, int n_bids, const Level* asks, int n_asks,

@@ -5,7 +5,7 @@ venues share - symbol look-up, level arrays, client order ids, naming a malforme
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
 from ext.text cimport TG_SYNTAX, tg_level, tg_setup
@@ -20,8 +20,10 @@ cdef extern from *:
     #endif
     }
     """
+    ctypedef struct tg_scan:
+        const char* end
     int tg_levels(tg_cur* c, const tg_grid* price, const tg_grid* size, int extra, tg_level* out, int64_t cap,
-                  int64_t* count, char* field) noexcept nogil
+                  int64_t* count, char* field, tg_scan* scan) noexcept nogil
     void tg_levels_setup() noexcept nogil
 
 tg_setup()
@@ -61,7 +63,8 @@ cdef class Wire:
         self.bids = <Level*>malloc(LEVELS_MAX * sizeof(Level))
         self.asks = <Level*>malloc(LEVELS_MAX * sizeof(Level))
         self.trades = <Trade*>malloc(TRADES_MAX * sizeof(Trade))
-        if not (self.bids and self.asks and self.trades):
+        self.scan = calloc(1, sizeof(tg_scan))
+        if not (self.bids and self.asks and self.trades and self.scan):
             raise MemoryError()
         self.error_field = b""
         self.identify(deployment, epoch)
@@ -70,6 +73,7 @@ cdef class Wire:
         free(self.bids)
         free(self.asks)
         free(self.trades)
+        free(self.scan)
 
     def identify(self, str deployment, uint64_t epoch):
         """Set the constant head of client order ids: 4 letters or digits of deployment, and the epoch.
@@ -85,6 +89,11 @@ cdef class Wire:
         memcpy(self.id_head, PyBytes_AS_STRING(raw), 4)
         for i in range(7):
             self.id_head[4 + i] = BASE32[(epoch >> (5 * (6 - i))) & 31]
+
+    cdef int take(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1:
+        """Decode one frame: what everybody calls. Forgets where the quotes of the frame before were."""
+        (<tg_scan*>self.scan).end = NULL
+        return self.decode(context, data, size, now_ns, sink)
 
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1:
         """Push the records of one frame into `sink`; returns a Verdict. A BAD frame pushes nothing.
@@ -126,7 +135,7 @@ cdef class Wire:
         cdef char field = 0
         cdef int code = tg_levels(c, &self.instruments.price_grids[instrument],
                                   &self.instruments.size_grids[instrument], extra, <tg_level*>out, LEVELS_MAX,
-                                  count, &field)
+                                  count, &field, <tg_scan*>self.scan)
         if code:
             self.error_field = size_name if field == c's' else price_name
         return code
@@ -188,7 +197,7 @@ cdef class Wire:
 
     def read(self, bytes frame, Sink sink, int64_t now_ns=0, int context=-1) -> int:
         """`decode` for Python callers: tests, cold readers."""
-        return self.decode(context, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), now_ns, sink)
+        return self.take(context, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), now_ns, sink)
 
     def frame(self, Approved order, int64_t now_ns) -> bytes:
         """`encode` for Python callers. The order must have come from the risk gate."""

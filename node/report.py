@@ -145,7 +145,7 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
 
 def _table(result: dict, columns: dict[str, str]) -> Table:
     """One table over the instruments; `columns`: key -> heading. Narrow enough for 80 columns."""
-    table = Table(pad_edge=False, padding=(0, 1), box=box.SIMPLE_HEAD)
+    table = Table(pad_edge=False, padding=(0, 1, 0, 0), box=box.SIMPLE_HEAD)
     for key, heading in columns.items():
         table.add_column(heading, justify="left" if key in ("id", "book") else "right", no_wrap=True)
     for row in result["instruments"]:

@@ -1,4 +1,5 @@
-"""A naive order book: two dicts and the venues' continuity rules as their documents state them. Slow on purpose."""
+"""A naive order book: two dicts and the venues' continuity rules as their documents state them. Slow on
+purpose."""
 
 RANGE, PREV, STEP, NONE = 0, 1, 2, 3  # records.Rule
 UPDATE, SNAPSHOT, SEED = 0, 1, 2  # records.DepthKind
@@ -52,7 +53,8 @@ class Levels:
 
 
 class Feed:
-    """A spot book by request: buffer events, splice a snapshot in, apply what continues. Binance's own recipe."""
+    """A spot book by request: buffer events, splice a snapshot in, apply what continues. Binance's own
+    recipe."""
 
     def __init__(self, rule):
         self.rule, self.levels, self.last, self.joined = rule, Levels(), None, False
@@ -64,7 +66,9 @@ class Feed:
                 return False
             if first > self.last + 1:
                 raise ValueError("gap")
-        elif not self.joined:  # USD-M: "The first processed event should have U <= lastUpdateId AND u >= lastUpdateId"
+        elif (
+            not self.joined
+        ):  # USD-M: "The first processed event should have U <= lastUpdateId AND u >= lastUpdateId"
             if last <= self.last and prev != self.last:
                 return False
             if prev != self.last and not first <= self.last <= last:

@@ -1,4 +1,4 @@
-"""Test modules import shared helpers by plain name (`import frames`, `import book_twin`)."""
+"""Test modules import shared helpers by plain name (`import frames`, `import twin`, `import book_twin`)."""
 
 import sys
 from pathlib import Path

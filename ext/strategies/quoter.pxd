@@ -13,6 +13,7 @@ ctypedef struct Quoting:
     int64_t wait_ns              # pause on a side after a quote was refused or taken away
     uint64_t order_id[2]
     int64_t not_before_ns[2]
+    int64_t cancel_again_ns[2]   # when a cancel that nothing came of is repeated
 
 
 cdef class Quoter(Strategy):

@@ -12,6 +12,10 @@ from ext.orders cimport Order
 from ext.records cimport BUY, FILLED, FREE, POST_ONLY, SELL, Level
 
 
+# A cancel may be lost or refused while its order lives on: it is repeated, ever more slowly, until the order is gone.
+cdef int64_t CANCEL_AGAIN_NS = 500_000_000
+
+
 cdef class Quoter(Strategy):
     """`quote(...)` enables an instrument; `attach` must have been called."""
 
@@ -69,7 +73,10 @@ cdef class Quoter(Strategy):
         cdef int64_t off
         if order != NULL and FREE < order.state < FILLED:
             off = order.price_ticks - want_ticks
-            if (off >= row.requote_ticks or -off >= row.requote_ticks or size_lots == 0) and order.cancel_asked == 0:
+            if order.cancel_asked == 0 and not (off >= row.requote_ticks or -off >= row.requote_ticks or size_lots == 0):
+                return 0
+            if order.cancel_asked == 0 or now_ns >= row.cancel_again_ns[side]:
+                row.cancel_again_ns[side] = now_ns + (CANCEL_AGAIN_NS << min(order.cancel_asked, 6))
                 self.withdraw(order.id)
             return 0
         if now_ns < row.not_before_ns[side] or want_ticks < 1 or size_lots < 1:

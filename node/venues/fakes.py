@@ -241,6 +241,16 @@ class FakeVenue:
             return order if order is not None and order.listing is listing else None
         return self._by_client.get((listing.market, listing.symbol, client_id)) if client_id else None
 
+    def forget_closed(self) -> None:
+        """Forget all orders that are not open any more: a run of days must not remember each. To a client
+        they are then as unknown as closed ones are not open."""
+        for order in [x for x in self.orders.values() if x.done]:
+            del self.orders[order.number]
+            key = (order.listing.market, order.listing.symbol, order.client_id)
+            if self._by_client.get(key) is order:
+                del self._by_client[key]
+            self.on_forgotten(order)
+
     def open_orders(self, listing: Listing | None = None) -> list[FakeOrder]:
         """Orders that rest, oldest first; of one listing or of all."""
         return [x for x in self.orders.values() if not x.done and (listing is None or x.listing is listing)]
@@ -362,6 +372,9 @@ class FakeVenue:
 
     def on_done(self, order: FakeOrder, reason: str, now_ns: int) -> None:
         """The order is closed without being filled whole: canceled, ioc, fok, post_only, stp."""
+
+    def on_forgotten(self, order: FakeOrder) -> None:
+        """A closed order is dropped: drop what else is kept of it."""
 
 
 def _due(due_ns: int, interval_ns: int, now_ns: int) -> int:

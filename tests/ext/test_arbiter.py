@@ -1,4 +1,5 @@
-"""Redundant lines: copies are dropped, a hole on one line is filled by the other, and nothing is applied out of order."""
+"""Redundant lines: copies are dropped, a hole on one line is filled by the other, and nothing is applied out
+of order."""
 
 import random
 
@@ -20,7 +21,12 @@ class Merge:
     """Arbiter and book joined as the engine joins them, with the numbers of one STEP or PREV feed."""
 
     def __init__(self, lines=2, rule=STEP, by_request=False, partial=False):
-        self.arbiter, self.book, self.rule, self.partial = Arbiter(1, HOLD), Book(0, by_request), rule, partial
+        self.arbiter, self.book, self.rule, self.partial = (
+            Arbiter(1, HOLD),
+            Book(0, by_request),
+            rule,
+            partial,
+        )
         self.now, self.applied, self.asks, self.loaded = 1000 * MS, [], 0, False
         for line in range(lines):
             self.arbiter.line_up(line)
@@ -38,16 +44,26 @@ class Merge:
             self.asks += 1
         if said == PASS:
             what = self.book.feed(
-                kind, self.rule, list(bids), list(asks), first_id=first_id, last_id=last_id, prev_id=prev_id, now_ns=self.now
+                kind,
+                self.rule,
+                list(bids),
+                list(asks),
+                first_id=first_id,
+                last_id=last_id,
+                prev_id=prev_id,
+                now_ns=self.now,
             )
-            self.loaded = self.book.state != SYNCED and (what == Applied.APPLIED or (self.loaded and what == Applied.IGNORED))
+            self.loaded = self.book.state != SYNCED and (
+                what == Applied.APPLIED or (self.loaded and what == Applied.IGNORED)
+            )
             self.asks += what in (Applied.GAPPED, Applied.RESEED)
             if what == Applied.APPLIED:
                 self.applied.append(last_id)
         return said
 
     def orphan(self):
-        """What the engine does to a book that nobody carries: there is no door for it on the book, a hole does the same."""
+        """What the engine does to a book that nobody carries: there is no door for it on the book, a hole
+        does the same."""
         if self.book.state == SYNCED:
             self.book.feed(UPDATE, STEP, [], [], last_id=2**62)
 
@@ -151,7 +167,8 @@ def test_a_line_that_lags_never_turns_the_book_back(lag):
 
 @pytest.mark.parametrize("lag", [1, 3, 15])
 def test_a_leading_line_that_lost_one_message_is_no_gap_however_long_the_other_lags(lag):
-    """The hole is filled by the laggard, which from then on is the one that is in step: that is not a lost hole."""
+    """The hole is filled by the laggard, which from then on is the one that is in step: that is not a lost
+    hole."""
     merge = running()
     numbers = [n for n in range(11, 400) if n != 60]
     for number in numbers:
@@ -172,7 +189,7 @@ def test_swapping_the_laggard_changes_nothing():
     assert merge.applied == sorted(set(merge.applied))
 
 
-# ---- snapshots ------------------------------------------------------------------------------------------------------
+# ---- snapshots ----
 
 
 def test_the_first_snapshot_of_a_new_line_is_dropped_where_another_is_further_on():
@@ -253,7 +270,8 @@ def test_the_legal_reset_of_okx_on_both_lines_is_followed_once(leader):
 
 
 def test_a_new_line_in_a_new_numbering_takes_over_when_the_old_line_dies():
-    """The new line's snapshot looked stale while the old line ran; without the old line it must not stay frozen out."""
+    """The new line's snapshot looked stale while the old line ran; without the old line it must not stay
+    frozen out."""
     merge = running(1, at=5000)
     merge.up(1)
     assert merge.snap(1, 1) == DROP
@@ -303,7 +321,7 @@ def test_a_repeated_snapshot_of_one_line_is_a_copy_on_the_other():
     assert merge.snap(0, 11) == DROP
 
 
-# ---- lines coming and going ----------------------------------------------------------------------------------------
+# ---- lines coming and going ----
 
 
 def test_the_last_line_going_down_orphans_the_book_and_no_line_before_it():
@@ -386,7 +404,7 @@ def test_depth_on_a_line_beyond_the_table_is_dropped():
             arbiter.line_down(line)
 
 
-# ---- everything at once --------------------------------------------------------------------------------------------
+# ---- everything at once ----
 
 
 def make_stream(rng, n):
@@ -404,7 +422,8 @@ def make_stream(rng, n):
 
 
 def deliveries(rng, stream, loss, delay_ms, breaks):
-    """(time ms, line, kind, number, bids, asks) of two lines: own losses, own delays, reconnects with a snapshot."""
+    """(time ms, line, kind, number, bids, asks) of two lines: own losses, own delays, reconnects with a
+    snapshot."""
     out = []
     for line in (0, 1):
         lag, at, down_until = rng.randrange(delay_ms + 1), 0.0, 0
@@ -465,7 +484,8 @@ def test_two_lossy_lines_with_reconnects_never_show_a_wrong_book(seed):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_two_lines_close_together_heal_each_others_losses(seed):
-    """Lines a fraction of a message apart, losses never on both at once: every message came in time, so no gap."""
+    """Lines a fraction of a message apart, losses never on both at once: every message came in time, so no
+    gap."""
     rng = random.Random(f"close {seed}")
     truth, stream = make_stream(rng, 250)
     merge = Merge(2)

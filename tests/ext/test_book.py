@@ -1,4 +1,5 @@
-"""The book against a naive twin, and the sequence state: a book that missed something is unusable in the same call."""
+"""The book against a naive twin, and the sequence state: a book that missed something is unusable in the same
+call."""
 
 import random
 
@@ -47,7 +48,7 @@ def check_equal(book: Book, twin: Levels, rng: random.Random | None = None) -> N
             assert book.cost(side, lots) == twin.cost(side, lots)
 
 
-# ---- levels ------------------------------------------------------------------------------------------------------
+# ---- levels ----
 
 
 def prices(rng: random.Random, style: str, n: int) -> list[int]:
@@ -56,8 +57,13 @@ def prices(rng: random.Random, style: str, n: int) -> list[int]:
     if style == "deep":
         return [5_000_000 + rng.randrange(-6000, 6000) for _ in range(n)]
     if style == "far":
-        return [rng.choice((rng.randrange(TOP + 1), 1 << rng.randrange(48), TOP - (1 << rng.randrange(47)))) for _ in range(n)]
-    return [rng.choice((0, 1, 62, 63, 64, 65, 4095, 4096, TOP - 64, TOP - 63, TOP - 1, TOP)) for _ in range(n)]
+        return [
+            rng.choice((rng.randrange(TOP + 1), 1 << rng.randrange(48), TOP - (1 << rng.randrange(47))))
+            for _ in range(n)
+        ]
+    return [
+        rng.choice((0, 1, 62, 63, 64, 65, 4095, 4096, TOP - 64, TOP - 63, TOP - 1, TOP)) for _ in range(n)
+    ]
 
 
 def side_of(rng, style, mid, deletes):
@@ -71,7 +77,8 @@ def side_of(rng, style, mid, deletes):
 
 @pytest.mark.parametrize("style", ["near", "deep", "far", "edge"])
 def test_the_book_equals_its_twin_over_many_random_updates(style):
-    """Together over 100,000 level updates: unknown deletes, a price twice in one message, one side empty for long."""
+    """Together over 100,000 level updates: unknown deletes, a price twice in one message, one side empty for
+    long."""
     rng = random.Random(f"book {style}")
     mid = {"near": 5_000_000, "deep": 5_000_000, "far": 2**47, "edge": 2**20}[style]
     book, twin, done, number = synced([], []), Levels(), 0, 100
@@ -133,7 +140,10 @@ def test_a_book_of_thousands_of_levels_is_exact_level_by_level():
 def test_the_best_is_found_again_after_each_removal_down_to_the_empty_book():
     rng = random.Random("best")
     twin = Levels()
-    twin.apply([(rng.randrange(TOP // 2), 1) for _ in range(500)], [(rng.randrange(TOP // 2, TOP), 1) for _ in range(500)])
+    twin.apply(
+        [(rng.randrange(TOP // 2), 1) for _ in range(500)],
+        [(rng.randrange(TOP // 2, TOP), 1) for _ in range(500)],
+    )
     twin.apply([(0, 3)], [(TOP, 3)])
     book = synced(twin.bids(), twin.asks())
     for number in range(101, 101 + 501):
@@ -189,7 +199,7 @@ def test_memory_is_bounded_over_a_price_walk_and_is_used_again_after_a_clear():
         resting.append(at)
         gone = [(resting.pop(0), 0)] if len(resting) > 50 else []
         number += 1
-        book.feed(UPDATE, STEP, gone + [(at, 1)], [], last_id=number)
+        book.feed(UPDATE, STEP, [*gone, (at, 1)], [], last_id=number)
         if turn == 2000:
             peak = book.nodes
     assert book.nodes <= 2 * peak
@@ -203,7 +213,7 @@ def test_memory_is_bounded_over_a_price_walk_and_is_used_again_after_a_clear():
     assert book.nodes <= held + 8
 
 
-# ---- streams that bring their own snapshot (Bybit, OKX) -----------------------------------------------------------
+# ---- streams that bring their own snapshot (Bybit, OKX) ----
 
 
 def test_a_gap_makes_the_book_unusable_at_once_and_until_a_snapshot():
@@ -299,11 +309,13 @@ def test_a_snapshot_that_repairs_a_gap_is_fresh_even_at_the_same_number():
     assert (book.state, book.changed_ns) == (SYNCED, 77)
 
 
-# ---- snapshots by request (Binance) --------------------------------------------------------------------------------
+# ---- snapshots by request (Binance) ----
 
 
 def event(book, first, last, prev=-1, bids=(), asks=(), rule=RANGE, now_ns=0):
-    return book.feed(UPDATE, rule, list(bids), list(asks), first_id=first, last_id=last, prev_id=prev, now_ns=now_ns)
+    return book.feed(
+        UPDATE, rule, list(bids), list(asks), first_id=first, last_id=last, prev_id=prev, now_ns=now_ns
+    )
 
 
 def seed(book, last, bids=((100, 5),), asks=((110, 7),), rule=RANGE):
@@ -321,7 +333,12 @@ def test_a_snapshot_before_any_event_waits_for_the_event_that_straddles_it():
 
 def test_events_before_the_snapshot_are_spliced_onto_it():
     book = Book(0, True)
-    for first, last, bids in ((90, 95, [(1, 1)]), (96, 100, [(2, 1)]), (101, 101, [(3, 1)]), (102, 110, [(4, 1)])):
+    for first, last, bids in (
+        (90, 95, [(1, 1)]),
+        (96, 100, [(2, 1)]),
+        (101, 101, [(3, 1)]),
+        (102, 110, [(4, 1)]),
+    ):
         assert event(book, first, last, bids=bids) == BUFFERED
     assert (book.state, book.bids()) == (BUFFERING, [])
     assert seed(book, 100) == APPLIED
@@ -375,7 +392,8 @@ def test_a_gap_while_synced_buffers_from_there_and_joins_the_next_snapshot():
 
 @pytest.mark.parametrize("many", [1, 3, 40])
 def test_a_hole_inside_the_buffer_keeps_what_follows_it_unharmed(many):
-    """The kept event may be larger than everything before it in the buffer: it must not be copied over itself."""
+    """The kept event may be larger than everything before it in the buffer: it must not be copied over
+    itself."""
     book = Book(0, True)
     wide = [(1000 + i, 7 + i) for i in range(many)]
     event(book, 101, 101, bids=[(1, 1)])
@@ -463,7 +481,8 @@ def truth_at(stream, last_id):
 @pytest.mark.parametrize("rule", [RANGE, PREV])
 @pytest.mark.parametrize("chaos", range(60))
 def test_a_synced_book_is_the_venues_book_whatever_is_lost_repeated_or_asked_when(rule, chaos):
-    """Events are lost and repeated, snapshots of any age arrive at any time: synced means equal, and it gets synced."""
+    """Events are lost and repeated, snapshots of any age arrive at any time: synced means equal, and it gets
+    synced."""
     rng = random.Random(f"{rule} {chaos}")
     stream = random_stream(rng, rule, 150)
     book, twin, live = Book(0, True), Feed(int(rule)), False
@@ -513,7 +532,7 @@ def test_a_buffer_that_overflows_starts_afresh_and_the_book_stays_unusable():
     assert (book.state, book.last_id) == (SYNCED, number)
 
 
-# ---- reset, suspend ------------------------------------------------------------------------------------------------
+# ---- reset, suspend ----
 
 
 def test_reset_forgets_levels_state_and_buffer_but_not_the_counters():
@@ -529,7 +548,9 @@ def test_reset_forgets_levels_state_and_buffer_but_not_the_counters():
     assert book.compared == 0
 
 
-@pytest.mark.parametrize(("last_id", "expected"), [(101, (SYNCED, 101, 0)), (100, (SYNCED, 100, 0)), (150, (EMPTY, -1, 0))])
+@pytest.mark.parametrize(
+    ("last_id", "expected"), [(101, (SYNCED, 101, 0)), (100, (SYNCED, 100, 0)), (150, (EMPTY, -1, 0))]
+)
 def test_a_suspended_book_goes_on_where_the_feed_continues_and_else_starts_empty(last_id, expected):
     book = synced(last_id=100)
     book.suspend()
@@ -560,7 +581,7 @@ def test_a_suspended_book_that_was_not_synced_starts_over():
     assert seed(book, 95) == APPLIED
 
 
-# ---- bookTicker ----------------------------------------------------------------------------------------------------
+# ---- bookTicker ----
 
 
 def test_a_quote_is_compared_whichever_of_the_two_comes_first():

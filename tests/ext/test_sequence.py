@@ -25,7 +25,9 @@ CASES = [
     (PREV, 100, 110, 95, 100, True, NEXT),
     (PREV, 90, 110, 85, 100, False, JUMP),
     (PREV, 101, 110, 95, 100, True, JUMP),
-    (PREV, 90, 100, 85, 100, True, OLD),
+    (PREV, 90, 100, 85, 100, True, NEXT),
+    (PREV, 90, 100, 85, 100, False, OLD),
+    (PREV, 90, 99, 85, 100, True, OLD),
     (PREV, 80, 90, 70, 100, True, OLD),
     (PREV, 80, 90, 70, 100, False, OLD),
     (PREV, 120, 130, 110, 100, False, JUMP),
@@ -73,4 +75,4 @@ def test_a_seed_is_joined_where_the_document_says_for_every_small_range():
             spot = place(RANGE, first, last, -1, 100, True)
             assert spot == (OLD if last <= 100 else NEXT if first <= 101 else JUMP)
             usdm = place(PREV, first, last, first - 1, 100, True)
-            assert usdm == (NEXT if first == 101 else OLD if last <= 100 else NEXT if first <= 100 else JUMP)
+            assert usdm == (OLD if last < 100 else NEXT if first <= 101 else JUMP)

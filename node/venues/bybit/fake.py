@@ -692,6 +692,9 @@ class BybitFake(FakeVenue):
             status = "Rejected"
         self._push_order(order, status, now_ns, cancel_type, why)
 
+    def on_forgotten(self, order: FakeOrder) -> None:
+        self._venue_ids.pop(order.notes["id"], None)
+
     def _push_order(
         self, order: FakeOrder, status: str, now_ns: int, cancel_type="UNKNOWN", why="EC_NoError"
     ) -> None:

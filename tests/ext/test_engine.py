@@ -1,0 +1,683 @@
+"""The chain from frame to order bytes, and what it does when a part of the world is missing."""
+
+import contextlib
+import json
+import resource
+import zlib
+
+import pytest
+from chain import (
+    E8,
+    LIMITS,
+    MS,
+    ORDERS,
+    PRIVATE,
+    REST,
+    SEC,
+    START,
+    A,
+    B,
+    Chain,
+    Script,
+    ack,
+    depth,
+    execution,
+    snapshot,
+    trade,
+)
+from ext.book import BookState
+from ext.engine import Engine, LineKind, Recorder
+from ext.instruments import Instruments
+from ext.records import Market, Side, fill_row, state_row, verdict_row
+from ext.strategies.probe import Probe
+from ext.tape import RecordType, TapeReader, TapeWriter
+from ext.venues.binance import BinanceWire
+from ext.venues.bybit import BybitWire
+from ext.venues.okx import OkxWire
+from ext.wire import Verdict
+
+BUY, SELL = int(Side.BUY), int(Side.SELL)
+SYNCED, GAP, EMPTY, BUFFERING = BookState.SYNCED, BookState.GAP, BookState.EMPTY, BookState.BUFFERING
+
+
+def buyer(price=9990, lots=7, **turns):
+    """A strategy that keeps one order of `lots` open."""
+
+    def one(self, instrument, now_ns):
+        if not self.orders.open_orders():
+            self.buy(instrument, price, lots)
+
+    return Script(on_book=one, **turns)
+
+
+@pytest.fixture
+def tape(tmp_path):
+    return TapeWriter(tmp_path / "tape", now_ns=1, segment_size=1 << 20)
+
+
+def records(chain):
+    return list(TapeReader(chain.engine.tape.directory, follow=True))
+
+
+def kinds(chain):
+    return [RecordType(r.type).name for r in records(chain)]
+
+
+# ---- frame to order ----
+
+
+def test_a_depth_frame_becomes_exact_order_bytes():
+    chain = Chain(buyer(9987, 123))
+    frame = chain.sent[0]
+    assert frame["method"] == "order.place"
+    assert frame["params"] == {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "price": "99.87",
+        "quantity": "0.123",
+        "newClientOrderId": chain.client_id(1),
+        "newOrderRespType": "ACK",
+        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "recvWindow": 1000,
+        "timestamp": chain.now // MS,
+    }
+    assert chain.states() == ["SENT"]
+    assert chain.recorder.orders == 1
+
+
+def test_an_order_lives_through_ack_fills_and_end_and_the_account_moves_once():
+    chain = Chain(buyer())
+    chain.give(ORDERS, ack(chain.frames[0]))
+    assert chain.states() == ["LIVE"]
+    client_id = chain.client_id(1)
+    chain.report(client_id, "BUY", "NEW")
+    assert chain.fill(client_id, "BUY", 3, 3, 501) == Verdict.HANDLED
+    chain.fill(client_id, "BUY", 3, 3, 501)  # the venue repeats itself
+    assert chain.engine.account.position(0) | {
+        "fills": 1,
+        "lots": 3,
+        "cash": -30_000,
+    } == chain.engine.account.position(0)
+    assert chain.states() == ["PARTIAL"]
+    chain.fill(client_id, "BUY", 4, 7, 502, ticks=9990, status="FILLED")
+    position = chain.engine.account.position(0)
+    assert (position["lots"], position["cash"], position["fills"], position["fee_e8"]) == (
+        7,
+        -69_960,
+        2,
+        200_000,
+    )
+    assert chain.orders.order(1)["state"] == "FILLED"
+    assert chain.orders.duplicates == 1
+
+
+def test_a_fill_that_overtakes_the_ack_counts_once_and_the_ack_does_not_undo_it():
+    chain = Chain(buyer())
+    chain.fill(chain.client_id(1), "BUY", 7, 7, 501, status="FILLED")
+    chain.give(ORDERS, ack(chain.frames[0]))
+    assert chain.orders.order(1)["state"] == "FILLED"
+    assert chain.engine.account.position(0)["lots"] == 7
+
+
+def test_a_fill_of_an_order_that_is_not_ours_moves_nothing_and_is_on_the_tape(tape):
+    chain = Chain(buyer(), tape=tape)
+    assert chain.fill("x-SOMEONEELSE", "BUY", 3, 3, 501) == Verdict.HANDLED
+    assert chain.engine.account.position(0)["lots"] == 0
+    assert kinds(chain)[-2:] == ["FRAME", "REPORT"] or kinds(chain)[-3:] == ["FRAME", "REPORT", "REPORT"]
+
+
+def test_a_definite_no_frees_the_exposure_and_an_unclear_answer_does_not():
+    chain = Chain(buyer())
+    chain.give(
+        ORDERS, ack(chain.frames[0], 400, -2010, "Account has insufficient balance for requested action.")
+    )
+    assert chain.orders.order(1)["state"] == "REJECTED"
+    chain.tick()
+    chain.give(ORDERS, ack(chain.frames[-1], 504, -1007, "Timeout waiting for response from backend server."))
+    assert chain.orders.order(2 if chain.orders.order(2) else 1)["state"] == "UNKNOWN"
+    assert chain.orders.reserved(0) == {"buy_lots": 7, "sell_lots": 0, "open_orders": 1}
+
+
+def test_cancels_go_out_even_while_everything_is_latched_and_the_book_is_gone():
+    script = buyer(on_timer=lambda self, now: [self.cancel(i) for i in self.orders.open_orders()])
+    chain = Chain(script)
+    chain.give(ORDERS, ack(chain.frames[0]))
+    chain.engine.risk.latch(9)
+    chain.tick(skip=4)
+    chain.now += 3600 * SEC
+    chain.time()
+    assert chain.cancels() == [chain.client_id(1)]
+    chain.give(ORDERS, ack(chain.frames[-1]))
+    assert chain.orders.order(1)["state"] == "CANCELED"
+
+
+# ---- the tape comes first ----
+
+
+def test_intent_verdict_and_order_bytes_are_on_the_tape_before_the_outlet_sees_them(tape):
+    seen = []
+
+    def look(line, frame):
+        rows = list(TapeReader(tape.directory, follow=True))
+        seen.append([RecordType(r.type).name for r in rows[-3:]])
+        verdict, out = verdict_row(rows[-2].payload), rows[-1]
+        assert (verdict["reason"], verdict["order_id"], verdict["intent"]["size_lots"]) == ("OK", 1, 7)
+        assert out.payload == (1).to_bytes(8, "little") + frame
+        assert out.line == line == ORDERS
+
+    chain = Chain(buyer(), tape=tape, taker=look)
+    assert seen == [["FRAME", "VERDICT", "ORDER_OUT"]]
+    assert len(chain.sent) == 1
+
+
+def test_refusals_are_on_the_tape_with_reason_value_and_limit(tape):
+    chain = Chain(buyer(lots=5000), tape=tape)
+    (row,) = [verdict_row(r.payload) for r in records(chain) if r.type == RecordType.VERDICT]
+    assert (row["reason"], row["value"], row["limit"], row["order_id"]) == ("SIZE_MAX", 5000, 1000, 0)
+    assert chain.sent == []
+
+
+def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
+    chain = Chain(buyer(), tape=tape)
+    chain.fill(chain.client_id(1), "BUY", 7, 7, 501, status="FILLED")
+    chain.time(dials=[1000, 900])
+    rows = records(chain)
+    assert [RecordType(r.type).name for r in rows] == [
+        *("SESSION",) * 3, "FRAME", "FRAME", "VERDICT", "ORDER_OUT",
+        "FRAME", "FILL", "REPORT", "VERDICT", "ORDER_OUT", "DIAL", "TIMER", "MARK",
+    ]  # fmt: skip
+    fill = fill_row(rows[8].payload)
+    assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)
+    mark = state_row(rows[-1].payload)
+    assert (mark["position_lots"], mark["open_orders"], mark["bid_ticks"], mark["fills"]) == (7, 1, 9990, 1)
+    assert [r.now_ns for r in rows] == sorted(r.now_ns for r in rows)
+
+
+@contextlib.contextmanager
+def full_disk():
+    """No file may grow: the tape cannot make another segment."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_tape_stops_new_risk_and_nothing_else(tmp_path):
+    script = buyer(on_timer=lambda self, now: [self.cancel(i) for i in self.orders.open_orders()])
+    chain = Chain(script, tape=TapeWriter(tmp_path / "tape", now_ns=1, segment_size=4096))
+    chain.give(ORDERS, ack(chain.frames[0]))
+    with full_disk():
+        for _ in range(100):
+            chain.tick()
+        assert (chain.engine.tape_full, chain.engine.risk.latched) == (True, 2)
+        chain.fill(chain.client_id(1), "BUY", 3, 3, 501)
+        chain.time()
+    assert chain.engine.unrecorded > 0
+    assert (chain.book.state, chain.book.last_id) == (SYNCED, chain.last)
+    assert chain.engine.account.position(0)["lots"] == 3
+    assert chain.cancels() == [chain.client_id(1)]
+    chain.give(ORDERS, ack(chain.frames[-1]).replace(b'"0.000"', b'"0.003"'))
+    chain.tick()
+    assert len(chain.news()) == 1
+    assert chain.engine.risk.refusals()["LATCHED"] >= 1
+    chain.engine.risk.release()  # even then: no order leaves that cannot be put on the tape
+    chain.tick()
+    assert len(chain.news()) == 1
+    assert chain.orders.reserved(0)["open_orders"] == 0
+
+
+# ---- books ----
+
+
+def test_a_snapshot_reply_is_spliced_onto_what_was_buffered():
+    chain = Chain(Probe(), synced=False)
+    for number in range(101, 106):
+        chain.give(A, depth(number, number, [(9000 + number, 1)]))
+    assert (chain.book.state, chain.sent) == (BUFFERING, [])
+    assert chain.asks == [(0, "no snapshot yet")]
+    chain.give(REST, snapshot(103, [(9990, 5)], [(10_010, 5)]))
+    assert (chain.book.state, chain.book.last_id) == (SYNCED, 105)
+    assert chain.book.bids() == [(9990, 5), (9105, 1), (9104, 1)]
+    assert len(chain.sent) == 1
+
+
+def test_a_snapshot_that_is_too_old_is_asked_for_again_at_once():
+    chain = Chain(Probe(), synced=False)
+    chain.give(A, depth(101, 101))
+    chain.give(REST, snapshot(90, [(9990, 5)], [(10_010, 5)]))
+    chain.give(REST, snapshot(95, [(9990, 5)], [(10_010, 5)]))
+    assert chain.asks == [(0, "no snapshot yet"), (0, "snapshot too old"), (0, "snapshot too old")]
+    chain.give(REST, snapshot(100, [(9990, 5)], [(10_010, 5)]))
+    assert chain.book.state == SYNCED
+
+
+def test_a_gap_stops_orders_at_once_and_is_asked_about_once_until_time_runs_out():
+    chain = Chain(Probe())
+    sent = len(chain.sent)
+    chain.tick(skip=3)
+    assert chain.asks == [(0, "gap")]
+    for _ in range(50):
+        chain.tick()
+    assert (chain.asks, len(chain.sent), chain.book.state) == ([(0, "gap")], sent, GAP)
+    chain.time(3 * SEC)
+    chain.time(MS)
+    assert chain.asks == [(0, "gap"), (0, "still not synced")]
+    chain.time(3 * SEC + MS)
+    assert len(chain.asks) == 3
+    chain.sync()
+    assert (chain.book.state, chain.book.gaps, chain.book.resyncs) == (SYNCED, 1, 1)
+    chain.tick(skip=1)
+    assert chain.asks[3:] == [(0, "gap")]  # a new gap is a new question, at once
+    chain.sync()
+    chain.time(4 * SEC)
+    assert len(chain.asks) == 4
+
+
+def test_a_crossing_is_a_gap():
+    chain = Chain(Probe())
+    sent = len(chain.sent)
+    chain.tick([(10_010, 5)])
+    assert (chain.book.state, chain.asks, len(chain.sent)) == (GAP, [(0, "gap")], sent)
+
+
+def test_the_last_market_line_going_down_orphans_the_book():
+    chain = Chain(Probe())
+    chain.line(B, True)
+    chain.tick(line=B)
+    sent = len(chain.sent)
+    chain.line(A, False)
+    assert chain.book.state == SYNCED
+    chain.line(B, False)
+    assert chain.book.state == GAP
+    chain.line(A, True)
+    chain.tick()
+    assert (len(chain.sent), chain.asks) == (sent, [(0, "no snapshot yet")])
+    chain.sync()
+    assert chain.book.state == SYNCED
+
+
+def test_a_line_that_dies_while_buffering_throws_the_buffer_away():
+    chain = Chain(Probe(), synced=False)
+    chain.tick()
+    assert chain.book.state == BUFFERING
+    chain.line(A, False)
+    assert chain.book.state == EMPTY
+
+
+def test_a_hole_on_one_line_is_healed_by_the_other_without_a_gap():
+    chain = Chain(Probe())
+    chain.line(B, True)
+    chain.tick(line=B)
+    chain.give(A, depth(chain.last + 2, chain.last + 2, [(9970, 1)]))
+    assert chain.book.state == SYNCED
+    chain.tick([(9960, 1)], line=B)
+    chain.tick([(9970, 1)], line=B)
+    chain.tick(line=A)
+    assert (chain.book.gaps, chain.asks) == (0, [])
+    assert chain.book.bids() == [(9990, 50), (9970, 1), (9960, 1)]
+
+
+def test_a_line_in_another_numbering_is_said_and_asked_about():
+    chain = Chain(Probe())
+    chain.now += SEC
+    for number in range(1, 30):
+        chain.give(A, depth(number, number), 100 * MS)
+    assert (chain.book.state, chain.asks) == (GAP, [(0, "only updates that are behind the book")])
+
+
+def test_trades_of_two_lines_are_counted_once_even_while_one_is_down():
+    chain = Chain(Probe())
+    chain.line(B, True)
+    for number in range(1, 200):
+        chain.give(A, trade(number))
+        if number > 20:
+            chain.give(B, trade(number - 20))
+    assert chain.engine.trade_count(0) == 199
+    chain.line(A, False)
+    for number in range(180, 220):
+        chain.give(B, trade(number))
+    assert chain.engine.trade_count(0) == 219
+
+
+# ---- orders whose fate is not known ----
+
+
+def test_an_order_line_that_dies_leaves_unanswered_orders_unknown_with_their_exposure():
+    chain = Chain(Script(on_book=lambda self, i, now: [self.buy(i, 9990, 1) for _ in range(2)]))
+    chain.give(ORDERS, ack(chain.frames[0]))
+    chain.line(ORDERS, False)
+    assert chain.states()[:2] == ["LIVE", "UNKNOWN"]
+    assert chain.orders.reserved(0)["buy_lots"] >= 2
+    chain.line(ORDERS, True)
+    assert chain.states()[1] == "UNKNOWN"
+    frames = len(chain.frames)
+    assert len({p["newClientOrderId"] for p in chain.news()}) == frames  # nothing was sent twice
+    chain.fill(chain.client_id(2), "BUY", 1, 1, 9, status="FILLED")
+    assert chain.orders.order(2)["state"] == "FILLED"
+
+
+def test_an_order_that_nobody_answers_is_unknown_after_the_timeout_and_not_before():
+    chain = Chain(buyer())
+    sent = chain.now
+    chain.time(sent + 5 * SEC - chain.now)
+    assert chain.states() == ["SENT"]
+    chain.time(1)
+    assert chain.states() == ["UNKNOWN"]
+    assert chain.orders.reserved(0) == {"buy_lots": 7, "sell_lots": 0, "open_orders": 1}
+    chain.tick()
+    assert len(chain.sent) == 1  # it still counts as open: no second order
+    chain.give(ORDERS, ack(chain.frames[0]))
+    assert chain.states() == ["LIVE"]
+
+
+def test_without_a_link_an_order_is_rejected_at_once_and_its_exposure_is_free():
+    chain = Chain(buyer(), synced=False)
+    chain.line(ORDERS, False)
+    chain.sync()
+    row = chain.orders.order(1)
+    assert (row["state"], row["reject_code"]) == ("REJECTED", 20)  # LINK_DOWN
+    assert chain.orders.reserved(0) == {"buy_lots": 0, "sell_lots": 0, "open_orders": 0}
+    assert chain.sent == []
+
+
+def test_a_cancel_that_never_left_may_be_asked_again():
+    script = buyer(on_timer=lambda self, now: [self.cancel(i) for i in self.orders.open_orders()])
+    chain = Chain(script)
+    chain.give(ORDERS, ack(chain.frames[0]))
+    chain.line(ORDERS, False)
+    chain.time()
+    assert (chain.cancels(), chain.orders.order(1)["cancel_asked"]) == ([], 0)
+    chain.line(ORDERS, True)
+    chain.time()
+    assert (chain.cancels(), chain.orders.order(1)["cancel_asked"]) == ([chain.client_id(1)], 1)
+
+
+def test_an_outlet_that_fails_leaves_an_order_that_times_out_and_is_never_sent_twice():
+    broken = [True]
+
+    def taker(line, frame):
+        if broken[0]:
+            raise OSError("socket")
+
+    chain = Chain(buyer(), synced=False, taker=taker)
+    with pytest.raises(OSError, match="socket"):
+        chain.sync()
+    assert (chain.states(), len(chain.frames), chain.engine.risk.latched) == (["INTENT"], 1, 4)
+    broken[0] = False
+    chain.engine.risk.release()
+    chain.tick()
+    assert len(chain.frames) == 1
+    chain.time(6 * SEC)
+    assert chain.states() == ["UNKNOWN"]
+    assert chain.orders.reserved(0)["buy_lots"] == 7
+
+
+# ---- bad input and bad calls ----
+
+
+def state_of(chain):
+    book, orders, engine = chain.book, chain.orders, chain.engine
+    levels = (book.state, book.last_id, book.bids(), book.asks(), book.changed_ns)
+    ours = (chain.states(), orders.reserved(0), engine.account.position(0), len(chain.frames))
+    return (*levels, *ours, list(chain.asks), engine.trade_count(0))
+
+
+def test_a_bad_frame_changes_nothing():
+    chain = Chain(buyer())
+    client_id = chain.client_id(1)
+    good = [
+        (A, depth(chain.last + 1, chain.last + 1, [(9985, 5), (9984, 6)], [(10_020, 1)])),
+        (A, trade(5)),
+        (REST, snapshot(500, [(1, 1)], [(2, 2)])),
+        (ORDERS, ack(chain.frames[0])),
+        (PRIVATE, execution(client_id, "BUY", "TRADE", "FILLED", 7, 7, 9990, 11)),
+    ]
+    before, bad = state_of(chain), 0
+    for line, frame in good:
+        for cut in range(len(frame)):
+            bad += chain.give(line, frame[:cut]) == Verdict.BAD
+        for odd in (b'"5"', b'"-1"', b'"1e5"', b'"0.001234"', b"null"):
+            bad += (
+                chain.give(line, frame.replace(b'"0.005"', odd).replace(b'"0.007"', odd) + b"}")
+                == Verdict.BAD
+            )
+    assert state_of(chain) == before
+    assert bad > 500
+    row = chain.engine.lines[A]
+    assert row.bad > 0
+    assert "at byte" in row.last_error
+    for line, frame in good:
+        assert chain.give(line, frame) == Verdict.HANDLED
+    assert chain.engine.account.position(0)["lots"] == 7
+
+
+@pytest.mark.parametrize("number", [-1, 5, 255, 2**31 - 1])
+def test_a_line_beyond_the_table_is_an_index_error_and_never_a_crash(number):
+    chain = Chain()
+    with pytest.raises(IndexError, match="there are 5"):
+        chain.engine.on_bytes(number, b"{}", START)
+    with pytest.raises(IndexError, match="there are 5"):
+        chain.engine.on_line(number, True, START)
+    with pytest.raises(IndexError, match="there are 5"):
+        chain.engine.on_many(number, [b"{}"], START)
+
+
+@pytest.mark.parametrize("number", [-1, 1, 2**31 - 1])
+def test_an_instrument_beyond_the_table_is_an_index_error_and_never_a_crash(number):
+    engine = Chain().engine
+    for call in (engine.trade_count, engine.depth_frames, engine.mark, lambda i: engine.follow(i, 0)):
+        with pytest.raises(IndexError, match="the table has 1"):
+            call(number)
+
+
+def test_market_lines_beyond_what_the_arbiter_knows_are_refused_when_they_are_added():
+    chain = Chain()
+    for number in range(5, 40):
+        chain.engine.add_line(f"rest {number}", LineKind.SNAPSHOT_LINE, chain.wire, 0)
+    with pytest.raises(ValueError, match="first 32"):
+        chain.engine.add_line("late", LineKind.MARKET_LINE, chain.wire)
+    assert chain.give(38, snapshot(500, [(1, 1)], [(2, 2)])) == Verdict.HANDLED
+    assert chain.give(38, depth(1, 1)) == Verdict.HANDLED  # depth where none belongs: dropped
+
+
+# ---- the same again ----
+
+
+def play(folder, many=False):
+    """One run with everything in it; returns what must be the same in the next."""
+    tape = TapeWriter(folder, now_ns=1, segment_size=1 << 20)
+    chain = Chain(Probe(2), buyer(9980, 5), tape=tape)
+    chain.line(B, True)
+    frames = [
+        depth(chain.last + n, chain.last + n, [(9900 + n % 50, n % 3)], [(10_010 + n % 50, 50)])
+        for n in range(1, 120)
+    ]
+    if many:
+        chain.engine.on_many(A, frames, chain.now, MS)
+        chain.now += len(frames) * MS
+    else:
+        for number, frame in enumerate(frames):
+            chain.engine.on_bytes(A, frame, chain.now + number * MS)
+        chain.now += len(frames) * MS
+    for number, frame in enumerate(chain.frames[:40]):
+        chain.give(ORDERS, ack(frame))
+        client_id = json.loads(frame)["params"]["newClientOrderId"]
+        chain.fill(client_id, "BUY", 1, 1, number + 1)
+    chain.time(dials=[1500, 500])
+    chain.line(ORDERS, False)
+    chain.time(10 * SEC)
+    return chain.recorder.hash(), [tuple(r) for r in TapeReader(folder, follow=True)], state_of(chain)
+
+
+def test_the_same_calls_give_the_same_orders_and_the_same_tape_byte_for_byte(tmp_path):
+    first, second = play(tmp_path / "1"), play(tmp_path / "2")
+    assert first == second
+    assert len(first[1]) > 400
+
+
+def test_many_frames_in_one_call_are_the_same_as_one_by_one(tmp_path):
+    assert play(tmp_path / "1") == play(tmp_path / "2", many=True)
+
+
+def test_replaying_the_tape_through_the_doors_gives_the_same_orders(tmp_path):
+    order_hash, rows, state = play(tmp_path / "1")
+    engine = Untouched(Probe(2), buyer(9980, 5), synced=False).engine
+    for kind, line, _sequence, now_ns, payload in rows:
+        if kind == RecordType.FRAME:
+            engine.on_bytes(line, payload, now_ns)
+        elif kind == RecordType.SESSION:
+            engine.on_line(line, payload != b"\0", now_ns)
+        elif kind == RecordType.DIAL:
+            dials = [
+                int.from_bytes(payload[i : i + 8], "little", signed=True) for i in range(0, len(payload), 8)
+            ]
+        elif kind == RecordType.TIMER:
+            engine.on_time(now_ns, dials)
+    assert engine.outlet.hash() == order_hash
+    assert engine.account.position(0) == state[7]
+
+
+class Untouched(Chain):
+    """A chain whose doors nobody has used yet: its lines are not even up."""
+
+    def line(self, line, up):
+        pass
+
+
+# ---- other venues ----
+
+
+def okx_frame(bids, asks, last, prev, action="update", checksum=0):
+    row = {"bids": [[*level, "0", "1"] for level in bids], "asks": [[*level, "0", "1"] for level in asks]}
+    row |= {"ts": "1700000000000", "checksum": checksum, "prevSeqId": prev, "seqId": last}
+    head = {"arg": {"channel": "books", "instId": "BTC-USDT-SWAP"}, "action": action}
+    return json.dumps({**head, "data": [row]}).encode()
+
+
+def okx_checksum(bids, asks):
+    """The venue's recipe: first 25 levels, bid and ask in turns, text as sent, CRC-32 as a signed number."""
+    parts = []
+    for i in range(25):
+        parts += [":".join(side[i]) for side in (bids, asks) if i < len(side)]
+    crc = zlib.crc32(":".join(parts).encode())
+    return crc - (1 << 32) if crc >= 1 << 31 else crc
+
+
+class Stream:
+    """An engine with one market line of a venue whose stream brings its own snapshots."""
+
+    def __init__(self, wire_class, market, symbol, tick, lot):
+        self.instruments, self.asks, self.now = Instruments(), [], START
+        self.instruments.add(market, symbol, tick, lot, is_perpetual=True)
+        self.engine = Engine(self.instruments, outlet=Recorder())
+        self.engine.ask_resync = lambda *ask: self.asks.append(ask)
+        wire = wire_class(self.instruments, market)
+        self.engine.add_line("a", LineKind.MARKET_LINE, wire)
+        self.engine.add_line("orders", LineKind.ORDER_LINE, wire)
+        self.engine.risk.set_limits(0, **LIMITS)
+        self.engine.risk.set_rate(1000, SEC)
+        self.probe = Probe()
+        self.engine.add_strategy(self.probe)
+        for line in (0, 1):
+            self.engine.on_line(line, True, START)
+
+    def give(self, frame):
+        self.now += MS
+        return self.engine.on_bytes(0, frame, self.now)
+
+    @property
+    def book(self):
+        return self.engine.books[0]
+
+
+def okx():
+    return Stream(OkxWire, Market.OKX, "BTC-USDT-SWAP", "0.1", "1")
+
+
+BIDS, ASKS = [["100.1", "5"], ["99.5", "6"]], [["100.2", "7"], ["100.4", "8"]]
+
+
+def test_a_checksum_that_agrees_is_counted_and_one_that_does_not_makes_the_book_unusable():
+    stream = okx()
+    assert stream.give(okx_frame(BIDS, ASKS, 10, -1, "snapshot", okx_checksum(BIDS, ASKS))) == Verdict.HANDLED
+    assert (stream.book.state, stream.engine.checksums, stream.engine.checksums_bad) == (SYNCED, 1, 0)
+    decisions = stream.engine.decisions
+    wrong = okx_checksum(BIDS, ASKS) ^ 1
+    stream.give(okx_frame([["99.9", "1"]], [], 11, 10, checksum=wrong))
+    assert (stream.book.state, stream.engine.checksums_bad) == (GAP, 1)
+    assert stream.asks == [(0, "checksum")]
+    assert stream.engine.decisions == decisions
+    stream.give(okx_frame(BIDS, ASKS, 20, -1, "snapshot", okx_checksum(BIDS, ASKS)))
+    assert stream.book.state == SYNCED
+
+
+def test_a_checksum_of_zero_for_a_whole_run_asks_for_nothing():
+    stream = okx()
+    stream.give(okx_frame(BIDS, ASKS, 10, -1, "snapshot"))
+    for number in range(11, 60):
+        stream.give(okx_frame([["99.9", str(number)]], [], number, number - 1))
+    assert (stream.book.state, stream.engine.checksums, stream.asks) == (SYNCED, 0, [])
+
+
+def test_a_legal_reset_of_okx_goes_through_the_whole_chain():
+    stream = okx()
+    stream.give(okx_frame(BIDS, ASKS, 5000, -1, "snapshot"))
+    stream.give(okx_frame([["99.9", "1"]], [], 3, 5000))
+    stream.give(okx_frame([["99.8", "1"]], [], 4, 3))
+    stream.give(okx_frame([], [], 4, 4))
+    assert (stream.book.state, stream.book.last_id, stream.asks) == (SYNCED, 4, [])
+    stream.give(okx_frame([["99.7", "1"]], [], 6, 5))
+    assert (stream.book.state, stream.asks) == (GAP, [(0, "gap")])
+
+
+def bybit_frame(kind, update_id, bids=(), asks=()):
+    data = {"s": "BTCUSDT", "b": list(bids), "a": list(asks), "u": update_id, "seq": 1}
+    row = {
+        "topic": "orderbook.50.BTCUSDT",
+        "type": kind,
+        "ts": 1_700_000_000_000,
+        "data": data,
+        "cts": 1_700_000_000_000,
+    }
+    return json.dumps(row).encode()
+
+
+def test_a_venue_that_restarts_its_numbering_makes_the_book_unusable_until_its_snapshot():
+    stream = Stream(BybitWire, Market.BYBIT_LINEAR, "BTCUSDT", "0.1", "1")
+    stream.give(bybit_frame("snapshot", 500, BIDS, ASKS))
+    stream.give(bybit_frame("delta", 501, [["99.9", "1"]]))
+    assert stream.book.state == SYNCED
+    assert stream.give(bybit_frame("delta", 1, [["99.8", "1"]])) == Verdict.RESYNC
+    assert (stream.book.state, stream.asks) == (GAP, [(0, "the venue restarted its numbering")])
+    stream.give(bybit_frame("delta", 502, [["99.8", "1"]]))
+    assert stream.book.state == GAP
+    assert stream.engine.lines[0].resyncs == 1
+    stream.give(bybit_frame("snapshot", 1, BIDS, ASKS))
+    assert stream.book.state == SYNCED
+
+
+def test_an_unasked_snapshot_of_bybit_replaces_the_book():
+    stream = Stream(BybitWire, Market.BYBIT_LINEAR, "BTCUSDT", "0.1", "1")
+    stream.give(bybit_frame("snapshot", 500, BIDS, ASKS))
+    stream.give(bybit_frame("snapshot", 1, [["90.0", "1"]], [["91.0", "1"]]))
+    assert (stream.book.state, stream.book.last_id, stream.book.bids()) == (SYNCED, 1, [(900, 1)])
+    assert stream.asks == []
+
+
+def test_a_book_follows_one_channel_only():
+    chain = Chain(synced=False)
+    wire = BinanceWire(chain.instruments, Market.BINANCE_SPOT)
+    number = chain.engine.add_line("partial", LineKind.MARKET_LINE, wire)
+    chain.sync()
+    combined = {"stream": "btcusdt@depth5", "data": json.loads(snapshot(900, [(1, 1)], [(2, 1)]))}
+    chain.give(number, json.dumps(combined).encode())
+    assert (chain.book.bids(), chain.book.last_id) == ([(9990, 50)], chain.last)
+
+
+def test_more_money_than_any_limit_is_never_sent():
+    chain = Chain(buyer(lots=1000), limits={"max_notional_e8": 99 * E8})
+    assert (chain.sent, chain.engine.risk.refusals()) == ([], {"NOTIONAL_MAX": 1})

@@ -18,7 +18,7 @@ def no_recordings(monkeypatch, tmp_path):
 
 
 def changed(capture: book.Capture, at: int, change) -> book.Capture:
-    """The capture with one frame changed, and what the other readers see left alone."""
+    """The capture with one frame changed."""
     message = json.loads(capture.frames[at])
     change(message["data"])
     capture.frames[at] = json.dumps(message, separators=(",", ":")).encode()
@@ -59,6 +59,8 @@ def test_a_level_that_is_wrong_in_our_book_is_an_error(no_recordings):
     capture = changed(book.binance_capture(FRAMES), 50, lambda data: data["b"].append(["100.10", "0.005"]))
     ours = book.EnginePass(capture)
     ours()
+    ours.check()
+    ours.capture = book.binance_capture(FRAMES)  # what was really sent
     with pytest.raises(BenchError, match="BTCUSDT differs from the exact book"):
         ours.check()
 
@@ -96,8 +98,12 @@ def test_every_pass_starts_from_the_seed(no_recordings):
 
 
 def test_grids_are_the_finest_decimals_seen():
-    updates = [book.Update("X", [["10.50", "1"]], [["11.25", "0.100"]]), book.Update("Y", [], [["7", "3"]])]
-    found = book.grids(book.Capture(book.Market.BINANCE_USDM, "", [], updates))
+    events = [
+        {"s": "X", "b": [["10.50", "1"]], "a": [["11.25", "0.100"]]},
+        {"s": "Y", "b": [], "a": [["7", "3"]]},
+    ]
+    frames = [json.dumps({"data": event}).encode() for event in events]
+    found = book.grids(book.Capture(book.Market.BINANCE_USDM, "", frames, book.binance_update))
     assert found == {"X": (Decimal("0.01"), Decimal("0.1")), "Y": (Decimal(1), Decimal(1))}
 
 

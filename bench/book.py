@@ -60,8 +60,8 @@ class Update:
 class Capture:
     """Depth frames of one market. `seed`: the reply to a snapshot request, where the venue needs one.
 
-    What the frames say is read anew whenever it is asked for: a million small objects kept alive would scatter
-    what orjson allocates, and slow it down.
+    What the frames say is read anew whenever it is asked for: a million small objects kept alive would
+    scatter what orjson allocates, and slow it down.
     """
 
     market: Market

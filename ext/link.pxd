@@ -11,14 +11,15 @@ cdef class Link(Outlet):
     cdef readonly Engine engine
     cdef void* transports[LINES]     # borrowed from `channels`; NULL where the line is not connected
     cdef list channels
+    cdef bint choked[LINES]          # the kernel does not take what was written: no new orders
     cdef int64_t offset_ns           # wall minus monotonic at start: time since 1970 that never steps
     cdef int64_t frame_ns            # when the frame that is being dealt with was read; 0 between frames
     cdef int64_t last_ns             # the same of the last frame
     cdef readonly int64_t written, refused
-    cdef public object failed        # called with an exception that came out of the engine
+    cdef public object failed        # called with an exception that a frame caused
 
     cdef int64_t now(self) noexcept nogil
-    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2
+    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -1
 
 
 cdef class Channel(WSListener):
@@ -29,10 +30,12 @@ cdef class Channel(WSListener):
     cdef public object up            # called with the transport when the upgrade is done
     cdef public object down          # called when the connection is gone
     cdef WSTransport transport
-    cdef list parts                  # of a fragmented message
+    cdef list parts                  # of a fragmented text; None where there is none
+    cdef Py_ssize_t parts_size
     cdef readonly int64_t frames, last_ns
 
     cdef _take(self, const char* data, Py_ssize_t size)
     cdef _part(self, WSFrame frame)
+    cdef _release(self)
     cpdef send(self, str text)
     cpdef close(self)

@@ -10,11 +10,13 @@ Time is the monotonic clock plus the wall time at start: it can be compared with
 
 from libc.stdint cimport int64_t, uint64_t
 
-from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ext.records cimport CANCEL, Approved, SentRow
 from ext.tape cimport SENT as TAPE_SENT
 from ext.wire cimport HANDLED, NOT_MINE
+
+import sys
 
 
 cdef extern from *:
@@ -30,6 +32,10 @@ cdef extern from *:
     """
     int64_t tg_monotonic_ns() noexcept nogil
     int64_t tg_wall_ns() noexcept nogil
+
+
+cdef enum:
+    MESSAGE_MAX = 16 << 20      # of a message in parts; picows allows 10 MiB in one frame
 
 
 cdef class Link(Outlet):
@@ -59,24 +65,17 @@ cdef class Link(Outlet):
             raise IndexError(f"line {line}: there are {len(self.engine.lines)}")
         return Channel(self, line)
 
-    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -2:
-        """One whole frame, where it lies. Returns the Verdict, or -1 where the engine failed on it: an invariant of ours
-        is broken, nothing more is risked, and the cold side is told."""
-        cdef int verdict
+    cdef int frame(self, int line, const char* data, Py_ssize_t size) except -1:
+        """One whole frame, where it lies; returns the Verdict. What the engine raises has latched it already."""
         self.frame_ns = self.now()
         try:
-            verdict = self.engine.receive(line, data, size, self.frame_ns)
+            return self.engine.receive(line, data, size, self.frame_ns)
+        finally:
             self.last_ns = self.frame_ns
             self.frame_ns = 0
-            return verdict
-        except (AssertionError, ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-            self.engine.risk.latch(4)
-            if self.failed is not None:
-                self.failed(error)
-            return -1
 
     def bytes_in(self, int line, bytes frame) -> int:
-        """A frame that came another way than by WebSocket (a REST reply)."""
+        """A frame that came another way than by WebSocket (a REST reply). Raises what the engine raises."""
         return self.frame(line, frame, len(frame))
 
     def tick(self, dials=None):
@@ -90,7 +89,7 @@ cdef class Link(Outlet):
         if self.transports[line] == NULL or not order.live:
             self.refused += 1
             return 0
-        if self.engine.risk.latched and order.intent.action != CANCEL:
+        if (self.engine.risk.latched or self.choked[line]) and order.intent.action != CANCEL:
             self.refused += 1
             return 0
         order.live = False              # one approval, one frame
@@ -111,45 +110,78 @@ cdef class Channel(WSListener):
 
     def __init__(self, Link link, int line):
         self.link, self.line = link, line
-        self.parts = []
+
+    @property
+    def connected(self) -> bool:
+        """Whether the upgrade was done and the connection is not gone."""
+        return self.transport is not None
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
         self.link.transports[self.line] = <void*>transport
         self.link.channels[self.line] = transport
+        self.link.choked[self.line] = False
+        transport.underlying_transport.set_write_buffer_limits(0)
         if self.up is not None:
             self.up(self)
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         if frame.msg_type == WSMsgType.TEXT and frame.fin:
             self._take(frame.payload_ptr, frame.payload_size)
-        elif frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.CONTINUATION:
+        elif frame.msg_type == WSMsgType.TEXT:
+            self.parts, self.parts_size = [], 0
             self._part(frame)
+        elif frame.msg_type == WSMsgType.CONTINUATION and self.parts is not None:
+            self._part(frame)
+        elif frame.msg_type == WSMsgType.BINARY:
+            self.parts = None           # nor are its continuations text
         elif frame.msg_type == WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code())
+            code = frame.get_close_code()
+            transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)   # no code: nothing to echo
             transport.disconnect()
 
     cdef _take(self, const char* data, Py_ssize_t size):
-        cdef int verdict = self.link.frame(self.line, data, size)
-        self.frames += 1
-        self.last_ns = self.link.last_ns
-        if verdict == NOT_MINE and self.cold is not None:
-            self.cold(data[:size].decode("utf-8", "replace"))
-        elif verdict == HANDLED and self.seen is not None:
-            self.seen(data[:size])
+        """Whatever is raised here, by the engine, a strategy or a session, is a fault of ours: `failed` is told, and the
+        exception goes on to the transport, which must keep the connection (`disconnect_on_exception` False) for cancels."""
+        cdef int verdict
+        cdef bint failed = True
+        try:
+            verdict = self.link.frame(self.line, data, size)
+            self.frames += 1
+            self.last_ns = self.link.last_ns
+            if verdict == NOT_MINE and self.cold is not None:
+                self.cold(data[:size].decode("utf-8", "replace"))
+            elif verdict == HANDLED and self.seen is not None:
+                self.seen(data[:size])
+            failed = False
+        finally:
+            if failed:
+                self.link.engine.risk.latch(4)
+                if self.link.failed is not None:
+                    self.link.failed(sys.exc_info()[1])
 
     cdef _part(self, WSFrame frame):
         """A fragmented message: rare, so it is put together the plain way."""
         self.parts.append(frame.get_payload_as_bytes())
-        if frame.fin:
+        self.parts_size += frame.payload_size
+        if self.parts_size > MESSAGE_MAX:
+            self.close()
+        elif frame.fin:
             whole = b"".join(self.parts)
-            self.parts = []
+            self.parts = None
             self._take(whole, len(whole))
 
+    cpdef pause_writing(self):
+        """The venue reads slower than we write: what is written now would leave late."""
+        if self.link.transports[self.line] == <void*>self.transport:
+            self.link.choked[self.line] = True
+
+    cpdef resume_writing(self):
+        if self.link.transports[self.line] == <void*>self.transport:
+            self.link.choked[self.line] = False
+
     cpdef on_ws_disconnected(self, WSTransport transport):
-        if self.link.transports[self.line] == <void*>transport:
-            self.link.transports[self.line] = NULL
-            self.link.channels[self.line] = None
+        self._release()
         self.transport = None
         if self.down is not None:
             self.down(self)
@@ -160,9 +192,16 @@ cdef class Channel(WSListener):
             self.transport.send(WSMsgType.TEXT, text)
 
     cpdef close(self):
-        """Drop the connection."""
+        """Drop the connection, now: no order is written to it from here on, and what the venue did not read is lost."""
         if self.transport is not None:
-            self.transport.disconnect()
+            self._release()
+            self.transport.disconnect(False)
+
+    cdef _release(self):
+        """The line has no connection, unless another one took it over."""
+        if self.transport is not None and self.link.transports[self.line] == <void*>self.transport:
+            self.link.transports[self.line] = NULL
+            self.link.channels[self.line] = None
 
 
 cdef class Spinner:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from node.errors import Unreachable, UserError
+from node.errors import Failed, Unreachable, UserError
 
 app = typer.Typer(
     name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -111,6 +111,8 @@ def main() -> None:
         app()
     except UserError as error:
         _fail(error, 2)
+    except Failed as error:
+        _fail(error, 1)
     except Unreachable as error:
         _fail(error, 4)
     except BrokenPipeError:

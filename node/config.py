@@ -6,6 +6,8 @@ in the name. See `deploy/sim.toml` for an example with every key.
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from ext.records import Market
@@ -14,35 +16,49 @@ from node.errors import UserError
 
 MARKETS = {m.name.lower().replace("_", "-"): int(m) for m in Market if m != Market.MARKETS}
 MODES = ("sim", "watch")
+# Book channels that carry a whole book, by market; the first of each is followed where nothing is said.
+DEPTHS = {
+    "binance-spot": (0,), "binance-usdm": (0,), "bybit-spot": (50, 200, 1000), "bybit-linear": (50, 200, 1000),
+    "okx": (400, 50),
+}  # fmt: skip
+
+NUMBER = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
+ABOVE_ZERO = r"^(?=.*[1-9])[0-9]{1,18}(\.[0-9]{1,18})?$"
+HOUR_MS = 3_600_000
+Number = Annotated[str, msgspec.Meta(pattern=NUMBER)]
+Size = Annotated[str, msgspec.Meta(pattern=ABOVE_ZERO)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=HOUR_MS)]
+Parts = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # per million
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Risk limits of one instrument. All are required: a limit that is not set would forbid everything."""
 
-    max_size: str
-    max_notional: str
-    max_position: str
-    collar_bps: int
-    stale_ms: int
-    max_open_orders: int
-    duplicate_ms: int = 0
+    max_size: Number
+    max_notional: Number
+    max_position: Number
+    collar_bps: Annotated[int, msgspec.Meta(ge=0, le=2000)]
+    stale_ms: Milliseconds
+    max_open_orders: Annotated[int, msgspec.Meta(ge=0, le=4096)]
+    duplicate_ms: Milliseconds = 0
 
 
 class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the built-in quoter quotes one instrument. `lean`: position at which quotes shift by one half spread."""
 
-    size: str
-    half_spread_ppm: int  # millionths of the mid when quoting starts
-    requote_ppm: int = 20
-    lean: str = "0"
-    wait_ms: int = 50
+    size: Size
+    half_spread_ppm: Parts  # millionths of the mid when quoting starts
+    requote_ppm: Parts = 20
+    lean: Number = "0"
+    wait_ms: Milliseconds = 50
 
 
 class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One instrument. `depth`: the book channel to follow (Bybit 50, 200, 1000; OKX 400; Binance 0 = full)."""
 
     market: str
-    symbol: str
+    symbol: Text
     limits: Limits | None = None
     quote: Quote | None = None
     depth: int | None = None
@@ -61,8 +77,8 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most `orders` new orders in any `window_ms`, over everything."""
 
-    orders: int
-    window_ms: int
+    orders: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=HOUR_MS)]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,12 +91,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strategy: str = "quoter"  # quoter, probe, none
     deployment: str = "tick"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
-    cpu: int | None = None
-    tape: str = "tapes/node"
-    record_frames: bool = True
-    segment_mb: int = 64
+    cpu: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
+    tape: Text = "tapes/node"
+    segment_mb: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
     dials: str = ""  # page of numbers that expire, written by another process
-    drill_after_ms: int = 0  # show the gate: one order that no limit allows, this long after the first book
+    drill_after_ms: Milliseconds = 0  # show the gate: one order that no limit allows, this long after the first book
 
 
 def load(path: Path) -> Config:
@@ -93,12 +108,20 @@ def load(path: Path) -> Config:
         config = msgspec.convert(tomllib.loads(text.decode()), Config)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not TOML that anybody meant: nested too deeply") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
     except msgspec.ValidationError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {_in_words(error)}") from None
     check(config, str(path))
     return config
+
+
+def _in_words(error: msgspec.ValidationError) -> str:
+    """What msgspec says, without regular expressions."""
+    text = str(error).replace(f"matching regex {NUMBER!r}", 'that is a plain number, such as "0.001"')
+    return text.replace(f"matching regex {ABOVE_ZERO!r}", 'that is a plain number above 0, such as "0.001"')
 
 
 def check(config: Config, where: str) -> None:
@@ -108,10 +131,6 @@ def check(config: Config, where: str) -> None:
     _one_of(where, "strategy", config.strategy, ("quoter", "probe", "none"))
     if not (len(config.deployment) == 4 and set(config.deployment) <= set("0123456789abcdefghijklmnopqrstuv")):
         raise UserError(f"{where}: deployment {config.deployment!r}: must be 4 characters of 0-9 and a-v")
-    if not 1 <= config.segment_mb <= 4096:
-        raise UserError(f"{where}: segment_mb {config.segment_mb}: must be 1 to 4096")
-    if config.rate.orders < 1 or config.rate.window_ms < 1:
-        raise UserError(f"{where}: rate: orders and window_ms must be at least 1")
     known = _venues(config, where)
     seen: set[tuple[str, str]] = set()
     for i, row in enumerate(config.instrument):
@@ -120,6 +139,8 @@ def check(config: Config, where: str) -> None:
         if (row.market, row.symbol) in seen:
             raise UserError(f"{place}: is there twice")
         seen.add((row.market, row.symbol))
+        if row.depth is not None and row.depth not in DEPTHS[row.market]:
+            raise UserError(f"{place}: depth {row.depth}: must be one of {', '.join(map(str, DEPTHS[row.market]))}")
         if config.strategy != "none" and known[row.market].orders and row.limits is None:
             raise UserError(f"{place}: has no [instrument.limits]; without limits nothing may be traded")
     if not config.instrument:
@@ -136,10 +157,8 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
         if not venue.streams:
             raise UserError(f"{place}: `streams` is empty")
         for url in [*venue.streams, *([venue.orders] if venue.orders else [])]:
-            if not url.startswith(("ws://", "wss://")):
-                raise UserError(f"{place}: {url!r} is not a ws:// or wss:// address")
-        if not venue.rest.startswith(("http://", "https://")):
-            raise UserError(f"{place}: rest {venue.rest!r} is not an http:// or https:// address")
+            _address(place, url, ("ws", "wss"))
+        _address(place, venue.rest, ("http", "https"), "rest ")
         if venue.orders and config.mode == "watch":
             raise UserError(f"{place}: `orders` in mode 'watch': a watching node sends none; remove it")
         if config.mode == "sim" and not all(_is_local(x) for x in [*venue.streams, venue.rest, venue.orders]):
@@ -148,9 +167,23 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
     return known
 
 
+def _address(place: str, url: str, schemes: tuple[str, str], key: str = "") -> None:
+    """Scheme, host and perhaps a port, and nothing else: what two readers of one address could read differently is no
+    address."""
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        raise UserError(f"{place}: {key}{url!r} is not an address") from None
+    if parts.scheme not in schemes:
+        raise UserError(f"{place}: {key}{url!r} is not a {schemes[0]}:// or {schemes[1]}:// address")
+    plain = url.isascii() and url.isprintable() and not set(url) & set(" \\?#@")
+    if not (plain and parts.hostname and port_ok and parts.path in ("", "/")):
+        raise UserError(f"{place}: {key}{url!r}: must be scheme://host:port and nothing else")
+
+
 def _is_local(url: str) -> bool:
-    host = url.partition("//")[2].partition("/")[0].rpartition(":")[0]
-    return url == "" or host in ("127.0.0.1", "localhost", "[::1]")
+    return url == "" or urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _one_of(place: str, key: str, value: str, allowed: tuple[str, ...]) -> None:

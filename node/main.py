@@ -1,6 +1,7 @@
 """Processes: what runs inside `tickgate run` and `tickgate sim`, with their signals."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -20,10 +21,11 @@ def run_node(config: Config, *, as_json: bool) -> None:
 
     def tell(line: str, text: str) -> None:
         at_s = time.monotonic() - started_s
+        said = f"{at_s:9.3f}  {line:<28} {text}"
         if as_json:
-            print(json.dumps({"at_s": round(at_s, 3), "line": line, "event": text}), file=sys.stderr, flush=True)
-        else:
-            print(f"{at_s:9.3f}  {line:<28} {text}", file=sys.stderr, flush=True)
+            said = json.dumps({"at_s": round(at_s, 3), "line": line, "event": text})
+        with contextlib.suppress(OSError):  # nobody reads any more: no reason to stop trading, least of all with a traceback
+            print(said, file=sys.stderr, flush=True)
 
     _until_told(lambda stop: Node(config, tell).run(stop))
 

@@ -11,6 +11,7 @@ from typing import Any
 import picows
 from ext.link import Channel, Link
 
+from node.errors import Unreachable
 from node.venues.values import Down, Ready, Replace, Resync, Send
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.2, 20.0
@@ -56,7 +57,7 @@ class Connection:
             try:
                 await self._connect()
                 await self._serve()
-            except (OSError, TimeoutError, picows.WSError) as error:
+            except (OSError, picows.WSError) as error:
                 self.tell(self.name, f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}")
             finally:
                 self._dropped()
@@ -67,15 +68,22 @@ class Connection:
 
     async def _connect(self) -> None:
         if self.fresh is not None:
-            self.session, self.path = await self.fresh()
+            try:
+                self.session, self.path = await self.fresh()
+            except ValueError as error:  # the venue's answer, not our fault: ask again
+                raise Unreachable(str(error)) from None
         self.channel = self.link.channel(self.line)
         self.gone.clear()
-        self.channel.cold = self._cold
-        self.channel.down = lambda channel: self.gone.set()
+        self.channel.cold, self.channel.down = self._cold, self._down
         self._topics = set(getattr(self.session, "streams", None) or getattr(self.session, "topics", ()))
         if self.topic is not None and self._topics:
             self.channel.seen = self._seen
-        await picows.ws_connect(lambda: self.channel, self.base + self.path, enable_auto_ping=False, use_aiofastnet=False)
+        await picows.ws_connect(
+            lambda: self.channel, self.base + self.path, enable_auto_ping=False, use_aiofastnet=False, max_redirects=0,
+            disconnect_on_exception=False,
+        )  # fmt: skip
+        if not self.channel.connected and not self.gone.is_set():
+            raise ConnectionResetError("the server hung up during the upgrade")  # picows tells by silence
         self._frames = 0
         if self.up_at_once:
             self.link.engine.on_line(self.line, True, self.link.now_ns())
@@ -111,6 +119,10 @@ class Connection:
             self.channel.close()
 
     # ---- what comes and goes ----
+
+    def _down(self, channel: Channel) -> None:
+        if channel is self.channel:  # not an old one, whose socket took its time to close
+            self.gone.set()
 
     def _cold(self, text: str) -> None:
         self._do(self.session.receive(text, self.link.now_ns()))

@@ -1,9 +1,12 @@
 """How fine a book must be read: the steps that a depth reply really shows."""
 
+import re
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 
 import orjson
+
+PLAIN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?").fullmatch
 
 
 def data_steps(reply: bytes, tick: str, lot: str) -> tuple[str, str]:
@@ -13,10 +16,18 @@ def data_steps(reply: bytes, tick: str, lot: str) -> tuple[str, str]:
     """
     try:
         told = orjson.loads(reply)
-        levels = [(Decimal(x[0]), Decimal(x[1])) for x in chain(told["bids"], told["asks"])]
-    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError, InvalidOperation):
+        levels = [(_plain(x[0]), _plain(x[1])) for x in chain(told["bids"], told["asks"])]
+        return _step([x[0] for x in levels], tick), _step([x[1] for x in levels], lot)
+    except (ValueError, KeyError, TypeError, IndexError, InvalidOperation):
         raise ValueError("not a depth snapshot") from None
-    return _step([x[0] for x in levels], tick), _step([x[1] for x in levels], lot)
+
+
+def _plain(value: object) -> Decimal:
+    """Digits with at most one point: what the decoder reads."""
+    text = str(value)
+    if not PLAIN(text):
+        raise ValueError(text)
+    return Decimal(text)
 
 
 def _step(values: list[Decimal], step: str) -> str:

@@ -1,8 +1,7 @@
 """REST requests over one warm pool."""
 
-import asyncio
-
 import aiohttp
+from yarl import URL
 
 from node.errors import Unreachable
 from node.venues.values import Request
@@ -23,13 +22,13 @@ class Http:
     async def fetch(self, base: str, request: Request) -> bytes:
         """Body of the answer. Raises Unreachable, with address and reason, for anything but a 2xx. Never follows a
         redirect: headers that prove who we are must not travel to another host."""
-        url = base.rstrip("/") + request.target
+        url = URL(base.rstrip("/") + request.target, encoded=True)  # as it stands: it may be signed
         try:
             async with self._session.request(
                 request.method, url, data=request.body or None, headers=dict(request.headers), allow_redirects=False
             ) as answer:
                 body = await answer.read()
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise Unreachable(f"{url}: no answer within {TIMEOUT.total:.0f} s") from None
         except aiohttp.ClientError as error:
             raise Unreachable(f"{url}: {error}") from None

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from ext.strategies.quoter import Quoter
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
 
+from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
-from node.config import Config, InstrumentConfig, VenueConfig
 from node.errors import UserError
 from node.net.connection import Connection
 from node.net.http import Http
@@ -32,8 +32,8 @@ from node.venues.values import InstrumentRow
 
 TIMER_S = 0.01
 PREPARE_S = 0.02
-EPOCH_ZERO_S = 1_577_836_800  # 2020-01-01: client ids carry the start of the node in seconds since then
-SNAPSHOT_RETRY_S = 1.0
+EPOCH_NS = 100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
+EPOCH_ZERO_NS = 1_577_836_800 * 10**9  # ... since 2020-01-01: their 35 bits last until 2128
 STOP_WAIT_S = 2.0
 
 
@@ -87,7 +87,10 @@ class Node:
                 fields["data_tick"], fields["data_lot"] = data_steps(reply, row.tick, row.lot)
             except ValueError as error:
                 raise UserError(f"{venue.rest}: depth of {row.symbol}: {error}") from None
-        self.numbers[market, row.symbol] = self.instruments.add(market, row.symbol, row.tick, row.lot, **fields)
+        try:
+            self.numbers[market, row.symbol] = self.instruments.add(market, row.symbol, row.tick, row.lot, **fields)
+        except ValueError as error:
+            raise UserError(f"{venue.rest}: {error}") from None
 
     def _build(self) -> None:
         config = self.config
@@ -96,7 +99,7 @@ class Node:
         self.link = Link(self.engine)
         self.link.failed = self._failed
         self.engine.ask_resync = self._resync
-        epoch = int(time.time()) - EPOCH_ZERO_S
+        epoch = (time.time_ns() - EPOCH_ZERO_NS) // EPOCH_NS
         self._lines(epoch)
         self._limits()
         self._strategies()
@@ -120,31 +123,34 @@ class Node:
             raise UserError(f"tape {directory}: {error}") from None
 
     def _lines(self, epoch: int) -> None:
-        for venue in self.config.venue:
-            market = MARKET_NUMBERS[venue.market]
-            rows = [x for x in self.config.instrument if x.market == venue.market]
-            if not rows:
-                continue
-            wire = make_wire(self.instruments, market, self.config.deployment, epoch)
-            symbols = [x.symbol for x in rows]
-            depths = {x.symbol: MARKETS[market].depth if x.depth is None else x.depth for x in rows}
-            for x in rows:
-                number = self.numbers[market, x.symbol]
-                self.engine.follow(number, depths[x.symbol])
-                if MARKETS[market].snapshot:
-                    self.snapshots[number] = self.engine.add_line(
-                        f"{venue.market} snapshot {x.symbol}", LineKind.SNAPSHOT_LINE, wire, number
-                    )
-            self._feeds(venue, market, wire, symbols, depths)
-            if venue.orders:
-                self._orders(venue, market, wire)
+        """Feeds of all venues first: the arbiter tells only the lowest numbers apart."""
+        used = [x for x in self.config.venue if any(row.market == x.market for row in self.config.instrument)]
+        wires = [make_wire(self.instruments, MARKET_NUMBERS[x.market], self.config.deployment, epoch) for x in used]
+        try:
+            for venue, wire in zip(used, wires, strict=True):
+                self._feeds(venue, wire)
+            for venue, wire in zip(used, wires, strict=True):
+                self._snapshots(venue, wire)
+                if venue.orders:
+                    self._orders(venue, wire.market, wire)
+        except ValueError as error:
+            raise UserError(f"{venue.market}: {error}") from None
 
-    def _feeds(self, venue: VenueConfig, market: int, wire, symbols: list[str], depths: dict[str, int]) -> None:
+    def _snapshots(self, venue: VenueConfig, wire) -> None:
+        """A line for the snapshots of each instrument whose book starts from one."""
+        for (market, symbol), number in self.numbers.items():
+            if market == wire.market and MARKETS[market].snapshot:
+                name = f"{venue.market} snapshot {symbol}"
+                self.snapshots[number] = self.engine.add_line(name, LineKind.SNAPSHOT_LINE, wire, number)
+
+    def _feeds(self, venue: VenueConfig, wire) -> None:
+        market = wire.market
+        rows = [x for x in self.config.instrument if x.market == venue.market]
+        depths = {x.symbol: DEPTHS[x.market][0] if x.depth is None else x.depth for x in rows}
+        for symbol, depth in depths.items():
+            self.engine.follow(self.numbers[market, symbol], depth)
         for i, url in enumerate(venue.streams):
-            try:
-                sessions = MARKETS[market].feeds(market, symbols, depths, venue.trades)
-            except (ValueError, KeyError) as error:
-                raise UserError(f"{venue.market}: {error}") from None
+            sessions = MARKETS[market].feeds(market, list(depths), depths, venue.trades)
             for j, session in enumerate(sessions):
                 name = f"{venue.market} feed {chr(ord('A') + i)}" + (f".{j + 1}" if len(sessions) > 1 else "")
                 line = self.engine.add_line(name, LineKind.MARKET_LINE, wire)
@@ -197,8 +203,17 @@ class Node:
                     max_open_orders=x.limits.max_open_orders,
                     duplicate_ns=x.limits.duplicate_ms * 1_000_000,
                 )
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise UserError(f"{x.market} {x.symbol}: limits: {error}") from None
+            if x.quote is not None:
+                self._check_quote(number, x, x.quote)
+
+    def _check_quote(self, number: int, x: InstrumentConfig, quote: Quote) -> None:
+        """A quote that could not be placed as it stands is an error now, not a refusal for each of its orders."""
+        grid, lot_step = self.instruments.size_grid(number), self.instruments.row(number)["lot_step"]
+        step = Decimal(lot_step * grid.mantissa).scaleb(-grid.decimals)
+        if _decimal(x, "size", quote.size) % step:
+            raise UserError(f"{x.market} {x.symbol}: quote: size {quote.size}: must be a multiple of {step}")
 
     def _lots(self, number: int, x: InstrumentConfig, key: str, text: str) -> int:
         """A size in base coins or contracts, as the venue counts it, in whole lots (rounded down: a limit)."""
@@ -226,12 +241,11 @@ class Node:
             if not (bid and ask) or x.quote is None:
                 continue
             mid_ticks = (bid[0] + ask[0]) // 2
-            size = self._lots(number, x, "size", x.quote.size)
             self.quoter.quote(
                 number,
                 half_spread_ticks=max(mid_ticks * x.quote.half_spread_ppm // 1_000_000, 1),
                 requote_ticks=max(mid_ticks * x.quote.requote_ppm // 1_000_000, 1),
-                size_lots=max(size, 1),
+                size_lots=self._lots(number, x, "size", x.quote.size),
                 lean_lots=self._lots(number, x, "lean", x.quote.lean),
                 wait_ns=x.quote.wait_ms * 1_000_000,
             )
@@ -243,9 +257,14 @@ class Node:
         """Until `stop` is set. Raises UserError, Unreachable, or what broke an invariant of the engine."""
         async with Http() as http:
             self.http = http
-            await self._load_instruments(http)
-            self._build()
-            assert self.tape is not None
+            if not await _unless(stop, self._load_instruments(http)):
+                return
+            try:
+                self._build()
+            except UserError:
+                if self.tape is not None:
+                    self.tape.close(time.time_ns())
+                raise
             self._describe()
             self._quote()
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None
@@ -258,7 +277,10 @@ class Node:
 
     async def _work(self, stop: asyncio.Event) -> None:
         if self.config.cpu is not None and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {self.config.cpu})
+            try:
+                os.sched_setaffinity(0, {self.config.cpu})
+            except OSError as error:
+                raise UserError(f"cpu {self.config.cpu}: {error.strerror}; there are {os.cpu_count()}") from None
         for connection in self.connections:
             self._spawn(connection.run())
         gc.collect()
@@ -305,6 +327,7 @@ class Node:
     def _failed(self, error: BaseException | None) -> None:
         if self.failure is None:
             self.failure = error
+            self.engine.risk.latch(4)
             self.tell("engine", f"stopped: {type(error).__name__}: {error}")
 
     def _resync(self, instrument: int, reason: str) -> None:
@@ -340,12 +363,24 @@ class Node:
         """Cancel what is open, wait for the venues to say so, close the tape. A kill needs none of this."""
         self.engine.stopping = True
         self.engine.risk.latch(5)
+        try:
+            await self._cancel_all()
+        finally:
+            await self._let_go()
+
+    async def _cancel_all(self) -> None:
         deadline_s = asyncio.get_running_loop().time() + STOP_WAIT_S
-        for number in self.engine.orders.open_orders():
-            self.engine.withdraw(number, self.link.now_ns())
-        while self.engine.orders.open_orders() and asyncio.get_running_loop().time() < deadline_s:
+        asked: set[int] = set()
+        while (left := self.engine.orders.open_orders()) and asyncio.get_running_loop().time() < deadline_s:
+            for number in left:
+                if number not in asked and self.engine.withdraw(number, self.link.now_ns()):
+                    asked.add(number)  # else its line is down: it may come back before the time is up
             await asyncio.sleep(0.02)
-        left = self.engine.orders.open_orders()
+        self.tell("node", f"stopping: {len(asked)} orders asked to be cancelled, {len(left)} not known to be closed")
+        self._note({"event": "stop", "open_orders": len(left)})
+
+    async def _let_go(self) -> None:
+        """Lines, tasks, tape."""
         self.engine.mark_now(self.link.now_ns())
         for connection in self.connections:
             connection.close()
@@ -355,7 +390,6 @@ class Node:
             await asyncio.wait(list(self.tasks))
         assert self.tape is not None
         if not self.tape.full:
-            self._note({"event": "stop", "open_orders": len(left)})
             self.tape.close(self.link.now_ns())
 
     # ---- the tape's own words ----
@@ -385,6 +419,19 @@ class Node:
         """NOTE on the tape: something a person may want to read later."""
         if self.tape is not None and not self.tape.full:
             self.tape.append(RecordType.NOTE, 0, self.link.now_ns(), orjson.dumps(fields))
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine) -> bool:
+    """Do `work` unless told to stop first; whether it was done."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait((working,))
+        return False
+    working.result()
+    return True
 
 
 def _decimal(x: InstrumentConfig, key: str, text: str) -> Decimal:

@@ -32,7 +32,6 @@ class MarketRow:
     order-entry session and `private` the one that tells of orders and fills where that is another connection."""
 
     wire: type[Wire]
-    depth: int  # book channel followed where the config names none
     feeds: Callable[[int, Symbols, Depths, bool], list[Any]]
     orders: Callable[[int], Any]
     private: Callable[[int], Any] | None
@@ -64,7 +63,7 @@ def _bybit_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) ->
 
 
 def _okx_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
-    books = {400: "books", 50: "books50-l2-tbt", 5: "books5", 1: "bbo-tbt"}
+    books = {400: "books", 50: "books50-l2-tbt"}
     others = ("bbo-tbt", "trades") if trades else ("bbo-tbt",)
     topics = [(c, s) for s in symbols for c in dict.fromkeys((books[depths[s]], *others))]
     return [OkxSession("public", topics)]
@@ -75,24 +74,23 @@ def _okx_requests(market: int, symbols: Symbols) -> list[Request]:
     return [okx_rest.instruments_request(kind) for kind in kinds]
 
 
-def _regex(pattern: bytes) -> Callable[[bytes], str | None]:
-    find = re.compile(pattern).search
-    return lambda frame: (m := find(frame, 0, 400)) and m.group(1).decode()
+def _member(name: str) -> Callable[[bytes], str | None]:
+    """Reads a string member of a frame, wherever it stands and however it is spaced; None where it is not there."""
+    find = re.compile(rf'"{name}"\s*:\s*"([!#-~]+)"'.encode()).search
+    return lambda frame: m.group(1).decode() if (m := find(frame)) else None
 
 
-_CHANNEL = re.compile(rb'"channel":"([^"]+)"')
-_INST = re.compile(rb'"instId":"([^"]+)"')
+_channel, _inst = _member("channel"), _member("instId")
 
 
 def _okx_topic(frame: bytes) -> tuple[str, str] | None:
-    channel, inst = _CHANNEL.search(frame, 0, 400), _INST.search(frame, 0, 400)
-    return (channel.group(1).decode(), inst.group(1).decode()) if channel and inst else None
+    channel, inst = _channel(frame), _inst(frame)
+    return (channel, inst) if channel and inst else None
 
 
 def _binance(market: int) -> MarketRow:
     return MarketRow(
         wire=BinanceWire,
-        depth=0,
         feeds=_binance_feeds,
         orders=_binance_orders,
         private=None if market == Market.BINANCE_SPOT else BinanceSession,
@@ -100,21 +98,20 @@ def _binance(market: int) -> MarketRow:
         instruments=lambda market, symbols: [binance_rest.exchange_info(market)],
         read=lambda market, reply: binance_rest.instruments(reply, market),
         snapshot=lambda market, symbol: binance_rest.depth(market, symbol),
-        topic=_regex(rb'"stream":"([^"]+)"'),
+        topic=_member("stream"),
     )
 
 
 def _bybit(market: int) -> MarketRow:
     return MarketRow(
         wire=BybitWire,
-        depth=50,
         feeds=_bybit_feeds,
         orders=lambda market: BybitSession("trade", market),
         private=lambda market: BybitSession("private", market),
         instruments=lambda market, symbols: [bybit_rest.instruments_info(market)],
         read=lambda market, reply: bybit_rest.instruments(reply),
         snapshot=None,
-        topic=_regex(rb'"topic":"([^"]+)"'),
+        topic=_member("topic"),
     )
 
 
@@ -125,7 +122,6 @@ MARKETS: dict[int, MarketRow] = {
     int(Market.BYBIT_LINEAR): _bybit(int(Market.BYBIT_LINEAR)),
     int(Market.OKX): MarketRow(
         wire=OkxWire,
-        depth=400,
         feeds=_okx_feeds,
         orders=lambda market: OkxSession("private", [("orders", "ANY")]),
         private=None,

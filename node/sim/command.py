@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -19,12 +20,15 @@ from node.sim.recorded import Recorded, RecordedAndSynthetic, open_recording, si
 from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
 
 
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class SimFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The config file: all optional. `ports`: venue -> [WebSocket port, HTTP port], 0 = any free one."""
 
     seed: int = 1
     venues: list[str] = []
-    ports: dict[str, tuple[int, int]] = {}
+    ports: dict[str, tuple[Port, Port]] = {}
 
 
 def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
@@ -37,6 +41,8 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: {error}") from None
+        except RecursionError:
+            raise UserError(f"{path}: nested too deeply") from None
     for name in [*given.venues, *given.ports]:
         if name not in VENUES:
             raise UserError(f"{path}: venue {name!r} is not known; there are {', '.join(VENUES)}")

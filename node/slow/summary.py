@@ -105,6 +105,13 @@ class Summary:
             for x in told["instruments"]
         ]
         self.lines = [LineTally(x["name"], x["kind"]) for x in told["lines"]]
+        for known in (self._new, self._acked, self._sent_once):
+            known.clear()  # order ids begin anew with each start of the node
+
+    def _tally(self, instrument: int | None) -> InstrumentTally | None:
+        """None where the tape did not tell of this instrument."""
+        known = instrument is not None and 0 <= instrument < len(self.instruments)
+        return self.instruments[instrument] if known else None
 
     def _frame(self, record: Record) -> None:
         self.frames += 1
@@ -131,13 +138,17 @@ class Summary:
                 self._new[row["order_id"]] = intent["instrument"]
             return
         self.refusals[row["reason"]] += 1
-        tally = self.instruments[intent["instrument"]]
-        tally.refused += 1
+        is_cancel = intent["action"] == Action.CANCEL  # names its order only
+        tally = self._tally(self._new.get(row["order_id"]) if is_cancel else intent["instrument"])
+        if tally is not None:
+            tally.refused += 1
         self.examples.setdefault(row["reason"], self._example(tally, intent, row))
 
-    def _example(self, tally: InstrumentTally, intent: dict, row: dict) -> str:
+    def _example(self, tally: InstrumentTally | None, intent: dict, row: dict) -> str:
         if intent["action"] == Action.CANCEL:
-            return f"{tally.name} cancel of order {row['order_id']}"
+            return f"{tally.name + ' ' if tally else ''}cancel of order {row['order_id']}"
+        if tally is None:
+            return f"instrument {intent['instrument']}: value {row['value']}, limit {row['limit']}"
         kind = "market" if intent["type"] == OrderType.MARKET else TimeInForce(intent["tif"]).name.lower().replace("_", "-")
         return (
             f"{tally.name} {Side(intent['side']).name.lower()} {tally.size(intent['size_lots'])} "
@@ -146,10 +157,9 @@ class Summary:
 
     def _order_out(self, record: Record) -> None:
         order_id = int.from_bytes(record.payload[:8], "little")
-        instrument = self._new.get(order_id)
-        if instrument is None:
+        tally = self._tally(self._new.get(order_id))
+        if tally is None:
             return
-        tally = self.instruments[instrument]
         if order_id in self._sent_once:
             tally.cancels += 1
         else:
@@ -158,10 +168,9 @@ class Summary:
 
     def _report(self, record: Record) -> None:
         row = report_row(record.payload)
-        instrument = self._new.get(row["order_id"])
-        if instrument is None:
+        tally = self._tally(self._new.get(row["order_id"]))
+        if tally is None:
             return
-        tally = self.instruments[instrument]
         if row["kind"] in ("REPORT_ACK", "REPORT_LIVE"):
             tally.acked += row["order_id"] not in self._acked
             self._acked.add(row["order_id"])
@@ -172,12 +181,15 @@ class Summary:
 
     def _fill(self, record: Record) -> None:
         row = fill_row(record.payload)
-        self.instruments[row["report"]["instrument"]].fills += 1
+        tally = self._tally(row["report"]["instrument"])
+        if tally is not None:
+            tally.fills += 1
 
     def _mark(self, record: Record) -> None:
         row = state_row(record.payload)
-        if row["instrument"] < len(self.instruments):
-            self.instruments[row["instrument"]].state = row
+        tally = self._tally(row["instrument"])
+        if tally is not None:
+            tally.state = row
 
     def _on_sent(self, record: Record) -> None:
         row = sent_row(record.payload)

@@ -74,7 +74,11 @@ class Session:
     # ---- what the owner calls ----
 
     def start(self, now_ns: int) -> list[Action]:
-        """The connection is open."""
+        """The connection is open. Also the way to begin again on a new one."""
+        self.ready = self.down = False
+        for told in (self._confirmed, self._heard, self._silent, self._resyncing, self._pending):
+            told.clear()
+        self._pong_ns = 0
         self._ping_ns = now_ns + rules.PING_EVERY_NS
         if self.credentials and self.kind != "public":
             return [self._login(self.credentials, now_ns)]

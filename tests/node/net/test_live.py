@@ -1,0 +1,654 @@
+"""A whole node against simulated venues on real sockets, in one process: from instruments to the orderly end."""
+
+import asyncio
+import functools
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+import uvloop
+from ext.dials import Dial, DialWriter
+from ext.engine import Engine, LineKind
+from ext.records import sent_row, state_row
+from ext.strategy import Strategy
+from ext.tape import RecordType, TapeFull, TapeReader, TapeWriter, verify
+
+from node.config import Config, load
+from node.errors import Unreachable, UserError
+from node.net import live
+from node.net.live import Node, make_dials
+from node.sim.serve import SimConfig, Simulation
+
+SYNCED = 2
+
+HEAD = """\
+mode = "sim"
+deployment = "test"
+tape = "{folder}/tape"
+segment_mb = 1
+[rate]
+orders = 1000
+window_ms = 1000
+"""
+VENUE = """
+[[venue]]
+market = "{market}"
+streams = ["{ws}", "{ws}"]
+rest = "{http}"
+orders = "{ws}"
+"""
+INSTRUMENT = """
+[[instrument]]
+market = "{market}"
+symbol = "{symbol}"
+[instrument.limits]
+max_size = "10"
+max_notional = "100000"
+max_position = "10"
+collar_bps = 100
+stale_ms = 2000
+max_open_orders = 4
+[instrument.quote]
+size = "{size}"
+half_spread_ppm = 100
+"""
+MARKETS = {
+    "binance-spot": ("binance", "BTCUSDT", "0.001"),
+    "binance-usdm": ("binance", "BTCUSDT", "0.005"),
+    "bybit-spot": ("bybit", "BTCUSDT", "0.001"),
+    "bybit-linear": ("bybit", "BTCUSDT", "0.005"),
+    "okx": ("okx", "BTC-USDT-SWAP", "0.5"),
+}
+
+
+class World:
+    """Simulated venues, and nodes that talk to them."""
+
+    def __init__(self, simulation: Simulation, endpoints: dict, folder: Path):
+        self.simulation, self.endpoints, self.folder = simulation, endpoints, folder
+        self.told: list[tuple[str, str]] = []
+
+    def config(self, *changes: tuple[str, str], markets=("bybit-linear",), more: str = "") -> Config:
+        text = more + HEAD.format(folder=self.folder)
+        for market in markets:
+            venue, symbol, size = MARKETS[market]
+            at = self.endpoints[venue]
+            text += VENUE.format(market=market, ws=at.ws_url, http=at.http_url)
+            text += INSTRUMENT.format(market=market, symbol=symbol, size=size)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = self.folder / "node.toml"
+        path.write_text(text)
+        return load(path)
+
+    def node(self, *changes, **more) -> Node:
+        return Node(self.config(*changes, **more), lambda line, text: self.told.append((line, text)))
+
+    async def run(self, node: Node, scenario) -> None:
+        """The node runs until `scenario()` is over."""
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(node.run(stop))
+        acting = asyncio.ensure_future(scenario())
+        await asyncio.wait((running, acting), return_when=asyncio.FIRST_COMPLETED)
+        if running.done() and not acting.done():
+            acting.cancel()
+        stop.set()
+        await asyncio.wait_for(running, 5)
+        await acting
+
+    def fake(self, venue: str = "bybit"):
+        return self.simulation.servers[venue].fake
+
+    def open_orders(self, venue: str = "bybit") -> list:
+        return [x for x in self.fake(venue).orders.values() if x.leaves_lots]
+
+    def records(self) -> list:
+        return list(TapeReader(str(self.folder / "tape")))
+
+    def said(self, text: str) -> list[tuple[str, str]]:
+        return [x for x in self.told if text in x[1]]
+
+
+@pytest.fixture
+def play(tmp_path):
+    """`play(scenario)` calls `scenario(world)`."""
+
+    def run(scenario, venues=("bybit",), loop=uvloop.new_event_loop):
+        async def main():
+            simulation = Simulation(SimConfig(venues=venues))
+            endpoints = await simulation.start()
+            try:
+                async with asyncio.timeout(20):
+                    await scenario(World(simulation, endpoints, tmp_path))
+            finally:
+                await simulation.stop()
+
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(main())
+
+    return run
+
+
+async def until(condition, within_s: float = 8):
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def quoting(node: Node) -> bool:
+    return hasattr(node, "engine") and len(node.engine.orders.open_orders()) >= 2
+
+
+def test_five_markets_come_up_quote_and_go_down_in_order(play):
+    async def scenario(world):
+        node = world.node(markets=tuple(MARKETS))
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and all(x.state == SYNCED for x in node.engine.books))
+            await until(lambda: all(node.engine.orders.open_orders(i) for i in range(5)))
+            lines = [x for x in node.engine.lines if x.kind != LineKind.SNAPSHOT_LINE]
+            await until(lambda: all(x.up for x in lines))
+            feeds = [x for x in node.connections if x.topic is not None]
+            assert len(feeds) == 12  # two addresses for five markets, one of which needs two connections for each
+            await until(lambda: all(x.channel.seen is None for x in feeds))  # every topic spoke and was recognised
+            assert all(x.bad == 0 for x in node.engine.lines)
+
+        await world.run(node, act)
+        assert [world.open_orders(x) for x in ("binance", "bybit", "okx")] == [[], [], []]
+        assert node.engine.orders.open_orders() == []
+        (stopping,) = world.said("stopping")
+        assert stopping[0] == "node"
+        assert stopping[1].endswith("asked to be cancelled, 0 not known to be closed")
+        assert not any(x.connected for x in (c.channel for c in node.connections))
+        check(world)
+
+    play(scenario, tuple(("binance", "bybit", "okx")))
+
+
+def check(world) -> list:
+    """The tape is whole, and begins and ends as a tape does; its records."""
+    assert verify(str(world.folder / "tape")).ok
+    records = world.records()
+    assert records[0].type == RecordType.CONFIG
+    told = orjson.loads(records[0].payload)
+    assert told["config"]["deployment"] == "test"
+    assert {"market", "symbol", "tick", "lot", "money_mul", "money_div"} == set(told["instruments"][0])
+    notes = [orjson.loads(x.payload) for x in records if x.type == RecordType.NOTE]
+    assert notes[-1]["event"] == "stop"
+    return records
+
+
+def test_market_lines_have_the_lowest_numbers_as_the_arbiter_needs_it(play):
+    async def scenario(world):
+        node = world.node(markets=("binance-spot", "binance-usdm", "bybit-linear"))
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and len(node.engine.lines) > 8)
+            kinds = [x.kind for x in node.engine.lines]
+            assert kinds == sorted(kinds, key=lambda x: x != LineKind.MARKET_LINE)
+
+        await world.run(node, act)
+
+    play(scenario, ("binance", "bybit"))
+
+
+def test_more_market_lines_than_the_arbiter_tells_apart_are_refused(play):
+    async def scenario(world):
+        url = world.endpoints["bybit"].ws_url
+        streams = ", ".join([f'"{url}"'] * 33)
+        with pytest.raises(UserError, match="bybit-linear: .*market lines must be among the first 32"):
+            await world.node((f'["{url}", "{url}"]', f"[{streams}]")).run(asyncio.Event())
+
+    play(scenario)
+
+
+# ---- instruments ---------------------------------------------------------------------------------
+
+
+def test_an_instrument_that_the_venue_does_not_list_is_named(play):
+    async def scenario(world):
+        for market, venue in (("binance-spot", "binance"), ("bybit-linear", "bybit"), ("okx", "okx")):
+            symbol = MARKETS[market][1]
+            node = world.node((f'symbol = "{symbol}"', 'symbol = "NOSUCH"'), markets=(market,))
+            with pytest.raises(UserError, match=f"{market} does not list 'NOSUCH' .*{world.endpoints[venue].http_url}"):
+                await node.run(asyncio.Event())
+
+    play(scenario, ("binance", "bybit", "okx"))
+
+
+def replies(monkeypatch, part: str, *answers):
+    """The first requests whose target contains `part` are answered so (an exception is raised); later ones truly."""
+    waiting = list(answers)
+    true = live.Http.fetch
+    asked = []
+
+    async def fetch(self, base, request):
+        if part in request.target:
+            asked.append(request.target)
+            if waiting:
+                answer = waiting.pop(0)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+        return await true(self, base, request)
+
+    monkeypatch.setattr(live.Http, "fetch", fetch)
+    return asked
+
+
+def listing(**changes) -> bytes:
+    """A Binance instruments reply with one symbol."""
+    price = {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"}
+    lot = {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"}
+    price |= {k: v for k, v in changes.items() if k in price}
+    lot |= {k: v for k, v in changes.items() if k in lot}
+    symbol = {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT", "filters": [price, lot]}
+    return orjson.dumps({"symbols": [symbol]})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"{}", b"<html>busy</html>", b'{"symbols":[5]}', listing(tickSize="0"), listing(tickSize="x"), listing(stepSize="-1")],
+)
+def test_instruments_that_cannot_be_read_are_one_line_that_names_the_address(play, monkeypatch, answer):
+    replies(monkeypatch, "exchangeInfo", answer)
+
+    async def scenario(world):
+        with pytest.raises(UserError, match=world.endpoints["binance"].http_url):
+            await world.node(markets=("binance-spot",)).run(asyncio.Event())
+
+    play(scenario, ("binance",))
+
+
+@pytest.mark.parametrize("answer", [b"", b'{"bids":[["NaN","1"]],"asks":[]}'])
+def test_a_first_book_that_cannot_be_read_is_one_line_that_names_the_address(play, monkeypatch, answer):
+    replies(monkeypatch, "depth", answer)
+
+    async def scenario(world):
+        with pytest.raises(UserError, match=f"{world.endpoints['binance'].http_url}: depth of BTCUSDT: not a depth snapshot"):
+            await world.node(markets=("binance-spot",)).run(asyncio.Event())
+
+    play(scenario, ("binance",))
+
+
+def test_a_venue_that_cannot_be_reached_stops_the_start(play, monkeypatch):
+    replies(monkeypatch, "instruments-info", Unreachable("http://127.0.0.1:1: refused"))
+
+    async def scenario(world):
+        with pytest.raises(Unreachable, match="refused"):
+            await world.node().run(asyncio.Event())
+
+    play(scenario)
+
+
+def test_being_told_to_stop_counts_also_while_a_venue_does_not_answer(play, monkeypatch):
+    async def silent(self, base, request):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(live.Http, "fetch", silent)
+
+    async def scenario(world):
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(world.node().run(stop))
+        await asyncio.sleep(0.1)
+        stop.set()
+        await asyncio.wait_for(running, 1)
+        assert not (world.folder / "tape").exists()
+
+    play(scenario)
+
+
+# ---- snapshots -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [Unreachable("busy"), b"", b'{"lastUpdateId":1,"bids":[],"asks":[]}'])
+def test_a_snapshot_that_fails_is_asked_for_again_until_the_book_is_there(play, monkeypatch, answer):
+    depth = b'{"lastUpdateId":1,"bids":[["60000.00","1"]],"asks":[]}'  # the one that tells how fine the book is
+    asked = replies(monkeypatch, "depth", depth, answer, answer)
+    monkeypatch.setattr(live, "Engine", functools.partial(Engine, ask_every_ns=200_000_000))
+
+    async def scenario(world):
+        node = world.node(markets=("binance-spot",))
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            assert len(asked) >= 4
+
+        await world.run(node, act)
+        assert world.said("resync")
+        if isinstance(answer, Exception):
+            assert len(world.said("snapshot: busy")) == 2
+
+    play(scenario, ("binance",))
+
+
+@pytest.mark.parametrize("market", ["binance-usdm", "bybit-linear", "okx"])
+def test_a_gap_on_every_line_is_mended_with_a_fresh_book(play, market):
+    venue, symbol, _ = MARKETS[market]
+
+    async def scenario(world):
+        node = world.node(markets=(market,))
+        fake = world.fake(venue)
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            listed = next(x for x in fake.listings.values() if x.symbol == symbol and x.is_perpetual)
+            for connection in list(fake.connections.values()):
+                fake.skip_depth(listed, 2, connection)
+            await until(lambda: node.engine.books[0].gaps)
+            await until(lambda: node.engine.books[0].state == SYNCED)
+            assert node.engine.books[0].gaps == 1
+            assert (symbol, "resync: gap") in world.told
+
+        await world.run(node, act)
+
+    play(scenario, (venue,))
+
+
+# ---- quoting -------------------------------------------------------------------------------------
+
+
+def test_quotes_start_with_the_first_book_and_at_its_price(play):
+    async def scenario(world):
+        node = world.node()
+
+        async def act():
+            await until(lambda: quoting(node))
+            assert node._unquoted == {}
+
+        await world.run(node, act)
+        records = world.records()
+        first = next(i for i, x in enumerate(records) if x.type == RecordType.VERDICT)
+        frames = [x for x in records[:first] if x.type == RecordType.FRAME]
+        assert b"snapshot" in frames[-1].payload or b"delta" in frames[-1].payload
+        orders = [x for x in world.fake().orders.values()]
+        assert {x.size_lots for x in orders} == {5}
+        prices = [x.price_ticks for x in orders]
+        assert 590_000 < min(prices) < max(prices) < 610_000
+
+    play(scenario)
+
+
+def test_dials_reach_the_strategy_and_the_tape(play, tmp_path):
+    page = tmp_path / "dials"
+    writer = DialWriter(str(page), make_dials())
+
+    async def scenario(world):
+        node = world.node(more=f'dials = "{page}"\n')
+
+        async def act():
+            await until(lambda: quoting(node))
+            writer.set(0, [2000], node.link.monotonic_ns(), 10**9)
+            await until(lambda: node.quoter.dial_values() == [2000, 1000])
+            await until(lambda: node.quoter.dial_values() == [1000, 1000])  # the lease ran out
+
+        await world.run(node, act)
+        dials = [x.payload for x in world.records() if x.type == RecordType.DIAL]
+        assert [int.from_bytes(x[:8], "little") for x in dials[-2:]] == [2000, 1000]
+
+    play(scenario)
+
+
+def test_it_runs_without_ever_sleeping(play):
+    async def scenario(world):
+        node = world.node(more='loop = "spin"\n')
+
+        async def act():
+            await until(lambda: quoting(node))
+
+        await world.run(node, act)
+        check(world)
+
+    play(scenario)
+
+
+def test_a_watching_node_sends_nothing(play):
+    async def scenario(world):
+        url = world.endpoints["bybit"].ws_url
+        node = world.node((f'orders = "{url}"\n', ""), ('mode = "sim"', 'mode = "watch"'))
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            await asyncio.sleep(0.2)
+
+        await world.run(node, act)
+        assert world.fake().orders == {}
+        assert not any(x.type == RecordType.ORDER_OUT for x in check(world))
+
+    play(scenario)
+
+
+# ---- what cannot work ---------------------------------------------------------------------------
+
+
+def test_a_tape_that_another_node_writes_is_refused_and_left_alone(play):
+    async def scenario(world):
+        node = world.node()
+
+        async def act():
+            await until(lambda: quoting(node))
+            with pytest.raises(UserError, match=f"tape {world.folder}/tape: another node is writing it"):
+                await world.node().run(asyncio.Event())
+            assert quoting(node)
+
+        await world.run(node, act)
+        check(world)
+
+    play(scenario)
+
+
+def test_a_node_may_start_again_at_once_on_the_same_tape_and_uses_no_client_id_twice(play):
+    async def scenario(world):
+        for _ in range(2):
+            node = world.node()
+
+            async def act(node=node):
+                await until(lambda: quoting(node))
+
+            await world.run(node, act)
+            assert len(world.said(" 0 not known to be closed")) == len(world.said("stopping"))  # ids were not used twice
+        assert verify(str(world.folder / "tape")).ok
+        assert sum(x.type == RecordType.CONFIG for x in world.records()) == 2
+
+    play(scenario)
+
+
+def test_places_where_no_tape_can_be_are_named(play):
+    async def scenario(world):
+        tape = world.folder / "tape"
+        tape.write_text("a file")
+        for place in (tape, tape / "below", Path("/proc/tape")):
+            with pytest.raises(UserError, match=f"tape {place}: "):
+                await world.node((str(tape), str(place))).run(asyncio.Event())
+
+    play(scenario)
+
+
+def test_dials_that_are_missing_or_of_another_layout_are_named_and_the_tape_is_closed(play, tmp_path):
+    other = tmp_path / "other"
+    DialWriter(str(other), [Dial("other", 1, 0, 2)])
+    text = tmp_path / "text"
+    text.write_text("x" * 192)
+
+    async def scenario(world):
+        for page in (tmp_path / "none", tmp_path, other, text):
+            with pytest.raises(UserError, match=f"dials {page}: "):
+                await world.node(more=f'dials = "{page}"\n').run(asyncio.Event())
+        assert verify(str(world.folder / "tape")).ok
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('max_notional = "100000"', 'max_notional = "999999999999999999"', "limits: .*max_notional|limits: .*too (large|big)"),
+        ('max_size = "10"', 'max_size = "999999999999999999"', "limits: "),
+        ('size = "0.005"', 'size = "0.0055"', "quote: size 0.0055: must be a multiple of 0.001"),
+        ('size = "0.005"', 'size = "0.0001"', "quote: size 0.0001: must be a multiple of 0.001"),
+    ],
+)
+def test_numbers_that_do_not_fit_the_instrument_are_named_before_anything_is_connected(play, old, new, named):
+    async def scenario(world):
+        with pytest.raises(UserError, match=f"bybit-linear BTCUSDT: {named}" if "|" not in named else "bybit-linear BTCUSDT: "):
+            await world.node((old, new)).run(asyncio.Event())
+        assert world.simulation.servers["bybit"].counts["opened"] == 0
+
+    play(scenario)
+
+
+def test_a_core_that_is_not_there_is_named(play):
+    async def scenario(world):
+        with pytest.raises(UserError, match=f"cpu 4095: .*there are {os.cpu_count()}"):
+            await world.node(more="cpu = 4095\n").run(asyncio.Event())
+
+    play(scenario)
+
+
+def test_a_full_disk_stops_new_orders_and_says_so_once(play):
+    class Full:
+        """The tape of a node whose disk is full."""
+
+        full = True
+
+        def prepare(self):
+            raise TapeFull(28, "no room for another tape segment")
+
+    async def scenario(world):
+        node = world.node()
+
+        async def act():
+            await until(lambda: quoting(node))
+            node.tape, kept = Full(), node.tape
+            await until(lambda: node.engine.risk.latched == 2)
+            await asyncio.sleep(0.1)
+            assert [x[0] for x in world.said("no new orders from here on")] == ["tape"]
+            node.tape = kept
+
+        await world.run(node, act)
+        assert world.open_orders() == []
+        check(world)
+
+    play(scenario)
+
+
+# ---- the end -------------------------------------------------------------------------------------
+
+
+class Resting(Strategy):
+    """Places one order far from the market, then does what `then` says on each further book."""
+
+    then = staticmethod(lambda: 0)
+
+    def __init__(self, *_):
+        self.books = 0
+
+    def on_book(self, instrument, now_ns):
+        self.books += 1
+        if self.books == 1:
+            self.buy(instrument, self.best(instrument)[0][0] - 1000, 1)
+        elif self.open_orders():
+            return self.then()
+        return 0
+
+
+def test_a_strategy_that_raises_ends_the_node_in_order(play, monkeypatch):
+    class Raises(Resting):
+        def then(self):
+            return self.no_such_thing
+
+    monkeypatch.setattr(live, "Probe", Raises)
+
+    async def scenario(world):
+        node = world.node(more='strategy = "probe"\n')
+        with pytest.raises(AttributeError, match="no_such_thing"):
+            await asyncio.wait_for(node.run(asyncio.Event()), 5)
+        assert world.said("stopped: AttributeError")
+        assert world.said("1 orders asked to be cancelled, 0 not known to be closed")
+        assert [x.done for x in world.fake().orders.values()] == ["canceled"]
+        check(world)
+
+    play(scenario)
+
+
+def test_a_task_that_fails_ends_the_node_in_order(play, monkeypatch):
+    monkeypatch.setattr(live, "Probe", Resting)
+
+    async def broken():
+        raise ZeroDivisionError("on purpose")
+
+    async def scenario(world):
+        node = world.node(more='strategy = "probe"\n')
+
+        async def act():
+            await until(lambda: world.open_orders())
+            node._spawn(broken())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert node.engine.risk.latched  # at once, not when the timer comes round
+            await asyncio.sleep(1)
+
+        with pytest.raises(ZeroDivisionError):
+            await world.run(node, act)
+        assert world.open_orders() == []
+        check(world)
+
+    play(scenario)
+
+
+def test_an_order_line_that_is_down_at_the_end_is_used_as_soon_as_it_is_back(play, monkeypatch):
+    monkeypatch.setattr(live, "Probe", Resting)
+
+    async def scenario(world):
+        node = world.node(more='strategy = "probe"\n')
+
+        async def act():
+            await until(lambda: world.open_orders())
+            assert world.simulation.servers["bybit"].cut(lambda c: "trade" in c.path) == 1
+            await until(lambda: not node.engine.lines[node.engine_order_line].up)
+
+        node.engine_order_line = 2
+        await world.run(node, act)
+        assert world.open_orders() == []
+        assert world.said("1 orders asked to be cancelled, 0 not known to be closed")
+
+    play(scenario)
+
+
+def test_orders_that_nobody_confirms_are_told_and_do_not_hold_up_the_end(play, monkeypatch):
+    monkeypatch.setattr(live, "Probe", Resting)
+    monkeypatch.setattr(live, "STOP_WAIT_S", 0.3)
+
+    async def scenario(world):
+        node = world.node(more='strategy = "probe"\n')
+
+        async def act():
+            await until(lambda: world.open_orders())
+            await until(lambda: node.engine.orders.state_counts().get("LIVE"))
+            world.simulation.servers["bybit"].mute(lambda c: "trade" in c.path or "private" in c.path)
+
+        await world.run(node, act)
+        assert world.said("1 orders asked to be cancelled, 1 not known to be closed")
+        notes = [orjson.loads(x.payload) for x in check(world) if x.type == RecordType.NOTE]
+        assert notes[-1]["open_orders"] == 1
+
+    play(scenario)
+
+
+def test_the_tape_ends_with_the_state_that_was_left(play):
+    async def scenario(world):
+        node = world.node(("half_spread_ppm = 100", "half_spread_ppm = 2"))
+
+        async def act():
+            await until(lambda: node.engine.account.position(0)["fills"] if hasattr(node, "engine") else 0)
+
+        await world.run(node, act)
+        marks = [state_row(x.payload) for x in check(world) if x.type == RecordType.MARK]
+        filled = sum(x.filled_lots * (1 if x.side == 0 else -1) for x in world.fake().orders.values())
+        assert marks[-1]["position_lots"] == filled
+        sent = [sent_row(x.payload) for x in world.records() if x.type == RecordType.SENT]
+        assert len(sent) == node.link.written
+
+    play(scenario)

@@ -1,17 +1,20 @@
 # Verbs: run test bench soak check annotate clean build. Each sets up what it needs on a fresh machine.
 PYTHON ?= python3
 PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test bench soak check annotate clean build
 .DEFAULT_GOAL := test
 
+# The native code is built once, by both cores, before pip looks at it: pip then finds nothing to compile.
 .venv/.installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet "setuptools>=77" wheel "cython==3.3.1" "picows==2.3.1"
-	$(PY) -m pip install --quiet --no-build-isolation --no-deps -e . --config-settings=build_ext.inplace=1
-	$(PY) -m pip install --quiet -e ".[dev]" --no-build-isolation
-	touch $@
+	@echo "setting up .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) "setuptools>=77" wheel "cython==3.3.1" "picows==2.3.1"
+	@$(PY) setup.py --quiet build_ext --inplace -j 2
+	@$(PIP) --no-build-isolation -e ".[dev]"
+	@touch $@
 
 # setuptools rebuilds only what changed; the stamp it writes is what import checks.
 build: .venv/.installed

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -25,7 +26,7 @@ SANITIZE = os.environ.get("TICKGATE_SANITIZE") == "1"
 
 
 def flags() -> list[str]:
-    out = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code"]
+    out = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code", "-Wno-sign-compare", "-g0"]
     if not PORTABLE:
         # generic tuning: gcc's own choice for these machines spills integers to vector registers (5 % slower, measured)
         out += ["-march=native", "-mtune=generic"]
@@ -61,6 +62,7 @@ class BuildAndStamp(build_ext):
         )
 
 
+Options.emit_code_comments = False  # half the size of the C files, which is what compiling them costs
 setup(
     ext_modules=cythonize(
         extensions(),
@@ -73,6 +75,7 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
             "binding": True,
+            "auto_pickle": False,
         },
     ),
     cmdclass={"build_ext": BuildAndStamp},

@@ -103,15 +103,15 @@ def watching() -> Iterator[Watch]:
 
 
 def take_turns(
-    passes: dict[str, Pass], rounds: int, watch: Watch, progress: Progress
+    passes: dict[str, Pass], rounds: int, watch: Watch, progress: Progress, in_a_row: int = 1
 ) -> dict[str, list[int]]:
-    """Every pass once per round, in turn; the ns of each, by name."""
+    """Every pass in turn, `in_a_row` times per round; the ns of each, by name."""
     taken: dict[str, list[int]] = {name: [] for name in passes}
     for turn in range(rounds):
         if turn % max(1, rounds // 10) == 0:
             progress(f"round {turn + 1} of {rounds}")
         for name, one in passes.items():
-            taken[name].append(watch.measure(one))
+            taken[name] += [watch.measure(one) for _ in range(in_a_row)]
     return taken
 
 

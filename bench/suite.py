@@ -25,7 +25,7 @@ BENCHES: dict[str, Bench] = {
 }
 # Seconds instead of a minute, for a first look and for the tests. The figures are noisier.
 QUICK: dict[str, dict] = {
-    "book": {"rounds": 3, "frames": 300},
+    "book": {"rounds": 2, "frames": 300},
     "risk": {"rounds": 20, "count": 500},
     "encode": {"rounds": 10, "count": 200},
     "tape": {"batches": 40},

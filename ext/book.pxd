@@ -33,6 +33,11 @@ ctypedef struct Node:
     void* below[FANOUT]         # children; in a leaf, the sizes (int64) themselves
 
 
+ctypedef struct Near:
+    int64_t tag                 # key of the node without the bits below it, -1 = none
+    Node* node
+
+
 ctypedef struct Ladder:
     # One side. Keys grow away from the market: best is always the smallest key.
     Node* root
@@ -40,10 +45,12 @@ ctypedef struct Ladder:
     int64_t best                # smallest key, or -1 where the side is empty
     int64_t count
     int64_t nodes
-    int64_t leaf_tag[LEAF_CACHE]
-    Node* leaf[LEAF_CACHE]
-    int64_t mid_tag[MID_CACHE]
-    Node* mid[MID_CACHE]
+    Near leaf[LEAF_CACHE]
+    Near mid[MID_CACHE]
+
+
+# Declared here so that it stays out of line: inside the loop that calls it, it would take the registers.
+cdef void leaf_drop(Ladder* ladder, int64_t key) noexcept nogil
 
 
 cdef class Book:

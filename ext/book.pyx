@@ -50,8 +50,8 @@ cdef void ladder_forget(Ladder* ladder) noexcept nogil:
     """Empty the caches and the counters."""
     ladder.best = -1
     ladder.count = 0
-    memset(ladder.leaf_tag, 0xFF, sizeof(ladder.leaf_tag))
-    memset(ladder.mid_tag, 0xFF, sizeof(ladder.mid_tag))
+    memset(ladder.leaf, 0xFF, sizeof(ladder.leaf))
+    memset(ladder.mid, 0xFF, sizeof(ladder.mid))
 
 
 cdef void node_release(Ladder* ladder, Node* node, int height) noexcept nogil:
@@ -119,8 +119,8 @@ cdef Node* leaf_walk(Ladder* ladder, int64_t key, bint create) noexcept nogil:
         height -= 1
         if height == 1:
             at = (key >> 12) & (MID_CACHE - 1)
-            ladder.mid_tag[at] = key >> 12
-            ladder.mid[at] = node
+            ladder.mid[at].tag = key >> 12
+            ladder.mid[at].node = node
     return node
 
 
@@ -129,22 +129,22 @@ cdef Node* leaf_find(Ladder* ladder, int64_t key, bint create) noexcept nogil:
     cdef int64_t tag = key >> 6
     cdef int at = (key >> 12) & (MID_CACHE - 1)
     cdef Node* leaf = NULL
-    if ladder.mid_tag[at] == key >> 12:
-        leaf = <Node*>ladder.mid[at].below[tag & (FANOUT - 1)]
+    if ladder.mid[at].tag == key >> 12:
+        leaf = <Node*>ladder.mid[at].node.below[tag & (FANOUT - 1)]
         if leaf == NULL:
             if not create:
                 return NULL
             leaf = node_take(ladder)
             if leaf == NULL:
                 return NULL
-            ladder.mid[at].below[tag & (FANOUT - 1)] = leaf
-            ladder.mid[at].bits |= <uint64_t>1 << (tag & (FANOUT - 1))
+            ladder.mid[at].node.below[tag & (FANOUT - 1)] = leaf
+            ladder.mid[at].node.bits |= <uint64_t>1 << (tag & (FANOUT - 1))
     else:
         leaf = leaf_walk(ladder, key, create)
         if leaf == NULL:
             return NULL
-    ladder.leaf_tag[tag & (LEAF_CACHE - 1)] = tag
-    ladder.leaf[tag & (LEAF_CACHE - 1)] = leaf
+    ladder.leaf[tag & (LEAF_CACHE - 1)].tag = tag
+    ladder.leaf[tag & (LEAF_CACHE - 1)].node = leaf
     return leaf
 
 
@@ -157,7 +157,7 @@ cdef void leaf_drop(Ladder* ladder, int64_t key) noexcept nogil:
         path[height] = node
         node = <Node*>node.below[(key >> (FANOUT_BITS * height)) & (FANOUT - 1)]
         height -= 1
-    ladder.leaf_tag[(key >> 6) & (LEAF_CACHE - 1)] = -1
+    ladder.leaf[(key >> 6) & (LEAF_CACHE - 1)].tag = -1
     height = 1
     while height < HEIGHT:      # `node` is empty: unlink it from the one above
         node.below[0] = ladder.spare
@@ -169,7 +169,7 @@ cdef void leaf_drop(Ladder* ladder, int64_t key) noexcept nogil:
         if node.bits:
             return
         if height == 1:
-            ladder.mid_tag[(key >> 12) & (MID_CACHE - 1)] = -1
+            ladder.mid[(key >> 12) & (MID_CACHE - 1)].tag = -1
         height += 1
 
 
@@ -214,51 +214,53 @@ cdef int64_t key_after(Ladder* ladder, int64_t key) noexcept nogil:
 cdef inline int64_t ladder_get(Ladder* ladder, int64_t key) noexcept nogil:
     cdef Node* leaf
     cdef int64_t tag = key >> 6
-    if ladder.leaf_tag[tag & (LEAF_CACHE - 1)] == tag:
-        leaf = ladder.leaf[tag & (LEAF_CACHE - 1)]
+    if ladder.leaf[tag & (LEAF_CACHE - 1)].tag == tag:
+        leaf = ladder.leaf[tag & (LEAF_CACHE - 1)].node
     else:
         leaf = leaf_find(ladder, key, False)
     return 0 if leaf == NULL else <int64_t>leaf.below[key & (FANOUT - 1)]
 
 
-cdef int ladder_apply(Ladder* ladder, const Level* levels, int n, int64_t flip, int64_t sign) noexcept nogil:
-    """Set `n` levels to absolute sizes; 0 removes. The key of a price is flip + sign * price. Returns -1 where memory
-    ran out.
+cdef int ladder_apply(Ladder* ladder, const Level* levels, int n, int64_t flip) noexcept nogil:
+    """Set `n` levels to absolute sizes; 0 removes. Returns -1 where memory ran out.
+
+    The key of a price is flip ^ price: KEY_TOP is all ones, so for bids that is KEY_TOP - price.
 
     What is written does not depend on whether a level was there: which levels appear and vanish is data that no branch
     predictor guesses. Count and best are kept in registers: through memory, each level would wait for the one before.
     """
+    cdef const Level* end = levels + n
     cdef Node* leaf
     cdef int64_t key, tag, size, count = 0
-    cdef uint64_t present, now, best = <uint64_t>ladder.best     # -1, "none", is the largest
-    cdef int i, at
-    for i in range(n):
-        key = flip + sign * levels[i].price_ticks
-        size = levels[i].size_lots
+    cdef uint64_t at, bits, now, best = <uint64_t>ladder.best    # -1, "none", is the largest
+    while levels != end:
+        key = flip ^ levels.price_ticks
+        size = levels.size_lots
         tag = key >> FANOUT_BITS
-        at = key & (FANOUT - 1)
-        if ladder.leaf_tag[tag & (LEAF_CACHE - 1)] == tag:
-            leaf = ladder.leaf[tag & (LEAF_CACHE - 1)]
+        if ladder.leaf[tag & (LEAF_CACHE - 1)].tag == tag:
+            leaf = ladder.leaf[tag & (LEAF_CACHE - 1)].node
         else:
             leaf = leaf_find(ladder, key, size != 0)
             if leaf == NULL:
                 if size:
                     break
+                levels += 1
                 continue
-        present = leaf.bits >> at & 1
+        levels += 1
+        at = key & (FANOUT - 1)
+        bits = leaf.bits
         now = size != 0
         leaf.below[at] = <void*>size
-        leaf.bits = (leaf.bits & ~(<uint64_t>1 << at)) | now << at
-        count += <int64_t>now - <int64_t>present
+        count += <int64_t>now - <int64_t>(bits >> at & 1)
+        bits = (bits & ~(<uint64_t>1 << at)) | now << at
+        leaf.bits = bits
         if <uint64_t>key <= best:
             best = best_after(ladder, leaf, key, now, best)
-        if not leaf.bits:
+        if not bits:
             leaf_drop(ladder, key)
-    else:
-        i = n
     ladder.count += count
     ladder.best = <int64_t>best
-    return 0 if i == n else -1
+    return 0 if levels == end else -1
 
 
 cdef inline uint64_t best_after(Ladder* ladder, Node* leaf, int64_t key, bint now, uint64_t best) noexcept nogil:
@@ -400,8 +402,8 @@ cdef class Book:
         return APPLIED
 
     cdef int _levels(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
-        cdef int failed = ladder_apply(self.bid, bids, head.bids, KEY_TOP, -1)
-        failed |= ladder_apply(self.ask, asks, head.asks, 0, 1)
+        cdef int failed = ladder_apply(self.bid, bids, head.bids, KEY_TOP)
+        failed |= ladder_apply(self.ask, asks, head.asks, 0)
         self.levels += head.bids + head.asks
         if failed:
             raise MemoryError("no memory for book levels")

@@ -681,11 +681,12 @@ cdef class TapeReader:
             raise self._corrupt(self._offset, f"{_FINDINGS[found]} {segment.record(self._offset).sequence}")
         whole = segment.next_whole(self._offset + ALIGN)
         end = segment.used_end(self._offset)
+        later = self._later_in_use()
         if segment.look(self._offset, self.sequence) != found:
-            return True     # the writer is alive and has gone on meanwhile
+            return True     # the writer is alive and has gone on while we looked further: look here last
         if whole >= 0:
             raise self._corrupt(self._offset, f"{_FINDINGS[found]}, with whole records after it")
-        if self._later_in_use():
+        if later:
             raise self._corrupt(self._offset, f"{_FINDINGS[found]}, with a segment in use after it")
         if not self.follow and (end > self._offset or segment.short()):
             self._note_torn(segment, self._offset, end)

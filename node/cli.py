@@ -96,11 +96,15 @@ def bench(
 ) -> None:
     """The latency suite."""
     from bench import suite
+    from bench.conditions import BenchError
     from bench.node import node_command
 
     console = Console(stderr=True)
-    with node_command("spin") as node:
-        result = suite.run(names or [], node=node, progress=lambda text: console.print(f"[dim]{text}[/dim]"))
+    try:
+        with node_command("spin") as node:
+            result = suite.run(names or [], node=node, progress=lambda text: console.print(f"[dim]{text}[/dim]"))
+    except BenchError as error:
+        _fail(error, 1)
     if as_json:
         print_json(result)
     else:

@@ -33,19 +33,23 @@ from node.slow.summary import Summary
 
 CUT = ("binance", "/public")  # whose newest connection is reset half way
 START_S, STOP_S = 10.0, 5.0
+READ_S = 120.0  # to look through a long recording
 ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2
 DRILL_MS = 1500
 OF_A_TAPE = re.compile(r"lock|[0-9]{8}\.(tape|tape\.new|torn)").fullmatch
 
-# market, venue that serves it, symbol, order size
-INSTRUMENTS = (
-    ("binance-spot", "binance", "BTCUSDT", "0.0005"),
-    ("binance-usdm", "binance", "BTCUSDT", "0.005"),
-    ("binance-usdm", "binance", "ETHUSDT", "0.05"),
-    ("bybit-linear", "bybit", "BTCUSDT", "0.005"),
-    ("okx", "okx", "BTC-USDT-SWAP", "0.5"),
+# what is quoted of the synthetic instruments; recorded ones are all quoted
+QUOTED = (
+    ("binance-spot", "BTCUSDT"),
+    ("binance-usdm", "BTCUSDT"),
+    ("binance-usdm", "ETHUSDT"),
+    ("bybit-linear", "BTCUSDT"),
+    ("okx", "BTC-USDT-SWAP"),
 )
+# Synthetic books always move; recorded ones may be slow, and are quoted as close as a tick allows.
+SYNTHETIC_PPM, SYNTHETIC_STALE_MS = 4, 2_000
+RECORDED_PPM, RECORDED_STALE_MS = 1, 30_000
 
 HEAD = """\
 # Written by `tickgate demo`: everything on loopback, nothing real.
@@ -74,15 +78,15 @@ INSTRUMENT = """
 market = "{market}"
 symbol = "{symbol}"
 [instrument.limits]
-max_size = "1"
-max_notional = "50000"
+max_size = "{most}"
+max_notional = "{most_value}"
 max_position = "{most}"
 collar_bps = 50
-stale_ms = 2000
+stale_ms = {stale_ms}
 max_open_orders = 4
 [instrument.quote]
 size = "{size}"
-half_spread_ppm = 4
+half_spread_ppm = {half_spread_ppm}
 lean = "{lean}"
 """
 
@@ -95,6 +99,7 @@ class Demo:
     sim: subprocess.Popen
     node: subprocess.Popen | None = None
     cut_at_s: float = 0.0
+    rewind_due: bool = False  # a recording is to begin again once the node listens
 
     def check(self) -> None:
         """Raises where a process is gone."""
@@ -102,11 +107,11 @@ class Demo:
         if self.node is not None:
             _check(self.node, "the node", self.folder / "node.log")
 
-    def cut(self, which: str) -> None:
-        """Let the simulated venues reset a connection."""
+    def steer(self, command: str) -> None:
+        """Tell the simulated venues something."""
         assert self.sim.stdin is not None
         try:
-            self.sim.stdin.write(f"cut {which}\n".encode())
+            self.sim.stdin.write(command.encode() + b"\n")
             self.sim.stdin.flush()
         except BrokenPipeError:
             self.sim.wait()
@@ -118,7 +123,7 @@ def run_demo(
 ) -> None:
     """Run it and print the report. Raises UserError, or Failed where a process ended early or the node and the venues
     disagree at the end."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is below cleans up
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is below cleans up
     folder = _folder(keep)
     try:
         summary, ledgers = _run(folder, seconds, seed, recording, instruments, as_json)
@@ -128,6 +133,7 @@ def run_demo(
         else:
             print_report(result, Console(), kept=keep)
     finally:
+        signal.signal(signal.SIGTERM, before)
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     if not result["agreed"]:
@@ -153,13 +159,14 @@ def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instru
     try:
         dials = _dials(folder / "dials")
         shutil.rmtree(tape, ignore_errors=True)
-        demo = Demo(folder, _start(folder / "sim.log", _sim_argv(seed, recording, instruments)))
+        sim = _start(folder / "sim.log", _sim_argv(seed, recording, instruments))
+        demo = Demo(folder, sim, rewind_due=recording is not None)
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}") from None
     try:
-        endpoints = _endpoints(demo)
+        listening = _listening(demo)
         _advise(dials)
-        config = write_config(folder / "node.toml", config_text(endpoints, tape, folder / "dials", seconds))
+        config = write_config(folder / "node.toml", config_text(listening, tape, folder / "dials", seconds))
         demo.node = _start(folder / "node.log", ["run", str(config)])
         summary = Summary()
         reader = _watch(demo, tape, summary, dials, seconds, quiet)
@@ -174,16 +181,33 @@ def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instru
                 process.wait()
 
 
-def config_text(endpoints: dict, tape: Path, dials: Path, seconds: float) -> str:
-    """The node's config for these simulated venues."""
+def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0) -> str:
+    """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json` tells them."""
+    rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]
     drill_ms = min(DRILL_MS, int(seconds * 1000 / 4))
     text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms)
-    for market, venue in dict((m, v) for m, v, _, _ in INSTRUMENTS).items():
-        text += VENUE.format(market=market, **endpoints[venue])
-    for market, _, symbol, size in INSTRUMENTS:
-        most, lean = Decimal(size) * 20, Decimal(size) * 5
-        text += INSTRUMENT.format(market=market, symbol=symbol, size=size, most=f"{most:f}", lean=f"{lean:f}")
-    return text
+    for market, venue in {x["market"]: venue for venue, x in rows}.items():
+        text += VENUE.format(market=market, ws=listening[venue]["ws"], http=listening[venue]["http"])
+    return text + "".join(_instrument_text(x) for _, x in rows)
+
+
+def _is_quoted(listing: dict) -> bool:
+    return bool(listing["size"]) and (listing["recorded"] or (listing["market"], listing["symbol"]) in QUOTED)
+
+
+def _instrument_text(listing: dict) -> str:
+    """Limits and quote follow from the size of an order."""
+    size, is_recorded = Decimal(listing["size"]), listing["recorded"]
+    return INSTRUMENT.format(
+        market=listing["market"],
+        symbol=listing["symbol"],
+        size=listing["size"],
+        most=f"{size * 20:f}",
+        most_value=f"{Decimal(listing['value']) * 20:.8f}",
+        lean=f"{size * 5:f}",
+        half_spread_ppm=RECORDED_PPM if is_recorded else SYNTHETIC_PPM,
+        stale_ms=RECORDED_STALE_MS if is_recorded else SYNTHETIC_STALE_MS,
+    )
 
 
 def _toml(path: Path) -> str:
@@ -232,11 +256,12 @@ def _check(process: subprocess.Popen, what: str, log: Path) -> None:
         raise Failed(f"{what} failed: {_tail(log)}")
 
 
-def _endpoints(demo: Demo) -> dict:
-    """Where the simulated venues listen: their first line."""
+def _listening(demo: Demo) -> dict:
+    """Where the simulated venues listen and what they list: their first line."""
     assert demo.sim.stdout is not None
-    if not select.select([demo.sim.stdout], [], [], START_S)[0]:
-        raise Failed(f"the simulated venues did not start within {START_S:.0f} s")
+    patience_s = READ_S if demo.rewind_due else START_S
+    if not select.select([demo.sim.stdout], [], [], patience_s)[0]:
+        raise Failed(f"the simulated venues did not start within {patience_s:.0f} s")
     line = demo.sim.stdout.readline()
     if not line:
         demo.sim.wait()
@@ -257,9 +282,12 @@ def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds:
             if time.monotonic() - advised_s >= ADVICE_S:
                 advised_s = time.monotonic()
                 _advise(dials)
+            if demo.rewind_due and summary.frames:
+                demo.rewind_due = False
+                demo.steer("rewind")
             if not demo.cut_at_s and passed_s >= seconds / 2:
                 demo.cut_at_s = passed_s
-                demo.cut(" ".join(CUT))
+                demo.steer(" ".join(("cut", *CUT)))
             if screen is not None:
                 screen.update(live_table(summary, passed_s, seconds), refresh=True)
             time.sleep(DRAW_S)

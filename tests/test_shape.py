@@ -111,7 +111,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         for v in VENUES
     ],
     (r"node\.net(\.\w+)*", LOWER | {"node.net*", "ext*"}),
-    (r"node\.sim(\.\w+)*", LOWER | {"node.sim*", "ext*"}),
+    (r"node\.sim(\.\w+)*", LOWER | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"}),
     (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
     (
         r"node\.slow(\.\w+)*",

@@ -5,14 +5,18 @@ import json
 import os
 import stat
 import sys
+import time
 import tomllib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from node.backtest.sources import VENUES as MARKET_NAMES
 from node.errors import UserError
+from node.sim.recorded import Recorded, RecordedAndSynthetic, open_recording, size_hint
 from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
 
 
@@ -51,17 +55,29 @@ def sim_command(
     path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool,
     until_eof: bool = False,
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """What `tickgate sim` runs. Where the venues listen is the first line of output; their ledgers are the last.
-    `until_eof`: the end of stdin ends it, so that it does not outlive a parent."""
+    """What `tickgate sim` runs. Where the venues listen, and what they list, is the first line of output;
+    their ledgers are the last.
+
+    `recording` moves the market in place of the seed; `instruments` are its ticks and lots. `until_eof`: the end of
+    stdin ends it, so that it does not outlive a parent. Raises UserError.
+    """
     config = read_config(path, seed)
+    if recording is None and instruments is not None:
+        raise UserError("--instruments: says how to read a recording; add --recording FILE")
+    recorded = open_recording(recording, instruments) if recording is not None else None
+    if recorded is not None:
+        recorded.check(config)
 
     async def serve(stop: asyncio.Event) -> None:
-        simulation = Simulation(config)
+        simulation = make_simulation(config, recorded)
         try:
             endpoints = await simulation.start()
         except ServeError as error:
             raise UserError(str(error)) from None
-        _say({name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}, as_json, "listening")
+        where = {name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}
+        if as_json:
+            where = {name: x | {"listings": listings_of(simulation, name, recorded)} for name, x in where.items()}
+        _say(where, as_json, "listening")
         steering = asyncio.ensure_future(_steer(simulation))
         waiting = asyncio.ensure_future(simulation.wait())
         stopping = asyncio.ensure_future(stop.wait())
@@ -79,6 +95,26 @@ def sim_command(
     return serve
 
 
+def make_simulation(config: SimConfig, recorded: Recorded | None) -> Simulation:
+    """The venues, moved by the recording where there is one."""
+    if recorded is None:
+        return Simulation(config)
+    config = replace(config, make_market=lambda *given: RecordedAndSynthetic(recorded, *given, tell=_tell))
+    return Simulation(config, table=recorded.venues())
+
+
+def listings_of(simulation: Simulation, name: str, recorded: Recorded | None) -> list[dict]:
+    """What a venue lists: market, symbol, tick, lot, whether it is recorded, and `size`, an order of some 300 dollars
+    (`value`)."""
+    out = []
+    for key, x in simulation.servers[name].fake.listings.items():
+        size, value = size_hint(x) or ("", "")
+        row = {"market": MARKET_NAMES[x.market], "symbol": x.symbol, "tick": x.tick, "lot": x.lot}
+        is_recorded = recorded is not None and key in recorded.chosen
+        out.append(row | {"size": size, "value": value, "recorded": is_recorded})
+    return out
+
+
 def ledgers(simulation: Simulation) -> dict:
     """What the venues have on their books, to be compared with what the node thinks."""
     out = {}
@@ -92,7 +128,8 @@ def ledgers(simulation: Simulation) -> dict:
 
 
 async def _steer(simulation: Simulation) -> None:
-    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT."""
+    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT; `rewind` begins
+    the recording again, for a client that has just arrived."""
     if sys.stdin is None or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         return  # only a program at the other end of a pipe steers; a terminal or /dev/null cannot be watched
     reader = asyncio.StreamReader()
@@ -100,7 +137,7 @@ async def _steer(simulation: Simulation) -> None:
     while raw := await _line(reader):
         words = raw.decode("utf-8", "replace").split()
         if words and (why := _obey(simulation, words)):
-            print(f"tickgate sim: {' '.join(words)[:80]!r}: {why}", file=sys.stderr, flush=True)
+            _tell(f"{' '.join(words)[:80]!r}: {why}")
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
@@ -113,8 +150,12 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 def _obey(simulation: Simulation, words: list[str]) -> str:
     """Carry out one command; why it cannot be, or ""."""
     command, *rest = words
+    if words == ["rewind"] and isinstance(simulation.market, RecordedAndSynthetic):
+        simulation.market.rewind(time.time_ns())
+        return ""
     if command != "cut" or not 1 <= len(rest) <= 2 or rest[0] not in simulation.servers:
-        return f"there is: cut VENUE TEXT, with VENUE one of {', '.join(simulation.servers)}"
+        known = ", ".join(simulation.servers)
+        return f"there are: cut VENUE TEXT, with VENUE one of {known}; and, with a recording, rewind"
     server, text = simulation.servers[rest[0]], rest[1] if len(rest) > 1 else ""
     matching = [c for c in server.fake.connections.values() if text in c.path]
     if not matching:
@@ -122,6 +163,10 @@ def _obey(simulation: Simulation, words: list[str]) -> str:
     newest = matching[-1]
     server.cut(lambda connection: connection is newest)
     return ""
+
+
+def _tell(text: str) -> None:
+    print(f"tickgate sim: {text}", file=sys.stderr, flush=True)
 
 
 def _say(what: dict, as_json: bool, kind: str) -> None:

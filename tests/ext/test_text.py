@@ -231,3 +231,26 @@ def test_skipping_consumes_exactly_one_value(value, indent):
 )
 def test_malformed_values_are_not_skipped(raw):
     assert skip_value(raw) is None
+
+
+@pytest.mark.parametrize("length", range(40))
+def test_strings_of_every_length_around_the_vector_width_are_skipped_whole(length):
+    """An escaped quote, a bare control byte or a quote, wherever in the string it stands."""
+    plain = b'"' + b"x" * length + b'"'
+    for behind in (b"", b",", b'},"y":"z" and more than a vector'):
+        assert skip_value(plain + behind) == len(plain)
+    for at in range(1, length + 1):
+        head, tail = plain[:at], plain[at + 1 :]
+        assert skip_value(head + b"\x1f" + tail + b", and more than a vector") is None
+        assert skip_value(head + b'"' + tail + b", and more than a vector") == at + 1
+        assert skip_value(head + b"\\" + b'"' + tail + b", and more than a vector") == len(plain) + 1
+        assert skip_value(head + "é".encode() + tail + b", and more than a vector") == len(plain) + 1
+
+
+@pytest.mark.parametrize("length", range(1, 40))
+def test_numbers_of_every_length_around_the_vector_width_are_skipped_whole(length):
+    number = b"7" * length
+    for behind in (b"", b",", b"}", b"]", b" ", b",1234567890123456789", b"} and more than a vector"):
+        assert skip_value(number + behind) == length
+    for odd in (b"x", b'"', b"{"):
+        assert skip_value(number + odd + b", and more than a vector") is None

@@ -16,11 +16,19 @@ from ext.tape import TapeReader, TapeWriter, verify
 
 from node import demo as module
 from node.config import load
-from node.demo import INSTRUMENTS, config_text
+from node.demo import QUOTED, config_text
 from node.net.live import make_dials
 from node.slow.summary import Summary
 
-ENDPOINTS = {name: {"ws": "ws://127.0.0.1:1", "http": "http://127.0.0.1:1"} for name in ("binance", "bybit", "okx")}
+SIZES = {"tick": "0.1", "lot": "0.001", "size": "0.005", "value": "300", "recorded": False}
+LISTENING = {
+    venue: {
+        "ws": "ws://127.0.0.1:1",
+        "http": "http://127.0.0.1:1",
+        "listings": [SIZES | {"market": m, "symbol": s} for m, s in QUOTED if m.startswith(venue)],
+    }
+    for venue in ("binance", "bybit", "okx")
+}
 
 
 def report(told) -> dict:
@@ -28,7 +36,7 @@ def report(told) -> dict:
     assert (told.code, told.err) == (0, "")
     result = json.loads(told.out)
     assert result["agreed"] is True
-    assert [x["id"] for x in result["instruments"]] == [f"{market}:{symbol}" for market, _, symbol, _ in INSTRUMENTS]
+    assert [x["id"] for x in result["instruments"]] == [f"{market}:{symbol}" for market, symbol in QUOTED]
     for x in result["instruments"]:
         assert x["book"] == "synced"
         assert 0 < Decimal(x["bid"]) < Decimal(x["ask"])
@@ -84,7 +92,7 @@ def test_the_shortest_demo_shows_the_same_and_keeps_what_it_was_told_to(processe
 
 
 def test_no_keys_and_no_network_are_used():
-    config = tomllib.loads(config_text(ENDPOINTS, Path("t"), Path("d"), 7))
+    config = tomllib.loads(config_text(LISTENING, Path("t"), Path("d"), 7))
     assert "key" not in json.dumps(config)
     for venue in config["venue"]:
         assert len(venue["streams"]) == 2
@@ -94,7 +102,7 @@ def test_no_keys_and_no_network_are_used():
 def test_the_config_that_it_writes_is_one_that_loads_whatever_the_path(tmp_path):
     for name in ("plain", "with space", 'quo"te', "back\\slash", "ümläut", "new\nline", "{brace}"):
         path = tmp_path / "node.toml"
-        path.write_text(config_text(ENDPOINTS, tmp_path / name, tmp_path / "d", 2))
+        path.write_text(config_text(LISTENING, tmp_path / name, tmp_path / "d", 2))
         assert load(path).tape == str(tmp_path / name)
         assert load(path).drill_after_ms == 500
 

@@ -420,6 +420,34 @@ def test_a_repeated_key_is_bad(name):
             assert events == [] or key in ("c", "status", "id", "executedQty")
 
 
+@pytest.mark.parametrize("key", ["1", "_", "@", "[", "{", "`", " ", "é", "\\", '"', "", "ee", "\x00", "\x7f"])
+@pytest.mark.parametrize("gap", ["", " "])
+def test_a_short_key_that_is_no_letter_changes_nothing(key, gap):
+    """Keys are mostly one letter and have a path of their own; what only looks like one must not take it."""
+    plain = read(WIRES[USDM], dump(USDM_DEPTH))
+    for value in ("7", '"7"', "[]", "null", "1e5", "-3", "9999999999999999999"):
+        odd = f"{{{json.dumps(key)}{gap}:{gap}{value},".encode() + dump(USDM_DEPTH)[1:]
+        assert read(WIRES[USDM], odd) == plain
+
+
+@pytest.mark.parametrize("key", [b'"""', b'"\\"', b'"\n"', b'"E";', b'"E', b'E"', b"'E'"])
+def test_what_is_no_key_at_all_is_bad(key):
+    assert read(WIRES[USDM], b"{" + key + b":7," + dump(USDM_DEPTH)[1:]) == (Verdict.BAD, [])
+
+
+@pytest.mark.parametrize(
+    "value", ["1e5", "-3", "1.5", "9999999999999999999", "null", "true", '"7"', "{}", "[]"]
+)
+def test_only_members_that_are_used_must_be_integers(value):
+    """`T` of a depth update is not read: any value will do. `u` is."""
+    at = dump(USDM_DEPTH).index(b'"T":') + 4
+    raw = dump(USDM_DEPTH)
+    assert read(WIRES[USDM], raw[:at] + value.encode() + raw[at + 13 :]) == read(WIRES[USDM], raw)
+    at = raw.index(b'"u":') + 4
+    verdict, events = read(WIRES[USDM], raw[:at] + value.encode() + raw[at + 3 :])
+    assert (verdict, events) == (Verdict.BAD, [])
+
+
 def with_value(message: dict, key: str, value) -> dict:
     out = dict(message)
     for inner in ("data", "event", "result", "o"):

@@ -45,7 +45,7 @@ def test_a_person_sees_prices_counts_and_notes():
     for word in (
         "binance-usdm:BTCUSDT",
         "61659.7",
-        "629, 0 differ",
+        "629",
         "b4c09c9e",
         "tick 0.1 [inferred]",
         "5 orders, 2 fills",

@@ -124,7 +124,7 @@ def test_what_is_no_command_is_answered_and_does_not_end_the_steering(sim):
     _, err = process.communicate(timeout=10)
     said = err.splitlines()
     assert len(said) >= 7
-    assert said[0] == "tickgate sim: 'jump': there is: cut VENUE TEXT, with VENUE one of binance, bybit, okx"
+    assert said[0] == "tickgate sim: 'jump': there are: cut VENUE TEXT, with VENUE one of binance, bybit, okx; and, with a recording, rewind"
     assert said[4] == "tickgate sim: 'cut okx nothing': there is no such connection"
     assert max(map(len, said)) < 200
     assert process.returncode == 0

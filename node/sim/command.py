@@ -9,6 +9,7 @@ import time
 import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,7 @@ def sim_command(
             endpoints = await simulation.start()
         except ServeError as error:
             raise UserError(str(error)) from None
-        where = {name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}
+        where: dict[str, dict] = {name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}
         if as_json:
             where = {name: x | {"listings": listings_of(simulation, name, recorded)} for name, x in where.items()}
         _say(where, as_json, "listening")
@@ -99,7 +100,7 @@ def make_simulation(config: SimConfig, recorded: Recorded | None) -> Simulation:
     """The venues, moved by the recording where there is one."""
     if recorded is None:
         return Simulation(config)
-    config = replace(config, make_market=lambda *given: RecordedAndSynthetic(recorded, *given, tell=_tell))
+    config = replace(config, make_market=partial(RecordedAndSynthetic, recorded, tell=_tell))
     return Simulation(config, table=recorded.venues())
 
 

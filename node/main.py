@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TextIO
 
 import uvloop
 
@@ -19,13 +22,14 @@ def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its parent).
     What happens is told on stderr, one line each."""
     started_s = time.monotonic()
+    _never_wait(sys.stderr)
 
     def tell(line: str, text: str) -> None:
         at_s = time.monotonic() - started_s
         said = f"{at_s:9.3f}  {line:<28} {text}"
         if as_json:
             said = json.dumps({"at_s": round(at_s, 3), "line": line, "event": text})
-        with contextlib.suppress(OSError):  # nobody reads any more: no reason to stop trading, least of all with a traceback
+        with contextlib.suppress(OSError):  # nobody reads (any more): no reason to stop, let alone with a traceback
             print(said, file=sys.stderr, flush=True)
 
     async def work(stop: asyncio.Event) -> None:
@@ -51,6 +55,13 @@ def _until_told(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         await work(stop)
 
     uvloop.run(main())
+
+
+def _never_wait(stream: TextIO) -> None:
+    """Words into a pipe whose reader stands still are lost: the hot process does not wait for a person."""
+    with contextlib.suppress(OSError):  # not a stream of the operating system
+        if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            os.set_blocking(stream.fileno(), False)
 
 
 async def _eof(stop: asyncio.Event) -> None:

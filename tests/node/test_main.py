@@ -189,3 +189,27 @@ def test_a_config_is_written_whole_or_not_at_all(tmp_path):
     assert write_config(path, "a = 1\n") == path
     assert write_config(path, "a = 2\n").read_text() == "a = 2\n"
     assert [x.name for x in tmp_path.iterdir()] == ["node.toml"]
+
+
+def test_a_reader_of_its_words_that_stands_still_does_not_hold_it_up(processes):
+    """A pager that waits for a key: the hot process must not wait with it."""
+    program = textwrap.dedent("""
+        from node import main
+
+        class Talkative:
+            def __init__(self, config, tell):
+                self.tell = tell
+
+            async def run(self, stop):
+                for n in range(20_000):
+                    self.tell("line", f"event {n} " + "x" * 100)
+
+        main.Node = Talkative
+        main.run_node(None, as_json=False)
+    """)
+    argv = [sys.executable, "-c", program]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=processes.env) as process:
+        assert process.wait(5) == 0
+        said = process.stderr.read()
+    assert "event 0 " in said
+    assert "Traceback" not in said

@@ -1,6 +1,7 @@
 """The command line: `tickgate COMMAND`. Every error of the user's is one line and exit code 2; an unreachable venue is 4."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ app = typer.Typer(
     help="A low-latency crypto execution node: run it, measure it, dry-run it.",
 )  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+UntilEof = Annotated[bool, typer.Option("--until-eof", hidden=True, help="Stop where standard input ends: with the parent.")]
 Files = Annotated[list[Path], typer.Argument(help="Recordings, in the order in which they are to be replayed.")]
 
 
@@ -31,6 +33,7 @@ def demo(
     instruments: Annotated[Path | None, typer.Option(help="Tick and lot for --recording.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep configs, logs and tape in this directory.")] = None,
     as_json: Json = False,
+    until_eof: UntilEof = False,
 ) -> None:
     """Simulated venues on loopback, a node trading on them, and a report. No keys, no network."""
     from node.demo import run_demo
@@ -42,12 +45,13 @@ def demo(
 def run(
     config: Annotated[Path, typer.Argument(help="Config file (TOML).")],
     as_json: Json = False,
+    until_eof: UntilEof = False,
 ) -> None:
     """The node, until SIGTERM or Ctrl-C."""
     from node.config import load
     from node.main import run_node
 
-    run_node(load(config), as_json=as_json)
+    run_node(load(config), as_json=as_json, until_eof=until_eof)
 
 
 @app.command()
@@ -57,12 +61,14 @@ def sim(
     recording: Annotated[Path | None, typer.Option(help="Move the market by this recording instead.")] = None,
     instruments: Annotated[Path | None, typer.Option(help="Tick and lot for --recording.")] = None,
     as_json: Json = False,
+    until_eof: UntilEof = False,
 ) -> None:
     """Simulated venues on loopback, until SIGTERM or Ctrl-C. Prints where they listen."""
     from node.main import run_sim
     from node.sim.command import sim_command
 
-    run_sim(sim_command(config, seed=seed, recording=recording, instruments=instruments, as_json=as_json))
+    serve = sim_command(config, seed=seed, recording=recording, instruments=instruments, as_json=as_json, until_eof=until_eof)
+    run_sim(serve)
 
 
 @app.command()
@@ -108,7 +114,10 @@ def bench(
 def main() -> None:
     """Entry point: turns the errors that have a message for a person into one line and an exit code."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a reader that is gone can be dealt with
     except UserError as error:
         _fail(error, 2)
     except Failed as error:
@@ -116,7 +125,7 @@ def main() -> None:
     except Unreachable as error:
         _fail(error, 4)
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
         sys.exit(1)
 
 

@@ -8,6 +8,8 @@ end, from the venues' own ledgers.
 import contextlib
 import json
 import os
+import re
+import select
 import shutil
 import signal
 import subprocess
@@ -18,12 +20,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from ext.dials import DialWriter
+from ext.dials import DialLocked, DialMismatch, DialWriter
 from ext.tape import TapeMissing, TapeReader
 from rich.console import Console
 from rich.live import Live
 
-from node.errors import UserError
+from node.errors import Failed, UserError
 from node.main import write_config
 from node.net.live import make_dials
 from node.report import demo_json, live_table, print_report
@@ -31,8 +33,11 @@ from node.slow.summary import Summary
 
 CUT = ("binance", "/public")  # whose newest connection is reset half way
 START_S, STOP_S = 10.0, 5.0
+READ_S = 120.0  # to look through a long recording
 ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2
+DRILL_MS = 1500
+OF_A_TAPE = re.compile(r"lock|[0-9]{8}\.(tape|tape\.new|torn)").fullmatch
 
 # what is quoted of the synthetic instruments; recorded ones are all quoted
 QUOTED = (
@@ -52,10 +57,10 @@ mode = "sim"
 strategy = "quoter"
 deployment = "demo"
 loop = "epoll"
-tape = "{tape}"
+tape = {tape}
 segment_mb = 16
-dials = "{dials}"
-drill_after_ms = 1500   # one order that no limit allows, to see the gate say no
+dials = {dials}
+drill_after_ms = {drill_ms}   # one order that no limit allows, to see the gate say no
 
 [rate]
 orders = 100
@@ -96,44 +101,79 @@ class Demo:
     cut_at_s: float = 0.0
     rewind_due: bool = False  # a recording is to begin again once the node listens
 
+    def check(self) -> None:
+        """Raises where a process is gone."""
+        _check(self.sim, "the simulated venues", self.folder / "sim.log")
+        if self.node is not None:
+            _check(self.node, "the node", self.folder / "node.log")
+
+    def steer(self, command: str) -> None:
+        """Tell the simulated venues something."""
+        assert self.sim.stdin is not None
+        try:
+            self.sim.stdin.write(command.encode() + b"\n")
+            self.sim.stdin.flush()
+        except BrokenPipeError:
+            self.sim.wait()
+            self.check()
+
 
 def run_demo(
     *, seconds: float, seed: int, recording: Path | None, instruments: Path | None, keep: Path | None, as_json: bool
 ) -> None:
-    """Run it and print the report. Exits 1 where node and venues disagree at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="tickgate-demo-")) if keep is None else keep
-    folder.mkdir(parents=True, exist_ok=True)
+    """Run it and print the report. Raises UserError, or Failed where a process ended early or the node and the venues
+    disagree at the end."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is below cleans up
+    folder = _folder(keep)
     try:
-        summary, ledgers, demo = _run(folder, seconds, seed, recording, instruments, as_json)
+        summary, ledgers = _run(folder, seconds, seed, recording, instruments, as_json)
         result = demo_json(summary, ledgers, seconds=seconds, seed=seed, cut=" ".join(CUT))
         if as_json:
             sys.stdout.write(json.dumps(result, indent=2) + "\n")
         else:
             print_report(result, Console(), kept=keep)
     finally:
+        signal.signal(signal.SIGTERM, before)
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     if not result["agreed"]:
-        sys.exit(1)
+        raise Failed("the node's positions are not those in the venues' own ledgers")
+
+
+def _folder(keep: Path | None) -> Path:
+    """Where configs, logs and tape go. What an earlier demo left there makes room; anything else is left alone."""
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="tickgate-demo-"))
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        foreign = [x.name for x in (keep / "tape").glob("*") if not OF_A_TAPE(x.name)]
+    except OSError as error:
+        raise UserError(f"--keep {keep}: {error.strerror}") from None
+    if foreign:
+        raise UserError(f"--keep {keep}: tape/{foreign[0]} is not of a tape; name another directory")
+    return keep
 
 
 def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool):
-    demo = Demo(folder, _start_sim(folder, seed, recording, instruments), rewind_due=recording is not None)
+    tape = folder / "tape"
     try:
-        listening = _first_line(demo)["listening"]
-        tape = folder / "tape"
+        dials = _dials(folder / "dials")
         shutil.rmtree(tape, ignore_errors=True)
-        dials = DialWriter(str(folder / "dials"), make_dials(), replace=True)
+        sim = _start(folder / "sim.log", _sim_argv(seed, recording, instruments))
+        demo = Demo(folder, sim, rewind_due=recording is not None)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}") from None
+    try:
+        listening = _listening(demo)
         _advise(dials)
-        config = write_config(folder / "node.toml", config_text(listening, tape, folder / "dials"))
-        with (folder / "node.log").open("wb") as log:
-            demo.node = subprocess.Popen([sys.executable, "-m", "node.cli", "run", str(config)], stderr=log)
+        config = write_config(folder / "node.toml", config_text(listening, tape, folder / "dials", seconds))
+        demo.node = _start(folder / "node.log", ["run", str(config)])
         summary = Summary()
         reader = _watch(demo, tape, summary, dials, seconds, quiet)
-        _stop(demo.node, "the node")
+        _stop(demo.node, "the node", folder / "node.log")
         _drain(reader, summary)
-        _stop(demo.sim, "the simulated venues")
-        return summary, json.loads(demo.sim.stdout.read().splitlines()[-1])["ledgers"], demo
+        told = _stop(demo.sim, "the simulated venues", folder / "sim.log")
+        return summary, json.loads(told.splitlines()[-1])["ledgers"]
     finally:
         for process in (demo.node, demo.sim):
             if process is not None and process.poll() is None:
@@ -141,10 +181,11 @@ def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instru
                 process.wait()
 
 
-def config_text(listening: dict, tape: Path, dials: Path) -> str:
+def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0) -> str:
     """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json` tells them."""
     rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]
-    text = HEAD.format(tape=tape, dials=dials)
+    drill_ms = min(DRILL_MS, int(seconds * 1000 / 4))
+    text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms)
     for market, venue in {x["market"]: venue for venue, x in rows}.items():
         text += VENUE.format(market=market, ws=listening[venue]["ws"], http=listening[venue]["http"])
     return text + "".join(_instrument_text(x) for _, x in rows)
@@ -169,21 +210,63 @@ def _instrument_text(listing: dict) -> str:
     )
 
 
-def _start_sim(folder: Path, seed: int, recording: Path | None, instruments: Path | None) -> subprocess.Popen:
-    argv = [sys.executable, "-m", "node.cli", "sim", "--json", "--seed", str(seed)]
+def _toml(path: Path) -> str:
+    """A path as a TOML string: JSON's escapes are TOML's too."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _dials(page: Path) -> DialWriter:
+    """The dials of this demo; whoever holds them holds the directory. Raises UserError where another demo does."""
+    try:
+        return DialWriter(str(page), make_dials())
+    except DialLocked:
+        raise UserError(f"--keep {page.parent}: another demo is running there") from None
+    except DialMismatch:  # of another version
+        return DialWriter(str(page), make_dials(), replace=True)
+
+
+def _sim_argv(seed: int, recording: Path | None, instruments: Path | None) -> list[str]:
+    argv = ["sim", "--json", "--seed", str(seed)]
     argv += ["--recording", str(recording)] if recording else []
-    argv += ["--instruments", str(instruments)] if instruments else []
-    with (folder / "sim.log").open("wb") as log:
-        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+    return argv + (["--instruments", str(instruments)] if instruments else [])
 
 
-def _first_line(demo: Demo) -> dict:
-    """Where the venues listen; where they do not start, their own last words."""
+def _start(log: Path, argv: list[str]) -> subprocess.Popen:
+    """A command as a process that ends when this one does, however it ends: its stdin ends then. The package is the one
+    that runs here, whatever the working directory holds."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-P", "-m", "node.cli", *argv, "--until-eof"]
+    with log.open("wb") as errors:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=os.environ | {"PYTHONPATH": path}
+        )
+
+
+def _check(process: subprocess.Popen, what: str, log: Path) -> None:
+    """Raises where a process that should be running, or should have ended well, did not: UserError where it says that
+    it was given something that cannot work, else Failed."""
+    code = process.poll()
+    if code == 0:
+        raise Failed(f"{what} stopped before the end: {_tail(log)}")
+    if code == 2:
+        raise UserError(_tail(log))
+    if code is not None and code < 0:
+        raise Failed(f"{what} died: {signal.Signals(-code).name}")
+    if code:
+        raise Failed(f"{what} failed: {_tail(log)}")
+
+
+def _listening(demo: Demo) -> dict:
+    """Where the simulated venues listen and what they list: their first line."""
+    assert demo.sim.stdout is not None
+    patience_s = READ_S if demo.rewind_due else START_S
+    if not select.select([demo.sim.stdout], [], [], patience_s)[0]:
+        raise Failed(f"the simulated venues did not start within {patience_s:.0f} s")
     line = demo.sim.stdout.readline()
     if not line:
         demo.sim.wait()
-        raise UserError(_tail(demo.folder / "sim.log").removeprefix("tickgate: "))
-    return json.loads(line)
+        _check(demo.sim, "the simulated venues", demo.folder / "sim.log")
+    return json.loads(line)["listening"]
 
 
 def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds: float, quiet: bool) -> TapeReader:
@@ -195,39 +278,32 @@ def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds:
     with live as screen:
         while (passed_s := time.monotonic() - began_s) < seconds:
             _drain(reader, summary)
-            if demo.node.poll() is not None:
-                raise UserError(f"the node stopped by itself: {_tail(demo.folder / 'node.log')}")
+            demo.check()
             if time.monotonic() - advised_s >= ADVICE_S:
                 advised_s = time.monotonic()
                 _advise(dials)
             if demo.rewind_due and summary.frames:
                 demo.rewind_due = False
-                _steer(demo, "rewind")
+                demo.steer("rewind")
             if not demo.cut_at_s and passed_s >= seconds / 2:
                 demo.cut_at_s = passed_s
-                _steer(demo, f"cut {CUT[0]} {CUT[1]}")
+                demo.steer(" ".join(("cut", *CUT)))
             if screen is not None:
                 screen.update(live_table(summary, passed_s, seconds), refresh=True)
             time.sleep(DRAW_S)
     return reader
 
 
-def _steer(demo: Demo, command: str) -> None:
-    demo.sim.stdin.write(command + "\n")
-    demo.sim.stdin.flush()
-
-
 def _open(demo: Demo, tape: Path) -> TapeReader:
     """The node's tape, as soon as there is one."""
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s:
-        if demo.node.poll() is not None:
-            raise UserError(f"the node did not start: {_tail(demo.folder / 'node.log')}")
+        demo.check()
         with contextlib.suppress(TapeMissing, FileNotFoundError):
             reader = TapeReader(str(tape), follow=True)
             return reader
         time.sleep(0.05)
-    raise UserError(f"the node did not start within {START_S:.0f} s: {_tail(demo.folder / 'node.log')}")
+    raise Failed(f"the node did not start within {START_S:.0f} s: {_tail(demo.folder / 'node.log')}")
 
 
 def _drain(reader: TapeReader, summary: Summary) -> None:
@@ -243,17 +319,22 @@ def _advise(dials: DialWriter) -> None:
     dials.set(1, [1000], now_ns, int(LEASE_S * 1e9))
 
 
-def _stop(process: subprocess.Popen | None, what: str) -> None:
+def _stop(process: subprocess.Popen, what: str, log: Path) -> str:
+    """Ask a process to end, and see that it ended well. Returns what it still had to say."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_S)
+        told = process.communicate(timeout=STOP_S)[0]
     except subprocess.TimeoutExpired:
-        raise UserError(f"{what} did not stop within {STOP_S:.0f} s") from None
+        raise Failed(f"{what} did not stop within {STOP_S:.0f} s") from None
+    if process.returncode:
+        _check(process, what, log)
+    return told.decode("utf-8", "replace")
 
 
 def _tail(log: Path) -> str:
+    """The last line of a log, as a person would have read it."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "no message"
+    return lines[-1].removeprefix("tickgate: ") if lines else "no message"
 
 
 if os.name != "posix":

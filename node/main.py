@@ -15,8 +15,9 @@ from node.config import Config
 from node.net.live import Node
 
 
-def run_node(config: Config, *, as_json: bool) -> None:
-    """Run a node until SIGTERM or SIGINT. What happens is told on stderr, one line each."""
+def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
+    """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its parent).
+    What happens is told on stderr, one line each."""
     started_s = time.monotonic()
 
     def tell(line: str, text: str) -> None:
@@ -27,7 +28,13 @@ def run_node(config: Config, *, as_json: bool) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more: no reason to stop trading, least of all with a traceback
             print(said, file=sys.stderr, flush=True)
 
-    _until_told(lambda stop: Node(config, tell).run(stop))
+    async def work(stop: asyncio.Event) -> None:
+        watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
+        await Node(config, tell).run(stop)
+        if watching is not None:
+            watching.cancel()
+
+    _until_told(work)
 
 
 def run_sim(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -44,6 +51,15 @@ def _until_told(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         await work(stop)
 
     uvloop.run(main())
+
+
+async def _eof(stop: asyncio.Event) -> None:
+    """Set `stop` when stdin ends: the process at its other end is gone, or wants this."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    stop.set()
 
 
 def write_config(path: Path, text: str) -> Path:

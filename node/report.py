@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -90,8 +91,8 @@ def _row(x: InstrumentTally, ledgers: dict) -> dict:
         "fills": x.fills,
         "position": x.size(state.get("position_lots", 0)),
         "venue_position": x.size(venue_lots),
-        "profit": str(x.profit().quantize(Decimal("0.01"))),
-        "fees": str(x.fees().quantize(Decimal("0.01"))),
+        "profit": _money(x.profit()),
+        "fees": _money(x.fees()),
     }
 
 
@@ -119,16 +120,16 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
         "epoll, cores shared with the venues)"
     )
     books = {"id": "instrument", "book": "book", "bid": "bid", "ask": "ask", "gaps": "gaps", "trades": "trades"}
-    console.print(_table(result, books))
+    console.print("", _table(result, books), "", sep="\n")
     done = {"id": "instrument", "orders": "sent", "acked": "acked", "cancels": "cancel", "fills": "fills"}
     money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "fees"}
-    console.print(_table(result, done | money))
+    console.print(_table(result, done | money), "", sep="\n")
     console.print(
         f"Profit {_money(Decimal(result['profit']))} before fees of {_money(Decimal(result['fees']))}; "
         f"{result['orders_sent']} order frames sent, {result['fills']} fills."
     )
     for x in result["refusals"]:
-        console.print(f"Refused {x['count']:>3} x {x['reason']}: {REASONS.get(x['reason'], 'see the tape')}. First: {x['first']}")
+        console.print(f"Refused {x['count']:>3} x {x['reason']}: {REASONS.get(x['reason'], 'see the tape')}. First: {escape(x['first'])}")
     cut = result["cut_line"]
     if cut["line"]:
         console.print(
@@ -140,12 +141,12 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
     verdict = "[green]agree[/green]" if result["agreed"] else "[red]DO NOT AGREE[/red]"
     console.print(f"Positions of the node and of the venues' own ledgers {verdict}.")
     if kept is not None:
-        console.print(f"Kept in {kept}: node.toml, node.log, sim.log, tape/")
+        console.print(f"Kept in {escape(str(kept))}: node.toml, node.log, sim.log, tape/")
 
 
 def _table(result: dict, columns: dict[str, str]) -> Table:
     """One table over the instruments; `columns`: key -> heading. Narrow enough for 80 columns."""
-    table = Table(pad_edge=False, padding=(0, 1, 0, 0), box=box.SIMPLE_HEAD)
+    table = Table(pad_edge=False, show_edge=False, padding=0, box=box.SIMPLE_HEAD)
     for key, heading in columns.items():
         table.add_column(heading, justify="left" if key in ("id", "book") else "right", no_wrap=True)
     for row in result["instruments"]:
@@ -154,4 +155,4 @@ def _table(result: dict, columns: dict[str, str]) -> Table:
 
 
 def _money(value: Decimal) -> str:
-    return f"{value:.2f}"
+    return f"{value.quantize(Decimal('0.01')) + 0:f}"  # + 0: minus nothing is nothing

@@ -75,7 +75,7 @@ class Connection:
         self.channel = self.link.channel(self.line)
         self.gone.clear()
         self.channel.cold, self.channel.down = self._cold, self._down
-        self._topics = set(getattr(self.session, "streams", None) or getattr(self.session, "topics", ()))
+        self._topics = set(self._subscribed())
         if self.topic is not None and self._topics:
             self.channel.seen = self._seen
         await picows.ws_connect(
@@ -101,9 +101,13 @@ class Connection:
         now_ns = self.link.now_ns()
         if self.channel is not None and self.channel.seen is None and self.channel.frames != self._frames:
             self._frames = self.channel.frames
-            for topic in getattr(self.session, "streams", None) or getattr(self.session, "topics", ()):
+            for topic in self._subscribed():
                 self.session.data(topic, now_ns)
         self._do(self.session.tick(now_ns))
+
+    def _subscribed(self) -> list[Any]:
+        """What the session is subscribed to, in its venue's words."""
+        return list(getattr(self.session, "streams", None) or getattr(self.session, "topics", None) or ())
 
     def _dropped(self) -> None:
         if self.channel is not None and self.link.engine.lines[self.line].up:

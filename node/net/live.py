@@ -160,17 +160,18 @@ class Node:
         name = f"{venue.market} orders"
         line = self.engine.add_line(name, LineKind.ORDER_LINE, wire)
         self._connection(line, name, venue.orders, MARKETS[market].orders(market), market, up_at_once=False)
-        row = MARKETS[market]
-        if row.private is None:
+        private, listen_key = MARKETS[market].private, MARKETS[market].listen_key
+        if private is None and listen_key is None:
             return
         name = f"{venue.market} private"
         line = self.engine.add_line(name, LineKind.PRIVATE_LINE, wire)
-        if row.listen_key is None:
-            self._connection(line, name, venue.orders, row.private(market), market, up_at_once=False)
+        if private is not None:
+            self._connection(line, name, venue.orders, private(market), market, up_at_once=False)
             return
 
         async def fresh():
-            reply = await self.http.fetch(venue.rest, row.listen_key("POST", "simulated"))
+            assert listen_key is not None
+            reply = await self.http.fetch(venue.rest, listen_key("POST", "simulated"))
             session = listen_key_session(market, reply)
             return session, session.path
 
@@ -178,11 +179,15 @@ class Node:
 
     def _connection(self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool, fresh=None) -> None:
         path = "" if session is None else _path(session, market)
+
+        def resync(symbol: str, reason: str) -> None:
+            self._resync(self.numbers.get((market, symbol), -1), reason)
+
         self.connections.append(
             Connection(
                 self.link, line, name, url, session, path, up_at_once=up_at_once, fresh=fresh,
                 topic=MARKETS[market].topic if up_at_once and session is not None else None, tell=self.tell,
-                resync=lambda symbol, reason, market=market: self._resync(self.numbers.get((market, symbol), -1), reason),
+                resync=resync,
             )  # fmt: skip
         )
 

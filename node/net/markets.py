@@ -29,7 +29,8 @@ Depths = dict[str, int]
 @dataclass(frozen=True)
 class MarketRow:
     """What a market needs. `feeds` gives the sessions of one line, each on a connection of its own; `orders` the
-    order-entry session and `private` the one that tells of orders and fills where that is another connection."""
+    order-entry session and `private` the one that tells of orders and fills where that is another connection;
+    where `listen_key` is set, that session is made by `listen_key_session` instead, for each connection anew."""
 
     wire: type[Wire]
     feeds: Callable[[int, Symbols, Depths, bool], list[Any]]
@@ -93,7 +94,7 @@ def _binance(market: int) -> MarketRow:
         wire=BinanceWire,
         feeds=_binance_feeds,
         orders=_binance_orders,
-        private=None if market == Market.BINANCE_SPOT else BinanceSession,
+        private=None,
         listen_key=None if market == Market.BINANCE_SPOT else binance_rest.listen_key,
         instruments=lambda market, symbols: [binance_rest.exchange_info(market)],
         read=lambda market, reply: binance_rest.instruments(reply, market),

@@ -9,6 +9,7 @@ import time
 import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -52,12 +53,14 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
 
 
 def sim_command(
-    path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool
+    path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool,
+    until_eof: bool = False,
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     """What `tickgate sim` runs. Where the venues listen, and what they list, is the first line of output;
     their ledgers are the last.
 
-    `recording` moves the market in place of the seed; `instruments` are its ticks and lots. Raises UserError.
+    `recording` moves the market in place of the seed; `instruments` are its ticks and lots. `until_eof`: the end of
+    stdin ends it, so that it does not outlive a parent. Raises UserError.
     """
     config = read_config(path, seed)
     if recording is None and instruments is not None:
@@ -72,15 +75,18 @@ def sim_command(
             endpoints = await simulation.start()
         except ServeError as error:
             raise UserError(str(error)) from None
-        where = {name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}
+        where: dict[str, dict] = {name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}
         if as_json:
             where = {name: x | {"listings": listings_of(simulation, name, recorded)} for name, x in where.items()}
         _say(where, as_json, "listening")
         steering = asyncio.ensure_future(_steer(simulation))
         waiting = asyncio.ensure_future(simulation.wait())
         stopping = asyncio.ensure_future(stop.wait())
+        ends = [waiting, stopping, *([steering] if until_eof else [])]
         try:
-            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a market or a venue that failed is no orderly end
         finally:
             for task in (steering, waiting, stopping):
                 task.cancel()
@@ -94,7 +100,7 @@ def make_simulation(config: SimConfig, recorded: Recorded | None) -> Simulation:
     """The venues, moved by the recording where there is one."""
     if recorded is None:
         return Simulation(config)
-    config = replace(config, make_market=lambda *given: RecordedAndSynthetic(recorded, *given, tell=_tell))
+    config = replace(config, make_market=partial(RecordedAndSynthetic, recorded, tell=_tell))
     return Simulation(config, table=recorded.venues())
 
 
@@ -129,16 +135,35 @@ async def _steer(simulation: Simulation) -> None:
         return  # only a program at the other end of a pipe steers; a terminal or /dev/null cannot be watched
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := (await reader.readline()).decode("utf-8", "replace").split():
-        if len(line) >= 2 and line[0] == "cut" and line[1] in simulation.servers:
-            text = line[2] if len(line) > 2 else ""
-            matching = [c for c in simulation.servers[line[1]].fake.connections.values() if text in c.path]
-            if matching:
-                simulation.servers[line[1]].cut(lambda c, newest=matching[-1]: c is newest)
-        elif line == ["rewind"] and isinstance(simulation.market, RecordedAndSynthetic):
-            simulation.market.rewind(time.time_ns())
-        else:
-            _tell(f"{' '.join(line)!r} is not a command; there are: cut VENUE TEXT, and, with a recording, rewind")
+    while raw := await _line(reader):
+        words = raw.decode("utf-8", "replace").split()
+        if words and (why := _obey(simulation, words)):
+            _tell(f"{' '.join(words)[:80]!r}: {why}")
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError:  # longer than any command
+        return b"(too long)\n"
+
+
+def _obey(simulation: Simulation, words: list[str]) -> str:
+    """Carry out one command; why it cannot be, or ""."""
+    command, *rest = words
+    if words == ["rewind"] and isinstance(simulation.market, RecordedAndSynthetic):
+        simulation.market.rewind(time.time_ns())
+        return ""
+    if command != "cut" or not 1 <= len(rest) <= 2 or rest[0] not in simulation.servers:
+        known = ", ".join(simulation.servers)
+        return f"there are: cut VENUE TEXT, with VENUE one of {known}; and, with a recording, rewind"
+    server, text = simulation.servers[rest[0]], rest[1] if len(rest) > 1 else ""
+    matching = [c for c in server.fake.connections.values() if text in c.path]
+    if not matching:
+        return "there is no such connection"
+    newest = matching[-1]
+    server.cut(lambda connection: connection is newest)
+    return ""
 
 
 def _tell(text: str) -> None:

@@ -14,6 +14,7 @@ the book holds older orders that are off them.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 from decimal import Decimal
 from pathlib import Path
 
@@ -62,7 +63,7 @@ LEAST_SHARE = 60  # the venue's smallest order is worth this part of it
 
 Levels = list[tuple[int, int]]
 Sides = tuple[Levels, Levels]  # bids, asks; (price_ticks, size_lots)
-Event = tuple[int, Key, str, object]  # as `market.Record`, with the key in place of the listing
+Event = tuple[int, Key, str, Any]  # as `market.Record`, with the key in place of the listing
 Tell = Callable[[str], None]
 
 

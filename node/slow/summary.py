@@ -110,8 +110,9 @@ class Summary:
 
     def _tally(self, instrument: int | None) -> InstrumentTally | None:
         """None where the tape did not tell of this instrument."""
-        known = instrument is not None and 0 <= instrument < len(self.instruments)
-        return self.instruments[instrument] if known else None
+        if instrument is None or not 0 <= instrument < len(self.instruments):
+            return None
+        return self.instruments[instrument]
 
     def _frame(self, record: Record) -> None:
         self.frames += 1

@@ -52,10 +52,9 @@ class Processes:
 
     def start(self, *args, **popen) -> subprocess.Popen:
         """`tickgate ARGS` in a session of its own, as a terminal would have it."""
-        given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
         process = subprocess.Popen(
-            [sys.executable, "-m", "node.cli", *map(str, args)],
-            cwd=ROOT,
+            [sys.executable, "-P", "-m", "node.cli", *map(str, args)],
             env=self.env,
             start_new_session=True,
             **(given | popen),

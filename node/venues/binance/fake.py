@@ -15,6 +15,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from urllib.parse import parse_qsl, unquote
 
 import orjson
@@ -161,7 +162,7 @@ class BinanceFake(FakeVenue):
         self._topics = {}
         for connection in self.connections.values():
             for name, topic in connection.topics.items():
-                if topic is not None:
+                if isinstance(topic, tuple):
                     self._topics.setdefault(topic, []).append((connection, name))
 
     def _subscribe(self, connection: Connection, names: list[str]) -> None:
@@ -297,7 +298,7 @@ class BinanceFake(FakeVenue):
         self._publish((*key, 0, cadence), lambda: self._depth_event(listing, bids, asks, ids, now_ns))
         for depth in (5, 10, 20):
             self._publish(
-                (*key, depth, cadence), lambda n=depth: self._partial_depth(listing, n, ids, now_ns)
+                (*key, depth, cadence), partial(self._partial_depth, listing, depth, ids, now_ns)
             )
 
     def _depth_event(self, listing: Listing, bids, asks, ids, now_ns: int) -> str:
@@ -360,7 +361,7 @@ class BinanceFake(FakeVenue):
             for listing in self.listings.values():
                 if listing.market == BINANCE_USDM and self._mark(listing) is not None:
                     topic = (listing.market, listing.symbol, "markPrice", cadence)
-                    self._publish(topic, lambda x=listing: self._mark_event(x, now_ns))
+                    self._publish(topic, partial(self._mark_event, listing, now_ns))
 
     def _mark(self, listing: Listing) -> str | None:
         """Mark price: the middle of the book; None while a side is empty."""

@@ -104,7 +104,8 @@ def _load(reply: bytes) -> dict:
 
 
 def _row(row: object, market: int, fine: bool) -> InstrumentRow:
-    symbol = row.get("symbol") if isinstance(row, dict) else None
+    row = row if isinstance(row, dict) else {}
+    symbol = row.get("symbol")
     if not isinstance(symbol, str) or not symbol or any(x in '"\\' or x < " " for x in symbol):
         raise ValueError(f"symbol: {symbol!r} is not a symbol")
     filters = _filters(row, symbol)

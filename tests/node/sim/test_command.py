@@ -1,0 +1,165 @@
+"""`tickgate sim`: where the venues listen, what is steered, what their books say at the end, and how it ends."""
+
+import json
+import signal
+import socket
+import subprocess
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from node.errors import UserError
+from node.sim.command import ledgers, read_config
+from node.sim.serve import VENUES, SimConfig, Simulation
+from node.venues.fakes import BUY, SELL, FakeOrder
+
+
+@pytest.fixture
+def sim(processes):
+    """`sim(*args)` starts simulated venues; the process and where they listen."""
+
+    def start(*args, **popen):
+        process = processes.start("sim", "--json", *args, **popen)
+        return process, json.loads(process.stdout.readline())["listening"]
+
+    return start
+
+
+def stop(process) -> dict:
+    """Stop it in order; its ledgers."""
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")
+    return json.loads(out)["ledgers"]
+
+
+# ---- the config ----------------------------------------------------------------------------------
+
+
+def test_without_a_file_all_venues_listen_on_free_ports():
+    config = read_config(None)
+    assert config.venues == tuple(VENUES)
+    assert (config.seed, config.ports) == (1, {})
+    assert read_config(None, 7).seed == 7
+
+
+def test_a_file_says_which_and_where_and_the_command_line_has_the_last_word(tmp_path):
+    path = tmp_path / "sim.toml"
+    path.write_text('seed = 5\nvenues = ["okx"]\n[ports]\nokx = [0, 40002]\n')
+    config = read_config(path)
+    assert (config.seed, config.venues, config.ports) == (5, ("okx",), {"okx": (0, 40002)})
+    assert read_config(path, 7).seed == 7
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path}: cannot be read: Is a directory"):
+        read_config(tmp_path)
+
+
+# ---- the process ---------------------------------------------------------------------------------
+
+
+def test_it_says_where_it_listens_and_at_the_end_what_is_on_its_books(sim):
+    process, listening = sim()
+    assert list(listening) == list(VENUES)
+    with connect(listening["okx"]["ws"] + "/ws/v5/public") as ws:
+        ws.send('{"op":"subscribe","args":[{"channel":"bbo-tbt","instId":"BTC-USDT"}]}')
+        assert json.loads(ws.recv(timeout=5))["event"] == "subscribe"
+        assert json.loads(ws.recv(timeout=5))["data"]
+    told = stop(process)
+    assert list(told) == list(VENUES)
+    assert told["okx"]["position_lots"] == {}
+    assert told["okx"]["counts"]["opened"] == 1
+
+
+def test_the_same_is_said_to_a_person(processes):
+    process = processes.start("sim")
+    assert process.stdout.readline().startswith("binance    ws ws://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "position_lots {}" in out
+    assert err == ""
+
+
+def test_a_port_that_is_taken_is_one_line(processes, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        path = tmp_path / "sim.toml"
+        path.write_text(f'venues = ["okx"]\nports = {{ okx = [{port}, 0] }}\n')
+        told = processes.run("sim", path)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == f"tickgate: okx: cannot listen on 127.0.0.1:{port}: port in use\n"
+
+
+def test_a_cut_resets_the_newest_connection_that_fits(sim):
+    process, listening = sim(stdin=subprocess.PIPE)
+    url = listening["okx"]["ws"]
+    with connect(url + "/ws/v5/public") as old, connect(url + "/ws/v5/public") as new, connect(url + "/ws/v5/private") as other:
+        process.stdin.write("cut okx /public\n")
+        process.stdin.flush()
+        with pytest.raises(ConnectionClosed):
+            new.recv(timeout=5)
+        assert new.close_code == 1006
+        for ws in (old, other):
+            ws.ping().wait(5)
+            assert ws.close_code is None
+    assert stop(process)["okx"]["counts"]["reset"] == 1
+
+
+def test_what_is_no_command_is_answered_and_does_not_end_the_steering(sim):
+    process, listening = sim(stdin=subprocess.PIPE)
+    for line in ("\n", "   \n", "jump\n", "cut\n", "cut kraken x\n", "cut okx a b c\n", "cut okx nothing\n", "x" * 200_000 + "\n", "\xff\n"):
+        process.stdin.write(line)
+    process.stdin.flush()
+    with connect(listening["okx"]["ws"] + "/ws/v5/public") as ws:
+        process.stdin.write("cut okx\n")
+        process.stdin.flush()
+        with pytest.raises(ConnectionClosed):
+            ws.recv(timeout=5)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    said = err.splitlines()
+    assert len(said) >= 7
+    assert said[0] == "tickgate sim: 'jump': there are: cut VENUE TEXT, with VENUE one of binance, bybit, okx; and, with a recording, rewind"
+    assert said[4] == "tickgate sim: 'cut okx nothing': there is no such connection"
+    assert max(map(len, said)) < 200
+    assert process.returncode == 0
+
+
+def test_the_end_of_stdin_ends_it_only_where_it_was_told_so(sim):
+    process, _ = sim("--until-eof", stdin=subprocess.PIPE)
+    other, _ = sim(stdin=subprocess.PIPE)
+    for x in (process, other):
+        x.stdin.close()
+    assert process.wait(5) == 0
+    with pytest.raises(subprocess.TimeoutExpired):
+        other.wait(0.5)
+
+
+def test_a_reader_that_goes_away_is_no_traceback(processes):
+    process = processes.start("sim", "--json")
+    process.stdout.readline()
+    process.stdout.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 1
+    assert process.stderr.read() == ""
+
+
+# ---- the ledgers ---------------------------------------------------------------------------------
+
+
+def test_a_ledger_is_what_was_bought_less_what_was_sold():
+    simulation = Simulation(SimConfig(venues=("okx",)), clock=lambda: 10**18)
+    fake = simulation.servers["okx"].fake
+    listing = next(x for x in fake.listings.values() if x.symbol == "BTC-USDT")
+    connection = fake.open("/ws/v5/private", 10**18)
+    for n, (side, filled) in enumerate(((BUY, 5), (BUY, 0), (SELL, 7))):
+        order = FakeOrder(listing, n, f"c{n}", side, 1, 10, "gtc", connection, filled_lots=filled)
+        fake.orders[n] = order
+    told = ledgers(simulation)
+    assert told["okx"]["position_lots"] == {"4:BTC-USDT": -2}
+    assert {"orders", "fills", "opened", "reset"} <= set(told["okx"]["counts"])

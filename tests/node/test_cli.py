@@ -1,0 +1,156 @@
+"""The command line itself: usage, help, exit codes, and readers that go away."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from node import cli
+from node.errors import UserError
+
+COMMANDS = ("demo", "run", "sim", "replay", "bench")
+
+
+def recording(path, lines: int = 2000) -> None:
+    """A small recording of Binance USD-M, with its snapshot."""
+    with path.open("w") as file:
+
+        def write(n, channel, raw):
+            told = {"t": 1_700_000_000 * 10**9 + n * 10**6, "venue": "binance-usdm", "channel": channel, "raw": json.dumps(raw)}
+            file.write(json.dumps(told) + "\n")
+
+        snapshot = {"lastUpdateId": 100, "E": 1, "T": 1, "bids": [["60000.0", "1.000"]], "asks": [["60000.1", "1.000"]]}
+        update = {"e": "depthUpdate", "E": 1, "T": 1, "s": "BTCUSDT", "a": []}
+        for n in range(lines):
+            first = 90 + 11 * n
+            write(n, "depth", update | {"U": first, "u": first + 10, "pu": first - 1, "b": [[f"{59_999 - n % 1000}.0", "1.000"]]})
+            if n == 0:
+                write(n, "rest:depth", snapshot)
+
+
+def test_without_a_command_there_is_help_and_exit_code_2(tickgate):
+    told = tickgate()
+    assert told.code == 2
+    for command in COMMANDS:
+        assert command in told.out
+
+
+@pytest.mark.parametrize("args", [["--help"], *([x, "--help"] for x in COMMANDS)])
+def test_help_is_exit_code_0(tickgate, args):
+    told = tickgate(*args)
+    assert told.code == 0
+    assert "Usage:" in told.out
+    assert told.err == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_json(tickgate, command):
+    assert "--json" in tickgate(command, "--help").out
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["nonsense"],
+        ["--frob"],
+        ["run"],
+        ["run", "a.toml", "b.toml"],
+        ["run", "a.toml", "--frob"],
+        ["replay"],
+        ["replay", "x", "--at", "0"],
+        ["replay", "x", "--at", "many"],
+        ["demo", "--seconds", "nan"],
+        ["demo", "--seconds", "1"],
+        ["demo", "--seconds", "4000"],
+        ["demo", "--seed", "1.5"],
+        ["demo", "extra"],
+        ["sim", "--seed", "x"],
+    ],
+)
+def test_bad_usage_is_exit_code_2_and_no_traceback(tickgate, args):
+    told = tickgate(*args)
+    assert told.code == 2
+    assert told.out == ""
+    assert "Traceback" not in told.err
+    assert "Usage:" in told.err
+
+
+def test_files_that_are_missing_are_one_line_and_exit_code_2(tickgate, tmp_path):
+    missing = tmp_path / "missing"
+    for args in (["run", missing], ["sim", missing], ["replay", missing], ["replay", missing, "--json"]):
+        told = tickgate(*args)
+        assert (told.code, told.out) == (2, "")
+        assert told.err.startswith("tickgate: ")
+        assert str(missing) in told.err
+        assert told.err.count("\n") == 1
+
+
+def test_a_bench_that_there_is_not_is_one_line_and_exit_code_2(tickgate):
+    told = tickgate("bench", "nonsense")
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith("tickgate: ")
+    assert "nonsense" in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_a_replay_as_json_and_as_tables(processes, tmp_path):
+    path = tmp_path / "small.jsonl"
+    recording(path, 20)
+    told = processes.run("replay", path, "--json")
+    assert (told.code, told.err) == (0, "")
+    assert json.loads(told.out)["files"][0]["instruments"][0]["id"] == "binance-usdm:BTCUSDT"
+    told = processes.run("replay", path)
+    assert told.code == 0
+    assert "BTCUSDT" in told.out
+
+
+def test_json_is_indented_and_keeps_its_order(capsys):
+    cli.print_json({"b": 1, "a": [2]})
+    assert capsys.readouterr().out == '{\n  "b": 1,\n  "a": [\n    2\n  ]\n}\n'
+
+
+# ---- readers that go away, and interruptions ------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_is_no_error_to_talk_about(processes, tmp_path, more):
+    """`tickgate replay FILE | head -1`, with head gone before the first byte is written."""
+    path = tmp_path / "small.jsonl"
+    recording(path, 20)
+    process = processes.start("replay", path, *more)
+    process.stdout.close()
+    assert process.wait(20) == 1
+    assert process.stderr.read() == ""
+
+
+def test_help_into_a_closed_pipe_is_quiet_too(processes):
+    process = processes.start("--help")
+    process.stdout.close()
+    assert process.wait(20) in (0, 1)
+    assert process.stderr.read() == ""
+
+
+def test_ctrl_c_in_the_middle_of_a_replay_is_quiet_and_exit_code_130(processes, tmp_path):
+    path = tmp_path / "large.jsonl"
+    recording(path, 100_000)
+    process = processes.start("replay", path)
+    time.sleep(0.8)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    processes.gone()
+
+
+
+
+def test_several_lines_of_an_error_become_one(tickgate, monkeypatch):
+    def fail(*args, **more):
+        raise UserError("first\n   second")
+
+    monkeypatch.setattr("node.backtest.replay.replay_command", fail)
+    told = tickgate("replay", "x")
+    assert (told.code, told.err) == (2, "tickgate: first second\n")

@@ -1,0 +1,147 @@
+"""Every command that the README shows is tried, in small."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ext.strategy import Strategy
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RUN_S = 3  # how long a command that runs until stopped is watched
+TIMEOUT_S = 60
+# Too long for here; the demo as it is shown has a test of its own, and so has each bench.
+SHORTER = {"tickgate demo": "tickgate demo --seconds 2", "tickgate bench": "tickgate bench encode"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> list[str]:
+    """Lines without comments and prompts; a line that ends with a backslash goes on."""
+    lines = block.replace("\\\n", " ").splitlines()
+    bare = (re.sub(r"(^|\s)#.*", "", line).removeprefix("$ ").strip() for line in lines)
+    return [x for x in bare if x]
+
+
+SHELL = [commands(x) for x in blocks("sh")]
+TICKGATE = [[x for x in block if x.startswith("tickgate ")] for block in SHELL]
+
+
+def free_port() -> str:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return str(sock.getsockname()[1])
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A place to run in: `deploy/` with ports of its own, and a recording called FILE..."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    ports: dict[str, str] = {}
+    for path in (tmp_path / "deploy").glob("*.toml"):
+        text = path.read_text()
+        for port in re.findall(r"\b1[0-9]{4}\b", text):
+            text = re.sub(rf"\b{port}\b", ports.setdefault(port, free_port()), text)
+        path.write_text(text)
+    snapshot = {"lastUpdateId": 100, "E": 1, "T": 1, "bids": [["60000.0", "1.000"]], "asks": [["60000.1", "1.000"]]}
+    update = {"e": "depthUpdate", "E": 1, "T": 1, "s": "BTCUSDT", "U": 99, "u": 101, "pu": 98, "b": [], "a": []}
+    with (tmp_path / "FILE...").open("w") as file:
+        for channel, raw in (("depth", update), ("rest:depth", snapshot)):
+            told = {"t": 1_700_000_000 * 10**9, "venue": "binance-usdm", "channel": channel, "raw": json.dumps(raw)}
+            file.write(json.dumps(told) + "\n")
+    return tmp_path
+
+
+def start(command: str, folder: Path) -> subprocess.Popen:
+    argv = shlex.split(SHORTER.get(command, command))
+    argv[:1] = [sys.executable, "-P", "-m", "node.cli"]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(argv, cwd=folder, env=env, text=True, **pipes)
+
+
+def runs_until_stopped(command: str) -> bool:
+    return command.split()[1] in ("run", "sim")
+
+
+def test_the_readme_shows_the_commands_that_there_are():
+    shown = {x.split()[1] for block in TICKGATE for x in block}
+    assert {"demo", "sim", "run", "replay", "bench"} <= shown
+    assert any(x.startswith("make run") for block in SHELL for x in block)
+
+
+@pytest.mark.parametrize("command", [x for block in TICKGATE for x in block if not runs_until_stopped(x)])
+def test_a_command_that_is_shown_works(command, folder):
+    with start(command, folder) as process:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, f"{command}: {err}"
+    assert out
+    assert "Traceback" not in err
+    if "--json" in command:
+        json.loads(out)
+
+
+@pytest.mark.parametrize("block", [x for x in TICKGATE if any(map(runs_until_stopped, x))], ids=lambda x: x[0])
+def test_commands_that_run_until_stopped_do_so_together_and_end_well(block, folder):
+    """As in as many terminals, in the order in which they are shown."""
+    running = []
+    try:
+        for command in filter(runs_until_stopped, block):
+            running.append((command, start(command, folder)))
+            time.sleep(1)  # a person is slower
+        time.sleep(RUN_S - 1)
+        for command, process in running:
+            assert process.poll() is None, f"{command}: {process.communicate()}"
+        for command, process in reversed(running):
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=10)
+            assert process.returncode == 0, f"{command}: {out}{err}"
+            assert "Traceback" not in err
+            assert "cannot connect" not in err
+    finally:
+        for _, process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.communicate()
+
+
+MAKE = [x for block in SHELL for x in block if re.match(r"(\w+=\S+ )?make\b", x)]
+MAKE += re.findall(r"`((?:\w+=\S+ )?make [\w ]+)`", README)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("command", MAKE)
+def test_a_verb_that_is_shown_is_one_of_the_makefile(command):
+    """Not run: this suite is run by one of them, and the others set up an environment of their own."""
+    targets = command.partition("make ")[2].split()
+    told = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(targets) <= set(phony.group(1).split())
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_that_is_shown_runs_and_strategies_in_it_are_strategies(block):
+    names: dict = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert any(isinstance(x, type) and issubclass(x, Strategy) and x is not Strategy for x in names.values())
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:ext|node|docs|deploy|tests|bench)/[\w./*{},-]+)`", README))))
+def test_a_file_that_is_named_exists(path):
+    options = re.match(r"(.*)\{(.*)\}(.*)", path)
+    names = [f"{options[1]}{x}{options[3]}" for x in options[2].split(",")] if options else [path]
+    for name in names:
+        assert list(ROOT.glob(name)), name

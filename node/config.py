@@ -88,7 +88,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     venue: list[VenueConfig]
     instrument: list[InstrumentConfig]
     rate: Rate
-    strategy: str = "quoter"  # quoter, probe, none
+    strategy: Text = "quoter"  # quoter, probe, none, or module:Class of your own
     deployment: str = "tick"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
     cpu: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
@@ -128,7 +128,8 @@ def check(config: Config, where: str) -> None:
     """What types alone cannot say. Raises UserError."""
     _one_of(where, "mode", config.mode, MODES)
     _one_of(where, "loop", config.loop, ("epoll", "spin"))
-    _one_of(where, "strategy", config.strategy, ("quoter", "probe", "none"))
+    if ":" not in config.strategy:
+        _one_of(where, "strategy", config.strategy, ("quoter", "probe", "none", "module:Class"))
     if not (len(config.deployment) == 4 and set(config.deployment) <= set("0123456789abcdefghijklmnopqrstuv")):
         raise UserError(f"{where}: deployment {config.deployment!r}: must be 4 characters of 0-9 and a-v")
     known = _venues(config, where)

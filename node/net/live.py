@@ -16,7 +16,6 @@ from ext.instruments import Instruments
 from ext.link import Link, Spinner
 from ext.records import Market
 from ext.strategies.drill import Drill
-from ext.strategies.probe import Probe
 from ext.strategies.quoter import Quoter
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
@@ -28,6 +27,7 @@ from node.net.connection import Connection
 from node.net.http import Http
 from node.net.depth import data_steps
 from node.net.markets import MARKETS, listen_key_session, make_wire
+from node.net.strategies import make_strategy
 from node.venues.values import InstrumentRow
 
 TIMER_S = 0.01
@@ -226,11 +226,11 @@ class Node:
         return int(_decimal(x, key, text).scaleb(grid.decimals).to_integral_value(ROUND_FLOOR)) // grid.mantissa
 
     def _strategies(self) -> None:
-        if self.config.strategy == "probe":
-            self.engine.add_strategy(Probe(1))
-        elif self.config.strategy == "quoter":
-            self.quoter = Quoter()
-            self.engine.add_strategy(self.quoter)
+        strategy = make_strategy(self.config.strategy)
+        if strategy is not None:
+            self.engine.add_strategy(strategy)
+        if isinstance(strategy, Quoter):
+            self.quoter = strategy
         if self.config.drill_after_ms:
             self.engine.add_strategy(Drill(self.config.drill_after_ms * 1_000_000))
 

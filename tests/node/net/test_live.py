@@ -16,7 +16,7 @@ from ext.tape import RecordType, TapeFull, TapeReader, TapeWriter, verify
 
 from node.config import Config, load
 from node.errors import Unreachable, UserError
-from node.net import live
+from node.net import live, strategies
 from node.net.live import Node, make_dials
 from node.sim.serve import SimConfig, Simulation
 
@@ -559,7 +559,7 @@ def test_a_strategy_that_raises_ends_the_node_in_order(play, monkeypatch):
         def then(self):
             return self.no_such_thing
 
-    monkeypatch.setattr(live, "Probe", Raises)
+    monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Raises(1))
 
     async def scenario(world):
         node = world.node(more='strategy = "probe"\n')
@@ -574,7 +574,7 @@ def test_a_strategy_that_raises_ends_the_node_in_order(play, monkeypatch):
 
 
 def test_a_task_that_fails_ends_the_node_in_order(play, monkeypatch):
-    monkeypatch.setattr(live, "Probe", Resting)
+    monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Resting(1))
 
     async def broken():
         raise ZeroDivisionError("on purpose")
@@ -599,7 +599,7 @@ def test_a_task_that_fails_ends_the_node_in_order(play, monkeypatch):
 
 
 def test_an_order_line_that_is_down_at_the_end_is_used_as_soon_as_it_is_back(play, monkeypatch):
-    monkeypatch.setattr(live, "Probe", Resting)
+    monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Resting(1))
 
     async def scenario(world):
         node = world.node(more='strategy = "probe"\n')
@@ -618,7 +618,7 @@ def test_an_order_line_that_is_down_at_the_end_is_used_as_soon_as_it_is_back(pla
 
 
 def test_orders_that_nobody_confirms_are_told_and_do_not_hold_up_the_end(play, monkeypatch):
-    monkeypatch.setattr(live, "Probe", Resting)
+    monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Resting(1))
     monkeypatch.setattr(live, "STOP_WAIT_S", 0.3)
 
     async def scenario(world):

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
-from ext.tape import verify
+from ext.tape import RecordType, TapeReader, verify
 
 from node.main import _until_told, write_config
 from node.sim.serve import VENUES
@@ -147,28 +148,47 @@ def test_a_second_node_on_the_same_tape_is_one_line(processes, config, tmp_path)
     assert process.poll() is None
 
 
+MINE = """
+from ext.strategies.quoter import Quoter
+
+class Broken(Quoter):
+    def on_book(self, instrument, now_ns):
+        raise AttributeError("on purpose")
+
+class Quiet(Quoter):
+    pass
+"""
+
+
 def test_a_fault_of_a_strategy_ends_it_in_order_with_a_traceback(processes, config, tmp_path):
-    """Run with a strategy that raises in place of the quoter."""
-    program = textwrap.dedent("""
-        import sys
-        from node.net import live
-
-        class Broken(live.Quoter):
-            def on_book(self, instrument, now_ns):
-                raise AttributeError("on purpose")
-
-        live.Quoter = Broken
-        from node import cli
-        sys.argv = ["tickgate", "run", sys.argv[1]]
-        cli.main()
-    """)
-    argv = [sys.executable, "-c", program, str(config)]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=20, env=processes.env)
-    assert told.returncode == 1
-    assert "stopped: AttributeError: on purpose" in told.stderr
-    assert "0 not known to be closed" in told.stderr
-    assert "Traceback" in told.stderr
+    (tmp_path / "mine.py").write_text(MINE)
+    config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Broken"'))
+    told = processes.run("run", config, cwd=tmp_path)
+    assert told.code == 1
+    assert "stopped: AttributeError: on purpose" in told.err
+    assert "0 not known to be closed" in told.err
+    assert "Traceback" in told.err
     assert verify(str(tmp_path / "tape")).ok
+
+
+def test_a_quoter_of_ones_own_quotes_like_the_built_in_one(processes, config, tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Quiet"'))
+    process = processes.start("run", config, cwd=tmp_path)
+    reader = until(lambda: TapeReader(str(tmp_path / "tape"), follow=True) if list(tmp_path.glob("tape/*.tape")) else None)
+    until(lambda: any(x.type == RecordType.ORDER_OUT for x in reader.poll()))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def until(condition, within_s: float = 10):
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        if answer := condition():
+            return answer
+        time.sleep(0.02)
+    raise TimeoutError(f"not within {within_s} s")
 
 
 def test_what_the_work_raises_comes_out_and_signals_are_heard_while_it_works():

@@ -229,8 +229,7 @@ class Node:
         strategy = make_strategy(self.config.strategy)
         if strategy is not None:
             self.engine.add_strategy(strategy)
-        if isinstance(strategy, Quoter):
-            self.quoter = strategy
+        self.quoter = strategy if isinstance(strategy, Quoter) else None
         if self.config.drill_after_ms:
             self.engine.add_strategy(Drill(self.config.drill_after_ms * 1_000_000))
 
@@ -240,13 +239,13 @@ class Node:
             self.numbers[MARKET_NUMBERS[x.market], x.symbol]: x for x in self.config.instrument if x.quote is not None
         }
 
-    def _start_quoting(self) -> None:
+    def _start_quoting(self, quoter: Quoter) -> None:
         for number, x in list(self._unquoted.items()):
-            bid, ask = self.quoter.best(number)
+            bid, ask = quoter.best(number)
             if not (bid and ask) or x.quote is None:
                 continue
             mid_ticks = (bid[0] + ask[0]) // 2
-            self.quoter.quote(
+            quoter.quote(
                 number,
                 half_spread_ticks=max(mid_ticks * x.quote.half_spread_ppm // 1_000_000, 1),
                 requote_ticks=max(mid_ticks * x.quote.requote_ppm // 1_000_000, 1),
@@ -294,8 +293,8 @@ class Node:
         loop = asyncio.get_running_loop()
         while not stop.is_set() and self.failure is None:
             self.link.tick(self._read_dials())
-            if self.config.strategy == "quoter" and self._unquoted:
-                self._start_quoting()
+            if self.quoter is not None and self._unquoted:
+                self._start_quoting(self.quoter)
             if loop.time() >= next_prepare_s:
                 next_prepare_s = loop.time() + PREPARE_S
                 self._prepare()

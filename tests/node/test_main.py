@@ -151,13 +151,13 @@ def test_a_fault_of_a_strategy_ends_it_in_order_with_a_traceback(processes, conf
     """Run with a strategy that raises in place of the quoter."""
     program = textwrap.dedent("""
         import sys
-        from node.net import live
+        from node.net import live, strategies
 
         class Broken(live.Quoter):
             def on_book(self, instrument, now_ns):
                 raise AttributeError("on purpose")
 
-        live.Quoter = Broken
+        strategies.BUILT_IN["quoter"] = Broken
         from node import cli
         sys.argv = ["tickgate", "run", sys.argv[1]]
         cli.main()

@@ -230,8 +230,7 @@ class Node:
         strategy = make_strategy(self.config.strategy)
         if strategy is not None:
             self.engine.add_strategy(strategy)
-        if isinstance(strategy, Quoter):
-            self.quoter = strategy
+        self.quoter = strategy if isinstance(strategy, Quoter) else None
         if self.config.drill_after_ms:
             self.engine.add_strategy(Drill(self.config.drill_after_ms * 1_000_000))
 

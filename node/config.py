@@ -18,9 +18,12 @@ MARKETS = {m.name.lower().replace("_", "-"): int(m) for m in Market if m != Mark
 MODES = ("sim", "watch")
 # Book channels that carry a whole book, by market; the first of each is followed where nothing is said.
 DEPTHS = {
-    "binance-spot": (0,), "binance-usdm": (0,), "bybit-spot": (50, 200, 1000), "bybit-linear": (50, 200, 1000),
+    "binance-spot": (0,),
+    "binance-usdm": (0,),
+    "bybit-spot": (50, 200, 1000),
+    "bybit-linear": (50, 200, 1000),
     "okx": (400, 50),
-}  # fmt: skip
+}
 
 NUMBER = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 ABOVE_ZERO = r"^(?=.*[1-9])[0-9]{1,18}(\.[0-9]{1,18})?$"

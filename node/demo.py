@@ -123,7 +123,8 @@ def run_demo(
 ) -> None:
     """Run it and print the report. Raises UserError, or Failed where a process ended early or the node and the venues
     disagree at the end."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is below cleans up
+    # so that what is below cleans up
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = _folder(keep)
     try:
         summary, ledgers = _run(folder, seconds, seed, recording, instruments, as_json)

@@ -38,7 +38,8 @@ def live_table(summary: Summary, passed_s: float, seconds: float) -> Group:
             continue
         table.add_row(
             x.name, BOOK_STATES[state["state"]], x.price(state["bid_ticks"]), x.price(state["ask_ticks"]),
-            str(state["trades"]), str(x.orders), str(x.fills), x.size(state["position_lots"]), _money(x.profit() - x.fees()),
+            str(state["trades"]), str(x.orders), str(x.fills), x.size(state["position_lots"]),
+            _money(x.profit() - x.fees()),
         )  # fmt: skip
     lost = [x.name for x in summary.lines if x.down_ns and x.down_ns[-1][1] == 0]
     times = percentiles_us(summary.tick_to_order_ns)
@@ -129,7 +130,8 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
         f"{result['orders_sent']} order frames sent, {result['fills']} fills."
     )
     for x in result["refusals"]:
-        console.print(f"Refused {x['count']:>3} x {x['reason']}: {REASONS.get(x['reason'], 'see the tape')}. First: {escape(x['first'])}")
+        why = REASONS.get(x["reason"], "see the tape")
+        console.print(f"Refused {x['count']:>3} x {x['reason']}: {why}. First: {escape(x['first'])}")
     cut = result["cut_line"]
     if cut["line"]:
         console.print(

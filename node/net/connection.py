@@ -79,9 +79,13 @@ class Connection:
         if self.topic is not None and self._topics:
             self.channel.seen = self._seen
         await picows.ws_connect(
-            lambda: self.channel, self.base + self.path, enable_auto_ping=False, use_aiofastnet=False, max_redirects=0,
+            lambda: self.channel,
+            self.base + self.path,
+            enable_auto_ping=False,
+            use_aiofastnet=False,
+            max_redirects=0,
             disconnect_on_exception=False,
-        )  # fmt: skip
+        )
         if not self.channel.connected and not self.gone.is_set():
             raise ConnectionResetError("the server hung up during the upgrade")  # picows tells by silence
         self._frames = 0
@@ -133,7 +137,8 @@ class Connection:
 
     def _seen(self, frame: bytes) -> None:
         """Until each topic has spoken once: which one is this?"""
-        assert self.topic is not None and self.channel is not None
+        assert self.topic is not None
+        assert self.channel is not None
         topic = self.topic(frame)
         self.session.data(topic, self.link.now_ns())
         self._topics.discard(topic)

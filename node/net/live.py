@@ -189,7 +189,7 @@ class Node:
                 self.link, line, name, url, session, path, up_at_once=up_at_once, fresh=fresh,
                 topic=MARKETS[market].topic if up_at_once and session is not None else None, tell=self.tell,
                 resync=resync,
-            )  # fmt: skip
+            )
         )
 
     def _limits(self) -> None:

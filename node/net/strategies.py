@@ -25,7 +25,8 @@ def make_strategy(name: str) -> Strategy | None:
         raise UserError(f"strategy {name!r}: must be quoter, probe, none or module:Class")
     made = getattr(_import(name, module_name), class_name, None)
     if not (isinstance(made, type) and issubclass(made, Strategy)):
-        raise UserError(f"strategy {name!r}: {module_name} has no class {class_name} that is a subclass of ext.strategy.Strategy")
+        why = f"{module_name} has no class {class_name} that is a subclass of ext.strategy.Strategy"
+        raise UserError(f"strategy {name!r}: {why}")
     try:
         return made()
     except TypeError as error:

@@ -25,6 +25,9 @@ FEED, ORDERS = 0, 1
 sleep = asyncio.sleep
 
 
+HELLO = (Send("hello"),)
+
+
 def say(word: str) -> str:
     """Something that is no data."""
     return f'{{"op":"{word}"}}'
@@ -33,7 +36,7 @@ def say(word: str) -> str:
 class Session:
     """Answers what a test wants; records what it was told."""
 
-    def __init__(self, *topics: str, start=(Send("hello"),)):
+    def __init__(self, *topics: str, start=HELLO):
         self.topics = list(topics)
         self.answers: dict[str, list] = {}
         self.on_start = list(start)

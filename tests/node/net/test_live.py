@@ -198,7 +198,7 @@ def test_more_market_lines_than_the_arbiter_tells_apart_are_refused(play):
     async def scenario(world):
         url = world.endpoints["bybit"].ws_url
         streams = ", ".join([f'"{url}"'] * 33)
-        with pytest.raises(UserError, match="bybit-linear: .*market lines must be among the first 32"):
+        with pytest.raises(UserError, match=r"bybit-linear: .*market lines must be among the first 32"):
             await world.node((f'["{url}", "{url}"]', f"[{streams}]")).run(asyncio.Event())
 
     play(scenario)

@@ -112,8 +112,8 @@ def test_a_cut_resets_the_newest_connection_that_fits(sim):
 
 def test_what_is_no_command_is_answered_and_does_not_end_the_steering(sim):
     process, listening = sim(stdin=subprocess.PIPE)
-    for line in ("\n", "   \n", "jump\n", "cut\n", "cut kraken x\n", "cut okx a b c\n", "cut okx nothing\n", "x" * 200_000 + "\n", "\xff\n"):
-        process.stdin.write(line)
+    lines = ["", "   ", "jump", "cut", "cut kraken x", "cut okx a b c", "cut okx nothing", "x" * 200_000, "\xff"]
+    process.stdin.write("\n".join(lines) + "\n")
     process.stdin.flush()
     with connect(listening["okx"]["ws"] + "/ws/v5/public") as ws:
         process.stdin.write("cut okx\n")

@@ -106,7 +106,8 @@ def run(tmp_path) -> Summary:
     written = []
     engine = Engine(instruments, tape=tape, outlet=Recorder(lambda line, frame: written.append(orjson.loads(frame))))
     wire = BybitWire(instruments, Market.BYBIT_LINEAR, "test", 1)
-    for name, kind in (("feed", LineKind.MARKET_LINE), ("orders", LineKind.ORDER_LINE), ("private", LineKind.PRIVATE_LINE)):
+    kinds = {"feed": LineKind.MARKET_LINE, "orders": LineKind.ORDER_LINE, "private": LineKind.PRIVATE_LINE}
+    for name, kind in kinds.items():
         engine.add_line(name, kind, wire)
     engine.follow(0, 50)
     engine.risk.set_rate(1000, SECOND)

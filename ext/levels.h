@@ -272,6 +272,9 @@ static inline __attribute__((always_inline)) const char *tg_levels_fast(tg_scan 
     char room[192];
     unsigned start, levels, near, limit;
     do {
+        *how = TG_STOPPED;
+        if (TG_UNLIKELY(p >= end))
+            break;
         if (scan->end != end || p < scan->base || p >= scan->limit)
             tg_scan_from(scan, p, end);
         start = (unsigned)(p - scan->base);
@@ -289,7 +292,6 @@ static inline __attribute__((always_inline)) const char *tg_levels_fast(tg_scan 
         }
         if (end - scan->base > 64 * TG_BLOCKS + 64)
             near = 0;
-        *how = TG_STOPPED;
         if (TG_UNLIKELY(levels == 0))
             break;
         start = tg_levels_take(scan->base, q, scan->rows + scan->next, levels - near, start, e1, e2, extra, &at, &seen, how);

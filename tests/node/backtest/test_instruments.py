@@ -329,7 +329,7 @@ def test_a_symbol_that_no_venue_can_have_is_one_line(tmp_path, symbol):
     row = {"t": 1, "venue": "binance-usdm", "channel": "trade", "raw": json.dumps(trade, ensure_ascii=False)}
     (tmp_path / "rec.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(UserError, match=r"rec.jsonl: symbol .*: must have 1 to 43 bytes"):
-        survey([Recording(tmp_path / "rec.jsonl")], None)
+        survey([Recording(tmp_path / "rec.jsonl", None)], None, None)
 
 
 def test_an_address_that_is_none_names_no_symbol():

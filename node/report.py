@@ -12,7 +12,13 @@ from rich.text import Text
 
 from node.slow.summary import BOOK_STATES, InstrumentTally, Summary, percentiles_us
 
-VENUE_OF = {"binance-spot": "binance", "binance-usdm": "binance", "bybit-spot": "bybit", "bybit-linear": "bybit", "okx": "okx"}
+VENUE_OF = {
+    "binance-spot": "binance",
+    "binance-usdm": "binance",
+    "bybit-spot": "bybit",
+    "bybit-linear": "bybit",
+    "okx": "okx",
+}
 MARKET_NUMBER = {"binance-spot": 0, "binance-usdm": 1, "bybit-spot": 2, "bybit-linear": 3, "okx": 4}
 REASONS = {
     "SIZE_MAX": "larger than the size limit",
@@ -47,14 +53,16 @@ def live_table(summary: Summary, passed_s: float, seconds: float) -> Group:
         ProgressBar(total=seconds, completed=min(passed_s, seconds), width=60),
         table,
         Text(
-            f"frames {summary.frames}   orders sent {summary.sent}   tick to order p50 {times['p50_us']} us   "
-            f"refused {sum(summary.refusals.values())}" + (f"   line down: {', '.join(lost)}" if lost else "")
+            f"frames {summary.frames}   orders sent {summary.sent}   "
+            f"tick to order p50 {times['p50_us']} us   refused {sum(summary.refusals.values())}"
+            + (f"   line down: {', '.join(lost)}" if lost else "")
         ),
     )
 
 
 def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut: str) -> dict:
-    """The report as data. `agreed`: the venues' own ledgers show the positions that the node thinks it has."""
+    """The report as data. `agreed`: the venues' own ledgers show the positions that the node thinks it
+    has."""
     rows = [_row(x, ledgers) for x in summary.instruments]
     return {
         "seconds": seconds,
@@ -67,7 +75,9 @@ def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut
         "fills": sum(x.fills for x in summary.instruments),
         "profit": str(sum((Decimal(r["profit"]) for r in rows), Decimal(0))),
         "fees": str(sum((Decimal(r["fees"]) for r in rows), Decimal(0))),
-        "refusals": [{"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()],
+        "refusals": [
+            {"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()
+        ],
         "cut_line": _cut(summary, cut),
         "agreed": bool(rows) and all(r["position"] == r["venue_position"] for r in rows),
     }
@@ -114,13 +124,24 @@ def _cut(summary: Summary, what: str) -> dict:
 def print_report(result: dict, console: Console, kept: Path | None = None) -> None:
     """The report that a person reads in a minute."""
     times = result["tick_to_order"]
-    console.print(f"\n[bold]Tickgate demo[/bold]  {result['seconds']:g} s, seed {result['seed']}, build {result['build']}\n")
+    console.print(
+        f"\n[bold]Tickgate demo[/bold]  {result['seconds']:g} s, seed {result['seed']}, "
+        f"build {result['build']}\n"
+    )
     console.print(
         f"Tick to order: p50 {times['p50_us']} us, p99 {times['p99_us']} us, p99.9 {times['p999_us']} us, "
-        f"max {times['max_us']} us\n({times['count']} order frames, from the frame being read to the order being written; "
+        f"max {times['max_us']} us\n({times['count']} order frames, "
+        "from the frame being read to the order being written; "
         "epoll, cores shared with the venues)"
     )
-    books = {"id": "instrument", "book": "book", "bid": "bid", "ask": "ask", "gaps": "gaps", "trades": "trades"}
+    books = {
+        "id": "instrument",
+        "book": "book",
+        "bid": "bid",
+        "ask": "ask",
+        "gaps": "gaps",
+        "trades": "trades",
+    }
     console.print("", _table(result, books), "", sep="\n")
     done = {"id": "instrument", "orders": "sent", "acked": "acked", "cancels": "cancel", "fills": "fills"}
     money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "fees"}

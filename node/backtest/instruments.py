@@ -30,6 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import orjson
+
 from ext.instruments import Instruments
 from ext.records import Market
 from ext.text import Grid
@@ -37,7 +38,6 @@ from ext.venues.binance import BinanceWire
 from ext.venues.bybit import BybitWire
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Sink, Verdict, Wire
-
 from node.backtest.sources import MARKETS, OTHER, VENUES, Line, Recording, Shape, describe, frame_bytes
 from node.errors import UserError
 from node.venues.binance import rest as binance_rest

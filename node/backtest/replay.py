@@ -29,7 +29,6 @@ from ext.sequence import Order as Place
 from ext.sequence import place
 from ext.strategies.quoter import Quoter
 from ext.wire import Verdict
-
 from node.backtest.instruments import (
     NO_INST_CODE,
     NOT_FRAMES,
@@ -127,9 +126,8 @@ class Run:
         self.stop_at, self.is_stopped = stop_at, False
         self.results: list[FileResult] = []
         self.bad = self.not_mine = self.received = 0
-        self.snapshots: Iterator[Key | None] = iter(
-            ()
-        )  # owners of the file's nameless snapshots that are to come
+        # owners of the file's nameless snapshots that are to come
+        self.snapshots: Iterator[Key | None] = iter(())
         self.shift_ns: int | None = None  # by which the file's times are moved; None before its first frame
         self.now_ns = 0
         self.next_timer_ns = 0

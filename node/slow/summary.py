@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import orjson
-from ext.records import Action, OrderType, Reason, Side, TimeInForce, fill_row, report_row, sent_row, state_row, verdict_row
+
+from ext.records import (
+    Action,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+    fill_row,
+    report_row,
+    sent_row,
+    state_row,
+    verdict_row,
+)
 from ext.tape import Record, RecordType
 from ext.text import Grid
 
@@ -101,7 +113,9 @@ class Summary:
         told = orjson.loads(record.payload)
         self.build, self.config = told["build"], told["config"]
         self.instruments = [
-            InstrumentTally(x["market"], x["symbol"], Grid(x["tick"]), Grid(x["lot"]), x["money_mul"], x["money_div"])
+            InstrumentTally(
+                x["market"], x["symbol"], Grid(x["tick"]), Grid(x["lot"]), x["money_mul"], x["money_div"]
+            )
             for x in told["instruments"]
         ]
         self.lines = [LineTally(x["name"], x["kind"]) for x in told["lines"]]
@@ -150,7 +164,11 @@ class Summary:
             return f"{tally.name + ' ' if tally else ''}cancel of order {row['order_id']}"
         if tally is None:
             return f"instrument {intent['instrument']}: value {row['value']}, limit {row['limit']}"
-        kind = "market" if intent["type"] == OrderType.MARKET else TimeInForce(intent["tif"]).name.lower().replace("_", "-")
+        kind = (
+            "market"
+            if intent["type"] == OrderType.MARKET
+            else TimeInForce(intent["tif"]).name.lower().replace("_", "-")
+        )
         return (
             f"{tally.name} {Side(intent['side']).name.lower()} {tally.size(intent['size_lots'])} "
             f"at {tally.price(intent['price_ticks'])} {kind}: value {row['value']}, limit {row['limit']}"

@@ -96,8 +96,10 @@ class World:
         if running.done() and not acting.done():
             acting.cancel()
         stop.set()
-        await asyncio.wait_for(running, 5)
-        await acting
+        await asyncio.wait((running,), timeout=5)
+        if acting.done() and not acting.cancelled():
+            acting.result()  # what the test saw comes before what the node raised
+        running.result()
 
     def fake(self, venue: str = "bybit"):
         return self.simulation.servers[venue].fake

@@ -26,9 +26,17 @@ SANITIZE = os.environ.get("TICKGATE_SANITIZE") == "1"
 
 
 def flags() -> list[str]:
-    out = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code", "-Wno-sign-compare", "-g0"]
+    out = [
+        "-O3",
+        "-fno-strict-aliasing",
+        "-Wno-unused-function",
+        "-Wno-unreachable-code",
+        "-Wno-sign-compare",
+        "-g0",
+    ]
     if not PORTABLE:
-        # generic tuning: gcc's own choice for these machines spills integers to vector registers (5 % slower, measured)
+        # generic tuning: gcc's own choice for these machines spills integers to vector registers (5 % slower,
+        # measured)
         out += ["-march=native", "-mtune=generic"]
     if SANITIZE:
         out += ["-fsanitize=address", "-fno-omit-frame-pointer", "-g", "-O1"]
@@ -58,7 +66,8 @@ class BuildAndStamp(build_ext):
         super().run()
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(
-            json.dumps({"source": source_hash(ROOT / "ext"), "portable": PORTABLE, "sanitize": SANITIZE}) + "\n"
+            json.dumps({"source": source_hash(ROOT / "ext"), "portable": PORTABLE, "sanitize": SANITIZE})
+            + "\n"
         )
 
 
@@ -67,6 +76,7 @@ setup(
     ext_modules=cythonize(
         extensions(),
         nthreads=os.cpu_count() or 1,
+        force=os.environ.get("TICKGATE_ANNOTATE") == "1",  # annotated HTML comes out only where C is made anew
         annotate=os.environ.get("TICKGATE_ANNOTATE") == "1",
         compiler_directives={
             "language_level": 3,

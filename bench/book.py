@@ -19,13 +19,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import orjson
-from ext.book import BookState
-from ext.engine import Engine, LineKind
-from ext.instruments import Instruments
-from ext.records import Market
-from ext.venues.binance import BinanceWire
-from ext.venues.bybit import BybitWire
-from ext.venues.okx import OkxWire
 
 from bench.conditions import (
     BenchError,
@@ -39,6 +32,13 @@ from bench.conditions import (
 )
 from bench.naive import Book as NaiveBook
 from bench.wire import load_frames
+from ext.book import BookState
+from ext.engine import Engine, LineKind
+from ext.instruments import Instruments
+from ext.records import Market
+from ext.venues.binance import BinanceWire
+from ext.venues.bybit import BybitWire
+from ext.venues.okx import OkxWire
 
 BUDGET_NS_PER_LEVEL = 15.0
 BUDGET_RATIO_ORJSON = 4.0

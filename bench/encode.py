@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from ext.engine import Engine
-from ext.records import Side
-
 from bench.conditions import BenchError, Progress, best_and_median, silent, take_turns, watching
 from bench.risk import BID_TICKS, NOW_NS, PRODUCTS, desk
+from ext.engine import Engine
+from ext.records import Side
 
 BUDGET_NS = 200.0
 SIZE_LOTS = 1234

@@ -37,8 +37,8 @@ max_open_orders = 64
 
 @contextmanager
 def node_command(loop: str = "spin") -> Iterator[Callable[[int], list[str]]]:
-    """A function from port to argv, valid inside the context. Every start has its own config and tape, on tmpfs where
-    there is one, as a colocated node's would be; all of it is removed at the end."""
+    """A function from port to argv, valid inside the context. Every start has its own config and tape, on
+    tmpfs where there is one, as a colocated node's would be; all of it is removed at the end."""
     shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="tickgate-wire-", dir=shm if shm.is_dir() else None))
     starts = 0

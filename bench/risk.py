@@ -7,14 +7,13 @@ that no check is short-circuited. The check reserves nothing, so every repetitio
 import time
 from dataclasses import dataclass
 
+from bench.conditions import BenchError, Progress, best_and_median, silent, take_turns, watching
 from ext.engine import Engine, LineKind
 from ext.instruments import Instruments
 from ext.records import DepthKind, Market, Rule, Side
 from ext.venues.binance import BinanceWire
 from ext.venues.bybit import BybitWire
 from ext.venues.okx import OkxWire
-
-from bench.conditions import BenchError, Progress, best_and_median, silent, take_turns, watching
 
 BUDGET_NS = 150.0
 NOW_NS = 1_723_161_256_000_000_000

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ext.tape import TapeWriter, verify
-
 from bench.conditions import BenchError, Progress, Watch, percentile, silent, take_turns, watching
+from ext.tape import TapeWriter, verify
 
 TMPFS = Path("/dev/shm")
 RECORD_HEAD = 32

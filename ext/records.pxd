@@ -26,7 +26,7 @@ cpdef enum DepthKind:
     SEED = 2        # a snapshot from a request; buffered updates are spliced onto it
 
 cpdef enum Rule:
-    """How a feed says that nothing was missed. `venues/*.md` give the sources."""
+    """How a feed says that nothing was missed. The wires name their sources."""
     RULE_RANGE = 0  # Binance spot: first_id == previous last_id + 1
     RULE_PREV = 1   # Binance USD-M, OKX: prev_id == previous last_id
     RULE_STEP = 2   # Bybit: last_id == previous last_id + 1

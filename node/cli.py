@@ -1,4 +1,5 @@
-"""The command line: `tickgate COMMAND`. Every error of the user's is one line and exit code 2; an unreachable venue is 4."""
+"""The command line: `tickgate COMMAND`. Every error of the user's is one line and exit code 2; an unreachable
+venue is 4."""
 
 import json
 import os
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from node.errors import Failed, Unreachable, UserError
 
@@ -16,12 +18,17 @@ app = typer.Typer(
     help="A low-latency crypto execution node: run it, measure it, dry-run it.",
 )  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-UntilEof = Annotated[bool, typer.Option("--until-eof", hidden=True, help="Stop where standard input ends: with the parent.")]
-Files = Annotated[list[Path], typer.Argument(help="Recordings, in the order in which they are to be replayed.")]
+UntilEof = Annotated[
+    bool, typer.Option("--until-eof", hidden=True, help="Stop where standard input ends: with the parent.")
+]
+Files = Annotated[
+    list[Path], typer.Argument(help="Recordings, in the order in which they are to be replayed.")
+]
 
 
 def print_json(result: object) -> None:
-    """The one form of JSON output: indented, keys in the order given."""
+    """A result as one indented JSON document, keys in the order given. (`sim` and `run` go on: they write a line of JSON
+    for each thing that happens.)"""
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
@@ -38,7 +45,9 @@ def demo(
     """Simulated venues on loopback, a node trading on them, and a report. No keys, no network."""
     from node.demo import run_demo
 
-    run_demo(seconds=seconds, seed=seed, recording=recording, instruments=instruments, keep=keep, as_json=as_json)
+    run_demo(
+        seconds=seconds, seed=seed, recording=recording, instruments=instruments, keep=keep, as_json=as_json
+    )
 
 
 @app.command()
@@ -56,7 +65,9 @@ def run(
 
 @app.command()
 def sim(
-    config: Annotated[Path | None, typer.Argument(help="Config file (TOML); the built-in venues where left out.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(help="Config file (TOML); the built-in venues where left out.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the synthetic market.")] = None,
     recording: Annotated[Path | None, typer.Option(help="Move the market by this recording instead.")] = None,
     instruments: Annotated[Path | None, typer.Option(help="Tick and lot for --recording.")] = None,
@@ -67,22 +78,30 @@ def sim(
     from node.main import run_sim
     from node.sim.command import sim_command
 
-    serve = sim_command(config, seed=seed, recording=recording, instruments=instruments, as_json=as_json, until_eof=until_eof)
+    serve = sim_command(
+        config, seed=seed, recording=recording, instruments=instruments, as_json=as_json, until_eof=until_eof
+    )
     run_sim(serve)
 
 
 @app.command()
 def replay(
     files: Files,
-    instruments: Annotated[Path | None, typer.Option(help="Tick and lot where a recording does not tell.")] = None,
+    instruments: Annotated[
+        Path | None, typer.Option(help="Tick and lot where a recording does not tell.")
+    ] = None,
     market: Annotated[str | None, typer.Option(help="Market of raw recordings that do not show it.")] = None,
-    at: Annotated[int | None, typer.Option(min=1, help="Dump the books after this many frames, and stop.")] = None,
+    at: Annotated[
+        int | None, typer.Option(min=1, help="Dump the books after this many frames, and stop.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Recorded traffic through the same engine as live: books, counts, hashes."""
     from node.backtest.replay import replay_command
 
-    result = replay_command(files, instruments=instruments, market=market, at=at, progress=sys.stderr.isatty())
+    result = replay_command(
+        files, instruments=instruments, market=market, at=at, progress=sys.stderr.isatty()
+    )
     if as_json:
         print_json(result.to_json())
     else:
@@ -91,7 +110,9 @@ def replay(
 
 @app.command()
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(help="book, risk, encode, tape, wire; all where left out.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="book, risk, encode, tape, wire; all where left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The latency suite."""
@@ -102,7 +123,9 @@ def bench(
     console = Console(stderr=True)
     try:
         with node_command("spin") as node:
-            result = suite.run(names or [], node=node, progress=lambda text: console.print(f"[dim]{text}[/dim]"))
+            result = suite.run(
+                names or [], node=node, progress=lambda text: console.print(f"[dim]{text}[/dim]")
+            )
     except BenchError as error:
         _fail(error, 1)
     if as_json:
@@ -115,22 +138,47 @@ def main() -> None:
     """Entry point: turns the errors that have a message for a person into one line and an exit code."""
     try:
         try:
-            app()
+            code = app(standalone_mode=False)
         finally:
             sys.stdout.flush()  # here, where a reader that is gone can be dealt with
+        sys.exit(code if isinstance(code, int) else 0)
+    except TyperException as error:
+        _usage(error)
+    except typer.Abort:
+        sys.exit(130)
     except UserError as error:
         _fail(error, 2)
     except Failed as error:
         _fail(error, 1)
     except Unreachable as error:
         _fail(error, 4)
+    except ImportError as error:
+        if error.name is not None:  # a package that is missing is our fault, and wants its traceback
+            raise
+        _fail(error, 1)  # the native code is not built, or older than its sources
     except BrokenPipeError:
-        # what is still buffered has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
+    except OSError as error:
+        _drop_output()
+        _fail(f"{error.filename or 'standard output'}: {error.strerror}", 1)
 
 
-def _fail(error: Exception, code: int) -> None:
+def _drop_output() -> None:
+    """What is still buffered has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _usage(error: TyperException) -> None:
+    """Bad usage, in one line; help where no command was given at all."""
+    text = error.format_message()
+    if "Usage:" in text:
+        print(text)
+        sys.exit(2)
+    _fail(f"{text} (see `tickgate --help`)", 2)
+
+
+def _fail(error: Exception | str, code: int) -> None:
     print(f"tickgate: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(code)
 

@@ -1,7 +1,7 @@
 """One TOML file -> one frozen, typed tree. Unknown keys and missing limits are errors that name their place.
 
-Sizes, prices and money are decimal text ("0.001"), so that they reach the instrument's grid exactly; times have their unit
-in the name. See `deploy/sim.toml` for an example with every key.
+Sizes, prices and money are decimal text ("0.001"), so that they reach the instrument's grid exactly; times
+have their unit in the name. See `deploy/sim.toml` for an example with every key.
 """
 
 import tomllib
@@ -10,8 +10,8 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-from ext.records import Market
 
+from ext.records import Market
 from node.errors import UserError
 
 MARKETS = {m.name.lower().replace("_", "-"): int(m) for m in Market if m != Market.MARKETS}
@@ -48,7 +48,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the built-in quoter quotes one instrument. `lean`: position at which quotes shift by one half spread."""
+    """How the built-in quoter quotes one instrument. `lean`: position at which quotes shift by one half
+    spread."""
 
     size: Size
     half_spread_ppm: Parts  # millionths of the mid when quoting starts
@@ -58,7 +59,8 @@ class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One instrument. `depth`: the book channel to follow (Bybit 50, 200, 1000; OKX 400; Binance 0 = full)."""
+    """One instrument. `depth`: the book channel to follow (Bybit 50, 200, 1000; OKX 400; Binance 0 =
+    full)."""
 
     market: str
     symbol: Text
@@ -68,7 +70,8 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where one market is. Each address in `streams` is one redundant line. No `orders` = market data only."""
+    """Where one market is. Each address in `streams` is one redundant line. No `orders` = market data
+    only."""
 
     market: str
     streams: list[str]
@@ -98,7 +101,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tape: Text = "tapes/node"
     segment_mb: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
     dials: str = ""  # page of numbers that expire, written by another process
-    drill_after_ms: Milliseconds = 0  # show the gate: one order that no limit allows, this long after the first book
+    drill_after_ms: Milliseconds = (
+        0  # show the gate: one order that no limit allows, this long after the first book
+    )
 
 
 def load(path: Path) -> Config:
@@ -133,7 +138,9 @@ def check(config: Config, where: str) -> None:
     _one_of(where, "loop", config.loop, ("epoll", "spin"))
     if ":" not in config.strategy:
         _one_of(where, "strategy", config.strategy, ("quoter", "probe", "none", "module:Class"))
-    if not (len(config.deployment) == 4 and set(config.deployment) <= set("0123456789abcdefghijklmnopqrstuv")):
+    if not (
+        len(config.deployment) == 4 and set(config.deployment) <= set("0123456789abcdefghijklmnopqrstuv")
+    ):
         raise UserError(f"{where}: deployment {config.deployment!r}: must be 4 characters of 0-9 and a-v")
     known = _venues(config, where)
     seen: set[tuple[str, str]] = set()
@@ -144,7 +151,9 @@ def check(config: Config, where: str) -> None:
             raise UserError(f"{place}: is there twice")
         seen.add((row.market, row.symbol))
         if row.depth is not None and row.depth not in DEPTHS[row.market]:
-            raise UserError(f"{place}: depth {row.depth}: must be one of {', '.join(map(str, DEPTHS[row.market]))}")
+            raise UserError(
+                f"{place}: depth {row.depth}: must be one of {', '.join(map(str, DEPTHS[row.market]))}"
+            )
         if config.strategy != "none" and known[row.market].orders and row.limits is None:
             raise UserError(f"{place}: has no [instrument.limits]; without limits nothing may be traded")
     if not config.instrument:
@@ -172,8 +181,8 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
 
 
 def _address(place: str, url: str, schemes: tuple[str, str], key: str = "") -> None:
-    """Scheme, host and perhaps a port, and nothing else: what two readers of one address could read differently is no
-    address."""
+    """Scheme, host and perhaps a port, and nothing else: what two readers of one address could read
+    differently is no address."""
     try:
         parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0

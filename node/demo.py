@@ -1,8 +1,8 @@
 """`tickgate demo`: simulated venues and a node as processes of their own, watched through the node's tape.
 
-This process is the slow side in small: it tails the tape for the table and the report, writes the dials as a stand-in
-for an advisor, and cuts one feed line half way. What the report says comes from the tape and, for the check at its
-end, from the venues' own ledgers.
+This process is the slow side in small: it tails the tape for the table and the report, writes the dials as a
+stand-in for an advisor, and cuts one feed line half way. What the report says comes from the tape and, for
+the check at its end, from the venues' own ledgers.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from ext.dials import DialLocked, DialMismatch, DialWriter
-from ext.tape import TapeMissing, TapeReader
 from rich.console import Console
 from rich.live import Live
 
+from ext.dials import DialLocked, DialMismatch, DialWriter
+from ext.tape import TapeMissing, TapeReader
 from node.errors import Failed, UserError
 from node.main import write_config
 from node.net.live import make_dials
@@ -119,10 +119,16 @@ class Demo:
 
 
 def run_demo(
-    *, seconds: float, seed: int, recording: Path | None, instruments: Path | None, keep: Path | None, as_json: bool
+    *,
+    seconds: float,
+    seed: int,
+    recording: Path | None,
+    instruments: Path | None,
+    keep: Path | None,
+    as_json: bool,
 ) -> None:
-    """Run it and print the report. Raises UserError, or Failed where a process ended early or the node and the venues
-    disagree at the end."""
+    """Run it and print the report. Raises UserError, or Failed where a process ended early or the node and
+    the venues disagree at the end."""
     # so that what is below cleans up
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = _folder(keep)
@@ -142,7 +148,8 @@ def run_demo(
 
 
 def _folder(keep: Path | None) -> Path:
-    """Where configs, logs and tape go. What an earlier demo left there makes room; anything else is left alone."""
+    """Where configs, logs and tape go. What an earlier demo left there makes room; anything else is left
+    alone."""
     if keep is None:
         return Path(tempfile.mkdtemp(prefix="tickgate-demo-"))
     try:
@@ -155,7 +162,9 @@ def _folder(keep: Path | None) -> Path:
     return keep
 
 
-def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool):
+def _run(
+    folder: Path, seconds: float, seed: int, recording: Path | None, instruments: Path | None, quiet: bool
+):
     tape = folder / "tape"
     try:
         dials = _dials(folder / "dials")
@@ -183,7 +192,8 @@ def _run(folder: Path, seconds: float, seed: int, recording: Path | None, instru
 
 
 def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0) -> str:
-    """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json` tells them."""
+    """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json`
+    tells them."""
     rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]
     drill_ms = min(DRILL_MS, int(seconds * 1000 / 4))
     text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms)
@@ -217,7 +227,8 @@ def _toml(path: Path) -> str:
 
 
 def _dials(page: Path) -> DialWriter:
-    """The dials of this demo; whoever holds them holds the directory. Raises UserError where another demo does."""
+    """The dials of this demo; whoever holds them holds the directory. Raises UserError where another demo
+    does."""
     try:
         return DialWriter(str(page), make_dials())
     except DialLocked:
@@ -233,19 +244,23 @@ def _sim_argv(seed: int, recording: Path | None, instruments: Path | None) -> li
 
 
 def _start(log: Path, argv: list[str]) -> subprocess.Popen:
-    """A command as a process that ends when this one does, however it ends: its stdin ends then. The package is the one
-    that runs here, whatever the working directory holds."""
+    """A command as a process that ends when this one does, however it ends: its stdin ends then. The package
+    is the one that runs here, whatever the working directory holds."""
     path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-P", "-m", "node.cli", *argv, "--until-eof"]
     with log.open("wb") as errors:
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=os.environ | {"PYTHONPATH": path}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=os.environ | {"PYTHONPATH": path},
         )
 
 
 def _check(process: subprocess.Popen, what: str, log: Path) -> None:
-    """Raises where a process that should be running, or should have ended well, did not: UserError where it says that
-    it was given something that cannot work, else Failed."""
+    """Raises where a process that should be running, or should have ended well, did not: UserError where it
+    says that it was given something that cannot work, else Failed."""
     code = process.poll()
     if code == 0:
         raise Failed(f"{what} stopped before the end: {_tail(log)}")
@@ -270,12 +285,18 @@ def _listening(demo: Demo) -> dict:
     return json.loads(line)["listening"]
 
 
-def _watch(demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds: float, quiet: bool) -> TapeReader:
+def _watch(
+    demo: Demo, tape: Path, summary: Summary, dials: DialWriter, seconds: float, quiet: bool
+) -> TapeReader:
     """Until the time is up: read the tape, draw the table, give advice, cut the line half way."""
     reader = _open(demo, tape)
     began_s = time.monotonic()
     advised_s = began_s
-    live = contextlib.nullcontext() if quiet else Live(live_table(summary, 0, seconds), transient=True, auto_refresh=False)
+    live = (
+        contextlib.nullcontext()
+        if quiet
+        else Live(live_table(summary, 0, seconds), transient=True, auto_refresh=False)
+    )
     with live as screen:
         while (passed_s := time.monotonic() - began_s) < seconds:
             _drain(reader, summary)

@@ -2,7 +2,8 @@
 
 
 class UserError(Exception):
-    """A message for a person: what is wrong, where, and what to do. The CLI prints it as one line and exits 2."""
+    """A message for a person: what is wrong, where, and what to do. The CLI prints it as one line and exits
+    2."""
 
 
 class Failed(Exception):

@@ -19,8 +19,8 @@ from node.net.live import Node
 
 
 def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
-    """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its parent).
-    What happens is told on stderr, one line each."""
+    """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
+    parent). What happens is told on stderr, one line each."""
     started_s = time.monotonic()
     _never_wait(sys.stderr)
 
@@ -29,7 +29,9 @@ def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
         said = f"{at_s:9.3f}  {line:<28} {text}"
         if as_json:
             said = json.dumps({"at_s": round(at_s, 3), "line": line, "event": text})
-        with contextlib.suppress(OSError):  # nobody reads (any more): no reason to stop, let alone with a traceback
+        with contextlib.suppress(
+            OSError
+        ):  # nobody reads (any more): no reason to stop, let alone with a traceback
             print(said, file=sys.stderr, flush=True)
 
     async def work(stop: asyncio.Event) -> None:
@@ -67,7 +69,9 @@ def _never_wait(stream: TextIO) -> None:
 async def _eof(stop: asyncio.Event) -> None:
     """Set `stop` when stdin ends: the process at its other end is gone, or wants this."""
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     while await reader.read(4096):
         pass
     stop.set()

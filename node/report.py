@@ -12,7 +12,13 @@ from rich.text import Text
 
 from node.slow.summary import BOOK_STATES, InstrumentTally, Summary, percentiles_us
 
-VENUE_OF = {"binance-spot": "binance", "binance-usdm": "binance", "bybit-spot": "bybit", "bybit-linear": "bybit", "okx": "okx"}
+VENUE_OF = {
+    "binance-spot": "binance",
+    "binance-usdm": "binance",
+    "bybit-spot": "bybit",
+    "bybit-linear": "bybit",
+    "okx": "okx",
+}
 MARKET_NUMBER = {"binance-spot": 0, "binance-usdm": 1, "bybit-spot": 2, "bybit-linear": 3, "okx": 4}
 REASONS = {
     "SIZE_MAX": "larger than the size limit",
@@ -28,33 +34,34 @@ REASONS = {
 
 def live_table(summary: Summary, passed_s: float, seconds: float) -> Group:
     """The table that a person watches."""
-    table = Table(title=None, expand=False, pad_edge=False)
-    for name in ("instrument", "book", "bid", "ask", "trades", "orders", "fills", "position", "profit"):
-        table.add_column(name, justify="left" if name in ("instrument", "book") else "right", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("instrument", "bid", "ask", "orders", "fills", "position", "net"):
+        table.add_column(name, justify="left" if name == "instrument" else "right", no_wrap=True)
     for x in summary.instruments:
         state = x.state
-        if not state:
-            table.add_row(x.name, "-")
-            continue
+        synced = bool(state) and BOOK_STATES[state["state"]] == "synced"
+        prices = (x.price(state["bid_ticks"]), x.price(state["ask_ticks"])) if synced else ("not", "synced")
+        position = x.size(state["position_lots"]) if state else "-"
         table.add_row(
-            x.name, BOOK_STATES[state["state"]], x.price(state["bid_ticks"]), x.price(state["ask_ticks"]),
-            str(state["trades"]), str(x.orders), str(x.fills), x.size(state["position_lots"]),
-            _money(x.profit() - x.fees()),
-        )  # fmt: skip
+            x.name, *prices, str(x.orders), str(x.fills), position, _money(x.profit() - x.fees())
+        )
     lost = [x.name for x in summary.lines if x.down_ns and x.down_ns[-1][1] == 0]
     times = percentiles_us(summary.tick_to_order_ns)
     return Group(
         ProgressBar(total=seconds, completed=min(passed_s, seconds), width=60),
+        Text(""),
         table,
         Text(
-            f"frames {summary.frames}   orders sent {summary.sent}   tick to order p50 {times['p50_us']} us   "
-            f"refused {sum(summary.refusals.values())}" + (f"   line down: {', '.join(lost)}" if lost else "")
+            f"frames {summary.frames}   orders sent {summary.sent}   "
+            f"tick to order p50 {times['p50_us']} us   refused {sum(summary.refusals.values())}"
+            + (f"   line down: {', '.join(lost)}" if lost else "")
         ),
     )
 
 
 def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut: str) -> dict:
-    """The report as data. `agreed`: the venues' own ledgers show the positions that the node thinks it has."""
+    """The report as data. `agreed`: the venues' own ledgers show the positions that the node thinks it
+    has."""
     rows = [_row(x, ledgers) for x in summary.instruments]
     return {
         "seconds": seconds,
@@ -67,7 +74,9 @@ def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut
         "fills": sum(x.fills for x in summary.instruments),
         "profit": str(sum((Decimal(r["profit"]) for r in rows), Decimal(0))),
         "fees": str(sum((Decimal(r["fees"]) for r in rows), Decimal(0))),
-        "refusals": [{"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()],
+        "refusals": [
+            {"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()
+        ],
         "cut_line": _cut(summary, cut),
         "agreed": bool(rows) and all(r["position"] == r["venue_position"] for r in rows),
     }
@@ -114,24 +123,37 @@ def _cut(summary: Summary, what: str) -> dict:
 def print_report(result: dict, console: Console, kept: Path | None = None) -> None:
     """The report that a person reads in a minute."""
     times = result["tick_to_order"]
-    console.print(f"\n[bold]Tickgate demo[/bold]  {result['seconds']:g} s, seed {result['seed']}, build {result['build']}\n")
+    console.print(
+        f"\n[bold]Tickgate demo[/bold]  {result['seconds']:g} s, seed {result['seed']}, "
+        f"build {result['build']}\n"
+    )
     console.print(
         f"Tick to order: p50 {times['p50_us']} us, p99 {times['p99_us']} us, p99.9 {times['p999_us']} us, "
-        f"max {times['max_us']} us\n({times['count']} order frames, from the frame being read to the order being written; "
+        f"max {times['max_us']} us\n({times['count']} order frames, "
+        "from the frame being read to the order being written; "
         "epoll, cores shared with the venues)"
     )
-    books = {"id": "instrument", "book": "book", "bid": "bid", "ask": "ask", "gaps": "gaps", "trades": "trades"}
+    books = {
+        "id": "instrument",
+        "book": "book",
+        "bid": "bid",
+        "ask": "ask",
+        "gaps": "gaps",
+        "trades": "trades",
+    }
     console.print("", _table(result, books), "", sep="\n")
-    done = {"id": "instrument", "orders": "sent", "acked": "acked", "cancels": "cancel", "fills": "fills"}
+    done = {"id": "instrument", "orders": "sent", "cancels": "cancels", "fills": "fills"}
     money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "fees"}
     console.print(_table(result, done | money), "", sep="\n")
     console.print(
-        f"Profit {_money(Decimal(result['profit']))} before fees of {_money(Decimal(result['fees']))}; "
+        f"Net {_money(Decimal(result['profit']) - Decimal(result['fees']))} "
+        f"(profit {_money(Decimal(result['profit']))}, fees {_money(Decimal(result['fees']))}); "
         f"{result['orders_sent']} order frames sent, {result['fills']} fills."
     )
     for x in result["refusals"]:
         why = REASONS.get(x["reason"], "see the tape")
-        console.print(f"Refused {x['count']:>3} x {x['reason']}: {why}. First: {escape(x['first'])}")
+        drill = " (a drill: the demo proposes one such order on purpose)" if x["reason"] == "SIZE_MAX" else ""
+        console.print(f"Refused {x['count']} x {x['reason']}: {why}{drill}. First: {escape(x['first'])}")
     cut = result["cut_line"]
     if cut["line"]:
         console.print(

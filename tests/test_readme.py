@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from ext.strategy import Strategy
 
 ROOT = Path(__file__).parents[1]
@@ -55,11 +56,32 @@ def folder(tmp_path) -> Path:
         for port in re.findall(r"\b1[0-9]{4}\b", text):
             text = re.sub(rf"\b{port}\b", ports.setdefault(port, free_port()), text)
         path.write_text(text)
-    snapshot = {"lastUpdateId": 100, "E": 1, "T": 1, "bids": [["60000.0", "1.000"]], "asks": [["60000.1", "1.000"]]}
-    update = {"e": "depthUpdate", "E": 1, "T": 1, "s": "BTCUSDT", "U": 99, "u": 101, "pu": 98, "b": [], "a": []}
+    snapshot = {
+        "lastUpdateId": 100,
+        "E": 1,
+        "T": 1,
+        "bids": [["60000.0", "1.000"]],
+        "asks": [["60000.1", "1.000"]],
+    }
+    update = {
+        "e": "depthUpdate",
+        "E": 1,
+        "T": 1,
+        "s": "BTCUSDT",
+        "U": 99,
+        "u": 101,
+        "pu": 98,
+        "b": [],
+        "a": [],
+    }
     with (tmp_path / "FILE...").open("w") as file:
         for channel, raw in (("depth", update), ("rest:depth", snapshot)):
-            told = {"t": 1_700_000_000 * 10**9, "venue": "binance-usdm", "channel": channel, "raw": json.dumps(raw)}
+            told = {
+                "t": 1_700_000_000 * 10**9,
+                "venue": "binance-usdm",
+                "channel": channel,
+                "raw": json.dumps(raw),
+            }
             file.write(json.dumps(told) + "\n")
     return tmp_path
 
@@ -93,7 +115,9 @@ def test_a_command_that_is_shown_works(command, folder):
         json.loads(out)
 
 
-@pytest.mark.parametrize("block", [x for x in TICKGATE if any(map(runs_until_stopped, x))], ids=lambda x: x[0])
+@pytest.mark.parametrize(
+    "block", [x for x in TICKGATE if any(map(runs_until_stopped, x))], ids=lambda x: x[0]
+)
 def test_commands_that_run_until_stopped_do_so_together_and_end_well(block, folder):
     """As in as many terminals, in the order in which they are shown."""
     running = []
@@ -139,7 +163,9 @@ def test_python_that_is_shown_runs_and_strategies_in_it_are_strategies(block):
     assert any(isinstance(x, type) and issubclass(x, Strategy) and x is not Strategy for x in names.values())
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:ext|node|docs|deploy|tests|bench)/[\w./*{},-]+)`", README))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:ext|node|docs|deploy|tests|bench)/[\w./*{},-]+)`", README)))
+)
 def test_a_file_that_is_named_exists(path):
     options = re.match(r"(.*)\{(.*)\}(.*)", path)
     names = [f"{options[1]}{x}{options[3]}" for x in options[2].split(",")] if options else [path]

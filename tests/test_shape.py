@@ -56,9 +56,8 @@ def imports(path: Path) -> set[str]:
     """Modules of the two packages that a file imports, in Python or in Cython."""
     out, here = set(), module_of(path).split(".")
     body = "\n".join(line for _, line in code_lines(path)).replace("\\\n", " ")
-    body = re.sub(
-        r"\(([^()]*)\)", lambda m: m.group(1).replace("\n", " "), body
-    )  # names in brackets: one line
+    # names in brackets: one line
+    body = re.sub(r"\(([^()]*)\)", lambda m: m.group(1).replace("\n", " "), body)
     for line in body.splitlines():
         match = IMPORT.match(line)
         if match is None:
@@ -111,7 +110,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
         for v in VENUES
     ],
     (r"node\.net(\.\w+)*", LOWER | {"node.net*", "ext*"}),
-    (r"node\.sim(\.\w+)*", LOWER | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"}),
+    (
+        r"node\.sim(\.\w+)*",
+        LOWER | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
+    ),
     (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
     (
         r"node\.slow(\.\w+)*",

@@ -30,6 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import orjson
+
 from ext.instruments import Instruments
 from ext.records import Market
 from ext.text import Grid
@@ -37,7 +38,6 @@ from ext.venues.binance import BinanceWire
 from ext.venues.bybit import BybitWire
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Sink, Verdict, Wire
-
 from node.backtest.sources import MARKETS, OTHER, VENUES, Line, Recording, Shape, describe, frame_bytes
 from node.errors import UserError
 from node.venues.binance import rest as binance_rest
@@ -292,7 +292,12 @@ class Sighting:
     def depth(self) -> int:
         """The channel that its book follows: all levels (0) where there is such a stream, else the deepest;
         -1 = none."""
-        return 0 if 0 in self.depths else max(self.depths, default=-1)
+        return deepest(self.depths)
+
+
+def deepest(depths: set[int]) -> int:
+    """All levels (0) where there is such a channel, else the one that shows most; -1 = none."""
+    return 0 if 0 in depths else max(depths, default=-1)
 
 
 @dataclass(eq=False)
@@ -302,6 +307,7 @@ class FileSurvey:
     frames: int = 0
     snapshots: list[Key | None] = field(default_factory=list)  # owner of each that names none, in order
     spans: dict[Key, list[dict]] = field(default_factory=dict)  # heads of the first and last update (Binance)
+    depths: dict[Key, set[int]] = field(default_factory=dict)  # depth channels of each instrument
 
 
 class Survey:
@@ -567,15 +573,21 @@ class Survey:
         """Ids of the first and last update of each book, and the owners of snapshots that name none."""
         for routes in self.routes.values():
             for route in routes.values():
-                if route.market in BINANCE and route.kind == "depth" and route.symbol and route.first:
-                    heads = [self._head(route.market, raw) for raw in (route.first, route.last)]
-                    key = (route.market, route.symbol)
-                    if all(heads) and not (key in survey.spans and survey.spans[key][0]["depth"] == 0):
-                        survey.spans[key] = [x for x in heads if x]
+                if route.kind == "depth" and route.symbol and route.first:
+                    self._finish_route(survey, route)
         for i, (number, raw) in enumerate(nameless):
             owner = survey.snapshots[i] = self._owner(survey, raw)
             if owner is not None:
                 self._seed(owner, raw, number)
+
+    def _finish_route(self, survey: FileSurvey, route: Route) -> None:
+        key = (route.market, route.symbol)
+        heads = [x for raw in (route.first, route.last) if (x := self._head(route.market, raw))]
+        if len(heads) < 2:
+            return
+        survey.depths.setdefault(key, set()).add(heads[0]["depth"])
+        if route.market in BINANCE and not (key in survey.spans and survey.spans[key][0]["depth"] == 0):
+            survey.spans[key] = heads
 
     def _head(self, market: int, raw: str) -> dict | None:
         sink = ListSink()
@@ -607,7 +619,10 @@ class Survey:
                 )
 
     def notes(self) -> Iterator[str]:
-        """What a reader of the results should know of the grids."""
+        """What a reader of the results should know of the grids, and of snapshots that nobody owns."""
+        lost = sum(owner is None for file in self.files for owner in file.snapshots)
+        if lost:
+            yield f"{lost} snapshots name no instrument and fit none, or several: books that need them stay unsynced"
         for seen in self.seen.values():
             name, row = instrument_id(seen.key), seen.finish()
             if seen.source == "inferred":

@@ -13,7 +13,6 @@ from typing import Protocol
 from ext.engine import Engine, LineKind
 from ext.records import Market, Side
 from ext.wire import ListSink, Wire
-
 from node.backtest.instruments import WIRES
 from node.venues.binance import fake as binance
 from node.venues.bybit import fake as bybit

@@ -29,13 +29,13 @@ from ext.sequence import Order as Place
 from ext.sequence import place
 from ext.strategies.quoter import Quoter
 from ext.wire import Verdict
-
 from node.backtest.instruments import (
     NO_INST_CODE,
     NOT_FRAMES,
     SKIP,
     WIRES,
     FileSurvey,
+    deepest,
     Key,
     Route,
     Sighting,
@@ -128,9 +128,8 @@ class Run:
         self.stop_at, self.is_stopped = stop_at, False
         self.results: list[FileResult] = []
         self.bad = self.not_mine = self.received = 0
-        self.snapshots: Iterator[Key | None] = iter(
-            ()
-        )  # owners of the file's nameless snapshots that are to come
+        # owners of the file's nameless snapshots that are to come
+        self.snapshots: Iterator[Key | None] = iter(())
         self.shift_ns: int | None = None  # by which the file's times are moved; None before its first frame
         self.now_ns = 0
         self.next_timer_ns = 0
@@ -163,6 +162,7 @@ class Run:
             )
             for seen in owners
         }
+        self.followed: dict[int, int] = {}  # instrument -> depth channel, which may differ from file to file
         for seen in self.sightings:
             engine.follow(seen.index, seen.depth())
         for routes in self.survey.routes.values():
@@ -239,6 +239,12 @@ class Run:
         for seen in self.sightings:
             book = self.engine.books[seen.index]
             span = of_file.spans.get(seen.key)
+            depth = deepest(of_file.depths.get(seen.key, set()))
+            if depth >= 0 and depth != self.followed.get(seen.index, depth):
+                self.engine.restart(seen.index)  # another channel: its ids are of another kind
+            if depth >= 0:
+                self.followed[seen.index] = depth
+                self.engine.follow(seen.index, depth)
             if book.state != BookState.SYNCED or (span is not None and not _continues(span, book.last_id)):
                 self.engine.restart(seen.index)
             elif span is None:

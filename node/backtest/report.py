@@ -100,13 +100,18 @@ BOOKS = ("state", "bid", "ask", "bids", "asks", "book hash")
 
 
 def _file_tables(file: FileResult) -> tuple[Table, Table]:
-    """What was counted, and the books at the end; each fits into 80 columns. bbo: how often the top of the book was held
-    against a bookTicker of the same update id."""
-    counted, books = (Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False) for _ in range(2))
+    """What was counted, and the books at the end; each fits into 80 columns. bbo: how often the top of the
+    book was held against a bookTicker of the same update id."""
+    counted, books = (
+        Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for _ in range(2)
+    )
     for table, names in ((counted, COUNTS), (books, BOOKS)):
         table.add_column("instrument", no_wrap=True)
         for name in names:
-            table.add_column(name, justify="left" if name in ("state", "book hash") else "right", no_wrap=True)
+            table.add_column(
+                name, justify="left" if name in ("state", "book hash") else "right", no_wrap=True
+            )
     for x in file.instruments:
         is_odd = x.gaps or x.crossed or x.bbo_different
         style = "yellow" if is_odd else None

@@ -21,8 +21,8 @@ from pathlib import Path
 import msgspec
 import orjson
 import zstandard
-from ext.records import Market
 
+from ext.records import Market
 from node.errors import UserError
 
 MARKETS = {

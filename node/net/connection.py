@@ -1,6 +1,8 @@
-"""One line kept alive: connect, hand the session what is not for the decoder, carry out what it answers, try again.
+"""One line kept alive: connect, hand the session what is not for the decoder, carry out what it answers, try
+again.
 
-Frames never come here: `ext.link.Channel` gives them to the engine where they lie. This side sees session traffic only.
+Frames never come here: `ext.link.Channel` gives them to the engine where they lie. This side sees session
+traffic only.
 """
 
 import asyncio
@@ -9,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import picows
-from ext.link import Channel, Link
 
+from ext.link import Channel, Link
 from node.errors import Unreachable
 from node.venues.values import Down, Ready, Replace, Resync, Send
 
@@ -22,11 +24,13 @@ Tell = Callable[[str, str], None]  # (line name, what happened)
 
 
 class Connection:
-    """`run()` keeps one line connected until it is cancelled or the session says that trying again cannot help.
+    """`run()` keeps one line connected until it is cancelled or the session says that trying again cannot
+    help.
 
-    `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as the
-    socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new session and path
-    before each connect, where a key in the path lives no longer than the connection (Binance listen keys).
+    `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as
+    the socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new
+    session and path before each connect, where a key in the path lives no longer than the connection (Binance
+    listen keys).
     """
 
     def __init__(
@@ -58,7 +62,9 @@ class Connection:
                 await self._connect()
                 await self._serve()
             except (OSError, picows.WSError) as error:
-                self.tell(self.name, f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}")
+                self.tell(
+                    self.name, f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}"
+                )
             finally:
                 self._dropped()
             if loop.time() - began_s > STEADY_S:
@@ -101,7 +107,8 @@ class Connection:
                 self._tick()
 
     def _tick(self) -> None:
-        """Time passes for the session. Once every topic has spoken, frames on the line stand for all of them."""
+        """Time passes for the session. Once every topic has spoken, frames on the line stand for all of
+        them."""
         now_ns = self.link.now_ns()
         if self.channel is not None and self.channel.seen is None and self.channel.frames != self._frames:
             self._frames = self.channel.frames
@@ -117,7 +124,7 @@ class Connection:
         if self.channel is not None and self.link.engine.lines[self.line].up:
             self.link.engine.on_line(self.line, False, self.link.now_ns())
             self.drops += 1
-            self.tell(self.name, "connection lost")
+            self.tell(self.name, "connection lost" if self._retry else "closed")
         self.ready.clear()
 
     def close(self) -> None:

@@ -10,9 +10,11 @@ PLAIN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?").fullmatch
 
 
 def data_steps(reply: bytes, tick: str, lot: str) -> tuple[str, str]:
-    """(data tick, data lot): the venue's own step where every level is on it, else the power of ten that all are on.
+    """(data tick, data lot): the venue's own step where every level is on it, else the power of ten that all
+    are on.
 
-    `reply` is a depth snapshot with `bids` and `asks` of [price, size, ...] text. Raises ValueError for anything else.
+    `reply` is a depth snapshot with `bids` and `asks` of [price, size, ...] text. Raises ValueError for
+    anything else.
     """
     try:
         told = orjson.loads(reply)

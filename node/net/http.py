@@ -20,12 +20,16 @@ class Http:
         await self._session.close()
 
     async def fetch(self, base: str, request: Request) -> bytes:
-        """Body of the answer. Raises Unreachable, with address and reason, for anything but a 2xx. Never follows a
-        redirect: headers that prove who we are must not travel to another host."""
+        """Body of the answer. Raises Unreachable, with address and reason, for anything but a 2xx. Never
+        follows a redirect: headers that prove who we are must not travel to another host."""
         url = URL(base.rstrip("/") + request.target, encoded=True)  # as it stands: it may be signed
         try:
             async with self._session.request(
-                request.method, url, data=request.body or None, headers=dict(request.headers), allow_redirects=False
+                request.method,
+                url,
+                data=request.body or None,
+                headers=dict(request.headers),
+                allow_redirects=False,
             ) as answer:
                 body = await answer.read()
         except TimeoutError:

@@ -9,6 +9,7 @@ from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
 import orjson
+
 from ext import build_id
 from ext.dials import Dial, DialMismatch, Dials
 from ext.engine import Engine, LineKind
@@ -19,20 +20,22 @@ from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
-
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
 from node.errors import UserError
 from node.net.connection import Connection
-from node.net.http import Http
 from node.net.depth import data_steps
+from node.net.http import Http
 from node.net.markets import MARKETS, listen_key_session, make_wire
 from node.net.strategies import make_strategy
 from node.venues.values import InstrumentRow
 
+MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
 TIMER_S = 0.01
 PREPARE_S = 0.02
-EPOCH_NS = 100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
+EPOCH_NS = (
+    100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
+)
 EPOCH_ZERO_NS = 1_577_836_800 * 10**9  # ... since 2020-01-01: their 35 bits last until 2128
 STOP_WAIT_S = 2.0
 
@@ -78,8 +81,8 @@ class Node:
                     raise UserError(f"{venue.market} does not list {symbol!r} ({venue.rest})")
 
     async def _add_instrument(self, http: Http, venue: VenueConfig, market: int, row: InstrumentRow) -> None:
-        """Put one instrument into the table. Books hold orders from before a tick or lot was made coarser: a look at
-        the book tells how fine the data must be read."""
+        """Put one instrument into the table. Books hold orders from before a tick or lot was made coarser: a
+        look at the book tells how fine the data must be read."""
         fields = {f: getattr(row, f) for f in row.__slots__ if f not in ("market", "symbol", "tick", "lot")}
         request_of = MARKETS[market].snapshot
         if request_of is not None:
@@ -89,7 +92,9 @@ class Node:
             except ValueError as error:
                 raise UserError(f"{venue.rest}: depth of {row.symbol}: {error}") from None
         try:
-            self.numbers[market, row.symbol] = self.instruments.add(market, row.symbol, row.tick, row.lot, **fields)
+            self.numbers[market, row.symbol] = self.instruments.add(
+                market, row.symbol, row.tick, row.lot, **fields
+            )
         except ValueError as error:
             raise UserError(f"{venue.rest}: {error}") from None
 
@@ -119,14 +124,18 @@ class Node:
                 build=build_id().encode(),
             )  # fmt: skip
         except TapeLocked:
-            raise UserError(f"tape {directory}: another node is writing it; stop it or name another `tape`") from None
+            raise UserError(
+                f"tape {directory}: another node is writing it; stop it or name another `tape`"
+            ) from None
         except (OSError, ValueError) as error:
             raise UserError(f"tape {directory}: {error}") from None
 
     def _lines(self, epoch: int) -> None:
         """Feeds of all venues first: the arbiter tells only the lowest numbers apart."""
         used = [x for x in self.config.venue if any(row.market == x.market for row in self.config.instrument)]
-        wires = [make_wire(self.instruments, MARKET_NUMBERS[x.market], self.config.deployment, epoch) for x in used]
+        wires = [
+            make_wire(self.instruments, MARKET_NUMBERS[x.market], self.config.deployment, epoch) for x in used
+        ]
         try:
             for venue, wire in zip(used, wires, strict=True):
                 self._feeds(venue, wire)
@@ -178,7 +187,9 @@ class Node:
 
         self._connection(line, name, venue.streams[0], None, market, up_at_once=True, fresh=fresh)
 
-    def _connection(self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool, fresh=None) -> None:
+    def _connection(
+        self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool, fresh=None
+    ) -> None:
         path = "" if session is None else _path(session, market)
 
         def resync(symbol: str, reason: str) -> None:
@@ -186,8 +197,16 @@ class Node:
 
         self.connections.append(
             Connection(
-                self.link, line, name, url, session, path, up_at_once=up_at_once, fresh=fresh,
-                topic=MARKETS[market].topic if up_at_once and session is not None else None, tell=self.tell,
+                self.link,
+                line,
+                name,
+                url,
+                session,
+                path,
+                up_at_once=up_at_once,
+                fresh=fresh,
+                topic=MARKETS[market].topic if up_at_once and session is not None else None,
+                tell=self.tell,
                 resync=resync,
             )
         )
@@ -215,16 +234,20 @@ class Node:
                 self._check_quote(number, x, x.quote)
 
     def _check_quote(self, number: int, x: InstrumentConfig, quote: Quote) -> None:
-        """A quote that could not be placed as it stands is an error now, not a refusal for each of its orders."""
+        """A quote that could not be placed as it stands is an error now, not a refusal for each of its
+        orders."""
         grid, lot_step = self.instruments.size_grid(number), self.instruments.row(number)["lot_step"]
         step = Decimal(lot_step * grid.mantissa).scaleb(-grid.decimals)
         if _decimal(x, "size", quote.size) % step:
             raise UserError(f"{x.market} {x.symbol}: quote: size {quote.size}: must be a multiple of {step}")
 
     def _lots(self, number: int, x: InstrumentConfig, key: str, text: str) -> int:
-        """A size in base coins or contracts, as the venue counts it, in whole lots (rounded down: a limit)."""
+        """A size in base coins or contracts, as the venue counts it, in whole lots (rounded down: a
+        limit)."""
         grid = self.instruments.size_grid(number)
-        return int(_decimal(x, key, text).scaleb(grid.decimals).to_integral_value(ROUND_FLOOR)) // grid.mantissa
+        return (
+            int(_decimal(x, key, text).scaleb(grid.decimals).to_integral_value(ROUND_FLOOR)) // grid.mantissa
+        )
 
     def _strategies(self) -> None:
         strategy = make_strategy(self.config.strategy)
@@ -237,7 +260,9 @@ class Node:
     def _quote(self) -> None:
         """Quoting parameters are relative to the price, so they are set when the first book is there."""
         self._unquoted = {
-            self.numbers[MARKET_NUMBERS[x.market], x.symbol]: x for x in self.config.instrument if x.quote is not None
+            self.numbers[MARKET_NUMBERS[x.market], x.symbol]: x
+            for x in self.config.instrument
+            if x.quote is not None
         }
 
     def _start_quoting(self, quoter: Quoter) -> None:
@@ -285,7 +310,9 @@ class Node:
             try:
                 os.sched_setaffinity(0, {self.config.cpu})
             except OSError as error:
-                raise UserError(f"cpu {self.config.cpu}: {error.strerror}; there are {os.cpu_count()}") from None
+                raise UserError(
+                    f"cpu {self.config.cpu}: {error.strerror}; there are {os.cpu_count()}"
+                ) from None
         for connection in self.connections:
             self._spawn(connection.run())
         gc.collect()
@@ -340,7 +367,7 @@ class Node:
         if instrument < 0:
             return
         market, symbol = self.instruments.market(instrument), self.instruments.symbol(instrument)
-        self.tell(symbol, f"resync: {reason}")
+        self.tell(f"{MARKET_NAMES[market]} {symbol}", f"resync: {reason}")
         if instrument in self.snapshots:
             self._spawn(self._fetch_snapshot(instrument, market, symbol))
             return
@@ -381,7 +408,9 @@ class Node:
                 if number not in asked and self.engine.withdraw(number, self.link.now_ns()):
                     asked.add(number)  # else its line is down: it may come back before the time is up
             await asyncio.sleep(0.02)
-        self.tell("node", f"stopping: {len(asked)} orders asked to be cancelled, {len(left)} not known to be closed")
+        self.tell(
+            "node", f"stopping: {len(asked)} orders asked to be cancelled, {len(left)} not known to be closed"
+        )
         self._note({"event": "stop", "open_orders": len(left)})
 
     async def _let_go(self) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
 from ext.instruments import Instruments
 from ext.records import Market
 from ext.venues.binance import BinanceWire
 from ext.venues.bybit import BybitWire
 from ext.venues.okx import OkxWire
 from ext.wire import Wire
-
 from node.venues.binance import rest as binance_rest
 from node.venues.binance.rules import stream_name
 from node.venues.binance.session import Session as BinanceSession
@@ -28,9 +28,10 @@ Depths = dict[str, int]
 
 @dataclass(frozen=True)
 class MarketRow:
-    """What a market needs. `feeds` gives the sessions of one line, each on a connection of its own; `orders` the
-    order-entry session and `private` the one that tells of orders and fills where that is another connection;
-    where `listen_key` is set, that session is made by `listen_key_session` instead, for each connection anew."""
+    """What a market needs. `feeds` gives the sessions of one line, each on a connection of its own; `orders`
+    the order-entry session and `private` the one that tells of orders and fills where that is another
+    connection; where `listen_key` is set, that session is made by `listen_key_session` instead, for each
+    connection anew."""
 
     wire: type[Wire]
     feeds: Callable[[int, Symbols, Depths, bool], list[Any]]
@@ -40,7 +41,9 @@ class MarketRow:
     read: Callable[[int, bytes], list[InstrumentRow]]
     snapshot: Callable[[int, str], Request] | None
     topic: Callable[[bytes], Any]
-    listen_key: Callable[[str, str], Request] | None = None  # (method, API key): the key in a private stream's path
+    listen_key: Callable[[str, str], Request] | None = (
+        None  # (method, API key): the key in a private stream's path
+    )
 
 
 def _binance_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
@@ -76,7 +79,8 @@ def _okx_requests(market: int, symbols: Symbols) -> list[Request]:
 
 
 def _member(name: str) -> Callable[[bytes], str | None]:
-    """Reads a string member of a frame, wherever it stands and however it is spaced; None where it is not there."""
+    """Reads a string member of a frame, wherever it stands and however it is spaced; None where it is not
+    there."""
     find = re.compile(rf'"{name}"\s*:\s*"([!#-~]+)"'.encode()).search
     return lambda frame: m.group(1).decode() if (m := find(frame)) else None
 
@@ -143,5 +147,6 @@ def listen_key_session(market: int, reply: bytes) -> Any:
 
 
 def make_wire(instruments: Instruments, market: int, deployment: str, epoch: int) -> Wire:
-    """A decoder and encoder for one market. Lines of one market share it: it keeps no state between frames."""
+    """A decoder and encoder for one market. Lines of one market share it: it keeps no state between
+    frames."""
     return MARKETS[market].wire(instruments, market, deployment, epoch)

@@ -7,15 +7,15 @@ from pathlib import Path
 from ext.strategies.probe import Probe
 from ext.strategies.quoter import Quoter
 from ext.strategy import Strategy
-
 from node.errors import UserError
 
 BUILT_IN = {"quoter": Quoter, "probe": Probe}
 
 
 def make_strategy(name: str) -> Strategy | None:
-    """The strategy that `name` means: "quoter", "probe", "none", or "module:Class" for a subclass of `ext.strategy.Strategy`
-    that is found from the current directory or on the Python path. Raises UserError that says what is wrong with it."""
+    """The strategy that `name` means: "quoter", "probe", "none", or "module:Class" for a subclass of
+    `ext.strategy.Strategy` that is found from the current directory or on the Python path. Raises UserError
+    that says what is wrong with it."""
     if name == "none":
         return None
     if name in BUILT_IN:

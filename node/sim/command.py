@@ -1,4 +1,5 @@
-"""`tickgate sim`: simulated venues as a process, told by a config file, steered by lines on standard input."""
+"""`tickgate sim`: simulated venues as a process, told by a config file, steered by lines on standard
+input."""
 
 import asyncio
 import json
@@ -19,7 +20,6 @@ from node.backtest.sources import VENUES as MARKET_NAMES
 from node.errors import UserError
 from node.sim.recorded import Recorded, RecordedAndSynthetic, open_recording, size_hint
 from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
-
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -48,19 +48,26 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
         if name not in VENUES:
             raise UserError(f"{path}: venue {name!r} is not known; there are {', '.join(VENUES)}")
     return SimConfig(
-        venues=tuple(given.venues) or tuple(VENUES), seed=given.seed if seed is None else seed, ports=dict(given.ports)
+        venues=tuple(given.venues) or tuple(VENUES),
+        seed=given.seed if seed is None else seed,
+        ports=dict(given.ports),
     )
 
 
 def sim_command(
-    path: Path | None, *, seed: int | None, recording: Path | None, instruments: Path | None, as_json: bool,
+    path: Path | None,
+    *,
+    seed: int | None,
+    recording: Path | None,
+    instruments: Path | None,
+    as_json: bool,
     until_eof: bool = False,
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     """What `tickgate sim` runs. Where the venues listen, and what they list, is the first line of output;
     their ledgers are the last.
 
-    `recording` moves the market in place of the seed; `instruments` are its ticks and lots. `until_eof`: the end of
-    stdin ends it, so that it does not outlive a parent. Raises UserError.
+    `recording` moves the market in place of the seed; `instruments` are its ticks and lots. `until_eof`: the
+    end of stdin ends it, so that it does not outlive a parent. Raises UserError.
     """
     config = read_config(path, seed)
     if recording is None and instruments is not None:
@@ -77,7 +84,9 @@ def sim_command(
             raise UserError(str(error)) from None
         where: dict[str, dict] = {name: {"ws": x.ws_url, "http": x.http_url} for name, x in endpoints.items()}
         if as_json:
-            where = {name: x | {"listings": listings_of(simulation, name, recorded)} for name, x in where.items()}
+            where = {
+                name: x | {"listings": listings_of(simulation, name, recorded)} for name, x in where.items()
+            }
         _say(where, as_json, "listening")
         steering = asyncio.ensure_future(_steer(simulation))
         waiting = asyncio.ensure_future(simulation.wait())
@@ -105,8 +114,8 @@ def make_simulation(config: SimConfig, recorded: Recorded | None) -> Simulation:
 
 
 def listings_of(simulation: Simulation, name: str, recorded: Recorded | None) -> list[dict]:
-    """What a venue lists: market, symbol, tick, lot, whether it is recorded, and `size`, an order of some 300 dollars
-    (`value`)."""
+    """What a venue lists: market, symbol, tick, lot, whether it is recorded, and `size`, an order of some 300
+    dollars (`value`)."""
     out = []
     for key, x in simulation.servers[name].fake.listings.items():
         size, value = size_hint(x) or ("", "")
@@ -129,12 +138,14 @@ def ledgers(simulation: Simulation) -> dict:
 
 
 async def _steer(simulation: Simulation) -> None:
-    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT; `rewind` begins
-    the recording again, for a client that has just arrived."""
+    """Lines on standard input: `cut VENUE TEXT` resets the newest connection whose path contains TEXT;
+    `rewind` begins the recording again, for a client that has just arrived."""
     if sys.stdin is None or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         return  # only a program at the other end of a pipe steers; a terminal or /dev/null cannot be watched
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     while raw := await _line(reader):
         words = raw.decode("utf-8", "replace").split()
         if words and (why := _obey(simulation, words)):

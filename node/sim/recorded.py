@@ -14,15 +14,14 @@ the book holds older orders that are off them.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
 from ext.records import DepthKind, Market
 from ext.wire import ListSink, Verdict
-
 from node.backtest.instruments import (
     BINANCE,
     NO_INST_CODE,

@@ -24,12 +24,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TextIO, cast
 
 from aiohttp import web
-from ext.records import Market as Product
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from ext.records import Market as Product
 from node.sim.market import Market
 from node.venues.fakes import MS, Connection, FakeVenue, Listing, Refused
 

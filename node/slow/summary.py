@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import orjson
-from ext.records import Action, OrderType, Reason, Side, TimeInForce, fill_row, report_row, sent_row, state_row, verdict_row
+
+from ext.records import (
+    Action,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+    fill_row,
+    report_row,
+    sent_row,
+    state_row,
+    verdict_row,
+)
 from ext.tape import Record, RecordType
 from ext.text import Grid
 
@@ -101,7 +113,9 @@ class Summary:
         told = orjson.loads(record.payload)
         self.build, self.config = told["build"], told["config"]
         self.instruments = [
-            InstrumentTally(x["market"], x["symbol"], Grid(x["tick"]), Grid(x["lot"]), x["money_mul"], x["money_div"])
+            InstrumentTally(
+                x["market"], x["symbol"], Grid(x["tick"]), Grid(x["lot"]), x["money_mul"], x["money_div"]
+            )
             for x in told["instruments"]
         ]
         self.lines = [LineTally(x["name"], x["kind"]) for x in told["lines"]]
@@ -150,10 +164,15 @@ class Summary:
             return f"{tally.name + ' ' if tally else ''}cancel of order {row['order_id']}"
         if tally is None:
             return f"instrument {intent['instrument']}: value {row['value']}, limit {row['limit']}"
-        kind = "market" if intent["type"] == OrderType.MARKET else TimeInForce(intent["tif"]).name.lower().replace("_", "-")
+        kind = (
+            "market"
+            if intent["type"] == OrderType.MARKET
+            else TimeInForce(intent["tif"]).name.lower().replace("_", "-")
+        )
+        value, limit = (_shown(tally, row["reason"], x) for x in (row["value"], row["limit"]))
         return (
             f"{tally.name} {Side(intent['side']).name.lower()} {tally.size(intent['size_lots'])} "
-            f"at {tally.price(intent['price_ticks'])} {kind}: value {row['value']}, limit {row['limit']}"
+            f"at {tally.price(intent['price_ticks'])} {kind}: value {value}, limit {limit}"
         )
 
     def _order_out(self, record: Record) -> None:
@@ -200,6 +219,17 @@ class Summary:
 
     def _note(self, record: Record) -> None:
         self.notes.append(orjson.loads(record.payload))
+
+
+def _shown(tally: InstrumentTally, reason: str, amount: int) -> str:
+    """The value or limit of a refusal in the unit of its check."""
+    if reason in ("SIZE_MIN", "SIZE_MAX", "SIZE_STEP", "POSITION"):
+        return tally.size(amount)
+    if reason in ("NOTIONAL_MIN", "NOTIONAL_MAX"):
+        return str(Decimal(amount) / E8)
+    if reason in ("BOOK_STALE", "DUPLICATE", "ORDER_RATE"):
+        return f"{amount / 1e6:.3f} ms"
+    return f"{amount} ppm" if reason == "PRICE_COLLAR" else str(amount)
 
 
 def percentiles_us(values_ns: list[int]) -> dict[str, float]:

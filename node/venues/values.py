@@ -1,7 +1,7 @@
 """What a session answers with: plain values that the caller (net or sim) carries out.
 
-A session is a venue's cold half without I/O: it is told what happened and when, and says what to do. Hot frames never
-pass through it; only frames that the native decoder calls "not mine" do.
+A session is a venue's cold half without I/O: it is told what happened and when, and says what to do. Hot
+frames never pass through it; only frames that the native decoder calls "not mine" do.
 """
 
 from dataclasses import dataclass

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from ext.engine import Recorder
-from ext.records import Side
 
 from bench import encode, risk
 from bench.conditions import BenchError
+from ext.engine import Recorder
+from ext.records import Side
 
 
 def test_a_small_run_has_a_new_and_a_cancel_of_every_market():

@@ -1,10 +1,10 @@
 """The risk benchmark, small: every market has a desk where an order passes, and a refusal is an error."""
 
 import pytest
-from ext.records import Side
 
 from bench import risk
 from bench.conditions import BenchError
+from ext.records import Side
 
 
 def test_a_small_run_has_its_figure_and_budget():

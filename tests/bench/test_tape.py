@@ -3,10 +3,10 @@
 import tempfile
 
 import pytest
-from ext.tape import TapeWriter
 
 from bench import tape
 from bench.conditions import BenchError, Watch
+from ext.tape import TapeWriter
 
 
 def test_a_small_run_has_figures_for_both_sizes_and_leaves_nothing(monkeypatch, tmp_path):

@@ -4,11 +4,12 @@ import random
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ext.account import Account
 from ext.instruments import Instruments
 from ext.records import Market, Side
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 from book_twin import Levels
+
 from ext.arbiter import Arbiter
 from ext.book import Applied, Book, BookState
 from ext.records import DepthKind, Rule

@@ -5,10 +5,11 @@ import random
 
 import pytest
 from book_twin import Feed, Levels
-from ext.book import Applied, Book, BookState
-from ext.records import DepthKind, Rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ext.book import Applied, Book, BookState
+from ext.records import DepthKind, Rule
 
 TOP = 2**48 - 1
 BUY, SELL = 0, 1

@@ -25,6 +25,7 @@ from chain import (
     snapshot,
     trade,
 )
+
 from ext.book import BookState
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments

@@ -3,10 +3,11 @@
 from fractions import Fraction
 
 import pytest
-from ext.instruments import Instruments
-from ext.records import Market
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ext.instruments import Instruments
+from ext.records import Market
 
 SPOT, USDM, OKX = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM), int(Market.OKX)
 

@@ -17,6 +17,10 @@ import orjson
 import picows
 import pytest
 import uvloop
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
 from ext.engine import Engine, LineKind
 from ext.instruments import Instruments
 from ext.link import Link, Spinner
@@ -24,13 +28,12 @@ from ext.records import Market, sent_row
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeReader, TapeWriter
 from ext.venues.bybit import BybitWire
-from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
 
 ROOT = Path(__file__).parents[2]
 FEED, ORDERS = 0, 1
-LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+LOOPS = pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
 
 
 def depth(update: int, kind: str = "delta", bid: str = "60000.0", levels: int = 0) -> str:
@@ -90,7 +93,6 @@ class Node:
         self.link.failed = self.errors.append
 
 
-
 class Line:
     """One connection of a node under test, with what came over it to the cold side."""
 
@@ -103,7 +105,9 @@ class Line:
         self.line = line
 
     async def connect(self, url: str) -> "Line":
-        await picows.ws_connect(lambda: self.channel, url, use_aiofastnet=False, disconnect_on_exception=False)
+        await picows.ws_connect(
+            lambda: self.channel, url, use_aiofastnet=False, disconnect_on_exception=False
+        )
         self.node.engine.on_line(self.line, True, self.node.link.now_ns())
         return self
 
@@ -303,7 +307,9 @@ def test_a_close_frame_without_a_code_is_answered_without_a_code():
         ws = venue.peers[0]
         ws.protocol.send_frame(Frame(Opcode.CLOSE, b""))
         ws.protocol.close_sent = None
-        ws.send_data() if hasattr(ws, "send_data") else ws.transport.write(b"".join(ws.protocol.data_to_send()))
+        ws.send_data() if hasattr(ws, "send_data") else ws.transport.write(
+            b"".join(ws.protocol.data_to_send())
+        )
         await asyncio.wait_for(line.gone.wait(), 2)
         await settled()
         assert ws.protocol.parser_exc is None  # 1005 on the wire would be a protocol error
@@ -372,7 +378,9 @@ def test_an_approved_order_leaves_once_and_the_tape_tells_when(tape, loop):
         rows = records(tape)
         out = [r for r in rows if r.type == RecordType.ORDER_OUT]
         sent = [sent_row(r.payload) for r in rows if r.type == RecordType.SENT]
-        assert [r.payload[8:] for r in out] == [venue.received[0].encode()]  # unmasked: recorded before it was written
+        assert [r.payload[8:] for r in out] == [
+            venue.received[0].encode()
+        ]  # unmasked: recorded before it was written
         assert [x["order_id"] for x in sent] == strategy.ids
         assert before_ns < sent[0]["frame_ns"] < sent[0]["sent_ns"] < after_ns
         assert sent[0]["written"] == 1
@@ -588,7 +596,9 @@ def inside(tmp_path_factory):
     run(sys.executable, "-m", "cython", "-3", "-I", str(ROOT), str(folder / "inside.pyx"))
     include = sysconfig.get_path("include")
     built = folder / f"inside{sysconfig.get_config_var('EXT_SUFFIX')}"
-    run("cc", "-O0", "-w", "-shared", "-fPIC", f"-I{include}", "-Iext", f"{folder}/inside.c", "-o", str(built))
+    run(
+        "cc", "-O0", "-w", "-shared", "-fPIC", f"-I{include}", "-Iext", f"{folder}/inside.c", "-o", str(built)
+    )
     loader = ExtensionFileLoader("inside", str(built))
     module = module_from_spec(spec_from_loader("inside", loader))
     loader.exec_module(module)
@@ -624,7 +634,9 @@ class Custom(Exception):
     pass
 
 
-@pytest.mark.parametrize("error", [ValueError, AttributeError, NameError, OSError, Custom, AssertionError, StopIteration])
+@pytest.mark.parametrize(
+    "error", [ValueError, AttributeError, NameError, OSError, Custom, AssertionError, StopIteration]
+)
 def test_an_exception_of_a_strategy_latches_is_told_and_leaves_the_connections_usable(error):
     class Fails(Once):
         def on_book(self, instrument, now_ns):

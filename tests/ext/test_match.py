@@ -4,9 +4,10 @@ import random
 import time
 
 import pytest
-from ext.match import DONE, FILL, LEVEL, TRADE, MatchingEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ext.match import DONE, FILL, LEVEL, TRADE, MatchingEngine
 
 BUY, SELL = 0, 1
 QUEUES = ("pessimistic", "proportional")

@@ -4,10 +4,11 @@ twice."""
 import random
 
 import pytest
-from ext.orders import Orders
-from ext.records import OrderState, ReportKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ext.orders import Orders
+from ext.records import OrderState, ReportKind
 
 ACK, REJECT, LIVE, FILL = (
     ReportKind.REPORT_ACK,

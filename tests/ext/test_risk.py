@@ -4,16 +4,16 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ext import records
 from ext.account import Account
 from ext.book import Book
 from ext.instruments import Instruments
 from ext.orders import Orders
 from ext.records import DepthKind, Market, OrderType, Reason, ReportKind, Rule, Side, TimeInForce
 from ext.risk import RiskGate
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from ext import records
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 SEC = 10**9
@@ -428,9 +428,8 @@ def test_no_window_ever_holds_more_than_the_rate(most, window, steps):
         if desk.passes(size=1, now=now):
             passed.append(now)
         else:
-            assert (
-                len([t for t in passed if t > now - window]) >= most
-            )  # refused only where the window is full
+            # refused only where the window is full
+            assert len([t for t in passed if t > now - window]) >= most
     for start in passed:
         assert len([t for t in passed if start <= t < start + window]) <= most
 

@@ -1,6 +1,7 @@
 """The continuity rules against the venues' documents, case by case."""
 
 import pytest
+
 from ext.records import Rule
 from ext.sequence import Order, place
 

@@ -3,6 +3,7 @@ frame."""
 
 import pytest
 from chain import MS, A, Chain, Script, depth
+
 from ext.records import Side
 from ext.strategy import DIALS, Strategy
 

@@ -5,12 +5,13 @@ import re
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ext.instruments import Instruments
 from ext.text import Grid, read_int, skip_value
 from ext.venues.binance import BinanceWire
 from ext.wire import ListSink, Verdict
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PLAIN = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 STEPS = [

@@ -3,11 +3,12 @@
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ext.instruments import Instruments
 from ext.venues.binance import BinanceWire
 from ext.wire import ListSink, Sink, Verdict, Wire, depth_dict
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 BASE32 = "0123456789abcdefghijklmnopqrstuv"
 TABLE = Instruments()

@@ -1,4 +1,5 @@
-"""Fixtures for commands, in this process and as processes of their own, and for a node against simulated venues."""
+"""Fixtures for commands, in this process and as processes of their own, and for a node against simulated
+venues."""
 
 import contextlib
 import os
@@ -43,7 +44,8 @@ def tickgate(monkeypatch, capsys):
 
 
 class Processes:
-    """Commands as processes of their own. Children carry a tag, so that one that outlives its parent is found."""
+    """Commands as processes of their own. Children carry a tag, so that one that outlives its parent is
+    found."""
 
     def __init__(self) -> None:
         self.tag = uuid.uuid4().hex
@@ -52,7 +54,13 @@ class Processes:
 
     def start(self, *args, **popen) -> subprocess.Popen:
         """`tickgate ARGS` in a session of its own, as a terminal would have it."""
-        given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+        given = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "cwd": ROOT,
+        }
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "node.cli", *map(str, args)],
             env=self.env,
@@ -69,7 +77,8 @@ class Processes:
         return Told(process.returncode, out, err)
 
     def alive(self) -> dict[int, str]:
-        """Everything that was started here, children of children included, and still runs: pid -> command line."""
+        """Everything that was started here, children of children included, and still runs: pid -> command
+        line."""
         found = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():

@@ -60,7 +60,9 @@ def keys(kind) -> dict:
     """Every key of a config type, with those of the types inside it."""
     out = {}
     for field in msgspec.structs.fields(kind):
-        inner = [x for x in (field.type, *getattr(field.type, "__args__", ())) if hasattr(x, "__struct_fields__")]
+        inner = [
+            x for x in (field.type, *getattr(field.type, "__args__", ())) if hasattr(x, "__struct_fields__")
+        ]
         out[field.name] = keys(inner[0]) if inner else None
     return out
 
@@ -174,7 +176,22 @@ BAD = [
             ("max_position", "0.01"),
             ("size", "0.0005"),
         )
-        for bad in ("-1", "NaN", "Infinity", "1e3", "", " 1", "1_000", "0x1", "1.", ".1", "+1", "1,5", "١", "1" * 40)
+        for bad in (
+            "-1",
+            "NaN",
+            "Infinity",
+            "1e3",
+            "",
+            " 1",
+            "1_000",
+            "0x1",
+            "1.",
+            ".1",
+            "+1",
+            "1,5",
+            "١",
+            "1" * 40,
+        )
     ),
     ("half_spread_ppm = 4", 'half_spread_ppm = 4\nlean = "-1"', "lean"),
     ('size = "0.0005"', 'size = "0.000"', "size"),
@@ -237,7 +254,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "named"), BAD, ids=[f"{i}-{new[:30]}" for i, (_, new, _) in enumerate(BAD)])
+@pytest.mark.parametrize(
+    ("old", "new", "named"), BAD, ids=[f"{i}-{new[:30]}" for i, (_, new, _) in enumerate(BAD)]
+)
 def test_a_config_that_cannot_work_is_one_line_with_file_and_key(tickgate, write, old, new, named):
     path = write((old, new))
     told = tickgate("run", path)
@@ -287,7 +306,11 @@ def test_this_machine_has_three_names(write, host):
 
 
 def test_depths_are_those_that_the_market_has(write):
-    for market, good, bad in (("bybit-linear", (50, 200, 1000), 49), ("okx", (50, 400), 5), ("binance-usdm", (0,), 1000)):
+    for market, good, bad in (
+        ("bybit-linear", (50, 200, 1000), 49),
+        ("okx", (50, 400), 5),
+        ("binance-usdm", (0,), 1000),
+    ):
         for depth in good:
             load(write(("binance-spot", market), ('"BTCUSDT"', f'"BTCUSDT"\ndepth = {depth}')))
         with pytest.raises(UserError, match=f"depth {bad}: must be one of"):
@@ -322,5 +345,3 @@ def test_simulated_venues_that_cannot_be_are_one_line_with_file_and_key(tickgate
     assert told.err.startswith(f"tickgate: {path}: ")
     assert named in told.err
     assert told.err.count("\n") == 1
-
-

@@ -9,9 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from ext.dials import DialWriter
 from ext.tape import TapeReader, TapeWriter, verify
-
 from node import demo as module
 from node.config import load
 from node.demo import QUOTED, config_text
@@ -61,7 +61,12 @@ def test_the_demo_as_everybody_runs_it_is_over_in_12_seconds(processes):
     told = processes.run("demo")
     assert time.monotonic() - began_s < 12
     assert (told.code, told.err) == (0, "")
-    for part in ("Tick to order: p50", "Refused   1 x SIZE_MAX", "was reset half way and was back after", "own ledgers agree"):
+    for part in (
+        "Tick to order: p50",
+        "Refused 1 x SIZE_MAX",
+        "was reset half way and was back after",
+        "own ledgers agree",
+    ):
         assert part in told.out
     assert "…" not in told.out
     processes.gone()
@@ -74,11 +79,20 @@ def test_the_shortest_demo_shows_the_same_and_keeps_what_it_was_told_to(processe
     (keep / "tape").mkdir()
     TapeWriter(str(keep / "tape"), now_ns=1, segment_size=1 << 20).close(2)  # of an earlier demo
     (tmp_path / "node").mkdir()
-    (tmp_path / "node" / "__init__.py").write_text("raise SystemExit('a package of that name where it is run')")
+    (tmp_path / "node" / "__init__.py").write_text(
+        "raise SystemExit('a package of that name where it is run')"
+    )
     told = processes.run("demo", "--seconds", "2", "--seed", "3", "--keep", keep, "--json", cwd=tmp_path)
     result = report(told)
     assert (result["seconds"], result["seed"]) == (2.0, 3)
-    assert {x.name for x in keep.iterdir()} == {"dials", "mine.txt", "node.log", "node.toml", "sim.log", "tape"}
+    assert {x.name for x in keep.iterdir()} == {
+        "dials",
+        "mine.txt",
+        "node.log",
+        "node.toml",
+        "sim.log",
+        "tape",
+    }
     assert load(keep / "node.toml").deployment == "demo"
     assert "ready" in (keep / "node.log").read_text()
     checked = verify(str(keep / "tape"))
@@ -116,7 +130,11 @@ def test_a_place_that_cannot_be_kept_in_is_one_line(tickgate, tmp_path):
     foreign = tmp_path / "foreign"
     (foreign / "tape").mkdir(parents=True)
     (foreign / "tape" / "photo.jpg").write_text("dear")
-    for place, why in ((file, "File exists"), (file / "below", "Not a directory"), (foreign, "tape/photo.jpg is not of a tape")):
+    for place, why in (
+        (file, "File exists"),
+        (file / "below", "Not a directory"),
+        (foreign, "tape/photo.jpg is not of a tape"),
+    ):
         told = tickgate("demo", "--keep", place)
         assert (told.code, told.out) == (2, "")
         assert told.err.startswith(f"tickgate: --keep {place}: {why}")

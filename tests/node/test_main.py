@@ -10,8 +10,8 @@ import textwrap
 import time
 
 import pytest
-from ext.tape import RecordType, TapeReader, verify
 
+from ext.tape import RecordType, TapeReader, verify
 from node.main import _until_told, write_config
 from node.sim.serve import VENUES
 
@@ -144,7 +144,10 @@ def test_a_second_node_on_the_same_tape_is_one_line(processes, config, tmp_path)
     lines(process, "private")
     told = processes.run("run", config)
     assert told.code == 2
-    assert told.err == f"tickgate: tape {tmp_path / 'tape'}: another node is writing it; stop it or name another `tape`\n"
+    assert (
+        told.err
+        == f"tickgate: tape {tmp_path / 'tape'}: another node is writing it; stop it or name another `tape`\n"
+    )
     assert process.poll() is None
 
 
@@ -175,7 +178,11 @@ def test_a_quoter_of_ones_own_quotes_like_the_built_in_one(processes, config, tm
     (tmp_path / "mine.py").write_text(MINE)
     config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Quiet"'))
     process = processes.start("run", config, cwd=tmp_path)
-    reader = until(lambda: TapeReader(str(tmp_path / "tape"), follow=True) if list(tmp_path.glob("tape/*.tape")) else None)
+    reader = until(
+        lambda: (
+            TapeReader(str(tmp_path / "tape"), follow=True) if list(tmp_path.glob("tape/*.tape")) else None
+        )
+    )
     until(lambda: any(x.type == RecordType.ORDER_OUT for x in reader.poll()))
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)

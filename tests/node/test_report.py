@@ -5,9 +5,9 @@ import json
 from decimal import Decimal
 
 import pytest
-from ext.text import Grid
 from rich.console import Console
 
+from ext.text import Grid
 from node.report import demo_json, live_table, print_report
 from node.slow.summary import InstrumentTally, LineTally, Summary
 
@@ -15,7 +15,15 @@ MS = 1_000_000
 
 
 def state(**fields) -> dict:
-    base = {"instrument": 0, "state": 2, "bid_ticks": 600_000, "ask_ticks": 600_001, "gaps": 0, "resyncs": 0, "trades": 7}
+    base = {
+        "instrument": 0,
+        "state": 2,
+        "bid_ticks": 600_000,
+        "ask_ticks": 600_001,
+        "gaps": 0,
+        "resyncs": 0,
+        "trades": 7,
+    }
     return base | {"position_lots": 0, "cash": 0, "fee_e8": 0} | fields
 
 
@@ -28,8 +36,21 @@ def summary() -> Summary:
     out = Summary()
     out.build, out.frames, out.sent = "0123456789ab", 100, 9
     out.instruments = [
-        tally(state=state(position_lots=-50, cash=50 * 600_003, fee_e8=12_345_678), orders=5, acked=4, cancels=2, fills=3),
-        tally("okx", "BTC-USDT-SWAP", "0.01", state=state(position_lots=100, cash=-100 * 600_000), orders=1, fills=1),
+        tally(
+            state=state(position_lots=-50, cash=50 * 600_003, fee_e8=12_345_678),
+            orders=5,
+            acked=4,
+            cancels=2,
+            fills=3,
+        ),
+        tally(
+            "okx",
+            "BTC-USDT-SWAP",
+            "0.01",
+            state=state(position_lots=100, cash=-100 * 600_000),
+            orders=1,
+            fills=1,
+        ),
     ]
     out.tick_to_order_ns = [20_000, 30_000, 40_000]
     out.lines = [LineTally("feed A", 0), LineTally("feed B", 0, down_ns=[(5 * MS, 205 * MS)])]
@@ -38,11 +59,16 @@ def summary() -> Summary:
     return out
 
 
-LEDGERS = {"binance": {"position_lots": {"1:BTCUSDT": -50}}, "okx": {"position_lots": {"4:BTC-USDT-SWAP": 100}}}
+LEDGERS = {
+    "binance": {"position_lots": {"1:BTCUSDT": -50}},
+    "okx": {"position_lots": {"4:BTC-USDT-SWAP": 100}},
+}
 
 
 def told(summary, ledgers=None) -> dict:
-    return demo_json(summary, LEDGERS if ledgers is None else ledgers, seconds=7.0, seed=1, cut="binance /public")
+    return demo_json(
+        summary, LEDGERS if ledgers is None else ledgers, seconds=7.0, seed=1, cut="binance /public"
+    )
 
 
 def text(result: dict, width: int = 80, **more) -> str:
@@ -54,8 +80,19 @@ def text(result: dict, width: int = 80, **more) -> str:
 def test_the_report_as_data_says_what_was_added_up(summary):
     result = told(summary)
     assert json.loads(json.dumps(result)) == result
-    assert (result["seconds"], result["seed"], result["build"], result["frames"]) == (7.0, 1, "0123456789ab", 100)
-    assert result["tick_to_order"] == {"count": 3, "p50_us": 30.0, "p99_us": 40.0, "p999_us": 40.0, "max_us": 40.0}
+    assert (result["seconds"], result["seed"], result["build"], result["frames"]) == (
+        7.0,
+        1,
+        "0123456789ab",
+        100,
+    )
+    assert result["tick_to_order"] == {
+        "count": 3,
+        "p50_us": 30.0,
+        "p99_us": 40.0,
+        "p999_us": 40.0,
+        "max_us": 40.0,
+    }
     first, second = result["instruments"]
     assert first == {
         "id": "binance-usdm:BTCUSDT",
@@ -116,7 +153,13 @@ def test_a_loss_of_less_than_a_cent_is_not_minus_nothing(summary):
 
 
 def test_a_line_that_was_cut_is_named_with_what_it_cost(summary):
-    assert told(summary)["cut_line"] == {"cut": "binance /public", "line": "feed B", "down_ms": 200.0, "gaps": 0, "resyncs": 0}
+    assert told(summary)["cut_line"] == {
+        "cut": "binance /public",
+        "line": "feed B",
+        "down_ms": 200.0,
+        "gaps": 0,
+        "resyncs": 0,
+    }
     assert "feed B was reset half way and was back after 200.0 ms" in text(told(summary))
 
 

@@ -19,8 +19,8 @@ from functools import partial
 from urllib.parse import parse_qsl, unquote
 
 import orjson
-from ext.text import Grid
 
+from ext.text import Grid
 from node.venues.binance.rules import (
     BINANCE_SPOT,
     BINANCE_USDM,
@@ -297,9 +297,7 @@ class BinanceFake(FakeVenue):
         ids = (first_id, last_id, prev_id)
         self._publish((*key, 0, cadence), lambda: self._depth_event(listing, bids, asks, ids, now_ns))
         for depth in (5, 10, 20):
-            self._publish(
-                (*key, depth, cadence), partial(self._partial_depth, listing, depth, ids, now_ns)
-            )
+            self._publish((*key, depth, cadence), partial(self._partial_depth, listing, depth, ids, now_ns))
 
     def _depth_event(self, listing: Listing, bids, asks, ids, now_ns: int) -> str:
         ms, symbol, (first_id, last_id, prev_id) = now_ns // MS, listing.symbol, ids

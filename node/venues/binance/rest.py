@@ -8,8 +8,8 @@ from decimal import Decimal
 from urllib.parse import quote, urlencode
 
 import orjson
-from ext.text import Grid
 
+from ext.text import Grid
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS
 from node.venues.values import InstrumentRow, Request
 

@@ -254,9 +254,8 @@ class OkxFake(FakeVenue):
         channel, topic = arg["channel"], _topic(arg)
         listing = self.by_symbol.get(arg.get("instId", ""))
         if listing is not None and channel in WINDOWS:
-            self._refresh_view(
-                listing, channel, now_ns
-            )  # who is subscribed already goes to the same id first
+            # who is subscribed already goes to the same id first
+            self._refresh_view(listing, channel, now_ns)
         connection.topics[topic] = arg
         self._event(connection, {"event": "subscribe", "arg": arg}, request_id)
         if channel in COUNTED:

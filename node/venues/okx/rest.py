@@ -9,9 +9,9 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 import orjson
+
 from ext.records import Market
 from ext.text import Grid
-
 from node.venues.okx.rules import (
     BOOKS_LEVELS_MAX,
     BOOKS_PATH,

@@ -2,6 +2,7 @@
 
 import orjson
 import pytest
+
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
 from ext.records import Market
@@ -38,7 +39,9 @@ class Desk:
         self.engine.add_strategy(drill)
         self.update = 0
 
-    def book(self, now_ns: int, symbol: str = "BTCUSDT", bids=(("60000.0", "1"),), kind: str = "snapshot") -> dict:
+    def book(
+        self, now_ns: int, symbol: str = "BTCUSDT", bids=(("60000.0", "1"),), kind: str = "snapshot"
+    ) -> dict:
         """A book comes; the refusals so far."""
         self.update += 1
         data = {"s": symbol, "b": bids, "a": [["60000.1", "1"]], "u": self.update, "seq": self.update}

@@ -1,6 +1,7 @@
 """The probe: one immediate order for every update of a synced book."""
 
 from chain import Chain
+
 from ext.strategies.probe import Probe
 
 

@@ -4,6 +4,7 @@ import random
 
 import pytest
 from chain import MS, ORDERS, PRIVATE, SEC, Chain, ack, execution
+
 from ext.strategies.quoter import Quoter
 
 PLAN = {"half_spread_ticks": 10, "size_lots": 20, "requote_ticks": 3, "wait_ns": 50 * MS}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+
 from ext.wire import ListSink, Verdict
 
 ROOT = Path(__file__).parents[3]

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 import frames
 import pytest
+from frames import check_cuts, check_flips, read
+
 from ext.book import Book, BookState
 from ext.instruments import Instruments
 from ext.records import Market, MarkField, Outcome, ReportKind, Side
 from ext.venues.binance import BinanceWire, error_outcome, status_kind
 from ext.wire import Verdict
-from frames import check_cuts, check_flips, read
-
 from node.venues.binance import rest
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)

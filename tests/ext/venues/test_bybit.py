@@ -4,6 +4,8 @@ import re
 from decimal import ROUND_CEILING, Decimal
 
 import pytest
+from frames import check_cuts, check_flips, read, rows
+
 from ext.book import Book
 from ext.instruments import Instruments
 from ext.records import (
@@ -19,7 +21,6 @@ from ext.records import (
 )
 from ext.venues.bybit import BybitWire, refuses
 from ext.wire import Verdict
-from frames import check_cuts, check_flips, read, rows
 
 BAD, HANDLED, NOT_MINE, RESYNC = Verdict.BAD, Verdict.HANDLED, Verdict.NOT_MINE, Verdict.RESYNC
 SPOT, LINEAR = Market.BYBIT_SPOT, Market.BYBIT_LINEAR

@@ -5,6 +5,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import orjson
 import pytest
+from frames import Loose, Scalar, cuts, flips, lines
+
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
 from ext.records import (
@@ -21,8 +23,6 @@ from ext.records import (
 )
 from ext.venues.okx import OkxWire, is_refused, refused_codes
 from ext.wire import ListSink, Verdict
-from frames import Loose, Scalar, cuts, flips, lines
-
 from node.venues.okx.rules import ERRORS, outcome
 
 MS = 1_000_000

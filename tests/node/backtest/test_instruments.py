@@ -7,8 +7,8 @@ from pathlib import Path
 
 import frames
 import pytest
-from ext.records import Market
 
+from ext.records import Market
 from node.backtest.instruments import Survey, read_given, survey, url_symbol
 from node.backtest.sources import Recording
 from node.errors import UserError

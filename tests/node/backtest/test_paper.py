@@ -1,11 +1,11 @@
 """The paper venue: answers in each venue's own format, and fills that nobody can call optimistic."""
 
 import pytest
+
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
 from ext.records import Market, Side
 from ext.strategy import Strategy
-
 from node.backtest.instruments import WIRES
 from node.backtest.paper import Paper
 from node.venues.values import InstrumentRow

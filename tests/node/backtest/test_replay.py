@@ -14,8 +14,8 @@ import frames
 import pytest
 import twin
 import zstandard
-from ext.book import BookState
 
+from ext.book import BookState
 from node.backtest.instruments import survey
 from node.backtest.replay import Run, book_hash, replay_command
 from node.backtest.sources import Line, Recording

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from ext.records import Market
 
+from ext.records import Market
 from node.backtest import sources
 from node.backtest.sources import Recording, Shape, describe, frame_bytes
 from node.errors import UserError

@@ -1,6 +1,7 @@
 """An engine behind a link, without venues: enough to keep a line connected."""
 
 import pytest
+
 from ext.engine import Engine, LineKind
 from ext.instruments import Instruments
 from ext.link import Link

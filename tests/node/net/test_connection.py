@@ -11,10 +11,10 @@ from http import HTTPStatus
 import orjson
 import picows
 import pytest
-from ext.records import Market
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+from ext.records import Market
 from node.errors import Unreachable
 from node.net import connection as module
 from node.net.connection import Connection
@@ -120,7 +120,12 @@ def play(monkeypatch):
             venue = Venue()
             async with asyncio.timeout(20):
                 async with serve(
-                    venue.handle, "127.0.0.1", 0, compression=None, process_request=venue.admit, close_timeout=0.1
+                    venue.handle,
+                    "127.0.0.1",
+                    0,
+                    compression=None,
+                    process_request=venue.admit,
+                    close_timeout=0.1,
                 ) as server:
                     await scenario(venue, f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
@@ -181,7 +186,10 @@ def test_a_line_is_up_before_its_session_says_anything(play, desk):
 def test_what_the_decoder_does_not_want_goes_to_the_session_and_its_answers_out(play, desk):
     async def scenario(venue, url):
         session = Session()
-        session.answers = {say("ping?"): [Send("pong!"), Send("and more")], say("fresh"): [Resync("BTCUSDT", "told so")]}
+        session.answers = {
+            say("ping?"): [Send("pong!"), Send("and more")],
+            say("fresh"): [Resync("BTCUSDT", "told so")],
+        }
         async with running(connect(desk, url, session)):
             await until(lambda: venue.peers)
             await venue.peers[0].send(say("ping?"))
@@ -460,7 +468,9 @@ def test_the_end_of_an_old_connection_is_not_the_end_of_the_new_one(play, desk):
 # ---- what is no connection ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE])
+@pytest.mark.parametrize(
+    "status", [HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE]
+)
 def test_an_upgrade_that_is_refused_is_told_and_tried_again(play, desk, status):
     async def scenario(venue, url):
         venue.refuse = status
@@ -510,7 +520,9 @@ def test_a_server_that_hangs_up_instead_of_upgrading_is_no_connection(play, desk
 
 def test_a_server_that_says_nothing_is_given_up_on(play, desk, monkeypatch):
     patient = picows.ws_connect
-    monkeypatch.setattr(module.picows, "ws_connect", functools.partial(patient, websocket_handshake_timeout=0.05))
+    monkeypatch.setattr(
+        module.picows, "ws_connect", functools.partial(patient, websocket_handshake_timeout=0.05)
+    )
 
     async def scenario(venue, url):
         server, accepted, url = await tcp(b"")
@@ -618,7 +630,9 @@ def test_a_session_of_bybit_is_ready_again_after_a_lost_connection_and_after_it_
             await until(lambda: len(venue.received) == n)
             asked = orjson.loads(venue.received[-1])
             assert asked["op"] == "subscribe"
-            await venue.peers[-1].send(orjson.dumps({"success": True, "op": "subscribe", "req_id": asked["req_id"]}).decode())
+            await venue.peers[-1].send(
+                orjson.dumps({"success": True, "op": "subscribe", "req_id": asked["req_id"]}).decode()
+            )
             await until(line.ready.is_set)
             assert desk.up(ORDERS)
 

@@ -56,7 +56,12 @@ def test_method_target_headers_and_body_arrive_as_given():
         request = Request("POST", "/api/v3/order?symbol=A&n=1%2C2", (("X-Key", "k"),), b"x=1")
         assert await http.fetch(base, request) == b'{"a":1}'
         method, target, headers, body = server.seen[0]
-        assert (method, target, headers["X-Key"], body) == ("POST", "/api/v3/order?symbol=A&n=1%2C2", "k", b"x=1")
+        assert (method, target, headers["X-Key"], body) == (
+            "POST",
+            "/api/v3/order?symbol=A&n=1%2C2",
+            "k",
+            b"x=1",
+        )
         await http.fetch(base + "/", Request("GET", "/x"))
         assert server.seen[1][:2] == ("GET", "/x")
 

@@ -1,9 +1,9 @@
 """One row per market: sessions, requests, decoders and the topic of a frame, for all of them."""
 
 import pytest
+
 from ext.instruments import Instruments
 from ext.records import Market
-
 from node.config import DEPTHS
 from node.config import MARKETS as NUMBERS
 from node.net.markets import MARKETS, listen_key_session, make_wire
@@ -11,7 +11,13 @@ from node.venues.values import Request, Send
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
 BYBIT, BYBIT_SPOT, OKX = int(Market.BYBIT_LINEAR), int(Market.BYBIT_SPOT), int(Market.OKX)
-SYMBOLS = {SPOT: ["BTCUSDT", "ETHUSDT"], USDM: ["BTCUSDT"], BYBIT: ["BTCUSDT"], BYBIT_SPOT: ["BTCUSDT"], OKX: ["BTC-USDT-SWAP"]}
+SYMBOLS = {
+    SPOT: ["BTCUSDT", "ETHUSDT"],
+    USDM: ["BTCUSDT"],
+    BYBIT: ["BTCUSDT"],
+    BYBIT_SPOT: ["BTCUSDT"],
+    OKX: ["BTC-USDT-SWAP"],
+}
 
 
 def topics(market: int, depth: int | None = None, trades: bool = True) -> list[list]:
@@ -38,14 +44,25 @@ def test_a_row_makes_what_a_node_needs_of_it(market):
     for request in row.instruments(market, SYMBOLS[market]):
         assert isinstance(request, Request)
         assert request.method == "GET"
-    (first, *_), *_ = (x.start(1) for x in row.feeds(market, SYMBOLS[market], dict.fromkeys(SYMBOLS[market], 50), True))
+    (first, *_), *_ = (
+        x.start(1) for x in row.feeds(market, SYMBOLS[market], dict.fromkeys(SYMBOLS[market], 50), True)
+    )
     assert isinstance(first, Send)
     row.orders(market).start(1)
 
 
 @pytest.mark.parametrize("market", MARKETS)
 def test_a_reply_that_is_none_is_refused_with_words(market):
-    for reply in (b"", b"{}", b"[]", b"null", b"<html>", b'{"code":0,"data":5}', b'{"retCode":0,"result":null}', b'{"symbols":5}'):
+    for reply in (
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"<html>",
+        b'{"code":0,"data":5}',
+        b'{"retCode":0,"result":null}',
+        b'{"symbols":5}',
+    ):
         with pytest.raises(ValueError, match=r"."):
             MARKETS[market].read(market, reply)
 
@@ -61,16 +78,23 @@ def test_binance_follows_the_full_book_and_perpetual_trades_sit_on_a_route_of_th
             "ethusdt@trade",
         ]
     ]
-    assert topics(USDM) == [["btcusdt@depth@100ms", "btcusdt@bookTicker"], ["btcusdt@aggTrade", "btcusdt@markPrice@1s"]]
+    assert topics(USDM) == [
+        ["btcusdt@depth@100ms", "btcusdt@bookTicker"],
+        ["btcusdt@aggTrade", "btcusdt@markPrice@1s"],
+    ]
 
 
 def test_bybit_follows_the_depth_that_was_asked_for():
-    assert topics(BYBIT) == [["orderbook.50.BTCUSDT", "orderbook.1.BTCUSDT", "publicTrade.BTCUSDT", "tickers.BTCUSDT"]]
+    assert topics(BYBIT) == [
+        ["orderbook.50.BTCUSDT", "orderbook.1.BTCUSDT", "publicTrade.BTCUSDT", "tickers.BTCUSDT"]
+    ]
     assert topics(BYBIT_SPOT, 200)[0][0] == "orderbook.200.BTCUSDT"
 
 
 def test_okx_names_the_channel_of_a_depth():
-    assert topics(OKX) == [[("books", "BTC-USDT-SWAP"), ("bbo-tbt", "BTC-USDT-SWAP"), ("trades", "BTC-USDT-SWAP")]]
+    assert topics(OKX) == [
+        [("books", "BTC-USDT-SWAP"), ("bbo-tbt", "BTC-USDT-SWAP"), ("trades", "BTC-USDT-SWAP")]
+    ]
     assert topics(OKX, 50)[0][0] == ("books50-l2-tbt", "BTC-USDT-SWAP")
 
 
@@ -120,7 +144,9 @@ def test_a_listen_key_opens_a_private_stream():
     assert session.path != listen_key_session(USDM, b'{"listenKey":"abd"}').path
 
 
-@pytest.mark.parametrize("reply", [b"", b"{}", b"[]", b'{"listenKey":""}', b'{"listenKey":5}', b'{"code":-1,"msg":"no"}', b"\xff"])
+@pytest.mark.parametrize(
+    "reply", [b"", b"{}", b"[]", b'{"listenKey":""}', b'{"listenKey":5}', b'{"code":-1,"msg":"no"}', b"\xff"]
+)
 def test_a_reply_without_a_listen_key_is_refused(reply):
     with pytest.raises(ValueError, match=r"."):
         listen_key_session(USDM, reply)

@@ -1,6 +1,7 @@
 """Which strategy a config names."""
 
 import pytest
+
 from ext.strategies.probe import Probe
 from ext.strategies.quoter import Quoter
 from ext.strategy import Strategy
@@ -8,7 +9,7 @@ from node.errors import UserError
 from node.net.strategies import make_strategy
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A person's directory with a strategy in it."""
     (tmp_path / "mine_for_test.py").write_text(

@@ -1,4 +1,5 @@
-"""`tickgate sim`: where the venues listen, what is steered, what their books say at the end, and how it ends."""
+"""`tickgate sim`: where the venues listen, what is steered, what their books say at the end, and how it
+ends."""
 
 import json
 import signal
@@ -98,7 +99,11 @@ def test_a_port_that_is_taken_is_one_line(processes, tmp_path):
 def test_a_cut_resets_the_newest_connection_that_fits(sim):
     process, listening = sim(stdin=subprocess.PIPE)
     url = listening["okx"]["ws"]
-    with connect(url + "/ws/v5/public") as old, connect(url + "/ws/v5/public") as new, connect(url + "/ws/v5/private") as other:
+    with (
+        connect(url + "/ws/v5/public") as old,
+        connect(url + "/ws/v5/public") as new,
+        connect(url + "/ws/v5/private") as other,
+    ):
         process.stdin.write("cut okx /public\n")
         process.stdin.flush()
         with pytest.raises(ConnectionClosed):
@@ -112,7 +117,17 @@ def test_a_cut_resets_the_newest_connection_that_fits(sim):
 
 def test_what_is_no_command_is_answered_and_does_not_end_the_steering(sim):
     process, listening = sim(stdin=subprocess.PIPE)
-    lines = ["", "   ", "jump", "cut", "cut kraken x", "cut okx a b c", "cut okx nothing", "x" * 200_000, "\xff"]
+    lines = [
+        "",
+        "   ",
+        "jump",
+        "cut",
+        "cut kraken x",
+        "cut okx a b c",
+        "cut okx nothing",
+        "x" * 200_000,
+        "\xff",
+    ]
     process.stdin.write("\n".join(lines) + "\n")
     process.stdin.flush()
     with connect(listening["okx"]["ws"] + "/ws/v5/public") as ws:
@@ -124,7 +139,10 @@ def test_what_is_no_command_is_answered_and_does_not_end_the_steering(sim):
     _, err = process.communicate(timeout=10)
     said = err.splitlines()
     assert len(said) >= 7
-    assert said[0] == "tickgate sim: 'jump': there are: cut VENUE TEXT, with VENUE one of binance, bybit, okx; and, with a recording, rewind"
+    assert (
+        said[0] == "tickgate sim: 'jump': there are: cut VENUE TEXT, with VENUE one of binance, bybit, okx; "
+        "and, with a recording, rewind"
+    )
     assert said[4] == "tickgate sim: 'cut okx nothing': there is no such connection"
     assert max(map(len, said)) < 200
     assert process.returncode == 0

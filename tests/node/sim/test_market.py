@@ -4,8 +4,8 @@ import time
 from collections import Counter
 
 import pytest
-from ext.match import DONE, FILL, LEVEL, TRADE
 
+from ext.match import DONE, FILL, LEVEL, TRADE
 from node.sim.market import Market, RecordedMarket
 from node.venues.fakes import BUY, MS, SELL, Listing
 

@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import orjson
 import pytest
+
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
 from ext.records import Action, Market, OrderType, Reason, Side, TimeInForce
 from ext.strategy import Strategy
 from ext.tape import Record, RecordType, TapeReader, TapeWriter
 from ext.venues.bybit import BybitWire
-
 from node.slow.summary import Summary, percentiles_us
 
 SECOND = 10**9
@@ -20,8 +20,22 @@ CONFIG = {
     "build": "0123456789ab",
     "config": {"mode": "sim"},
     "instruments": [
-        {"market": "bybit-linear", "symbol": "BTCUSDT", "tick": "0.1", "lot": "0.001", "money_mul": 10_000, "money_div": 1},
-        {"market": "okx", "symbol": "BTC-USDT-SWAP", "tick": "0.1", "lot": "0.01", "money_mul": 1_000, "money_div": 1},
+        {
+            "market": "bybit-linear",
+            "symbol": "BTCUSDT",
+            "tick": "0.1",
+            "lot": "0.001",
+            "money_mul": 10_000,
+            "money_div": 1,
+        },
+        {
+            "market": "okx",
+            "symbol": "BTC-USDT-SWAP",
+            "tick": "0.1",
+            "lot": "0.01",
+            "money_mul": 1_000,
+            "money_div": 1,
+        },
     ],
     "lines": [{"name": "feed A", "kind": 0}, {"name": "feed B", "kind": 0}, {"name": "orders", "kind": 1}],
 }
@@ -47,10 +61,38 @@ STATE = struct.Struct("<2i13q")
 
 
 def verdict(
-    reason: int = 0, *, instrument=0, action=Action.NEW, side=Side.BUY, size=5, price=600_000, order_id=7, type=0, tif=0, value=0, limit=0
+    reason: int = 0,
+    *,
+    instrument=0,
+    action=Action.NEW,
+    side=Side.BUY,
+    size=5,
+    price=600_000,
+    order_id=7,
+    type=0,
+    tif=0,
+    value=0,
+    limit=0,
 ) -> Record:
     intent_id = order_id if action == Action.CANCEL else 0
-    row = VERDICT.pack(instrument, 0, action, side, type, tif, 0, 0, price, size, intent_id, reason, 0, value, limit, order_id)
+    row = VERDICT.pack(
+        instrument,
+        0,
+        action,
+        side,
+        type,
+        tif,
+        0,
+        0,
+        price,
+        size,
+        intent_id,
+        reason,
+        0,
+        value,
+        limit,
+        order_id,
+    )
     return record(RecordType.VERDICT, row)
 
 
@@ -63,8 +105,8 @@ def sent(frame_ns: int, sent_ns: int, order_id: int = 7) -> Record:
 
 
 def mark(instrument=0, **fields) -> Record:
-    names = "frames bid_ticks bid_lots ask_ticks ask_lots gaps resyncs trades position_lots cash fee_e8 open_orders fills"
-    values = [fields.get(x, 0) for x in names.split()]
+    names = "frames bid_ticks bid_lots ask_ticks ask_lots gaps resyncs trades position_lots cash fee_e8"
+    values = [fields.get(x, 0) for x in (names + " open_orders fills").split()]
     return record(RecordType.MARK, STATE.pack(instrument, fields.get("state", 2), *values))
 
 
@@ -72,7 +114,8 @@ def mark(instrument=0, **fields) -> Record:
 
 
 class TwoQuotes(Strategy):
-    """A bid and an ask on the first book, one order that is too large, and a cancel of the bid on the third."""
+    """A bid and an ask on the first book, one order that is too large, and a cancel of the bid on the
+    third."""
 
     def __init__(self):
         self.seen = 0
@@ -104,7 +147,9 @@ def run(tmp_path) -> Summary:
     instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.1", "0.001")
     tape = TapeWriter(str(tmp_path), now_ns=1, segment_size=1 << 20)
     written = []
-    engine = Engine(instruments, tape=tape, outlet=Recorder(lambda line, frame: written.append(orjson.loads(frame))))
+    engine = Engine(
+        instruments, tape=tape, outlet=Recorder(lambda line, frame: written.append(orjson.loads(frame)))
+    )
     wire = BybitWire(instruments, Market.BYBIT_LINEAR, "test", 1)
     kinds = {"feed": LineKind.MARKET_LINE, "orders": LineKind.ORDER_LINE, "private": LineKind.PRIVATE_LINE}
     for name, kind in kinds.items():
@@ -121,28 +166,64 @@ def run(tmp_path) -> Summary:
         max_open_orders=4,
     )
     engine.add_strategy(TwoQuotes())
-    told = CONFIG | {"instruments": CONFIG["instruments"][:1], "lines": [{"name": x.name, "kind": x.kind} for x in engine.lines]}
+    told = CONFIG | {
+        "instruments": CONFIG["instruments"][:1],
+        "lines": [{"name": x.name, "kind": x.kind} for x in engine.lines],
+    }
     tape.append(RecordType.CONFIG, 0, SECOND, orjson.dumps(told))
     for line in range(3):
         engine.on_line(line, True, SECOND)
 
     def book(update: int):
         data = {"s": "BTCUSDT", "b": [["60000.0", "1"]], "a": [["60000.1", "1"]], "u": update, "seq": update}
-        message = {"topic": "orderbook.50.BTCUSDT", "type": "snapshot" if update == 1 else "delta", "ts": 1, "data": data}
+        message = {
+            "topic": "orderbook.50.BTCUSDT",
+            "type": "snapshot" if update == 1 else "delta",
+            "ts": 1,
+            "data": data,
+        }
         engine.on_bytes(0, orjson.dumps(message), SECOND + update)
 
     def order(n: int, status: str, filled: str = "0", reason: str = "EC_NoError"):
         link = written[n]["args"][0]["orderLinkId"]
-        row = {"category": "linear", "symbol": "BTCUSDT", "orderId": f"v{n}", "orderLinkId": link, "side": "Buy"}
-        row |= {"orderStatus": status, "cumExecQty": filled, "qty": "0.005", "price": "60000", "rejectReason": reason}
+        row = {
+            "category": "linear",
+            "symbol": "BTCUSDT",
+            "orderId": f"v{n}",
+            "orderLinkId": link,
+            "side": "Buy",
+        }
+        row |= {
+            "orderStatus": status,
+            "cumExecQty": filled,
+            "qty": "0.005",
+            "price": "60000",
+            "rejectReason": reason,
+        }
         row |= {"updatedTime": "1", "createdTime": "1", "leavesQty": "0", "cancelType": "UNKNOWN"}
-        engine.on_bytes(2, orjson.dumps({"topic": "order.linear", "id": "x", "creationTime": 1, "data": [row]}), 2 * SECOND)
+        engine.on_bytes(
+            2,
+            orjson.dumps({"topic": "order.linear", "id": "x", "creationTime": 1, "data": [row]}),
+            2 * SECOND,
+        )
 
     def fill(n: int, size: str, trade: str):
         link = written[n]["args"][0]["orderLinkId"]
-        row = {"category": "linear", "symbol": "BTCUSDT", "execId": trade, "execPrice": "60000.1", "execQty": size}
+        row = {
+            "category": "linear",
+            "symbol": "BTCUSDT",
+            "execId": trade,
+            "execPrice": "60000.1",
+            "execQty": size,
+        }
         row |= {"orderId": f"v{n}", "orderLinkId": link, "side": "Sell", "execType": "Trade", "isMaker": True}
-        row |= {"execFee": "0.006", "feeCurrency": "USDT", "execTime": "1", "orderQty": "0.005", "leavesQty": "0"}
+        row |= {
+            "execFee": "0.006",
+            "feeCurrency": "USDT",
+            "execTime": "1",
+            "orderQty": "0.005",
+            "leavesQty": "0",
+        }
         message = {"topic": "execution.linear", "id": "x", "creationTime": 1, "data": [row]}
         assert engine.on_bytes(2, orjson.dumps(message), 2 * SECOND) == 1
 
@@ -225,7 +306,16 @@ def test_tick_to_order_counts_only_what_a_frame_caused():
 
 def test_an_example_says_how_an_order_was_meant():
     summary = fed(
-        verdict(Reason.POSITION, instrument=1, side=Side.SELL, size=150, price=599_999, tif=TimeInForce.POST_ONLY, value=3, limit=2),
+        verdict(
+            Reason.POSITION,
+            instrument=1,
+            side=Side.SELL,
+            size=150,
+            price=599_999,
+            tif=TimeInForce.POST_ONLY,
+            value=3,
+            limit=2,
+        ),
         verdict(Reason.ORDER_RATE, type=OrderType.MARKET),
         verdict(Reason.POSITION, size=1),
     )
@@ -317,7 +407,13 @@ def test_a_node_that_started_again_on_the_tape_is_counted_from_its_start():
 def test_percentiles_are_values_that_occurred():
     told = percentiles_us([n * 1_000 for n in range(1, 1001)])
     assert told == {"count": 1000, "p50_us": 501.0, "p99_us": 990.0, "p999_us": 999.0, "max_us": 1000.0}
-    assert percentiles_us([7_123]) == {"count": 1, "p50_us": 7.12, "p99_us": 7.12, "p999_us": 7.12, "max_us": 7.12}
+    assert percentiles_us([7_123]) == {
+        "count": 1,
+        "p50_us": 7.12,
+        "p99_us": 7.12,
+        "p999_us": 7.12,
+        "max_us": 7.12,
+    }
 
 
 def test_of_nothing_there_are_zeros():

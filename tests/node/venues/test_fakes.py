@@ -1,8 +1,8 @@
 """The base of the venue fakes: what is said, in which order, and what the faults lose."""
 
 import pytest
-from ext.match import MatchingEngine
 
+from ext.match import MatchingEngine
 from node.venues.fakes import BUY, MS, SELL, FakeOrder, FakeVenue, Listing
 
 

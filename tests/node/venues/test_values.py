@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
-from ext.instruments import Instruments
 
+from ext.instruments import Instruments
 from node.venues.values import Down, InstrumentRow, Ready, Replace, Request, Resync, Send
 
 

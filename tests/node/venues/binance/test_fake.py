@@ -4,12 +4,12 @@ import asyncio
 import json
 
 import pytest
+
 from ext.book import Book, BookState
 from ext.instruments import Instruments
 from ext.records import ReportKind
 from ext.venues.binance import BinanceWire
 from ext.wire import ListSink, Verdict
-
 from node.venues.binance import rest
 from node.venues.binance.fake import BinanceFake
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS

@@ -4,8 +4,8 @@ import json
 
 import frames
 import pytest
-from ext.instruments import Instruments
 
+from ext.instruments import Instruments
 from node.venues.binance import rest
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
 from node.venues.values import Request

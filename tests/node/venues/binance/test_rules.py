@@ -1,9 +1,9 @@
 """Binance's table of facts: it agrees with the native decoder's short list, and routes are the venue's."""
 
 import pytest
+
 from ext.records import Outcome
 from ext.venues.binance import BinanceWire, error_outcome
-
 from node.venues.binance import rules
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
 

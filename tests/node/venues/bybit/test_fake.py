@@ -5,12 +5,12 @@ import json
 import random
 
 import pytest
+
 from ext.book import Book
 from ext.instruments import Instruments
 from ext.records import Action, DepthKind, MarkField, OrderType, ReportKind, Side, TimeInForce
 from ext.venues.bybit import BybitWire
 from ext.wire import ListSink, Verdict
-
 from node.venues.bybit import rest, rules
 from node.venues.bybit.fake import BybitFake
 from node.venues.bybit.rules import LINEAR, SPOT

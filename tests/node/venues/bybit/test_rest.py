@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from ext.instruments import Instruments
 from frames import rows
 
+from ext.instruments import Instruments
 from node.venues.bybit import rest, rules
 from node.venues.values import InstrumentRow, Request
 

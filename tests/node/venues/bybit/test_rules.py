@@ -1,11 +1,11 @@
 import json
 
 import pytest
+
 from ext.instruments import Instruments
 from ext.records import Outcome, ReportKind
 from ext.venues.bybit import BybitWire, refuses
 from ext.wire import ListSink
-
 from node.venues.bybit import rules
 
 UNLISTED = [1, 2, 9999, 10011, 10020, 110002, 110005, 110043, 170000, 170999, 2**31 - 1, -5]

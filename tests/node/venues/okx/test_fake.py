@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import orjson
 import pytest
+
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
 from ext.records import Action, DepthKind, Market, OrderType, ReportKind, TimeInForce
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Verdict
-
 from node.venues.fakes import BUY, MS, SELL, Listing, Refused
 from node.venues.okx import rest
 from node.venues.okx.fake import SECOND, OkxFake

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from ext.instruments import Instruments
 
+from ext.instruments import Instruments
 from node.venues.okx import rest
 
 ROOT = Path(__file__).parents[4]

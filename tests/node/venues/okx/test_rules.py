@@ -1,8 +1,8 @@
 """The rules are data: what can be checked is that they are whole and agree with each other."""
 
 import pytest
-from ext.records import Outcome
 
+from ext.records import Outcome
 from node.venues.okx import rules
 
 

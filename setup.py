@@ -76,7 +76,8 @@ setup(
     ext_modules=cythonize(
         extensions(),
         nthreads=os.cpu_count() or 1,
-        force=os.environ.get("TICKGATE_ANNOTATE") == "1",  # annotated HTML comes out only where C is made anew
+        force=os.environ.get("TICKGATE_ANNOTATE")
+        == "1",  # annotated HTML comes out only where C is made anew
         annotate=os.environ.get("TICKGATE_ANNOTATE") == "1",
         compiler_directives={
             "language_level": 3,

@@ -27,8 +27,8 @@ Files = Annotated[
 
 
 def print_json(result: object) -> None:
-    """A result as one indented JSON document, keys in the order given. (`sim` and `run` go on: they write a line of JSON
-    for each thing that happens.)"""
+    """A result as one indented JSON document. (`sim` and `run` go on: they write a line for each thing that
+    happens.)"""
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 

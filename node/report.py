@@ -42,9 +42,7 @@ def live_table(summary: Summary, passed_s: float, seconds: float) -> Group:
         synced = bool(state) and BOOK_STATES[state["state"]] == "synced"
         prices = (x.price(state["bid_ticks"]), x.price(state["ask_ticks"])) if synced else ("not", "synced")
         position = x.size(state["position_lots"]) if state else "-"
-        table.add_row(
-            x.name, *prices, str(x.orders), str(x.fills), position, _money(x.profit() - x.fees())
-        )
+        table.add_row(x.name, *prices, str(x.orders), str(x.fills), position, _money(x.profit() - x.fees()))
     lost = [x.name for x in summary.lines if x.down_ns and x.down_ns[-1][1] == 0]
     times = percentiles_us(summary.tick_to_order_ns)
     return Group(

@@ -622,7 +622,7 @@ class Survey:
         """What a reader of the results should know of the grids, and of snapshots that nobody owns."""
         lost = sum(owner is None for file in self.files for owner in file.snapshots)
         if lost:
-            yield f"{lost} snapshots name no instrument and fit none, or several: books that need them stay unsynced"
+            yield f"{lost} snapshots name no instrument and fit none or several: their books stay unsynced"
         for seen in self.seen.values():
             name, row = instrument_id(seen.key), seen.finish()
             if seen.source == "inferred":

@@ -175,7 +175,7 @@ def test_the_report_says_the_same_to_a_person(summary):
         "7 s, seed 1, build 0123456789ab",
         "p50 30.0 us, p99 40.0 us, p99.9 40.0 us",
         "9 order frames sent, 4 fills",
-        "Refused   1 x SIZE_MAX: larger than the size limit",
+        "Refused 1 x SIZE_MAX: larger than the size limit",
         "venues' own ledgers agree",
     ):
         assert part in said.replace("\n", " ").replace("  ", " ") or part in said

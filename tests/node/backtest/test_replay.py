@@ -158,7 +158,7 @@ class Watched(Recording):
 
 def compare(names: list[str], points: int = 100) -> int:
     """Replay with a twin beside it; returns how many books were compared."""
-    paths = [frames.recording(x) for x in names]
+    paths = [frames.frames.recording(x) for x in names]
     counts = [sum(1 for _ in frames.rows(x)) for x in names]
     rng = random.Random(",".join(names))
     chosen = [set(rng.sample(range(1, n + 1), min(points, n))) | {n} for n in counts]
@@ -469,3 +469,15 @@ def test_an_event_time_beyond_any_sense_is_not_a_time(tmp_path):
     (tmp_path / "rec.jsonl").write_text(json.dumps(row) + "\n")
     result = replay_command([tmp_path / "rec.jsonl"]).to_json()
     assert len(result["files"]) == 1
+
+
+def test_each_file_of_a_run_follows_the_depth_channel_that_it_has():
+    """One file has Bybit's level 1 only, the other 200 levels: together they are what each is alone."""
+    names = ("bybit/btcusdt-ob1-2024-11-08.jsonl.gz", "bybit/linear-2026-08-09-with-rest.jsonl.gz")
+    together = replay_command([frames.recording(x) for x in names]).to_json()["files"]
+    for name, both in zip(names, together, strict=True):
+        [alone] = replay_command([frames.recording(name)]).to_json()["files"]
+        keys = ("id", "levels", "synced", "book_hash", "gaps")
+        wanted = {x["id"]: [x[k] for k in keys] for x in alone["instruments"]}
+        found = {x["id"]: [x[k] for k in keys] for x in both["instruments"]}
+        assert {k: found[k] for k in wanted} == wanted

@@ -260,7 +260,7 @@ def test_a_run_is_counted_by_instrument(run):
 
 def test_refusals_have_reasons_and_their_first_example_names_the_order(run):
     assert run.refusals == Counter({"SIZE_MAX": 1, "UNKNOWN_ORDER": 1})
-    assert run.examples["SIZE_MAX"] == "bybit-linear:BTCUSDT buy 5 at 60000.0 gtc: value 5000, limit 1000"
+    assert run.examples["SIZE_MAX"] == "bybit-linear:BTCUSDT buy 5 at 60000.0 gtc: value 5, limit 1"
     assert run.examples["UNKNOWN_ORDER"] == "cancel of order 999"
 
 
@@ -320,8 +320,8 @@ def test_an_example_says_how_an_order_was_meant():
         verdict(Reason.POSITION, size=1),
     )
     assert summary.examples == {
-        "POSITION": "okx:BTC-USDT-SWAP sell 1.5 at 59999.9 post-only: value 3, limit 2",
-        "ORDER_RATE": "bybit-linear:BTCUSDT buy 0.005 at 60000.0 market: value 0, limit 0",
+        "POSITION": "okx:BTC-USDT-SWAP sell 1.5 at 59999.9 post-only: value 0.03, limit 0.02",
+        "ORDER_RATE": "bybit-linear:BTCUSDT buy 0.005 at 60000.0 market: value 0.000 ms, limit 0.000 ms",
     }
     assert summary.refusals == {"POSITION": 2, "ORDER_RATE": 1}
     assert [x.refused for x in summary.instruments] == [2, 1]

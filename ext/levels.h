@@ -147,8 +147,9 @@ static void tg_scan_from(tg_scan *scan, const char *p, const char *end) {
 }
 
 /* How many levels from the first quote on have their quotes where they belong: `["` n `","` n `"],["` ..., numbers of 1 to 15
- * bytes. quotes[-1] must be set so that the first quote comes 4 behind it. rows[i]: the length of the number that ends at
- * quote i, as an offset into the shapes (only set where a number ends, and only for the levels counted). */
+ * bytes, other strings of at most 15. quotes[-1] must be set so that the first quote comes 4 behind it. rows[i]: the length
+ * of the number that ends at quote i, as an offset into the shapes (only set where a number ends, and only for the levels
+ * counted). */
 static inline unsigned tg_levels_plan(const uint16_t *quotes, unsigned have, int extra, uint16_t *rows) {
     const unsigned per_level = 4 + 2 * (unsigned)extra;
     unsigned n, i, good, bad;
@@ -173,8 +174,8 @@ static inline unsigned tg_levels_plan(const uint16_t *quotes, unsigned have, int
         const uint16_t *q = quotes + n;
         bad = (unsigned)((uint16_t)(q[0] - q[-1]) ^ 4u) | ((q[2] - q[1]) ^ 2u);
         bad |= (unsigned)(q[1] - q[0] - 2u > 14u) | (unsigned)(q[3] - q[2] - 2u > 14u);
-        for (i = 4; i < per_level; i += 2)
-            bad |= (q[i] - q[i - 1]) ^ 2u;
+        for (i = 4; i < per_level; i += 2) /* short, so that a level behind the last 16-byte load fits in `room` */
+            bad |= ((q[i] - q[i - 1]) ^ 2u) | (unsigned)(q[i + 1] - q[i] - 1u > 15u);
         if (bad)
             break;
         rows[n + 1] = (uint16_t)((q[1] - q[0] - 1) << TG_ROW);
@@ -204,8 +205,10 @@ static inline __attribute__((always_inline)) int tg_level_fast(const char *p, co
     bad = ((odd ^ (s1->odd | s2->odd)) | (odd ^ dot)) & (s1->inside | s2->inside);
     bad |= (zero & (s1->used | s2->used)) | (~zero & (s1->zero | s2->zero));
     bad |= (uint32_t)((unsigned char)t2[-1] ^ ',');
-    for (i = 0; i < extra; i++)
+    for (i = 0; i < extra; i++) { /* a quote behind a backslash ends no string */
         bad |= (uint32_t)((unsigned char)p[q[3 + 2 * i] + 1] ^ ',');
+        bad |= (uint32_t)(p[q[5 + 2 * i] - 1] == '\\');
+    }
     if (TG_UNLIKELY(bad))
         return 0;
     v = _mm256_shuffle_epi8(
@@ -272,6 +275,9 @@ static inline __attribute__((always_inline)) const char *tg_levels_fast(tg_scan 
     char room[192];
     unsigned start, levels, near, limit;
     do {
+        *how = TG_STOPPED;
+        if (TG_UNLIKELY(p >= end))
+            break;
         if (scan->end != end || p < scan->base || p >= scan->limit)
             tg_scan_from(scan, p, end);
         start = (unsigned)(p - scan->base);
@@ -289,7 +295,6 @@ static inline __attribute__((always_inline)) const char *tg_levels_fast(tg_scan 
         }
         if (end - scan->base > 64 * TG_BLOCKS + 64)
             near = 0;
-        *how = TG_STOPPED;
         if (TG_UNLIKELY(levels == 0))
             break;
         start = tg_levels_take(scan->base, q, scan->rows + scan->next, levels - near, start, e1, e2, extra, &at, &seen, how);

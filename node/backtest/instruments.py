@@ -55,6 +55,7 @@ WIRES: dict[int, type[Wire]] = {
 }
 BINANCE = (Market.BINANCE_SPOT, Market.BINANCE_USDM)
 DECIMALS_MAX = 18
+SYMBOL_MAX = 43  # bytes that the instrument table takes
 OFF_GRID = "off the grid"
 HANDLED = int(Verdict.HANDLED)
 NOT_FRAMES = ("skip", "instruments")  # kinds of routes whose lines are no frames
@@ -435,6 +436,8 @@ class Survey:
         seen = self.seen.get(key)
         if seen is None:
             market, symbol = key
+            if not 0 < len(symbol.encode("utf-8", "surrogatepass")) <= SYMBOL_MAX:
+                raise UserError(f"{self.path}: symbol {symbol[:60]!r}: must have 1 to {SYMBOL_MAX} bytes")
             tradable, perpetual = traits(market, symbol)
             row = InstrumentRow(market, symbol, "1", "1", tradable=tradable, is_perpetual=perpetual)
             seen = self.seen[key] = Sighting(key, row, "inferred")
@@ -620,7 +623,10 @@ SKIP = Route(-1, "skip")
 
 def url_symbol(url: str | None) -> str:
     """`symbol` in the query of an address, "" where there is none."""
-    return parse_qs(urlsplit(url).query).get("symbol", [""])[0] if url else ""
+    try:
+        return parse_qs(urlsplit(url).query).get("symbol", [""])[0] if url else ""
+    except ValueError:  # not an address
+        return ""
 
 
 def plain(text: str) -> str:

@@ -54,6 +54,7 @@ from node.venues.values import InstrumentRow
 MS = 1_000_000
 TIMER_NS = 100 * MS
 IDLE_MAX_NS = 60_000 * MS  # the timer does not fire through a longer silence: the recorder was off
+TIME_MAX_NS = 9 * 10**18  # the year 2255: what the decoders take, and what fits
 STRATEGIES = ("quoter", "none")
 FIRST_INST_CODE = 1_000_000  # of OKX instruments whose recording does not tell theirs
 SNAPSHOT_LINES = 200  # the engine has 256 lines
@@ -300,7 +301,8 @@ class Run:
         if found is None:
             return self.now_ns + 1
         stamp = int(found[1])
-        return stamp * 1000 if stamp >= 10**14 else stamp * MS
+        ns = stamp * 1000 if stamp >= 10**14 else stamp * MS
+        return ns if ns < TIME_MAX_NS else self.now_ns + 1
 
     def _timers(self, now_ns: int) -> None:
         """Fire the timer for every 100 ms that passed, but not through a long silence.

@@ -1149,3 +1149,24 @@ def test_a_real_account_is_filled_in_seventeen_parts():
 def test_account_messages_are_left_alone(wire):
     for row in lines("private/okx-account.jsonl.gz"):
         assert read(wire, row["raw"].encode()) == (Verdict.NOT_MINE, [])
+
+
+@pytest.mark.parametrize("size", [15, 16, 100, 130, 200, 3000])
+def test_long_strings_behind_the_size_of_the_last_level_cut_off_where_it_ends(wire, size):
+    """A level whose other strings are long, at the very end of what arrived: nothing behind it is read (run it under
+    AddressSanitizer: it once was)."""
+    head = b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":['
+    level = b'["8476.98","415","0","' + b"7" * size + b'"]'
+    for tail in (b"", b"]", b"],", b',["8477","1","0","2"]'):
+        assert read(wire, head + level + tail) == (Verdict.BAD, [])
+    rest = b'],"bids":[],"ts":"1597026383085","checksum":0,"seqId":15,"prevSeqId":10}]}'
+    assert events(wire, head + level + rest)[0]["asks"] == [(847698, 41500000000)]
+
+
+def test_a_quote_behind_a_backslash_does_not_end_a_string_of_a_level(wire):
+    head = b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":['
+    rest = b',["8477","1","0","2"]],"bids":[],"ts":"1597026383085","checksum":0,"seqId":15,"prevSeqId":10}]}'
+    for level in (rb'["8476","1","x\","y"]', rb'["8476","1","0","y\"]'):
+        assert read(wire, head + level + rest) == (Verdict.BAD, []), level
+    for level in (rb'["8476","1","x\"","y"]', rb'["8476","1","\\","\\"]'):
+        assert [x[0] for x in events(wire, head + level + rest)[0]["asks"]] == [847600, 847700], level

@@ -9,7 +9,7 @@ import frames
 import pytest
 
 from ext.records import Market
-from node.backtest.instruments import Survey, read_given, survey
+from node.backtest.instruments import Survey, read_given, survey, url_symbol
 from node.backtest.sources import Recording
 from node.errors import UserError
 
@@ -321,3 +321,16 @@ def test_a_recording_without_market_data_is_refused(tmp_path):
     ]
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'rec.jsonl'}: no market data")):
         surveyed(tmp_path, rows)
+
+
+@pytest.mark.parametrize("symbol", ["", "A" * 44, "\u00e9" * 22])
+def test_a_symbol_that_no_venue_can_have_is_one_line(tmp_path, symbol):
+    trade = {"e": "trade", "E": 1, "T": 1, "s": symbol, "t": 1, "p": "1", "q": "1", "m": True}
+    row = {"t": 1, "venue": "binance-usdm", "channel": "trade", "raw": json.dumps(trade, ensure_ascii=False)}
+    (tmp_path / "rec.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=r"rec.jsonl: symbol .*: must have 1 to 43 bytes"):
+        survey([Recording(tmp_path / "rec.jsonl", None)], None, None)
+
+
+def test_an_address_that_is_none_names_no_symbol():
+    assert url_symbol("http://[") == ""

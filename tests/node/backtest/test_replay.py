@@ -461,3 +461,11 @@ def test_wrong_instruments_are_one_line_that_names_file_instrument_field_and_val
 def test_a_state_that_was_never_synced_has_no_levels_in_its_result():
     assert book_hash([], []) == "cae66941d9efbd404e4d88758ea67670"
     assert BookState.SYNCED == 2
+
+
+def test_an_event_time_beyond_any_sense_is_not_a_time(tmp_path):
+    trade = '{"e":"trade","E":9999999999999999,"T":1,"s":"BTCUSDT","t":1,"p":"1","q":"1","m":true}'
+    row = {"t": None, "venue": "binance-usdm", "channel": "btcusdt@trade", "raw": trade}
+    (tmp_path / "rec.jsonl").write_text(json.dumps(row) + "\n")
+    result = replay_command([tmp_path / "rec.jsonl"]).to_json()
+    assert len(result["files"]) == 1

@@ -366,7 +366,7 @@ def test_a_gap_on_every_line_is_mended_with_a_fresh_book(play, market):
             await until(lambda: node.engine.books[0].gaps)
             await until(lambda: node.engine.books[0].state == SYNCED)
             assert node.engine.books[0].gaps == 1
-            assert (f"{venue} {symbol}", "resync: gap") in world.told
+            assert (f"{market} {symbol}", "resync: gap") in world.told
 
         await world.run(node, act)
 

@@ -1153,7 +1153,7 @@ def test_account_messages_are_left_alone(wire):
 
 @pytest.mark.parametrize("size", [15, 16, 100, 130, 200, 3000])
 def test_long_strings_behind_the_size_of_the_last_level_cut_off_where_it_ends(wire, size):
-    """A level whose other strings are long, at the very end of what arrived: nothing behind it is read (run it
+    """A level whose other strings are long, at the very end of what arrived: nothing behind is read (run it
     under AddressSanitizer: it once was)."""
     head = b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":['
     level = b'["8476.98","415","0","' + b"7" * size + b'"]'

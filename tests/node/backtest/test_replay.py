@@ -158,7 +158,7 @@ class Watched(Recording):
 
 def compare(names: list[str], points: int = 100) -> int:
     """Replay with a twin beside it; returns how many books were compared."""
-    paths = [frames.frames.recording(x) for x in names]
+    paths = [frames.recording(x) for x in names]
     counts = [sum(1 for _ in frames.rows(x)) for x in names]
     rng = random.Random(",".join(names))
     chosen = [set(rng.sample(range(1, n + 1), min(points, n))) | {n} for n in counts]

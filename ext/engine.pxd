@@ -85,6 +85,7 @@ cdef class Engine(Sink):
     cdef TradeSeen* recent_trades
     cdef int line                    # of the frame being decoded
     cdef int64_t now_ns
+    cdef int swept                   # row of the order table where the next sweep goes on
     cdef int touched[TOUCHED_MAX]
     cdef int touched_count
     cdef Filled filled[FILLS_MAX]
@@ -99,6 +100,7 @@ cdef class Engine(Sink):
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
     cdef int tick(self, int64_t now_ns) except -1
+    cdef int _sweep(self, int64_t now_ns) except -1
     cdef int _receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
     cdef int _tick(self, int64_t now_ns) except -1
     cdef int _abandon(self) except -1

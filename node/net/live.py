@@ -31,8 +31,9 @@ from node.net.strategies import make_strategy
 from node.venues.values import InstrumentRow
 
 MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
-TIMER_S = 0.01
-PREPARE_S = 0.02
+TIMER_S = 0.02
+PREPARE_S = 0.04
+TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
 EPOCH_NS = (
     100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
 )
@@ -121,6 +122,7 @@ class Node:
             directory.mkdir(parents=True, exist_ok=True)
             return TapeWriter(
                 str(directory), now_ns=time.time_ns(), segment_size=self.config.segment_mb << 20,
+                ahead=TAPE_AHEAD,
                 build=build_id().encode(),
             )  # fmt: skip
         except TapeLocked:
@@ -317,6 +319,9 @@ class Node:
             self._spawn(connection.run())
         gc.collect()
         gc.freeze()  # what is alive now lives as long as the node: never look at it again
+        gc.set_threshold(
+            50_000, 20, 20
+        )  # the hot path makes no garbage; the little that the rest makes can wait
         next_prepare_s = 0.0
         loop = asyncio.get_running_loop()
         while not stop.is_set() and self.failure is None:

@@ -13,6 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 	@$(PYTHON) -m venv .venv
 	@$(PIP) "setuptools>=77" wheel "cython==3.3.1" "picows==2.3.1"
 	@$(PY) setup.py --quiet build_ext --inplace -j 2
+	@$(PIP) --no-build-isolation -e .
+	@touch $@
+
+# What tests, benches and checks need on top.
+.venv/.dev: .venv/.installed
 	@$(PIP) --no-build-isolation -e ".[dev]"
 	@touch $@
 
@@ -23,16 +28,16 @@ build: .venv/.installed
 run: build
 	@.venv/bin/tickgate demo
 
-test: build
+test: build .venv/.dev
 	@$(PY) -m pytest
 
-bench: build
+bench: build .venv/.dev
 	@.venv/bin/tickgate bench
 
-soak: build
+soak: build .venv/.dev
 	@$(PY) -m pytest -m soak
 
-check: build
+check: build .venv/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy node

@@ -13,12 +13,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 	@$(PYTHON) -m venv .venv
 	@$(PIP) "setuptools>=77" wheel "cython==3.3.1" "picows==2.3.1"
 	@$(PY) setup.py --quiet build_ext --inplace -j 2
-	@$(PIP) --no-build-isolation -e .
+	@TICKGATE_BUILT=1 $(PIP) --no-build-isolation -e .
 	@touch $@
 
 # What tests, benches and checks need on top.
 .venv/.dev: .venv/.installed
-	@$(PIP) --no-build-isolation -e ".[dev]"
+	@TICKGATE_BUILT=1 $(PIP) --no-build-isolation -e ".[dev]"
 	@touch $@
 
 # setuptools rebuilds only what changed; the stamp it writes is what import checks.

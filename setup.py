@@ -73,7 +73,10 @@ class BuildAndStamp(build_ext):
 
 Options.emit_code_comments = False  # half the size of the C files, which is what compiling them costs
 setup(
-    ext_modules=cythonize(
+    # TICKGATE_BUILT=1: the extensions lie beside their sources already; an editable install would compile them again
+    ext_modules=[]
+    if os.environ.get("TICKGATE_BUILT") == "1"
+    else cythonize(
         extensions(),
         nthreads=os.cpu_count() or 1,
         force=os.environ.get("TICKGATE_ANNOTATE")

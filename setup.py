@@ -73,7 +73,7 @@ class BuildAndStamp(build_ext):
 
 Options.emit_code_comments = False  # half the size of the C files, which is what compiling them costs
 setup(
-    # TICKGATE_BUILT=1: the extensions lie beside their sources already; an editable install would compile them again
+    # TICKGATE_BUILT=1: the extensions lie beside their sources; an editable install would compile them again
     ext_modules=[]
     if os.environ.get("TICKGATE_BUILT") == "1"
     else cythonize(

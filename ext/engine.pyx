@@ -13,12 +13,11 @@ The order of the steps, once:
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from ext.arbiter cimport LINES_MAX, PASS, STUCK
-from ext.book cimport APPLIED, BUFFERED, EMPTY, GAPPED, RESEED, SYNCED
-from ext.records cimport (BINANCE_SPOT, BINANCE_USDM, CANCEL, INTENT, LINK_DOWN, REJECTED, REPORT_FILL, SENT, SNAPSHOT,
-                          UNKNOWN)
+from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
+from ext.records cimport (BINANCE_SPOT, BINANCE_USDM, CANCEL, INTENT, LINK_DOWN, REJECTED, SENT, UNKNOWN)
 from ext.tape cimport DIAL as TAPE_DIAL
 from ext.tape cimport FILL as TAPE_FILL
 from ext.tape cimport FRAME as TAPE_FRAME

@@ -12,14 +12,6 @@ from rich.text import Text
 
 from node.slow.summary import BOOK_STATES, InstrumentTally, Summary, percentiles_us
 
-VENUE_OF = {
-    "binance-spot": "binance",
-    "binance-usdm": "binance",
-    "bybit-spot": "bybit",
-    "bybit-linear": "bybit",
-    "okx": "okx",
-}
-MARKET_NUMBER = {"binance-spot": 0, "binance-usdm": 1, "bybit-spot": 2, "bybit-linear": 3, "okx": 4}
 REASONS = {
     "SIZE_MAX": "larger than the size limit",
     "LATCHED": "trading is stopped (shutting down)",
@@ -82,8 +74,8 @@ def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut
 
 def _row(x: InstrumentTally, ledgers: dict) -> dict:
     state = x.state or {}
-    key = f"{MARKET_NUMBER[x.market]}:{x.symbol}"
-    venue_lots = ledgers.get(VENUE_OF[x.market], {}).get("position_lots", {}).get(key, 0)
+    key = f"{x.market_number}:{x.symbol}"
+    venue_lots = ledgers.get(x.market.partition("-")[0], {}).get("position_lots", {}).get(key, 0)
     return {
         "id": x.name,
         "book": BOOK_STATES[state.get("state", 0)],

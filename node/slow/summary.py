@@ -11,6 +11,7 @@ import orjson
 
 from ext.records import (
     Action,
+    Market,
     OrderType,
     Reason,
     Side,
@@ -50,6 +51,10 @@ class InstrumentTally:
     @property
     def name(self) -> str:
         return f"{self.market}:{self.symbol}"
+
+    @property
+    def market_number(self) -> int:
+        return int(Market[self.market.upper().replace("-", "_")])
 
     def price(self, ticks: int) -> str:
         return self.tick.format(ticks, keep_zeros=True)

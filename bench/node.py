@@ -10,7 +10,7 @@ from pathlib import Path
 CONFIG = """\
 mode = "sim"
 strategy = "probe"     # one order for every book update
-deployment = "prob"
+deployment = "prb0"
 loop = "{loop}"
 tape = "{tape}"
 [rate]

@@ -47,7 +47,7 @@ cdef class Orders:
     cdef int seen_turn
     cdef bint fee_came               # the last report told the fee of a fill that had come without one
     cdef readonly int64_t duplicates, foreign, unexpected
-    cdef int64_t counts[9]   # orders that reached each OrderState
+    cdef int64_t counts[16]   # orders that reached each OrderState
 
     cdef Order* find(self, uint64_t id) noexcept nogil
     cdef Order* reserve(self, const Intent* intent, int64_t now_ns) noexcept nogil

@@ -35,6 +35,7 @@ cpdef enum Rule:
 cpdef enum OrderType:
     LIMIT = 0
     MARKET = 1
+    STOP_MARKET = 2     # rests at the venue until `trigger_ticks` is reached, then a market order; protects, so reduce-only
 
 cpdef enum TimeInForce:
     GTC = 0
@@ -45,18 +46,24 @@ cpdef enum TimeInForce:
 cpdef enum Action:
     NEW = 0
     CANCEL = 1
+    AMEND = 2           # change price and whole size of an order, in place
+    REPLACE = 3         # one request: cancel an order, then a NEW with an id of its own (Binance spot)
 
 cpdef enum OrderState:
     """Order life, in the only direction it can go (rank never falls)."""
     FREE = 0
     INTENT = 1      # decided, approved, on the tape; exposure is reserved from here
     SENT = 2        # bytes handed to the socket
-    LIVE = 3
-    PARTIAL = 4
-    UNKNOWN = 5     # fate not known: exposure stays reserved
-    FILLED = 6
-    CANCELED = 7
-    REJECTED = 8
+    ACKED = 3       # the venue took the request; whether it rests, a report or a query must say
+    LIVE = 4
+    PARTIAL = 5
+    UNKNOWN = 6     # fate not known: exposure stays reserved
+    FILLED = 7
+    CANCELED = 8
+    REJECTED = 9
+    EXPIRED = 10    # closed by the venue: time in force, self-trade prevention, price rules
+    NEVER_EXISTED = 11  # the proof of absence was complete; evidence to the contrary opens it again
+    STATES = 12
 
 cpdef enum Outcome:
     """The four answers to "what became of the request?" (a fill is a later, separate fact)."""
@@ -64,6 +71,21 @@ cpdef enum Outcome:
     REFUSED = 1
     ACCEPTED = 2
     UNCERTAIN = 3
+
+cpdef enum ErrorGroup:
+    """What an error says beyond the fate of its request. `node/venues/<v>/rules.py` has a group for each documented code."""
+    GROUP_NONE = 0
+    GROUP_LIMIT = 1      # too many requests: wait; the report may say until when
+    GROUP_ACCESS = 2     # key, signature, permission, address: stop on this venue until somebody mends it
+    GROUP_CLOCK = 3      # time stamp outside the window: measure the clock again
+    GROUP_FILTER = 4     # tick, lot, minimum, price band: our instrument rules are old or wrong
+    GROUP_FUNDS = 5      # balance or margin
+    GROUP_MARKET = 6     # halted, cancel-only, delisted
+    GROUP_NOT_OPEN = 7   # the order named is not open (any more, or yet)
+    GROUP_DUPLICATE = 8  # an order with this id exists
+    GROUP_UNKNOWN = 9    # the venue does not know itself
+    GROUP_POST_ONLY = 10 # would have taken
+    GROUP_OTHER = 11
 
 cpdef enum ReportKind:
     """What a venue message says of an order of ours."""
@@ -75,6 +97,17 @@ cpdef enum ReportKind:
     REPORT_UNCERTAIN = 5 # the venue itself does not know
     REPORT_CANCEL_REJECT = 6  # "not open": proves nothing else
     REPORT_FILLED = 7    # terminal, fully executed; carries no trade of its own
+    REPORT_EXPIRED = 8   # terminal without our asking: time in force, self-trade prevention, price rules
+    REPORT_AMENDED = 9   # price and whole size now in force are in `order_ticks`, `order_lots` (-1: not said)
+    REPORT_AMEND_REJECT = 10  # the amend was refused or failed; the order stands as it was, if it stands
+    REPORT_ODD = 11      # a state that this decoder does not know: never guessed
+
+cpdef enum Nature:
+    """What made a fill. Only TRADE is our doing."""
+    TRADE_FILL = 0
+    LIQUIDATION = 1
+    ADL = 2
+    SETTLEMENT = 3       # delivery, delisting
 
 cpdef enum Reason:
     """Why risk refused an intent; also the index of its counter."""
@@ -99,10 +132,39 @@ cpdef enum Reason:
     UNKNOWN_ORDER = 18
     POST_ONLY_CROSS = 19
     LINK_DOWN = 20
+    TRIGGER = 21         # a stop without a trigger, on the wrong side of the market, or not reduce-only
+    UNSUPPORTED = 22     # this venue has no such request
     PRICE_STEP = 23      # not a multiple of the venue's order tick (the data may show finer prices)
     SIZE_STEP = 24
-    NUMBER = 21          # the sum of money does not fit: a size or price beyond any sense
-    REASONS = 25
+    NUMBER = 25          # the sum of money does not fit: a size or price beyond any sense
+    HALTED = 26          # this symbol is stopped; `value` is the HaltReason
+    REDUCE_ONLY = 27     # this symbol may only be reduced; `value` is the HaltReason
+    RECONCILE_STALE = 28 # no complete reconciliation for too long
+    CLOCK = 29           # the venue's clock is not known well enough
+    VENUE_RATE = 30      # the venue's own request budget
+    UNKNOWN_NOTIONAL = 31  # too much of this symbol is in orders of unknown fate
+    AMENDING = 32        # one amend at a time for each order
+    PRIVATE_DOWN = 33    # the private stream is not proven
+    UNACKED = 34         # too many requests without an answer
+    OPEN_VENUE = 35      # the venue's own cap of open orders
+    REASONS = 40
+
+cpdef enum HaltReason:
+    """Why a symbol is reduce-only or stopped. The strictest reason that holds decides."""
+    HALT_NONE = 0
+    HALT_OPERATOR = 1
+    HALT_DRIFT = 2       # position or balance differs from the venue's and nobody can explain it
+    HALT_UNKNOWN = 3     # an order of unknown fate is older than 10 s
+    HALT_FOREIGN = 4     # somebody else trades here, and the config says stop
+    HALT_ODD = 5         # the venue said something that the decoder does not know
+    HALT_MODE = 6        # position mode, leverage or margin mode are not as configured
+    HALT_LIQUIDATION = 7
+    HALT_ACCESS = 8      # key, permission or address refused
+    HALT_CLOCK = 9
+    HALT_VENUE = 10      # the venue halted the symbol, or is in maintenance
+    HALT_START = 11      # not reconciled yet
+    HALT_FILTER = 12     # the same filter refused again and again
+    HALTS = 16
 
 cdef extern from "text.h":
     ctypedef struct Level "tg_level":
@@ -197,10 +259,12 @@ ctypedef struct Intent:
     int32_t type             # OrderType
     int32_t tif              # TimeInForce
     int32_t reduce_only
-    int32_t slot             # CANCEL: the order's slot in the table
-    int64_t price_ticks
+    int32_t pad
+    int64_t price_ticks      # AMEND, REPLACE: the new price and the new whole size (filled included)
     int64_t size_lots
-    uint64_t order_id        # CANCEL: the order's id, so that a reused slot is never hit
+    int64_t trigger_ticks    # STOP_MARKET only
+    uint64_t order_id        # CANCEL, AMEND, REPLACE: the order's id, so that a reused row is never hit
+    uint64_t epoch           # of that order's client id; 0 = this process's own
 
 ctypedef struct Report:
     # What the venue says of one of our orders, on any channel.
@@ -208,7 +272,8 @@ ctypedef struct Report:
     int32_t instrument       # -1 where the message does not say
     int32_t side
     int32_t maker            # 1 = this fill made liquidity
-    uint64_t order_id        # ours, from the client order id; 0 = not one of ours
+    uint64_t order_id        # the sequence in the client order id, 0 = not an id of this deployment
+    uint64_t epoch           # the epoch in it
     int64_t price_ticks      # of this fill
     int64_t size_lots        # of this fill
     int64_t filled_lots      # cumulative, -1 where the message does not say
@@ -217,10 +282,30 @@ ctypedef struct Report:
     int64_t fee_e8           # paid is positive, in `fee_is_quote` currency
     int32_t fee_is_quote     # 1 quote coin, 0 another coin, -1 this message does not tell the fee
     int32_t code             # venue error code, 0 = none
+    int32_t group            # ErrorGroup of `code`
+    int32_t nature           # Nature of a fill
+    int64_t order_ticks      # the order's own limit price, whole size and trigger, -1 where the message does not say
+    int64_t order_lots
     int64_t event_ns
     int32_t venue_id_size
     char venue_id[40]
 
+
+ctypedef struct Budget:
+    # The server's own count of our requests, as an answer told it.
+    int32_t market
+    int32_t kind             # BudgetKind
+    int64_t interval_ns      # 0 where the venue does not say
+    int64_t used             # -1 where it does not say
+    int64_t limit            # -1 where it does not say
+    int64_t until_ns         # nothing before this time of the VENUE's clock (retry-after, ban); 0 = no such thing
+
+cpdef enum BudgetKind:
+    BUDGET_ORDERS = 0        # new orders (Binance ORDERS, Bybit create)
+    BUDGET_CANCELS = 1
+    BUDGET_AMENDS = 2
+    BUDGET_WEIGHT = 3        # REQUEST_WEIGHT, or all requests together
+    BUDGET_KINDS = 4
 
 ctypedef struct VerdictRow:
     # VERDICT on the tape: what risk said of one intent.

@@ -42,7 +42,7 @@ cdef class RiskGate:
     cdef int64_t rate_last_ns        # the newest
     cdef readonly int64_t value      # of the check that refused
     cdef readonly int64_t limit
-    cdef int64_t refused[32]
+    cdef int64_t refused[64]
     cdef readonly int64_t passed
 
     cdef int check(self, const Intent* intent, int64_t now_ns) except -1 nogil

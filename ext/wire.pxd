@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ext.instruments cimport Instruments
-from ext.records cimport Approved, DepthHead, Level, Mark, Quote, Report, Trade
+from ext.records cimport Approved, Budget, DepthHead, Level, Mark, Quote, Report, Trade
 from ext.text cimport tg_cur, tg_grid
 
 cpdef enum Verdict:
@@ -21,6 +21,16 @@ cdef class Sink:
     cdef int on_quote(self, const Quote* quote) except -1
     cdef int on_mark(self, const Mark* mark) except -1
     cdef int on_report(self, const Report* report) except -1
+    cdef int on_budget(self, const Budget* budget) except -1
+
+
+ctypedef struct Code:
+    # One row of a venue's error table: what a code proves of each kind of request.
+    int64_t code
+    int32_t create           # Outcome of a NEW that got it
+    int32_t cancel
+    int32_t amend
+    int32_t group            # ErrorGroup
 
 
 cdef enum:
@@ -29,6 +39,8 @@ cdef enum:
     ID_HEAD = 11         # client order id: 4 deployment + 7 epoch, constant in one process ...
     ID_SIZE = 21         # ... + 9 sequence + 1 check, base 32
     REQUEST_SIZE = 26    # request id: 1 action + the client order id + 4 counter
+    ORDER_FRAME_MAX = 1024   # largest frame of one order, signature included
+    BATCH_MAX = 20       # orders in one request, where a venue has batches at all
 
 
 cdef class Wire:
@@ -44,11 +56,22 @@ cdef class Wire:
     cdef const char* error_field
     cdef Py_ssize_t error_at
     cdef char id_head[ID_HEAD]
+    cdef readonly uint64_t epoch
     cdef uint64_t requests    # request frames encoded so far
+    cdef Code* codes          # the venue's error table, sorted
+    cdef int code_count
+    cdef readonly int64_t offset_ns   # the venue's clock minus ours: what stamps are made with
+    cdef readonly int64_t window_ms   # how long after its stamp the venue may still take a frame
+    cdef readonly int batch_max       # orders in one request, 0 where the venue has no batch over WebSocket
+    cdef readonly bint can_amend      # price and size in place; else see REPLACE
+    cdef readonly bint can_replace
 
     cdef int take(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
     cdef Py_ssize_t encode(self, Approved order, char* out, Py_ssize_t cap, int64_t now_ns) except -1
+    cdef Py_ssize_t encode_batch(self, list orders, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1
+    cdef int64_t stamp_ms(self, int64_t now_ns) noexcept nogil
+    cdef int fate(self, int64_t code, int action, int32_t* group) noexcept nogil
     cdef int checksum(self, int instrument, const Level* bids, int n_bids, const Level* asks, int n_asks,
                       int32_t* out) except -1
 
@@ -56,10 +79,10 @@ cdef class Wire:
     cdef int fail(self, int code, const char* field, tg_cur* c, const char* start) noexcept nogil
     cdef int read_levels(self, tg_cur* c, int instrument, int extra, Level* out, int64_t* count,
                          const char* price_name, const char* size_name) noexcept nogil
-    cdef int put_id(self, char* out, uint64_t order_id) noexcept nogil
-    cdef int put_request(self, char* out, char action, uint64_t order_id) noexcept nogil
-    cdef uint64_t own_id(self, const char* text, Py_ssize_t size) noexcept nogil
-    cdef uint64_t own_request(self, const char* text, Py_ssize_t size, char* action) noexcept nogil
+    cdef int put_id(self, char* out, uint64_t order_id, uint64_t epoch) noexcept nogil
+    cdef int put_request(self, char* out, char action, uint64_t order_id, uint64_t epoch) noexcept nogil
+    cdef uint64_t own_id(self, const char* text, Py_ssize_t size, uint64_t* epoch) noexcept nogil
+    cdef uint64_t own_request(self, const char* text, Py_ssize_t size, char* action, uint64_t* epoch) noexcept nogil
 
 
 cdef class ListSink(Sink):

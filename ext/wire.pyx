@@ -6,8 +6,9 @@ venues share - symbol look-up, level arrays, client order ids, naming a malforme
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
+from ext.records cimport AMEND, CANCEL, GROUP_UNKNOWN, UNCERTAIN
 from ext.text cimport TG_SYNTAX, tg_level, tg_setup
 from ext.text import WHY
 
@@ -29,8 +30,11 @@ cdef extern from *:
 tg_setup()
 tg_levels_setup()
 
-# Client order ids use 0-9a-v: letters and digits only (OKX allows nothing else), one case.
-cdef const char* BASE32 = b"0123456789abcdefghijklmnopqrstuv"
+# Client order ids are letters and digits only (OKX allows nothing else) and have no vowels: a word such as DROP or UNION
+# in a request makes a web firewall answer 403. 31 such characters in one case, and one more.
+cdef const char* BASE32 = b"0123456789bcdfghjklmnpqrstvwxyzB"
+ALPHABET = BASE32.decode()
+DEPLOYMENT = ALPHABET[:31]  # what a deployment is spelled with
 cdef int ID_SEQUENCE = 9
 
 
@@ -52,11 +56,14 @@ cdef class Sink:
     cdef int on_report(self, const Report* report) except -1:
         return 0
 
+    cdef int on_budget(self, const Budget* budget) except -1:
+        return 0
+
 
 cdef class Wire:
     """One venue's hot half for one market."""
 
-    def __cinit__(self, Instruments instruments, int market, str deployment="tick", uint64_t epoch=0):
+    def __cinit__(self, Instruments instruments, int market, str deployment="tckg", uint64_t epoch=0):
         self.instruments = instruments
         self.market = market
         self.last = -1
@@ -67,6 +74,7 @@ cdef class Wire:
         if not (self.bids and self.asks and self.trades and self.scan):
             raise MemoryError()
         self.error_field = b""
+        self.window_ms = 1500
         self.identify(deployment, epoch)
 
     def __dealloc__(self):
@@ -74,21 +82,72 @@ cdef class Wire:
         free(self.asks)
         free(self.trades)
         free(self.scan)
+        free(self.codes)
+
+    def set_codes(self, list rows):
+        """The venue's error table: rows of (code, Outcome of a NEW, of a cancel, of an amend, ErrorGroup). A code that is not
+        in it proves nothing. ValueError where a code is there twice or an outcome is none."""
+        cdef int i
+        cdef Code* codes
+        ordered = sorted(rows)
+        for i, row in enumerate(ordered):
+            if i and row[0] == ordered[i - 1][0]:
+                raise ValueError(f"error code {row[0]} is there twice")
+            if not all(0 <= x <= 3 for x in row[1:4]):
+                raise ValueError(f"error code {row[0]}: {row[1:4]} are not outcomes")
+        codes = <Code*>malloc(max(len(ordered), 1) * sizeof(Code))
+        if codes == NULL:
+            raise MemoryError()
+        for i, row in enumerate(ordered):
+            codes[i].code, codes[i].create, codes[i].cancel, codes[i].amend, codes[i].group = row
+        free(self.codes)
+        self.codes, self.code_count = codes, len(ordered)
+
+    def clock(self, int64_t offset_ns):
+        """The venue's clock minus ours, as measured: what frames are stamped with."""
+        self.offset_ns = offset_ns
+
+    def window(self, int64_t window_ms):
+        """How long after its stamp the venue may still let a frame in. ValueError outside 100 to 60,000 ms."""
+        if not 100 <= window_ms <= 60_000:
+            raise ValueError(f"window of {window_ms} ms: must be 100 to 60000")
+        self.window_ms = window_ms
+
+    cdef int64_t stamp_ms(self, int64_t now_ns) noexcept nogil:
+        """`now_ns` on the venue's clock, in ms: what goes into a frame."""
+        return (now_ns + self.offset_ns) // 1_000_000
+
+    cdef int fate(self, int64_t code, int action, int32_t* group) noexcept nogil:
+        """Outcome of a request of this records.Action that was answered with `code`; its ErrorGroup."""
+        cdef int low = 0, high = self.code_count, middle
+        while low < high:
+            middle = (low + high) >> 1
+            if self.codes[middle].code < code:
+                low = middle + 1
+            else:
+                high = middle
+        if low == self.code_count or self.codes[low].code != code:
+            group[0] = GROUP_UNKNOWN
+            return UNCERTAIN
+        group[0] = self.codes[low].group
+        if action == CANCEL:
+            return self.codes[low].cancel
+        return self.codes[low].amend if action == AMEND else self.codes[low].create
 
     def identify(self, str deployment, uint64_t epoch):
         """Set the constant head of client order ids: 4 letters or digits of deployment, and the epoch.
 
-        Raises ValueError where the deployment is not 4 characters of 0-9a-v or the epoch is not below 2**35.
+        Raises ValueError where the deployment is not 4 digits or lower-case consonants or the epoch is not below 2**35.
         """
         cdef bytes raw = deployment.encode()
         cdef int i
-        if len(raw) != 4 or any(x not in b"0123456789abcdefghijklmnopqrstuv" for x in raw):
-            raise ValueError(f"deployment {deployment!r}: must be 4 characters of 0-9 and a-v")
+        if len(deployment) != 4 or any(x not in DEPLOYMENT for x in deployment):
+            raise ValueError(f"deployment {deployment!r}: must be 4 digits or lower-case consonants")
         if epoch >= <uint64_t>1 << 35:
             raise ValueError(f"epoch {epoch}: must be below 2**35")
         memcpy(self.id_head, PyBytes_AS_STRING(raw), 4)
-        for i in range(7):
-            self.id_head[4 + i] = BASE32[(epoch >> (5 * (6 - i))) & 31]
+        _put_digits(self.id_head + 4, epoch, 7)
+        self.epoch = epoch
 
     cdef int take(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1:
         """Decode one frame: what everybody calls. Forgets where the quotes of the frame before were."""
@@ -103,7 +162,13 @@ cdef class Wire:
         return NOT_MINE
 
     cdef Py_ssize_t encode(self, Approved order, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
-        """Write the order frame for `order` into `out` (at least 512 bytes); returns its size."""
+        """Write the request frame for `order` (NEW, CANCEL, AMEND, REPLACE) into `out` (at least ORDER_FRAME_MAX bytes);
+        returns its size. ValueError where this venue has no such request."""
+        raise NotImplementedError
+
+    cdef Py_ssize_t encode_batch(self, list orders, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
+        """Write one request for the first `count` of `orders` (Approved, all of one market and one action, at most
+        `batch_max`) into `out` (at least `count` * ORDER_FRAME_MAX bytes); returns its size. Items are answered one by one."""
         raise NotImplementedError
 
     cdef int checksum(self, int instrument, const Level* bids, int n_bids, const Level* asks, int n_asks,
@@ -140,60 +205,78 @@ cdef class Wire:
             self.error_field = size_name if field == c's' else price_name
         return code
 
-    cdef int put_id(self, char* out, uint64_t order_id) noexcept nogil:
-        """Write the client order id of `order_id`; returns ID_SIZE."""
-        cdef int i
+    cdef int put_id(self, char* out, uint64_t order_id, uint64_t epoch) noexcept nogil:
+        """Write the client order id of `order_id`, of this process (epoch 0) or of an earlier one; returns ID_SIZE."""
         memcpy(out, self.id_head, ID_HEAD)
-        for i in range(ID_SEQUENCE):
-            out[ID_HEAD + i] = BASE32[(order_id >> (5 * (ID_SEQUENCE - 1 - i))) & 31]
+        if epoch:
+            _put_digits(out + 4, epoch, 7)
+        _put_digits(out + ID_HEAD, order_id, ID_SEQUENCE)
         out[ID_SIZE - 1] = BASE32[_check(out)]
         return ID_SIZE
 
-    cdef int put_request(self, char* out, char action, uint64_t order_id) noexcept nogil:
+    cdef int put_request(self, char* out, char action, uint64_t order_id, uint64_t epoch) noexcept nogil:
         """Write a request id that never repeats (Bybit refuses repeats); returns REQUEST_SIZE."""
-        cdef int i
         self.requests += 1
         out[0] = action
-        self.put_id(out + 1, order_id)
-        for i in range(4):
-            out[1 + ID_SIZE + i] = BASE32[(self.requests >> (5 * (3 - i))) & 31]
+        self.put_id(out + 1, order_id, epoch)
+        _put_digits(out + 1 + ID_SIZE, self.requests, 4)
         return REQUEST_SIZE
 
-    cdef uint64_t own_id(self, const char* text, Py_ssize_t size) noexcept nogil:
-        """Order id in a client order id of this deployment and epoch; 0 where it is not one of ours."""
+    cdef uint64_t own_id(self, const char* text, Py_ssize_t size, uint64_t* epoch) noexcept nogil:
+        """Sequence and epoch in a client order id of this deployment; 0 where it is not one of ours."""
         cdef uint64_t value = 0
         cdef int i, digit
-        if size != ID_SIZE or memcmp(text, self.id_head, ID_HEAD) != 0:
+        epoch[0] = 0
+        if size != ID_SIZE or memcmp(text, self.id_head, 4) != 0:
             return 0
-        for i in range(ID_HEAD, ID_SIZE - 1):
+        for i in range(4, ID_SIZE - 1):
             digit = _digit(text[i])
             if digit < 0:
                 return 0
             value = value << 5 | <uint64_t>digit
-        return value if text[ID_SIZE - 1] == BASE32[_check(text)] else 0
+            if i == ID_HEAD - 1:
+                epoch[0], value = value, 0
+        if text[ID_SIZE - 1] == BASE32[_check(text)]:
+            return value
+        epoch[0] = 0
+        return 0
 
-    cdef uint64_t own_request(self, const char* text, Py_ssize_t size, char* action) noexcept nogil:
-        """Order id and action letter in a request id of ours; 0 where it is not one."""
+    cdef uint64_t own_request(self, const char* text, Py_ssize_t size, char* action, uint64_t* epoch) noexcept nogil:
+        """Order id, epoch and action letter in a request id of ours; 0 where it is not one."""
+        epoch[0] = 0
         if size != REQUEST_SIZE:
             return 0
         action[0] = text[0]
-        return self.own_id(text + 1, ID_SIZE)
+        return self.own_id(text + 1, ID_SIZE, epoch)
 
     def error(self) -> str:
         """Why the last BAD frame was refused: field, reason, byte."""
         field = self.error_field.decode() or "frame"
         return f"{field}: {WHY.get(self.error_code, 'malformed')} at byte {self.error_at}"
 
-    def client_id(self, uint64_t order_id) -> str:
-        """The client order id that `order_id` carries on the wire."""
+    def client_id(self, uint64_t order_id, uint64_t epoch=0) -> str:
+        """The client order id that `order_id` carries on the wire; `epoch` 0 = this process's own."""
         cdef char out[ID_SIZE]
-        self.put_id(out, order_id)
+        self.put_id(out, order_id, epoch)
         return out[:ID_SIZE].decode()
 
     def order_id(self, str client_id) -> int:
-        """`client_id` reversed; 0 where it is not one of ours."""
+        """`client_id` reversed; 0 where it is not one of this process's."""
+        order_id, epoch = self.whose(client_id)
+        return order_id if epoch == self.epoch else 0
+
+    def whose(self, str client_id) -> tuple:
+        """(order id, epoch) in a client order id of this deployment; (0, 0) where it is somebody else's."""
         cdef bytes raw = client_id.encode()
-        return self.own_id(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        cdef uint64_t epoch
+        cdef uint64_t order_id = self.own_id(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), &epoch)
+        return order_id, epoch
+
+    def outcome(self, int64_t code, int action=0) -> tuple:
+        """(Outcome, ErrorGroup) of a request of this Action that was answered with `code`."""
+        cdef int32_t group
+        cdef int fate = self.fate(code, action, &group)
+        return fate, group
 
     def read(self, bytes frame, Sink sink, int64_t now_ns=0, int context=-1) -> int:
         """`decode` for Python callers: tests, cold readers."""
@@ -201,14 +284,24 @@ cdef class Wire:
 
     def frame(self, Approved order, int64_t now_ns) -> bytes:
         """`encode` for Python callers. The order must have come from the risk gate."""
-        cdef char out[1024]
-        return out[:self.encode(order, out, 1024, now_ns)]
+        cdef char out[ORDER_FRAME_MAX]
+        return out[:self.encode(order, out, ORDER_FRAME_MAX, now_ns)]
+
+
+cdef inline void _put_digits(char* out, uint64_t value, int count) noexcept nogil:
+    cdef int i
+    for i in range(count):
+        out[i] = BASE32[(value >> (5 * (count - 1 - i))) & 31]
+
+
+cdef signed char DIGITS[256]
+memset(DIGITS, -1, 256)
+for _i, _x in enumerate(ALPHABET.encode()):
+    DIGITS[<unsigned char>_x] = _i
 
 
 cdef inline int _digit(char x) noexcept nogil:
-    if c'0' <= x <= c'9':
-        return x - c'0'
-    return x - c'a' + 10 if c'a' <= x <= c'v' else -1
+    return DIGITS[<unsigned char>x]
 
 
 cdef inline int _check(const char* text) noexcept nogil:
@@ -257,4 +350,8 @@ cdef class ListSink(Sink):
         row = <object>report[0]
         row["venue_id"] = report.venue_id[:report.venue_id_size].decode("ascii", "replace")
         self.events.append({"type": "report", **row})
+        return 0
+
+    cdef int on_budget(self, const Budget* budget) except -1:
+        self.events.append({"type": "budget", **(<object>budget[0])})
         return 0

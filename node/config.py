@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ext.records import Market
+from ext.wire import DEPLOYMENT
 from node.errors import UserError
 
 MARKETS = {m.name.lower().replace("_", "-"): int(m) for m in Market if m != Market.MARKETS}
@@ -95,7 +96,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instrument: list[InstrumentConfig]
     rate: Rate
     strategy: Text = "quoter"  # quoter, probe, none, or module:Class of your own
-    deployment: str = "tick"
+    deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
     cpu: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
     tape: Text = "tapes/node"
@@ -138,10 +139,10 @@ def check(config: Config, where: str) -> None:
     _one_of(where, "loop", config.loop, ("epoll", "spin"))
     if ":" not in config.strategy:
         _one_of(where, "strategy", config.strategy, ("quoter", "probe", "none", "module:Class"))
-    if not (
-        len(config.deployment) == 4 and set(config.deployment) <= set("0123456789abcdefghijklmnopqrstuv")
-    ):
-        raise UserError(f"{where}: deployment {config.deployment!r}: must be 4 characters of 0-9 and a-v")
+    if not (len(config.deployment) == 4 and set(config.deployment) <= set(DEPLOYMENT)):
+        raise UserError(
+            f"{where}: deployment {config.deployment!r}: must be 4 digits or lower-case consonants"
+        )
     known = _venues(config, where)
     seen: set[tuple[str, str]] = set()
     for i, row in enumerate(config.instrument):

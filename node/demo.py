@@ -55,7 +55,7 @@ HEAD = """\
 # Written by `tickgate demo`: everything on loopback, nothing real.
 mode = "sim"
 strategy = "quoter"
-deployment = "demo"
+deployment = "dm00"
 loop = "epoll"
 tape = {tape}
 segment_mb = 16

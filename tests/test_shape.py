@@ -78,7 +78,13 @@ COMMON = {"ext.records", "ext.text"}
 SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
 LOWER = {"node.venues*", "node.config", "node.errors"}
-VENUE_ROOMS = {"node.venues.values", "node.venues.fakes"}
+VENUE_ROOMS = {
+    "node.venues.values",
+    "node.venues.keys",
+    "node.venues.fakes",
+    "node.venues.ledger",
+    "node.venues.faults",
+}
 
 # The first pattern that fits a module says which modules it may import, or, ending in a star, which families.
 ALLOWED: list[tuple[str, set[str]]] = [
@@ -98,10 +104,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
     (r"node\.cli|node\.main|node\.demo", {"*"}),
-    (r"node\.(errors|config)", {"node.errors", "ext.records"}),
+    (r"node\.(errors|config)", {"node.errors", "ext.records", "ext.wire"}),
     (r"node\.report", {"node.errors", "node.slow.summary"}),
-    (r"node\.venues\.values", set()),
-    (r"node\.venues\.fakes", {"ext.match", "ext.text"}),
+    (r"node\.venues\.(values|keys|faults)", set()),
+    (r"node\.venues\.(fakes|ledger)", {"ext.match", "ext.text", "ext.records"} | VENUE_ROOMS),
     *[
         (
             rf"node\.venues\.{v}(\.\w+)*",
@@ -109,10 +115,11 @@ ALLOWED: list[tuple[str, set[str]]] = [
         )
         for v in VENUES
     ],
-    (r"node\.net(\.\w+)*", LOWER | {"node.net*", "ext*"}),
+    (r"node\.truth(\.\w+)*", LOWER | {"node.truth*"} | ALL_EXT - {"ext.link", "ext.match"}),
+    (r"node\.net(\.\w+)*", LOWER | {"node.net*", "node.truth*", "ext*"}),
     (
         r"node\.sim(\.\w+)*",
-        LOWER | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
+        LOWER | {"node.sim*", "node.truth*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
     ),
     (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
     (

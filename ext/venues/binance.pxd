@@ -50,6 +50,7 @@ ctypedef struct Fields:
     int64_t prev_id           # "pu", -1 = none
     const char* request       # text id of a WS API reply, or NULL
     Py_ssize_t request_size
+    uint64_t epoch            # in that id, where it is ours
     int64_t status            # of a WS API reply, -1 = none
     int64_t code              # of its error, 0 = none
     const char* message

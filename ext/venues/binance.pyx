@@ -138,7 +138,7 @@ cdef class BinanceWire(Wire):
         cdef uint64_t order_id
         cdef char action = 0
         if f.request != NULL and f.status >= 0:
-            order_id = self.own_request(f.request, f.request_size, &action)
+            order_id = self.own_request(f.request, f.request_size, &action, &f.epoch)
             if order_id:
                 return self._reply(f, order_id, action, sink, start, end)
         if f.coin_margined or (f.symbol != NULL and f.instrument < 0):
@@ -625,8 +625,9 @@ cdef class BinanceWire(Wire):
         cdef int code
         memset(&report, 0, sizeof(report))
         report.order_id = order_id
+        report.epoch = f.epoch
         report.instrument = f.instrument
-        report.filled_lots = -1
+        report.filled_lots = report.order_ticks = report.order_lots = -1
         report.code = <int32_t>f.code
         report.event_ns = time_ns(f.result_time)
         if report.event_ns < 0:
@@ -758,12 +759,13 @@ cdef class BinanceWire(Wire):
         cdef tg_cur c
         memset(report, 0, sizeof(Report))
         report.instrument = f.instrument
+        report.order_ticks = report.order_lots = -1
         if self._text_at(f, c'C', &text, &size, b"C", start, end) == BAD:
             return BAD
         if size == 0 or self.market != BINANCE_SPOT:    # spot: `c` names the cancel, `C` the order it cancels
             if self._text_at(f, c'c', &text, &size, b"c", start, end) == BAD:
                 return BAD
-        report.order_id = self.own_id(text, size)
+        report.order_id = self.own_id(text, size, &report.epoch)
         if self._text_at(f, c'S', &text, &size, b"S", start, end) == BAD:
             return BAD
         if not (named(text, size, b"BUY") or named(text, size, b"SELL")):
@@ -822,7 +824,7 @@ cdef class BinanceWire(Wire):
         cdef bint maker_type = post_only and self.market == BINANCE_SPOT
         cdef char* client_id
         cdef char* p = say(out, b'{"id":"')
-        p += self.put_request(p, c'n', order_id)
+        p += self.put_request(p, c'n', order_id, 0)
         client_id = p - ID_SIZE - 4                     # a request id is action, client id, counter
         p = say(p, b'","method":"order.place","params":{"symbol":"')
         p = put(p, row.symbol, row.symbol_size)
@@ -851,7 +853,7 @@ cdef class BinanceWire(Wire):
         cdef Instrument* row = &self.instruments.rows[intent.instrument]
         cdef char* client_id
         cdef char* p = say(out, b'{"id":"')
-        p += self.put_request(p, c'c', intent.order_id)
+        p += self.put_request(p, c'c', intent.order_id, intent.epoch)
         client_id = p - ID_SIZE - 4
         p = say(p, b'","method":"order.cancel","params":{"symbol":"')
         p = put(p, row.symbol, row.symbol_size)

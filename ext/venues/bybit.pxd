@@ -122,4 +122,4 @@ cdef class BybitWire(Wire):
                            int64_t now_ns) except -1
     cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil
     cdef Py_ssize_t _cancel(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil
-    cdef char* _head(self, char* out, char action, uint64_t order_id, int64_t now_ns) noexcept nogil
+    cdef char* _head(self, char* out, char action, uint64_t order_id, uint64_t epoch, int64_t now_ns) noexcept nogil

@@ -772,7 +772,7 @@ cdef class BybitWire(Wire):
         memset(report, 0, sizeof(Report))
         report.instrument = instrument
         report.filled_lots = -1
-        report.order_id = self.own_id(row[AT_LINK_ID].p, row[AT_LINK_ID].size)
+        report.order_id = self.own_id(row[AT_LINK_ID].p, row[AT_LINK_ID].size, &report.epoch)
         report.side = SELL if tg_is(row[AT_SIDE].p, row[AT_SIDE].size, b"Sell") else BUY
         if report.side == BUY and not tg_is(row[AT_SIDE].p, row[AT_SIDE].size, b"Buy"):
             return self.fail(TG_SYNTAX, b"side", c, start)
@@ -869,20 +869,22 @@ cdef class BybitWire(Wire):
         """
         cdef Report report
         cdef char action = c'n'
-        cdef uint64_t linked
+        cdef uint64_t linked, linked_epoch
         memset(&report, 0, sizeof(report))
+        report.order_ticks = report.order_lots = -1
         if not f.has_code:
             return self.fail(TG_SYNTAX, b"retCode", c, start)
         if f.request.size:
-            report.order_id = self.own_request(f.request.p, f.request.size, &action)
+            report.order_id = self.own_request(f.request.p, f.request.size, &action, &report.epoch)
         if report.order_id == 0 and f.op.p == NULL:
             return NOT_MINE
         if f.op.p != NULL:
             action = c'c' if tg_is(f.op.p, f.op.size, b"order.cancel") else c'n'
-        linked = self.own_id(f.link_id.p, f.link_id.size)
+        linked = self.own_id(f.link_id.p, f.link_id.size, &linked_epoch)
         if linked and report.order_id and linked != report.order_id:
             return self.fail(TG_SYNTAX, b"orderLinkId", c, start)
-        report.order_id = report.order_id if report.order_id else linked
+        if not report.order_id:
+            report.order_id, report.epoch = linked, linked_epoch
         if self._venue_id(&f.order_id, &report, c, start) == BAD:
             return BAD
         report.instrument = report.side = -1
@@ -927,10 +929,10 @@ cdef class BybitWire(Wire):
             raise ValueError("order frame: size and price must be above zero")
         return self._new(intent, order_id, out, now_ns)
 
-    cdef char* _head(self, char* out, char action, uint64_t order_id, int64_t now_ns) noexcept nogil:
+    cdef char* _head(self, char* out, char action, uint64_t order_id, uint64_t epoch, int64_t now_ns) noexcept nogil:
         """Request id and time window. The window is short on purpose: an order that was held up must not enter."""
         out = tg_lit(out, b'{"reqId":"')
-        out += self.put_request(out, action, order_id)
+        out += self.put_request(out, action, order_id, epoch)
         out = tg_lit(out, b'","header":{"X-BAPI-TIMESTAMP":"')
         out += tg_put_uint(out, <uint64_t>(now_ns // 1000000))
         return tg_lit(out, b'","X-BAPI-RECV-WINDOW":"1000"},"op":"order.')
@@ -938,7 +940,7 @@ cdef class BybitWire(Wire):
     cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil:
         """`order.create`. The client id stands inside the request id, so it is copied from there."""
         cdef Instrument* row = &self.instruments.rows[intent.instrument]
-        cdef char* at = self._head(out, c'n', order_id, now_ns)
+        cdef char* at = self._head(out, c'n', order_id, 0, now_ns)
         cdef bint is_spot = self.market == BYBIT_SPOT
         at = tg_lit(at, b'create","args":[{"category":"spot","symbol":"') if is_spot \
             else tg_lit(at, b'create","args":[{"category":"linear","symbol":"')
@@ -966,7 +968,7 @@ cdef class BybitWire(Wire):
     cdef Py_ssize_t _cancel(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil:
         """`order.cancel` by client id: the venue's own id may not be known yet."""
         cdef Instrument* row = &self.instruments.rows[intent.instrument]
-        cdef char* at = self._head(out, c'c', order_id, now_ns)
+        cdef char* at = self._head(out, c'c', order_id, intent.epoch, now_ns)
         at = tg_lit(at, b'cancel","args":[{"category":"spot","symbol":"') if self.market == BYBIT_SPOT \
             else tg_lit(at, b'cancel","args":[{"category":"linear","symbol":"')
         memcpy(at, row.symbol, row.symbol_size)

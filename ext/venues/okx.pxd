@@ -17,6 +17,7 @@ ctypedef struct Frame:
     int is_cancel             # order answers: to a cancel
     char letter               # order answers: action letter of the request id
     uint64_t order_id         # order answers: of the request id, 0 = not ours
+    uint64_t epoch
     int64_t code              # top level, -1 = none
     const char* symbol        # arg.instId
     Py_ssize_t symbol_size

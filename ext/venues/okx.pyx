@@ -786,10 +786,10 @@ cdef class OkxWire(Wire):
         cdef Py_ssize_t n
         memset(report, 0, sizeof(Report))
         report.instrument = row.instrument
-        report.filled_lots = -1
+        report.filled_lots = report.order_ticks = report.order_lots = -1
         if self._cell(row, ROW_CLIENT, end, &s, &n, start) == BAD:
             return BAD
-        report.order_id = self.own_id(s, n)
+        report.order_id = self.own_id(s, n, &report.epoch)
         if self._cell(row, ROW_SIDE, end, &s, &n, start) == BAD:
             return BAD
         if not (named(s, n, b"buy", 3) or named(s, n, b"sell", 4)):
@@ -910,7 +910,7 @@ cdef class OkxWire(Wire):
     cdef int _answer(self, Frame* f, Sink sink, const char* start) except -1:
         """`op` + `id`: what the gateway did with a request. An `error` event with a request id of ours is the same."""
         cdef tg_cur c
-        f.order_id = self.own_request(f.id, f.id_size, &f.letter) if f.id != NULL else 0
+        f.order_id = self.own_request(f.id, f.id_size, &f.letter, &f.epoch) if f.id != NULL else 0
         if f.event != NULL:
             if f.order_id == 0 or f.code <= 0 or not named(f.event, f.event_size, b"error", 5):
                 return NOT_MINE
@@ -954,9 +954,9 @@ cdef class OkxWire(Wire):
         memset(&report, 0, sizeof(report))
         if self._cell(&row, ROW_CLIENT, f.end, &s, &n, start) == BAD:
             return BAD
-        report.order_id = self.own_id(s, n)
+        report.order_id = self.own_id(s, n, &report.epoch)
         if report.order_id == 0:
-            report.order_id = f.order_id
+            report.order_id, report.epoch = f.order_id, f.epoch
         if self._cell_number(&row, ROW_CODE, f.end, &code, start) == BAD:
             return BAD
         if self._cell_time(&row, ROW_TS, f.end, &report.event_ns, start) == BAD:
@@ -977,7 +977,9 @@ cdef class OkxWire(Wire):
             report = known[0]
         else:
             memset(&report, 0, sizeof(report))
+            report.epoch = f.epoch
         report.order_id = order_id
+        report.order_ticks = report.order_lots = -1
         report.instrument = -1
         report.filled_lots = -1
         report.code = <int32_t>code if 0 <= code <= 2147483647 else -1
@@ -1019,7 +1021,7 @@ cdef class OkxWire(Wire):
         cdef Instrument* row = &self.instruments.rows[intent.instrument]
         p = okx_put(p, b'{"id":"')
         client_id = p + 1               # the request id contains it: computed once
-        p += self.put_request(p, c'n', order_id)
+        p += self.put_request(p, c'n', order_id, 0)
         p = okx_put(p, b'","op":"order","expTime":"')
         p += tg_put_uint(p, <uint64_t>(now_ns // 1000000 + ORDER_LIFE_MS))
         p = okx_put(p, b'","args":[{"instIdCode":')
@@ -1064,7 +1066,7 @@ cdef class OkxWire(Wire):
         cdef int code = self._inst_code(intent.instrument)
         p = okx_put(p, b'{"id":"')
         client_id = p + 1
-        p += self.put_request(p, c'c', intent.order_id)
+        p += self.put_request(p, c'c', intent.order_id, intent.epoch)
         p = okx_put(p, b'","op":"cancel-order","args":[{"instIdCode":')
         p += tg_put_uint(p, code)
         p = okx_put(p, b',"clOrdId":"')

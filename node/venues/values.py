@@ -4,7 +4,9 @@ A session is a venue's cold half without I/O: it is told what happened and when,
 frames never pass through it; only frames that the native decoder calls "not mine" do.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,21 @@ class Replace:
     reason: str
 
 
-Action = Send | Ready | Resync | Down | Replace
+@dataclass(frozen=True, slots=True)
+class Relist:
+    """Filters or status of a symbol changed (or of any, where it is empty): ask for the instruments again."""
+
+    symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNews:
+    """What a private stream told of the account besides orders and fills; `rows` are the types below."""
+
+    rows: tuple["PositionRow | BalanceRow | CashRow | ModeRow | StatusRow", ...]
+
+
+Action = Send | Ready | Resync | Down | Replace | Relist | AccountNews
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +91,216 @@ class InstrumentRow:
     min_size: str = "0"
     max_size: str = "0"
     min_notional: str = "0"
+    base: str = ""
+    quote: str = ""
+    max_market_size: str = "0"  # largest market order, where it has a limit of its own
+    max_notional: str = "0"
+    max_orders: int = 0  # open orders the venue allows on this symbol, 0 = not said
+    up_ppm: int = (
+        0  # percent-price: highest and lowest price of an order, in millionths of the venue's reference
+    )
+    down_ppm: int = 0
+    max_leverage: str = "0"
+    status: str = (
+        "trading"  # trading, halt, cancel_only, auction, settling, delisting: in these words for all venues
+    )
+
+
+# ---- what REST and private streams say of an account, as the venue spells numbers -----------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """One order as the venue knows it. `state`: live, partial, untriggered, filled, canceled, expired, rejected,
+    or "odd:<the venue's word>". Sizes and prices are decimal text; `filled` is cumulative."""
+
+    market: int
+    symbol: str
+    client_id: str
+    venue_id: str
+    side: int
+    kind: str  # limit, market, stop_market, or the venue's word
+    price: str
+    size: str
+    filled: str
+    state: str
+    reduce_only: bool = False
+    trigger: str = "0"
+    updated_ns: int = 0
+    is_algo: bool = False  # lives in the venue's namespace of conditional orders
+    reason: str = ""  # why it is closed, in the venue's words
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRow:
+    """One trade of ours. `trade_hi`, `trade_lo` as the native decoder makes them of the same trade."""
+
+    market: int
+    symbol: str
+    client_id: str  # "" where the venue does not say
+    venue_id: str  # of the order
+    trade_hi: int
+    trade_lo: int
+    side: int
+    price: str
+    size: str
+    fee: str  # paid is positive
+    fee_coin: str
+    is_maker: bool
+    event_ns: int
+    nature: int = 0  # records.Nature; other executions (funding) are CashRow
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRow:
+    """`size` is signed (short < 0), in the venue's size unit. `leg`: net, long, short."""
+
+    market: int
+    symbol: str
+    size: str
+    leg: str = "net"
+    entry: str = ""
+    leverage: str = ""
+    margin_mode: str = ""
+    event_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """`total` of a coin, locked and margin included, without unrealised profit."""
+
+    market: int
+    coin: str
+    total: str
+    free: str = ""
+    event_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CashRow:
+    """Money that moved without a trade: kind is funding, transfer, deposit, withdraw, fee, rebate, liquidation or the
+    venue's word; `amount` is signed, received > 0; `key` is the venue's id of it (or "" )."""
+
+    market: int
+    coin: str
+    kind: str
+    amount: str
+    symbol: str = ""
+    key: str = ""
+    event_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModeRow:
+    """How the account is set up: None or "" = this message does not say. `leverage` is of `symbol`."""
+
+    market: int
+    symbol: str = ""
+    hedge: bool | None = None
+    leverage: str = ""
+    margin_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `auction`, `maintenance`, `settling`, `delisting`."""
+
+    market: int
+    symbol: str
+    status: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """What the key may do, as the venue says; None = it does not say."""
+
+    can_trade: bool | None = None
+    can_withdraw: bool | None = None
+    is_ip_bound: bool | None = None
+    expires_ns: int = 0
+    hedge: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """The server's own count, out of the headers or body of an answer; see records.Budget for the units."""
+
+    kind: int
+    interval_ns: int = 0
+    used: int = -1
+    limit: int = -1
+    until_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A REST answer as it came. `headers` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an answer to a request that changes or asks for one order proves. `outcome` is records.Outcome, `group`
+    records.ErrorGroup, `code` the venue's (0 = none), `text` its words. `row` is the order where the answer shows it.
+    `until_ns`: nothing before this time (venue's clock)."""
+
+    outcome: int
+    group: int = 0
+    code: int = 0
+    text: str = ""
+    venue_id: str = ""
+    row: OrderRow | None = None
+    until_ns: int = 0
+
+
+class RestError(Exception):
+    """An answer that is not the one asked for: what it proves is in `said`."""
+
+    def __init__(self, what: str, said: Said):
+        super().__init__(f"{what}: {said.code or ''} {said.text}".strip())
+        self.said = said
+
+
+class Rest(Protocol):
+    """The signed REST half of a venue for one market: `node.venues.<v>.rest.Rest(market, key, window_ms)`. No I/O.
+
+    Requests come unsigned; `sign` is called at the moment of writing. Readers raise RestError for a refusal and
+    ValueError for an answer that cannot be understood; absence is never an empty answer to a failed request. Lists come
+    in pages: a reader returns (rows, the Request of the next page or None).
+    """
+
+    def sign(self, request: Request, stamp_ms: int) -> Request: ...
+    def time(self) -> Request: ...
+    def read_time(self, reply: Reply) -> int: ...  # venue's clock, ns
+    def order(self, symbol: str, client_id: str = "", venue_id: str = "") -> Request: ...
+    def read_order(self, reply: Reply) -> OrderRow | None: ...  # None: the venue says that there is none
+    def open_orders(self, symbol: str = "") -> list[Request]: ...  # every namespace (algo orders too)
+    def read_open_orders(self, reply: Reply) -> tuple[list[OrderRow], Request | None]: ...
+    def trades(self, symbol: str, since_ns: int) -> Request: ...
+    def read_trades(self, reply: Reply) -> tuple[list[TradeRow], Request | None]: ...
+    def positions(self) -> list[Request]: ...  # [] on spot
+    def read_positions(self, reply: Reply) -> tuple[list[PositionRow], Request | None]: ...
+    def balances(self) -> Request: ...
+    def read_balances(self, reply: Reply) -> list[BalanceRow]: ...
+    def cash(
+        self, since_ns: int
+    ) -> list[Request]: ...  # funding, transfers; [] where the venue has no such list
+    def read_cash(self, reply: Reply) -> tuple[list[CashRow], Request | None]: ...
+    def key_info(self) -> list[Request]: ...
+    def read_key_info(self, reply: Reply) -> KeyRow: ...
+    def cancel(self, symbol: str, client_id: str) -> Request: ...
+    def cancel_all(
+        self, symbol: str
+    ) -> list[Request]: ...  # every namespace, foreign orders too: an operator's tool
+    def from_frame(
+        self, frame: bytes
+    ) -> Request: ...  # the request that says the same as an order-entry frame
+    def read_said(
+        self, request: Request, reply: Reply
+    ) -> Said: ...  # answer to cancel, cancel_all, from_frame
+    def budgets(self, request: Request, reply: Reply) -> list[BudgetRow]: ...
+    def retention_ns(self) -> int: ...  # how long an unfilled closed order can still be asked for

@@ -17,7 +17,7 @@ from node.sim.serve import VENUES
 
 NODE = """\
 mode = "sim"
-deployment = "main"
+deployment = "mn00"
 tape = {tape}
 segment_mb = 1
 [rate]

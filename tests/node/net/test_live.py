@@ -25,7 +25,7 @@ SYNCED = 2
 
 HEAD = """\
 mode = "sim"
-deployment = "test"
+deployment = "tst0"
 tape = "{folder}/tape"
 segment_mb = 1
 [rate]
@@ -178,7 +178,7 @@ def check(world) -> list:
     records = world.records()
     assert records[0].type == RecordType.CONFIG
     told = orjson.loads(records[0].payload)
-    assert told["config"]["deployment"] == "test"
+    assert told["config"]["deployment"] == "tst0"
     assert {"market", "symbol", "tick", "lot", "money_mul", "money_div"} == set(told["instruments"][0])
     notes = [orjson.loads(x.payload) for x in records if x.type == RecordType.NOTE]
     assert notes[-1]["event"] == "stop"

@@ -245,6 +245,11 @@ ctypedef struct Instrument:
     int64_t min_size_lots
     int64_t max_size_lots
     int64_t min_notional_e8
+    int64_t max_market_lots  # largest market order
+    int64_t max_notional_e8
+    int32_t max_orders       # open orders that the venue allows on this symbol
+    int32_t up_ppm           # percent-price filter: furthest above and below the venue's reference, millionths of it
+    int32_t down_ppm
     int64_t money_mul        # money_e8 = ticks * lots * money_mul / money_div, exact in 128 bits
     int64_t money_div
     int32_t symbol_size
@@ -339,6 +344,31 @@ ctypedef struct StateRow:
     int64_t fee_e8
     int64_t open_orders
     int64_t fills
+
+cpdef enum Door:
+    """Cold doors of the engine: what the cold side found out or was told to do."""
+    DOOR_WANT_CANCEL = 1     # order_id
+    DOOR_ABSENT = 2          # order_id: the proof of absence is complete
+    DOOR_ADOPT = 3           # a = epoch, b = sequence, c = filled lots; intent has the rest
+    DOOR_POSITION = 4        # a = lots, b = cash
+    DOOR_FOREIGN = 5         # a = buy lots, b = sell lots
+    DOOR_HALT = 6            # a = HaltReason, b = level
+    DOOR_RESUME = 7          # a = HaltReason
+    DOOR_RECONCILED = 8
+    DOOR_CLOCK = 9           # instrument = market, a = offset ns, b = error ns
+    DOOR_PRIVATE = 10        # instrument = market, a = proven
+    DOOR_WITHDRAW = 11       # order_id
+    DOOR_SETTLE = 12         # order_id
+
+ctypedef struct DoorRow:
+    # DOOR on the tape: a call of one of the engine's cold doors, with its arguments.
+    int32_t door             # Door
+    int32_t instrument
+    uint64_t order_id
+    int64_t a
+    int64_t b
+    int64_t c
+    Intent intent            # DOOR_ADOPT
 
 ctypedef struct SentRow:
     # SENT on the tape, written by the link behind the write: when the frame came and when the order had left.

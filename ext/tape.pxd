@@ -18,6 +18,8 @@ cpdef enum RecordType:
     REPORT = 12
     SESSION = 13    # a line went up or down
     SENT = 14       # an order had left: when its frame came, when it was written
+    EVIDENCE = 15   # reports found by asking: Report rows
+    DOOR = 16       # a call of a cold door of the engine: DoorRow
 
 
 cdef enum:

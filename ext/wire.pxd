@@ -65,6 +65,7 @@ cdef class Wire:
     cdef readonly int batch_max       # orders in one request, 0 where the venue has no batch over WebSocket
     cdef readonly bint can_amend      # price and size in place; else see REPLACE
     cdef readonly bint can_replace
+    cdef readonly bint stop_by_rest   # stop orders have no WebSocket request here
 
     cdef int take(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1

@@ -70,7 +70,7 @@ cdef class Instruments:
             bint tradable=True,
             bint is_perpetual=False, int inst_code=-1, str min_price="0", str max_price="0", str min_size="0",
             str max_size="0", str min_notional="0", str max_market_size="0", str max_notional="0", int max_orders=0,
-            int up_ppm=0, int down_ppm=0) -> int:
+            int up_ppm=0, int down_ppm=0, str base="", str quote="") -> int:
         """Add one instrument; returns its index. All numbers are decimal text as the venue sends them.
 
         `tick` and `lot` are what orders must be multiples of. Where the data shows finer prices or sizes (orders from
@@ -105,6 +105,8 @@ cdef class Instruments:
         _set_filters(row, symbol, price, size, min_price, max_price, min_size, max_size, min_notional, max_market_size,
                      max_notional, max_orders, up_ppm, down_ppm)
         _set_money(row, symbol)
+        _set_coin(row.base, base)
+        _set_coin(row.quote, quote)
         row.symbol_size = len(raw)
         memcpy(row.symbol, PyBytes_AS_STRING(raw), len(raw))
         self.price_grids[self.count].mantissa = price.mantissa
@@ -203,6 +205,7 @@ cdef class Instruments:
         self._check(instrument)
         out = <object>self.rows[instrument]
         out["symbol"] = self.symbol(instrument)
+        out["base"], out["quote"] = self.rows[instrument].base.decode(), self.rows[instrument].quote.decode()
         return out
 
 
@@ -255,6 +258,14 @@ cdef int _set_filters(Instrument* row, str symbol, price, size, str min_price, s
     row.max_market_lots = _floor(symbol, "max_market_size", max_market_size, size)
     row.max_notional_e8 = _floor(symbol, "max_notional", max_notional, money)
     row.max_orders, row.up_ppm, row.down_ppm = max_orders, up_ppm, down_ppm
+    return 0
+
+
+cdef int _set_coin(char* out, str coin) except -1:
+    """A coin's name; one that does not fit is as good as not told."""
+    cdef bytes raw = coin.encode()
+    if len(raw) < 16:
+        memcpy(out, PyBytes_AS_STRING(raw), len(raw) + 1)
     return 0
 
 

@@ -254,6 +254,8 @@ ctypedef struct Instrument:
     int64_t money_div
     int32_t symbol_size
     char symbol[44]
+    char base[16]            # coins, "" where not told
+    char quote[16]
 
 ctypedef struct Intent:
     # What a strategy wants. Nothing here has been checked.
@@ -285,7 +287,7 @@ ctypedef struct Report:
     int64_t trade_hi         # trade identity
     int64_t trade_lo
     int64_t fee_e8           # paid is positive, in `fee_is_quote` currency
-    int32_t fee_is_quote     # 1 quote coin, 0 another coin, -1 this message does not tell the fee
+    int32_t fee_is_quote     # 1 quote coin, 2 base coin, 0 another coin, -1 this message does not tell the fee
     int32_t code             # venue error code, 0 = none
     int32_t group            # ErrorGroup of `code`
     int32_t nature           # Nature of a fill

@@ -261,14 +261,13 @@ cdef class RiskGate:
         if row.tick_step != 1 and intent.type != MARKET and price % row.tick_step:
             return self.refuse(PRICE_STEP, price, row.tick_step)
         mid2 = bid.price_ticks + ask.price_ticks
-        if row.up_ppm and intent.type == LIMIT and (2 * price - mid2 > mid2 // 1_000_000 * row.up_ppm or
-                                                    mid2 - 2 * price > mid2 // 1_000_000 * row.down_ppm):
+        if row.up_ppm and intent.type == LIMIT and (2 * price - mid2 > _part(mid2, row.up_ppm)
+                                                    or mid2 - 2 * price > _part(mid2, row.down_ppm)):
             return self.refuse(PRICE_RANGE, price, mid2 // 2)
         off = 2 * price - mid2 if 2 * price > mid2 else mid2 - 2 * price
-        # mid2 * ppm // 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000
-        if intent.type != STOP_MARKET and off > mid2 // 1_000_000 * limit.collar_ppm + mid2 % 1_000_000 * limit.collar_ppm // 1_000_000:
+        if intent.type != STOP_MARKET and off > _part(mid2, limit.collar_ppm):
             return self.refuse(PRICE_COLLAR, off * 1_000_000 // mid2 if off < <int64_t>1 << 43 else off, limit.collar_ppm)
-        if intent.tif == POST_ONLY and intent.type == LIMIT and (price >= ask.price_ticks if intent.side == BUY else price <= bid.price_ticks):
+        if intent.tif == POST_ONLY and intent.type != STOP_MARKET and (price >= ask.price_ticks if intent.side == BUY else price <= bid.price_ticks):
             return self.refuse(POST_ONLY_CROSS, price, ask.price_ticks if intent.side == BUY else bid.price_ticks)
         notional = self.instruments.notional_e8(intent.instrument, price, intent.size_lots)
         if notional < 0:
@@ -430,7 +429,7 @@ cdef class RiskGate:
         return {Reason(i).name: self.refused[i] for i in range(<int>REASONS) if self.refused[i]}
 
     def try_order(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, int tif=0,
-                  int type=0, bint reduce_only=False) -> tuple:
+                  int type=0, bint reduce_only=False, int64_t trigger=0) -> tuple:
         """Run an intent through `approve`; returns (reason name, value, limit, order id or 0). For tests and drills:
         a passed order has its exposure reserved but is not written anywhere."""
         cdef Intent intent
@@ -438,6 +437,7 @@ cdef class RiskGate:
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
         intent.tif, intent.type, intent.reduce_only, intent.action = tif, type, reduce_only, NEW
+        intent.trigger_ticks = trigger
         if side not in (BUY, SELL):
             raise ValueError(f"side {side}: must be BUY or SELL")
         self.value = self.limit = 0
@@ -456,6 +456,11 @@ cdef class RiskGate:
                 intent.price_ticks = price_ticks - (i & 7)
                 passed += self.check(&intent, now_ns + i) == OK
         return passed
+
+
+cdef inline int64_t _part(int64_t value, int64_t ppm) noexcept nogil:
+    """`value` * ppm / 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000."""
+    return value // 1_000_000 * ppm + value % 1_000_000 * ppm // 1_000_000
 
 
 cdef inline int _lowest(int bits) noexcept nogil:

@@ -23,7 +23,7 @@ cpdef enum RecordType:
 
 
 cdef enum:
-    LAYOUT = 1          # version of everything on disk
+    LAYOUT = 2          # version of everything on disk
     ALIGN = 64          # records start on a cache line
     HEAD = 32           # sizeof(RecordHeader)
     SEAL = 0            # type of the record that ends a segment; readers never hand it out

@@ -77,6 +77,7 @@ cdef class Wire:
                       int32_t* out) except -1
 
     cdef int lookup(self, const char* symbol, Py_ssize_t size) noexcept nogil
+    cdef int coin(self, int instrument, const char* text, Py_ssize_t size) noexcept nogil
     cdef int fail(self, int code, const char* field, tg_cur* c, const char* start) noexcept nogil
     cdef int read_levels(self, tg_cur* c, int instrument, int extra, Level* out, int64_t* count,
                          const char* price_name, const char* size_name) noexcept nogil

@@ -9,10 +9,10 @@ from frames import check_cuts, check_flips, read
 
 from ext.book import Book, BookState
 from ext.instruments import Instruments
-from ext.records import Market, MarkField, Outcome, ReportKind, Side
-from ext.venues.binance import BinanceWire, error_outcome, status_kind
+from ext.records import BudgetKind, ErrorGroup, Market, MarkField, Nature, ReportKind, Side
+from ext.venues.binance import BinanceWire, client_nature, status_kind
 from ext.wire import Verdict
-from node.venues.binance import rest
+from node.venues.binance import rest, rules
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
 BTC, BTCF, ETHBTC = 0, 1, 2  # rows of the table below
@@ -29,8 +29,16 @@ def table() -> Instruments:
 
 
 TABLE = table()
-WIRES = {SPOT: BinanceWire(TABLE, SPOT), USDM: BinanceWire(TABLE, USDM)}
-ORDER = 123456789
+
+
+def coded(market: int, instruments: Instruments = TABLE, **options) -> BinanceWire:
+    wire = BinanceWire(instruments, market, **options)
+    wire.set_codes(rules.CODES[market])
+    return wire
+
+
+WIRES = {SPOT: coded(SPOT), USDM: coded(USDM)}
+ORDER, OLD = 123456789, 987
 CID = WIRES[SPOT].client_id(ORDER)
 
 
@@ -40,7 +48,9 @@ def dump(value) -> bytes:
 
 def request_id(market: int, action: str = "n", order_id: int = ORDER) -> str:
     intent = {"instrument": market, "side": 0, "price_ticks": 100, "size_lots": 100, "order_id": order_id}
-    intent["action"] = 1 if action == "c" else 0
+    intent["action"] = "ncar".index(action)
+    if action == "r":
+        intent["order_id"] = OLD
     return json.loads(WIRES[market].preview(intent, order_id, 0))["id"]
 
 
@@ -188,7 +198,7 @@ LITE = {
     "p": "2631.90",
 }
 LITE |= {
-    "m": False,
+    "m": True,
     "c": CID,
     "S": "BUY",
     "L": "2631.90",

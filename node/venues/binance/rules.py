@@ -1,9 +1,10 @@
 """Binance as data: endpoints, stream routes and names, limits, and what each error code says of a request.
 
 Facts, hardly any behaviour. What the status or the text of an answer decides is in the native decoder
-(`ext.venues.binance.error_words`), what its code decides is in `CODES` here, and nothing is in both. Hosts are defaults that a config may replace. Sources: binance-spot-api-docs
-`README.md`, `rest-api.md`, `web-socket-api.md`, `web-socket-streams.md`, `errors.md`; USD-M developer pages
-"general-info", "error-code", "Important-WebSocket-Change-Notice" (routed stream paths, since 2026-04-23).
+(`ext.venues.binance.error_words`), what its code decides is in `CODES` here, and nothing is in both. Hosts
+are defaults that a config may replace. Sources: binance-spot-api-docs `README.md`, `rest-api.md`,
+`web-socket-api.md`, `web-socket-streams.md`, `errors.md`; USD-M developer pages "general-info",
+"error-code", "Important-WebSocket-Change-Notice" (routed stream paths, since 2026-04-23).
 """
 
 from dataclasses import dataclass
@@ -101,11 +102,12 @@ PRODUCTS = {
 CONNECTION_LIFE_H = 24  # the venue cuts a connection of this age
 REPLACE_AT_H = 23  # and this is when we replace it
 LISTEN_KEY_KEEPALIVE_MIN = 30  # it dies after 60
-# Until when an order that closed without a fill can still be asked for (-2026 after that on spot; -2013 on USD-M).
+# Until when an order that closed without a fill can still be asked for (-2026 after that on spot; -2013 on
+# USD-M).
 RETENTION_NS = {BINANCE_SPOT: 90 * DAY, BINANCE_USDM: 3 * DAY}
 
-# Limits as documented or seen; the numbers in force are in the answers (`rateLimits`, headers) and exchangeInfo.
-# REQUEST_WEIGHT counts per address, ORDERS per account. Windows are aligned to the clock.
+# Limits as documented or seen; the numbers in force are in the answers (`rateLimits`, headers) and
+# exchangeInfo. REQUEST_WEIGHT counts per address, ORDERS per account. Windows are aligned to the clock.
 ORDERS, WEIGHT = int(BudgetKind.BUDGET_ORDERS), int(BudgetKind.BUDGET_WEIGHT)
 BUDGETS = {
     BINANCE_SPOT: (
@@ -118,6 +120,23 @@ BUDGETS = {
         BudgetRow(ORDERS, 10 * SECOND, limit=300),
         BudgetRow(ORDERS, 60 * SECOND, limit=1200),
     ),
+}
+
+# Status of a symbol, in the words that all venues share (values.InstrumentRow). Unknown words are none of
+# these.
+STATUSES = {
+    "TRADING": "trading",
+    "HALT": "halt",
+    "BREAK": "halt",
+    "END_OF_DAY": "halt",
+    "CANCEL_ONLY": "cancel_only",
+    "PENDING_TRADING": "halt",
+    "PRE_DELIVERING": "delisting",
+    "DELIVERING": "settling",
+    "DELIVERED": "delisting",
+    "PRE_SETTLE": "settling",
+    "SETTLING": "settling",
+    "CLOSE": "delisting",
 }
 
 # Streams that only speak when something happens: silence says nothing about their health.
@@ -159,8 +178,9 @@ def depth_weight(market: int, limit: int) -> int:
 
 
 # ---- errors ------------------------------------------------------------------------------------------
-# What each code proves of a NEW, a cancel and an amend, and its group. The same code can mean different things on
-# the two products. What is not here is UNCERTAIN: the order keeps its exposure until somebody has looked.
+# What each code proves of a NEW, a cancel and an amend, and its group. The same code can mean different
+# things on the two products. What is not here is UNCERTAIN: the order keeps its exposure until somebody has
+# looked.
 
 NO, MAYBE = int(REFUSED), int(UNCERTAIN)
 NONE, LIMIT, ACCESS, CLOCK, FILTER, FUNDS, HALTED, NOT_OPEN, DUPLICATE, UNKNOWN, POST_ONLY, OTHER = (
@@ -179,7 +199,9 @@ _BOTH: list[Row] = [
     *_no(LIMIT, -1003, -1008, -1015),
     *_no(HALTED, -1016, -1121),  # service stopped; no such symbol
     *_no(CLOCK, -1021),
-    *_no(ACCESS, -1002, -1022, -2014, -2015),  # not authorised, signature, key format, key or address or permission
+    *_no(
+        ACCESS, -1002, -1022, -2008, -2014, -2015
+    ),  # not authorised, signature, key, its format, its permission
     *_no(FILTER, -1111),  # too much precision
     *_no(OTHER, *range(-1106, -1099), -1108, -1114, *range(-1120, -1114), -1128, -1130, -1014),  # parameters
     *_no(OTHER, -2010),  # new order rejected: the text says why
@@ -208,10 +230,13 @@ _SPOT: list[Row] = [
 _USDM: list[Row] = [
     *_no(FUNDS, -2018, -2019, -2024, -2027, -2028),  # balance, margin, position, leverage
     *_no(OTHER, -2020, -2021, -2022, -2026),  # no fill; would trigger at once; reduce-only
-    *_no(ACCESS, -2023, -4087, -4088, -4192, -4400, -4401),  # liquidation; may not place orders, or reduce only
+    *_no(
+        ACCESS, -2023, -4087, -4088, -4192, -4400, -4401
+    ),  # liquidation; may not place orders, or reduce only
     *_no(FILTER, -2025, *range(-4005, -4001), *range(-4016, -4012), -4023, -4024, -4131, -4164, -4183, -4184),
     *_no(OTHER, -4061, -4062),  # position side, reduce-only in hedge mode
-    # This id is on an open order: perhaps on this very one, by another copy of the request. Not proof of anything.
+    # This id is on an open order: perhaps on this very one, by another copy of the request. Not proof of
+    # anything.
     (-4116, MAYBE, NO, NO, DUPLICATE),
     *_no(OTHER, -4117, -4118, -4120, *range(-4139, -4134), -4142, -4161, *range(-4209, -4201)),
     *_no(HALTED, -4140, -4141, -4402),  # symbol not open for positions, closed, barred for this account
@@ -225,7 +250,8 @@ _ROWS = {market: {row[0]: row for row in rows} for market, rows in CODES.items()
 
 
 def verdict(market: int, action: int, status: int, code: int, text: str = "") -> tuple[int, int]:
-    """(Outcome, ErrorGroup) of a request of this records.Action that was answered so: what the native decoder says."""
+    """(Outcome, ErrorGroup) of a request of this records.Action that was answered so: what the native
+    decoder says."""
     fate, group = error_words(market, status, code, text)
     if fate is not None:
         return fate, group
@@ -237,6 +263,7 @@ def verdict(market: int, action: int, status: int, code: int, text: str = "") ->
 # Errors of a logon that trying again cannot mend, and what each is about. No word of the venue's is in here.
 LOGON_ERRORS = {
     -1022: "secret: the signature is wrong",
+    -2008: "key: unknown (perhaps of another environment)",
     -2014: "key: not in the format of a key",
     -2015: "key: unknown (perhaps of another environment), this address refused, or a permission missing",
     -2028: "key: this type of key cannot log on to a session; it needs Ed25519",

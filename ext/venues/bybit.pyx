@@ -885,7 +885,7 @@ cdef class BybitWire(Wire):
         report.filled_lots = report.order_ticks = report.order_lots = -1
         report.order_id = self.own_id(link_id.p, link_id.size, &report.epoch)
         if number == 0 and f.request_id:
-            if not report.order_id:
+            if not report.order_id and not (f.is_batch and link_id.size):
                 report.order_id, report.epoch = f.request_id, f.request_epoch
             elif not f.is_batch and (report.order_id != f.request_id or report.epoch != f.request_epoch):
                 return self.fail(TG_SYNTAX, b"orderLinkId", c, start)

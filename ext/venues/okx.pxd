@@ -63,7 +63,6 @@ cdef class OkxWire(Wire):
     cdef const char* stp_text
     cdef int stp_size
     cdef readonly bint spot_is_cash
-    cdef readonly bint stop_by_rest   # a STOP_MARKET and its cancel go by REST (Rest.from_frame)
     cdef Batch batches[BATCHES]
     cdef int next_batch
 

@@ -291,7 +291,7 @@ cdef class OkxWire(Wire):
     def __init__(self, *args, **kwargs):
         self.batch_max = BATCH_MAX
         self.can_amend = True
-        self.stop_by_rest = True
+        self.stop_by_rest = True        # stop orders and their cancels: `Rest.from_frame`
         self.set_stp("expire_maker")
         self.set_spot_mode("cash")
 
@@ -889,6 +889,8 @@ cdef class OkxWire(Wire):
             return BAD
         if report.filled_lots < 0 and not row.is_algo:
             return self._row_fail(TG_SYNTAX, row, ROW_ACC)
+        if row.is_child:
+            report.order_lots = -1      # of this part of the stop only
         return HANDLED
 
     cdef int _venue_id(self, Row* row, int field, bint is_needed, Report* report) except -1:
@@ -1082,7 +1084,7 @@ cdef class OkxWire(Wire):
             return BAD
         if named(s, n, b"live", 4) or named(s, n, b"pause", 5) or named(s, n, b"partially_effective", 19):
             report.kind = REPORT_LIVE
-        elif named(s, n, b"effective", 9):
+        elif named(s, n, b"effective", 9) or named(s, n, b"order_placed", 12):
             return HANDLED
         elif named(s, n, b"canceled", 8):
             report.kind = REPORT_CANCELED

@@ -46,6 +46,17 @@ BOOKS_PATH = "/api/v5/market/books"
 BOOKS_LEVELS_MAX = 400
 INST_TYPES = ("SPOT", "SWAP", "FUTURES", "OPTION")
 
+# docs-v5 "Get instruments", state, in the words of all venues (values.StatusRow).
+STATUS = {
+    "live": "trading",
+    "suspend": "halt",
+    "preopen": "auction",
+    "post_only": "cancel_only",
+    "rebase": "settling",
+    "test": "halt",
+    "expired": "delisting",
+}
+
 # ---- channels ----
 
 
@@ -255,6 +266,10 @@ def _row(code: int, kind: str) -> tuple[int, int, int, int, int]:
 CODES = sorted(_row(code, kind) for code, kind in ERRORS.items())
 _BY_CODE = {row[0]: row for row in CODES}
 
+NOT_FOUND_CODE = (
+    51603  # "order does not exist": an answer to a question, final only with the rest of the proof
+)
+LIMIT_CODES = frozenset(code for code, kind in ERRORS.items() if kind == "rate")
 NOTICE_CODE = 64008
 # Error events that end a connection for good: bad key, bad request, no such channel, no permission for it.
 FINAL_EVENT_KINDS = frozenset({"auth", "protocol", "parameter"})

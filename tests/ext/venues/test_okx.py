@@ -397,6 +397,8 @@ def twin_base(wire: OkxWire, row: dict, is_algo: bool) -> dict:
     in_base = symbol == "BTC-USDT-SWAP" or target == "base_ccy"
     if row.get("sz") and (in_base or not (is_market or target == "quote_ccy")):
         base["order_lots"] = steps(row["sz"], lot)
+    if not is_algo and not own(wire, row.get("clOrdId"))[0] and base["order_id"]:
+        base["order_lots"] = -1
     return base
 
 
@@ -421,7 +423,7 @@ def twin_order(wire: OkxWire, row: dict) -> list[dict]:
 
 
 def twin_algo(wire: OkxWire, row: dict) -> list[dict]:
-    if row["instId"] not in INDEX or row["state"] == "effective":
+    if row["instId"] not in INDEX or row["state"] in ("effective", "order_placed"):
         return []
     base = twin_base(wire, row, True)
     kinds = dict.fromkeys(("live", "pause", "partially_effective"), ReportKind.REPORT_LIVE)

@@ -1,0 +1,53 @@
+"""What the truth room needs of the engine: the doors through which evidence, halts and corrections go in."""
+
+from typing import Any, Protocol
+
+
+class NativeOrders(Protocol):
+    """Orders as dicts, `state` by name. `id` is the table's own number. `epoch` (0 or missing: this
+    process's) and `sequence` (missing: the same as `id`) are what the client id spells."""
+
+    def troubled(self) -> list[dict[str, Any]]: ...
+    def order(self, id: int) -> dict[str, Any] | None: ...
+    def open_orders(self, instrument: int) -> list[int]: ...  # ids, oldest first
+
+
+class NativeAccount(Protocol):
+    def position(self, instrument: int) -> dict[str, Any]: ...  # `lots` is signed
+
+
+class Native(Protocol):
+    """`ext.engine.Engine`. Every call is on the tape; none reads a clock."""
+
+    @property
+    def orders(self) -> NativeOrders: ...
+    @property
+    def account(self) -> NativeAccount: ...
+    @property
+    def instruments(self) -> Any: ...
+
+    def on_evidence(self, reports: list[dict[str, Any]], now_ns: int) -> object: ...
+    def want_cancel(self, order_id: int, now_ns: int) -> object: ...
+    def close_absent(self, order_id: int, now_ns: int) -> object: ...
+    def adopt(
+        self,
+        instrument: int,
+        epoch: int,
+        sequence: int,
+        side: int,
+        type: int,
+        tif: int,
+        price_ticks: int,
+        size_lots: int,
+        filled_lots: int,
+        reduce_only: int,
+        venue_id: str,
+        now_ns: int,
+    ) -> int: ...
+    def set_position(self, instrument: int, lots: int, cost_e8: int, why: str, now_ns: int) -> object: ...
+    def foreign(self, instrument: int, buy_lots: int, sell_lots: int, now_ns: int) -> object: ...
+    def halt(self, instrument: int, reason: int, level: int, now_ns: int) -> object: ...
+    def resume(self, instrument: int, reason: int, now_ns: int) -> object: ...
+    def reconciled(self, instrument: int, now_ns: int) -> object: ...
+    def venue_clock(self, market: int, offset_ns: int, error_ns: int, now_ns: int) -> object: ...
+    def private_proven(self, market: int, ok: bool, now_ns: int) -> object: ...

@@ -96,7 +96,8 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"ext\.(orders|account)", COMMON),
     (r"ext\.strategy", COMMON | SEES),
     (r"ext\.strategies\.\w+", COMMON | SEES | {"ext.strategy"}),
-    (r"ext\.risk", COMMON | SEES),
+    (r"ext\.budget", COMMON),
+    (r"ext\.risk", COMMON | SEES | {"ext.budget", "ext.wire"}),
     (r"ext\.match", COMMON),
     (r"ext\.link", {"ext.engine", "ext.records", "ext.tape", "ext.wire"}),
     (

@@ -30,6 +30,7 @@ from node.net.markets import MARKETS, listen_key_session, make_wire
 from node.net.strategies import make_strategy
 from node.venues.values import InstrumentRow
 
+NOT_IN_TABLE = ("market", "symbol", "tick", "lot", "max_leverage", "status")
 MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
 TIMER_S = 0.02
 PREPARE_S = 0.04
@@ -84,7 +85,7 @@ class Node:
     async def _add_instrument(self, http: Http, venue: VenueConfig, market: int, row: InstrumentRow) -> None:
         """Put one instrument into the table. Books hold orders from before a tick or lot was made coarser: a
         look at the book tells how fine the data must be read."""
-        fields = {f: getattr(row, f) for f in row.__slots__ if f not in ("market", "symbol", "tick", "lot")}
+        fields = {f: getattr(row, f) for f in row.__slots__ if f not in NOT_IN_TABLE}
         request_of = MARKETS[market].snapshot
         if request_of is not None:
             reply = await http.fetch(venue.rest, request_of(market, row.symbol))

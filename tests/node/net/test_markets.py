@@ -38,7 +38,7 @@ def test_a_row_makes_what_a_node_needs_of_it(market):
     row = MARKETS[market]
     instruments = Instruments(1)
     instruments.add(market, SYMBOLS[market][0], "0.1", "0.001")
-    wire = make_wire(instruments, market, "test", 1)
+    wire = make_wire(instruments, market, "tst0", 1)
     assert isinstance(wire, row.wire)
     assert wire.market == market
     for request in row.instruments(market, SYMBOLS[market]):

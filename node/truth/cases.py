@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from ext.records import HaltReason
+from ext.records import HaltReason, ReportKind
 from node.truth.desk import Ask, Purpose, VenueDesk
 from node.truth.evidence import OPEN, Owners, Reader
 from node.truth.halts import REDUCE_ONLY, Difference, Halts
@@ -63,7 +63,7 @@ class Cases:
         asks: list[Ask] = []
         for case in list(self.cases.values()):
             order = self.native.orders.order(case.id)
-            if order is None or case.is_over(order):
+            if order is None or order["id"] != case.id or case.is_over(order):
                 self._end(case, now_ns)
                 continue
             case.heard(order)
@@ -80,8 +80,8 @@ class Cases:
             asks.append(self._cancel(case, now_ns))
         if case.wants_query(row, now_ns):
             asks.append(self._query(case, now_ns))
-        if case.wants_lists(now_ns):
-            self.hurry(now_ns)
+        if case.wants_lists(now_ns) or row["behind_ns"]:
+            self.hurry(now_ns)  # what is missing is in the lists
         self._age(case, row, now_ns)
         return asks
 
@@ -103,7 +103,7 @@ class Cases:
             )
         if case.is_beyond(self.desk.rest.retention_ns(), now_ns) and not case.was_late:
             case.was_late = True
-            late = "longer than the venue remembers: its absence cannot be proven any more, an operator must look"
+            late = "longer than the venue remembers: its absence cannot be proven now, an operator must look"
             self.halts.tell(case.symbol, f"order {case.client_id} of unknown fate for {late}", now_ns)
 
     # ---- questions ----
@@ -156,11 +156,19 @@ class Cases:
             self.refused("order", Said(outcome=0, text=f"cannot be understood: {error}"), now_ns)
             return
         if row is None:
-            case.not_found(left_ns)
+            self._not_found(case, left_ns, now_ns)
         elif row.client_id and row.client_id != case.client_id:
             self.halts.tell(case.symbol, f"asked for {case.client_id}, was told of {row.client_id}", now_ns)
         else:
             self._found(case, row, left_ns, now_ns)
+
+    def _not_found(self, case: Case, left_ns: int, now_ns: int) -> None:
+        """Not there, says one answer. An order that was live is missing from now on; the proof needs more."""
+        case.not_found(left_ns)
+        order = self.native.orders.order(case.id)
+        if order is not None and order["state"] in ("LIVE", "PARTIAL") and order["heard_ns"] < left_ns:
+            case.is_missing = True
+            self.native.settle(case.id, now_ns)
 
     def _found(self, case: Case, row: OrderRow, left_ns: int, now_ns: int) -> None:
         case.found()
@@ -169,8 +177,20 @@ class Cases:
         if row.state in OPEN:
             case.is_missing = False
         self.learn(row, left_ns, now_ns, self.table.key(before) if before is not None else None)
+        self.native.settle(case.id, now_ns)
         if unreported:
             self.suspect(now_ns)
+        if before is not None and row.state in OPEN and case.amend_is_lost(before, left_ns):
+            self._end_amend(before, now_ns)
+
+    def _end_amend(self, order: dict[str, Any], now_ns: int) -> None:
+        """The amend came to nothing: long behind its deadline the venue shows the order without it."""
+        epoch, sequence = self.table.key(order)
+        after = self.native.orders.order(order["id"])
+        if after is not None and after["amending"] and after["amend_ns"] == order["amend_ns"]:
+            kind = int(ReportKind.REPORT_AMEND_REJECT)
+            report = {"kind": kind, "instrument": order["instrument"], "order_id": sequence, "epoch": epoch}
+            self.native.on_evidence([report], now_ns)
 
     # ---- what is learned ----
 
@@ -185,7 +205,7 @@ class Cases:
         is_closed = order["state"] in ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
         if row.state in OPEN and (is_closed or order["heard_ns"] >= left_ns):
             return  # older than what is known
-        terms = order["heard_ns"] < left_ns and not order.get("amending")
+        terms = order["heard_ns"] < left_ns and order["amend_ns"] < left_ns
         try:
             report = self.reader.order(row, key, terms=terms)
         except ValueError as error:
@@ -215,7 +235,8 @@ class Cases:
             self.open(row, now_ns)
 
     def odd(self, instrument: int, why: str, now_ns: int) -> None:
-        """The venue said something that nobody here understands: the symbol is held until two passes agree."""
+        """The venue said something that nobody here understands: the symbol is held until two passes
+        agree."""
         symbol = self.desk.symbol(instrument)
         self.odd_ns[instrument] = now_ns
         self.halts.hold(instrument, HaltReason.HALT_ODD, REDUCE_ONLY, "odd", now_ns)
@@ -249,15 +270,27 @@ class Cases:
         if proof is None:
             return False
         self.absent += 1
-        self.native.close_absent(case.id, now_ns)
         asked = ", ".join(str((x - case.sent_ns) // SEC) for x in proof.not_found_ns)
-        self.halts.tell(
-            case.symbol,
-            f"order {case.client_id} never existed: not found {asked} s after it left, not listed, no trade",
-            now_ns,
-        )
+        what = f"not found {asked} s after it left, not listed, no trade"
+        if not self.native.close_absent(case.id, now_ns):
+            self._gone(row, now_ns)  # it was there once: what is left of it is not
+        self.halts.tell(case.symbol, f"order {case.client_id} is not there: {what}", now_ns)
         self._end(case, now_ns)
         return True
+
+    def _gone(self, row: dict[str, Any], now_ns: int) -> None:
+        """An order that the venue took and does not know any more, open nowhere and never traded: closed,
+        without our hearing."""
+        epoch, sequence = self.table.key(row)
+        kind = int(ReportKind.REPORT_CANCELED)
+        report = {
+            "kind": kind,
+            "instrument": row["instrument"],
+            "order_id": sequence,
+            "epoch": epoch,
+            "filled_lots": 0,
+        }
+        self.native.on_evidence([report], now_ns)
 
     def _end(self, case: Case, now_ns: int) -> None:
         self.cases.pop(case.id, None)

@@ -142,7 +142,7 @@ class Reader:
             "price_ticks": price,
             "size_lots": self.lots(instrument, row.size),
             "filled_lots": filled_lots,
-            "reduce_only": int(row.reduce_only),
+            "reduce_only": row.reduce_only,
             "venue_id": row.venue_id,
         }
 

@@ -52,7 +52,7 @@ class Keeper:
         if is_first:
             purse.note = lambda fields: note({"purse": desk.purse(), **fields})
         watch = Watch(desk, self.engine, self.settings, self.halts, purse, rng, asks_balances=is_first)
-        watch.refresh = refresh
+        watch.private.refresh = refresh
         self.watches[desk.market] = watch
         for product in desk.products.values():
             row = self.engine.instruments.row(product.instrument)
@@ -76,7 +76,7 @@ class Keeper:
         """Time passes; returns what must be asked now, the most urgent first."""
         self._give_up_late(now_ns)
         troubled: dict[int, list[dict]] = {}
-        for row in self.engine.orders.troubled():
+        for row in self.engine.orders.troubled(now_ns, self.settings.report_due_ns):
             market = self._market_of.get(row["instrument"])
             if market is not None:
                 troubled.setdefault(market, []).append(row)
@@ -122,11 +122,10 @@ class Keeper:
         watch = self.watches.get(market)
         if watch is None:
             return
-        if kind == LineKind.ORDER_LINE:
-            watch.line_up = up
-            watch.hurry(now_ns)
+        if kind in (LineKind.ORDER_LINE, LineKind.REST_LINE):
+            watch.on_orders(int(kind), up, now_ns)
         elif kind == LineKind.PRIVATE_LINE:
-            watch.on_private(up, now_ns)
+            watch.private.on_line(up, now_ns)
 
     def on_news(self, market: int, news: AccountNews, now_ns: int) -> None:
         """What a private stream told of the account."""
@@ -137,7 +136,7 @@ class Keeper:
         """The private stream of a market has just shown that it delivers (a report came, a probe went
         round)."""
         if market in self.watches:
-            self.watches[market].on_probe(now_ns)
+            self.watches[market].private.on_probe(now_ns)
 
     def _compare_purses(self, now_ns: int) -> None:
         """Balances count when every desk that pays from the purse has listed its trades behind them."""

@@ -6,7 +6,6 @@ those (`coins`).
 """
 
 from collections import deque
-from decimal import Decimal
 
 from ext.records import HaltReason
 from node.truth.desk import Product, VenueDesk
@@ -102,22 +101,21 @@ class Positions:
             return
         ours, lots = self.native.account.position(instrument)["lots"], self.venue_lots[instrument]
         why = f"start: the venue says {lots} lots, we had {ours}"
-        self.native.set_position(instrument, lots, self._cost_e8(instrument, entry, lots), why, now_ns)
+        self.native.set_position(instrument, lots, self._cash(instrument, entry, lots), now_ns)
         self.was_set.add(instrument)
         steady.rebase(0)
         self.sample(now_ns)
         self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns)
         self.halts.tell(symbol, f"{why}, and no trade explains it: taken from the venue", now_ns)
 
-    def _cost_e8(self, instrument: int, entry: str, lots: int) -> int:
-        """What the position cost in quote * 10**8, 0 where the venue does not say."""
+    def _cash(self, instrument: int, entry: str, lots: int) -> int:
+        """What was paid for the position in tick * lot units, 0 where the venue does not say its price."""
         try:
             price = number(entry, "entry")
         except ValueError:
             return 0
         row = self.reader.instruments.row(instrument)
-        size = Decimal(lots * row["lot_mantissa"] * row["contract_mantissa"])
-        return int((price * size).scaleb(8 - row["size_decimals"] - row["contract_decimals"]))
+        return -int(price.scaleb(row["price_decimals"]) / row["tick_mantissa"] * lots)
 
     # ---- spot ----
 

@@ -75,17 +75,19 @@ class Reconciler:
         self.foreign_lots: dict[int, tuple[int, int]] = {}
         self.on_trade: Callable[[TradeRow], None] = lambda row: None
 
-    def unowned(self, trades: list[TradeRow]) -> list[tuple[str, str]]:
-        """(symbol, venue's order id) of new trades that only the venue can tell the owner of."""
-        new = (x for x in trades if trade_key(x) not in self.seen and self.owners.of_trade(x) is None)
-        return sorted({(x.symbol, x.venue_id) for x in new if x.symbol in self.desk.products})
+    def unowned(self, trades: list[TradeRow], symbols: set[str]) -> list[tuple[str, str]]:
+        """(symbol, venue's order id) of trades of which only the venue can tell whose they are, where
+        that matters: on symbols with an order of unknown fate. The engine finds the others by the venue's
+        id."""
+        rows = (x for x in trades if x.symbol in symbols and self.owners.of_trade(x) is None)
+        return sorted({(x.symbol, x.venue_id) for x in rows})
 
     def learn_owners(self, orders: list[OrderRow], instruments: list[int]) -> None:
         for row in orders:
             self.owners.learn(row.symbol, row.venue_id, self.owners.key(row.client_id))
         for instrument in instruments:
             for key, held in self.table.open(instrument).items():
-                self.owners.learn(self.desk.symbol(instrument), held.get("venue_id", ""), key)
+                self.owners.learn(self.desk.symbol(instrument), held["venue_id"], key)
 
     def compare(self, lists: Lists, now_ns: int) -> set[int]:
         """Take over what the lists prove; returns the instruments on which nothing is left to explain.
@@ -187,7 +189,10 @@ class Reconciler:
                 continue
             id = self.native.adopt(**fields, now_ns=now_ns)
             self.adopted += 1
-            self.table.remember(key, id)
+            if not id:
+                self.cases.odd(instrument, "the order table is full", now_ns)
+                doubtful.add(instrument)
+                continue
             self.halts.tell(row.symbol, f"adopted order {row.client_id}", now_ns)
             if not self.settings.keep_old or key[0] == self.desk.wire.epoch:
                 self.native.want_cancel(id, now_ns)

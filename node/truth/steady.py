@@ -18,11 +18,12 @@ class Steady:
         self._agreed = 0
 
     def look(self, value: Value, left_ns: int, read_ns: int, dust: Value = 0) -> None:
-        """A look whose request left at `left_ns` and was read at `read_ns`; `dust` is what rounding may do."""
+        """A look whose request left at `left_ns` and was read at `read_ns`; `dust` is what rounding may
+        do."""
         if self.base is None:
             if self._again(value, left_ns, read_ns, dust):
                 self.base, self.agreed_ns = value, read_ns
-        elif abs(value - self.base) <= dust:
+        elif _near(value, self.base, dust):
             self._first = None
             self._agree(read_ns)
         else:
@@ -32,7 +33,7 @@ class Steady:
 
     def _again(self, value: Value, left_ns: int, read_ns: int, dust: Value) -> bool:
         """True where this value was seen before, a settle window ago."""
-        if self._first is None or abs(value - self._first[0]) > dust:
+        if self._first is None or not _near(value, self._first[0], dust):
             self._first = (value, read_ns)
             return False
         if left_ns < self._first[1] + self.settle_ns:
@@ -60,3 +61,7 @@ class Steady:
     def is_open(self) -> bool:
         """Not known yet, not agreed, or on the way back: another look is wanted."""
         return self.base is None or self._first is not None or self.drift is not None
+
+
+def _near(one: Value, other: Value, dust: Value) -> bool:
+    return abs(Decimal(one) - Decimal(other)) <= dust

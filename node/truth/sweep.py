@@ -28,6 +28,7 @@ class Sweep:
             for symbol, since_ns in from_ns.items()
         ]
         self.failure: Said | None = None
+        self.symbols = {x.symbol for x in reconciler.cases.cases.values()}
         self._owner_asks = 0
         self._asked_owners = False
 
@@ -36,14 +37,16 @@ class Sweep:
         return [self.open, *self.trades]
 
     def asks(self) -> list[Ask]:
-        """What to ask now: lists first; then, where trades do not say whose they are, their orders."""
+        """What to ask now: lists first; then, where it matters whose trades are, their orders."""
         asks = [ask for pull in self._pulls for ask in pull.asks(Purpose.RECONCILE)]
         if asks or not all(x.is_complete for x in self._pulls) or self._asked_owners:
             return asks
         self._asked_owners = True
         self.reconciler.learn_owners(self.open.rows, [p.instrument for p in self.desk.products.values()])
         rows = [row for pull in self.trades for row in pull.rows]
-        asks = [self._owner(symbol, venue_id) for symbol, venue_id in self.reconciler.unowned(rows)]
+        asks = [
+            self._owner(symbol, venue_id) for symbol, venue_id in self.reconciler.unowned(rows, self.symbols)
+        ]
         self._owner_asks = len(asks)
         return asks
 

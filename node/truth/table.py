@@ -5,26 +5,17 @@ from typing import Any
 from node.truth.native import Native
 
 Key = tuple[int, int]  # (epoch, sequence) as in the client id
-LATEST = 16_384
 
 
 class Table:
-    """`wire.epoch` is this process's epoch: rows that name none are of it."""
+    """Rows are dicts, as `ext.orders` gives them; an order of an earlier epoch has a number of its own
+    here."""
 
     def __init__(self, native: Native, wire: Any):
         self.native, self.wire = native, wire
-        self.ids: dict[Key, int] = {}  # of other epochs: where the engine put them
 
     def key(self, row: dict[str, Any]) -> Key:
-        key = (row.get("epoch") or self.wire.epoch, row.get("sequence") or row["id"])
-        if key[0] != self.wire.epoch or key[1] != row["id"]:
-            self.remember(key, row["id"])
-        return key
-
-    def remember(self, key: Key, id: int) -> None:
-        self.ids[key] = id
-        if len(self.ids) > LATEST:
-            del self.ids[next(iter(self.ids))]
+        return row["epoch"], row["sequence"]
 
     def client_id(self, key: Key) -> str:
         return self.wire.client_id(key[1], key[0])
@@ -36,6 +27,5 @@ class Table:
 
     def find(self, key: Key) -> dict[str, Any] | None:
         """The order with this key, None where the table does not hold it (any more)."""
-        id = self.ids.get(key, key[1] if key[0] == self.wire.epoch else 0)
-        row = self.native.orders.order(id) if id else None
-        return row if row is not None and self.key(row) == key else None
+        id = self.native.orders.whose(key[1], key[0]) if key[1] else 0
+        return self.native.orders.order(id) if id else None

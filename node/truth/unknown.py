@@ -14,6 +14,7 @@ from typing import Any
 from ext.records import OrderType
 from node.truth.settings import Settings
 
+CLOSED = ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "NEVER_EXISTED")
 UNRESOLVED = ("INTENT", "SENT", "ACKED", "UNKNOWN")
 
 
@@ -58,12 +59,13 @@ class Case:
         self.id, self.instrument = row["id"], row["instrument"]
         self.symbol, self.client_id, self.settings = symbol, client_id, settings
         self.opened_ns = now_ns
-        self.since_ns = row.get("unknown_ns") or now_ns
+        self.since_ns = row["state_ns"] if row["state"] == "UNKNOWN" else now_ns
         sent_ns = max(row["sent_ns"], row["intent_ns"]) if row["sent_ns"] else max(self.since_ns, now_ns)
         self.sent_ns = sent_ns
         self.asked_from_ns = row["intent_ns"] or sent_ns  # trades are wanted from here on
-        stop = row.get("type", OrderType.LIMIT) == OrderType.STOP_MARKET
+        stop = row["type"] == OrderType.STOP_MARKET
         window_ns = max(window_ns, settings.stop_window_ns) if stop else window_ns
+        self.window_ns = window_ns
         self.ripe_ns = sent_ns + window_ns + settings.absence_margin_ns
         self.query = Pace(settings.ask_first_ns, settings.ask_cap_ns, rng, now_ns)
         self.cancel = Pace(settings.ask_first_ns, settings.ask_cap_ns, rng, now_ns)
@@ -86,16 +88,20 @@ class Case:
 
     def wants_rest_cancel(self, row: dict[str, Any], line_up: bool, now_ns: int) -> bool:
         """By the other path where the order line is down, or up and silent."""
-        wanted = row["state"] == "UNKNOWN" or bool(row.get("cancel_wanted")) or self.was_neutralised
+        wanted = row["state"] == "UNKNOWN" or bool(row["cancel_wanted"]) or self.was_neutralised
         if not wanted or self.is_canceling or not self.cancel.is_due(now_ns):
             return False
         return not line_up or now_ns - self.opened_ns > self.settings.second_path_ns
 
     def wants_query(self, row: dict[str, Any], now_ns: int) -> bool:
+        """At once, but for an order that is live and only waits for its cancel or its fills: those come
+        by themselves."""
         if self.is_asking or not self.query.is_due(now_ns):
             return False
-        quiet_cancel = row["state"] in ("LIVE", "PARTIAL") and not self.is_missing
-        return not quiet_cancel or now_ns - self.opened_ns > self.settings.second_path_ns
+        quiet = row["state"] in ("LIVE", "PARTIAL") and not (
+            self.is_missing or row["doubt"] or row["amending"]
+        )
+        return not quiet or now_ns - self.opened_ns > self.settings.second_path_ns
 
     def wants_lists(self, now_ns: int) -> bool:
         """The open orders and the trades are all that the proof still needs."""
@@ -156,11 +162,22 @@ class Case:
         """The venue may have forgotten the order: that it does not know it proves nothing any more."""
         return now_ns - max(self.sent_ns, self.heard_ns) >= retention_ns
 
-    def is_over(self, row: dict[str, Any] | None) -> bool:
-        """Nothing to find out any more: closed, or known to be live with nobody waiting for its cancel."""
-        if row is None or row["state"] in ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "NEVER_EXISTED"):
+    def is_over(self, row: dict[str, Any]) -> bool:
+        """Nothing to find out any more: closed, or live with nothing open about it."""
+        if row["state"] in CLOSED:
             return True
-        return row["state"] in ("LIVE", "PARTIAL") and not row.get("cancel_wanted") and not self.is_missing
+        open_ends = (
+            row["cancel_wanted"] or row["doubt"] or row["behind_ns"] or row["amending"] or row["final_state"]
+        )
+        return row["state"] in ("LIVE", "PARTIAL") and not open_ends and not self.is_missing
+
+    def amend_is_lost(self, row: dict[str, Any], left_ns: int) -> bool:
+        """An answer that left at `left_ns` shows the order without its amend, behind the last moment at
+        which the amend's frame could have taken effect."""
+        return (
+            bool(row["amending"])
+            and left_ns > row["amend_ns"] + self.window_ns + self.settings.absence_margin_ns
+        )
 
     def is_unknown(self, row: dict[str, Any]) -> bool:
         """Its exposure is reserved without anybody knowing whether it is there."""

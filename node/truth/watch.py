@@ -8,23 +8,26 @@ from typing import Any
 from ext.records import ErrorGroup, HaltReason
 from node.truth.budget import Budget
 from node.truth.cases import Cases
-from node.truth.clock import ClockLevel, VenueClock
 from node.truth.coins import Purse
-from node.truth.desk import Ask, Purpose, VenueDesk
+from node.truth.desk import Purpose, VenueDesk
 from node.truth.evidence import Owners, Reader
 from node.truth.halts import REDUCE_ONLY, STOP, Difference, Halts
 from node.truth.native import Native
 from node.truth.positions import Positions
+from node.truth.private import Private
 from node.truth.pull import Pull, one_page
+from node.truth.pulse import Pulse
 from node.truth.reconcile import Lists, Reconciler
 from node.truth.settings import MS, SEC, Settings
 from node.truth.sweep import Sweep
 from node.truth.table import Table
 from node.truth.unknown import Pace
-from node.venues.values import KeyRow, ModeRow, PositionRow, Reply, RestError, Said
+from node.venues.values import KeyRow, ModeRow, PositionRow, Said
 
 HURRY_NS = 200 * MS
 KEY_WARN_NS = 14 * 86_400 * SEC
+VENUE_AGAIN_NS = 60 * SEC
+ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
 
 
 class Watch:
@@ -43,7 +46,10 @@ class Watch:
     ):
         self.desk, self.native, self.settings, self.halts, self.purse = desk, native, settings, halts, purse
         self.rng, self.asks_balances = rng, asks_balances
-        self.clock, self.budget = VenueClock(settings), Budget(settings)
+        self.budget = Budget(settings)
+        self.pulse = Pulse(desk, native, self.budget, halts, settings)
+        self.clock = self.pulse.clock
+        self.private = Private(desk, native, halts, self.all_due)
         self.table, self.reader, self.owners = (
             Table(native, desk.wire),
             Reader(desk, native.instruments),
@@ -51,36 +57,37 @@ class Watch:
         )
         parts = (desk, native, self.table, self.reader, self.owners)
         self.cases = Cases(*parts, halts, settings, rng)
-        self.cases.hurry, self.cases.suspect, self.cases.refused = self.hurry, self.suspect, self.refused
+        self.cases.hurry, self.cases.suspect, self.cases.refused = (
+            self.hurry,
+            self.private.suspect,
+            self.refused,
+        )
         self.reconciler = Reconciler(*parts, self.cases, halts, settings)
         self.reconciler.on_trade = lambda row: purse.on_trade(desk.products[row.symbol], row)
         self.positions = Positions(desk, native, self.reader, halts, settings)
-        self.refresh: Callable[[int], None] = lambda market: None
-        self.line_up = False
-        self.private_up = not desk.has_private
-        self.is_suspect = self.is_proven = False
-        self.private_from_ns = 0  # passes that left behind this prove the private stream
+        self.ways: set[int] = set()  # lines that can carry a cancel now
+        self.order_up_ns = 0
         self.starting: set[int] = set()
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
         self.cash_from_ns = 0
-        self.due = {"time": 0, "orders": 0, "positions": 0, "balances": 0, "key": 0}
+        self.due = {"orders": 0, "positions": 0, "balances": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
         self.pulls: dict[str, Pull] = {}
         self.odd: dict[int, int] = {}
-        self._time_asked = False
-        self._level = ClockLevel.STOP
+        self.engine_held: dict[tuple[int, HaltReason], int] = {}
         self._done_ns = 0
 
     def begin(self, since_ns: int, now_ns: int) -> None:
         """Start: nothing is traded before a complete pass agreed. `since_ns`: up to here the journal knew
         everything."""
+        level = REDUCE_ONLY if self.settings.keep_old else STOP  # a stop cancels what is open
         for symbol, product in self.desk.products.items():
             self.starting.add(product.instrument)
             self.mark_ns[symbol] = since_ns - self.settings.start_overlap_ns + self.settings.overlap_ns
-            self.halts.hold(product.instrument, HaltReason.HALT_START, STOP, "start", now_ns)
+            self.halts.hold(product.instrument, HaltReason.HALT_START, level, "start", now_ns)
             self.positions.steady[product.instrument].settle_ns = self.settings.start_settle_ns
         self.cases.is_starting = True
         self.cash_from_ns = since_ns - self.settings.start_overlap_ns
@@ -90,9 +97,9 @@ class Watch:
 
     def tick(self, troubled: list[dict[str, Any]], now_ns: int) -> None:
         self.positions.sample(now_ns)
-        for ask in self.cases.tick(troubled, self.line_up, self._clock_error_ns(now_ns), now_ns):
+        for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
             self.budget.put(ask)
-        self._time(now_ns)
+        self.pulse.tick(now_ns)
         self._orders(now_ns)
         self._list("positions", self.desk.rest.positions, self.desk.rest.read_positions, now_ns)
         if self.asks_balances:
@@ -111,55 +118,6 @@ class Watch:
     def all_due(self, now_ns: int) -> None:
         self.hurry(now_ns)
         self.due |= {"positions": now_ns, "balances": now_ns}
-
-    # ---- the clock ----
-
-    def _time(self, now_ns: int) -> None:
-        if now_ns >= self.due["time"] and not self._time_asked:
-            self._time_asked = True
-            self.due["time"] = now_ns + self.settings.clock_every_ns
-            ask = Ask(self.desk, self.desk.rest.time(), Purpose.RECONCILE, "time", lambda reply, at_ns: None)
-            ask.then = lambda reply, at_ns: self._told_time(ask, reply, at_ns)
-            self.budget.put(ask)
-        level = self.clock.level(now_ns)
-        if level != self._level:
-            self._set_level(level, now_ns)
-
-    def _told_time(self, ask: Ask, reply: Reply | None, now_ns: int) -> None:
-        self._time_asked = False
-        try:
-            venue_ns = self.desk.rest.read_time(reply) if reply is not None else 0
-        except (RestError, ValueError):
-            venue_ns = 0
-        steps = self.clock.steps
-        known = self.clock.on_sample(ask.left_ns, venue_ns, now_ns)
-        if not known or not self.clock.is_settled(now_ns):
-            self.due["time"] = min(self.due["time"], now_ns + self.settings.clock_hurry_ns)
-        if self.clock.steps != steps:
-            self.halts.tell(self.desk.title(), "clock: ours or the venue's was set: measured anew", now_ns)
-        self._tell_clock(now_ns)
-        self._set_level(self.clock.level(now_ns), now_ns)
-
-    def _tell_clock(self, now_ns: int) -> None:
-        if self.clock.best(now_ns) is not None:
-            offset_ns, error_ns = self.clock.offset_ns(now_ns), self.clock.error_ns(now_ns)
-            self.native.venue_clock(self.desk.market, offset_ns, error_ns, now_ns)
-
-    def _set_level(self, level: ClockLevel, now_ns: int) -> None:
-        if level == self._level:
-            return
-        self._level = level
-        self._tell_clock(now_ns)
-        ms = self.clock.offset_ns(now_ns) // MS
-        if level != ClockLevel.OK:
-            self.halts.tell(
-                self.desk.title(), f"clock {level.name.lower()}: {ms} ms from ours, or not known", now_ns
-            )
-        for product in self.desk.products.values():
-            if level == ClockLevel.STOP:
-                self.halts.hold(product.instrument, HaltReason.HALT_CLOCK, REDUCE_ONLY, "clock", now_ns)
-            else:
-                self.halts.free(product.instrument, HaltReason.HALT_CLOCK, "clock", now_ns)
 
     # ---- orders and trades ----
 
@@ -206,7 +164,8 @@ class Watch:
             self.positions.is_open(p.instrument) for p in self.desk.products.values() if not p.is_perpetual
         ):
             self.due["orders"] = min(self.due["orders"], now_ns + self.settle_ns())
-        self._prove(lists.left_ns, now_ns)
+        self.private.swept(lists.left_ns, now_ns)
+        self._engine_halts(now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
 
     def settle_ns(self) -> int:
@@ -219,6 +178,7 @@ class Watch:
             instrument = product.instrument
             self.halts.free(instrument, HaltReason.HALT_ACCESS, "refused", now_ns)
             self._end_odd(instrument, left_ns, now_ns)
+            self._end_engine(instrument, left_ns, now_ns)
             if instrument not in agreed or self.positions.steady[instrument].drift is not None:
                 continue
             if instrument in self.starting and not self._is_ready(product.instrument):
@@ -228,6 +188,31 @@ class Watch:
             if instrument in self.reopening:
                 self.reopening.discard(instrument)
                 self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
+
+    def _engine_halts(self, now_ns: int) -> None:
+        """What the engine held by itself, in answer to the venue's words, ends by the same rules as what
+        is held from here."""
+        for product in self.desk.products.values():
+            for name in self.native.risk.halts(product.instrument):
+                reason = HaltReason[name]
+                if reason not in ENDS or self.halts.has(product.instrument, reason):
+                    continue
+                if reason == HaltReason.HALT_ODD:
+                    self.cases.odd(product.instrument, "the venue said something unknown on a stream", now_ns)
+                else:
+                    level = self.native.risk.halts(product.instrument)[name]
+                    self.halts.hold(product.instrument, reason, level, "engine", now_ns)
+                    self.engine_held[product.instrument, reason] = now_ns
+
+    def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
+        """Access is back when the order line came up again; a refused market is tried again after a
+        minute."""
+        for key in [x for x in self.engine_held if x[0] == instrument]:
+            held_ns = self.engine_held[key]
+            ends_ns = self.order_up_ns if key[1] == HaltReason.HALT_ACCESS else held_ns + VENUE_AGAIN_NS
+            if held_ns < ends_ns <= left_ns:
+                del self.engine_held[key]
+                self.halts.free(instrument, key[1], "engine", now_ns)
 
     def _end_odd(self, instrument: int, left_ns: int, now_ns: int) -> None:
         """What the venue said and nobody understood is over when two passes behind it agree."""
@@ -240,7 +225,7 @@ class Watch:
 
     def _is_ready(self, instrument: int) -> bool:
         product = self.desk.products[self.desk.symbol(instrument)]
-        return self.private_up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
+        return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
 
     def _arm(self, instrument: int, now_ns: int) -> None:
         if instrument not in self.starting:
@@ -250,40 +235,12 @@ class Watch:
         self.cases.is_starting = bool(self.starting)
         self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns)
 
-    # ---- the private stream ----
-
-    def on_private(self, up: bool, now_ns: int) -> None:
-        self.private_up, self.is_suspect = up, False
-        self.private_from_ns = now_ns
-        self._set_proven(False, now_ns)
-        if up:
-            self.all_due(now_ns)
-
-    def suspect(self, now_ns: int) -> None:
-        """An order was acknowledged and is known to the venue, and the private stream said nothing of it."""
-        if not self.is_suspect and self.desk.has_private:
-            self.is_suspect = True
-            self.halts.tell(
-                self.desk.title(), "the private stream kept an order back: it must prove itself", now_ns
-            )
-            self._set_proven(False, now_ns)
-            self.hurry(now_ns)
-            self.refresh(self.desk.market)
-
-    def on_probe(self, now_ns: int) -> None:
-        """The private stream answered, or told of an order that was asked for: it delivers."""
-        self.is_suspect = False
-        self.private_from_ns = now_ns
+    def on_orders(self, kind: int, up: bool, now_ns: int) -> None:
+        """A line for requests went up or down."""
+        if up and kind not in self.ways:
+            self.order_up_ns = now_ns
+        self.ways = self.ways | {kind} if up else self.ways - {kind}
         self.hurry(now_ns)
-
-    def _prove(self, left_ns: int, now_ns: int) -> None:
-        if self.private_up and not self.is_suspect and left_ns >= self.private_from_ns:
-            self._set_proven(True, now_ns)
-
-    def _set_proven(self, ok: bool, now_ns: int) -> None:
-        if ok != self.is_proven or not ok:
-            self.is_proven = ok
-            self.native.private_proven(self.desk.market, ok, now_ns)
 
     # ---- positions, balances, keys ----
 
@@ -402,7 +359,7 @@ class Watch:
         if said.group == ErrorGroup.GROUP_ACCESS:
             self._access("refused", True, f"{what}: {said.code} {said.text}", now_ns)
         elif said.group == ErrorGroup.GROUP_CLOCK:
-            self.due["time"] = min(self.due["time"], now_ns)
+            self.pulse.hurry(now_ns)
         if said.until_ns:
             self.budget.pause(said.until_ns - self.clock.offset_ns(now_ns), now_ns)
         if what != "cancel" and (said.code or said.text):

@@ -78,7 +78,10 @@ COMMON = {"ext.records", "ext.text"}
 SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
 LOWER = {"node.venues*", "node.config", "node.errors"}
-VENUE_ROOMS = {"node.venues.values", "node.venues.fakes"}
+# the simulated venues' base, from the bottom up
+FAKE_ROOMS = ["faults", "ledger", "parts", "desk", "injectors", "fakes"]
+FAKE_MODULES = {f"node.venues.{x}" for x in FAKE_ROOMS}
+VENUE_ROOMS = {"node.venues.values"} | FAKE_MODULES
 
 # The first pattern that fits a module says which modules it may import, or, ending in a star, which families.
 ALLOWED: list[tuple[str, set[str]]] = [
@@ -101,7 +104,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.(errors|config)", {"node.errors", "ext.records"}),
     (r"node\.report", {"node.errors", "node.slow.summary"}),
     (r"node\.venues\.values", set()),
-    (r"node\.venues\.fakes", {"ext.match", "ext.text"}),
+    *[
+        (rf"node\.venues\.{x}", {"ext.match", "ext.text"} | {f"node.venues.{y}" for y in FAKE_ROOMS[:i]})
+        for i, x in enumerate(FAKE_ROOMS)
+    ],
     *[
         (
             rf"node\.venues\.{v}(\.\w+)*",

@@ -2,7 +2,6 @@
 
 import copy
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -373,4 +372,3 @@ class Limiter:
         raise RateLimited(self.name, self.reset_ns(who, now_ns))
 
 
-Timer = Callable[[int], None]

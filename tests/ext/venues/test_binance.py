@@ -9,10 +9,10 @@ from frames import check_cuts, check_flips, read
 
 from ext.book import Book, BookState
 from ext.instruments import Instruments
-from ext.records import Market, MarkField, Outcome, ReportKind, Side
-from ext.venues.binance import BinanceWire, error_outcome, status_kind
+from ext.records import BudgetKind, ErrorGroup, Market, MarkField, Nature, ReportKind, Side
+from ext.venues.binance import BinanceWire, client_nature, status_kind
 from ext.wire import Verdict
-from node.venues.binance import rest
+from node.venues.binance import rest, rules
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
 BTC, BTCF, ETHBTC = 0, 1, 2  # rows of the table below
@@ -29,8 +29,16 @@ def table() -> Instruments:
 
 
 TABLE = table()
-WIRES = {SPOT: BinanceWire(TABLE, SPOT), USDM: BinanceWire(TABLE, USDM)}
-ORDER = 123456789
+
+
+def coded(market: int, instruments: Instruments = TABLE, **options) -> BinanceWire:
+    wire = BinanceWire(instruments, market, **options)
+    wire.set_codes(rules.CODES[market])
+    return wire
+
+
+WIRES = {SPOT: coded(SPOT), USDM: coded(USDM)}
+ORDER, OLD = 123456789, 987
 CID = WIRES[SPOT].client_id(ORDER)
 
 
@@ -40,7 +48,9 @@ def dump(value) -> bytes:
 
 def request_id(market: int, action: str = "n", order_id: int = ORDER) -> str:
     intent = {"instrument": market, "side": 0, "price_ticks": 100, "size_lots": 100, "order_id": order_id}
-    intent["action"] = 1 if action == "c" else 0
+    intent["action"] = "ncar".index(action)
+    if action == "r":
+        intent["order_id"] = OLD
     return json.loads(WIRES[market].preview(intent, order_id, 0))["id"]
 
 
@@ -188,7 +198,7 @@ LITE = {
     "p": "2631.90",
 }
 LITE |= {
-    "m": False,
+    "m": True,
     "c": CID,
     "S": "BUY",
     "L": "2631.90",
@@ -686,15 +696,21 @@ def test_the_fast_fill_and_the_full_fill_are_the_same_trade():
     [
         ("NEW", "NEW", "LIVE"),
         ("CANCELED", "CANCELED", "CANCELED"),
-        ("EXPIRED", "EXPIRED", "CANCELED"),
+        ("EXPIRED", "EXPIRED", "EXPIRED"),
         ("REJECTED", "REJECTED", "REJECT"),
-        ("REPLACED", "NEW", "LIVE"),
-        ("REPLACED", "PARTIALLY_FILLED", "LIVE"),
-        ("AMENDMENT", "NEW", "LIVE"),
-        ("TRADE_PREVENTION", "EXPIRED_IN_MATCH", "CANCELED"),
-        ("TRADE_PREVENTION", "PARTIALLY_FILLED", "LIVE"),
+        ("REPLACED", "NEW", "AMENDED"),
+        ("REPLACED", "PARTIALLY_FILLED", "AMENDED"),
+        ("REPLACED", "EXPIRED", "EXPIRED"),
+        ("AMENDMENT", "NEW", "AMENDED"),
+        ("AMENDMENT", "CANCELED", "CANCELED"),
+        ("TRADE_PREVENTION", "EXPIRED_IN_MATCH", "EXPIRED"),
+        ("EXPIRED", "EXPIRED_IN_MATCH", "EXPIRED"),
+        ("TRADE_PREVENTION", "PARTIALLY_FILLED", "AMENDED"),
         ("CANCELED", "PENDING_CANCEL", "LIVE"),
-        ("SOMETHING", "ELSE", "UNCERTAIN"),
+        ("NEW", "NEW_INSURANCE", "LIVE"),
+        ("SOMETHING", "ELSE", "ODD"),
+        ("SOMETHING", "FILLED", "ODD"),
+        ("NEW", "MMP_CANCELED", "ODD"),
     ],
 )
 def test_execution_types_without_a_fill_tell_the_state(x, state, kind):
@@ -708,8 +724,8 @@ def test_execution_types_without_a_fill_tell_the_state(x, state, kind):
 def test_every_status_of_the_venue_is_known_and_others_are_not_guessed():
     assert status_kind("PENDING_NEW") == status_kind("NEW_ADL") == ReportKind.REPORT_LIVE
     assert status_kind("FILLED") == ReportKind.REPORT_FILLED
-    assert status_kind("EXPIRED_IN_MATCH") == ReportKind.REPORT_CANCELED
-    assert status_kind("FILLEDX") == status_kind("") == ReportKind.REPORT_UNCERTAIN
+    assert status_kind("EXPIRED_IN_MATCH") == ReportKind.REPORT_EXPIRED
+    assert status_kind("FILLEDX") == status_kind("") == ReportKind.REPORT_ODD
 
 
 def test_a_spot_cancel_is_the_order_named_by_the_original_id():
@@ -792,13 +808,15 @@ def test_an_ack_says_nothing_of_fills():
     ("state", "then"),
     [
         ("FILLED", "FILLED"),
-        ("EXPIRED", "CANCELED"),
+        ("EXPIRED", "EXPIRED"),
         ("CANCELED", "CANCELED"),
         ("REJECTED", "REJECT"),
-        ("PARTIALLY_FILLED", None),
+        ("PARTIALLY_FILLED", "LIVE"),
+        ("SOMETHING_NEW", "ODD"),
+        ("NEW", None),
     ],
 )
-def test_a_reply_that_spells_a_terminal_state_gives_it_as_a_second_report(state, then):
+def test_a_reply_that_spells_more_than_new_gives_it_as_a_second_report(state, then):
     result = reply(USDM, "n", 200, result=USDM_RESULT | {"status": state, "executedQty": "0.020"})
     assert kinds(result) == ["ACK"] + ([then] if then else [])
     assert result[1][-1]["filled_lots"] == (20 if then else -1)
@@ -816,7 +834,9 @@ def test_a_reply_that_spells_a_terminal_state_gives_it_as_a_second_report(state,
         (USDM, 408, -1007, "", "UNCERTAIN"),
         (SPOT, 500, -1006, "", "UNCERTAIN"),
         (SPOT, 500, -1001, "", "UNCERTAIN"),
-        (USDM, 500, -1001, "", "REJECT"),
+        (USDM, 500, -1001, "", "UNCERTAIN"),
+        (USDM, 503, -1001, "Internal error; unable to process your request. Please try again.", "REJECT"),
+        (SPOT, 503, -1001, "Internal error; unable to process your request. Please try again.", "UNCERTAIN"),
         (SPOT, 400, -1000, "", "UNCERTAIN"),
         (USDM, 503, 0, "Service Unavailable.", "REJECT"),
         (USDM, 503, -1008, "", "REJECT"),
@@ -824,9 +844,15 @@ def test_a_reply_that_spells_a_terminal_state_gives_it_as_a_second_report(state,
         (SPOT, 503, 0, "Service Unavailable.", "UNCERTAIN"),
         (SPOT, 429, -1015, "", "REJECT"),
         (SPOT, 418, -1003, "", "REJECT"),
-        (SPOT, 403, 0, "", "REJECT"),
+        (SPOT, 403, 0, "", "UNCERTAIN"),
+        (SPOT, 408, -1015, "", "UNCERTAIN"),
+        (SPOT, 503, -1008, "", "UNCERTAIN"),
+        (USDM, 503, 0, "Service Unavailable", "UNCERTAIN"),
+        (USDM, 503, 0, "Request occur unknown error.", "UNCERTAIN"),
+        (USDM, 418, 0, "", "REJECT"),
+        (SPOT, 400, -2010, "Duplicate order sent.", "UNCERTAIN"),
         (SPOT, 400, -1021, "", "REJECT"),
-        (USDM, 400, -4116, "", "REJECT"),
+        (USDM, 400, -4116, "", "UNCERTAIN"),
         (SPOT, 500, -1121, "", "UNCERTAIN"),
         (SPOT, 400, -9999, "", "UNCERTAIN"),
         (USDM, 400, -2011, "", "UNCERTAIN"),
@@ -871,12 +897,8 @@ def test_a_reply_without_result_proves_nothing():
 def test_replies_to_others_are_not_ours():
     for number in ("a1", 7, None, CID, "n" + "0" * 25, request_id(SPOT)[:-1]):
         assert read(WIRES[SPOT], dump(ACK | {"id": number})) == (Verdict.NOT_MINE, [])
-    other = BinanceWire(TABLE, SPOT, "tick", 9)
+    other = BinanceWire(TABLE, SPOT, "sltk", 9)
     assert read(other, dump(ACK)) == (Verdict.NOT_MINE, [])
-
-
-def test_the_outcome_of_success_is_acceptance():
-    assert error_outcome(SPOT, 200, 0) == Outcome.ACCEPTED
 
 
 # ---- writing ----
@@ -899,7 +921,7 @@ def preview(market, **intent):
 
 
 COMMON = {"newClientOrderId": CID, "newOrderRespType": "ACK", "selfTradePreventionMode": "EXPIRE_MAKER"}
-COMMON |= {"recvWindow": 1000, "timestamp": 1660801715431, "symbol": "BTCUSDT"}
+COMMON |= {"recvWindow": 1500, "timestamp": 1660801715431, "symbol": "BTCUSDT"}
 
 
 @pytest.mark.parametrize(
@@ -967,7 +989,7 @@ def test_a_new_order_is_written_as_the_venue_documents_it(market, intent, expect
 
 
 def test_a_cancel_names_the_order_by_its_client_id():
-    expected = {"symbol": "BTCUSDT", "origClientOrderId": CID, "recvWindow": 1000, "timestamp": 1660801715431}
+    expected = {"symbol": "BTCUSDT", "origClientOrderId": CID, "recvWindow": 1500, "timestamp": 1660801715431}
     for market in (SPOT, USDM):
         assert preview(market, action=1) == ("order.cancel", expected)
 
@@ -978,8 +1000,8 @@ def test_request_ids_never_repeat():
 
 
 def test_a_small_buffer_and_a_wrong_row_are_refused():
-    with pytest.raises(ValueError, match="512"):
-        WIRES[SPOT].preview({"instrument": 0}, 1, 0, 511)
+    with pytest.raises(ValueError, match="1024"):
+        WIRES[SPOT].preview({"instrument": 0}, 1, 0, 1023)
     for row in (-1, 3):
         with pytest.raises(ValueError, match="instrument"):
             WIRES[SPOT].preview({"instrument": row}, 1, 0)

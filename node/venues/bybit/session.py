@@ -48,10 +48,10 @@ class Session:
     `kind` is public, trade, private or status. `names` are topics, or symbols of which everything is
     subscribed that the decoder reads (`rules.public_topics`, books of `depth`); a private session has the
     market's account topics by default, a trade session has none. `key`: without it the login is left out.
-    `dcp`: the account has disconnect-cancel-all, and this connection counts for it. `watch`: the owner reports
-    data by `data`, and a book or ticker that says nothing at all brings the session down. `offset_ns`, which
-    the owner may set at any time, is the venue's clock minus ours. Raises ValueError for a kind or a topic
-    that cannot be.
+    `dcp`: the account has disconnect-cancel-all, and this connection counts for it. `watch`: the owner
+    reports data by `data`, and a book or ticker that says nothing at all brings the session down.
+    `offset_ns`, which the owner may set at any time, is the venue's clock minus ours. Raises ValueError for a
+    kind or a topic that cannot be.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from node.venues.binance.fake_call import Call, Reject
 from node.venues.binance.fake_market import e8, nothing, price_text, size_text
 from node.venues.binance.fake_shapes import value_of
 from node.venues.binance.rules import BINANCE_SPOT
-from node.venues.fakes import BUY, MS, Listing
+from node.venues.fakes import BUY, MS, Account, Listing
 
 if TYPE_CHECKING:
     from node.venues.binance.fake import BinanceFake
@@ -27,15 +27,16 @@ DAY_MS = 86_400_000
 def account(venue: BinanceFake, call: Call) -> dict:
     """Balances, in full or without those that are zero."""
     account_ = call.account
-    rates = {"maker": e8(venue.spot_fees[0]), "taker": e8(venue.spot_fees[1])}
+    maker, taker = spot_fees(venue, account_)
+    rates = {"maker": e8(maker), "taker": e8(taker)}
     rows = [
         {"asset": coin, "free": e8(x.free), "locked": e8(x.locked)}
         for coin, x in sorted(account_.wallets.get(venue.wallet(BINANCE_SPOT), {}).items())
         if x.total or not call.flag("omitZeroBalances")
     ]
     return {
-        "makerCommission": int(venue.spot_fees[0] * 10_000),
-        "takerCommission": int(venue.spot_fees[1] * 10_000),
+        "makerCommission": int(maker * 10_000),
+        "takerCommission": int(taker * 10_000),
         "buyerCommission": 0,
         "sellerCommission": 0,
         "commissionRates": rates | {"buyer": ZERO8, "seller": ZERO8},
@@ -51,6 +52,12 @@ def account(venue: BinanceFake, call: Call) -> dict:
         "permissions": ["SPOT"],
         "uid": int(account_.uid),
     }
+
+
+def spot_fees(venue: BinanceFake, account_: Account) -> tuple[Decimal, Decimal]:
+    """Maker and taker rate of an account: those of the first symbol stand for all."""
+    listings = venue.of_market(BINANCE_SPOT)
+    return venue.rates(account_, listings[0]) if listings else (Decimal(0), Decimal(0))
 
 
 def commission(venue: BinanceFake, call: Call) -> dict:

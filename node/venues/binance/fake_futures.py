@@ -262,6 +262,7 @@ def batch_modify(venue: BinanceFake, call: Call) -> list[dict]:
 def batch_cancel(venue: BinanceFake, call: Call) -> list[dict]:
     call.need("symbol")
     names = {"orderIdList": "orderId", "origClientOrderIdList": "origClientOrderId"}
+    names |= {"orderidlist": "orderId", "origclientorderidlist": "origClientOrderId"}  # as some clients write
     name = next((x for x in names if call.has(x)), "")
     if not name:
         raise Reject(

@@ -29,6 +29,8 @@ from node.venues.binance.fake_market import (
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS, stream_route
 from node.venues.fakes import BUY, MS, SELL, Connection, FakeVenue, Listing, Refused
 
+# The spot stream host as the first part of a path: some clients tell the products apart by it.
+SPOT_HOST = re.compile(r"/(?:data-|demo-)?stream[a-z.]*(?=/(?:ws|stream))")
 DEPTH = re.compile(r"depth(5|10|20)?(?:@(\d+)ms)?")
 KLINE = re.compile(r"(?:kline|perpetual@continuousKline|markPriceKline|indexPriceKline)_(\w+)")
 CADENCES = {BINANCE_SPOT: (100, 1000), BINANCE_USDM: (100, 250, 500)}  # ms
@@ -81,10 +83,11 @@ class Streams(FakeVenue):
 
     def _route(self, path: str) -> tuple[int, str, str]:
         """Market, route and rest of a stream path."""
-        market, prefix = BINANCE_SPOT, ""
+        market, host = BINANCE_SPOT, SPOT_HOST.match(path)
         if self.usdm_prefix and path.startswith(self.usdm_prefix + "/"):
-            market, prefix = BINANCE_USDM, self.usdm_prefix
-        path = path[len(prefix) :]
+            market, path = BINANCE_USDM, path[len(self.usdm_prefix) :]
+        elif host is not None:
+            path = path[host.end() :]
         for route in ROUTES:
             if path.startswith(f"/{route}/"):
                 return BINANCE_USDM, route, path[len(route) + 1 :]

@@ -428,14 +428,21 @@ def api_trading_status(venue: BinanceFake, call: Call) -> dict:
     return {"indicators": {}, "updateTime": call.now_ms}
 
 
+def set_fee_burn(venue: BinanceFake, call: Call) -> dict:
+    """Fees in BNB are not simulated: only that they are off can be confirmed."""
+    call.need("feeBurn")
+    if call.flag("feeBurn"):
+        raise Reject(-1130, "Data sent for parameter 'feeBurn' is not valid.")
+    return {"code": 200, "msg": "success"}
+
+
 def fee_burn(venue: BinanceFake, call: Call) -> dict:
     return {"feeBurn": False}
 
 
-def adl_quantile(venue: BinanceFake, call: Call) -> object:
+def adl_quantile(venue: BinanceFake, call: Call) -> list[dict]:
     listings = [venue.listing(call)] if call.has("symbol") else venue.of_market(BINANCE_USDM)
-    rows = [{"symbol": x.symbol, "adlQuantile": {"LONG": 0, "SHORT": 0, "BOTH": 0}} for x in listings]
-    return rows[0] if call.has("symbol") else rows
+    return [{"symbol": x.symbol, "adlQuantile": {"LONG": 0, "SHORT": 0, "BOTH": 0}} for x in listings]
 
 
 # ---- history -------------------------------------------------------------------------------------------------

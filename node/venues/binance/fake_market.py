@@ -85,14 +85,10 @@ def depth_limit(call: Call) -> int:
 
 def depth(venue: BinanceFake, call: Call) -> dict:
     listing, limit = venue.listing(call), depth_limit(call)
-    venue.settle(listing, call.now_ns)
-    engine = listing.engine
+    number, bids, asks = venue.book(listing, limit, call.now_ns)
     times = {} if call.is_spot else {"E": call.now_ms, "T": call.now_ms}
-    sides = {
-        name: levels_text(listing, engine.levels(side, limit))
-        for name, side in (("bids", BUY), ("asks", SELL))
-    }
-    return {"lastUpdateId": engine.update_id} | times | sides
+    sides = {"bids": levels_text(listing, bids), "asks": levels_text(listing, asks)}
+    return {"lastUpdateId": number} | times | sides
 
 
 def _some_trades(venue: BinanceFake, call: Call, listing: Listing) -> list[PublicTrade]:
@@ -390,6 +386,11 @@ def constituents(venue: BinanceFake, call: Call) -> dict:
         }
     ]
     return {"symbol": listing.symbol, "time": call.now_ms, "constituents": rows}
+
+
+def trading_schedule(venue: BinanceFake, call: Call) -> dict:
+    """Nothing that is listed here has trading hours."""
+    return {"updateTime": call.now_ms, "marketSchedules": {}}
 
 
 def nothing(venue: BinanceFake, call: Call) -> list:

@@ -152,7 +152,7 @@ USDM_PUBLIC = {
     "indexInfo": Route(market.nothing, 1),
     "assetIndex": Route(market.nothing, 1),
     "insuranceBalance": Route(market.nothing, 1),
-    "tradingSchedule": Route(market.nothing, 5),
+    "tradingSchedule": Route(market.trading_schedule, 5),
     "symbolAdlRisk": Route(market.nothing, 1),
 }
 
@@ -195,6 +195,7 @@ USDM_SIGNED = {
     ("GET", "v1/symbolConfig"): Route(margin.symbol_config, 5, READ),
     ("GET", "v1/apiTradingStatus"): Route(margin.api_trading_status, 1, READ),
     ("GET", "v1/feeBurn"): Route(margin.fee_burn, 30, READ),
+    ("POST", "v1/feeBurn"): Route(margin.set_fee_burn, 1, TRADE),
     ("GET", "v1/adlQuantile"): Route(margin.adl_quantile, 5, READ),
     ("POST", "v1/algoOrder"): Route(algo.place, 0, TRADE, orders=True),
     ("DELETE", "v1/algoOrder"): Route(algo.cancel, 1, TRADE),
@@ -203,6 +204,17 @@ USDM_SIGNED = {
     ("GET", "v1/openAlgoOrders"): Route(algo.open_orders, _open_orders_weight, READ),
     ("GET", "v1/allAlgoOrders"): Route(algo.all_orders, 5, READ),
 }
+
+
+# Statistics of traders, of which there are none here.
+STATISTICS = (
+    "topLongShortAccountRatio",
+    "topLongShortPositionRatio",
+    "globalLongShortAccountRatio",
+    "takerlongshortRatio",
+    "basis",
+    "delivery-price",
+)
 
 
 def _listen_key(action: str, access_market: int) -> Route:
@@ -224,6 +236,8 @@ def _table() -> dict[tuple[str, str], tuple[int, Route]]:
         out["GET", f"/fapi/v1/{name}"] = BINANCE_USDM, route
     out["GET", "/fapi/v2/ticker/price"] = BINANCE_USDM, USDM_PUBLIC["ticker/price"]
     out["GET", "/futures/data/openInterestHist"] = BINANCE_USDM, Route(market.open_interest_history, 0)
+    for name in STATISTICS:
+        out["GET", f"/futures/data/{name}"] = BINANCE_USDM, Route(market.nothing, 0)
     for (method, name), route in USDM_SIGNED.items():
         out[method, f"/fapi/{name}"] = BINANCE_USDM, route
     for method, action in (("POST", "start"), ("PUT", "ping"), ("DELETE", "stop")):

@@ -32,7 +32,8 @@ from node.venues.fakes import BUY, MS, SELL, Connection, FakeVenue, Listing, Ref
 # The spot stream host as the first part of a path: some clients tell the products apart by it.
 SPOT_HOST = re.compile(r"/(?:data-|demo-)?stream[a-z.]*(?=/(?:ws|stream))")
 DEPTH = re.compile(r"depth(5|10|20)?(?:@(\d+)ms)?")
-KLINE = re.compile(r"(?:kline|perpetual@continuousKline|markPriceKline|indexPriceKline)_(\w+)")
+KLINE = re.compile(r"(?:kline|continuousKline|markPriceKline|indexPriceKline)_(\w+)")
+CADENCE = re.compile(r"@\d+ms$")  # of an all-market stream, where a client still names one
 CADENCES = {BINANCE_SPOT: (100, 1000), BINANCE_USDM: (100, 250, 500)}  # ms
 DEFAULT_CADENCE = {BINANCE_SPOT: 1000, BINANCE_USDM: 250}
 STREAM_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
@@ -116,6 +117,9 @@ class Streams(FakeVenue):
     def _topic(self, connection: Connection, name: str) -> tuple | None:
         """(market, symbol, kind, ...) of a stream name; None where the venue has nothing to say on it."""
         market, route = connection.notes["market"], connection.notes["route"]
+        if name in self.listen_keys() and route in ("", "private"):
+            connection.notes["key"] = name
+            return None
         if route and stream_route(market, name) != route:
             return None
         if name.startswith("!"):
@@ -402,6 +406,7 @@ class Streams(FakeVenue):
 
 def _all_topic(market: int, name: str) -> tuple | None:
     """Streams of a whole market."""
+    name = CADENCE.sub("", name)
     if name in ALL and (market == BINANCE_USDM or name != "!ticker@arr"):
         return market, "!", ALL[name]
     if market == BINANCE_USDM and name == "!bookTicker":

@@ -4,7 +4,7 @@ A row names an injector (`ack.drop`, `px.blackhole`, ...) and says when: from `a
 it was added, or from the venue's start for a script), for `for_ns`, each time with probability `every`, at
 most `count` times, after skipping the first `skip` occasions. Further arguments are the injector's own; one
 that names something the occasion is about (symbol, op, kind, side, client_id, path, method, limiter, account,
-stream) restricts the row to it.
+stream) restricts the row to it; a path does so by any part of it.
 
 Passive injectors strike when something happens (`hit`), active ones at their time by themselves (`due`), and
 again every `period_s` where given. All hits are counted in `counts`: a test first proves that its fault
@@ -14,6 +14,7 @@ happened. Each row draws from a generator of its own, so that adding one changes
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from random import Random
 from typing import Any
 
@@ -40,7 +41,7 @@ ABOUT = (
 )
 
 # What each injector takes beside the common keys: name -> kind of value.
-N, S, B = "number", "text", "boolean"
+N, S, B, D, P = "number", "text", "boolean", "decimal", "share (full, part, or up to 1)"
 WHEN = {"delay_ms": N}
 PASSIVE: dict[str, dict[str, str]] = {
     "book.gap": {"n": N},
@@ -63,15 +64,15 @@ PASSIVE: dict[str, dict[str, str]] = {
     "exec.delay": WHEN,
     "exec.reorder": {"window": N},
     "exec.split": {"k": N},
-    "exec.fee": {"coin": S, "rate": S},
+    "exec.fee": {"coin": S, "rate": D},
     "exec.unknown_status": {"text": S},
-    "order.fill_immediately": {"part": S},
-    "order.fill_on_cancel": {"part": S},
+    "order.fill_immediately": {"part": P},
+    "order.fill_on_cancel": {"part": P},
     "order.accept_silent": {},
     "order.reject": {"filter": S},
     "order.reject_late": WHEN,
     "order.amend_fail_late": WHEN,
-    "order.amend_qty": {"part": S, "delay_ms": N},
+    "order.amend_qty": {"part": P, "delay_ms": N},
     "order.amend_id_change": {},
     "order.expire": {"reason": S, "delay_ms": N},
     "order.stp": {"delay_ms": N},
@@ -116,22 +117,22 @@ ACTIVE: dict[str, dict[str, str]] = {
     "status.delist": {},
     "status.relist": {"inst_code": N},
     "acct.external_order": {"price_ticks": N, "size_lots": N, "order_type": S, "tif": S, "client": S},
-    "acct.drift": {"coin": S, "amount": S, "lots": N, "leg": S},
-    "acct.deposit": {"coin": S, "amount": S},
-    "acct.withdraw": {"coin": S, "amount": S},
-    "acct.funding": {"rate": S},
-    "acct.adl": {"part": S},
-    "acct.liquidation": {"part": S},
+    "acct.drift": {"coin": S, "amount": D, "lots": N, "leg": S},
+    "acct.deposit": {"coin": S, "amount": D},
+    "acct.withdraw": {"coin": S, "amount": D},
+    "acct.funding": {"rate": D},
+    "acct.adl": {"part": P},
+    "acct.liquidation": {"part": P},
     "acct.leverage": {"leverage": N, "times": N, "mode": S},
     "acct.posmode": {"hedge": B},
-    "acct.collateral_price": {"coin": S, "price": S},
-    "market.crash": {"percent": S, "s": N},
-    "market.gap": {"percent": S},
-    "market.sweep": {"percent": S},
+    "acct.collateral_price": {"coin": S, "price": D},
+    "market.crash": {"percent": D, "s": N},
+    "market.gap": {"percent": D},
+    "market.sweep": {"percent": D},
     "market.spread": {"ticks": N, "s": N},
     "market.empty": {"s": N},
-    "market.print": {"percent": S, "size_lots": N},
-    "market.mark": {"percent": S, "s": N},
+    "market.print": {"percent": D, "size_lots": N},
+    "market.mark": {"percent": D, "s": N},
     "dms.fire": {},
     "px.storm": {"s": N},
 }
@@ -190,7 +191,15 @@ class Fault:
         """Is the occasion one of those that the row is restricted to?"""
         if "live" in about and self.arguments.get("live", True) != about["live"]:
             return False
-        return all(str(about[k]) == str(v) for k, v in self.arguments.items() if k in ABOUT and k in about)
+        if "way" in about and self.arguments.get("way", "both") not in ("both", about["way"]):
+            return False
+        for key, value in self.arguments.items():
+            if key == "path" and key in about:
+                if str(value) not in str(about[key]):
+                    return False
+            elif key in ABOUT and key in about and str(about[key]) != str(value):
+                return False
+        return True
 
     def strikes(self) -> bool:
         self.seen += 1
@@ -209,6 +218,7 @@ class Faults:
         self.counts: dict[str, int] = {}
         self.start_ns: int | None = None
         self._by_name: dict[str, list[Fault]] = {}
+        self._groups: set[str] = set()
         self._number = 0
 
     def add(
@@ -236,6 +246,7 @@ class Faults:
         )
         self.rows.append(fault)
         self._by_name.setdefault(name, []).append(fault)
+        self._groups.add(name.partition(".")[0])
         self.counts.setdefault(name, 0)
         return fault
 
@@ -245,6 +256,7 @@ class Faults:
         self.rows = [x for x in self.rows if x not in gone]
         for key in {x.name for x in gone}:
             del self._by_name[key]
+        self._groups = {x.partition(".")[0] for x in self._by_name}
         return len(gone)
 
     def start(self, now_ns: int) -> None:
@@ -275,6 +287,10 @@ class Faults:
                     self.counts[name] += 1
                 return row
         return None
+
+    def touches(self, group: str) -> bool:
+        """Is there any row of a group of injectors ("px")?"""
+        return group in self._groups
 
     def any_of(self, *names: str) -> bool:
         """Is there any row of these names?"""
@@ -338,7 +354,19 @@ def _is_kind(kind: str, value: Any) -> bool:
         return isinstance(value, bool)
     if kind == N:
         return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    if kind == P:
+        return value in ("full", "part") or (_is_decimal(value) and 0 < Decimal(str(value)) <= 1)
+    return kind != D or _is_decimal(value)
+
+
+def _is_decimal(value: Any) -> bool:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return False
+    return number.is_finite() and abs(number) < 10**12 and number == round(number, 18)
 
 
 def parse_row(row: Any, number: int = 1) -> dict[str, Any]:

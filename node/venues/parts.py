@@ -2,7 +2,6 @@
 
 import copy
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -371,6 +370,3 @@ class Limiter:
             self._spans[who] = span_ns
             self.ban(who, now_ns, span_ns)
         raise RateLimited(self.name, self.reset_ns(who, now_ns))
-
-
-Timer = Callable[[int], None]

@@ -1,14 +1,16 @@
-"""Bybit v5's side of the wire, without I/O: spot and linear perpetuals, public, private and trade connections, REST.
+"""Bybit v5's side of the wire, without I/O: spot and linear perpetuals, WebSocket and REST.
 
-This file is the connections: paths, heartbeat, login, subscriptions, order entry over the trade connection, disconnect
-cancel-all. What is said on them is in the rooms below: streams, market, private, orders, desk, exits, queries, account, rest.
-Source: bybit-exchange/docs `docs/v5/websocket/`, and captured frames for the texts of refusals.
+This file is the connections: paths, heartbeat, login, subscriptions, order entry over the trade connection,
+disconnect cancel-all. What is said on them is in the rooms below: streams, market, private, orders, desk,
+exits, queries, account, rest. Source: bybit-exchange/docs `docs/v5/websocket/`, and captured frames for the
+texts of refusals.
 """
 
 import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +20,7 @@ from node.venues.bybit import rules
 from node.venues.bybit.fake_codes import Denial, number
 from node.venues.bybit.fake_market import TIERS
 from node.venues.bybit.fake_orders import Who
-from node.venues.bybit.fake_private import ticket
+from node.venues.bybit.fake_private import settings, ticket
 from node.venues.bybit.fake_rest import DENIED, RestDoor
 from node.venues.bybit.rules import LINEAR, SPOT
 from node.venues.fakes import (
@@ -47,16 +49,18 @@ REQUESTS_KEPT = 100_000  # ids of a connection that must not come again
 OPS = ("create", "amend", "cancel")
 ENTRY = {"create": "place", "amend": "amend", "cancel": "cancel"}
 # as the venue lists them, where a listing does not say otherwise
+PLAIN_BAND = ("5", "0.2")
 LINEAR_TERMS = {"taker_fee": "0.0005", "max_leverage": 125, "max_orders": 200}
 
 
 class BybitFake(RestDoor):
     """Bybit with the given listings (markets BYBIT_SPOT and BYBIT_LINEAR).
 
-    `credentials` (key -> secret): further keys of the first account, and from then on the venue is strict: nothing private
-    is said to who is not logged in. None: who does not log in is the first account; a login that is tried is checked in
-    any case, as REST is. `ack_first`: a reply comes before the private stream says anything of the order; False turns this
-    round, as the venue does at times. `limit_orders`: rates are enforced; None = for requests with a key.
+    `credentials` (key -> secret): further keys of the first account, and from then on the venue is strict:
+    nothing private is said to who is not logged in. None: who does not log in is the first account; a login
+    that is tried is checked in any case, as REST is. `ack_first`: a reply comes before the private stream
+    says anything of the order; False turns this round, as the venue does at times. `limit_orders`: rates are
+    enforced; None = for requests with a key.
     """
 
     def __init__(
@@ -128,7 +132,7 @@ class BybitFake(RestDoor):
         """Time passes: push what is due. Call it every 10 ms or so."""
         self._now_ns = now_ns
         super().tick(now_ns)
-        if self._stops:
+        if self._stop_orders:
             self.follow_trailing(now_ns)
         if self._wallet_due:
             self.flush_wallets(now_ns)
@@ -243,9 +247,12 @@ class BybitFake(RestDoor):
             elif kind == "shutdown_notice" and name == "trade":
                 late_ns = now_ns + fault.ns("", 10 * SECOND)
                 self._restarting_ns = late_ns
-                self.at(late_ns, lambda _, c=connection: self.hang_up(c, 1001, "service restart"))
+                self.at(late_ns, partial(self._end_session, connection))
         if kind == "shutdown_notice":
             self._push_status("scheduled", now_ns, now_ns + fault.ns("", 10 * SECOND))
+
+    def _end_session(self, connection: Connection, now_ns: int) -> None:
+        self.hang_up(connection, 1001, "service restart")
 
     # ---- subscriptions ----
 
@@ -309,7 +316,7 @@ class BybitFake(RestDoor):
     def _begin_dcp(self, connection: Connection, topic: str) -> None:
         """The last private connection with the topic is gone: its window runs."""
         account, (product, market) = self.account_for(connection), DCP_TOPICS[topic]
-        window = account.notes.get("dcp", {}).get(product) if account is not None else None
+        window = settings(account).dcp.get(product) if account is not None else None
         if account is None or window is None or self._watchers(account, topic):
             return
         owner = account
@@ -329,7 +336,11 @@ class BybitFake(RestDoor):
         self._push_status("ongoing" if begins else "completed", now_ns, now_ns)
 
     def _push_status(self, state: str, begin_ns: int, end_ns: int) -> None:
-        row = {"id": self._uuid("status", begin_ns), "title": "system maintenance", "state": state}
+        row: dict[str, Any] = {
+            "id": self._uuid("status", begin_ns),
+            "title": "system maintenance",
+            "state": state,
+        }
         row |= {
             "begin": str(begin_ns // MS),
             "end": str(end_ns // MS),
@@ -471,6 +482,8 @@ class BybitFake(RestDoor):
 
 def _dress(listing: Listing) -> None:
     """Bybit's own terms, where a listing has only the general ones."""
+    if (listing.price_up, listing.price_down) == PLAIN_BAND:  # the venue has a band of its own kind
+        listing.price_up = listing.price_down = ""
     if listing.max_orders == LINEAR_TERMS["max_orders"]:
         listing.max_orders = rules.OPEN_ORDERS.get(listing.market, 500)
     if listing.market == SPOT:

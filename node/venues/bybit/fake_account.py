@@ -1,4 +1,4 @@
-"""Accounts by REST at the simulated Bybit: positions and how they are set, wallet, fees, transaction log, assets, keys.
+"""Accounts by REST at the simulated Bybit: positions and their settings, wallet, fees, log, assets, keys.
 
 A unified account of version 2.0. Source: bybit-exchange/docs `docs/v5/{position,account,asset,user}/`.
 """
@@ -19,7 +19,7 @@ from node.venues.bybit.fake_codes import (
     refused,
 )
 from node.venues.bybit.fake_orders import Who
-from node.venues.bybit.fake_private import INDEX_LEG, ticket
+from node.venues.bybit.fake_private import INDEX_LEG, settings, ticket
 from node.venues.bybit.fake_queries import Queries
 from node.venues.bybit.rules import LINEAR, SPOT
 from node.venues.fakes import BUY, MS, Account, Listing, VenueTrade
@@ -40,7 +40,17 @@ KEY_PERMISSIONS = {
     "Derivatives": ["DerivativesTrade"],
     "Exchange": ["ExchangeHistory"],
 }
-NO_PERMISSIONS = "CopyTrading BlockTrade NFT Affiliate Earn FiatP2P FiatBitPay BitCard ByXPost".split()
+NO_PERMISSIONS = [
+    "CopyTrading",
+    "BlockTrade",
+    "NFT",
+    "Affiliate",
+    "Earn",
+    "FiatP2P",
+    "FiatBitPay",
+    "BitCard",
+    "ByXPost",
+]
 
 
 class AccountRest(Queries):
@@ -85,7 +95,7 @@ class AccountRest(Queries):
         is_cross = self.margin_mode(who.account) != "ISOLATED_MARGIN"
         if buy != sell and (is_cross or not who.account.hedge):
             raise Denial(10001, "buyLeverage must be equal to sellLeverage")
-        if not 1 <= min(buy, sell) or max(buy, sell) > listing.max_leverage:
+        if min(buy, sell) < 1 or max(buy, sell) > listing.max_leverage:
             raise Denial(
                 110013,
                 f"cannot set leverage [{texts[0]}] gt maxLeverage [{listing.max_leverage}00] by risk limit",
@@ -100,7 +110,7 @@ class AccountRest(Queries):
             raise Denial(110043)
         who.account.set_leverage(listing, int(min(buy, sell)))
         for leg, leverage in wanted.items():
-            who.account.notes["leverage", listing.key, leg] = (plain(leverage), int(min(buy, sell)))
+            settings(who.account).leverage[listing.key, leg] = (plain(leverage), int(min(buy, sell)))
         for leg in self.legs(who.account):
             self.push_position(who.account, listing, leg, now_ns)
         return {}
@@ -146,7 +156,7 @@ class AccountRest(Queries):
             raise Denial(10001, "params error: autoAddMargin invalid")
         if self.margin_mode(who.account) != "ISOLATED_MARGIN":
             raise Denial(110076)
-        who.account.notes["auto_add", listing.key, leg] = on
+        settings(who.account).auto_add[listing.key, leg] = on
         return {}
 
     def add_margin(self, who: Who, wish: dict, now_ns: int) -> dict:
@@ -157,7 +167,8 @@ class AccountRest(Queries):
         self._linear_of(wish)
         raise Denial(
             110082,
-            "You cannot lift Reduce-Only restrictions, as no Reduce-Only restrictions are applied to your position",
+            "You cannot lift Reduce-Only restrictions, "
+            "as no Reduce-Only restrictions are applied to your position",
         )
 
     def move_positions(self, who: Who, wish: dict, now_ns: int) -> dict:
@@ -191,10 +202,10 @@ class AccountRest(Queries):
         return {"list": [self.wallet_row(account, wanted, now_ns)]}
 
     def get_account_info(self, who: Who, query: dict, now_ns: int) -> dict:
-        dcp = who.account.notes.get("dcp", {})
+        dcp = settings(who.account).dcp
         return {
             "marginMode": self.margin_mode(who.account),
-            "updatedTime": str(who.account.notes.get("margin_mode_ms", 1697078946000)),
+            "updatedTime": str(settings(who.account).margin_mode_ms),
             "unifiedMarginStatus": 6,
             "dcpStatus": "ON" if dcp else "OFF",
             "timeWindow": next(iter(dcp.values()), 10),
@@ -225,7 +236,8 @@ class AccountRest(Queries):
             raise Denial(3400045, result={"reasons": [reason]})
         if mode == self.margin_mode(who.account):
             raise Denial(110026)
-        who.account.notes |= {"margin_mode": mode, "margin_mode_ms": now_ns // MS}
+        mine = settings(who.account)
+        mine.margin_mode, mine.margin_mode_ms = mode, now_ns // MS
         return {"reasons": []}
 
     def get_collateral(self, who: Who, query: dict, now_ns: int) -> dict:
@@ -252,15 +264,15 @@ class AccountRest(Queries):
 
     def get_settings(self, who: Who, query: dict, now_ns: int) -> dict:
         """`lpaSpot` true = spot orders are repriced, `lpaPerp` true = orders on perpetuals are refused."""
-        notes = who.account.notes
-        spot, perp = notes.get(("reprice", SPOT), False), not notes.get(("reprice", LINEAR), True)
+        reprice = settings(who.account).reprice
+        spot, perp = reprice.get(SPOT, False), not reprice.get(LINEAR, True)
         return {"lpaSpot": spot, "lpaPerp": perp, "smsef": False, "fmsef": False}
 
     def set_price_action(self, who: Who, wish: dict, now_ns: int) -> dict:
         market = next((m for m, name in rules.CATEGORY.items() if name == wish.get("category")), None)
         if market is None or not isinstance(wish.get("modifyEnable"), bool):
             raise Denial(10001, "params error: category or modifyEnable invalid")
-        who.account.notes["reprice", market] = wish["modifyEnable"]
+        settings(who.account).reprice[market] = wish["modifyEnable"]
         return {}
 
     def get_withdrawal(self, who: Who, query: dict, now_ns: int) -> dict:
@@ -274,11 +286,11 @@ class AccountRest(Queries):
         product, window = wish.get("product", "OPTIONS"), number(wish.get("timeWindow", ""))
         if product not in DCP_PRODUCTS or not 3 <= window <= 300:
             raise Denial(10001, "params error: product or timeWindow invalid")
-        who.account.notes.setdefault("dcp", {})[product] = window
+        settings(who.account).dcp[product] = window
         return {}
 
     def get_dcp(self, who: Who, query: dict, now_ns: int) -> dict:
-        dcp = who.account.notes.get("dcp", {})
+        dcp = settings(who.account).dcp
         rows = [{"product": x, "dcpStatus": "ON", "timeWindow": str(window)} for x, window in dcp.items()]
         return {"dcpInfos": rows}
 
@@ -357,7 +369,8 @@ class AccountRest(Queries):
 
     @staticmethod
     def _log_row(account: Account, coin: str, change: Decimal, now_ns: int, number_of: int) -> dict[str, str]:
-        empty = "symbol side funding orderLinkId orderId feeRate bonusChange size qty category tradePrice tradeId extraFees"
+        empty = "symbol side funding orderLinkId orderId feeRate bonusChange size qty category"
+        empty += " tradePrice tradeId extraFees"
         row = dict.fromkeys(f"transSubType {empty}".split(), "")
         row |= {
             "id": f"{account.uid}_{coin}_{number_of}",

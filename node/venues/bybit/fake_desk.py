@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from node.venues.bybit import rules
-from node.venues.bybit.fake_codes import DECIMAL, Denial, number, plain, price_of, refused, size_of
+from node.venues.bybit.fake_codes import DECIMAL, Denial, plain, price_of
 from node.venues.bybit.fake_orders import BATCH_ITEMS, OrderChecks, Who
-from node.venues.bybit.fake_private import ENDINGS, ticket
+from node.venues.bybit.fake_private import ENDINGS, settings, ticket
 from node.venues.bybit.rules import LINEAR, SPOT
 from node.venues.fakes import BUY, MS, SELL, Account, Connection, FakeOrder, Listing, Refusal, VenueTrade
 
@@ -344,8 +344,8 @@ class OrderEntry(OrderChecks):
         signed = trade.size_lots if trade.side == BUY else -trade.size_lots
         before = position.lots - signed
         closed = min(abs(before), trade.size_lots) if before * signed < 0 else 0
-        key = ("realised", listing.key, order.leg)
-        account.notes[key] = account.notes.get(key, Decimal(0)) + trade.realised - trade.fee
+        key, kept = (listing.key, order.leg), settings(account).realised
+        kept[key] = kept.get(key, Decimal(0)) + trade.realised - trade.fee
         if closed:
             mine.closed_pnl += trade.realised - trade.fee
             mine.closed_lots += closed

@@ -31,7 +31,7 @@ class Exits(OrderEntry):
         """Those that still wait."""
         return [
             x
-            for x in self._stops.values()
+            for x in self._stop_orders.values()
             if x.owner == account.owner
             and x.listing is listing
             and x.leg == leg
@@ -197,7 +197,7 @@ class Exits(OrderEntry):
 
     def follow_trailing(self, now_ns: int) -> None:
         """Trailing stops go with the last price, in one direction only."""
-        for order in list(self._stops.values()):
+        for order in list(self._stop_orders.values()):
             mine = ticket(order)
             if not mine.trailing:
                 continue

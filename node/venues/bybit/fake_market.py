@@ -211,7 +211,7 @@ class MarketRest(PublicStreams):
         row = self._ticker(listing, now_ns) | self._best_texts(listing)
         if listing.market == SPOT:
             return row
-        empty = "predictedDeliveryPrice basisRate deliveryFeeRate basis basisRateYear".split()
+        empty = ["predictedDeliveryPrice", "basisRate", "deliveryFeeRate", "basis", "basisRateYear"]
         return row | dict.fromkeys(empty, "") | {"deliveryTime": "0"}
 
     def _get_trades(self, query: Query, now_ns: int) -> dict:
@@ -285,7 +285,7 @@ class MarketRest(PublicStreams):
         start, end = self._times(query)
         if start is not None and end is None:
             raise Denial(10001, "params error: EndTime is required")
-        step, rows = listing.funding_interval_ns // MS, []
+        step, rows = listing.funding_interval_ns // MS, list[dict]()
         at_ms = min(end or now_ns // MS, now_ns // MS) // step * step
         while len(rows) < self._limit(query, 200, 200) and at_ms > int(LAUNCHED_MS) and at_ms >= (start or 0):
             row = {"symbol": listing.symbol, "fundingRate": self.funding_rate(listing)}

@@ -24,7 +24,7 @@ from node.venues.bybit.fake_codes import (
     refused,
     size_of,
 )
-from node.venues.bybit.fake_private import INDEX_LEG, PrivateStreams, Ticket, ticket
+from node.venues.bybit.fake_private import INDEX_LEG, PrivateStreams, Ticket, settings, ticket
 from node.venues.bybit.rules import LINEAR, SPOT
 from node.venues.fakes import BUY, MS, SELL, Connection, FakeOrder, Listing, RateLimited
 from node.venues.ledger import Account, Key, Refusal
@@ -217,7 +217,7 @@ class OrderChecks(PrivateStreams):
             return
         edge = highest if order.side == BUY else lowest
         is_spot = listing.market == SPOT
-        if account.notes.get(("reprice", listing.market), not is_spot):
+        if settings(account).reprice.get(listing.market, not is_spot):
             order.price_ticks = edge
         elif is_spot:
             code = 170193 if order.side == BUY else 170194

@@ -19,7 +19,6 @@ from node.venues.bybit.fake_codes import (
     price_of,
     price_text,
     size_of,
-    size_text,
 )
 from node.venues.bybit.fake_market import MarketRest, risk_tiers
 from node.venues.bybit.rules import LINEAR, SPOT
@@ -118,8 +117,30 @@ def ticket(order: FakeOrder) -> Ticket:
     return order.notes["ticket"]
 
 
+@dataclass(eq=False)
+class Settings:
+    """What Bybit keeps of an account beside what every venue does; keys are (market, symbol) and leg."""
+
+    leverage: dict[tuple[tuple[int, str], str], tuple[str, int]] = field(
+        default_factory=dict
+    )  # text, ledger's
+    realised: dict[tuple[tuple[int, str], str], Decimal] = field(default_factory=dict)  # ever, fees included
+    auto_add: dict[tuple[tuple[int, str], str], int] = field(default_factory=dict)
+    reprice: dict[int, bool] = field(default_factory=dict)  # market -> too aggressive prices are moved
+    margin_mode: str = "REGULAR_MARGIN"
+    margin_mode_ms: int = 1697078946000
+    dcp: dict[str, int] = field(default_factory=dict)  # product -> seconds
+
+
+def settings(account: Account) -> Settings:
+    """The Bybit half of an account."""
+    return account.notes.setdefault("bybit", Settings())
+
+
 class PrivateStreams(MarketRest):
     """Rows and pushes of accounts."""
+
+    strict = False  # nothing private for a connection that is not logged in
 
     def __init__(self, *args: Any, **more: Any):
         super().__init__(*args, **more)
@@ -378,7 +399,7 @@ class PrivateStreams(MarketRest):
             "trailingStop": exits.get("trailingStop", "0"),
             "unrealisedPnl": plain(round(profit, 8)) if position.lots else "",
             "curRealisedPnl": plain(position.realised),
-            "cumRealisedPnl": plain(account.notes.get(("realised", listing.key, leg), Decimal(0))),
+            "cumRealisedPnl": plain(settings(account).realised.get((listing.key, leg), Decimal(0))),
             "sessionAvgPrice": "",
             "createdTime": created,
             "updatedTime": str((position.updated_ns or now_ns) // MS),
@@ -388,7 +409,7 @@ class PrivateStreams(MarketRest):
             "bustPrice": "",
             "positionStatus": "Normal",
             "adlRankIndicator": 2 if position.lots else 0,
-            "autoAddMargin": account.notes.get(("auto_add", listing.key, leg), 0),
+            "autoAddMargin": settings(account).auto_add.get((listing.key, leg), 0),
             "leverageSysUpdatedTime": "",
             "mmrSysUpdateTime": "",
             "seq": self.tape(listing).seq if position.updated_ns else -1,
@@ -399,7 +420,7 @@ class PrivateStreams(MarketRest):
     def leverage_text(account: Account, listing: Listing, leg: str) -> str:
         """As it was set: the venue takes two decimals where the ledger has whole numbers."""
         known = account.leverage_of(listing)
-        text, at = account.notes.get(("leverage", listing.key, leg), (str(known), known))
+        text, at = settings(account).leverage.get((listing.key, leg), (str(known), known))
         return text if at == known else str(known)
 
     def margins_of(
@@ -439,7 +460,7 @@ class PrivateStreams(MarketRest):
 
     @staticmethod
     def margin_mode(account: Account) -> str:
-        return account.notes.get("margin_mode", "REGULAR_MARGIN")
+        return settings(account).margin_mode
 
     def position_exits(self, account: Account, listing: Listing, leg: str) -> dict[str, str]:
         """Take profit, stop loss and trailing stop of a whole position."""
@@ -497,10 +518,8 @@ class PrivateStreams(MarketRest):
     def wallet_coin(self, account: Account, coin: str) -> dict:
         balance, margins = account.balance(coin), self.coin_margins(account, coin)
         equity = balance.total + margins["profit"]
-        realised = sum(
-            (x for key, x in account.notes.items() if isinstance(key, tuple) and key[0] == "realised" and self._settles(key, coin)),
-            Decimal(0),
-        )  # fmt: skip
+        kept = settings(account).realised.items()
+        realised = sum((x for (key, _), x in kept if self._settles(key, coin)), Decimal(0))
         return {
             "coin": coin,
             "equity": plain(equity),
@@ -525,8 +544,8 @@ class PrivateStreams(MarketRest):
             "colRes": "0",
         }
 
-    def _settles(self, key: tuple, coin: str) -> bool:
-        listing = self.listings.get(key[1])
+    def _settles(self, key: tuple[int, str], coin: str) -> bool:
+        listing = self.listings.get(key)
         return listing is not None and listing.settle_coin == coin
 
     def wallet_row(self, account: Account, coins: Iterable[str], now_ns: int) -> dict:

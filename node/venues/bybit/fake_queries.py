@@ -6,6 +6,7 @@ lost where the service restarts. Source: bybit-exchange/docs `docs/v5/order/{ope
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from node.venues.bybit import rules
@@ -212,5 +213,5 @@ class Queries(Exits):
             "fillCount": str(kept["fills"]),
             "cumExitValue": plain(kept["exit"]),
             "openFee": "0",
-            "closeFee": plain(sum(order.fees.values())),
+            "closeFee": plain(sum(order.fees.values(), Decimal(0))),
         }

@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from node.venues.bybit import rules
+from node.venues.bybit.fake_account import AccountRest
 from node.venues.bybit.fake_codes import Denial, error_text, number
 from node.venues.bybit.fake_market import Handler
-from node.venues.bybit.fake_account import AccountRest
 from node.venues.bybit.fake_orders import Who
 from node.venues.bybit.fake_private import ticket
 from node.venues.bybit.rules import LINEAR, SPOT

@@ -57,6 +57,7 @@ class Tape:
     update_id: int = -1  # of the matching engine, when `seq` last rose
     changed_ns: int = 0
     before_ticks: int = 0  # of the trade before
+    first_ticks: int = 0  # the last price until there is a trade
     trades: list[dict] = field(default_factory=list)  # not sent yet
     recent: deque = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))  # newest last
     ticker: dict[str, str] = field(default_factory=dict)
@@ -114,7 +115,10 @@ class PublicStreams(FakeVenue):
 
     def last_ticks(self, listing: Listing) -> int:
         """The last trade, or where there was none the middle of the book."""
-        return listing.last_ticks or self.mark_ticks(listing)
+        tape = self.tape(listing)
+        if not listing.last_ticks and not tape.first_ticks:
+            tape.first_ticks = self.mark_ticks(listing)
+        return listing.last_ticks or tape.first_ticks
 
     def price_limits(self, listing: Listing) -> tuple[int, int]:
         """The highest price of a buy and the lowest of a sell, in ticks; zeros while there is no price."""

@@ -215,8 +215,9 @@ class AccountRest(Queries):
         }
 
     def get_fee_rates(self, who: Who, query: dict, now_ns: int) -> dict:
-        category = self.category(query)
-        listings = [self._listing(query)] if query.get("symbol") else self._listed(category)
+        category = self.category({"category": "linear", **query})  # seen: clients that leave it out
+        asked = {"category": category, **query}
+        listings = [self._listing(asked)] if query.get("symbol") else self._listed(category)
         rows = []
         for listing in listings:
             maker, taker = self.rates(who.account, listing)

@@ -1,7 +1,8 @@
-"""Bars of one instrument, as Bybit's kline endpoints and topics give them, with a past that never happened.
+"""Bars of one instrument, as Bybit's kline endpoints and topics give them, with a past that never
+happened.
 
-What was traded since the start is exact. Before the first trade there is a made-up history, the same for one seed: clients
-ask for hundreds of bars as soon as they connect, and a venue always has them.
+What was traded since the start is exact. Before the first trade there is a made-up history, the same for
+one seed: clients ask for hundreds of bars as soon as they connect, and a venue always has them.
 """
 
 import zlib
@@ -83,8 +84,8 @@ class Candles:
         return self._join(out, start_ms, end_ms)
 
     def bars(self, interval: str, start_ms: int | None, end_ms: int, limit: int) -> list[Bar]:
-        """Bars whose start is between the two times, newest first; at most `limit`, of the newest ones, or of the
-        oldest where only a start was given."""
+        """Bars whose start is between the two times, newest first; at most `limit`, of the newest ones, or
+        of the oldest where only a start was given."""
         out: list[Bar] = []
         at_ms = bar_start(interval, end_ms)
         while at_ms > 0 and len(out) < limit and (start_ms is None or at_ms >= start_ms):

@@ -1,6 +1,8 @@
-"""What the simulated Bybit answers with: error codes and texts, words of the wire, and numbers as it writes them.
+"""What the simulated Bybit answers with: error codes and texts, words of the wire, and numbers as it
+writes them.
 
-Source: bybit-exchange/docs `docs/v5/error.mdx` and `docs/v5/enum.mdx`; captured frames where they differ in text.
+Source: bybit-exchange/docs `docs/v5/error.mdx` and `docs/v5/enum.mdx`; captured frames where they differ
+in text.
 """
 
 import re
@@ -41,7 +43,8 @@ TEXTS = {
     10014: "Invalid duplicate request.",
     10016: "Server error.",
     10017: "Route not found.",
-    10019: "ws trade service is restarting, do not accept new request, but the request in the process is not affected.",
+    10019: "ws trade service is restarting, do not accept new request, "
+    "but the request in the process is not affected.",
     10024: "Compliance rules triggered",
     10027: "Transactions are banned.",
     10028: "The API can only be accessed by unified account users.",
@@ -79,6 +82,7 @@ TEXTS = {
     110043: "leverage not modified",
     110045: "Wallet balance is insufficient.",
     110052: "Your available balance is insufficient to set the price",
+    110058: "You can't set take profit and stop loss due to insufficient size of remaining position size.",
     110061: "Not allowed to have more than 20 TP/SLs under Partial tpSlMode",
     110063: "Settlement in progress! not available for trading.",
     110064: "The modified contract quantity cannot be less than or equal to the filled quantity.",
@@ -177,8 +181,13 @@ FILTERS = {
     "duplicate_id": (110072, 170141),
     "mode": (10001, 10001),
 }
-WORDS = {"lot": "Qty invalid", "min_size": "The number of contracts below the minimum", "max_size": "Qty invalid",
-         "max_market_size": "Qty invalid", "mode": "position idx not match position mode"}  # fmt: skip
+WORDS = {
+    "lot": "Qty invalid",
+    "min_size": "The number of contracts below the minimum",
+    "max_size": "The number of contracts exceeds maximum limit allowed: too large",
+    "max_market_size": "The number of contracts exceeds maximum limit allowed: too large",
+    "mode": "position idx not match position mode",
+}
 
 
 class Denial(Exception):

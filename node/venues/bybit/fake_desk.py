@@ -1,7 +1,8 @@
-"""Order entry at the simulated Bybit: create, amend, cancel, one by one and in batches, and what becomes of it.
+"""Order entry at the simulated Bybit: create, amend, cancel, one by one and in batches, and what becomes
+of it.
 
-An acknowledgement says that a request was taken, no more: what happened is told by the private streams. `ack_first` says which
-of the two a client sees first. Source: bybit-exchange/docs `docs/v5/order/`.
+An acknowledgement says that a request was taken, no more: what happened is told by the private streams.
+`ack_first` says which of the two a client sees first. Source: bybit-exchange/docs `docs/v5/order/`.
 """
 
 from collections import OrderedDict
@@ -223,8 +224,8 @@ class OrderEntry(OrderChecks):
     def prepare_batch(
         self, who: Who, op: str, wish: dict, connection: Connection | None, now_ns: int
     ) -> tuple[dict, dict, list[Acted], dict[str, str]]:
-        """(result, retExtInfo, what is to be done, headers): every item is a request of its own; the items beyond
-        the rate limit fail one by one."""
+        """(result, retExtInfo, what is to be done, headers): every item is a request of its own; the items
+        beyond the rate limit fail one by one."""
         category, items = wish.get("category"), wish.get("request")
         market = next((m for m, name in rules.CATEGORY.items() if name == category), None)
         if market is None:
@@ -275,7 +276,8 @@ class OrderEntry(OrderChecks):
     # ---- what the engine says ----
 
     def _enter(self, order: FakeOrder, now_ns: int) -> None:
-        """Untriggered and New are told before anything else happens to the order; immediate ones have no New."""
+        """Untriggered and New are told before anything else happens to the order; immediate ones have no
+        New."""
         mine = ticket(order)
         waits = order.is_stop and not order.triggered_ns
         if waits:

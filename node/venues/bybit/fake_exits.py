@@ -1,8 +1,9 @@
 """Take profit, stop loss and trailing stop of positions at the simulated Bybit.
 
-They are stop orders that the venue makes itself: of the whole position ("Full", one of each kind, its size follows the
-position) or of a part ("Partial", in pairs where one ends the other). Source: bybit-exchange/docs
-`docs/v5/position/trading-stop.mdx`, and `docs/v5/order/create-order.mdx` for those that come with an order.
+They are stop orders that the venue makes itself: of the whole position ("Full", one of each kind, its size
+follows the position) or of a part ("Partial", in pairs where one ends the other). Source:
+bybit-exchange/docs `docs/v5/position/trading-stop.mdx`, and `docs/v5/order/create-order.mdx` for those
+that come with an order.
 """
 
 from decimal import Decimal
@@ -65,11 +66,11 @@ class Exits(OrderEntry):
         """A stop order that closes a position. `limit_ticks` 0: at market."""
         side, is_profit = (SELL if is_long else BUY), kind.endswith("TakeProfit")
         is_spot = listing.market == SPOT
-        order = FakeOrder(
-            listing, 0, "", side, limit_ticks, size_lots, "gtc" if limit_ticks else "ioc", None, owner=account.owner,
-            reduce_only=not is_spot, leg=leg, trigger_ticks=trigger_ticks, trigger_on=TRIGGER_BY.get(by, "last"),
-            trigger_rise=is_profit == is_long, stp="none",
-        )  # fmt: skip
+        tif = "gtc" if limit_ticks else "ioc"
+        order = FakeOrder(listing, 0, "", side, limit_ticks, size_lots, tif, None, owner=account.owner)
+        order.reduce_only, order.leg, order.stp = not is_spot, leg, "none"
+        order.trigger_ticks, order.trigger_on = trigger_ticks, TRIGGER_BY.get(by, "last")
+        order.trigger_rise = is_profit == is_long
         order.order_type = "stop_limit" if limit_ticks else "stop_market"
         order.notes["ticket"] = Ticket(
             type="Limit" if limit_ticks else "Market",
@@ -308,10 +309,7 @@ class Exits(OrderEntry):
             raise Denial(10001, "tpSize and slSize must be given and equal")
         size, position = self.size_lots(listing, sizes[0]), account.position(listing, leg)
         if size > abs(position.lots):
-            raise Denial(
-                110058,
-                "You can't set take profit and stop loss due to insufficient size of remaining position size.",
-            )
+            raise Denial(110058)
         if len(self.exit_orders(account, listing, leg, PARTIAL)) >= PARTIAL_MOST:
             raise Denial(110061)
         exits = {

@@ -1,7 +1,7 @@
 """Market data by REST at the simulated Bybit: `/v5/market/...`, system status, announcements.
 
-Every answer has the documented shape; what the simulation does not have (inverse contracts, options) is an empty list.
-Source: bybit-exchange/docs `docs/v5/market/`.
+Every answer has the documented shape; what the simulation does not have (inverse contracts, options) is an
+empty list. Source: bybit-exchange/docs `docs/v5/market/`.
 """
 
 from collections.abc import Callable
@@ -125,8 +125,9 @@ class MarketRest(PublicStreams):
     def _page(
         rows: list, query: Query, limit: int, key: Callable[[object], str] | None = None
     ) -> tuple[list, str]:
-        """One page of rows, and the cursor of the next (URL-encoded already; "" after the last). The cursor names
-        the last row that was given, so that rows which come later at the top do not move the pages."""
+        """One page of rows, and the cursor of the next (URL-encoded already; "" after the last). The
+        cursor names the last row that was given, so that rows which come later at the top do not move the
+        pages."""
         after = unquote(unquote(query.get("cursor", ""))).removeprefix("page_token=").removesuffix("&")
         name = key or (lambda row: str(rows.index(row)))
         start = 0

@@ -1,7 +1,8 @@
 """Orders as clients ask for them at the simulated Bybit: read, checked, refused with the venue's codes.
 
-`accept` does everything that the venue does before it acknowledges: what it returns is an order that has its id and is in no
-book yet. Source: bybit-exchange/docs `docs/v5/order/create-order.mdx`, `docs/v5/rate-limit/rate-limit.mdx`, `docs/v5/error.mdx`.
+`accept` does everything that the venue does before it acknowledges: what it returns is an order that has
+its id and is in no book yet. Source: bybit-exchange/docs `docs/v5/order/create-order.mdx`,
+`docs/v5/rate-limit/rate-limit.mdx`, `docs/v5/error.mdx`.
 """
 
 import re
@@ -34,6 +35,7 @@ EXIT_PRICES = ("takeProfit", "stopLoss", "tpLimitPrice", "slLimitPrice")
 EXIT_WORDS = ("tpTriggerBy", "slTriggerBy", "tpslMode", "tpOrderType", "slOrderType")
 FILTERS = ("Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder")
 UNLIMITED = 10**9
+MAX_PRICE = Decimal("1999999.80")  # of linear, as instruments-info says
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
 
 
@@ -199,6 +201,8 @@ class OrderChecks(PrivateStreams):
             raise Denial(170134) if is_spot else Denial(110003, "price is invalid") from None
         if ticks == 0:
             raise Denial(170132) if is_spot else Denial(110003, "price is invalid")
+        if not is_spot and price_of(listing, ticks) > MAX_PRICE:
+            raise Denial(110003)
         if ticks % listing.tick_multiple:
             raise refused("tick", listing.market)
         return ticks
@@ -209,7 +213,8 @@ class OrderChecks(PrivateStreams):
         return highest if side == BUY else max(lowest, 1)
 
     def keep_in_band(self, account: Account, listing: Listing, order: FakeOrder) -> None:
-        """Too aggressive a price: refused on spot, moved to the edge on linear, unless the account chose otherwise."""
+        """Too aggressive a price: refused on spot, moved to the edge on linear, unless the account chose
+        otherwise."""
         highest, lowest = self.price_limits(listing)
         if not highest or (
             order.price_ticks <= highest if order.side == BUY else order.price_ticks >= lowest
@@ -322,11 +327,7 @@ class OrderChecks(PrivateStreams):
         order.size_lots = self.size_lots(listing, text)
         most = listing.max_market_size or listing.max_size
         if mine.type == "Market" and most and size_of(listing, order.size_lots) > Decimal(most):
-            raise refused(
-                "max_market_size",
-                listing.market,
-                "The number of contracts exceeds maximum limit allowed: too large",
-            )
+            raise refused("max_market_size", listing.market)
 
     @staticmethod
     def size_lots(listing: Listing, text: str) -> int:
@@ -359,7 +360,8 @@ class OrderChecks(PrivateStreams):
         order.size_lots = self.lots_for(listing, order, value)
 
     def lots_for(self, listing: Listing, order: FakeOrder, value: Decimal) -> int:
-        """How much the book gives for `value` of quote currency; at the trigger's price for an order that waits."""
+        """How much the book gives for `value` of quote currency; at the trigger's price for an order that
+        waits."""
         lot, price_now = size_of(listing, 1), order.trigger_ticks
         levels = [(price_now, 2**50)] if price_now else listing.engine.levels(1 - order.side, 1000)
         lots = 0
@@ -407,8 +409,8 @@ class OrderChecks(PrivateStreams):
         for name, wants_higher in (("takeProfit", is_long), ("stopLoss", not is_long)):
             if name in exits and (Decimal(exits[name]) > Decimal(base)) != wants_higher:
                 word, title = "higher" if wants_higher else "lower", name[0].upper() + name[1:]
-                text = f"{title}:{exits[name]} set for {side} position should be {word} than base_price:{base}??LastPrice"
-                raise Denial(10001, text)
+                text = f"{title}:{exits[name]} set for {side} position should be {word} than"
+                raise Denial(10001, f"{text} base_price:{base}??LastPrice")
 
     # ---- ids, and what the venue checks for all ----
 

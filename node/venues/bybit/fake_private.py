@@ -1,7 +1,9 @@
-"""What the simulated Bybit tells one account: orders, executions, positions, wallet - as stream rows and as REST rows.
+"""What the simulated Bybit tells one account: orders, executions, positions, wallet - as stream rows and
+as REST rows.
 
-One match is told as `execution.fast`, `execution`, `order`, `position`, `wallet`; the messages of one match share their id
-and creation time. Source: bybit-exchange/docs `docs/v5/websocket/private/` and captured frames.
+One match is told as `execution.fast`, `execution`, `order`, `position`, `wallet`; the messages of one
+match share their id and creation time. Source: bybit-exchange/docs `docs/v5/websocket/private/` and
+captured frames.
 """
 
 from collections import deque
@@ -46,7 +48,8 @@ CREATE_TYPE = {
     "adl": "CreateByAdl_PassThrough",
     "settlement": "CreateBySettle",
 }
-# how an order that was closed without being filled is told: (status on linear, status on spot, cancelType, rejectReason)
+# how an order that was closed without being filled is told:
+# (status on linear, status on spot, cancelType, rejectReason)
 ENDINGS = {
     "canceled": ("Cancelled", "Cancelled", "CancelByUser", "EC_PerCancelRequest"),
     "ioc": ("Cancelled", "Cancelled", "UNKNOWN", "EC_NoImmediateQtyToFill"),
@@ -154,8 +157,8 @@ class PrivateStreams(MarketRest):
     # ---- who hears ----
 
     def account_for(self, connection: Connection) -> Account | None:
-        """Whose private frames a connection gets. One that is not logged in is the first account's, unless the venue
-        is strict."""
+        """Whose private frames a connection gets. One that is not logged in is the first account's, unless
+        the venue is strict."""
         if connection.account is not None or self.strict:
             return connection.account
         return next(iter(self.accounts.values()))
@@ -298,9 +301,15 @@ class PrivateStreams(MarketRest):
     # ---- executions ----
 
     def execution_row(
-        self, order: FakeOrder, price_ticks: int, size_lots: int, fee: tuple[Decimal, str, Decimal], is_maker: bool,
-        now_ns: int, exec_id: str,
-    ) -> dict:  # fmt: skip
+        self,
+        order: FakeOrder,
+        price_ticks: int,
+        size_lots: int,
+        fee: tuple[Decimal, str, Decimal],
+        is_maker: bool,
+        now_ns: int,
+        exec_id: str,
+    ) -> dict:
         """`fee` is amount, coin and rate."""
         listing, mine = order.listing, ticket(order)
         is_spot = listing.market == SPOT
@@ -445,7 +454,8 @@ class PrivateStreams(MarketRest):
     def _liquidation(
         self, account: Account, listing: Listing, position: Position, maintenance: Decimal, initial: Decimal
     ) -> str:
-        """Cross: an estimate, where the whole balance is gone. "" where no price of the instrument does it."""
+        """Cross: an estimate, where the whole balance is gone. "" where no price of the instrument does
+        it."""
         if not position.lots:
             return ""
         behind = (

@@ -1,8 +1,9 @@
-"""What clients ask about the past at the simulated Bybit: open and recent orders, order history, executions, closed profit.
+"""What clients ask about the past at the simulated Bybit: open and recent orders, order history,
+executions, closed profit.
 
-Retention is the venue's: an order that was closed without fills is gone after 24 hours, the list of recent closed orders is
-lost where the service restarts. Source: bybit-exchange/docs `docs/v5/order/{open-order,order-list,execution}.mdx`,
-`docs/v5/position/close-pnl.mdx`.
+Retention is the venue's: an order that was closed without fills is gone after 24 hours, the list of recent
+closed orders is lost where the service restarts. Source: bybit-exchange/docs
+`docs/v5/order/{open-order,order-list,execution}.mdx`, `docs/v5/position/close-pnl.mdx`.
 """
 
 from collections.abc import Iterable

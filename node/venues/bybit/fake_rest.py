@@ -1,8 +1,9 @@
 """REST at the door of the simulated Bybit: routes, signatures, rate limits, the envelope of every answer.
 
-A request is signed over timestamp + key + recv window + payload, the payload being the query as it was sent or the body.
-Business errors come with HTTP 200; only what never reached the business layer has another status. Source:
-bybit-exchange/docs `docs/v5/{guide,error}.mdx` and `docs/v5/rate-limit/rate-limit.mdx`; captured texts.
+A request is signed over timestamp + key + recv window + payload, the payload being the query as it was
+sent or the body. Business errors come with HTTP 200; only what never reached the business layer has
+another status. Source: bybit-exchange/docs `docs/v5/{guide,error}.mdx` and
+`docs/v5/rate-limit/rate-limit.mdx`; captured texts.
 """
 
 import hashlib
@@ -35,8 +36,8 @@ FORBIDDEN = b'{"retCode":403,"retMsg":"access too frequent, please try again lat
 
 @dataclass(frozen=True)
 class Route:
-    """A private endpoint: what the key must be allowed, requests per second on linear and on spot, and what the
-    venue says where all is well."""
+    """A private endpoint: what the key must be allowed, requests per second on linear and on spot, and
+    what the venue says where all is well."""
 
     method: str
     handler: PrivateHandler
@@ -232,8 +233,8 @@ class RestDoor(AccountRest):
     # ---- who ----
 
     def _signed_by(self, head: dict[str, str], payload: str, right: str, now_ns: int) -> tuple[Account, Key]:
-        """The account and key of a signed request. The order of the checks is the venue's: time, key, signature,
-        and then what the key may do."""
+        """The account and key of a signed request. The order of the checks is the venue's: time, key,
+        signature, and then what the key may do."""
         api_key, stamp = head["x-bapi-api-key"], head.get("x-bapi-timestamp", "")
         window = head.get("x-bapi-recv-window") or "5000"
         self._check_time(stamp, window, now_ns)

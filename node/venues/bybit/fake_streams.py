@@ -1,8 +1,8 @@
 """The public streams of the simulated Bybit: order books, trades, tickers, bars, price limits.
 
-Books follow the venue's own rules: one counter `u` per topic, stepping by one; a window of exactly N levels, out of which
-levels leave as size "0"; depth 1 as snapshots only, repeated after 3 s. Source: bybit-exchange/docs
-`docs/v5/websocket/public/`, and captured frames for the order of members.
+Books follow the venue's own rules: one counter `u` per topic, stepping by one; a window of exactly N
+levels, out of which levels leave as size "0"; depth 1 as snapshots only, repeated after 3 s. Source:
+bybit-exchange/docs `docs/v5/websocket/public/`, and captured frames for the order of members.
 """
 
 import hashlib

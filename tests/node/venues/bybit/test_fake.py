@@ -60,7 +60,9 @@ def lots(fake: BybitFake, market: int, symbol: str = "BTCUSDT") -> int:
     account, listing = fake.accounts[1], fake.listings[(market, symbol)]
     if market == LINEAR:
         return account.position(listing).lots
-    return sum(x.size_lots if x.side == Side.BUY else -x.size_lots for x in account.trades if x.listing is listing)
+    return sum(
+        x.size_lots if x.side == Side.BUY else -x.size_lots for x in account.trades if x.listing is listing
+    )
 
 
 def fill_book(listing: Listing, levels: int = 300, mid: int = 100_000) -> None:

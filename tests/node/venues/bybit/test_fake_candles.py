@@ -1,5 +1,6 @@
 """Bars: exact where something was traded, made up but consistent before."""
 
+import itertools
 import random
 
 import pytest
@@ -32,7 +33,7 @@ def test_bars_follow_one_another_and_open_where_the_one_before_closed(interval):
     candles.begin(NOW_MS, 100_000)
     bars = candles.bars(interval, None, NOW_MS, 50)
     assert len(bars) == 50
-    for newer, older in zip(bars, bars[1:], strict=False):
+    for newer, older in itertools.pairwise(bars):
         assert newer.start_ms > older.start_ms
         assert newer.open == older.close
     for bar in bars:

@@ -41,17 +41,10 @@ CONNECTIONS_PER_CHANNEL = 30
 TRADED = (*WINDOWS, *SNAPSHOTS, "trades", "tickers", "mark-price", "price-limit")
 SWAPS_ONLY = ("funding-rate", "open-interest")
 BY_TYPE = ("instruments", "liquidation-orders", "adl-warning", "estimated-price")
-PRIVATE = (
-    "orders",
-    "account",
-    "positions",
-    "balance_and_position",
-    "liquidation-warning",
-    "account-greeks",
-    "fills",
-)
+# channels with a connection limit
+COUNTED = ("orders", "account", "positions", "balance_and_position", "liquidation-warning", "account-greeks")
+PRIVATE = (*COUNTED, "fills")
 BUSINESS_PRIVATE = ("orders-algo", "algo-advance", "deposit-info", "withdrawal-info")
-COUNTED = PRIVATE[:6]  # channels with a connection limit
 WITH_TYPE = ("orders", "positions", "liquidation-warning", "orders-algo", "algo-advance")
 PUBLIC_PATH, PRIVATE_PATH, BUSINESS_PATH = "/ws/v5/public", "/ws/v5/private", "/ws/v5/business"
 PATHS = (PUBLIC_PATH, PRIVATE_PATH, BUSINESS_PATH)

@@ -1,4 +1,4 @@
-"""Accounts of the simulated OKX as their owners see them: balances, positions, bills, settings, and the pushes.
+"""Accounts of the simulated OKX as their owners see them: balances, positions, bills, settings, pushes.
 
 Account mode 2 (futures mode): spot orders pay cash, swaps share the cross margin of their settle coin, margin
 figures are per coin. What an account has is in its ledger; rows are made from it on demand. Sources: docs-v5
@@ -390,7 +390,17 @@ class AccountSide(MarketSide):
             {"ccy": x, "cashBal": plain(account.balance(x).total), "uTime": ms(changed.get(x, 0) or now_ns)}
             for x in coins
         ]
-        names = ("posId", "tradeId", "instId", "instType", "mgnMode", "posSide", "pos", "ccy", "posCcy")
+        names: tuple[str, ...] = (
+            "posId",
+            "tradeId",
+            "instId",
+            "instType",
+            "mgnMode",
+            "posSide",
+            "pos",
+            "ccy",
+            "posCcy",
+        )
         names += ("avgPx", "nonSettleAvgPx", "settledPnl", "uTime")
         positions = []
         for symbol, leg in legs:
@@ -781,7 +791,14 @@ def update_interval_ns(arg: dict) -> int:
 
 def currency_row(coin: str) -> dict:
     """One coin with one chain, as `asset/currencies` tells it."""
-    blank = ("burningFeeRate", "ctAddr", "depEstOpenTime", "depQuotaFixed", "depQuoteDailyLayer2", "logoLink")
+    blank: tuple[str, ...] = (
+        "burningFeeRate",
+        "ctAddr",
+        "depEstOpenTime",
+        "depQuotaFixed",
+        "depQuoteDailyLayer2",
+        "logoLink",
+    )
     blank += ("maxFeeForCtAddr", "minFeeForCtAddr", "usedDepQuotaFixed", "wdEstOpenTime")
     return dict.fromkeys(blank, "") | {
         "canDep": True,

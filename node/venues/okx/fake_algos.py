@@ -8,6 +8,7 @@ not offered. Sources: docs-v5 "Algo Trading", "WS / Algo orders channel".
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from node.venues.fakes import BUY, SELL, FakeOrder, Listing
 from node.venues.ledger import Account, Refusal
@@ -267,7 +268,7 @@ class AlgoSide(QuerySide):
             terms.unit = "base_ccy"
         for other in plan.legs.values():
             if other is not order and not other.done:
-                self.at(now_ns, lambda t, x=other: self.cancel(x, t, "other_leg"))
+                self.at(now_ns, partial(self._cancel_late, other, "other_leg"))
         self.push_algo(plan, now_ns)
         self.push_order(order, "live", now_ns)
 
@@ -404,7 +405,7 @@ class AlgoSide(QuerySide):
     def algo_row(self, plan: Plan) -> dict:
         order, arg, fired = plan.first, plan.arg, plan.fired
         listing, swap = order.listing, order.listing.is_perpetual
-        names = (
+        names: tuple[str, ...] = (
             "sz",
             "tpTriggerPx",
             "tpOrdPx",

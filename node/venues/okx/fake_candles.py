@@ -1,5 +1,5 @@
-"""Candles of one price of one instrument, as the simulated OKX keeps them: a minute each, and the last ones by
-the second.
+"""Candles of one price of one instrument, as the simulated OKX keeps them: by the minute, and the last ones
+by the second.
 
 They begin when the venue does. A step without a trade repeats the last close with no volume, as the venue's
 do. Bars of six hours and more are days of UTC+8 unless the name ends in `utc` (docs-v5 "Get candlesticks").

@@ -7,7 +7,8 @@ _TABLE = """
 50000 400 Body for POST request cannot be empty.
 50001 503 Service temporarily unavailable. Please try again later.
 50002 400 JSON syntax error
-50004 400 API endpoint request timeout. (does not mean that the request was successful or failed, please check the request result).
+50004 400 API endpoint request timeout. (does not mean that the request was successful or failed, please \
+check the request result).
 50005 410 API endpoint is inactive or unavailable.
 50006 400 Invalid Content-Type. Please use "application/JSON".
 50011 429 Too Many Requests
@@ -71,13 +72,18 @@ _TABLE = """
 51137 200 The highest price limit for buy orders is {0}.
 51138 200 The lowest price limit for sell orders is {0}.
 51140 200 Purchase failed due to insufficient sell orders, please try later.
-51148 200 Failed to place order. The new order may execute an opposite trading direction of your existing reduce-only positions. Cancel or edit pending orders to continue order
-51149 500 Order timed out. Please try again. (does not mean that the request was successful or failed, please check the request result)
+51148 200 Failed to place order. The new order may execute an opposite trading direction of your existing \
+reduce-only positions. Cancel or edit pending orders to continue order
+51149 500 Order timed out. Please try again. (does not mean that the request was successful or failed, \
+please check the request result)
 51150 200 The precision of the number of trades or the price exceeds the limit.
-51169 200 Order failed because you don't have any positions in this direction for this contract to reduce or close.
-51170 200 Failed to place order. A reduce-only order can't be the same trading direction as your existing positions.
+51169 200 Order failed because you don't have any positions in this direction for this contract to reduce \
+or close.
+51170 200 Failed to place order. A reduce-only order can't be the same trading direction as your existing \
+positions.
 51174 200 Order failed, number of pending orders for {0} exceed the limit of {1}.
-51186 200 Order failed. The leverage for {0} in your current margin mode is {1}x, which exceeds the platform limit of {2}x.
+51186 200 Order failed. The leverage for {0} in your current margin mode is {1}x, which exceeds the \
+platform limit of {2}x.
 51202 200 Market order amount exceeds the maximum amount.
 51203 200 Order amount exceeds the limit {0}.
 51205 200 Reduce Only is not available.
@@ -90,36 +96,43 @@ _TABLE = """
 51500 200 You must enter a price, quantity, or TP/SL.
 51503 200 Order modification failed as the order has been filled, canceled or does not exist.
 51511 200 Operation failed as the order price doesn't meet the requirement for Post Only orders.
-51512 200 Failed to amend orders in batches. You cannot have duplicate orders in the same amend-batch-orders request.
+51512 200 Failed to amend orders in batches. You cannot have duplicate orders in the same amend-batch- \
+orders request.
 51513 200 Number of modification requests that are currently in progress for an order cannot exceed 3 times.
 51514 200 Order modification failed. The price length must be 32 characters or shorter.
 51603 200 Order does not exist
 51620 200 Only affiliates can perform this action
 54012 200 The system is in protective mode. Only cancel and post-only orders are accepted.
 54030 200 Order failed. Your total position across different traders under {0} exceeds the limit.
-54036 200 You cannot place fill or kill orders when self-trade prevention is set to both maker and taker orders.
+54036 200 You cannot place fill or kill orders when self-trade prevention is set to both maker and taker \
+orders.
 58350 200 Insufficient balance.
 59000 200 Setting failed. Cancel any open orders, close positions, and stop trading bots first.
-59101 200 Leverage can't be modified. Please cancel all pending isolated margin orders before adjusting the leverage.
+59101 200 Leverage can't be modified. Please cancel all pending isolated margin orders before adjusting \
+the leverage.
 59102 200 Leverage exceeds the maximum limit. Please lower the leverage.
 59103 200 Leverage is too low and no sufficient margin in your account. Please increase the leverage.
-59107 200 Leverage can't be modified. Please cancel all pending cross-margin orders before adjusting the leverage.
+59107 200 Leverage can't be modified. Please cancel all pending cross-margin orders before adjusting the \
+leverage.
 404 404 Not Found
 405 405 Method Not Allowed
 60004 0 Invalid timestamp
 60005 0 Invalid apiKey
 60006 0 Timestamp request expired
 60007 0 Invalid sign
-60008 0 The current WebSocket endpoint does not support subscribing to this channel. Please check the WebSocket endpoint.
+60008 0 The current WebSocket endpoint does not support subscribing to this channel. Please check the \
+WebSocket endpoint.
 60009 0 Login failed.
 60011 0 Please log in
 60012 0 Invalid request: {0}
 60013 0 Invalid args
 60014 0 Requests too frequent
-60018 0 Wrong URL or {0} doesn't exist. Please use the correct URL, channel and parameters referring to API document.
+60018 0 Wrong URL or {0} doesn't exist. Please use the correct URL, channel and parameters referring to \
+API document.
 60023 0 Bulk login requests too frequent
 60024 0 Wrong passphrase
-60028 0 The current operation is not supported by this URL. Please use the correct WebSocket URL for the operation.
+60028 0 The current operation is not supported by this URL. Please use the correct WebSocket URL for the \
+operation.
 60031 0 The WebSocket endpoint does not allow multiple or repeated logins.
 60032 0 API key doesn't exist
 63999 0 Login failed due to internal error. Please try again later.
@@ -134,8 +147,8 @@ TEXTS = {
 
 
 class Problem(Exception):
-    """A request, or one element of it, is refused. `code` is the venue's code, `sub_code` refines it, `status`
-    is the HTTP status where it is the whole request."""
+    """A request, or one element of it, is refused. `code` is the venue's code, `sub_code` refines it,
+    `status` is the HTTP status where it is the whole request."""
 
     def __init__(self, code: str, *names: object, sub_code: str = "", text: str = ""):
         self.status, known = TEXTS.get(code, (200, ""))

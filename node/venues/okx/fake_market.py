@@ -156,7 +156,9 @@ class MarketSide(DepthSide):
         last_ticks, last_lots = self.last_ticks(listing), listing.last_lots
         bid, ask = listing.engine.best(BUY) or (0, 0), listing.engine.best(SELL) or (0, 0)
         price, size = listing.price_grid.format, listing.size_grid.format
-        day = self._candles[listing.symbol].day(now_ns) or Candle(0, *[last_ticks] * 4)
+        day = self._candles[listing.symbol].day(now_ns) or Candle(
+            0, last_ticks, last_ticks, last_ticks, last_ticks
+        )
         volume, in_coins, _ = volumes(listing, day)
         return {
             "instType": type_of(listing),
@@ -476,7 +478,8 @@ class MarketSide(DepthSide):
         ]
 
     def rest_convert(self, query: dict[str, str], now_ns: int) -> list:
-        """`type` 1: coins to contracts, 2: contracts to coins. Opening rounds down, closing to the nearest."""
+        """`type` 1: coins to contracts, 2: contracts to coins. Opening rounds down, closing to the nearest
+        contract."""
         listing, size = self._swap(query), query.get("sz") or ""
         if not DECIMAL.fullmatch(size):
             raise Problem("51000", "sz")

@@ -1,8 +1,8 @@
 """Orders of the simulated OKX: place, cancel, amend, and what the `orders` and `fills` channels tell.
 
 An answer says only that a request was taken; what became of it is pushed. A crossing post-only order is
-accepted and then canceled, a spot market order ends with a push that has no fill, an amend has a second result
-in the push. Sources: docs-v5 "Order book trading / Trade".
+accepted and then canceled, a spot market order ends with a push that has no fill, an amend has a second
+result in the push. Sources: docs-v5 "Order book trading / Trade".
 """
 
 from collections import deque

@@ -1,9 +1,10 @@
-"""Order look-ups of the simulated OKX, and the calls that act on many orders: close-position, cancel-all-after.
+"""Order look-ups of the simulated OKX, and what acts on many orders: close-position, cancel-all-after.
 
 Sources: docs-v5 "Order book trading / Trade". Orders canceled without a fill are findable for two hours.
 """
 
 from decimal import Decimal
+from functools import partial
 
 from node.venues.fakes import BUY, SELL, FakeOrder, Listing, VenueTrade
 from node.venues.ledger import Account
@@ -269,7 +270,10 @@ class QuerySide(OrderSide):
         orders = [x for x in self.open_orders(account) if self.is_order(x)]
         chosen = [x for x in orders if not tag or terms_of(x).tag == tag]
         for i, order in enumerate(chosen):
-            self.at(now_ns + i * SECOND // 100, lambda t, x=order: self.cancel(x, t, "countdown"))
+            self.at(now_ns + i * SECOND // 100, partial(self._cancel_late, order, "countdown"))
+
+    def _cancel_late(self, order: FakeOrder, reason: str, now_ns: int) -> None:
+        self.cancel(order, now_ns, reason)
 
     def on_dms_fire(self, account: Account, now_ns: int) -> None:
         self.cancel_by_timer(account, "", now_ns)

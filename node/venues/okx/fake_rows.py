@@ -188,7 +188,7 @@ def order_number(text: object) -> int | None:
 
 
 def text_in(arg: dict, name: str) -> str:
-    """A member that must be text; absent, null and "" are the same. Raises Problem 51000 for anything else."""
+    """A member that must be text; absent, null and "" are the same. Raises Problem 51000 for others."""
     value = arg.get(name)
     if value is None:
         return ""

@@ -375,10 +375,9 @@ class MarketSide(DepthSide):
 
     def _of_type(self, query: dict[str, str]) -> list[Listing]:
         """Listings that a query by instType, instFamily, uly and instId means."""
-        kind = query.get("instType", "")
+        symbol, kind = query.get("instId"), query.get("instType", "")
         if kind not in KINDS:
             raise Problem("51000", "instType")
-        symbol = query.get("instId")
         if kind == "MARGIN":
             query = query | {"instType": "SPOT"}
         rows = [x for x in self.by_symbol.values() if covers(query, x)]
@@ -409,6 +408,9 @@ class MarketSide(DepthSide):
         return [self.index_row(x, now_ns) for x in self._index_candles if x.endswith(f"-{quote}")]
 
     def rest_mark_price(self, query: dict[str, str], now_ns: int) -> list:
+        """The type may be left out where the instrument is named."""
+        if query.get("instId") and not query.get("instType"):
+            return [self.mark_row(self.listing_named(query["instId"]), now_ns)]
         return [self.mark_row(x, now_ns) for x in self._of_type(query)]
 
     def rest_price_limit(self, query: dict[str, str], now_ns: int) -> list:

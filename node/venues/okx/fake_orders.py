@@ -57,7 +57,6 @@ REFUSALS = {
     "max_orders": "51174",
     "max_stop_orders": "51174",
     "duplicate_id": "51016",
-    "leverage": "51186",
     "status": "51022",
     "frozen": "50022",
     "reduce_only": "51112",
@@ -185,6 +184,10 @@ class OrderSide(ReadingSide):
             if order.order_type == "market":
                 return Problem("51202")
             return Problem("51101", max_size(listing)) if listing.is_perpetual else Problem("51005")
+        if name == "leverage":
+            lever = self.account_of(order).leverage_of(listing)
+            most = listing.bracket_of(listing.notional(self.mark_ticks(listing), order.size_lots))
+            return Problem("51186", listing.symbol, lever, most.leverage_max)
         if name == "status" and refusal.text in ("post_only", "auction", "delisted"):
             return Problem({"post_only": "54012", "auction": "51124", "delisted": "51027"}[refusal.text])
         return Problem(REFUSALS.get(name, "51000"), listing.symbol, listing.max_orders)
@@ -409,6 +412,7 @@ class OrderSide(ReadingSide):
         listing = order.listing
         mark = self.mark_price(listing)
         row = BLANK_PUSH | self.order_row(order) | {"state": state, "uTime": ms(now_ns)}
+        del row["cancelSourceReason"]
         return row | {
             "avgPx": row["avgPx"] or "0",
             "fillPx": "",

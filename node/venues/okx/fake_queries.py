@@ -223,7 +223,8 @@ class QuerySide(OrderSide):
         if not position.lots:
             raise Problem("51023")
         side = SELL if position.lots > 0 else BUY
-        pending = [x for x in self.open_orders(account, None, listing) if x.side == side and x.leg == leg]
+        mine = [x for x in self.open_orders(account, None, listing) if self.is_order(x)]
+        pending = [x for x in mine if x.side == side and x.leg == leg]
         if pending and not flag_in(arg, "autoCxl"):
             raise Problem("51115")
         for order in pending:

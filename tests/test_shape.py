@@ -79,7 +79,7 @@ SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
 LOWER = {"node.venues*", "node.config", "node.errors"}
 # the simulated venues' base, from the bottom up
-FAKE_ROOMS = ["faults", "ledger", "parts", "desk", "injectors", "fakes"]
+FAKE_ROOMS = ["faults", "ledger", "parts", "register", "terms", "desk", "injectors", "fakes"]
 FAKE_MODULES = {f"node.venues.{x}" for x in FAKE_ROOMS}
 VENUE_ROOMS = {"node.venues.values"} | FAKE_MODULES
 

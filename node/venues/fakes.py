@@ -3,8 +3,9 @@
 A fake is a venue without I/O: `admit`, `hear`, `request`, `tick` go in, frames come out of `take`. `node/sim`
 puts it on loopback sockets or in memory. Truth about orders and books is `ext.match`, about money `ledger`;
 a venue's own `fake.py` only speaks its protocol. Prices and sizes are ticks and lots here, text only at the
-edge. The rooms below this one: `desk` (orders and accounts), `injectors` (faults at the doors), `parts` (the
-nouns), `faults` (which faults, when).
+edge. The rooms below this one, from the bottom: `faults` (which, when), `ledger` (money), `parts` (nouns),
+`register` (accounts, look-ups, the judge), `terms` (fees, filters, margin), `desk` (orders), `injectors`
+(faults at the doors).
 
 Order of what a client sees. An order: `on_accepted`, then per match `push_trade` and `on_fill` (the maker's
 before the taker's where both are clients'), then `on_done` where it closes without being filled whole, then

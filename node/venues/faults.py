@@ -4,7 +4,7 @@ A row names an injector (`ack.drop`, `px.blackhole`, ...) and says when: from `a
 it was added, or from the venue's start for a script), for `for_ns`, each time with probability `every`, at
 most `count` times, after skipping the first `skip` occasions. Further arguments are the injector's own; one
 that names something the occasion is about (symbol, op, kind, side, client_id, path, method, limiter, account,
-stream) restricts the row to it.
+stream) restricts the row to it; a path does so by any part of it.
 
 Passive injectors strike when something happens (`hit`), active ones at their time by themselves (`due`), and
 again every `period_s` where given. All hits are counted in `counts`: a test first proves that its fault
@@ -190,7 +190,15 @@ class Fault:
         """Is the occasion one of those that the row is restricted to?"""
         if "live" in about and self.arguments.get("live", True) != about["live"]:
             return False
-        return all(str(about[k]) == str(v) for k, v in self.arguments.items() if k in ABOUT and k in about)
+        if "way" in about and self.arguments.get("way", "both") not in ("both", about["way"]):
+            return False
+        for key, value in self.arguments.items():
+            if key == "path" and key in about:
+                if str(value) not in str(about[key]):
+                    return False
+            elif key in ABOUT and key in about and str(about[key]) != str(value):
+                return False
+        return True
 
     def strikes(self) -> bool:
         self.seen += 1
@@ -209,6 +217,7 @@ class Faults:
         self.counts: dict[str, int] = {}
         self.start_ns: int | None = None
         self._by_name: dict[str, list[Fault]] = {}
+        self._groups: set[str] = set()
         self._number = 0
 
     def add(
@@ -236,6 +245,7 @@ class Faults:
         )
         self.rows.append(fault)
         self._by_name.setdefault(name, []).append(fault)
+        self._groups.add(name.partition(".")[0])
         self.counts.setdefault(name, 0)
         return fault
 
@@ -245,6 +255,7 @@ class Faults:
         self.rows = [x for x in self.rows if x not in gone]
         for key in {x.name for x in gone}:
             del self._by_name[key]
+        self._groups = {x.partition(".")[0] for x in self._by_name}
         return len(gone)
 
     def start(self, now_ns: int) -> None:
@@ -275,6 +286,10 @@ class Faults:
                     self.counts[name] += 1
                 return row
         return None
+
+    def touches(self, group: str) -> bool:
+        """Is there any row of a group of injectors ("px")?"""
+        return group in self._groups
 
     def any_of(self, *names: str) -> bool:
         """Is there any row of these names?"""

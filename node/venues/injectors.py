@@ -34,6 +34,7 @@ class Injectors(Desk):
 
     connections: dict[int, Connection]
     disturb: Callable[[Fault, list[Listing], int], None] | None = None  # carries out `market.*`
+    network: Callable[[Fault, int], None] | None = None  # carries out `px.storm`
     entry_paths = ("order",)  # REST paths that contain one of these, and are not read by GET, are order entry
 
     def __init__(self, *arguments: Any, **options: Any):
@@ -335,9 +336,6 @@ class Injectors(Desk):
             about: dict[str, Any] = {"path": connection.path, "connection": connection.number}
             if connection.account is not None:
                 about["account"] = connection.account.owner
-            path = fault.get("path")
-            if path is not None and str(path) in connection.path:
-                about.pop("path")
             if fault.fits(about):
                 out.append(connection)
         return out
@@ -371,6 +369,9 @@ class Injectors(Desk):
         elif fault.name == "book.reset":
             for listing in self._listings_of(fault):
                 self.on_book_reset(listing, now_ns)
+        elif group == "px":
+            if self.network is not None:
+                self.network(fault, now_ns)
         elif fault.name == "dms.fire":
             self.on_dms_fire(self._account_of(fault), now_ns)
 

@@ -370,5 +370,3 @@ class Limiter:
             self._spans[who] = span_ns
             self.ban(who, now_ns, span_ns)
         raise RateLimited(self.name, self.reset_ns(who, now_ns))
-
-

@@ -113,6 +113,7 @@ class OrderSide(ReadingSide):
             try:
                 if fault and not fault.get("missing"):
                     raise Problem(str(fault.get("code", "51008")), "USDT")
+                self._fail_before(op, now_ns)
                 row = {**task(arg), "sCode": "0", "sMsg": "", "subCode": ""}
             except Problem as problem:
                 if not batch and problem.code in ("50011", "50061"):
@@ -122,6 +123,13 @@ class OrderSide(ReadingSide):
             if not (fault and fault.get("missing")):
                 rows.append(row)
         return rows
+
+    def _fail_before(self, op: str, now_ns: int) -> None:
+        """`ack.error` with `live` false: the request fails, and nothing was done."""
+        if self.faults.any_of("ack.error"):
+            name = "place" if op == "order" else op
+            if fault := self.faults.hit("ack.error", now_ns, live=False, op=name):
+                raise Problem(str(fault.get("code", "50026")))
 
     def place_each(
         self,

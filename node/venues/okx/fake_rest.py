@@ -199,7 +199,7 @@ class RestSide(AlgoSide):
     environment: str  # "demo", "production", or "" = both
 
     def http(
-        self, method: str, target: str, headers: dict[str, str], body: bytes, now_ns: int, ip: str = ""
+        self, method: str, target: str, headers: dict[str, str], body: bytes, now_ns: int
     ) -> tuple[int, bytes]:
         self.now_ns = max(self.now_ns, now_ns)
         parts = urlsplit(target)
@@ -209,10 +209,10 @@ class RestSide(AlgoSide):
         named = {k.lower(): v for k, v in headers.items()}
         try:
             if not route.right:
-                self._count_public(route, parts.path, ip or "127.0.0.1", now_ns)
+                self._count_public(route, parts.path, self.peer_ip, now_ns)
                 query = dict(parse_qsl(parts.query, keep_blank_values=True))
                 return 200, reply("0", getattr(self, route.handler)(query, now_ns))
-            account = self._who(method, target, named, body, route.right, ip or "127.0.0.1", now_ns)
+            account = self._who(method, target, named, body, route.right, now_ns)
             return self._private_answer(account, route, parts, named, body, now_ns)
         except Problem as problem:
             return problem.status, reply(problem.code, [], problem.text)
@@ -239,7 +239,7 @@ class RestSide(AlgoSide):
 
     # ---- who is asking ----
 
-    def _who(self, method, target, headers, body: bytes, right: str, ip: str, now_ns: int) -> Account:
+    def _who(self, method, target, headers, body: bytes, right: str, now_ns: int) -> Account:
         for name, code in (
             ("key", "50103"),
             ("sign", "50106"),
@@ -255,7 +255,7 @@ class RestSide(AlgoSide):
         stamp = headers["ok-access-timestamp"]
         if abs(now_ns - stamp_ns(stamp)) > WINDOW_NS:
             raise Problem("50102")
-        self._check_use(key, right, ip, headers.get("x-simulated-trading", "") == "1", now_ns)
+        self._check_use(key, right, headers.get("x-simulated-trading", "") == "1", now_ns)
         if headers["ok-access-passphrase"] != key.passphrase:
             raise Problem("50105")
         text = f"{stamp}{method}{target}".encode() + body
@@ -264,12 +264,12 @@ class RestSide(AlgoSide):
             raise Problem("50113")
         return account
 
-    def _check_use(self, key, right: str, ip: str, demo: bool, now_ns: int) -> None:
+    def _check_use(self, key, right: str, demo: bool, now_ns: int) -> None:
         """Is the key good for this, from there, in this environment?"""
-        why = self.why_not(key, now_ns, right, ip)
+        why = self.why_not(key, now_ns, right, self.peer_ip)
         codes = {"expired": "50111", "ip": "50110", "right": "50120", "environment": "50101"}
         if why:
-            raise Problem(codes.get(why, "50114"), ip)
+            raise Problem(codes.get(why, "50114"), self.peer_ip)
         wanted = key.environment or self.environment
         if wanted and (wanted == "demo") != demo:
             raise Problem("50101")

@@ -143,6 +143,7 @@ class Node:
             self._connection(spec)
         for market, line in self.desk.rest_lines.items():
             self.link.by_rest(line, partial(self._by_rest, market))
+            self.engine.on_line(line, True, self.link.now_ns())
         if self.desk.rest:
             self.keeper = self.desk.keeper(self.tell, note=self._note, refresh=self._refresh_private)
         if config.dials:

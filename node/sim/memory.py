@@ -66,7 +66,7 @@ class Wired:
     backoff_ns: int = BACKOFF_FIRST_NS
     in_ns: int = 0  # when the last frame to the node arrives: the next one is not earlier
     out_ns: int = 0
-    keepalive_due_ns: int = 0
+    frames: int = 0
     retry: bool = True
 
 
@@ -254,12 +254,12 @@ class World:
         for wired in self.lines.values():
             if wired.connection is None or wired.session is None:
                 continue
-            for topic in list(
-                getattr(wired.session, "streams", None) or getattr(wired.session, "topics", None) or ()
-            ):
-                wired.session.data(
-                    topic, self.now_ns
-                )  # books that stand still are the engine's business here
+            frames = self.engine.lines[wired.spec.line].frames
+            if frames != wired.frames:  # once topics have spoken, frames on a line stand for all of them
+                wired.frames = frames
+                names = getattr(wired.session, "streams", None) or getattr(wired.session, "topics", None) or ()
+                for topic in list(names):
+                    wired.session.data(topic, self.now_ns)
             self._do(wired, wired.session.tick(self.now_ns))
             self._keep_alive(wired)
 

@@ -208,6 +208,8 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
         for url in [*venue.streams, *filter(None, (venue.orders, venue.private))]:
             _address(place, url, ("ws", "wss"))
         _address(place, venue.rest, ("http", "https"), "rest ")
+        if venue.orders and venue.key is None and config.mode != "watch":
+            raise UserError(f"{place}: `orders` without `key`: no venue takes an order from nobody")
         if venue.orders and config.mode == "watch":
             raise UserError(f"{place}: `orders` in mode 'watch': a watching node sends none; remove it")
         if config.mode == "sim" and not all(

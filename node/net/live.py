@@ -143,7 +143,6 @@ class Node:
             self._connection(spec)
         for market, line in self.desk.rest_lines.items():
             self.link.by_rest(line, partial(self._by_rest, market))
-            self.engine.on_line(line, True, self.link.now_ns())
         if self.desk.rest:
             self.keeper = self.desk.keeper(self.tell, note=self._note, refresh=self._refresh_private)
         if config.dials:
@@ -270,6 +269,8 @@ class Node:
                 raise
             assert self.tape is not None
             self.tape.append(RecordType.CONFIG, 0, self.link.now_ns(), orjson.dumps(self.desk.describe()))
+            for line in self.desk.rest_lines.values():
+                self.engine.on_line(line, True, self.link.now_ns())
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None
             try:
                 await self._work(stop)

@@ -39,7 +39,11 @@ market = "{market}"
 streams = ["{ws}", "{ws}"]
 rest = "{http}"
 orders = "{ws}"
+key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
 """
+KEY = (
+    'key = { api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }\n'
+)
 INSTRUMENT = """
 [[instrument]]
 market = "{market}"
@@ -434,7 +438,7 @@ def test_it_runs_without_ever_sleeping(play):
 def test_a_watching_node_sends_nothing(play):
     async def scenario(world):
         url = world.endpoints["bybit"].ws_url
-        node = world.node((f'orders = "{url}"\n', ""), ('mode = "sim"', 'mode = "watch"'))
+        node = world.node((f'orders = "{url}"\n', ""), (KEY, ""), ('mode = "sim"', 'mode = "watch"'))
 
         async def act():
             await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)

@@ -444,6 +444,13 @@ cdef class RiskGate:
         approved = self.approve(&intent, now_ns, &reason)
         return Reason(reason).name, self.value, self.limit, approved.order_id if approved is not None else 0
 
+    def probe(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns) -> str:
+        """What the gate would say to a limit order now: a Reason name. Nothing is reserved and nothing counted."""
+        cdef Intent intent
+        memset(&intent, 0, sizeof(intent))
+        intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
+        return Reason(self.check(&intent, now_ns)).name
+
     def check_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots,
                    int64_t now_ns) -> int:
         """Run all checks `count` times; returns how many passed. What the bench times."""

@@ -14,6 +14,7 @@ from ext.instruments import Instruments
 from ext.records import Market
 from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
+from ext.strategy import Strategy
 from ext.tape import TapeWriter
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
@@ -63,7 +64,7 @@ class Assembly:
     """Everything of a node that needs no socket. Raises UserError where config and venues do not fit.
 
     `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of orders;
-    `keys` by market number.
+    `keys` by market number. `strategy` is used instead of the one that the config names.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Assembly:
         tape: TapeWriter | None,
         epoch: int,
         outlet: Any = None,
+        strategy: Strategy | None = None,
     ):
         self.config, self.rows, self.keys, self.epoch = config, rows, keys, epoch
         self.instruments = Instruments(max(len(rows), 1))
@@ -92,7 +94,7 @@ class Assembly:
         self.lines: list[LineSpec] = []
         self._build_lines()
         self._limits()
-        self._strategies()
+        self._strategies(strategy or make_strategy(config.strategy))
 
     def _add(self, row: InstrumentRow, steps: tuple[str, str]) -> int:
         told = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in NOT_IN_TABLE}
@@ -227,8 +229,7 @@ class Assembly:
             int(_decimal(x, key, text).scaleb(grid.decimals).to_integral_value(ROUND_FLOOR)) // grid.mantissa
         )
 
-    def _strategies(self) -> None:
-        strategy = make_strategy(self.config.strategy)
+    def _strategies(self, strategy: Strategy | None) -> None:
         if strategy is not None:
             self.engine.add_strategy(strategy)
         self.quoter = strategy if isinstance(strategy, Quoter) else None

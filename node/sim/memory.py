@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from ext.engine import LineKind, Recorder
+from ext.strategy import Strategy
 from ext.wire import Verdict
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of
 from node.config import MARKETS as MARKET_NUMBERS
@@ -50,6 +51,7 @@ ENGINE_NS = 20 * MS
 KEEPER_NS = 50 * MS
 SESSION_NS = 250 * MS
 RELIST_NS = 60 * SEC
+STIR_NS = 200 * MS
 BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 200 * MS, 20 * SEC
 ANSWER_NS = 10 * SEC
 
@@ -91,11 +93,12 @@ class World:
         settings: dict[str, Any] | None = None,
         keep_fakes: "World | None" = None,
         keys: dict[int, Key] | None = None,
+        strategy: Strategy | None = None,
     ):
         self.config, self.seed, self.now_ns, self.latency_ns = config, seed, start_ns, latency_ns
         self.random = Random(f"memory {seed}")
         self.events: list[tuple[int, int, Callable[[], None]]] = []
-        self.number = 0
+        self.number = self.stirs = self.stirred_ns = 0
         self.told: list[tuple[float, str, str]] = []
         self.notes: list[dict] = []
         self.requests = 0
@@ -107,9 +110,9 @@ class World:
         if keep_fakes is None:
             self._make_venues(options or {}, faults or [], moving)
         else:
-            self.fakes, self.market = keep_fakes.fakes, keep_fakes.market
+            self.fakes, self.market, self.moving = keep_fakes.fakes, keep_fakes.market, moving
             self.now_ns = max(keep_fakes.now_ns, start_ns) if start_ns != START_NS else keep_fakes.now_ns
-        self._make_node(tape, settings or {}, keys)
+        self._make_node(tape, settings or {}, keys, strategy)
         for every_ns, work in (
             (VENUE_NS, self._venues),
             (ENGINE_NS, self._engine),
@@ -135,13 +138,16 @@ class World:
         self.moving = moving
         self.market.step(self.now_ns)
 
-    def _make_node(self, tape: Any, settings: dict[str, Any], keys: dict[int, Key] | None) -> None:
+    def _make_node(
+        self, tape: Any, settings: dict[str, Any], keys: dict[int, Key] | None, strategy: Strategy | None
+    ) -> None:
         rows, steps = self._instruments()
         if keys is None:
             keys = {m: simulated_key(self.fakes[v]) for m, v in self.venue_of.items()}
         self.outlet = Recorder(self._write)
         self.desk = Assembly(
-            self.config, rows, steps, keys, tape=tape, epoch=epoch_of(self.now_ns), outlet=self.outlet
+            self.config, rows, steps, keys, tape=tape, epoch=epoch_of(self.now_ns), outlet=self.outlet,
+            strategy=strategy,
         )
         self.engine = self.desk.engine
         self.engine.ask_resync = self._resync
@@ -229,9 +235,21 @@ class World:
     def _venues(self) -> None:
         if self.moving:
             self.market.step(self.now_ns)
+        elif self.now_ns - self.stirred_ns >= STIR_NS:
+            self._stir()
         for fake in self.fakes.values():
             fake.tick(self.now_ns)
         self.drain()
+
+    def _stir(self) -> None:
+        """A market that stands still still speaks: one level far away changes its size, so that books stay alive."""
+        self.stirred_ns = self.now_ns
+        self.stirs += 1
+        for fake in self.fakes.values():
+            for listing in fake.listings.values():
+                bid = listing.engine.best(0)
+                if bid is not None:
+                    listing.engine.set_level(0, bid[0] - bid[0] // 50, 1 + self.stirs % 2)
 
     def _engine(self) -> None:
         self.engine.on_time(self.now_ns)

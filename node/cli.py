@@ -109,6 +109,23 @@ def replay(
 
 
 @app.command()
+def soak(
+    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="How many runs, each with a seed of its own.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="Venue time of each run.")] = 10.0,
+    first_seed: Annotated[int, typer.Option(help="Seed of the first run; the same seed is the same run.")] = 1,
+    faults: Annotated[Path | None, typer.Option(help="Fault script (TOML) instead of the mixed one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The node on three simulated venues under faults, in virtual time; the venues' ledgers judge."""
+    from node.soak import soak_command, verdict
+
+    result = soak_command(seeds=seeds, first_seed=first_seed, minutes=minutes, faults=faults, as_json=as_json)
+    if as_json:
+        print_json(result)
+    verdict(result)
+
+
+@app.command()
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(help="book, risk, encode, tape, wire; all where left out.")

@@ -1,0 +1,200 @@
+"""`tickgate soak`: the quoting node on simulated venues under a mixed fault script, by seed, in virtual time; at the end the
+venues' ledgers are the judge."""
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ext.strategies.quoter import Quoter
+from node.config import Config, check
+from node.errors import Failed, UserError
+from node.sim.judge import totals
+from node.sim.memory import SEC, World
+from node.venues.faults import FaultError, read_script
+
+HERE = "ws://127.0.0.1:1"
+STEP_NS = 5 * SEC
+CALM_NS = 150 * SEC  # after the faults stop: the proof of absence alone takes a minute
+CALM_MOST_NS = 600 * SEC
+# market, symbol, size of a quote, largest size, largest position
+QUOTED = (
+    ("binance-spot", "BTCUSDT", "0.0005", "0.01"),
+    ("binance-usdm", "BTCUSDT", "0.005", "0.1"),
+    ("bybit-spot", "BTCUSDT", "0.0005", "0.01"),
+    ("bybit-linear", "BTCUSDT", "0.005", "0.1"),
+    ("okx", "BTC-USDT-SWAP", "0.5", "10"),
+    ("okx", "BTC-USDT", "0.0005", "0.01"),
+)
+
+
+@dataclass
+class Outcome:
+    """What one seed came to. `differences` are lines; none is what is wanted."""
+
+    seed: int
+    venue_s: float
+    wall_s: float
+    orders: int = 0
+    fills: int = 0
+    unknown_met: int = 0
+    unknown_left: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def agreed(self) -> bool:
+        return not self.differences and not self.unknown_left
+
+
+def soak_config() -> Config:
+    """A node that quotes on every market of the simulated venues."""
+    raw: dict[str, Any] = {"mode": "sim", "rate": {"orders": 1000, "window_ms": 1000}}
+    raw["venue"] = [
+        {
+            "market": name,
+            "streams": [HERE, HERE],
+            "rest": "http://127.0.0.1:1",
+            "orders": HERE,
+            "wallet": "bybit" if name.startswith("bybit") else "",
+            "key": {x: "plain:simulated" for x in ("api_key", "secret", "passphrase")},
+        }
+        for name in dict.fromkeys(x[0] for x in QUOTED)
+    ]
+    raw["instrument"] = [
+        {
+            "market": market,
+            "symbol": symbol,
+            "limits": {
+                "max_size": most,
+                "max_notional": "100000",
+                "max_position": most,
+                "collar_bps": 100,
+                "stale_ms": 5000,
+                "max_open_orders": 6,
+            },
+            "quote": {"size": size, "half_spread_ppm": 20, "requote_ppm": 60, "lean": most, "wait_ms": 400},
+        }
+        for market, symbol, size, most in QUOTED
+    ]
+    config = msgspec.convert(raw, Config)
+    check(config, "soak")
+    return config
+
+
+def read_faults(path: Path | None) -> list[dict[str, Any]]:
+    """Rows of a fault script. Raises UserError."""
+    if path is None:
+        path = Path(__file__).parents[1] / "deploy" / "faults.toml"
+    try:
+        return read_script(path.read_text(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (FaultError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: Any = None) -> Outcome:
+    """One run: trade for `venue_s` of venue time under faults, stop, let what is unknown be resolved, and compare."""
+    began = time.monotonic()
+    world = World(soak_config(), seed=seed, faults=faults)
+    end_ns = world.now_ns + int(venue_s * SEC)
+    while world.now_ns < end_ns:
+        world.run_for(min(STEP_NS, end_ns - world.now_ns))
+        if progress is not None:
+            progress(STEP_NS / SEC)
+    met = world.engine.orders.state_counts().get("UNKNOWN", 0)
+    hits: Counter[str] = Counter()
+    for fake in world.fakes.values():
+        hits.update(fake.faults.counts)
+    _settle(world)
+    rows = totals(world)
+    return Outcome(
+        seed,
+        venue_s,
+        time.monotonic() - began,
+        orders=sum(x["orders"] for x in rows),
+        fills=sum(x["fills_venue"] for x in rows),
+        unknown_met=met,
+        unknown_left=sum(x["unknown"] > 0 for x in rows),
+        faults=dict(sorted(hits.items())),
+        rows=rows,
+        differences=world.differences(),
+    )
+
+
+def _settle(world: World) -> None:
+    """The faults stop, so does the strategy; every order is cancelled, and every doubt is resolved or stays on record."""
+    for fake in world.fakes.values():
+        fake.faults.clear()
+    world.engine.stopping = True
+    for order_id in world.engine.orders.open_orders():
+        world.engine.want_cancel(order_id, world.now_ns)
+    world.run_for(CALM_NS)
+    end_ns = world.now_ns + CALM_MOST_NS
+    while world.now_ns < end_ns and (world.differences() or not _is_settled(world)):
+        world.run_for(STEP_NS)
+
+
+def _is_settled(world: World) -> bool:
+    return world.keeper is not None and world.keeper.is_settled()
+
+
+def soak_command(
+    *, seeds: int, first_seed: int, minutes: float, faults: Path | None, as_json: bool
+) -> dict[str, Any]:
+    """Run the seeds; the result as data. Raises Failed, behind the report, where a seed ended with a difference."""
+    script = read_faults(faults)
+    console = Console(stderr=True)
+    outcomes = []
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("venue time", total=seeds * minutes * 60)
+        for seed in range(first_seed, first_seed + seeds):
+            outcomes.append(run_seed(seed, minutes * 60, script, lambda s: bar.advance(task, s)))
+    result = {
+        "strategy": Quoter.__name__.lower(),
+        "minutes": minutes,
+        "agreed": all(x.agreed for x in outcomes),
+        "seeds": [msgspec.to_builtins(x) | {"agreed": x.agreed} for x in outcomes],
+    }
+    if not as_json:
+        print_report(outcomes, Console())
+    return result
+
+
+def print_report(outcomes: list[Outcome], console: Console) -> None:
+    """What the venues counted and what the node counted, side by side."""
+    for x in outcomes:
+        table = Table(
+            box=box.SIMPLE_HEAD, pad_edge=False, title=f"seed {x.seed}: {x.venue_s / 60:g} min of venue time", title_justify="left"
+        )
+        for name in ("instrument", "orders", "fills: venue", "node", "position: venue", "node", "unknown"):
+            table.add_column(name, justify="left" if name == "instrument" else "right", no_wrap=True)
+        for row in x.rows:
+            table.add_row(
+                f"{row['market']} {row['symbol']}",
+                *(str(row[k]) for k in ("orders", "fills_venue", "fills_node", "lots_venue", "lots_node", "unknown")),
+            )
+        console.print(table)
+        struck = ", ".join(f"{n} {k}" for k, n in x.faults.items())
+        console.print(f"faults that struck: {struck or 'none'}", soft_wrap=True, highlight=False)
+        console.print(f"orders of unknown fate met {x.unknown_met}, left {x.unknown_left}", highlight=False)
+        for line in x.differences:
+            console.print(f"[red]different[/red]: {line}", soft_wrap=True, highlight=False)
+        console.print("venues and node agree" if x.agreed else "[red]venues and node do NOT agree[/red]", highlight=False)
+
+
+def verdict(result: dict[str, Any]) -> None:
+    """Raises Failed where a seed did not agree."""
+    bad = [x["seed"] for x in result["seeds"] if not x["agreed"]]
+    if bad:
+        raise Failed(f"soak: venues and node differ for seed {', '.join(map(str, bad))}; --first-seed {bad[0]} shows it again")

@@ -177,7 +177,7 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
         table = Table(
             box=box.SIMPLE_HEAD, pad_edge=False, title=f"seed {x.seed}: {x.venue_s / 60:g} min of venue time", title_justify="left"
         )
-        for name in ("instrument", "orders", "fills: venue", "node", "position: venue", "node", "unknown"):
+        for name in ("instrument", "orders", "fills", "(node)", "lots", "(node)", "unknown"):
             table.add_column(name, justify="left" if name == "instrument" else "right", no_wrap=True)
         for row in x.rows:
             table.add_row(

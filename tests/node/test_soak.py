@@ -1,0 +1,72 @@
+"""The soak: seeds that agree, a report that says so, and one that says so when they do not."""
+
+import json
+
+import pytest
+
+from node import soak
+from node.errors import Failed, UserError
+from node.soak import read_faults, run_seed, soak_config, verdict
+
+
+def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade():
+    outcome = run_seed(3, 90, read_faults(None))
+    assert outcome.differences == []
+    assert outcome.agreed
+    assert outcome.orders > 100
+    assert outcome.fills > 30
+    assert sum(outcome.faults.values()) > 100
+    for row in outcome.rows:
+        assert (row["fills_venue"], row["lots_venue"]) == (row["fills_node"], row["lots_node"])
+        assert row["unknown"] == 0
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_another():
+    first, again, other = (run_seed(seed, 20, read_faults(None)) for seed in (7, 7, 8))
+    assert (first.rows, first.faults) == (again.rows, again.faults)
+    assert first.rows != other.rows
+
+
+def test_a_ledger_that_differs_is_told_and_fails(monkeypatch):
+    def spoiled(world):
+        world.engine.account.fill(0, 0, 100, 1)
+        return "spoiled"
+
+    monkeypatch.setattr(soak, "_settle", spoiled)
+    outcome = run_seed(1, 5, [])
+    assert any("position" in x for x in outcome.differences)
+    with pytest.raises(Failed, match="seed 1"):
+        verdict({"seeds": [{"seed": 1, "agreed": outcome.agreed}]})
+
+
+def test_the_report_shows_both_sides_and_the_faults(tickgate):
+    told = tickgate("soak", "--minutes", "0.5", "--first-seed", "2")
+    assert told.code == 0
+    assert "venues and node agree" in told.out
+    assert "faults that struck" in told.out
+    assert "binance-usdm" in told.out
+    told = tickgate("soak", "--minutes", "0.2", "--json")
+    result = json.loads(told.out)
+    assert result["agreed"] is True
+    assert result["seeds"][0]["rows"][0]["market"] == "binance-spot"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [('[[fault]]\nname = "ack.dorp"\n', "ack.dorp"), ("[[fault", "soak.toml"), ('[[fault]]\nname = "ack.drop"\nevery = 7\n', "every")],
+)  # fmt: skip
+def test_a_fault_script_that_cannot_be_is_one_line_with_its_place(tmp_path, tickgate, text, said):
+    path = tmp_path / "soak.toml"
+    path.write_text(text)
+    told = tickgate("soak", "--faults", path)
+    assert told.code == 2
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    with pytest.raises(UserError, match="cannot be read"):
+        read_faults(tmp_path / "nowhere")
+
+
+def test_the_config_quotes_on_every_market():
+    assert {x.market for x in soak_config().instrument} == {
+        "binance-spot", "binance-usdm", "bybit-spot", "bybit-linear", "okx",
+    }  # fmt: skip

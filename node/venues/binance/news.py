@@ -294,7 +294,7 @@ def algo_order(market: int, x: dict, names: dict[str, str], updated_ns: int) -> 
 
 
 def _or_zero(x: dict, field: str) -> str:
-    """A number that some kinds of order do not have: the price of a market order, the size of one that closes a
+    """A number that some kinds of order do not have: price of a market order, size of one that closes a
     whole position."""
     return "0" if x.get(field) is None else number(x, field)
 

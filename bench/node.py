@@ -21,6 +21,7 @@ market = "binance-usdm"
 streams = ["ws://127.0.0.1:{port}"]
 rest = "http://127.0.0.1:{port}"
 orders = "ws://127.0.0.1:{port}"
+key = {{ api_key = "plain:simulated", secret = "plain:simulated" }}
 trades = false
 [[instrument]]
 market = "binance-usdm"

@@ -6,6 +6,7 @@ ctypedef struct Position:
     int64_t lots             # signed
     int64_t cash             # quote, in tick * lot units: sold minus bought. Exact; profit = cash + lots * mark
     int64_t fee_e8           # fees in quote, paid is positive
+    int64_t fee_base_e8      # fees in the base coin: on spot they were never received
     int64_t other_fees       # fills whose fee was in another coin (counted, not converted)
     int64_t bought_lots
     int64_t sold_lots

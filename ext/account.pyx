@@ -49,8 +49,10 @@ cdef class Account:
 
     cdef int on_fee(self, int instrument, int64_t fee_e8, int fee_is_quote) except -1:
         """Book the fee of one fill; it may come behind the fill. `fee_is_quote` < 0: not told (yet)."""
-        if fee_is_quote > 0:
+        if fee_is_quote == 1:
             self.rows[instrument].fee_e8 += fee_e8
+        elif fee_is_quote == 2:
+            self.rows[instrument].fee_base_e8 += fee_e8
         elif fee_is_quote == 0 and fee_e8:
             self.rows[instrument].other_fees += 1
         return 0

@@ -7,23 +7,24 @@ from ext.arbiter cimport Arbiter
 from ext.book cimport Book
 from ext.instruments cimport Instruments
 from ext.orders cimport Order, Orders
-from ext.records cimport (Approved, DepthHead, FillRow, Intent, Level, Mark, Quote, Report, SentRow, StateRow, Trade,
-                          VerdictRow)
+from ext.records cimport (Approved, Budget, DepthHead, DoorRow, FillRow, Intent, Level, Mark, Quote, Report, SentRow,
+                          StateRow, Trade, VerdictRow)
 from ext.risk cimport RiskGate
 from ext.strategy cimport Strategy
 from ext.tape cimport TapeWriter
-from ext.wire cimport Sink, Wire
+from ext.wire cimport BATCH_MAX, ORDER_FRAME_MAX, Sink, Wire
 
 cpdef enum LineKind:
     MARKET_LINE = 0      # a market-data connection
     SNAPSHOT_LINE = 1    # replies to snapshot requests for one instrument
     ORDER_LINE = 2       # order entry; answers come back on it
     PRIVATE_LINE = 3     # our orders and fills as the venue tells them
+    REST_LINE = 4        # order entry by REST: for what has no other way, or while the order line is down
 
 cdef enum:
     LINES = 256
     TOUCHED_MAX = 16
-    FRAME_MAX = 1024     # largest order frame
+    FRAME_MAX = ORDER_FRAME_MAX * BATCH_MAX   # largest order frame: a whole batch
     HEADROOM = 64        # writable bytes in front of an encoded frame, where the link puts the WebSocket header
     DIALS_MAX = 16
     FILLS_MAX = 64       # fills of one frame that strategies are told of together
@@ -53,6 +54,7 @@ cdef class Line:
 cdef class Outlet:
     """Where encoded orders go. The live one is `ext.link`; tests and replay have their own."""
     cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1
+    cdef int write_batch(self, int line, list orders, int count, char* data, Py_ssize_t size) except -1
 
 
 cdef class Recorder(Outlet):
@@ -76,6 +78,9 @@ cdef class Engine(Sink):
     cdef public object ask_resync    # called with (instrument, reason); the cold side carries it out
     cdef void* line_rows[LINES]      # borrowed from `lines`
     cdef int route[8]                # order line by market, -1 = none
+    cdef int rest_route[8]           # REST line by market, -1 = none
+    cdef int filter_refusals[256]    # in a row, by instrument
+    cdef readonly int64_t evidence, halted
     cdef int32_t* feed_depth         # depth channel the book follows, -1 = the first that comes
     cdef int64_t* asked_ns
     cdef int64_t* trades
@@ -111,7 +116,20 @@ cdef class Engine(Sink):
     cdef int _think(self) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
+    cdef int _amend(self, Strategy strategy, const Intent* intent) except -1
+    cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1
+    cdef int _batch(self, Strategy strategy, int first, int count) except -1
+    cdef int _run(self, Strategy strategy, int first) noexcept
+    cdef int _line_for(self, const Intent* intent, const Order* order) noexcept
     cdef int _send(self, Approved approved) except -1
+    cdef int _sent(self, Approved approved, int line, int written) except -1
+    cdef int _cancel(self, Order* order) except -1
+    cdef int _refusal(self, const Report* report, const Order* order) except -1
+    cdef int _stop_market(self, int market, int why, int level) except -1
+    cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1
+    cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1
+    cdef int _door(self, int door, int instrument, uint64_t order_id, int64_t a, int64_t b, int64_t c, int64_t now_ns,
+                   const Intent* intent=*) except -1
     cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
                      Py_ssize_t size) except -1
     cdef int _verify(self, Book book, const DepthHead* head) except -1

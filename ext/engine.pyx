@@ -1,8 +1,9 @@
 """The only file that knows the order of the steps: bytes -> arbiter -> book -> strategy -> risk -> encode -> bytes.
 
 Doors in: `on_bytes` (a frame on a line), `on_time` (a timer, with the dials as just read), `on_line` (a line went up or
-down). Nothing else changes state, each is on the tape, and none reads a clock: the same calls with the same arguments
-give the same orders, byte for byte.
+down), `on_evidence` (what the venue said when it was asked), and the cold doors: cancels, halts, adoptions, proofs that the
+cold side came to (records.Door). Nothing else changes state, each is on the tape, and none reads a clock: the same calls with
+the same arguments give the same orders, byte for byte.
 
 The order of the steps, once:
 
@@ -13,12 +14,22 @@ The order of the steps, once:
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
-from ext.records cimport (BINANCE_SPOT, BINANCE_USDM, CANCEL, INTENT, LINK_DOWN, REJECTED, SENT, UNKNOWN)
+from ext.orders cimport DOUBT_LINE
+from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DOOR_ABSENT, DOOR_ADOPT,
+                          DOOR_CLOCK, DOOR_FOREIGN, DOOR_HALT, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED, DOOR_RESUME,
+                          DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
+                          GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
+                          HALT_VENUE, INTENT, LINK_DOWN, LIQUIDATION, LIVE, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
+                          REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_ODD, REPORT_REJECT,
+                          REPORT_UNCERTAIN, SENT, STOP_MARKET, UNKNOWN, UNSUPPORTED)
+from ext.records import pack_reports
 from ext.tape cimport DIAL as TAPE_DIAL
+from ext.tape cimport DOOR as TAPE_DOOR
+from ext.tape cimport EVIDENCE as TAPE_EVIDENCE
 from ext.tape cimport FILL as TAPE_FILL
 from ext.tape cimport FRAME as TAPE_FRAME
 from ext.tape cimport MARK as TAPE_MARK
@@ -45,6 +56,9 @@ cdef extern from *:
 
 cdef int CHECKSUM_DEPTH = 25
 cdef int SWEEP = 256         # orders looked at in one tick: with 20 ms ticks each of 4,096 comes up every 320 ms
+cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel that is not confirmed; doubled up to 16 times
+cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
+cdef int64_t LIMITED_NS = 1_000_000_000        # pause after "too many requests" without a time
 LATCH_TAPE = 2       # the tape cannot take another record: no new risk
 LATCH_ENCODE = 3     # an approved order could not be encoded: our own fault
 LATCH_FAULT = 4      # a strategy or an invariant of ours failed in the middle of a frame
@@ -64,6 +78,10 @@ cdef class Outlet:
         may the HEADROOM bytes in front of it and 64 behind it: the link masks in place."""
         return 0
 
+    cdef int write_batch(self, int line, list orders, int count, char* data, Py_ssize_t size) except -1:
+        """The same for one frame that carries the first `count` of `orders`."""
+        return 0
+
 
 cdef class Recorder(Outlet):
     def __init__(self, taker=None):
@@ -81,6 +99,19 @@ cdef class Recorder(Outlet):
             self.taker(line, frame)
         return 1
 
+    cdef int write_batch(self, int line, list orders, int count, char* data, Py_ssize_t size) except -1:
+        cdef Approved order
+        for order in orders[:count]:
+            if not order.live:
+                return 0
+            order.live = False
+        frame = PyBytes_FromStringAndSize(data, size)
+        self.digest.update(frame)
+        self.orders += count
+        if self.taker is not None:
+            self.taker(line, frame)
+        return 1
+
     def hash(self) -> str:
         """Hash over all order frames so far, in order."""
         return self.digest.hexdigest()
@@ -91,7 +122,7 @@ cdef class Engine(Sink):
 
     def __cinit__(self, Instruments instruments, *, int order_capacity=4096, uint64_t first_order_id=1,
                   TapeWriter tape=None, Outlet outlet=None, int64_t hold_ns=200_000_000,
-                  int64_t ack_timeout_ns=5_000_000_000, int64_t mark_every_ns=250_000_000,
+                  int64_t ack_timeout_ns=1_000_000_000, int64_t mark_every_ns=250_000_000,
                   int64_t ask_every_ns=3_000_000_000):
         cdef int i, n = max(instruments.count, 1)
         self.instruments, self.tape, self.outlet = instruments, tape, outlet
@@ -115,7 +146,7 @@ cdef class Engine(Sink):
         for i in range(n):
             self.feed_depth[i] = -1
         for i in range(8):
-            self.route[i] = -1
+            self.route[i] = self.rest_route[i] = -1
         for i in range(DIALS_MAX):
             self.dial_values[i] = DIALS[i][1] if i < len(DIALS) else 0
 
@@ -146,6 +177,9 @@ cdef class Engine(Sink):
         self.market_lines += kind == MARKET_LINE
         if kind == ORDER_LINE:
             self.route[wire.market] = number
+            self.orders.epoch = wire.epoch
+        elif kind == REST_LINE:
+            self.rest_route[wire.market] = number
         return number
 
     def add_strategy(self, Strategy strategy):
@@ -231,8 +265,8 @@ cdef class Engine(Sink):
         return handled
 
     cdef int _sweep(self, int64_t now_ns) except -1:
-        """Orders that nobody answered in time. A stretch of the table at a time, and nothing where no order is open: the
-        whole of it would push the books out of the cache every time."""
+        """Orders that nobody answered in time, and cancels that nobody confirmed. A stretch of the table at a time, and
+        nothing where no order is open: the whole of it would push the books out of the cache every time."""
         cdef int i, open_orders = 0
         cdef Order* order
         for i in range(self.instruments.count):
@@ -242,9 +276,24 @@ cdef class Engine(Sink):
         for i in range(min(SWEEP, self.orders.capacity)):
             order = &self.orders.rows[self.swept]
             self.swept = (self.swept + 1) & (self.orders.capacity - 1)
-            if (order.state == SENT or order.state == INTENT) and now_ns - order.intent_ns > self.ack_timeout_ns:
+            if not FREE < order.state < FILLED:
+                continue
+            if order.state <= SENT and now_ns - order.intent_ns > self.ack_timeout_ns:
                 self.orders.to_state(order, UNKNOWN, now_ns)
+                self.orders.want_cancel(order)          # neutralise first, then ask
+            if order.cancel_wanted and now_ns - order.last_cancel_ns > CANCEL_AGAIN_NS << min(order.cancel_asked, 4):
+                self._cancel(order)
         return 0
+
+    cdef int _cancel(self, Order* order) except -1:
+        """Write a cancel for an order; it counts as asked only where it left."""
+        cdef Intent intent
+        cdef int reason = 0
+        cdef Approved approved
+        memset(&intent, 0, sizeof(intent))
+        intent.action, intent.order_id = CANCEL, order.id
+        approved = self.risk.approve_cancel(&intent, self.now_ns, &reason)
+        return 0 if approved is None else self._send(approved)
 
     cdef int tick(self, int64_t now_ns) except -1:
         """Time passes: orders that nobody answered, books that nobody resynced, strategies' timers, the state mark."""
@@ -314,24 +363,172 @@ cdef class Engine(Sink):
         elif row.kind == ORDER_LINE and not up:
             for i in range(self.orders.capacity):
                 order = &self.orders.rows[i]
-                if order.state == SENT and self.instruments.rows[order.instrument].market == row.wire.market:
+                if not FREE < order.state < FILLED or order.line != line:
+                    continue
+                if order.state == SENT:
                     self.orders.to_state(order, UNKNOWN, now_ns)
+                    self.orders.want_cancel(order)
+                elif order.amending or order.cancel_wanted:
+                    order.doubt |= DOUBT_LINE
+                    self.orders.troubles += 1
+        if (row.kind == ORDER_LINE or row.kind == PRIVATE_LINE) and not up:
+            self.risk.markets[row.wire.market].private_ok = False     # what it would have told is missing now
+
+    # ---- cold doors: what the cold side found out, or was told to do ----
+
+    cdef int _door(self, int door, int instrument, uint64_t order_id, int64_t a, int64_t b, int64_t c, int64_t now_ns,
+                   const Intent* intent=NULL) except -1:
+        cdef DoorRow row
+        self.now_ns = now_ns
+        memset(&row, 0, sizeof(row))
+        row.door, row.instrument, row.order_id, row.a, row.b, row.c = door, instrument, order_id, a, b, c
+        if intent != NULL:
+            row.intent = intent[0]
+        return self._record(TAPE_DOOR, 0, NULL, 0, <const char*>&row, sizeof(row))
+
+    def on_evidence(self, reports, int64_t now_ns) -> int:
+        """What the venue said when it was asked: reports as dicts (records.pack_reports), applied as if they had come on the
+        stream. Returns how many there were. ValueError where one is no report, before any is applied."""
+        cdef bytes packed = pack_reports(reports)
+        cdef Py_ssize_t i, count = PyBytes_GET_SIZE(packed) // sizeof(Report)
+        cdef const Report* rows = <const Report*>PyBytes_AS_STRING(packed)
+        cdef bint whole = False
+        for i in range(count):
+            if not -1 <= rows[i].instrument < self.instruments.count:
+                raise ValueError(f"report: instrument {rows[i].instrument}: the table has {self.instruments.count}")
+        self.now_ns = now_ns
+        if count:
+            self._record(TAPE_EVIDENCE, 0, NULL, 0, packed, PyBytes_GET_SIZE(packed))
+        try:
+            for i in range(count):
+                self.on_report(&rows[i])
+            self.evidence += count
+            if self.touched_count:
+                self._think()
+            whole = True
+        finally:
+            if not whole:
+                self._abandon()
+        return count
+
+    def want_cancel(self, uint64_t order_id, int64_t now_ns) -> bool:
+        """Cancel an order, again and again until the venue says that it is closed; False where it is closed already."""
+        cdef Order* order = self.orders.find(order_id)
+        if order == NULL or not self.orders.is_open(order):
+            return False
+        self._door(DOOR_WANT_CANCEL, order.instrument, order_id, 0, 0, 0, now_ns)
+        self.orders.want_cancel(order)
+        if not order.cancel_asked or now_ns - order.last_cancel_ns > CANCEL_AGAIN_NS:
+            self._cancel(order)
+        return True
+
+    def close_absent(self, uint64_t order_id, int64_t now_ns) -> bool:
+        """The proof of absence for an order of unknown fate is complete: its size is free. False where its fate is known."""
+        cdef Order* order = self.orders.find(order_id)
+        if order == NULL or order.state != UNKNOWN or order.filled_lots or order.final_state:
+            return False
+        self._door(DOOR_ABSENT, order.instrument, order_id, 0, 0, 0, now_ns)
+        self.orders.to_state(order, NEVER_EXISTED, now_ns)
+        return True
+
+    def settle(self, uint64_t order_id, int64_t now_ns):
+        """The venue was asked about this order and its answer was applied: no doubt is left."""
+        cdef Order* order = self.orders.find(order_id)
+        if order != NULL and order.doubt:
+            self._door(DOOR_SETTLE, order.instrument, order_id, 0, 0, 0, now_ns)
+            order.doubt = 0
+
+    def adopt(self, int instrument, uint64_t epoch, uint64_t sequence, int side, int type, int tif, int64_t price_ticks,
+              int64_t size_lots, int64_t filled_lots, bint reduce_only, str venue_id, int64_t now_ns) -> int:
+        """Take in an order of ours that the table does not have. Returns its id here, or the one it has already; 0 where the
+        table is full. What it filled before now is not counted again: trades say that."""
+        cdef Intent intent
+        cdef Order* order
+        cdef bytes raw = venue_id.encode()[:40]
+        known = self.orders.whose(sequence, epoch)
+        if known:
+            return known
+        if not 0 <= instrument < self.instruments.count or side not in (0, 1) or not 0 <= filled_lots <= size_lots:
+            raise ValueError(f"adopt: instrument {instrument}, side {side}, {filled_lots} of {size_lots} lots: no such order")
+        memset(&intent, 0, sizeof(intent))
+        intent.instrument, intent.side, intent.type, intent.tif, intent.strategy = instrument, side, type, tif, -1
+        intent.price_ticks, intent.size_lots, intent.reduce_only = price_ticks, size_lots, reduce_only
+        self._door(DOOR_ADOPT, instrument, 0, <int64_t>epoch, <int64_t>sequence, filled_lots, now_ns, &intent)
+        order = self.orders.adopt(&intent, epoch, sequence, filled_lots, now_ns)
+        if order == NULL:
+            return 0
+        order.venue_id_size = <int32_t>len(raw)
+        memcpy(order.venue_id, <const char*>raw, len(raw))
+        self._touch(instrument)
+        return order.id
+
+    def set_position(self, int instrument, int64_t lots, int64_t cash, int64_t now_ns):
+        """A correction with evidence, at start or by an operator: the position is `lots`, paid for with -`cash` (tick * lot)."""
+        self.instruments._check(instrument)
+        self._door(DOOR_POSITION, instrument, 0, lots, cash, 0, now_ns)
+        self.account.rows[instrument].lots, self.account.rows[instrument].cash = lots, cash
+
+    def foreign(self, int instrument, int64_t buy_lots, int64_t sell_lots, int64_t now_ns):
+        """What open orders of others on this account could still do to the position."""
+        self.instruments._check(instrument)
+        exposure = &self.orders.exposure[instrument]
+        if exposure.foreign_buy_lots != buy_lots or exposure.foreign_sell_lots != sell_lots:
+            self._door(DOOR_FOREIGN, instrument, 0, buy_lots, sell_lots, 0, now_ns)
+            exposure.foreign_buy_lots, exposure.foreign_sell_lots = buy_lots, sell_lots
+
+    def halt(self, int instrument, int why, int level, int64_t now_ns):
+        """Reduce-only (1) or stop (2) for HaltReason `why`; at level 2 everything open of ours on it is cancelled. ValueError as
+        `RiskGate.halt`."""
+        cdef int i
+        before = self.risk.guards[instrument].stop if 0 <= instrument < self.instruments.count else 0
+        self.risk.halt(instrument, why, level)
+        self._door(DOOR_HALT, instrument, 0, why, level, 0, now_ns)
+        self.halted += 1
+        if level == 2 and not before:
+            for i in range(self.orders.capacity):
+                if self.orders.rows[i].instrument == instrument:
+                    self.orders.want_cancel(&self.orders.rows[i])
+
+    def resume(self, int instrument, int why, int64_t now_ns):
+        """The reason for a halt is gone."""
+        self.risk.resume(instrument, why)
+        self._door(DOOR_RESUME, instrument, 0, why, 0, 0, now_ns)
+
+    def reconciled(self, int instrument, int64_t now_ns):
+        """A complete pass over this instrument agreed with the venue."""
+        self.instruments._check(instrument)
+        self._door(DOOR_RECONCILED, instrument, 0, 0, 0, 0, now_ns)
+        self.risk.guards[instrument].reconciled_ns = now_ns
+
+    def venue_clock(self, int market, int64_t offset_ns, int64_t error_ns, int64_t now_ns):
+        """The venue's clock minus ours, as measured: what order frames of its lines are stamped with from now on."""
+        cdef Line row
+        if not 0 <= market < 8:
+            raise ValueError(f"market {market}: there is no such market")
+        self._door(DOOR_CLOCK, market, 0, offset_ns, error_ns, 0, now_ns)
+        self.risk.markets[market].clock_ns = now_ns
+        for row in self.lines:
+            if row.wire.market == market:
+                row.wire.clock(offset_ns)
+
+    def private_proven(self, int market, bint ok, int64_t now_ns):
+        """The private stream of a market is proven to tell everything (or is in doubt)."""
+        if not 0 <= market < 8:
+            raise ValueError(f"market {market}: there is no such market")
+        if bool(self.risk.markets[market].private_ok) != ok:
+            self._door(DOOR_PRIVATE, market, 0, ok, 0, 0, now_ns)
+            self.risk.markets[market].private_ok = ok
 
     def withdraw(self, uint64_t order_id, int64_t now_ns) -> bool:
-        """Cancel one order from the cold side (shutdown, an operator); False where it is not open or was not written."""
-        cdef Intent intent
-        cdef int reason = 0
-        cdef Approved approved
+        """Cancel one order once from the cold side (shutdown, an operator); False where it is not open or was not written."""
+        cdef Order* order = self.orders.find(order_id)
         cdef int64_t asked
-        memset(&intent, 0, sizeof(intent))
-        intent.action, intent.order_id = CANCEL, order_id
-        self.now_ns = now_ns
-        approved = self.risk.approve_cancel(&intent, now_ns, &reason)
-        if approved is None:
+        if order == NULL or not self.orders.is_open(order):
             return False
-        asked = self.orders.find(order_id).cancel_asked
-        self._send(approved)
-        return self.orders.find(order_id).cancel_asked == asked
+        self._door(DOOR_WITHDRAW, order.instrument, order_id, 0, 0, 0, now_ns)
+        asked = order.cancel_asked
+        self._cancel(order)
+        return order.cancel_asked > asked
 
     def _orphan(self, int instrument):
         """No line carries this book any more."""
@@ -441,28 +638,82 @@ cdef class Engine(Sink):
         return 0
 
     cdef int on_report(self, const Report* report) except -1:
-        cdef Order* order = self.orders.find(report.order_id)
+        cdef Order* order
         cdef int64_t lots = self.orders.on_report(report, self.now_ns)
+        order = self.orders.hit
+        if order != NULL:
+            self._touch(order.instrument)
+            if self.orders.fee_came:
+                self.account.on_fee(order.instrument, report.fee_e8, report.fee_is_quote)
+        if report.code or report.kind == REPORT_ODD or report.nature:
+            self._refusal(report, order)
+        if lots:
+            self._book_fill(report, order, lots)
+        else:
+            self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
+        while order != NULL and self.orders.take_bound(order, self.now_ns):
+            self._tell(order, self.orders.bound.price_ticks, self.orders.bound.lots)
+        return 0
+
+    cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1:
+        """A new trade, ours or another's on this account: the position counts it, once."""
         cdef FillRow row
-        if order == NULL:
-            return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
-        self._touch(order.instrument)
-        if self.orders.fee_came:
-            self.account.on_fee(order.instrument, report.fee_e8, report.fee_is_quote)
-        if not lots:
-            return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
-        self.account.on_fill(order.instrument, order.side, report.price_ticks, lots, report.fee_e8, report.fee_is_quote)
+        cdef int instrument = order.instrument if order != NULL else report.instrument
+        cdef int side = order.side if order != NULL else report.side
+        self.account.on_fill(instrument, side, report.price_ticks, lots, report.fee_e8, report.fee_is_quote)
         row.report = report[0]
-        row.report.instrument, row.report.side = order.instrument, order.side
-        row.position_lots = self.account.rows[order.instrument].lots
-        row.cash = self.account.rows[order.instrument].cash
+        row.report.instrument, row.report.side = instrument, side
+        row.position_lots = self.account.rows[instrument].lots
+        row.cash = self.account.rows[instrument].cash
         self._record(TAPE_FILL, self.line, NULL, 0, <const char*>&row, sizeof(row))
+        self._touch(instrument)
+        return self._tell(order, report.price_ticks, lots) if order != NULL else 0
+
+    cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1:
+        """Remember a fill until strategies can be told."""
         if self.filled_count == FILLS_MAX:
             self._tell_fills()
-        self.filled[self.filled_count] = Filled(order.strategy, order.instrument, order.side, order.id,
-                                                report.price_ticks, lots)
+        self.filled[self.filled_count] = Filled(order.strategy, order.instrument, order.side, order.id, price_ticks, lots)
         self.filled_count += 1
         return 0
+
+    cdef int _refusal(self, const Report* report, const Order* order) except -1:
+        """What an error or an odd word means beyond the order that got it."""
+        cdef int instrument = order.instrument if order != NULL else report.instrument
+        cdef int market
+        if not 0 <= instrument < self.instruments.count:
+            return 0
+        market = self.instruments.rows[instrument].market
+        if report.kind == REPORT_ODD:
+            self.halt(instrument, HALT_ODD, 1, self.now_ns)
+        elif report.kind == REPORT_FILL:
+            if report.nature == LIQUIDATION or report.nature == ADL:
+                self._stop_market(market, HALT_LIQUIDATION, 2)
+        elif report.group == GROUP_ACCESS:
+            self._stop_market(market, HALT_ACCESS, 2)
+        elif report.group == GROUP_CLOCK:
+            self.risk.markets[market].clock_ns = 0          # measure again before anything else leaves
+        elif report.group == GROUP_LIMIT:
+            self.risk.budgets.block(market, self.now_ns + LIMITED_NS)
+        elif report.group == GROUP_MARKET and report.kind == REPORT_REJECT:
+            self.halt(instrument, HALT_VENUE, 1, self.now_ns)
+        elif report.group == GROUP_FILTER and report.kind == REPORT_REJECT:
+            self.filter_refusals[instrument & 255] += 1
+            if self.filter_refusals[instrument & 255] == FILTER_REFUSALS:
+                self.halt(instrument, HALT_FILTER, 1, self.now_ns)
+        return 0
+
+    cdef int _stop_market(self, int market, int why, int level) except -1:
+        cdef int i
+        for i in range(self.instruments.count):
+            if self.instruments.rows[i].market == market and not self.risk.guards[i].stop >> why & 1:
+                self.halt(i, why, level, self.now_ns)
+        return 0
+
+    cdef int on_budget(self, const Budget* budget) except -1:
+        """The venue's own count of our requests."""
+        cdef Line row = <Line>self.line_rows[self.line]
+        return self.risk.budgets.on_budget(budget, row.wire.offset_ns, self.now_ns)
 
     cdef int _touch(self, int instrument) noexcept nogil:
         cdef int i
@@ -519,7 +770,7 @@ cdef class Engine(Sink):
         self.filled_count = 0
         for i in range(count):
             filled = &self.filled[i]
-            if filled.strategy < len(self.strategies):
+            if 0 <= filled.strategy < len(self.strategies):     # an adopted order has none
                 strategy = self.strategies[filled.strategy]
                 strategy.on_fill(filled.instrument, filled.order_id, filled.side, filled.price_ticks, filled.size_lots,
                                  self.now_ns)
@@ -528,28 +779,59 @@ cdef class Engine(Sink):
     cdef int _drain(self, Strategy strategy) except -1:
         """Deal with what a strategy proposes, with what it proposes in `on_order` too."""
         cdef int i = 0
+        cdef int run
         while i < strategy.proposed:
-            self._submit(strategy, &strategy.proposals[i])
-            i += 1
+            run = self._run(strategy, i)
+            if run > 1:
+                self._batch(strategy, i, run)
+            elif strategy.proposals[i].action == AMEND:
+                self._amend(strategy, &strategy.proposals[i])
+            else:
+                self._submit(strategy, &strategy.proposals[i])
+            i += run
         strategy.proposed = 0
         return 0
+
+    cdef int _run(self, Strategy strategy, int first) noexcept:
+        """How many proposals from `first` on can go in one request: new orders of one market that takes batches."""
+        cdef const Intent* intent = &strategy.proposals[first]
+        cdef int market, line, i, most
+        if intent.action != NEW or not 0 <= intent.instrument < self.instruments.count:
+            return 1
+        market = self.instruments.rows[intent.instrument].market
+        line = self.route[market]
+        if line < 0 or not (<Line>self.line_rows[line]).up:
+            return 1
+        most = (<Line>self.line_rows[line]).wire.batch_max
+        i = first
+        while i < strategy.proposed and i - first < most and i - first < BATCH_MAX:
+            intent = &strategy.proposals[i]
+            if (intent.action != NEW or not 0 <= intent.instrument < self.instruments.count or intent.type == STOP_MARKET
+                    or self.instruments.rows[intent.instrument].market != market):
+                break
+            i += 1
+        return i - first if i - first > 1 else 1
+
+    cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1:
+        cdef VerdictRow verdict
+        if self.tape is None:
+            return 0
+        verdict.intent = intent[0]
+        verdict.reason, verdict.pad, verdict.value, verdict.limit = reason, 0, self.risk.value, self.risk.limit
+        verdict.order_id = approved.order_id if approved is not None else intent.order_id
+        return self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
 
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1:
         """Risk, and where it says yes, out."""
         cdef int reason = 0
         cdef uint64_t order_id
         cdef Approved approved
-        cdef VerdictRow verdict
         self.risk.value = self.risk.limit = 0
         if intent.action == CANCEL:
             approved = self.risk.approve_cancel(intent, self.now_ns, &reason)
         else:
             approved = self.risk.approve(intent, self.now_ns, &reason)
-        if self.tape is not None:
-            verdict.intent = intent[0]
-            verdict.reason, verdict.pad, verdict.value, verdict.limit = reason, 0, self.risk.value, self.risk.limit
-            verdict.order_id = approved.order_id if approved is not None else intent.order_id
-            self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
+        self._verdict(intent, approved, reason)
         if approved is None:
             return 0
         order_id = approved.order_id
@@ -558,33 +840,125 @@ cdef class Engine(Sink):
             strategy.on_order(intent.instrument, intent.side, order_id, self.now_ns)
         return 0
 
+    cdef int _amend(self, Strategy strategy, const Intent* intent) except -1:
+        """In place where the venue can; else by a replacement, which is a new order of its own."""
+        cdef Order* order = self.orders.find(intent.order_id)
+        cdef Wire wire
+        cdef Intent other
+        cdef Approved approved = None
+        cdef int reason = 0
+        cdef int line = -1
+        self.risk.value = self.risk.limit = 0
+        if order != NULL:
+            line = self.route[self.instruments.rows[order.instrument].market]
+        if line < 0:
+            reason = UNSUPPORTED
+            return self._verdict(intent, None, reason)
+        wire = (<Line>self.line_rows[line]).wire
+        if wire.can_amend or intent.price_ticks == order.price_ticks and intent.size_lots < order.size_lots:
+            approved = self.risk.approve_amend(intent, self.now_ns, &reason)
+            self._verdict(intent, approved, reason)
+            return 0 if approved is None else self._send(approved)
+        other = intent[0]
+        other.action, other.instrument, other.side, other.type = REPLACE, order.instrument, order.side, order.type
+        other.tif, other.reduce_only = order.tif, order.reduce_only
+        other.size_lots = intent.size_lots - order.filled_lots
+        if not wire.can_replace or order.amending or order.cancel_wanted:
+            return self._verdict(&other, None, UNSUPPORTED)
+        return self._submit(strategy, &other)
+
+    cdef int _batch(self, Strategy strategy, int first, int count) except -1:
+        """Several new orders in one request; each has its own verdict, its own id and its own answer."""
+        cdef Approved approved
+        cdef const Intent* intent
+        cdef int i, passed = 0, reason, line, written = 0
+        cdef Py_ssize_t size
+        cdef Line row
+        for i in range(first, first + count):
+            intent = &strategy.proposals[i]
+            self.risk.value = self.risk.limit = reason = 0
+            approved = self.risk.approve(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
+            self._verdict(intent, approved, reason)
+            passed += approved is not None
+        if passed == 1:
+            self._send(<Approved>self.risk.pool[0])
+        elif passed:
+            approved = self.risk.pool[0]
+            line = self.route[self.instruments.rows[approved.intent.instrument].market]
+            row = <Line>self.line_rows[line]
+            size = self._encode(row, None, passed)
+            if size > 0:
+                for i in range(passed):
+                    approved = self.risk.pool[i]
+                    self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM,
+                                 size if i == 0 else 0)
+                if not self.tape_full and self.outlet is not None:
+                    written = self.outlet.write_batch(line, self.risk.pool, passed, self.out + HEADROOM, size)
+            for i in range(passed):
+                self._sent(<Approved>self.risk.pool[i], line, written)
+        for i in range(passed):
+            approved = self.risk.pool[i]
+            strategy.on_order(approved.intent.instrument, approved.intent.side, approved.order_id, self.now_ns)
+        return 0
+
+    def _encode(self, Line row, Approved approved, int count):
+        """Encode one request, or a batch of the pool; 0 where our own half refuses, which is a fault of ours."""
+        try:
+            if approved is not None:
+                return row.wire.encode(approved, self.out + HEADROOM, FRAME_MAX, self.now_ns)
+            return row.wire.encode_batch(self.risk.pool, count, self.out + HEADROOM, FRAME_MAX, self.now_ns)
+        except ValueError as error:
+            row.last_error = str(error)
+            self.risk.latch(LATCH_ENCODE)
+            return 0
+
+    cdef int _line_for(self, const Intent* intent, const Order* order) noexcept:
+        """Where a request goes: the order line; REST for what has no other way, or while that line is down. Nothing that was
+        written once goes another way: this is asked once for each request."""
+        cdef int market = self.instruments.rows[intent.instrument].market
+        cdef int line = self.route[market]
+        cdef int rest = self.rest_route[market]
+        cdef bint by_rest = rest >= 0 and (<Line>self.line_rows[rest]).up
+        if by_rest and line >= 0 and order.type == STOP_MARKET and (<Line>self.line_rows[line]).wire.stop_by_rest:
+            return rest
+        if line >= 0 and (<Line>self.line_rows[line]).up:
+            return line
+        return rest if by_rest else -1
+
     cdef int _send(self, Approved approved) except -1:
         """Encode, put on the tape, write. A NEW that was not written is closed at once: nothing was sent."""
         cdef Order* order = self.orders.find(approved.order_id)
-        cdef int line = self.route[self.instruments.rows[approved.intent.instrument].market]
-        cdef Line row
-        cdef char* out = self.out + HEADROOM
+        cdef int line = self._line_for(&approved.intent, order)
         cdef Py_ssize_t size
         cdef int written = 0
-        if line >= 0 and (<Line>self.line_rows[line]).up and self.outlet is not None:
-            row = <Line>self.line_rows[line]
-            try:
-                size = row.wire.encode(approved, out, FRAME_MAX, self.now_ns)
-            except ValueError as error:
-                row.last_error = str(error)
-                self.risk.latch(LATCH_ENCODE)
-                size = 0
+        if line >= 0 and self.outlet is not None:
+            size = self._encode(<Line>self.line_rows[line], approved, 0)
             if size > 0:
-                self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, out, size)
+                self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM, size)
                 if not self.tape_full or approved.intent.action == CANCEL:
-                    written = self.outlet.write(line, approved, out, size)
+                    written = self.outlet.write(line, approved, self.out + HEADROOM, size)
+        return self._sent(approved, line, written)
+
+    cdef int _sent(self, Approved approved, int line, int written) except -1:
+        """What became of a request that was to be written."""
+        cdef Order* order = self.orders.find(approved.order_id)
+        cdef Order* old
         approved.live = False
+        if written:
+            order.line = line
         if approved.intent.action == CANCEL:
             if not written:
                 order.cancel_asked -= 1         # never left: the strategy may ask again
+        elif approved.intent.action == AMEND:
+            if not written:
+                self.orders.end_amend(order, False, self.now_ns)
         elif written:
             order.sent_ns = self.now_ns
             self.orders.to_state(order, SENT, self.now_ns)
+            old = self.orders.find(order.replaces)
+            if old != NULL:
+                old.cancel_asked += 1
+                old.last_cancel_ns = self.now_ns
         else:
             order.reject_code = LINK_DOWN
             self.orders.to_state(order, REJECTED, self.now_ns)

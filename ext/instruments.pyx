@@ -69,7 +69,8 @@ cdef class Instruments:
     def add(self, int market, str symbol, str tick, str lot, str contract="1", *, str data_tick="", str data_lot="",
             bint tradable=True,
             bint is_perpetual=False, int inst_code=-1, str min_price="0", str max_price="0", str min_size="0",
-            str max_size="0", str min_notional="0") -> int:
+            str max_size="0", str min_notional="0", str max_market_size="0", str max_notional="0", int max_orders=0,
+            int up_ppm=0, int down_ppm=0, str base="", str quote="") -> int:
         """Add one instrument; returns its index. All numbers are decimal text as the venue sends them.
 
         `tick` and `lot` are what orders must be multiples of. Where the data shows finer prices or sizes (orders from
@@ -101,12 +102,11 @@ cdef class Instruments:
         row.price_decimals, row.tick_mantissa = price.decimals, price.mantissa
         row.size_decimals, row.lot_mantissa = size.decimals, size.mantissa
         row.contract_decimals, row.contract_mantissa = unit.decimals, unit.mantissa
-        row.min_price_ticks = _ceil(symbol, "min_price", min_price, price)
-        row.max_price_ticks = _floor(symbol, "max_price", max_price, price)
-        row.min_size_lots = _ceil(symbol, "min_size", min_size, size)
-        row.max_size_lots = _floor(symbol, "max_size", max_size, size)
-        row.min_notional_e8 = _ceil(symbol, "min_notional", min_notional, Grid("0.00000001"))
+        _set_filters(row, symbol, price, size, min_price, max_price, min_size, max_size, min_notional, max_market_size,
+                     max_notional, max_orders, up_ppm, down_ppm)
         _set_money(row, symbol)
+        _set_coin(row.base, base)
+        _set_coin(row.quote, quote)
         row.symbol_size = len(raw)
         memcpy(row.symbol, PyBytes_AS_STRING(raw), len(raw))
         self.price_grids[self.count].mantissa = price.mantissa
@@ -117,6 +117,34 @@ cdef class Instruments:
         self.python_rows.append((market, symbol, price, size, unit))
         self.count += 1
         return self.count - 1
+
+    def refresh(self, int instrument, str tick, str lot, *, bint tradable=True, str min_price="0", str max_price="0",
+                str min_size="0", str max_size="0", str min_notional="0", str max_market_size="0", str max_notional="0",
+                int max_orders=0, int up_ppm=0, int down_ppm=0) -> bool:
+        """Take over the venue's filters as they are now. False, and not tradable any more, where the order increments are
+        finer than the grid that prices and sizes are counted in: only a new start can widen that. ValueError as `add`."""
+        self._check(instrument)
+        cdef Instrument* row = &self.rows[instrument]
+        cdef str symbol = self.symbol(instrument)
+        price, size = self.price_grid(instrument), self.size_grid(instrument)
+        try:
+            tick_step, lot_step = _steps(symbol, "tick", tick, price.step)[1], _steps(symbol, "lot", lot, size.step)[1]
+        except ValueError:
+            row.tradable = False
+            return False
+        _set_filters(row, symbol, price, size, min_price, max_price, min_size, max_size, min_notional, max_market_size,
+                     max_notional, max_orders, up_ppm, down_ppm)
+        row.tick_step, row.lot_step, row.tradable = tick_step, lot_step, tradable
+        return True
+
+    def ticks(self, int instrument, str text) -> int:
+        """Decimal text as ticks, exactly. ValueError where it is not on the grid."""
+        return self.price_grid(instrument).parse(text)
+
+    def lots(self, int instrument, str text) -> int:
+        """Decimal text as lots, exactly; a minus sign in front is a short size. ValueError where it is not on the grid."""
+        grid = self.size_grid(instrument)
+        return -grid.parse(text[1:]) if text.startswith("-") else grid.parse(text)
 
     def _index(self, int market, bytes raw, int number):
         cdef uint64_t at = _hash(market, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw)) & self.mask
@@ -177,6 +205,7 @@ cdef class Instruments:
         self._check(instrument)
         out = <object>self.rows[instrument]
         out["symbol"] = self.symbol(instrument)
+        out["base"], out["quote"] = self.rows[instrument].base.decode(), self.rows[instrument].quote.decode()
         return out
 
 
@@ -214,6 +243,30 @@ def _ceil(symbol, field, text, grid):
     steps = _floor(symbol, field, text, grid)
     exact = Decimal(steps * grid.mantissa).scaleb(-grid.decimals) == Decimal(text)
     return steps if exact else steps + 1
+
+
+cdef int _set_filters(Instrument* row, str symbol, price, size, str min_price, str max_price, str min_size, str max_size,
+                      str min_notional, str max_market_size, str max_notional, int max_orders, int up_ppm,
+                      int down_ppm) except -1:
+    """The venue's limits, in ticks and lots: the tighter way where one is not on the grid."""
+    money = Grid("0.00000001")
+    row.min_price_ticks = _ceil(symbol, "min_price", min_price, price)
+    row.max_price_ticks = _floor(symbol, "max_price", max_price, price)
+    row.min_size_lots = _ceil(symbol, "min_size", min_size, size)
+    row.max_size_lots = _floor(symbol, "max_size", max_size, size)
+    row.min_notional_e8 = _ceil(symbol, "min_notional", min_notional, money)
+    row.max_market_lots = _floor(symbol, "max_market_size", max_market_size, size)
+    row.max_notional_e8 = _floor(symbol, "max_notional", max_notional, money)
+    row.max_orders, row.up_ppm, row.down_ppm = max_orders, up_ppm, down_ppm
+    return 0
+
+
+cdef int _set_coin(char* out, str coin) except -1:
+    """A coin's name; one that does not fit is as good as not told."""
+    cdef bytes raw = coin.encode()
+    if len(raw) < 16:
+        memcpy(out, PyBytes_AS_STRING(raw), len(raw) + 1)
+    return 0
 
 
 cdef int _set_money(Instrument* row, str symbol) except -1:

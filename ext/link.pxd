@@ -1,16 +1,19 @@
 """The one room that touches a transport and reads the clock."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from picows.picows cimport WSFrame, WSListener, WSTransport
 
 from ext.engine cimport LINES, Engine, Outlet
+from ext.records cimport Approved
 
 
 cdef class Link(Outlet):
     cdef readonly Engine engine
     cdef void* transports[LINES]     # borrowed from `channels`; NULL where the line is not connected
     cdef list channels
+    cdef list rest                   # by line: what writes orders of a REST line, or None
+    cdef public int64_t late_ns      # oldest decision that is still written
     cdef bint choked[LINES]          # the kernel does not take what was written: no new orders
     cdef int64_t offset_ns           # wall minus monotonic at start: time since 1970 that never steps
     cdef int64_t frame_ns            # when the frame that is being dealt with was read; 0 between frames
@@ -19,6 +22,9 @@ cdef class Link(Outlet):
     cdef public object failed        # called with an exception that a frame caused
 
     cdef int64_t now(self) noexcept nogil
+    cdef bint _may(self, int line, Approved order) noexcept
+    cdef int _put(self, int line, char* data, Py_ssize_t size) except -1
+    cdef int _note(self, int line, uint64_t order_id) except -1
     cdef int frame(self, int line, const char* data, Py_ssize_t size) except -1
 
 

@@ -38,12 +38,17 @@ cdef enum:
     MESSAGE_MAX = 16 << 20      # of a message in parts; picows allows 10 MiB in one frame
 
 
+cdef int64_t LATE_NS = 50_000_000      # a decision older than this is not written
+
+
 cdef class Link(Outlet):
     """The engine's connection to its sockets. `channel(line)` gives the listener for a line's connection."""
 
     def __cinit__(self, Engine engine):
         self.engine = engine
         self.channels = [None] * LINES
+        self.rest = [None] * LINES
+        self.late_ns = LATE_NS
         self.offset_ns = tg_wall_ns() - tg_monotonic_ns()
         engine.outlet = self
 
@@ -83,26 +88,67 @@ cdef class Link(Outlet):
         self.engine.on_time(self.now(), dials)
 
     cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
-        """The one function that writes an order to a socket. Masks in place, in front of and behind `data`."""
-        cdef SentRow row
-        cdef uint64_t order_id = order.order_id
-        if self.transports[line] == NULL or not order.live:
-            self.refused += 1
-            return 0
-        if (self.engine.risk.latched or self.choked[line]) and order.intent.action != CANCEL:
+        """One approved request to its socket; 1 = handed over."""
+        if not self._may(line, order):
             self.refused += 1
             return 0
         order.live = False              # one approval, one frame
-        transport = <WSTransport>self.transports[line]
-        if transport.is_disconnected or transport.is_close_frame_sent:
+        if self.rest[line] is not None:
+            self.rest[line](order.order_id, order.intent.action, data[:size])
+        elif not self._put(line, data, size):
             self.refused += 1
             return 0
+        return self._note(line, order.order_id)
+
+    cdef int write_batch(self, int line, list orders, int count, char* data, Py_ssize_t size) except -1:
+        """One request for several approved orders: all of them or none."""
+        cdef int i
+        for i in range(count):
+            if not self._may(line, <Approved>orders[i]):
+                self.refused += count
+                return 0
+        for i in range(count):
+            (<Approved>orders[i]).live = False
+        if not self._put(line, data, size):
+            self.refused += count
+            return 0
+        for i in range(count):
+            self._note(line, (<Approved>orders[i]).order_id)
+        return 1
+
+    cdef bint _may(self, int line, Approved order) noexcept:
+        """The last look: is it approved, is nothing latched, does the socket take bytes, is the decision still young? What was
+        decided long ago (a stalled process) was decided on a market that is gone."""
+        if not order.live:
+            return False
+        if order.intent.action == CANCEL:
+            return True
+        return not (self.engine.risk.latched or self.choked[line] or self.now() - self.engine.now_ns > self.late_ns)
+
+    cdef int _put(self, int line, char* data, Py_ssize_t size) except -1:
+        """The one place where an order is written to a socket. Masks in place, in front of and behind `data`."""
+        if self.transports[line] == NULL:
+            return 0
+        transport = <WSTransport>self.transports[line]
+        if transport.is_disconnected or transport.is_close_frame_sent:
+            return 0
         transport.send_reuse_external_buffer(WSMsgType.TEXT, data, size)
+        return 1
+
+    cdef int _note(self, int line, uint64_t order_id) except -1:
+        """When it had left, on the tape."""
+        cdef SentRow row
         self.written += 1
         if self.engine.tape is not None and not self.engine.tape_full:
             row.order_id, row.frame_ns, row.sent_ns, row.written = order_id, self.frame_ns, self.now(), 1
             self.engine._record(TAPE_SENT, line, NULL, 0, <const char*>&row, sizeof(row))
         return 1
+
+    def by_rest(self, int line, writer):
+        """Requests of this line go to `writer(order_id, action, frame)`, which must not raise and sends each at most once."""
+        if not 0 <= line < len(self.engine.lines):
+            raise IndexError(f"line {line}: there are {len(self.engine.lines)}")
+        self.rest[line] = writer
 
 
 cdef class Channel(WSListener):

@@ -4,8 +4,14 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ext.records cimport Intent, Report
 
+cdef enum:
+    VENUE_ID_MAX = 40
+    PARKED_MAX = 256         # fills that nobody could name yet; the position counts them all the same
+
 ctypedef struct Order:
-    uint64_t id              # also in the client order id; low bits are the row
+    uint64_t id              # ours, in this table; the low bits are the row
+    uint64_t epoch           # in its client id
+    uint64_t sequence        # in its client id: `id`, unless the order was adopted from an earlier epoch
     int32_t state            # OrderState
     int32_t instrument
     int32_t strategy
@@ -13,26 +19,64 @@ ctypedef struct Order:
     int32_t type
     int32_t tif
     int32_t reduce_only
-    int32_t cancel_asked     # cancels written for it
+    int32_t line             # that its last request was written to
     int32_t reject_code
-    int64_t price_ticks
-    int64_t size_lots
+    int32_t group            # ErrorGroup of `reject_code`
+    int32_t final_state      # a terminal report told of fills that have not come yet: what to become then, else 0
+    int32_t doubt            # Doubt bits: somebody should ask the venue
+    int32_t cancel_wanted    # sticky: until a terminal state
+    int32_t cancel_asked     # cancels written
+    int32_t amending         # an amend is written and not answered
+    int64_t price_ticks      # in force
+    int64_t size_lots        # in force, filled included
+    int64_t amend_ticks      # asked for, while `amending`
+    int64_t amend_lots
+    int64_t trigger_ticks
     int64_t filled_lots      # from fills applied once each
+    int64_t told_lots        # the largest cumulative quantity that the venue told
     int64_t intent_ns
     int64_t sent_ns
+    int64_t acked_ns
+    int64_t state_ns         # when it came into `state`
     int64_t heard_ns         # last word from the venue
+    int64_t behind_ns        # since when `told_lots` is more than `filled_lots`, 0 = it is not
+    int64_t amend_ns
+    int64_t last_cancel_ns
+    uint64_t replaces        # REPLACE: the order that this one takes the place of
+    int32_t venue_id_size
+    char venue_id[VENUE_ID_MAX]
+
+cpdef enum Doubt:
+    DOUBT_CANCEL = 1         # a cancel was refused: not open now, but what became of it?
+    DOUBT_ODD = 2            # the venue used a word that the decoder does not know
+    DOUBT_LINE = 4           # its line died with a request in the air
+    DOUBT_RISEN = 8          # it was closed as absent or refused, and turned out to exist
 
 ctypedef struct Exposure:
     # What could still happen to the position of one instrument: everything not terminal, UNKNOWN included.
     int64_t buy_lots
     int64_t sell_lots
+    int64_t unknown_lots     # of these, in orders of unknown fate
+    int64_t foreign_buy_lots # open orders of others on this account, as last counted
+    int64_t foreign_sell_lots
     int32_t open_orders
+    int32_t unacked          # requests without an answer: orders in INTENT or SENT
 
 ctypedef struct TradeKey:
     int64_t hi
     int64_t lo
-    uint64_t order_id        # 0 = free; two orders of ours that met each other share a trade id
-    int64_t fee_due          # the fill came without its fee
+    int32_t place            # 2 * instrument + side + 1; 0 = free. Two orders of ours that met each other share a trade id
+    int32_t fee_due          # the fill came without its fee
+
+ctypedef struct Parked:
+    # A fill whose order nobody knew when it came.
+    int32_t instrument
+    int32_t side
+    int32_t venue_id_size
+    char venue_id[VENUE_ID_MAX]
+    int64_t price_ticks
+    int64_t lots
+    int64_t at_ns
 
 
 cdef class Orders:
@@ -42,19 +86,41 @@ cdef class Orders:
     cdef readonly int instruments
     cdef uint64_t mask
     cdef readonly uint64_t next_id
+    cdef public uint64_t epoch       # of this process: what an order that is not adopted carries in its client id
+    cdef readonly int adopted        # orders of earlier epochs that were ever taken in
     cdef TradeKey* seen[2]
     cdef int64_t seen_count
     cdef int seen_turn
+    cdef Parked parked[PARKED_MAX]
+    cdef int parked_at
+    cdef Parked bound                # a parked fill that just found its order: the engine tells the strategy
+    cdef Order* hit                  # the order that the last report was about, or NULL
     cdef bint fee_came               # the last report told the fee of a fill that had come without one
-    cdef readonly int64_t duplicates, foreign, unexpected
-    cdef int64_t counts[16]   # orders that reached each OrderState
+    cdef readonly int64_t duplicates, foreign, strays, unexpected, risen, odd, venue_changes
+    cdef int troubles                # orders that may need somebody to ask; 0 = certainly none
+    cdef int64_t counts[16]          # orders that reached each OrderState
 
     cdef Order* find(self, uint64_t id) noexcept nogil
+    cdef Order* locate(self, const Report* report) noexcept nogil
     cdef Order* reserve(self, const Intent* intent, int64_t now_ns) noexcept nogil
+    cdef Order* adopt(self, const Intent* intent, uint64_t epoch, uint64_t sequence, int64_t filled_lots,
+                      int64_t now_ns) noexcept nogil
+    cdef int want_cancel(self, Order* order) noexcept nogil
     cdef int to_state(self, Order* order, int state, int64_t now_ns) except -1
+    cdef int start_amend(self, Order* order, int64_t price_ticks, int64_t size_lots, int64_t now_ns) except -1
+    cdef int end_amend(self, Order* order, bint in_force, int64_t now_ns) except -1
     cdef int64_t on_report(self, const Report* report, int64_t now_ns) except -1
-    cdef bint first_sight(self, const Report* report) noexcept nogil
-    cdef int _finish(self, Order* order, int state, int64_t now_ns) except -1
-    cdef int _closed(self, Order* order, int64_t filled_lots, int state, int64_t now_ns) except -1
-    cdef int64_t _fill(self, Order* order, const Report* report, int64_t now_ns) except -1
+    cdef bint take_bound(self, Order* order, int64_t now_ns) except -1
+    cdef bint first_sight(self, const Report* report, int instrument, int side) noexcept nogil
     cdef bint is_open(self, const Order* order) noexcept nogil
+    cdef int64_t leaves(self, const Order* order) noexcept nogil
+    cdef int _count(self, const Order* order, int sign) except -1
+    cdef int _enter(self, Order* order, int state, int64_t now_ns) except -1
+    cdef int _closed(self, Order* order, int64_t filled_lots, int state, int64_t now_ns) except -1
+    cdef int _alive(self, Order* order, const Report* report, int64_t now_ns) except -1
+    cdef int _amended(self, Order* order, const Report* report, int64_t now_ns) except -1
+    cdef int _rise(self, Order* order, int64_t now_ns) except -1
+    cdef int _told(self, Order* order, int64_t filled_lots, int64_t now_ns) except -1
+    cdef int _fill(self, Order* order, int64_t lots, int64_t now_ns) except -1
+    cdef int64_t _on_fill(self, Order* order, const Report* report, int64_t now_ns) except -1
+    cdef int _name(self, Order* order, const Report* report) noexcept nogil

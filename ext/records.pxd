@@ -245,10 +245,17 @@ ctypedef struct Instrument:
     int64_t min_size_lots
     int64_t max_size_lots
     int64_t min_notional_e8
+    int64_t max_market_lots  # largest market order
+    int64_t max_notional_e8
+    int32_t max_orders       # open orders that the venue allows on this symbol
+    int32_t up_ppm           # percent-price filter: furthest above and below the venue's reference, millionths of it
+    int32_t down_ppm
     int64_t money_mul        # money_e8 = ticks * lots * money_mul / money_div, exact in 128 bits
     int64_t money_div
     int32_t symbol_size
     char symbol[44]
+    char base[16]            # coins, "" where not told
+    char quote[16]
 
 ctypedef struct Intent:
     # What a strategy wants. Nothing here has been checked.
@@ -280,7 +287,7 @@ ctypedef struct Report:
     int64_t trade_hi         # trade identity
     int64_t trade_lo
     int64_t fee_e8           # paid is positive, in `fee_is_quote` currency
-    int32_t fee_is_quote     # 1 quote coin, 0 another coin, -1 this message does not tell the fee
+    int32_t fee_is_quote     # 1 quote coin, 2 base coin, 0 another coin, -1 this message does not tell the fee
     int32_t code             # venue error code, 0 = none
     int32_t group            # ErrorGroup of `code`
     int32_t nature           # Nature of a fill
@@ -339,6 +346,31 @@ ctypedef struct StateRow:
     int64_t fee_e8
     int64_t open_orders
     int64_t fills
+
+cpdef enum Door:
+    """Cold doors of the engine: what the cold side found out or was told to do."""
+    DOOR_WANT_CANCEL = 1     # order_id
+    DOOR_ABSENT = 2          # order_id: the proof of absence is complete
+    DOOR_ADOPT = 3           # a = epoch, b = sequence, c = filled lots; intent has the rest
+    DOOR_POSITION = 4        # a = lots, b = cash
+    DOOR_FOREIGN = 5         # a = buy lots, b = sell lots
+    DOOR_HALT = 6            # a = HaltReason, b = level
+    DOOR_RESUME = 7          # a = HaltReason
+    DOOR_RECONCILED = 8
+    DOOR_CLOCK = 9           # instrument = market, a = offset ns, b = error ns
+    DOOR_PRIVATE = 10        # instrument = market, a = proven
+    DOOR_WITHDRAW = 11       # order_id
+    DOOR_SETTLE = 12         # order_id
+
+ctypedef struct DoorRow:
+    # DOOR on the tape: a call of one of the engine's cold doors, with its arguments.
+    int32_t door             # Door
+    int32_t instrument
+    uint64_t order_id
+    int64_t a
+    int64_t b
+    int64_t c
+    Intent intent            # DOOR_ADOPT
 
 ctypedef struct SentRow:
     # SENT on the tape, written by the link behind the write: when the frame came and when the order had left.

@@ -1,6 +1,7 @@
 """The nouns, seen from Python: the enums, the rows a tape holds, and `Approved`, which Python cannot create."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcpy, memset
 
 
 cdef bint _minting = False
@@ -63,6 +64,57 @@ def _report(bytes payload):
 def state_row(bytes payload) -> dict:
     """One instrument of a MARK record."""
     return <object>(<const StateRow*>_rows(payload, sizeof(StateRow), "MARK"))[0]
+
+
+def evidence_rows(bytes payload) -> list:
+    """An EVIDENCE record: its reports."""
+    cdef Py_ssize_t count = PyBytes_GET_SIZE(payload) // sizeof(Report)
+    if not count or PyBytes_GET_SIZE(payload) % sizeof(Report):
+        raise ValueError(f"EVIDENCE record of {PyBytes_GET_SIZE(payload)} bytes: must have a multiple of {sizeof(Report)}")
+    return [_report(payload[i * sizeof(Report):(i + 1) * sizeof(Report)]) for i in range(count)]
+
+
+def door_row(bytes payload) -> dict:
+    """A DOOR record."""
+    row = <object>(<const DoorRow*>_rows(payload, sizeof(DoorRow), "DOOR"))[0]
+    row["door"] = Door(row["door"]).name
+    return row
+
+
+def pack_reports(rows) -> bytes:
+    """Reports as dicts (absent members: 0, or -1 where that means "not said") to the bytes of an EVIDENCE record.
+    ValueError where a member is not one of Report's, or a number does not fit."""
+    cdef Report report
+    out = bytearray()
+    for row in rows:
+        unknown = set(row) - set(REPORT_FIELDS)
+        if unknown:
+            raise ValueError(f"report: {sorted(unknown)[0]!r} is no member of it")
+        memset(&report, 0, sizeof(report))
+        venue_id = row.get("venue_id", "").encode()
+        if len(venue_id) > 40:
+            raise ValueError("report: venue_id is longer than 40 characters")
+        try:
+            report.kind, report.instrument, report.side = row["kind"], row.get("instrument", -1), row.get("side", 0)
+            report.maker, report.order_id, report.epoch = row.get("maker", 0), row.get("order_id", 0), row.get("epoch", 0)
+            report.price_ticks, report.size_lots = row.get("price_ticks", 0), row.get("size_lots", 0)
+            report.filled_lots, report.trade_hi = row.get("filled_lots", -1), row.get("trade_hi", 0)
+            report.trade_lo, report.fee_e8 = row.get("trade_lo", 0), row.get("fee_e8", 0)
+            report.fee_is_quote, report.code = row.get("fee_is_quote", -1), row.get("code", 0)
+            report.group, report.nature = row.get("group", 0), row.get("nature", 0)
+            report.order_ticks, report.order_lots = row.get("order_ticks", -1), row.get("order_lots", -1)
+            report.event_ns = row.get("event_ns", 0)
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"report: {error}") from None
+        report.venue_id_size = <int32_t>len(venue_id)
+        memcpy(report.venue_id, <const char*>venue_id, len(venue_id))
+        out += (<const char*>&report)[:sizeof(report)]
+    return bytes(out)
+
+
+REPORT_FIELDS = ("kind", "instrument", "side", "maker", "order_id", "epoch", "price_ticks", "size_lots", "filled_lots",
+                 "trade_hi", "trade_lo", "fee_e8", "fee_is_quote", "code", "group", "nature", "order_ticks", "order_lots",
+                 "event_ns", "venue_id")
 
 
 def sent_row(bytes payload) -> dict:

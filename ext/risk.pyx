@@ -2,18 +2,24 @@
 
 The only door to the wire: nothing else can make an `Approved`, and nothing but an `Approved` can be encoded. Checks run
 in cost order, cheap and absolute ones first; the first that fails answers. Position is checked as worst case: as if
-everything of ours that is not terminal - in flight and UNKNOWN included - filled on one side. Cancels always pass.
+everything of ours that is not terminal - in flight, UNKNOWN and both sides of an amend included - filled on one side, and
+what others have open on the account too. Cancels always pass.
 """
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ext.book cimport SYNCED
-from ext.records cimport (BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUY, CANCEL, DUPLICATE, FILLED,
-                          FREE, INSTRUMENT, LATCHED, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
-                          ORDER_RATE, POSITION, POST_ONLY, POST_ONLY_CROSS, PRICE_COLLAR, PRICE_RANGE, PRICE_STEP, REASONS,
-                          SELL, SIZE_MAX, SIZE_MIN, SIZE_STEP, TABLE_FULL, UNKNOWN_ORDER, Level, mint)
-from ext.records import Reason
+from ext.orders cimport Exposure
+from ext.records cimport (AMEND, AMENDING, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
+                          BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, CLOCK, DUPLICATE, FILLED, FREE, HALTED, HALTS,
+                          INSTRUMENT, LATCHED, LIMIT, LIVE, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
+                          OPEN_VENUE, ORDER_RATE, PARTIAL, POSITION, POST_ONLY, POST_ONLY_CROSS, PRICE_COLLAR, PRICE_RANGE,
+                          PRICE_STEP, PRIVATE_DOWN, REASONS, RECONCILE_STALE, REDUCE_ONLY, REPLACE, SELL, SIZE_MAX, SIZE_MIN,
+                          SIZE_STEP, STOP_MARKET, TABLE_FULL, TRIGGER, UNACKED, UNKNOWN_NOTIONAL, UNKNOWN_ORDER,
+                          VENUE_RATE, Level, mint)
+from ext.wire cimport BATCH_MAX
+from ext.records import HaltReason, Reason
 
 # No configuration can go above these (a typed-in zero too many must not become an order).
 cdef int64_t CEILING_NOTIONAL_E8 = 10_000_000 * 100_000_000
@@ -34,11 +40,15 @@ cdef class RiskGate:
         self.limits = <Limits*>calloc(n, sizeof(Limits))
         self.recent = <Recent*>calloc(2 * n, sizeof(Recent))
         self.book_rows = <void**>calloc(n, sizeof(void*))
-        if not (self.limits and self.recent and self.book_rows):
+        self.guards = <Guard*>calloc(n, sizeof(Guard))
+        if not (self.limits and self.recent and self.book_rows and self.guards):
             raise MemoryError()
         for i in range(instruments.count):
             self.book_rows[i] = <void*>self.books[i]
         self.approved = mint()
+        self.pool = [mint() for i in range(BATCH_MAX)]
+        self.budgets = Budgets(instruments.count)
+        memset(self.markets, 0, sizeof(self.markets))
         self.rate_last_ns = NEVER_NS
         self.set_rate(0, 1)
 
@@ -46,6 +56,7 @@ cdef class RiskGate:
         free(self.limits)
         free(self.recent)
         free(self.book_rows)
+        free(self.guards)
         free(self.rate_times)
 
     # ---- configuration ----
@@ -82,6 +93,43 @@ cdef class RiskGate:
         free(self.rate_times)
         self.rate_times, self.rate_orders, self.rate_window_ns, self.rate_at = times, orders, window_ns, 0
 
+    def require(self, *, int64_t reconcile_ns=0, int64_t clock_ns=0, bint private=False, int max_unacked=0):
+        """What must be proven before risk is taken, where somebody is there to prove it: a reconciliation and a measurement of
+        the venue's clock not older than so many ns, the private stream; and at most `max_unacked` requests to a market without
+        an answer. 0 = not asked for."""
+        if reconcile_ns < 0 or clock_ns < 0 or max_unacked < 0:
+            raise ValueError("what is required must not be negative")
+        self.reconcile_ns, self.clock_ns = reconcile_ns, clock_ns
+        self.needs_private, self.max_unacked = private, max_unacked
+
+    def halt(self, int instrument, int why, int level):
+        """Level 1: only what shrinks the position; 2: only cancels; for HaltReason `why`, until `resume` with the same."""
+        self._check(instrument, why)
+        if level not in (1, 2):
+            raise ValueError(f"halt level {level}: must be 1 (reduce only) or 2 (stop)")
+        self.guards[instrument].stop &= ~(1 << why)
+        self.guards[instrument].reduce |= 1 << why
+        if level == 2:
+            self.guards[instrument].stop |= 1 << why
+
+    def resume(self, int instrument, int why):
+        """The reason is gone; others may still hold."""
+        self._check(instrument, why)
+        self.guards[instrument].stop &= ~(1 << why)
+        self.guards[instrument].reduce &= ~(1 << why)
+
+    def halts(self, int instrument) -> dict:
+        """HaltReason name -> level, of one instrument."""
+        self._check(instrument, 0)
+        guard = self.guards[instrument]
+        return {HaltReason(i).name: 2 if guard.stop >> i & 1 else 1 for i in range(1, <int>HALTS) if guard.reduce >> i & 1}
+
+    def _check(self, int instrument, int why):
+        if not 0 <= instrument < self.instruments.count:
+            raise ValueError(f"instrument {instrument}: the table has {self.instruments.count}")
+        if not 0 <= why < HALTS:
+            raise ValueError(f"halt reason {why}: must be below {<int>HALTS}")
+
     def latch(self, int why=1):
         """Stop every new order until `release`. Cancels still pass."""
         self.latched = why or 1
@@ -104,13 +152,15 @@ cdef class RiskGate:
             return self.refuse(LATCHED, self.latched, 0)
         if not 0 <= intent.instrument < self.instruments.count:
             return self.refuse(INSTRUMENT, intent.instrument, self.instruments.count)
-        if (intent.side | intent.type) >> 1 or intent.tif >> 2:     # no such side, type or time in force
+        if intent.side >> 1 or not 0 <= intent.type <= STOP_MARKET or intent.tif >> 2:  # no such thing
             return self.refuse(NUMBER, intent.type, intent.tif)
         limit = &self.limits[intent.instrument]
         row = &self.instruments.rows[intent.instrument]
         if not (limit.allowed and row.tradable):
             return self.refuse(INSTRUMENT, limit.allowed, row.tradable)
-        reason = self._check_market(intent, limit, <Book>self.book_rows[intent.instrument], now_ns)
+        reason = self._check_guards(intent, row, now_ns)
+        if reason == OK:
+            reason = self._check_market(intent, limit, <Book>self.book_rows[intent.instrument], now_ns)
         if reason == OK:
             reason = self._check_size(intent, limit, row)
         if reason == OK:
@@ -119,7 +169,50 @@ cdef class RiskGate:
             reason = self._check_exposure(intent, limit)
         if reason == OK:
             reason = self._check_rate(intent, limit, now_ns)
+        if reason == OK:
+            reason = self._check_venue(intent, limit, row, now_ns)
         return reason
+
+    cdef int _check_guards(self, const Intent* intent, const Instrument* row, int64_t now_ns) noexcept nogil:
+        """Is everything proven that must be: no halt, books reconciled, clock known, private stream alive?"""
+        cdef Guard* guard = &self.guards[intent.instrument]
+        cdef MarketGuard* market = &self.markets[row.market]
+        if guard.stop:
+            return self.refuse(HALTED, _lowest(guard.stop), 0)
+        if intent.reduce_only:
+            return OK                   # a way out does not wait for proofs
+        if guard.reduce:
+            return self.refuse(REDUCE_ONLY, _lowest(guard.reduce), 0)
+        if self.reconcile_ns and now_ns - guard.reconciled_ns > self.reconcile_ns:
+            return self.refuse(RECONCILE_STALE, now_ns - guard.reconciled_ns, self.reconcile_ns)
+        if self.clock_ns and now_ns - market.clock_ns > self.clock_ns:
+            return self.refuse(CLOCK, now_ns - market.clock_ns, self.clock_ns)
+        if self.needs_private and not market.private_ok:
+            return self.refuse(PRIVATE_DOWN, 0, 1)
+        return OK
+
+    cdef int _check_venue(self, const Intent* intent, const Limits* limit, const Instrument* row,
+                          int64_t now_ns) noexcept nogil:
+        """What the venue itself allows of requests in the air, open orders and requests in a time."""
+        cdef int i, unacked = 0, open_orders = 0
+        cdef int64_t wait, unknown = self.orders.exposure[intent.instrument].unknown_lots
+        if unknown and unknown + intent.size_lots > limit.max_size_lots and not intent.reduce_only:
+            return self.refuse(UNKNOWN_NOTIONAL, unknown + intent.size_lots, limit.max_size_lots)
+        if self.max_unacked:
+            for i in range(self.instruments.count):
+                if self.instruments.rows[i].market == row.market:
+                    unacked += self.orders.exposure[i].unacked
+            if unacked >= self.max_unacked:
+                return self.refuse(UNACKED, unacked, self.max_unacked)
+        if row.max_orders and intent.action != AMEND:
+            open_orders = self.orders.exposure[intent.instrument].open_orders
+            if open_orders >= row.max_orders:
+                return self.refuse(OPEN_VENUE, open_orders, row.max_orders)
+        wait = self.budgets.wait_ns(row.market, intent.instrument, BUDGET_AMENDS if intent.action == AMEND
+                                    else BUDGET_ORDERS, now_ns)
+        if wait > 0:
+            return self.refuse(VENUE_RATE, wait, 0)
+        return OK
 
     cdef int _check_market(self, const Intent* intent, const Limits* limit, Book book, int64_t now_ns) noexcept nogil:
         """Is there a market that may be traded on at all?"""
@@ -140,6 +233,8 @@ cdef class RiskGate:
             return self.refuse(SIZE_MAX, intent.size_lots, limit.max_size_lots)
         if row.max_size_lots and intent.size_lots > row.max_size_lots:
             return self.refuse(SIZE_MAX, intent.size_lots, row.max_size_lots)
+        if row.max_market_lots and intent.type != LIMIT and intent.size_lots > row.max_market_lots:
+            return self.refuse(SIZE_MAX, intent.size_lots, row.max_market_lots)
         if row.lot_step != 1 and intent.size_lots % row.lot_step:
             return self.refuse(SIZE_STEP, intent.size_lots, row.lot_step)
         return OK
@@ -152,7 +247,10 @@ cdef class RiskGate:
         cdef int64_t price = intent.price_ticks, mid2, off, notional, found, cost
         book.best_bid(&bid)
         book.best_ask(&ask)
-        if intent.type == MARKET:
+        if intent.type == STOP_MARKET:
+            if self._check_trigger(intent, book, &price):
+                return TRIGGER
+        elif intent.type == MARKET:
             found = book.fill(intent.side, intent.size_lots, &price, &cost)
             if found < intent.size_lots:
                 return self.refuse(SIZE_MAX, intent.size_lots, found)
@@ -163,11 +261,13 @@ cdef class RiskGate:
         if row.tick_step != 1 and intent.type != MARKET and price % row.tick_step:
             return self.refuse(PRICE_STEP, price, row.tick_step)
         mid2 = bid.price_ticks + ask.price_ticks
+        if row.up_ppm and intent.type == LIMIT and (2 * price - mid2 > _part(mid2, row.up_ppm)
+                                                    or mid2 - 2 * price > _part(mid2, row.down_ppm)):
+            return self.refuse(PRICE_RANGE, price, mid2 // 2)
         off = 2 * price - mid2 if 2 * price > mid2 else mid2 - 2 * price
-        # mid2 * ppm // 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000
-        if off > mid2 // 1_000_000 * limit.collar_ppm + mid2 % 1_000_000 * limit.collar_ppm // 1_000_000:
+        if intent.type != STOP_MARKET and off > _part(mid2, limit.collar_ppm):
             return self.refuse(PRICE_COLLAR, off * 1_000_000 // mid2 if off < <int64_t>1 << 43 else off, limit.collar_ppm)
-        if intent.tif == POST_ONLY and (price >= ask.price_ticks if intent.side == BUY else price <= bid.price_ticks):
+        if intent.tif == POST_ONLY and intent.type != STOP_MARKET and (price >= ask.price_ticks if intent.side == BUY else price <= bid.price_ticks):
             return self.refuse(POST_ONLY_CROSS, price, ask.price_ticks if intent.side == BUY else bid.price_ticks)
         notional = self.instruments.notional_e8(intent.instrument, price, intent.size_lots)
         if notional < 0:
@@ -176,6 +276,22 @@ cdef class RiskGate:
             return self.refuse(NOTIONAL_MIN, notional, row.min_notional_e8)
         if notional > limit.max_notional_e8:
             return self.refuse(NOTIONAL_MAX, notional, limit.max_notional_e8)
+        if row.max_notional_e8 and notional > row.max_notional_e8:
+            return self.refuse(NOTIONAL_MAX, notional, row.max_notional_e8)
+        return OK
+
+    cdef int _check_trigger(self, const Intent* intent, Book book, int64_t* price) noexcept nogil:
+        """A stop protects: it only ever reduces, and its trigger is on the far side of the market, or it would fire at once.
+        It is valued at its trigger."""
+        cdef Level bid, ask
+        book.best_bid(&bid)
+        book.best_ask(&ask)
+        price[0] = intent.trigger_ticks
+        if not intent.reduce_only:
+            return self.refuse(TRIGGER, 0, 1)
+        if intent.trigger_ticks < 1 or (intent.trigger_ticks <= ask.price_ticks if intent.side == BUY
+                                        else intent.trigger_ticks >= bid.price_ticks):
+            return self.refuse(TRIGGER, intent.trigger_ticks, ask.price_ticks if intent.side == BUY else bid.price_ticks)
         return OK
 
     cdef int _check_exposure(self, const Intent* intent, const Limits* limit) noexcept nogil:
@@ -184,12 +300,17 @@ cdef class RiskGate:
         cdef int64_t lots = self.account.rows[intent.instrument].lots
         cdef int64_t most = 0 if intent.reduce_only else limit.max_position_lots    # never through flat
         cdef int64_t worst
-        if self.orders.exposure[intent.instrument].open_orders >= limit.max_open_orders:
-            return self.refuse(OPEN_ORDERS, self.orders.exposure[intent.instrument].open_orders, limit.max_open_orders)
+        cdef Exposure* exposure = &self.orders.exposure[intent.instrument]
+        if intent.action != AMEND and exposure.open_orders >= limit.max_open_orders:
+            return self.refuse(OPEN_ORDERS, exposure.open_orders, limit.max_open_orders)
         if intent.side == BUY:
-            worst = lots + self.orders.exposure[intent.instrument].buy_lots + intent.size_lots
+            worst = lots + exposure.buy_lots + intent.size_lots
         else:
-            worst = -lots + self.orders.exposure[intent.instrument].sell_lots + intent.size_lots
+            worst = -lots + exposure.sell_lots + intent.size_lots
+        if not intent.reduce_only:          # what others have open here could fill too; our way out does not wait for it
+            worst += exposure.foreign_buy_lots if intent.side == BUY else exposure.foreign_sell_lots
+        if intent.type == STOP_MARKET:      # protection rests beside other exits: one of them will find less left
+            worst = (lots if intent.side == BUY else -lots) + intent.size_lots
         if worst > most:
             return self.refuse(POSITION, worst, most)
         return OK
@@ -208,25 +329,74 @@ cdef class RiskGate:
 
     # ---- the door ----
 
-    cdef Approved approve(self, const Intent* intent, int64_t now_ns, int* reason):
-        """Check, reserve exposure, and approve; None where refused (`reason`, `value`, `limit` say why)."""
+    cdef Approved approve(self, const Intent* intent, int64_t now_ns, int* reason, Approved into=None):
+        """Check, reserve exposure, and approve; None where refused (`reason`, `value`, `limit` say why). A REPLACE is a new
+        order that names the one it takes the place of: both count until the venue has answered."""
         cdef Order* order
+        cdef Order* old = NULL
         cdef Recent* last
+        if intent.action == REPLACE:
+            old = self.orders.find(intent.order_id)
+            if old == NULL or not FREE < old.state < FILLED:
+                reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
+                self.refused[<int>UNKNOWN_ORDER] += 1
+                return None
         reason[0] = self.check(intent, now_ns)
         if reason[0] == OK:
             order = self.orders.reserve(intent, now_ns)
             if order != NULL:
                 last = &self.recent[2 * intent.instrument + intent.side]
                 last.price_ticks, last.size_lots, last.at_ns = intent.price_ticks, intent.size_lots, now_ns
-                self.rate_times[self.rate_at] = self.rate_last_ns = now_ns
-                self.rate_at = self.rate_at + 1 if self.rate_at + 1 < self.rate_orders else 0
-                self.passed += 1
-                return self._grant(intent, order.id, now_ns)
+                self._spend(intent, BUDGET_ORDERS, now_ns)
+                into = self._grant(intent, order.id, now_ns, into)
+                if old != NULL:
+                    order.replaces = old.id
+                    into.intent.order_id, into.intent.epoch = old.sequence, old.epoch
+                return into
             reason[0] = self.refuse(TABLE_FULL, self.orders.capacity, self.orders.capacity)
         self.refused[reason[0]] += 1
         return None
 
-    cdef Approved approve_cancel(self, const Intent* intent, int64_t now_ns, int* reason):
+    cdef int _spend(self, const Intent* intent, int kind, int64_t now_ns) noexcept nogil:
+        """One more request: in our own rate and in the venue's."""
+        self.rate_times[self.rate_at] = self.rate_last_ns = now_ns
+        self.rate_at = self.rate_at + 1 if self.rate_at + 1 < self.rate_orders else 0
+        self.budgets.take(self.instruments.rows[intent.instrument].market, intent.instrument, kind, now_ns)
+        self.passed += 1
+        return 0
+
+    cdef Approved approve_amend(self, const Intent* intent, int64_t now_ns, int* reason):
+        """Change price and whole size of a resting order: checked as a new order of what the amend adds, and until the venue
+        has answered the larger of both sizes counts. One at a time for each order."""
+        cdef Order* order = self.orders.find(intent.order_id)
+        cdef Intent more
+        reason[0] = OK
+        if order == NULL or not LIVE <= order.state <= PARTIAL or order.final_state or order.cancel_wanted:
+            reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
+        elif order.amending:
+            reason[0] = self.refuse(AMENDING, order.amend_ns, 0)
+        elif intent.size_lots <= order.filled_lots:
+            reason[0] = self.refuse(SIZE_MIN, intent.size_lots, order.filled_lots + 1)
+        if reason[0] == OK:
+            more = intent[0]
+            more.instrument, more.side, more.type, more.tif = order.instrument, order.side, order.type, order.tif
+            more.reduce_only, more.strategy = order.reduce_only, order.strategy
+            # its own size is reserved already: taken away while the whole new size is checked, and put back
+            self.orders._count(order, -1)
+            try:
+                reason[0] = self.check(&more, now_ns)
+            finally:
+                self.orders._count(order, 1)
+        if reason[0] != OK:
+            self.refused[reason[0]] += 1
+            return None
+        self.orders.start_amend(order, intent.price_ticks, intent.size_lots, now_ns)
+        self._spend(&more, BUDGET_AMENDS, now_ns)
+        self._grant(&more, order.id, now_ns, None)
+        self.approved.intent.order_id, self.approved.intent.epoch = order.sequence, order.epoch
+        return self.approved
+
+    cdef Approved approve_cancel(self, const Intent* intent, int64_t now_ns, int* reason, Approved into=None):
         """A cancel always passes, provided that it names an order of ours that is not terminal."""
         cdef Order* order = self.orders.find(intent.order_id)
         cdef Intent cancel
@@ -236,17 +406,21 @@ cdef class RiskGate:
             self.refused[<int>UNKNOWN_ORDER] += 1
             return None
         memset(&cancel, 0, sizeof(cancel))
-        cancel.action, cancel.instrument, cancel.order_id = CANCEL, order.instrument, order.id
-        cancel.side, cancel.strategy = order.side, order.strategy
+        cancel.action, cancel.instrument, cancel.order_id, cancel.epoch = CANCEL, order.instrument, order.sequence, order.epoch
+        cancel.side, cancel.strategy, cancel.type = order.side, order.strategy, order.type
         order.cancel_asked += 1
-        return self._grant(&cancel, order.id, now_ns)
+        order.last_cancel_ns = now_ns
+        self.budgets.take(self.instruments.rows[order.instrument].market, order.instrument, BUDGET_CANCELS, now_ns)
+        return self._grant(&cancel, order.id, now_ns, into)
 
-    cdef Approved _grant(self, const Intent* intent, uint64_t order_id, int64_t now_ns):
-        self.approved.intent = intent[0]
-        self.approved.order_id = order_id
-        self.approved.now_ns = now_ns
-        self.approved.live = True
-        return self.approved
+    cdef Approved _grant(self, const Intent* intent, uint64_t order_id, int64_t now_ns, Approved into):
+        if into is None:
+            into = self.approved
+        into.intent = intent[0]
+        into.order_id = order_id
+        into.now_ns = now_ns
+        into.live = True
+        return into
 
     # ---- for Python: reports, tests ----
 
@@ -255,7 +429,7 @@ cdef class RiskGate:
         return {Reason(i).name: self.refused[i] for i in range(<int>REASONS) if self.refused[i]}
 
     def try_order(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, int tif=0,
-                  int type=0, bint reduce_only=False) -> tuple:
+                  int type=0, bint reduce_only=False, int64_t trigger=0) -> tuple:
         """Run an intent through `approve`; returns (reason name, value, limit, order id or 0). For tests and drills:
         a passed order has its exposure reserved but is not written anywhere."""
         cdef Intent intent
@@ -263,11 +437,19 @@ cdef class RiskGate:
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
         intent.tif, intent.type, intent.reduce_only, intent.action = tif, type, reduce_only, NEW
+        intent.trigger_ticks = trigger
         if side not in (BUY, SELL):
             raise ValueError(f"side {side}: must be BUY or SELL")
         self.value = self.limit = 0
         approved = self.approve(&intent, now_ns, &reason)
         return Reason(reason).name, self.value, self.limit, approved.order_id if approved is not None else 0
+
+    def probe(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns) -> str:
+        """What the gate would say to a limit order now: a Reason name. Nothing is reserved and nothing counted."""
+        cdef Intent intent
+        memset(&intent, 0, sizeof(intent))
+        intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
+        return Reason(self.check(&intent, now_ns)).name
 
     def check_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots,
                    int64_t now_ns) -> int:
@@ -281,3 +463,17 @@ cdef class RiskGate:
                 intent.price_ticks = price_ticks - (i & 7)
                 passed += self.check(&intent, now_ns + i) == OK
         return passed
+
+
+cdef inline int64_t _part(int64_t value, int64_t ppm) noexcept nogil:
+    """`value` * ppm / 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000."""
+    return value // 1_000_000 * ppm + value % 1_000_000 * ppm // 1_000_000
+
+
+cdef inline int _lowest(int bits) noexcept nogil:
+    """Number of the lowest bit that is set."""
+    cdef int i
+    for i in range(31):
+        if bits >> i & 1:
+            return i
+    return 0

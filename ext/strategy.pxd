@@ -33,5 +33,6 @@ cdef class Strategy:
     cdef Intent* propose(self) noexcept nogil
     cdef int place(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif) noexcept nogil
     cdef int withdraw(self, uint64_t order_id) noexcept nogil
+    cdef int change(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots) noexcept nogil
     cdef int64_t dial(self, int index) noexcept nogil
     cdef int _check(self, int instrument) except -1

@@ -13,7 +13,7 @@ risk gate afterwards, one intent after the other. From Python:
 
 from libc.string cimport memset
 
-from ext.records cimport BUY, CANCEL, FOK, GTC, IOC, NEW, POST_ONLY, SELL, Level
+from ext.records cimport AMEND, BUY, CANCEL, FOK, GTC, IOC, LIMIT, MARKET, NEW, POST_ONLY, SELL, STOP_MARKET, Level
 
 # Dials that every strategy has: index, neutral value and hard bounds. Values are per mille of the configured figure.
 DIALS = (
@@ -83,6 +83,16 @@ cdef class Strategy:
         intent.action, intent.order_id = CANCEL, order_id
         return 1
 
+    cdef int change(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots) noexcept nogil:
+        """Propose a new price and whole size (filled included) for an order; returns 0 where the turn is full. Where the
+        venue cannot change an order in place it is replaced by a new one, of which `on_order` tells."""
+        cdef Intent* intent = self.propose()
+        if intent == NULL:
+            return 0
+        intent.action, intent.order_id = AMEND, order_id
+        intent.price_ticks, intent.size_lots = price_ticks, size_lots
+        return 1
+
     cdef int64_t dial(self, int index) noexcept nogil:
         """A dial as last read: neutral where it expired."""
         return self.dials[index] if index < self.dial_count else 1000
@@ -123,6 +133,37 @@ cdef class Strategy:
         if tif not in (GTC, IOC, FOK, POST_ONLY):
             raise ValueError(f"time in force {tif}: must be one of records.TimeInForce")
         return bool(self.place(instrument, side, price_ticks, size_lots, tif))
+
+    def amend(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots) -> bool:
+        """Propose a new price and whole size (filled included) for an order."""
+        return bool(self.change(order_id, price_ticks, size_lots))
+
+    def market(self, int instrument, int side, int64_t size_lots, bint reduce_only=False) -> bool:
+        """Propose a market order, in the instrument's size unit."""
+        return self._order(instrument, side, MARKET, IOC, 0, size_lots, 0, reduce_only)
+
+    def stop(self, int instrument, int side, int64_t trigger_ticks, int64_t size_lots) -> bool:
+        """Propose a protective stop: rests at the venue, reduces the position at market once the trigger is reached."""
+        return self._order(instrument, side, STOP_MARKET, GTC, 0, size_lots, trigger_ticks, True)
+
+    def reduce(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif=GTC) -> bool:
+        """Propose a limit order that can only shrink the position."""
+        return self._order(instrument, side, LIMIT, tif, price_ticks, size_lots, 0, True)
+
+    def _order(self, instrument, side, type, tif, price_ticks, size_lots, trigger_ticks, reduce_only):
+        cdef Intent* intent
+        self._check(instrument)
+        if side not in (BUY, SELL):
+            raise ValueError(f"side {side}: must be BUY or SELL")
+        if tif not in (GTC, IOC, FOK, POST_ONLY):
+            raise ValueError(f"time in force {tif}: must be one of records.TimeInForce")
+        intent = self.propose()
+        if intent == NULL:
+            return False
+        intent.action, intent.instrument, intent.side, intent.type, intent.tif = NEW, instrument, side, type, tif
+        intent.price_ticks, intent.size_lots, intent.trigger_ticks = price_ticks, size_lots, trigger_ticks
+        intent.reduce_only = reduce_only
+        return True
 
     def cancel(self, uint64_t order_id) -> bool:
         """Propose to cancel an order."""

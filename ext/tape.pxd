@@ -18,10 +18,12 @@ cpdef enum RecordType:
     REPORT = 12
     SESSION = 13    # a line went up or down
     SENT = 14       # an order had left: when its frame came, when it was written
+    EVIDENCE = 15   # reports found by asking: Report rows
+    DOOR = 16       # a call of a cold door of the engine: DoorRow
 
 
 cdef enum:
-    LAYOUT = 1          # version of everything on disk
+    LAYOUT = 2          # version of everything on disk
     ALIGN = 64          # records start on a cache line
     HEAD = 32           # sizeof(RecordHeader)
     SEAL = 0            # type of the record that ends a segment; readers never hand it out

@@ -65,6 +65,7 @@ cdef class Wire:
     cdef readonly int batch_max       # orders in one request, 0 where the venue has no batch over WebSocket
     cdef readonly bint can_amend      # price and size in place; else see REPLACE
     cdef readonly bint can_replace
+    cdef readonly bint stop_by_rest   # stop orders have no WebSocket request here
 
     cdef int take(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
@@ -76,6 +77,7 @@ cdef class Wire:
                       int32_t* out) except -1
 
     cdef int lookup(self, const char* symbol, Py_ssize_t size) noexcept nogil
+    cdef int coin(self, int instrument, const char* text, Py_ssize_t size) noexcept nogil
     cdef int fail(self, int code, const char* field, tg_cur* c, const char* start) noexcept nogil
     cdef int read_levels(self, tg_cur* c, int instrument, int extra, Level* out, int64_t* count,
                          const char* price_name, const char* size_name) noexcept nogil

@@ -6,9 +6,9 @@ venues share - symbol look-up, level arrays, client order ids, naming a malforme
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ext.records cimport AMEND, CANCEL, GROUP_UNKNOWN, UNCERTAIN
+from ext.records cimport AMEND, CANCEL, GROUP_UNKNOWN, UNCERTAIN, Instrument
 from ext.text cimport TG_SYNTAX, tg_level, tg_setup
 from ext.text import WHY
 
@@ -186,6 +186,20 @@ cdef class Wire:
         if found >= 0:
             self.last = found
         return found
+
+    cdef int coin(self, int instrument, const char* text, Py_ssize_t size) noexcept nogil:
+        """Which coin of an instrument this is: 1 quote, 2 base, 0 another (Report.fee_is_quote). Where the table does not know
+        the coins, the symbol tells: it ends with the quote and begins with the base."""
+        cdef Instrument* row = &self.instruments.rows[instrument]
+        if size <= 0 or size > 15:
+            return 0
+        if row.quote[0]:
+            if strlen(row.quote) == <size_t>size and memcmp(row.quote, text, size) == 0:
+                return 1
+            return 2 if strlen(row.base) == <size_t>size and memcmp(row.base, text, size) == 0 else 0
+        if size < row.symbol_size and memcmp(row.symbol + row.symbol_size - size, text, size) == 0:
+            return 1
+        return 2 if size < row.symbol_size and memcmp(row.symbol, text, size) == 0 else 0
 
     cdef int fail(self, int code, const char* field, tg_cur* c, const char* start) noexcept nogil:
         """Remember why a frame is BAD, and where."""

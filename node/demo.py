@@ -72,6 +72,7 @@ market = "{market}"
 streams = ["{ws}", "{ws}"]   # two lines: either alone is enough
 rest = "{http}"
 orders = "{ws}"
+key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
 """
 INSTRUMENT = """
 [[instrument]]

@@ -24,7 +24,7 @@ CANCELED, UNCERTAIN, CANCEL_REJECT, FILLED = (
 )
 BUY, SELL = 0, 1
 RANK = {state.name: state.value for state in OrderState}
-TERMINAL = ("FILLED", "CANCELED", "REJECTED")
+TERMINAL = ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "NEVER_EXISTED")
 
 
 def table(capacity=8, instruments=2) -> Orders:
@@ -45,10 +45,11 @@ def reserved(orders, instrument=0):
 
 class Twin:
     """An order as the failure catalogue wants it: fills are a set, states a ladder, the size is freed by
-    evidence."""
+    evidence, and what was closed without any comes back when there is some."""
 
     def __init__(self, side, size):
         self.side, self.size, self.trades, self.state = side, size, {}, "INTENT"
+        self.final, self.told, self.amend, self.risen = "", 0, None, 0
 
     @property
     def filled(self):
@@ -60,42 +61,62 @@ class Twin:
 
     @property
     def leaves(self):
-        return self.size - self.filled if self.open else 0
+        size = max(self.size, self.amend or 0)
+        return max(size - self.filled, 0) if self.open else 0
 
     def raise_to(self, name):
         if self.state == "UNKNOWN" or RANK[name] > RANK[self.state]:
             self.state = name
 
+    def rise(self):
+        if self.state == "REJECTED":
+            self.state, self.final, self.risen = "LIVE", "", self.risen + 1
+
     def apply(self, kind, lots=0, trade=0, cumulative=-1):
         """Lots newly filled."""
         if kind == FILL:
             return self.fill(lots, trade)
-        if not self.open:
+        if kind in (CANCELED, FILLED):
+            self.end(kind, cumulative)
+        elif kind == LIVE:
+            self.rise()
+            if self.open and not self.final:
+                self.raise_to("PARTIAL" if self.filled or cumulative > 0 else "LIVE")
+                self.told = max(self.told, cumulative)
+        elif not self.open:
             return 0
-        if kind in (ACK, LIVE):
-            self.raise_to("PARTIAL" if self.filled else "LIVE")
+        elif kind == ACK and self.state in ("INTENT", "SENT", "UNKNOWN"):
+            self.raise_to("PARTIAL" if self.filled else "ACKED")
         elif kind == REJECT:
             self.state = "REJECTED"
         elif kind == UNCERTAIN and self.state in ("INTENT", "SENT"):
             self.state = "UNKNOWN"
-        elif kind in (CANCELED, FILLED):
-            told = self.size if kind == FILLED else cumulative
-            if (
-                told > self.filled
-            ):  # fills are on their way: what they used must not be free before they count
-                self.size = told
-            else:
-                self.state = "CANCELED" if kind == CANCELED else "FILLED"
         return 0
+
+    def end(self, kind, cumulative):
+        told = self.size if kind == FILLED and cumulative < 0 else cumulative
+        if told > self.filled:
+            self.rise()
+        if not self.open:
+            return
+        told = self.told if told < 0 else told
+        name = "CANCELED" if kind == CANCELED else "FILLED"
+        if told > self.filled:  # fills are on their way: what they used must not be free before they count
+            self.size, self.final, self.told, self.amend = told, name, max(told, self.told), None
+            if RANK[self.state] < RANK["LIVE"] or self.state == "UNKNOWN":
+                self.state = "LIVE"
+        else:
+            self.state, self.amend = name, None
 
     def fill(self, lots, trade):
         if lots <= 0 or trade in self.trades:
             return 0
+        self.rise()
         self.trades[trade] = lots
         self.size = max(self.size, self.filled)
         if self.open:
-            if self.filled == self.size:
-                self.state = "FILLED"
+            if self.filled == self.size and (self.amend or 0) <= self.filled:
+                self.state, self.amend = self.final or "FILLED", None
             else:
                 self.raise_to("PARTIAL")
         return lots
@@ -115,8 +136,9 @@ def check(orders, twins, seen_rank):
         assert (row["state"], row["filled_lots"], row["size_lots"]) == (twin.state, twin.filled, twin.size)
         rank = RANK[row["state"]]
         before = seen_rank.get(order_id, 0)
-        assert rank >= before or before == RANK["UNKNOWN"]
-        assert before not in [RANK[x] for x in TERMINAL] or rank == before
+        risen = before == RANK["REJECTED"] and twin.risen
+        assert rank >= before or before == RANK["UNKNOWN"] or risen
+        assert before not in [RANK[x] for x in TERMINAL] or rank == before or risen
         seen_rank[order_id] = rank
     assert orders.open_orders() == sorted(i for i, (_, t) in twins.items() if t.open)
 
@@ -163,7 +185,7 @@ def test_the_table_equals_its_twin_over_random_interleavings(seed):
                     order_id, lots, number = rng.choice(sent[-20:])
                     twin = twins[order_id][1]
                 sent.append((order_id, lots, number))
-            elif kind == CANCELED:
+            elif kind in (CANCELED, LIVE, FILLED):
                 cumulative = rng.choice(
                     (-1, twin.filled, twin.filled, twin.filled + rng.randrange(3), max(0, twin.filled - 1))
                 )
@@ -244,12 +266,13 @@ def test_a_cancel_that_tells_of_fills_not_seen_yet_keeps_their_exposure_until_th
     orders.report(order_id, FILL, 2, 1)
     orders.report(order_id, CANCELED, filled_lots=5)
     assert (state(orders, order_id), reserved(orders)) == ("PARTIAL", (3, 0, 1))
+    orders.report(order_id, LIVE)  # a late word from before the end does not undo it
     orders.report(order_id, CANCELED, filled_lots=5)  # the other channel says so too
     assert reserved(orders) == (3, 0, 1)
     assert orders.report(order_id, FILL, 2, 2) == 2
     assert reserved(orders) == (1, 0, 1)
     assert orders.report(order_id, FILL, 1, 3) == 1
-    assert (state(orders, order_id), reserved(orders)) == ("FILLED", (0, 0, 0))
+    assert (state(orders, order_id), reserved(orders)) == ("CANCELED", (0, 0, 0))
 
 
 def test_a_filled_report_without_its_trades_keeps_the_exposure_until_they_come():
@@ -412,6 +435,176 @@ def test_state_counts_tell_how_many_reached_each_state():
     for kind in (LIVE, REJECT, CANCELED):
         orders.report(orders.intend(0, BUY, 100, 1), kind)
     assert orders.state_counts() == {"INTENT": 3, "LIVE": 1, "REJECTED": 1, "CANCELED": 1}
+
+
+# ---- amends: a range until the venue has spoken ----
+
+AMENDED, AMEND_REJECT, ODD, EXPIRED = (
+    ReportKind.REPORT_AMENDED,
+    ReportKind.REPORT_AMEND_REJECT,
+    ReportKind.REPORT_ODD,
+    ReportKind.REPORT_EXPIRED,
+)
+
+
+def resting(orders, size=10):
+    order_id = orders.intend(0, BUY, 100, size)
+    orders.report(order_id, LIVE)
+    return order_id
+
+
+def terms(orders, order_id):
+    row = orders.order(order_id)
+    return row["price_ticks"], row["size_lots"], row["amending"]
+
+
+@pytest.mark.parametrize(("wanted", "reserve"), [(15, 15), (4, 10)])
+def test_an_amend_in_the_air_reserves_the_larger_size(wanted, reserve):
+    orders = table()
+    order_id = resting(orders)
+    orders.amend(order_id, 99, wanted)
+    assert (reserved(orders), terms(orders, order_id)) == ((reserve, 0, 1), (100, 10, 1))
+
+
+def test_an_amend_is_in_force_when_the_venue_says_so_and_not_on_the_way():
+    orders = table()
+    order_id = resting(orders)
+    orders.amend(order_id, 99, 4)
+    orders.report(order_id, LIVE, order_ticks=100, order_lots=10)  # a report from before it
+    assert terms(orders, order_id) == (100, 10, 1)
+    orders.report(order_id, LIVE, order_ticks=99, order_lots=4)
+    assert (terms(orders, order_id), reserved(orders)) == ((99, 4, 0), (4, 0, 1))
+
+
+@pytest.mark.parametrize(("kind", "left"), [(AMENDED, (99, 15, 0)), (AMEND_REJECT, (100, 10, 0))])
+def test_an_answer_to_an_amend_ends_the_range(kind, left):
+    orders = table()
+    order_id = resting(orders)
+    orders.amend(order_id, 99, 15)
+    orders.report(order_id, kind)
+    assert (terms(orders, order_id), reserved(orders)) == (left, (left[1], 0, 1))
+
+
+def test_a_fill_of_the_old_size_does_not_end_an_order_that_may_have_grown():
+    orders = table()
+    order_id = resting(orders)
+    orders.amend(order_id, 100, 15)
+    assert orders.report(order_id, FILL, 10, 1) == 10
+    assert (state(orders, order_id), reserved(orders)) == ("PARTIAL", (5, 0, 1))
+    orders.report(order_id, AMEND_REJECT)
+    orders.report(order_id, FILLED, filled_lots=10)
+    assert (state(orders, order_id), reserved(orders)) == ("FILLED", (0, 0, 0))
+
+
+def test_a_size_that_the_venue_cut_itself_is_taken_over_and_counted():
+    orders = table()
+    order_id = resting(orders)
+    orders.report(order_id, AMENDED, order_ticks=100, order_lots=6)
+    assert (terms(orders, order_id), reserved(orders), orders.venue_changes) == ((100, 6, 0), (6, 0, 1), 1)
+
+
+# ---- doubt ----
+
+
+def test_an_ack_is_not_acceptance_and_is_asked_about_when_no_report_follows():
+    orders = table()
+    order_id = orders.intend(0, BUY, 100, 10)
+    orders.report(order_id, ACK, now_ns=1000)
+    assert state(orders, order_id) == "ACKED"
+    assert orders.troubled(1000 + 499_999_999) == []
+    assert [x["id"] for x in orders.troubled(1000 + 500_000_000)] == [order_id]
+    orders.report(order_id, LIVE)
+    assert orders.troubled(10**12) == []
+
+
+def test_a_cumulative_quantity_ahead_of_the_fills_is_asked_about():
+    orders = table()
+    order_id = orders.intend(0, BUY, 100, 10)
+    orders.report(order_id, LIVE, filled_lots=4, now_ns=1000)
+    assert orders.troubled(2000) == []
+    assert [x["id"] for x in orders.troubled(10**9)] == [order_id]
+    orders.report(order_id, FILL, 4, 1, now_ns=3000)
+    assert orders.troubled(10**9) == []
+    assert reserved(orders) == (6, 0, 1)
+
+
+def test_a_refused_cancel_and_an_odd_state_are_asked_about_until_settled():
+    orders = table()
+    for kind in (CANCEL_REJECT, ODD):
+        order_id = resting(orders)
+        orders.report(order_id, kind)
+        assert [x["id"] for x in orders.troubled(1)] == [order_id]
+        orders.settle(order_id)
+        assert orders.troubled(1) == []
+    assert orders.odd == 1
+    assert state(orders, order_id) == "LIVE"  # never mapped to a known one
+
+
+@pytest.mark.parametrize("evidence", [(LIVE, 0, -1), (FILL, 3, 3), (CANCELED, 0, 3)])
+def test_an_order_that_was_closed_as_refused_and_exists_is_open_again_and_to_be_cancelled(evidence):
+    orders = table()
+    order_id = orders.intend(0, BUY, 100, 10)
+    orders.report(order_id, REJECT)
+    kind, lots, cumulative = evidence
+    orders.report(order_id, kind, lots, 1, filled_lots=cumulative)
+    row = orders.order(order_id)
+    assert row["state"] in ("LIVE", "PARTIAL")
+    assert orders.risen == 1
+    assert reserved(orders)[2] == 1
+    assert reserved(orders)[0] >= 3 - lots
+    if kind != CANCELED:
+        assert row["cancel_wanted"]
+
+
+def test_the_unknown_size_is_told_apart_and_so_are_requests_in_the_air():
+    orders = table()
+    first, second = orders.intend(0, BUY, 100, 10), orders.intend(0, SELL, 100, 4)
+    row = orders.reserved(0)
+    assert (row["unknown_lots"], row["unacked"]) == (0, 2)
+    orders.report(first, UNCERTAIN)
+    row = orders.reserved(0)
+    assert (row["unknown_lots"], row["unacked"]) == (10, 1)
+    orders.report(first, FILL, 4, 1)
+    orders.report(second, ACK)
+    row = orders.reserved(0)
+    assert (row["unknown_lots"], row["unacked"]) == (0, 0)
+
+
+# ---- fills that nobody can name yet, and other people's ----
+
+
+def test_a_fill_before_the_ack_and_without_our_id_counts_at_once_and_finds_its_order():
+    orders = table()
+    order_id = orders.intend(0, BUY, 100, 10)
+    assert orders.report(0, FILL, 4, 1, instrument=0, side=BUY, venue_id="v7") == 4
+    assert reserved(orders) == (10, 0, 1)  # whose it is is not known: nothing is freed
+    orders.report(order_id, ACK, venue_id="v7")
+    row = orders.order(order_id)
+    assert (row["filled_lots"], row["state"], reserved(orders)) == (4, "PARTIAL", (6, 0, 1))
+    assert orders.report(order_id, FILL, 4, 1, venue_id="v7") == 0  # the full report of the same trade
+    assert orders.report(0, FILL, 4, 1, instrument=0, side=BUY, venue_id="v7") == 0
+
+
+def test_a_fill_that_names_only_the_venue_s_id_reaches_an_order_that_is_known_by_it():
+    orders = table()
+    order_id = orders.intend(0, SELL, 100, 10)
+    orders.report(order_id, LIVE, venue_id="v8")
+    assert orders.report(0, FILL, 10, 1, instrument=0, side=SELL, venue_id="v8") == 10
+    assert state(orders, order_id) == "FILLED"
+
+
+def test_a_fill_of_somebody_else_s_order_counts_once_and_touches_none_of_ours():
+    orders = table()
+    resting(orders)
+    assert [orders.report(0, FILL, 7, 5, instrument=0, side=SELL, venue_id="x") for _ in range(2)] == [7, 0]
+    assert (orders.foreign, reserved(orders)) == (1, (10, 0, 1))
+
+
+def test_an_order_of_an_earlier_epoch_is_a_stray_until_it_is_adopted():
+    orders = table()
+    orders.intend(0, BUY, 100, 1)
+    orders.report(1, LIVE, epoch=9)
+    assert (orders.strays, state(orders, 1)) == (1, "INTENT")
 
 
 def test_an_instrument_beyond_the_table_is_an_index_error():

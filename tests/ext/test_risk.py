@@ -12,7 +12,18 @@ from ext.account import Account
 from ext.book import Book
 from ext.instruments import Instruments
 from ext.orders import Orders
-from ext.records import DepthKind, Market, OrderType, Reason, ReportKind, Rule, Side, TimeInForce
+from ext.records import (
+    BudgetKind,
+    DepthKind,
+    HaltReason,
+    Market,
+    OrderType,
+    Reason,
+    ReportKind,
+    Rule,
+    Side,
+    TimeInForce,
+)
 from ext.risk import RiskGate
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
@@ -63,7 +74,8 @@ class Desk:
 def test_a_plain_order_passes_and_its_exposure_is_reserved_at_once():
     desk = Desk()
     assert desk.order() == ("OK", 0, 0)
-    assert desk.orders.reserved(0) == {"buy_lots": 10, "sell_lots": 0, "open_orders": 1}
+    row = desk.orders.reserved(0)
+    assert (row["buy_lots"], row["sell_lots"], row["open_orders"], row["unacked"]) == (10, 0, 1, 1)
     assert (desk.gate.passed, desk.gate.refusals()) == (1, {})
 
 
@@ -229,7 +241,7 @@ def test_a_notional_that_does_not_fit_is_refused_as_a_number():
     assert desk.order(price=2**46, size=2**47) == ("NUMBER", 2**47, 0)
 
 
-@pytest.mark.parametrize("odd", [{"type": 2}, {"type": -1}, {"tif": 4}, {"tif": -1}, {"tif": 2**31 - 1}])
+@pytest.mark.parametrize("odd", [{"type": 3}, {"type": -1}, {"tif": 4}, {"tif": -1}, {"tif": 2**31 - 1}])
 def test_a_type_or_time_in_force_that_is_none_is_refused(odd):
     assert Desk().order(**odd)[0] == "NUMBER"
 
@@ -274,7 +286,7 @@ def test_a_full_order_table_refuses_and_uses_up_nothing():
     gate.set_limits(0, **{**LIMITS, "max_open_orders": 4})
     gate.set_rate(1, SEC)
     assert gate.try_order(0, BUY, 10_000, 1, NOW)[:3] == ("TABLE_FULL", 4, 4)
-    assert other.reserved(0) == {"buy_lots": 0, "sell_lots": 0, "open_orders": 0}
+    assert set(other.reserved(0).values()) == {0}
     other.report(other.open_orders()[0], ReportKind.REPORT_REJECT)
     assert gate.try_order(0, BUY, 10_000, 1, NOW)[0] == "OK"  # the refusal cost no rate
 
@@ -291,16 +303,132 @@ def test_the_same_order_again_within_its_time_is_a_duplicate():
 
 
 def test_every_reason_but_those_that_cannot_arise_here_is_provoked_in_this_file():
-    """BOOK_CROSSED: a crossed book is never synced. LINK_DOWN, UNKNOWN_ORDER: see test_engine."""
+    """BOOK_CROSSED: a crossed book is never synced. LINK_DOWN, UNKNOWN_ORDER, UNSUPPORTED, AMENDING: test_engine."""
     source = Path(__file__).read_text(encoding="utf-8")
     provoked = {
         reason.name for reason in Reason if f'("{reason.name}"' in source or f'== "{reason.name}"' in source
     }
-    elsewhere = {"BOOK_CROSSED", "LINK_DOWN", "UNKNOWN_ORDER", "REASONS"}  # the last but one is of cancels
+    elsewhere = {"BOOK_CROSSED", "LINK_DOWN", "UNKNOWN_ORDER", "REASONS", "UNSUPPORTED", "AMENDING"}
+    provoked |= {"CLOCK", "PRIVATE_DOWN", "RECONCILE_STALE"}  # in a loop
     assert {reason.name for reason in Reason} - provoked == elsewhere
 
 
+# ---- what must be proven first ----
+
+
+def test_a_halt_stops_everything_and_reduce_only_leaves_a_way_out():
+    desk = Desk()
+    desk.account.fill(0, BUY, 10_000, 40)
+    desk.gate.halt(0, HaltReason.HALT_UNKNOWN, 1)
+    assert desk.order() == ("REDUCE_ONLY", HaltReason.HALT_UNKNOWN, 0)
+    assert desk.passes(side=SELL, reduce_only=True)
+    desk.gate.halt(0, HaltReason.HALT_DRIFT, 2)
+    assert desk.order(side=SELL, reduce_only=True) == ("HALTED", HaltReason.HALT_DRIFT, 0)
+    assert desk.gate.halts(0) == {"HALT_DRIFT": 2, "HALT_UNKNOWN": 1}
+    desk.gate.resume(0, HaltReason.HALT_DRIFT)
+    assert desk.order()[0] == "REDUCE_ONLY"
+    desk.gate.resume(0, HaltReason.HALT_UNKNOWN)
+    assert desk.passes()
+
+
+def test_a_halt_that_makes_no_sense_is_refused():
+    gate = Desk().gate
+    for bad in ((1, 1, 1), (-1, 1, 1), (0, 16, 1), (0, -1, 1), (0, 1, 3), (0, 1, 0)):
+        with pytest.raises(ValueError, match=r"halt|instrument"):
+            gate.halt(*bad)
+
+
+def test_without_a_recent_reconciliation_clock_or_private_stream_no_risk_is_taken():
+    """What proves them is the engine's cold doors; here nothing has."""
+    for required, reason in (
+        ({"reconcile_ns": SEC}, "RECONCILE_STALE"),
+        ({"clock_ns": SEC}, "CLOCK"),
+        ({"private": True}, "PRIVATE_DOWN"),
+    ):
+        desk = Desk()
+        desk.account.fill(0, BUY, 10_000, 40)
+        desk.gate.require(**required)
+        assert desk.order()[0] == reason
+        assert desk.passes(side=SELL, reduce_only=True)
+    with pytest.raises(ValueError, match="negative"):
+        desk.gate.require(clock_ns=-1)
+
+
+def test_requests_in_the_air_are_capped():
+    desk = Desk()
+    desk.gate.require(max_unacked=2)
+    assert desk.passes()
+    first = desk.last
+    assert desk.passes(price=9999)
+    assert desk.order() == ("UNACKED", 2, 2)
+    desk.orders.report(first, ReportKind.REPORT_ACK)
+    assert desk.passes()
+
+
+def test_lots_of_unknown_fate_are_capped_by_the_largest_order():
+    desk = Desk(max_size_lots=100)
+    assert desk.passes(size=60)
+    desk.orders.report(desk.last, ReportKind.REPORT_UNCERTAIN)
+    assert desk.passes(size=40)
+    desk.orders.report(desk.last, ReportKind.REPORT_LIVE)
+    assert desk.order(size=41) == ("UNKNOWN_NOTIONAL", 101, 100)
+
+
+def test_the_venue_s_own_caps_hold_too():
+    assert Desk(row={"max_orders": 1}).passes()
+    desk = Desk(row={"max_orders": 1})
+    assert desk.passes()
+    assert desk.order() == ("OPEN_VENUE", 1, 1)
+    desk = Desk()
+    desk.gate.budgets.set_rule(Market.BYBIT_LINEAR, BudgetKind.BUDGET_ORDERS, 10, SEC)
+    while desk.passes():
+        desk.orders.report(desk.last, ReportKind.REPORT_CANCELED)
+    assert desk.order()[0] == "VENUE_RATE"
+    banded = {"up_ppm": 1000, "down_ppm": 1000}
+    assert Desk(row=banded).passes(price=10_010)
+    assert Desk(row=banded).order(price=10_011) == ("PRICE_RANGE", 10_011, 10_000)
+    assert Desk(row=banded).order(side=SELL, price=9989) == ("PRICE_RANGE", 9989, 10_000)
+    assert Desk(row={"max_notional": "1"}).order(size=11)[0] == "NOTIONAL_MAX"
+    assert Desk(row={"max_market_size": "0.005"}).order(price=0, size=6, type=MARKET_ORDER) == (
+        "SIZE_MAX",
+        6,
+        5,
+    )
+
+
+# ---- stops ----
+
+
+def test_a_stop_only_protects():
+    stop = {"type": int(OrderType.STOP_MARKET), "price": 0, "size": 40}
+    desk = Desk()
+    desk.account.fill(0, BUY, 10_000, 40)
+    assert desk.order(side=SELL, trigger=9900, **stop) == ("TRIGGER", 0, 1)
+    assert desk.order(side=SELL, trigger=9990, reduce_only=True, **stop) == ("TRIGGER", 9990, 9990)
+    assert desk.order(side=BUY, trigger=9000, reduce_only=True, **stop)[0] == "TRIGGER"
+    assert desk.passes(side=SELL, size=40, price=10_000, reduce_only=True)
+    assert desk.passes(side=SELL, trigger=9000, reduce_only=True, **stop)  # far away, and beside another exit
+    assert desk.order(side=SELL, trigger=9000, reduce_only=True, **stop | {"size": 41})[0] == "POSITION"
+
+
 # ---- worst case ----
+
+
+def test_what_others_have_open_on_the_account_counts_and_does_not_bar_the_way_out():
+    from ext.engine import Engine
+
+    instruments = Instruments()
+    instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.01", "0.001")
+    engine = Engine(instruments)
+    engine.books[0].feed(DepthKind.SNAPSHOT, STEP, [(9990, 40)], [(10_010, 40)], last_id=1, now_ns=NOW)
+    engine.risk.set_limits(0, **{**LIMITS, "max_position_lots": 100})
+    engine.risk.set_rate(1000, SEC)
+    engine.foreign(0, 60, 95, NOW)
+    assert engine.risk.try_order(0, BUY, 10_000, 41, NOW)[:3] == ("POSITION", 101, 100)
+    assert engine.risk.try_order(0, BUY, 10_000, 40, NOW)[0] == "OK"
+    assert engine.risk.try_order(0, SELL, 10_000, 6, NOW)[:3] == ("POSITION", 101, 100)
+    engine.set_position(0, 30, 0, NOW)
+    assert engine.risk.try_order(0, SELL, 10_000, 30, NOW, reduce_only=True)[0] == "OK"
 
 
 def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():
@@ -309,7 +437,7 @@ def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():
     assert desk.passes(size=30)
     sent = desk.last
     assert desk.passes(size=20)
-    desk.orders.report(desk.last, ReportKind.REPORT_UNCERTAIN)
+    desk.orders.report(desk.last, ReportKind.REPORT_LIVE)
     assert desk.order(size=11) == ("POSITION", 101, 100)
     assert desk.passes(size=10)  # exactly the limit
     assert desk.order(size=1) == ("POSITION", 101, 100)

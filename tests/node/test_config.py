@@ -24,6 +24,7 @@ market = "binance-spot"
 streams = ["ws://127.0.0.1:1"]
 rest = "http://127.0.0.1:1"
 orders = "ws://127.0.0.1:1"
+key = {{ api_key = "plain:simulated", secret = "plain:simulated" }}
 [[instrument]]
 market = "binance-spot"
 symbol = "BTCUSDT"
@@ -38,6 +39,9 @@ max_open_orders = 4
 size = "0.0005"
 half_spread_ppm = 4
 """
+
+
+KEYLESS = ('key = { api_key = "plain:simulated", secret = "plain:simulated" }\n', "")
 
 
 @pytest.fixture
@@ -296,7 +300,7 @@ def test_a_watching_node_may_look_anywhere_but_not_trade(write):
     )
     with pytest.raises(UserError, match=r"venue\[0\]: `orders` in mode 'watch'"):
         load(write(*away))
-    config = load(write(*away, ('orders = "wss://stream.binance.com:9443"\n', "")))
+    config = load(write(*away, ('orders = "wss://stream.binance.com:9443"\n', ""), KEYLESS))
     assert config.venue[0].rest == "https://api.binance.com"
 
 

@@ -93,7 +93,7 @@ def test_the_shortest_demo_shows_the_same_and_keeps_what_it_was_told_to(processe
         "sim.log",
         "tape",
     }
-    assert load(keep / "node.toml").deployment == "demo"
+    assert load(keep / "node.toml").deployment == "dm00"
     assert "ready" in (keep / "node.log").read_text()
     checked = verify(str(keep / "tape"))
     assert checked.ok

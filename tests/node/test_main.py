@@ -28,6 +28,7 @@ market = "bybit-linear"
 streams = ["{ws}"]
 rest = "{http}"
 orders = "{ws}"
+key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
 [[instrument]]
 market = "bybit-linear"
 symbol = "BTCUSDT"

@@ -21,7 +21,7 @@ class Desk:
             self.instruments.add(Market.BYBIT_LINEAR, symbol, "0.1", "0.001")
         self.recorder = Recorder()
         self.engine = Engine(self.instruments, outlet=self.recorder)
-        wire = BybitWire(self.instruments, Market.BYBIT_LINEAR, "test", 1)
+        wire = BybitWire(self.instruments, Market.BYBIT_LINEAR, "tst0", 1)
         self.engine.add_line("feed", LineKind.MARKET_LINE, wire)
         self.engine.on_line(self.engine.add_line("orders", LineKind.ORDER_LINE, wire), True, 0)
         self.engine.risk.set_rate(1000, SECOND)

@@ -12,8 +12,10 @@ from ext.instruments import Instruments
 from ext.records import (
     Action,
     DepthKind,
+    ErrorGroup,
     Market,
     MarkField,
+    Nature,
     OrderType,
     Outcome,
     ReportKind,
@@ -21,9 +23,9 @@ from ext.records import (
     Side,
     TimeInForce,
 )
-from ext.venues.okx import OkxWire, is_refused, refused_codes
+from ext.venues.okx import OkxWire, forced_trade_id
 from ext.wire import ListSink, Verdict
-from node.venues.okx.rules import ERRORS, outcome
+from node.venues.okx.rules import CODES, ERRORS, verdict
 
 MS = 1_000_000
 NOW = 1_597_026_383_085 * MS
@@ -35,7 +37,9 @@ def make_wire() -> OkxWire:
     table.add(Market.OKX, "BTC-USDT", "0.01", "0.00000001", inst_code=3)
     table.add(Market.OKX, "BTC-USDT-SWAP", "0.1", "0.01", "0.01", inst_code=10459, is_perpetual=True)
     table.add(Market.OKX, "OLD-USDT", "0.1", "1")
-    return OkxWire(table, Market.OKX)
+    wire = OkxWire(table, Market.OKX)
+    wire.set_codes(CODES)
+    return wire
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ CLIENT = make_wire().client_id(7)
 REQUEST = orjson.loads(make_wire().preview({"instrument": SPOT, "price_ticks": 1, "size_lots": 1}, 7, NOW))[
     "id"
 ]
-CANCEL_REQUEST = "c" + REQUEST[1:]
+CANCEL_REQUEST, AMEND_REQUEST = "c" + REQUEST[1:], "a" + REQUEST[1:]
 LEVELS = [["8476.98", "415", "0", "13"], ["8477", "0.00000007", "0", "2"]]
 BIDS = [["8476.97", "256", "0", "12"], ["8475.5", "0", "0", "0"]]
 ORDER_ROW = {
@@ -98,8 +102,37 @@ ORDER_ROW = {
 NO_FILL = {"tradeId": "", "fillPx": "", "fillSz": "0", "fillFee": "0", "fillFeeCcy": "", "execType": ""}
 
 
+AMENDED = {"state": "live", "reqId": AMEND_REQUEST, "amendResult": "0", "amendSource": "1", "code": "0"}
+LIQUIDATED = {"tradeId": "0", "category": "partial_liquidation", "clOrdId": "", "fillSz": "0.50"}
+ALGO_ROW = {
+    "instType": "SWAP",
+    "instId": "BTC-USDT-SWAP",
+    "algoId": "581878926302093312",
+    "algoClOrdId": CLIENT,
+    "clOrdId": "",
+    "ordId": "",
+    "ordIdList": [],
+    "ordType": "conditional",
+    "side": "sell",
+    "state": "live",
+    "sz": "2.5",
+    "tgtCcy": "",
+    "slTriggerPx": "60000.1",
+    "slTriggerPxType": "mark",
+    "slOrdPx": "-1",
+    "reduceOnly": "true",
+    "actualSz": "0",
+    "failCode": "",
+    "uTime": "1708679675245",
+}
+
+
 def orders(*rows: dict) -> dict:
     return {"arg": {"channel": "orders", "instType": "ANY", "uid": "44"}, "data": list(rows)}
+
+
+def algos(*rows: dict) -> dict:
+    return {"arg": {"channel": "orders-algo", "instType": "ANY", "uid": "44"}, "data": list(rows)}
 
 
 def answer(op="order", code="0", request=REQUEST, rows=({},)) -> dict:
@@ -153,6 +186,13 @@ SAMPLES = {
     "orders fill": orders(ORDER_ROW),
     "orders live": orders({**ORDER_ROW, **NO_FILL, "state": "live", "accFillSz": "0"}),
     "orders canceled": orders({**ORDER_ROW, **NO_FILL, "state": "canceled", "cancelSource": "31"}),
+    "orders amended": orders({**ORDER_ROW, **NO_FILL, **AMENDED}),
+    "orders liquidated": orders({**ORDER_ROW, **LIQUIDATED}),
+    "orders of a stop": orders({**ORDER_ROW, "clOrdId": "", "algoClOrdId": CLIENT, "state": "filled"}),
+    "orders-algo": algos(ALGO_ROW),
+    "orders-algo failed": algos({**ALGO_ROW, "state": "order_failed", "failCode": "51008"}),
+    "amend refused": answer("amend-order", "1", AMEND_REQUEST, [{"sCode": "51503", "reqId": AMEND_REQUEST}]),
+    "amend unknown": answer("amend-order", "1", AMEND_REQUEST, [{"sCode": "50004"}]),
     "answer": answer(),
     "answer refused": answer(code="1", rows=[{"sCode": "51008", "ordId": ""}]),
     "answer whole": {**answer(code="60013"), "data": []},
@@ -264,80 +304,169 @@ def twin_mark(symbol: str, channel: str, row: dict) -> dict:
     return head | out | {"event_ns": whole(row.get("ts"), 0) * MS}
 
 
-def own(wire: OkxWire, text: object) -> int:
-    return wire.order_id(str(text)) if text is not None and str(text).isascii() else 0
+def own(wire: OkxWire, text: object) -> tuple[int, int]:
+    return wire.whose(str(text)) if text is not None and str(text).isascii() else (0, 0)
 
 
-def blank_report(kind: int, order_id: int, instrument: int, row: dict, time: object) -> dict:
+def blank_report(owner: tuple[int, int], instrument: int, venue_id: object, time: object) -> dict:
+    venue_id = "" if venue_id in (None, "null") else str(venue_id)
+    zeros = ("kind", "side", "maker", "price_ticks", "size_lots", "trade_hi", "trade_lo", "fee_e8")
     return {
         "type": "report",
-        "kind": kind,
+        **dict.fromkeys((*zeros, "fee_is_quote", "code", "group", "nature"), 0),
+        **dict.fromkeys(("filled_lots", "order_ticks", "order_lots"), -1),
         "instrument": instrument,
-        "side": 0,
-        "maker": 0,
-        "order_id": order_id,
-        "price_ticks": 0,
-        "size_lots": 0,
-        "filled_lots": -1,
-        "trade_hi": 0,
-        "trade_lo": 0,
-        "fee_e8": 0,
-        "fee_is_quote": 0,
-        "code": 0,
+        "order_id": owner[0],
+        "epoch": owner[1],
         "event_ns": whole(time, 0) * MS,
-        "venue_id": row.get("ordId", "") if row.get("ordId") != "null" else "",
-        "venue_id_size": len(row.get("ordId", "")) if row.get("ordId") != "null" else 0,
+        "venue_id": venue_id,
+        "venue_id_size": len(venue_id),
     }
 
 
-def twin_order(wire: OkxWire, row: dict) -> list[dict]:
-    symbol = row.get("instId", "")
-    if symbol not in INDEX:
-        return []
+def signed(value: object) -> int:
+    """A whole number that may be below 0 in quotes too; nothing is 0."""
+    text = str(value or "")
+    minus = not isinstance(value, Scalar) and re.fullmatch(r"-.+", text)
+    return -whole(text[1:]) if minus else whole(value, 0)
+
+
+NATURES = dict.fromkeys(
+    ("full_liquidation", "partial_liquidation", "twap", "auto_conversion"), Nature.LIQUIDATION
+)
+NATURES |= {"adl": Nature.ADL, "delivery": Nature.SETTLEMENT}
+
+
+def twin_fill(symbol: str, row: dict, base: dict) -> list[dict]:
     tick, lot = GRIDS[symbol]
-    base = blank_report(0, own(wire, row.get("clOrdId")), INDEX[symbol], row, row.get("uTime"))
+    trade, size = signed(row.get("tradeId")), steps(row["fillSz"], lot) if row.get("fillSz") else -1
+    if trade <= 0 and size <= 0:
+        return []
+    fill = base | {"kind": ReportKind.REPORT_FILL, "trade_lo": trade, "size_lots": size}
+    fill["price_ticks"] = steps(row["fillPx"], tick)
+    fill["maker"] = int(row.get("execType") == "M")
+    fill["event_ns"] = whole(row.get("fillTime"), base["event_ns"] // MS) * MS
+    quotes = {symbol.split("-")[1], row.get("tradeQuoteCcy") or "?"}
+    fill["fee_is_quote"] = int(row.get("fillFeeCcy", "") in quotes) if row.get("fillFee") else -1
+    fill["fee_e8"] = -e8(row["fillFee"], "ROUND_FLOOR") if row.get("fillFee") else 0
+    if trade <= 0:
+        forced = forced_trade_id(row["ordId"], fill["event_ns"] // MS, row["fillPx"], row["fillSz"])
+        fill["trade_hi"], fill["trade_lo"] = forced
+    category = row.get("category") or "normal"
+    fill["nature"] = NATURES.get(category, Nature.TRADE_FILL)
+    is_odd = category not in ("normal", "ddh", *NATURES)
+    return [fill, fill | {"kind": ReportKind.REPORT_ODD}] if is_odd else [fill]
+
+
+def twin_ended(row: dict) -> dict:
+    source = row.get("cancelSource") or ""
+    groups = {31: ErrorGroup.GROUP_POST_ONLY}
+    groups |= dict.fromkeys((-1, 0, 1, 13, 14, 20), ErrorGroup.GROUP_NONE)
+    groups |= dict.fromkeys((2, 3, 4, 9), ErrorGroup.GROUP_FUNDS)
+    groups |= dict.fromkeys((15, 27, 43, 45), ErrorGroup.GROUP_FILTER)
+    number = signed(source) if source else -1
+    ours = number in (-1, 1, 20)
+    kind = ReportKind.REPORT_CANCELED if ours else ReportKind.REPORT_EXPIRED
+    return {"kind": kind, "code": max(number, 0), "group": groups.get(number, ErrorGroup.GROUP_OTHER)}
+
+
+def twin_amend(row: dict) -> dict | None:
+    result = row.get("amendResult") or ""
+    if not result and not row.get("amendSource"):
+        return None
+    if result in ("", "0", "2"):
+        return {"kind": ReportKind.REPORT_AMENDED}
+    if result not in ("-1", "1"):
+        return {"kind": ReportKind.REPORT_ODD}
+    code = signed(row.get("code"))
+    return {"kind": ReportKind.REPORT_AMEND_REJECT, "code": code, "group": verdict(code, Action.AMEND)[1]}
+
+
+def twin_base(wire: OkxWire, row: dict, is_algo: bool) -> dict:
+    symbol = row["instId"]
+    tick, lot = GRIDS[symbol]
+    owner = (0, 0) if is_algo else own(wire, row.get("clOrdId"))
+    owner = owner if owner[0] else own(wire, row.get("algoClOrdId"))
+    base = blank_report(owner, INDEX[symbol], row["algoId" if is_algo else "ordId"], row.get("uTime"))
     base["side"] = {"buy": Side.BUY, "sell": Side.SELL}[row["side"]]
     base["filled_lots"] = steps(row["accFillSz"], lot) if row.get("accFillSz") else -1
-    out, has_fill = [], bool(row.get("tradeId"))
-    if has_fill:
-        quotes = {symbol.split("-")[1], row.get("tradeQuoteCcy") or "?"}
-        fill = {"kind": ReportKind.REPORT_FILL, "trade_lo": whole(row["tradeId"])}
-        fill |= {"price_ticks": steps(row["fillPx"], tick), "size_lots": steps(row["fillSz"], lot)}
-        fill |= {
-            "maker": int(row.get("execType") == "M"),
-            "fee_is_quote": int(row.get("fillFeeCcy", "") in quotes),
-        }
-        fill["fee_e8"] = -e8(row["fillFee"], "ROUND_FLOOR") if row.get("fillFee") else 0
-        fill["event_ns"] = whole(row.get("fillTime"), base["event_ns"] // MS) * MS
-        out.append(base | fill)
-    state = row.get("state")
+    is_market = is_algo or row.get("ordType") in ("market", "optimal_limit_ioc")
+    if row.get("px") and not is_market:
+        base["order_ticks"] = steps(row["px"], tick)
+    target = row.get("tgtCcy")
+    in_base = symbol == "BTC-USDT-SWAP" or target == "base_ccy"
+    if row.get("sz") and (in_base or not (is_market or target == "quote_ccy")):
+        base["order_lots"] = steps(row["sz"], lot)
+    if not is_algo and not own(wire, row.get("clOrdId"))[0] and base["order_id"]:
+        base["order_lots"] = -1
+    return base
+
+
+def twin_order(wire: OkxWire, row: dict) -> list[dict]:
+    if row["instId"] not in INDEX:
+        return []
+    base = twin_base(wire, row, False)
+    out = twin_fill(row["instId"], row, base)
+    has_fill, amend, state = bool(out), twin_amend(row), row["state"]
+    is_child = not own(wire, row.get("clOrdId"))[0] and base["order_id"]
+    if amend:
+        out.append(base | amend)
     if state in ("canceled", "mmp_canceled"):
-        out.append(base | {"kind": ReportKind.REPORT_CANCELED, "code": whole(row.get("cancelSource"), 0)})
+        out.append(base | twin_ended(row))
     elif state == "filled":
-        out.append(base | {"kind": ReportKind.REPORT_FILLED})
+        out.append(base | {"kind": ReportKind.REPORT_LIVE if is_child else ReportKind.REPORT_FILLED})
     elif state == "live" or (state == "partially_filled" and not has_fill):
         out.append(base | {"kind": ReportKind.REPORT_LIVE})
+    elif state != "partially_filled":
+        out.append(base | {"kind": ReportKind.REPORT_ODD})
     return out
+
+
+def twin_algo(wire: OkxWire, row: dict) -> list[dict]:
+    if row["instId"] not in INDEX or row["state"] in ("effective", "order_placed"):
+        return []
+    base = twin_base(wire, row, True)
+    kinds = dict.fromkeys(("live", "pause", "partially_effective"), ReportKind.REPORT_LIVE)
+    kinds |= {"canceled": ReportKind.REPORT_CANCELED, "order_failed": ReportKind.REPORT_EXPIRED}
+    base["kind"] = kinds.get(row["state"], ReportKind.REPORT_ODD)
+    if row["state"] == "order_failed":
+        code = signed(row.get("failCode"))
+        base |= {"code": code, "group": verdict(code, Action.NEW)[1] if code else ErrorGroup.GROUP_UNKNOWN}
+    return [base]
+
+
+def twin_asked(frame: dict) -> Action:
+    if "op" in frame:
+        word = frame["op"]
+        return Action.CANCEL if "cancel" in word else Action.AMEND if "amend" in word else Action.NEW
+    return {"c": Action.CANCEL, "a": Action.AMEND}.get(frame.get("id", "")[:1].lower(), Action.NEW)
 
 
 def twin_answer(wire: OkxWire, frame: dict) -> list[dict]:
     request = frame.get("id", "")
-    by_request = own(wire, request[1:22]) if len(request) == 26 else 0
-    cancel = "cancel" in frame["op"] if "op" in frame else request[:1] == "c"
+    by_request = own(wire, request[1:22]) if len(request) == 26 else (0, 0)
+    asked = twin_asked(frame)
     rows = frame.get("data") if "op" in frame else None
     out = []
     for row in rows or [None]:
-        code = whole(frame.get("code"), -1)
-        order_id = by_request
+        code, owner = whole(frame.get("code"), -1), by_request
         if row is not None:
-            code = whole(row.get("sCode"), code)
-            order_id = own(wire, row.get("clOrdId")) or by_request
-        if order_id == 0 or (cancel and code == 0):
+            code = signed(row["sCode"]) if row.get("sCode") else code
+            owner = own(wire, row.get("clOrdId"))
+            owner = owner if owner[0] or request[:1] < "a" else by_request
+        if owner[0] == 0 or (asked != Action.NEW and code == 0):
             continue
-        refused = ReportKind.REPORT_REJECT if is_refused(code) else ReportKind.REPORT_UNCERTAIN
-        kind = ReportKind.REPORT_ACK if code == 0 and row is not None else refused
-        kind = ReportKind.REPORT_CANCEL_REJECT if cancel else kind
-        out.append(blank_report(kind, order_id, -1, row or {}, (row or {}).get("ts")) | {"code": code})
+        fate, group = verdict(code, asked)
+        refused = ReportKind.REPORT_REJECT if asked == Action.NEW else ReportKind.REPORT_AMEND_REJECT
+        kind = refused if fate == Outcome.REFUSED else ReportKind.REPORT_UNCERTAIN
+        if asked == Action.CANCEL:
+            kind = ReportKind.REPORT_CANCEL_REJECT
+        elif code == 0 and row is not None:
+            kind = ReportKind.REPORT_ACK
+        elif code == 0:
+            group = ErrorGroup.GROUP_UNKNOWN
+        base = blank_report(owner, -1, (row or {}).get("ordId"), (row or {}).get("ts"))
+        out.append(base | {"kind": kind, "code": code if code >= 0 else -1, "group": group})
     return out
 
 
@@ -348,6 +477,8 @@ def twin(wire: OkxWire, frame: dict) -> list[dict]:
     channel, symbol = frame["arg"]["channel"], frame["arg"].get("instId")
     if channel == "orders":
         return [x for row in frame["data"] for x in twin_order(wire, row)]
+    if channel == "orders-algo":
+        return [x for row in frame["data"] for x in twin_algo(wire, row)]
     if channel in CHANNELS:
         return [x for row in frame["data"] for x in twin_depth(symbol, channel, frame.get("action"), row)]
     if channel in ("trades", "trades-all"):
@@ -451,8 +582,8 @@ def test_members_added_later_are_ignored(wire, name):
     ],
 )
 def test_a_number_that_is_not_exact_is_refused_with_its_field_named(wire, name, path, field, text):
-    if path == ("tradeId",) and text == "" and name == "orders fill":
-        return  # means: no fill
+    if path == ("tradeId",) and text in ("", "-1") and name == "orders fill":
+        return  # a fill without a number of its own
     frame = orjson.loads(FRAMES[name])
     place = frame["data"][0]
     for step in path[:-1]:
@@ -755,8 +886,28 @@ def test_the_last_push_of_a_spot_market_order_carries_no_fill(wire):
 
 def test_a_cancel_tells_how_much_was_filled_and_who_did_it(wire):
     fill, end = events(wire, orders({**ORDER_ROW, "state": "canceled", "cancelSource": "14"}))
-    assert kinds([fill, end]) == [ReportKind.REPORT_FILL, ReportKind.REPORT_CANCELED]
+    assert kinds([fill, end]) == [ReportKind.REPORT_FILL, ReportKind.REPORT_EXPIRED]
     assert (end["filled_lots"], end["code"]) == (76124279, 14)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "group"),
+    [
+        ("1", ReportKind.REPORT_CANCELED, ErrorGroup.GROUP_NONE),
+        ("20", ReportKind.REPORT_CANCELED, ErrorGroup.GROUP_NONE),
+        ("", ReportKind.REPORT_CANCELED, ErrorGroup.GROUP_NONE),
+        ("0", ReportKind.REPORT_EXPIRED, ErrorGroup.GROUP_NONE),
+        ("13", ReportKind.REPORT_EXPIRED, ErrorGroup.GROUP_NONE),
+        ("31", ReportKind.REPORT_EXPIRED, ErrorGroup.GROUP_POST_ONLY),
+        ("32", ReportKind.REPORT_EXPIRED, ErrorGroup.GROUP_OTHER),
+        ("3", ReportKind.REPORT_EXPIRED, ErrorGroup.GROUP_FUNDS),
+        ("15", ReportKind.REPORT_EXPIRED, ErrorGroup.GROUP_FILTER),
+        ("4711", ReportKind.REPORT_EXPIRED, ErrorGroup.GROUP_OTHER),
+    ],
+)
+def test_what_ended_an_order_is_told_apart_from_our_own_cancel(wire, source, kind, group):
+    (end,) = events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "canceled", "cancelSource": source}))
+    assert (end["kind"], end["group"], end["code"]) == (kind, group, int(source or 0))
 
 
 def test_a_market_maker_protection_cancel_is_a_cancel(wire):
@@ -765,8 +916,10 @@ def test_a_market_maker_protection_cancel_is_a_cancel(wire):
 
 
 def test_a_state_that_does_not_exist_yet_still_gives_its_fill(wire):
-    assert kinds(events(wire, orders({**ORDER_ROW, "state": "frozen"}))) == [ReportKind.REPORT_FILL]
-    assert events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "frozen"})) == []
+    frozen = orders({**ORDER_ROW, "state": "frozen"})
+    assert kinds(events(wire, frozen)) == [ReportKind.REPORT_FILL, ReportKind.REPORT_ODD]
+    (odd,) = events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "frozen"}))
+    assert (odd["kind"], odd["order_id"], odd["code"]) == (ReportKind.REPORT_ODD, 7, 0)
 
 
 def test_an_order_of_another_program_has_no_id_of_ours(wire):
@@ -781,9 +934,20 @@ def test_rows_of_unknown_instruments_are_skipped(wire):
     assert events(wire, orders(other)) == []
 
 
-@pytest.mark.parametrize(
-    ("order_id", "good"), [("9" * 40, True), ("9" * 41, False), ("1/../2", False), ("", True)]
-)
+@pytest.mark.parametrize("field", ["instId", "ordId", "side", "state", "accFillSz"])
+@pytest.mark.parametrize("gone", ["absent", "empty"])
+def test_a_row_of_an_order_that_lacks_something_is_bad_and_says_what(wire, field, gone):
+    row = {k: v for k, v in ORDER_ROW.items() if k != field} if gone == "absent" else {**ORDER_ROW, field: ""}
+    assert read(wire, orders(row)) == (Verdict.BAD, [])
+    assert wire.error().startswith(field)
+
+
+def test_the_acknowledgement_of_a_refused_order_names_no_order_of_the_venue(wire):
+    (report,) = events(wire, answer(code="1", rows=[{"ordId": "", "sCode": "51008"}]))
+    assert (report["venue_id"], report["group"]) == ("", ErrorGroup.GROUP_FUNDS)
+
+
+@pytest.mark.parametrize(("order_id", "good"), [("9" * 40, True), ("9" * 41, False), ("1/../2", False)])
 def test_the_id_of_the_venue_is_taken_whole_or_not_at_all(wire, order_id, good):
     for frame in (orders({**ORDER_ROW, "ordId": order_id}), answer(rows=[{"ordId": order_id}])):
         verdict, out = read(wire, frame)
@@ -876,12 +1040,20 @@ def test_a_batch_answer_speaks_of_each_order(wire):
     ]
 
 
-def test_the_decoder_and_the_rules_agree_on_what_a_refusal_is():
-    refused = {code for first, last in refused_codes() for code in range(first, last + 1)}
-    assert refused == {code for code in ERRORS if outcome(code) == Outcome.REFUSED}
-    assert all(is_refused(code) == (code in refused) for code in range(49000, 70000))
-    runs = refused_codes()
-    assert runs == sorted(runs)
+@pytest.mark.parametrize("action", [Action.NEW, Action.CANCEL, Action.AMEND])
+def test_the_decoder_and_the_rules_agree_on_every_code(wire, action):
+    words = {Action.NEW: "order", Action.CANCEL: "cancel-order", Action.AMEND: "amend-order"}
+    refused = {Action.NEW: ReportKind.REPORT_REJECT, Action.AMEND: ReportKind.REPORT_AMEND_REJECT}
+    for code in [*ERRORS, 12345, 51999]:
+        assert wire.outcome(code, action) == verdict(code, action)
+        (report,) = events(wire, answer(words[action], "1", rows=[{"sCode": str(code)}]))
+        kind = refused[action] if verdict(code, action)[0] == Outcome.REFUSED and action in refused else 0
+        kind = (
+            ReportKind.REPORT_CANCEL_REJECT
+            if action == Action.CANCEL
+            else kind or ReportKind.REPORT_UNCERTAIN
+        )
+        assert (report["kind"], report["code"], report["group"]) == (kind, code, verdict(code, action)[1])
 
 
 # ---- encoding ----
@@ -894,8 +1066,8 @@ def sent(wire: OkxWire, **intent) -> dict:
 def test_a_limit_order_on_the_wire(wire):
     intent = {"instrument": SPOT, "price_ticks": 6000010, "size_lots": 250000000}
     assert wire.preview(intent, 7, NOW).decode() == (
-        f'{{"id":"n{CLIENT}0001","op":"order","expTime":"1597026384085","args":[{{"instIdCode":3,'
-        f'"tdMode":"cash","clOrdId":"{CLIENT}","side":"buy","ordType":"limit","px":"60000.1",'
+        f'{{"id":"n{CLIENT}0001","op":"order","expTime":"1597026384585","args":[{{"instIdCode":3,'
+        f'"instId":"BTC-USDT","tdMode":"cash","clOrdId":"{CLIENT}","side":"buy","ordType":"limit","px":"60000.1",'
         f'"pxAmendType":"0","sz":"2.5","stpMode":"cancel_maker"}}]}}'
     )
 
@@ -914,6 +1086,7 @@ def test_each_time_in_force_has_its_order_type(wire, tif, name, side):
     (arg,) = sent(wire, instrument=SWAP, price_ticks=600001, size_lots=250, tif=tif, side=side)["args"]
     assert arg == {
         "instIdCode": 10459,
+        "instId": "BTC-USDT-SWAP",
         "tdMode": "cross",
         "clOrdId": CLIENT,
         "side": "buy" if side == Side.BUY else "sell",
@@ -951,7 +1124,7 @@ def test_a_cancel_has_no_deadline(wire):
     assert frame == {
         "id": frame["id"],
         "op": "cancel-order",
-        "args": [{"instIdCode": 10459, "clOrdId": CLIENT}],
+        "args": [{"instIdCode": 10459, "instId": "BTC-USDT-SWAP", "clOrdId": CLIENT}],
     }
     assert frame["id"][0] == "c"
 

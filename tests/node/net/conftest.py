@@ -17,7 +17,7 @@ class Desk:
         self.instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.1", "0.001")
         self.engine = Engine(self.instruments)
         self.link = Link(self.engine)
-        wire = BybitWire(self.instruments, Market.BYBIT_LINEAR, "test", 1)
+        wire = BybitWire(self.instruments, Market.BYBIT_LINEAR, "tst0", 1)
         self.engine.add_line("feed", LineKind.MARKET_LINE, wire)
         self.engine.add_line("orders", LineKind.ORDER_LINE, wire)
         self.told: list[tuple[str, str]] = []

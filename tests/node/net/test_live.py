@@ -17,7 +17,8 @@ from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node.config import Config, load
 from node.errors import Unreachable, UserError
-from node.net import live, strategies
+from node import strategies
+from node.net import live
 from node.net.live import Node, make_dials
 from node.sim.serve import SimConfig, Simulation
 
@@ -38,7 +39,11 @@ market = "{market}"
 streams = ["{ws}", "{ws}"]
 rest = "{http}"
 orders = "{ws}"
+key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
 """
+KEY = (
+    'key = { api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }\n'
+)
 INSTRUMENT = """
 [[instrument]]
 market = "{market}"
@@ -433,7 +438,7 @@ def test_it_runs_without_ever_sleeping(play):
 def test_a_watching_node_sends_nothing(play):
     async def scenario(world):
         url = world.endpoints["bybit"].ws_url
-        node = world.node((f'orders = "{url}"\n', ""), ('mode = "sim"', 'mode = "watch"'))
+        node = world.node((f'orders = "{url}"\n', ""), (KEY, ""), ('mode = "sim"', 'mode = "watch"'))
 
         async def act():
             await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)

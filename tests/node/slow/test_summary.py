@@ -54,8 +54,8 @@ def fed(*records: Record) -> Summary:
 
 
 # struct layouts of ext/records.pxd, spelled out once more: a change there must be noticed here
-INTENT = struct.Struct("<8i2qQ")
-VERDICT = struct.Struct("<8i2qQ2i2qQ")
+INTENT = struct.Struct("<8i3q2Q")
+VERDICT = struct.Struct("<8i3q2Q2i2qQ")
 SENT = struct.Struct("<Q3q")
 STATE = struct.Struct("<2i13q")
 
@@ -86,7 +86,9 @@ def verdict(
         0,
         price,
         size,
+        0,
         intent_id,
+        0,
         reason,
         0,
         value,
@@ -150,7 +152,7 @@ def run(tmp_path) -> Summary:
     engine = Engine(
         instruments, tape=tape, outlet=Recorder(lambda line, frame: written.append(orjson.loads(frame)))
     )
-    wire = BybitWire(instruments, Market.BYBIT_LINEAR, "test", 1)
+    wire = BybitWire(instruments, Market.BYBIT_LINEAR, "tst0", 1)
     kinds = {"feed": LineKind.MARKET_LINE, "orders": LineKind.ORDER_LINE, "private": LineKind.PRIVATE_LINE}
     for name, kind in kinds.items():
         engine.add_line(name, kind, wire)

@@ -6,7 +6,7 @@ from ext.instruments import Instruments
 from ext.records import Market
 from node.config import DEPTHS
 from node.config import MARKETS as NUMBERS
-from node.net.markets import MARKETS, listen_key_session, make_wire
+from node.venues.markets import MARKETS, listen_key_session, make_wire
 from node.venues.values import Request, Send
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
@@ -38,7 +38,7 @@ def test_a_row_makes_what_a_node_needs_of_it(market):
     row = MARKETS[market]
     instruments = Instruments(1)
     instruments.add(market, SYMBOLS[market][0], "0.1", "0.001")
-    wire = make_wire(instruments, market, "test", 1)
+    wire = make_wire(instruments, market, "tst0", 1)
     assert isinstance(wire, row.wire)
     assert wire.market == market
     for request in row.instruments(market, SYMBOLS[market]):

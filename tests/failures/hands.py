@@ -1,0 +1,510 @@
+"""Two order managers with one face, against the same simulated venues in virtual time: the node, and a deliberately naive
+one that does what the catalogue's column "Naive bots" says.
+
+A scenario is written once, against `Hand`. The node must pass it; where the row is starred the naive manager must fail it,
+or the scenario shows nothing. What is judged is the venue's own ledger: how many orders it ever took, what is open, what
+was traded.
+"""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+
+from ext.records import Action, OrderType, Outcome, ReportKind, TimeInForce
+from ext.strategy import Strategy
+from ext.wire import ListSink, Verdict
+from node.config import MARKETS, Config, check
+from node.sim.memory import MS, SEC, START_NS, World
+
+BUY, SELL = 0, 1
+LIMIT, MARKET, STOP = int(OrderType.LIMIT), int(OrderType.MARKET), int(OrderType.STOP_MARKET)
+GTC, IOC, FOK, POST_ONLY = (int(x) for x in TimeInForce)
+SYMBOLS = {
+    "binance-spot": ("BTCUSDT", "0.01", "0.00100"),
+    "binance-usdm": ("BTCUSDT", "0.1", "0.010"),
+    "bybit-spot": ("BTCUSDT", "0.1", "0.001000"),
+    "bybit-linear": ("BTCUSDT", "0.1", "0.010"),
+    "okx": ("BTC-USDT-SWAP", "0.1", "1.00"),
+    "okx-spot": ("BTC-USDT", "0.1", "0.00100000"),
+}
+VENUES = ("binance-spot", "binance-usdm", "bybit-linear", "okx")  # what most rows are played on
+
+
+def config_of(market: str, **changes) -> Config:
+    """A node on one market (or "okx-spot"), with limits wide enough for what scenarios do."""
+    name = "okx" if market.startswith("okx") else market
+    here = "ws://127.0.0.1:1"
+    raw = {
+        "mode": "sim",
+        "strategy": "quoter",
+        "deployment": "tst0",
+        "rate": {"orders": 1000, "window_ms": 1000},
+        "venue": [
+            {
+                "market": name,
+                "streams": [here],
+                "rest": "http://127.0.0.1:1",
+                "orders": here,
+                "key": {"api_key": "plain:simulated", "secret": "plain:simulated", "passphrase": "plain:simulated"},
+            }
+        ],
+        "instrument": [
+            {
+                "market": name,
+                "symbol": SYMBOLS[market][0],
+                "limits": {
+                    "max_size": "100",
+                    "max_notional": "10000000",
+                    "max_position": "100",
+                    "collar_bps": 2000,
+                    "stale_ms": 3_600_000,
+                    "max_open_orders": 64,
+                },
+            }
+        ],
+    }
+    raw |= {k: v for k, v in changes.items() if k not in ("venue", "instrument", "limits")}
+    raw["venue"][0] |= changes.get("venue", {})
+    raw["instrument"][0] |= changes.get("instrument", {})
+    raw["instrument"][0]["limits"] |= changes.get("limits", {})
+    config = msgspec.convert(raw, Config)
+    check(config, "scenario")
+    return config
+
+
+class Commands(Strategy):
+    """A strategy that does what a scenario says, on the next timer, and remembers what it was told."""
+
+    def __init__(self):
+        self.wanted, self.ids, self.fills = [], [], []
+
+    def on_timer(self, now_ns):
+        wanted, self.wanted = self.wanted, []
+        for do in wanted:
+            do(self)
+        return 0
+
+    def on_order(self, instrument, side, order_id, now_ns):
+        self.ids.append(order_id)
+        return 0
+
+    def on_fill(self, instrument, order_id, side, price_ticks, size_lots, now_ns):
+        self.fills.append((order_id, side, price_ticks, size_lots))
+        return 0
+
+
+class Hand:
+    """What scenarios use. `market` is a key of SYMBOLS; `faults` are rows of a fault script; more goes to `World`."""
+
+    def __init__(self, market: str = "binance-spot", *, faults=(), seed: int = 1, changes=None, **world):
+        self.market_name = market
+        self.market = MARKETS["okx" if market.startswith("okx") else market]
+        self.config = config_of(market, **(changes or {}))
+        world.setdefault("moving", False)
+        self.make(faults=list(faults), seed=seed, **world)
+
+    # ---- what both share ----
+
+    @property
+    def fake(self):
+        return self.world.fakes[self.world.venue_of[self.market]]
+
+    @property
+    def listing(self):
+        return self.fake.listings[self.market, SYMBOLS[self.market_name][0]]
+
+    @property
+    def size(self) -> int:
+        """An order of some 600 dollars, in lots."""
+        return self.lots(SYMBOLS[self.market_name][2])
+
+    def lots(self, text: str) -> int:
+        return self.world.desk.instruments.lots(0, text)
+
+    def fault(self, name: str, **about):
+        """From now on this injector strikes (see node.venues.faults)."""
+        self.fake.faults.load([{"name": name, **about}], now_ns=self.world.now_ns)
+
+    def hits(self, name: str) -> int:
+        """How often it struck: a test proves first that its fault happened."""
+        return self.fake.faults.counts.get(name, 0)
+
+    def run(self, seconds: float) -> None:
+        self.world.run_for(int(seconds * SEC))
+
+    def until(self, condition, within_s: float = 60):
+        return self.world.run_until(condition, int(within_s * SEC))
+
+    def best(self, side: int) -> int:
+        """The venue's best price of a side, in ticks."""
+        return self.listing.engine.best(side)[0]
+
+    def away(self, side: int, ticks: int = 500) -> int:
+        """A price at which an order rests, `ticks` order ticks behind the best."""
+        step = self.world.desk.instruments.row(0)["tick_step"]
+        price = self.best(side) + (-ticks if side == BUY else ticks) * step
+        return price - price % step
+
+    def through(self, side: int, ticks: int = 200) -> int:
+        """A price at which an order trades at once."""
+        return self.away(side, -ticks)
+
+    # the judge
+
+    def truth(self) -> dict:
+        return self.fake.truth(self.world.account(self.market))
+
+    def taken(self) -> int:
+        """How many orders of ours the venue ever took."""
+        mine = self.world.desk.wires[self.market]
+        return sum(n for client_id, n in self.truth()["orders"].items() if mine.whose(client_id)[0])
+
+    def open_there(self) -> list[dict]:
+        return [x for x in self.truth()["open"] if self.world.desk.wires[self.market].whose(x["client_id"])[0]]
+
+    def traded_there(self) -> int:
+        """Net lots of all trades on the account, as the venue booked them."""
+        rows = self.truth()["fills"].values()
+        return sum(-x["size_lots"] if x["side"] == "sell" else x["size_lots"] for x in rows)
+
+    def agree(self) -> None:
+        """Position and open orders are the same on both sides."""
+        assert self.position() == self.traded_there()
+        assert len(self.open_here()) == len(self.open_there())
+
+
+class Ours(Hand):
+    """The node."""
+
+    is_naive = False
+
+    def make(self, **world) -> None:
+        self.strategy = Commands()
+        self.world = World(self.config, strategy=self.strategy, **world)
+        self.engine, self.keeper = self.world.engine, self.world.keeper
+
+    def ready(self) -> "Ours":
+        """Everything is up, reconciled and may trade."""
+        self.until(lambda: self.may_trade())
+        return self
+
+    def may_trade(self) -> bool:
+        """Would a small order pass the gate?"""
+        guard = self.engine.risk
+        return not guard.halts(0) and guard.probe(0, BUY, self.away(BUY), self.size, self.world.now_ns) == "OK"
+
+    def _command(self, do) -> None:
+        self.strategy.wanted.append(do)
+        self.run(0.02)
+
+    def place(self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC, trigger: int = 0,
+              reduce_only: bool = False) -> int:  # fmt: skip
+        """Place an order; its id, 0 where risk refused it."""
+        count, size = len(self.strategy.ids), size or self.size
+        self._command(lambda s: s._order(0, side, type, tif, price, size, trigger, reduce_only))
+        return self.strategy.ids[-1] if len(self.strategy.ids) > count else 0
+
+    def place_many(self, wishes: list[tuple[int, int]]) -> list[int]:
+        """Several limit orders of one turn: (side, price)."""
+        count = len(self.strategy.ids)
+
+        def do(s):
+            for side, price in wishes:
+                s._order(0, side, LIMIT, GTC, price, self.size, 0, False)
+
+        self._command(do)
+        return self.strategy.ids[count:]
+
+    def cancel(self, order_id: int) -> None:
+        self._command(lambda s: s.cancel(order_id))
+
+    def amend(self, order_id: int, price: int, size: int) -> None:
+        self._command(lambda s: s.amend(order_id, price, size))
+
+    def state(self, order_id: int) -> str:
+        return self.engine.orders.order(order_id)["state"]
+
+    def order(self, order_id: int) -> dict:
+        return self.engine.orders.order(order_id)
+
+    def filled(self, order_id: int) -> int:
+        return self.engine.orders.order(order_id)["filled_lots"]
+
+    def position(self) -> int:
+        return self.engine.account.position(0)["lots"]
+
+    def open_here(self) -> list[int]:
+        return self.engine.orders.open_orders()
+
+    def reserved(self, side: int) -> int:
+        """Lots that may still be bought (sold), as the gate counts them."""
+        return self.engine.orders.reserved(0)["buy_lots" if side == BUY else "sell_lots"]
+
+    def replace_wanted(self, order_id: int, price: int) -> int:
+        """Cancel an order, and place another as soon as it is held to be gone; 0 where it is not (yet)."""
+        self.cancel(order_id)
+        try:
+            self.until(lambda: order_id not in self.open_here(), 20)
+        except TimeoutError:
+            return 0
+        left = self.order(order_id)["size_lots"] - self.filled(order_id)
+        return self.place(BUY, price, left) if left > 0 else 0
+
+    def told(self, text: str) -> bool:
+        """Was a person told something with this text in it?"""
+        return any(text in f"{where} {what}" for _, where, what in self.world.told)
+
+    def halts(self) -> dict:
+        return self.engine.risk.halts(0)
+
+    def restart(self, *, keep_position: bool = False) -> "Ours":
+        """kill -9 and start again on the same venues, without any memory."""
+        for wired in self.world.lines.values():
+            if wired.connection is not None:
+                wired.fake.close(wired.connection)
+        old = self.world
+        old.events.clear()
+        again = Ours.__new__(Ours)
+        again.market_name, again.market, again.config = self.market_name, self.market, self.config
+        old.now_ns += SEC
+        again.make(seed=old.seed + 1, keep_fakes=old, start_ns=START_NS, moving=False)
+        return again
+
+
+@dataclass
+class Wish:
+    """An order as the naive manager remembers it."""
+
+    number: int
+    frame: str
+    side: int
+    size: int
+    price: int = 0
+    state: str = "SENT"
+    filled: int = 0
+    sent_ns: int = 0
+    tries: int = 1
+    answered: bool = False  # by a reply to its request: the transport knows nothing else
+
+
+ANSWERS = (ReportKind.REPORT_ACK, ReportKind.REPORT_REJECT, ReportKind.REPORT_UNCERTAIN)
+
+
+class NaiveWorld(World):
+    """The same lines and venues with a naive manager behind them instead of the engine's orders and the keeper."""
+
+    manager: "Naive | None" = None
+
+    def _keep(self) -> None:
+        if self.manager is not None:
+            self.manager.tick()
+
+    def _turn(self, wired, up) -> None:
+        self.engine.on_line(wired.spec.line, up, self.now_ns)
+        if self.manager is not None and wired.spec.role == "orders" and up:
+            self.manager.flush()
+
+    def _refresh(self, market) -> None:
+        pass
+
+    def _deliver(self, wired, generation, text) -> None:
+        if wired.generation != generation:
+            return
+        if wired.spec.role == "feed":
+            super()._deliver(wired, generation, text)
+            return
+        sink = ListSink()
+        verdict = self.desk.wires[wired.spec.market].read(text.encode(), sink, self.now_ns)
+        if verdict == Verdict.NOT_MINE:
+            self._do(wired, wired.session.receive(text, self.now_ns))
+        if self.manager is not None:
+            for event in sink.events:
+                if event["type"] == "report":
+                    self.manager.on_report(event)
+            self.manager.on_text(text)
+
+
+class Naive(Hand):
+    """Retries on time-out, believes every answer, adds every fill, forgets what fails."""
+
+    is_naive = True
+    TIMEOUT_NS, TRIES = SEC, 5
+
+    def make(self, **world) -> None:
+        self.wishes: dict[int, Wish] = {}
+        self.queue: list[str] = []
+        self.lots_held, self.fills, self.halted = 0, 0, False
+        self.world = NaiveWorld(self.config, strategy=Commands(), **world)
+        self.world.manager, self.engine = self, self.world.engine
+        self.wire = self.world.desk.wires[self.market]
+
+    def ready(self) -> "Naive":
+        self.until(lambda: self.engine.lines[self.line.spec.line].up)
+        self.run(0.5)
+        return self
+
+    def may_trade(self) -> bool:
+        return True
+
+    @property
+    def line(self):
+        return self.world.line(self.market, "orders")
+
+    # ---- sending: fire and believe ----
+
+    def write(self, frame: str) -> None:
+        """While the line is down frames wait, and leave when it is back."""
+        if self.line.connection is None or not self.engine.lines[self.line.spec.line].up:
+            self.queue.append(frame)
+        else:
+            self.world._out(self.line, frame)
+
+    def flush(self) -> None:
+        waiting, self.queue = self.queue, []
+        for frame in waiting:
+            self.world._out(self.line, frame)
+
+    def frame(self, action: int, number: int, **more) -> str:
+        intent = {"instrument": 0, "action": int(action), "order_id": number} | more
+        return self.wire.preview(intent, number, self.world.now_ns).decode()
+
+    def place(self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC, trigger: int = 0,
+              reduce_only: bool = False) -> int:  # fmt: skip
+        number = len(self.wishes) + 1
+        size = size or self.size
+        frame = self.frame(
+            Action.NEW, number, side=side, price_ticks=price, size_lots=size, type=type, tif=tif,
+            trigger_ticks=trigger, reduce_only=int(reduce_only),
+        )  # fmt: skip
+        self.wishes[number] = Wish(number, frame, side, size, price, sent_ns=self.world.now_ns)
+        self.write(frame)
+        self.run(0.02)
+        return number
+
+    def place_many(self, wishes: list[tuple[int, int]]) -> list[int]:
+        return [self.place(side, price) for side, price in wishes]
+
+    def cancel(self, number: int) -> None:
+        wish = self.wishes[number]
+        self.write(self.frame(Action.CANCEL, number, side=wish.side))
+        self.run(0.02)
+
+    def amend(self, number: int, price: int, size: int) -> None:
+        wish = self.wishes[number]
+        self.write(self.frame(Action.AMEND, number, side=wish.side, price_ticks=price, size_lots=size))
+        wish.price, wish.size = price, size  # what was asked for is what is
+        self.run(0.02)
+
+    def replace_wanted(self, number: int, price: int) -> int:
+        wish = self.wishes[number]
+        self.cancel(number)
+        self.run(1)
+        return self.place(BUY, price, wish.size - wish.filled) if wish.state in ("GONE", "CANCELED") else 0
+
+    def tick(self) -> None:
+        """A retry timer in the transport: what is not answered is sent again, and at last held to be refused."""
+        for wish in self.wishes.values():
+            if not wish.answered and self.world.now_ns - wish.sent_ns > self.TIMEOUT_NS:
+                wish.sent_ns = self.world.now_ns
+                if wish.tries == self.TRIES:
+                    wish.state, wish.answered = "REJECTED", True
+                else:
+                    wish.tries += 1
+                    self.write(self.again(wish))
+
+    def again(self, wish: Wish) -> str:
+        """The same order with a fresh stamp and the same client id."""
+        fresh = json.loads(wish.frame)
+        old = json.loads(self.frame(Action.NEW, wish.number, side=wish.side, price_ticks=max(wish.price, 1),
+                                    size_lots=wish.size))  # fmt: skip
+        if "params" in fresh:
+            fresh["params"]["timestamp"] = old["params"]["timestamp"]
+            for key in ("signature", "apiKey"):
+                if key in fresh["params"]:
+                    return json.dumps(self.signed(fresh | {"id": old["id"]}))
+            fresh["id"] = old["id"]
+        elif "reqId" in fresh:
+            fresh |= {"reqId": old["reqId"], "header": old["header"]}
+        else:
+            fresh |= {"id": old["id"], "expTime": old["expTime"]}
+        return json.dumps(fresh)
+
+    def signed(self, message: dict) -> dict:
+        params = {k: v for k, v in message["params"].items() if k != "signature"}
+        text = "&".join(f"{k}={params[k]}" for k in sorted(params))
+        params["signature"] = self.world.desk.keys[self.market].hex(text)
+        return message | {"params": params}
+
+    # ---- hearing: everything is true ----
+
+    def on_report(self, event: dict) -> None:
+        kind, wish = event["kind"], self.wishes.get(event["order_id"])
+        if kind == ReportKind.REPORT_FILL:
+            if wish is None:
+                return  # an unknown order: dropped
+            wish.filled += event["size_lots"]
+            self.fills += 1
+            self.lots_held += event["size_lots"] if wish.side == BUY else -event["size_lots"]
+            if wish.filled >= wish.size:
+                wish.state = "FILLED"
+            return
+        if wish is None:
+            return
+        wish.answered |= kind in ANSWERS
+        if kind in (ReportKind.REPORT_ACK, ReportKind.REPORT_LIVE):
+            wish.state = "LIVE"  # whatever it was before
+        elif kind in (ReportKind.REPORT_REJECT, ReportKind.REPORT_UNCERTAIN):
+            wish.state = "REJECTED"
+        elif kind == ReportKind.REPORT_CANCEL_REJECT:
+            wish.state = "GONE"  # "unknown order": then there is none
+        elif kind in (ReportKind.REPORT_CANCELED, ReportKind.REPORT_EXPIRED):
+            wish.state = "CANCELED"
+        elif kind == ReportKind.REPORT_FILLED:
+            wish.state = "FILLED"
+
+    def on_text(self, text: str) -> None:
+        """A hook for scenarios: every private frame as text."""
+
+    # ---- what it believes ----
+
+    def state(self, number: int) -> str:
+        return self.wishes[number].state
+
+    def filled(self, number: int) -> int:
+        return self.wishes[number].filled
+
+    def position(self) -> int:
+        return self.lots_held
+
+    def open_here(self) -> list[int]:
+        return [n for n, x in self.wishes.items() if x.state in ("SENT", "LIVE")]
+
+    def reserved(self, side: int) -> int:
+        return sum(x.size - x.filled for n, x in self.wishes.items() if n in self.open_here() and x.side == side)
+
+    def told(self, text: str) -> bool:
+        return False
+
+    def halts(self) -> dict:
+        return {}
+
+    def restart(self) -> "Naive":
+        """The state file is empty after a crash: start from nothing."""
+        for wired in self.world.lines.values():
+            if wired.connection is not None:
+                wired.fake.close(wired.connection)
+        old = self.world
+        old.events.clear()
+        again = Naive.__new__(Naive)
+        again.market_name, again.market, again.config = self.market_name, self.market, self.config
+        old.now_ns += SEC
+        again.make(seed=old.seed + 1, keep_fakes=old, start_ns=START_NS, moving=False)
+        return again
+
+
+__all__ = [
+    "BUY", "FOK", "GTC", "IOC", "LIMIT", "MARKET", "MS", "POST_ONLY", "SEC", "SELL", "STOP", "VENUES", "Decimal", "Hand",
+    "Naive", "Ours", "Outcome", "config_of",
+]  # fmt: skip

@@ -120,6 +120,7 @@ ctypedef struct Said:
 @cython.final
 cdef class BinanceWire(Wire):
     cdef public int partial_depth   # raw (not combined) connection of a partial depth stream: its depth, else 0
+    cdef public bint stop_by_rest   # stops go by the REST line; False: the WebSocket API has `algoOrder.place`
     cdef char stp_mode[16]
     cdef int stp_size
     cdef bytes secret               # signs order frames; None = no signature

@@ -739,7 +739,8 @@ cdef class BinanceWire(Wire):
             if self._answer_at(f.result_at, &a, start, end) == BAD:
                 return BAD
         if f.data_at != NULL:
-            if self._legs_at(f.data_at, &legs, start, end) == BAD or self._wait(f.code, legs.retry_after, said, start, end) == BAD:
+            if self._legs_at(f.data_at, &legs, start, end) == BAD or \
+                    self._wait(f.code, legs.retry_after, said, start, end) == BAD:
                 return BAD
         if fate == ACCEPTED and f.result_at == NULL:
             fate, group = UNCERTAIN, GROUP_UNKNOWN
@@ -751,8 +752,8 @@ cdef class BinanceWire(Wire):
         return canceled(report, &a, fate) if action == c'c' else amended(report, &a, fate)
 
     cdef int _replace_reply(self, Fields* f, uint64_t order_id, Said* said, const char* start, const char* end) except -1:
-        """The answer to order.cancelReplace: its two legs, each with its own fate, wherever the answer has them (`result`, or
-        `error.data` with -2021 and -2022). What it has no leg for is judged by the answer as a whole."""
+        """The answer to order.cancelReplace: its two legs, each with its own fate, wherever the answer has them (`result`,
+        or `error.data` with -2021 and -2022). What it has no leg for is judged by the answer as a whole."""
         cdef Legs legs
         cdef const char* at = f.result_at if f.result_at != NULL else f.data_at
         cdef Report* report
@@ -1437,8 +1438,8 @@ cdef int canceled(Report* report, const Answer* a, int fate) noexcept nogil:
 
 
 cdef int amended(Report* report, const Answer* a, int fate) noexcept nogil:
-    """An answer to an amend. The venue may have closed the order instead (size not above what is filled; post-only that would
-    take): its state then says so."""
+    """An answer to an amend. The venue may have closed the order instead (size not above what is filled; post-only that
+    would take): its state then says so."""
     if fate == REFUSED:
         report.kind = REPORT_AMEND_REJECT
     elif fate != ACCEPTED or a.state == NULL:

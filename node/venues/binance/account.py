@@ -27,6 +27,7 @@ from node.venues.binance.news import (
     LEGS,
     MS,
     algo_order,
+    less,
     number,
     text,
     time_ns,
@@ -236,7 +237,9 @@ class Rest:
             side=_side(x, "side"),
             kind="stop_market" if kind == "STOP_LOSS" else KINDS.get(kind, kind.lower()),
             price=number(x, "price"),
-            size=total(number(x, "origQty"), f"-{x.get('preventedQuantity', '0')}"),
+            size=less(
+                number(x, "origQty"), number(x, "preventedQuantity") if "preventedQuantity" in x else "0"
+            ),
             filled=number(x, "executedQty"),
             state=STATES.get(state, f"odd:{state}"),
             reduce_only=x.get("reduceOnly") is True,

@@ -8,7 +8,7 @@ Sources: binance-spot-api-docs `user-data-stream.md`; USD-M developer pages "use
 """
 
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from ext.records import Side
 from node.venues.binance.rules import BINANCE_SPOT, STATUSES
@@ -25,6 +25,7 @@ from node.venues.values import (
 )
 
 MS = 1_000_000
+EXACT = Context(prec=100)  # more digits than two numbers of 40 can need
 Row = PositionRow | BalanceRow | CashRow | ModeRow | StatusRow | OrderRow
 LEGS = {"BOTH": "net", "LONG": "long", "SHORT": "short"}
 # Why a USD-M balance changed; reasons not listed are told in the venue's own word. ORDER is what fills
@@ -100,9 +101,14 @@ def _is_decimal(text: str) -> bool:
     ) and len(text) <= 40
 
 
-def total(*texts: str) -> str:
-    """Exact sum of decimal texts, with the decimals of the longest."""
-    return format(sum(map(Decimal, texts), Decimal()), "f")
+def total(first: str, second: str) -> str:
+    """Exact sum of two decimal texts."""
+    return format(EXACT.add(Decimal(first), Decimal(second)), "f")
+
+
+def less(first: str, second: str) -> str:
+    """Exact difference of two decimal texts."""
+    return format(EXACT.subtract(Decimal(first), Decimal(second)), "f")
 
 
 def text(data: dict, field: str, empty: bool = False) -> str:
@@ -263,7 +269,7 @@ def algo_order(market: int, x: dict, names: dict[str, str], updated_ns: int) -> 
     kind = text(x, names["kind"] if names["kind"] in x else "type")
     filled = x.get(names["filled"]) or "0"
     if state == "FINISHED":
-        state = _finished(str(filled), number(x, names["size"]))
+        state = _finished(str(filled), _or_zero(x, names["size"]))
     else:
         state = ALGO_STATES.get(state, f"odd:{state}")
     if side not in ("BUY", "SELL") or not _is_decimal(str(filled)):
@@ -275,16 +281,22 @@ def algo_order(market: int, x: dict, names: dict[str, str], updated_ns: int) -> 
         venue_id=made if made not in ("", "0") else str(number_),
         side=int(Side.BUY if side == "BUY" else Side.SELL),
         kind=KINDS.get(kind, kind.lower()),
-        price=number(x, names["price"]) if x.get(names["price"]) else "0",
-        size=number(x, names["size"]),
+        price=_or_zero(x, names["price"]),
+        size=_or_zero(x, names["size"]),
         filled=str(filled),
         state=state,
         reduce_only=x.get(names["reduce"]) is True,
-        trigger=number(x, names["trigger"]),
+        trigger=_or_zero(x, names["trigger"]),
         updated_ns=updated_ns,
         is_algo=True,
         reason=str(x.get(names["reason"]) or ""),
     )
+
+
+def _or_zero(x: dict, field: str) -> str:
+    """A number that some kinds of order do not have: price of a market order, size of one that closes a
+    whole position."""
+    return "0" if x.get(field) is None else number(x, field)
 
 
 def _finished(filled: str, size: str) -> str:

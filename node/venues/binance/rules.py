@@ -102,8 +102,7 @@ PRODUCTS = {
 CONNECTION_LIFE_H = 24  # the venue cuts a connection of this age
 REPLACE_AT_H = 23  # and this is when we replace it
 LISTEN_KEY_KEEPALIVE_MIN = 30  # it dies after 60
-# Until when an order that closed without a fill can still be asked for (-2026 after that on spot; -2013 on
-# USD-M).
+# Until when an order that closed without a fill can be asked for; after that -2026 on spot, -2013 on USD-M.
 RETENTION_NS = {BINANCE_SPOT: 90 * DAY, BINANCE_USDM: 3 * DAY}
 
 # Limits as documented or seen; the numbers in force are in the answers (`rateLimits`, headers) and
@@ -122,8 +121,7 @@ BUDGETS = {
     ),
 }
 
-# Status of a symbol, in the words that all venues share (values.InstrumentRow). Unknown words are none of
-# these.
+# Status of a symbol, in the words that all venues share (values.InstrumentRow).
 STATUSES = {
     "TRADING": "trading",
     "HALT": "halt",
@@ -199,9 +197,8 @@ _BOTH: list[Row] = [
     *_no(LIMIT, -1003, -1008, -1015),
     *_no(HALTED, -1016, -1121),  # service stopped; no such symbol
     *_no(CLOCK, -1021),
-    *_no(
-        ACCESS, -1002, -1022, -2008, -2014, -2015
-    ),  # not authorised, signature, key, its format, its permission
+    # not authorised; signature; key, its format, its permission or address
+    *_no(ACCESS, -1002, -1022, -2008, -2014, -2015),
     *_no(FILTER, -1111),  # too much precision
     *_no(OTHER, *range(-1106, -1099), -1108, -1114, *range(-1120, -1114), -1128, -1130, -1014),  # parameters
     *_no(OTHER, -2010),  # new order rejected: the text says why
@@ -230,13 +227,12 @@ _SPOT: list[Row] = [
 _USDM: list[Row] = [
     *_no(FUNDS, -2018, -2019, -2024, -2027, -2028),  # balance, margin, position, leverage
     *_no(OTHER, -2020, -2021, -2022, -2026),  # no fill; would trigger at once; reduce-only
-    *_no(
-        ACCESS, -2023, -4087, -4088, -4192, -4400, -4401
-    ),  # liquidation; may not place orders, or reduce only
-    *_no(FILTER, -2025, *range(-4005, -4001), *range(-4016, -4012), -4023, -4024, -4131, -4164, -4183, -4184),
-    *_no(OTHER, -4061, -4062),  # position side, reduce-only in hedge mode
-    # This id is on an open order: perhaps on this very one, by another copy of the request. Not proof of
-    # anything.
+    # account in liquidation; it may not place orders, or may only reduce
+    *_no(ACCESS, -2023, -4087, -4088, -4192, -4400, -4401),
+    # open orders; price, quantity, tick, step, percent price, notional
+    *_no(FILTER, -2025, *range(-4005, -4001), -4013, -4014, -4016, -4023, -4024, -4131, -4164, -4183, -4184),
+    *_no(OTHER, -4015, -4061, -4062),  # length of a client id; position side; reduce-only in hedge mode
+    # This id is on an open order: perhaps on this very one, by another copy of the request.
     (-4116, MAYBE, NO, NO, DUPLICATE),
     *_no(OTHER, -4117, -4118, -4120, *range(-4139, -4134), -4142, -4161, *range(-4209, -4201)),
     *_no(HALTED, -4140, -4141, -4402),  # symbol not open for positions, closed, barred for this account

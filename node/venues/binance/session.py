@@ -256,7 +256,9 @@ class Session:
         if status is None:
             return self._unknown(str(sorted(message)))
         code = error.get("code", 0) if isinstance(error, dict) else 0
-        text = str(error.get("msg", "")) if isinstance(error, dict) else ""
+        text = str(error.get("msg", ""))[:200] if isinstance(error, dict) else ""
+        if isinstance(error, dict) and isinstance(error.get("data"), dict) and "retryAfter" in error["data"]:
+            text += f" [retry after {error['data']['retryAfter']}]"
         if number is None:  # a revoked key, told at the next request
             return [Down(f"the venue ended the session: {self._why(status, code, text)}")]
         if not self._answered(number):

@@ -239,6 +239,9 @@ def test_a_stop_that_waits_is_untriggered():
 
 def test_what_self_trade_prevention_took_away_is_no_part_of_the_order():
     assert SPOT.read_order(ok(ORDER | {"preventedQuantity": "0.25"})).size == "0.75"
+    for text in ("", "x", "--1", 5, None):
+        with pytest.raises(ValueError, match="preventedQuantity"):
+            SPOT.read_order(ok(ORDER | {"preventedQuantity": text}))
 
 
 def test_conditional_orders_are_read_beside_the_others():

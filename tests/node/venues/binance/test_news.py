@@ -179,6 +179,17 @@ def test_a_conditional_order_is_told_with_the_order_it_made(change, state, venue
     assert (row.side, row.kind, row.trigger, row.reduce_only) == (Side.SELL, "stop_market", "750", True)
 
 
+def test_a_stop_that_closes_a_whole_position_has_no_size():
+    change = {"q": None, "p": None, "cp": True}
+    (row,) = rows(BINANCE_USDM, {"e": "ALGO_UPDATE", "T": 5, "E": 6, "o": ALGO | change})
+    assert (row.size, row.price, row.state) == ("0", "0", "untriggered")
+
+
+def test_sums_are_exact_however_many_digits():
+    assert news.total("9" * 38, "0." + "0" * 37 + "1") == "9" * 38 + "." + "0" * 37 + "1"
+    assert news.less("1.0", "0.25") == "0.75"
+
+
 def test_a_contract_that_changes_is_listed_again():
     event = {"e": "contractInfo", "E": 1, "s": "BTCUSDT", "ct": "PERPETUAL", "cs": "SETTLING", "st": 1}
     status = StatusRow(BINANCE_USDM, "BTCUSDT", "settling", "SETTLING")
@@ -207,8 +218,7 @@ def test_events_of_orders_are_not_news():
         ("balance update", ("d",)),
         ("account update", ("a", "B", 0, "wb")),
         ("account update", ("a", "P", 0, "pa")),
-        ("algo", ("o", "q")),
-        ("algo", ("o", "tp")),
+        ("account update", ("a", "P", 0, "ep")),
     ],
 )
 def test_a_number_that_is_none_is_odd_and_never_zero(name, path, text):

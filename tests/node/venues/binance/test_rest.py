@@ -8,7 +8,7 @@ import pytest
 from ext.instruments import Instruments
 from node.venues.binance import rest
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
-from node.venues.values import Request
+from node.venues.values import Reply, Request
 
 TICK = {"filterType": "PRICE_FILTER", "minPrice": "0.10", "maxPrice": "1000000", "tickSize": "0.10"}
 LOT = {"filterType": "LOT_SIZE", "minQty": "0.001", "maxQty": "1000", "stepSize": "0.001"}
@@ -117,6 +117,72 @@ def test_a_disabled_tick_falls_back_to_the_precision():
 def test_the_fine_grid_holds_everything_and_is_not_traded():
     (row,) = rest.instruments(info(ROW), fine=True)
     assert (row.tick, row.lot, row.tradable, row.min_notional) == ("0.01", "0.001", False, "100")
+
+
+def test_limits_of_orders_are_read_beside_the_steps():
+    filters = [
+        TICK,
+        LOT,
+        {"filterType": "MARKET_LOT_SIZE", "minQty": "0.001", "maxQty": "120", "stepSize": "0.001"},
+        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        {"filterType": "PERCENT_PRICE", "multiplierUp": "1.0500", "multiplierDown": "0.9500"},
+    ]
+    row = one(ROW | {"filters": filters, "baseAsset": "BTC", "quoteAsset": "USDT"})
+    assert (row.base, row.quote, row.max_market_size, row.max_orders) == ("BTC", "USDT", "120", 200)
+    assert (row.up_ppm, row.down_ppm, row.status) == (1_050_000, 950_000, "trading")
+
+
+def test_of_two_price_bands_the_stricter_counts_rounded_to_the_inside():
+    band = {"filterType": "PERCENT_PRICE_BY_SIDE", "bidMultiplierUp": "1.2", "bidMultiplierDown": "0.2"}
+    band |= {"askMultiplierUp": "5.00000019", "askMultiplierDown": "0.80000011"}
+    orders = {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200}
+    notional = {"filterType": "NOTIONAL", "minNotional": "5", "maxNotional": "9000000"}
+    row = one(SPOT_ROW | {"filters": [TICK, LOT, band, orders, notional]}, BINANCE_SPOT)
+    assert (row.up_ppm, row.down_ppm, row.max_orders, row.max_notional) == (
+        1_200_000,
+        800_001,
+        200,
+        "9000000",
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("TRADING", "trading"),
+        ("HALT", "halt"),
+        ("BREAK", "halt"),
+        ("CANCEL_ONLY", "cancel_only"),
+        ("SETTLING", "settling"),
+        ("PRE_DELIVERING", "delisting"),
+        ("BRAND_NEW", "halt"),
+        (None, "halt"),
+    ],
+)
+def test_the_status_of_a_symbol_is_in_the_words_of_all_venues(word, status):
+    """failures.md row 70: a word that nobody knows is not "trading"."""
+    row = one(ROW | {"status": word})
+    assert (row.status, row.tradable) == (status, word == "TRADING")
+
+
+@pytest.mark.parametrize("count", [-1, "200", True, None, 2**31, 1.5])
+def test_a_count_that_is_none_is_refused(count):
+    with pytest.raises(ValueError, match="MAX_NUM_ORDERS"):
+        one(ROW | {"filters": [TICK, LOT, {"filterType": "MAX_NUM_ORDERS", "limit": count}]})
+
+
+def test_a_listen_key_is_read_out_of_its_answer():
+    assert rest.read_listen_key(Reply(200, {}, b'{"listenKey":"pqia91ma19a5s61cv6a81va65s"}')) == (
+        "pqia91ma19a5s61cv6a81va65s"
+    )
+    for status, body in (
+        (401, b'{"code":-2015}'),
+        (200, b"{}"),
+        (200, b'{"listenKey":"a&b=c"}'),
+        (200, b"x"),
+    ):
+        with pytest.raises(ValueError, match=r"listenKey|reply"):
+            rest.read_listen_key(Reply(status, {}, body))
 
 
 @pytest.mark.parametrize("text", ["1e-5", "-1", "", "0x1", 0.1, None, "NaN", "9" * 40])

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ext.records cimport Approved, Budget, Intent, Mark, Report, Trade
 from ext.text cimport tg_cur, tg_grid
-from ext.wire cimport BATCH_MAX, Sink, Wire
+from ext.wire cimport BATCH_MAX, REQUEST_SIZE, Sink, Wire
 
 cdef extern from "venues/bybit.h":
     ctypedef struct tg_walk:
@@ -16,6 +16,7 @@ cdef extern from "venues/bybit.h":
 
 cdef enum:
     REPORTS_MAX = 1024    # order events in one frame; a cancel-all ends at most 500 orders
+    BATCHES_KEPT = 64     # requests whose orders are remembered: more are never unanswered at a time
     FRAME_MAX = 640       # an order frame is never longer: 43 bytes of symbol and three numbers of 40 included
 
 cdef enum:
@@ -107,12 +108,20 @@ ctypedef struct Item:
     Span link_id
     int64_t code
 
+ctypedef struct Sent:
+    # The orders of one batch request: where it is refused as a whole, the answer names none of them.
+    char request[REQUEST_SIZE]
+    int count
+    uint64_t ids[BATCH_MAX]
+    uint64_t epochs[BATCH_MAX]
+
 
 cdef class BybitWire(Wire):
     cdef Report* reports
     cdef Item* items
     cdef Intent* wants        # of the batch being written, and the order ids given to them
     cdef uint64_t ids[BATCH_MAX]
+    cdef Sent* sent           # the last batches, by request number
     cdef int stp_mode
 
     cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1
@@ -170,6 +179,7 @@ cdef class BybitWire(Wire):
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
     cdef int _said(self, Frame* f, int number, Span* order_id, Span* link_id, int64_t code, tg_cur* c,
                    const char* start) except -1
+    cdef int _said_of_all(self, Frame* f, tg_cur* c, const char* start) except -1
     cdef int _answered(self, int action, int outcome) noexcept nogil
     cdef int _push_budget(self, Frame* f, Sink sink) except -1
     cdef int _push_reports(self, Frame* f, Sink sink) except -1
@@ -184,5 +194,6 @@ cdef class BybitWire(Wire):
     cdef char* _trigger(self, char* at, const Intent* intent) noexcept nogil
     cdef char* _amend(self, char* at, const Intent* intent) noexcept nogil
     cdef Py_ssize_t _batch(self, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1
+    cdef int _remember(self, int count, const char* request) noexcept nogil
     cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id,
                             int64_t now_ns) except -1

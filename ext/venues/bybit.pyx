@@ -9,7 +9,7 @@ Whatever a frame says is gathered in a `Frame` and in scratch arrays first and p
 nothing. `data` is read where it stands when its topic came before it (always, so far) and afterwards when not.
 """
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
@@ -69,7 +69,8 @@ cdef class BybitWire(Wire):
         self.reports = <Report*>malloc(REPORTS_MAX * sizeof(Report))
         self.items = <Item*>malloc(BATCH_MAX * sizeof(Item))
         self.wants = <Intent*>malloc(BATCH_MAX * sizeof(Intent))
-        if not (self.reports and self.items and self.wants):
+        self.sent = <Sent*>calloc(BATCHES_KEPT, sizeof(Sent))
+        if not (self.reports and self.items and self.wants and self.sent):
             raise MemoryError()
         if self.market != BYBIT_SPOT and self.market != BYBIT_LINEAR:
             raise ValueError(f"market {self.market}: must be BYBIT_SPOT or BYBIT_LINEAR")
@@ -80,6 +81,7 @@ cdef class BybitWire(Wire):
         free(self.reports)
         free(self.items)
         free(self.wants)
+        free(self.sent)
 
     @property
     def stp(self) -> str:
@@ -856,7 +858,7 @@ cdef class BybitWire(Wire):
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1:
         """What the venue answered, each item of a batch on its own. A taken amend or cancel says nothing: the stream will.
 
-        A batch item without a code of its own is left out: the timer of its order will find out.
+        An item without a code of its own is left out: the timer of its order will find out.
         """
         cdef char letter
         cdef int i
@@ -869,7 +871,10 @@ cdef class BybitWire(Wire):
                 if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i].order_id, &self.items[i].link_id,
                                                                 self.items[i].code, c, start) == BAD:
                     return BAD
-        elif (not f.is_batch or f.code) and self._said(f, 0, &f.order_id, &f.link_id, f.code, c, start) == BAD:
+        elif f.is_batch:
+            if f.code and self._said_of_all(f, c, start) == BAD:
+                return BAD
+        elif self._said(f, 0, &f.order_id, &f.link_id, f.code, c, start) == BAD:
             return BAD
         for i in range(f.count):
             sink.on_report(&self.reports[i])
@@ -900,6 +905,21 @@ cdef class BybitWire(Wire):
             return HANDLED
         report.kind = self._answered(f.action, outcome)
         f.count += 1
+        return HANDLED
+
+    cdef int _said_of_all(self, Frame* f, tg_cur* c, const char* start) except -1:
+        """A batch that was refused as a whole: every order in it was. One that is not remembered: its first order was."""
+        cdef Sent* sent = NULL
+        cdef int i
+        for i in range(BATCHES_KEPT):
+            if f.request.size == REQUEST_SIZE and self.sent[i].count \
+                    and memcmp(self.sent[i].request, f.request.p, REQUEST_SIZE) == 0:
+                sent = &self.sent[i]
+        for i in range(sent.count if sent != NULL else 1):
+            if sent != NULL:
+                f.request_id, f.request_epoch = sent.ids[i], sent.epochs[i]
+            if self._said(f, 0, &f.order_id, &f.link_id, f.code, c, start) == BAD:
+                return BAD
         return HANDLED
 
     cdef int _answered(self, int action, int outcome) noexcept nogil:
@@ -1073,6 +1093,7 @@ cdef class BybitWire(Wire):
             self._check_batched(first, &self.wants[i], self._about_order(&self.wants[i], self.ids[i]), now_ns)
         at = self._head(out, c'N' if first.action == NEW else c'C' if first.action == CANCEL else c'A',
                         self._about_order(first, self.ids[0]), 0 if first.action == NEW else first.epoch, now_ns)
+        self._remember(count, out + 10)
         at = tg_lit(at, b'create') if first.action == NEW else tg_lit(at, b'cancel') if first.action == CANCEL \
             else tg_lit(at, b'amend')
         at = tg_lit(at, b'-batch","args":[{"category":"spot","request":[{') if self.market == BYBIT_SPOT \
@@ -1081,6 +1102,17 @@ cdef class BybitWire(Wire):
             at = tg_lit(at, b'},{') if i else at
             at = self._body(at, &self.wants[i], self._about_order(&self.wants[i], self.ids[i]), NULL)
         return tg_lit(at, b'}]}]}') - out
+
+    cdef int _remember(self, int count, const char* request) noexcept nogil:
+        """Which orders a request is about."""
+        cdef Sent* sent = &self.sent[self.requests % BATCHES_KEPT]
+        cdef int i
+        memcpy(sent.request, request, REQUEST_SIZE)
+        sent.count = count
+        for i in range(count):
+            sent.ids[i] = self._about_order(&self.wants[i], self.ids[i])
+            sent.epochs[i] = self.wants[i].epoch if self.wants[i].action != NEW and self.wants[i].epoch else self.epoch
+        return 0
 
     cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id, int64_t now_ns) except -1:
         self._check(intent, order_id, now_ns)

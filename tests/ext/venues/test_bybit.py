@@ -1003,7 +1003,23 @@ def test_an_item_without_an_answer_says_nothing(linear):
     assert [x["order_id"] for x in read(linear, bare)[1]] == [78]
 
 
-def test_a_batch_that_was_refused_as_a_whole_is_told_of_its_first_order(linear):
+def test_a_batch_that_was_refused_as_a_whole_is_told_of_each_of_its_orders():
+    """failures.md row 62: the answer names none of them."""
+    wire = wire_of(LINEAR, epoch=5)
+    sent = json.loads(wire.preview_batch([BUY_LIMIT] * 3, [77, 78, 79], NOW_NS))["reqId"]
+    frame = batch([], [], code=10006, data={}, retExtInfo={}, reqId=sent)
+    reject = ReportKind.REPORT_REJECT
+    told = [(x["order_id"], x["epoch"], x["kind"]) for x in read(wire, frame)[1]]
+    assert told == [(77, 5, reject), (78, 5, reject), (79, 5, reject)]
+    wishes = [{"action": Action.CANCEL, "order_id": 7, "epoch": 3}, {"action": Action.CANCEL, "order_id": 8}]
+    sent = json.loads(wire.preview_batch(wishes, [0, 0], NOW_NS))["reqId"]
+    frame = batch([], [], "C", "order.cancel-batch", code=10016, data={}, retExtInfo={}, reqId=sent)
+    unsure = ReportKind.REPORT_UNCERTAIN
+    told = [(x["order_id"], x["epoch"], x["kind"]) for x in read(wire, frame)[1]]
+    assert told == [(7, 3, unsure), (8, 5, unsure)]
+
+
+def test_a_refused_batch_that_is_not_remembered_is_told_of_its_first_order(linear):
     frame = batch([], [], code=10006, data={}, retExtInfo={})
     assert [(x["order_id"], x["kind"]) for x in read(linear, frame)[1]] == [(77, ReportKind.REPORT_REJECT)]
 

@@ -66,13 +66,13 @@ typedef struct {
     const char *why;
 } tg_walk;
 
-static inline int tg_step(tg_cur *c, tg_walk *w, char opener, char closer) {
+static inline __attribute__((always_inline)) int tg_step(tg_cur *c, tg_walk *w, char opener, char closer) {
     int more;
-    if (w->state == TG_BEFORE) {
+    if (TG_UNLIKELY(w->state == TG_BEFORE)) {
         w->why = NULL;
         more = tg_enter(c, opener, closer);
     } else {
-        if (c->p == w->value && !tg_skip(c)) {
+        if (c->p == w->value && TG_UNLIKELY(!tg_skip(c))) {
             w->state = TG_BROKEN;
             w->why = "value";
             return 0;
@@ -83,7 +83,7 @@ static inline int tg_step(tg_cur *c, tg_walk *w, char opener, char closer) {
     return more > 0;
 }
 
-static inline int tg_member(tg_cur *c, tg_walk *w) {
+static inline __attribute__((always_inline)) int tg_member(tg_cur *c, tg_walk *w) {
     if (!tg_step(c, w, '{', '}')) return 0;
     if (TG_UNLIKELY(!tg_name(c, &w->key, &w->size))) {
         w->state = TG_BROKEN;
@@ -95,7 +95,7 @@ static inline int tg_member(tg_cur *c, tg_walk *w) {
     return 1;
 }
 
-static inline int tg_item(tg_cur *c, tg_walk *w) {
+static inline __attribute__((always_inline)) int tg_item(tg_cur *c, tg_walk *w) {
     if (!tg_step(c, w, '[', ']')) return 0;
     tg_space(c);
     w->value = c->p;

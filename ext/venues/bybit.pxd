@@ -62,45 +62,48 @@ ctypedef struct Span:
     const char* p
     Py_ssize_t size
 
-ctypedef struct Frame:
-    # What one message says, gathered before anything is pushed. Members may come in any order.
-    int kind              # UNNAMED to REPLY
-    int instrument
-    int depth
-    Span symbol           # out of the topic
-    Span type
-    Span topic
+ctypedef struct Reply:
+    # What an answer of the trade connection says besides its `data`.
     Span op
     Span request
-    Span category         # of a private topic
-    Span order_id         # of a trade reply
+    Span order_id
     Span link_id
-    const char* data      # where `data` stands; NULL = not seen
     const char* more      # where `retExtInfo` stands
-    int read              # 1 = `data` was read on the way
-    int64_t ts            # ms, -1 = absent; likewise below
-    int64_t cts
-    int64_t created
-    int64_t timenow
-    int64_t code          # retCode, where `has_code`
-    int has_code
-    int action            # of a reply: records.Action
+    int action            # records.Action
     int is_batch
-    int is_fast           # execution.fast
+    int has_code
     int items             # orders in `data.list` and codes in `retExtInfo.list` of a batch, -1 = no such list
     int codes
+    int64_t code          # retCode, where `has_code`
+    int64_t timenow       # ms, -1 = absent
     uint64_t request_id   # the order in a request id of ours, and its epoch
     uint64_t request_epoch
     int64_t limit         # requests a second, how many are left, when they come back (ms); -1 = not said
     int64_t left
     int64_t reset
+
+ctypedef struct Frame:
+    # What one message says, gathered before anything is pushed. Members may come in any order.
+    int kind              # UNNAMED to REPLY
+    int instrument
+    int depth
+    int read              # 1 = `data` was read on the way
+    int is_fast           # execution.fast
+    int count             # trades or reports read
+    int rows              # rows of a private topic
+    Span symbol           # out of the topic
+    Span type
+    Span topic
+    Span category         # of a private topic
+    const char* data      # where `data` stands; NULL = not seen
+    Reply* reply          # NULL until a member of a reply was seen: market data does not pay for it
+    int64_t ts            # ms, -1 = absent; likewise below
+    int64_t cts
+    int64_t created
     int64_t update_id
     int64_t bids          # levels read, -1 = no such side
     int64_t asks
-    int count             # trades or reports read
-    int rows              # rows of a private topic
     Mark mark
-
 
 ctypedef struct Item:
     # What a batch reply says of one order.
@@ -118,6 +121,7 @@ ctypedef struct Sent:
 
 cdef class BybitWire(Wire):
     cdef Report* reports
+    cdef Reply reply
     cdef Item* items
     cdef Intent* wants        # of the batch being written, and the order ids given to them
     cdef uint64_t ids[BATCH_MAX]
@@ -127,6 +131,7 @@ cdef class BybitWire(Wire):
     cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1
     cdef int _envelope(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _begin_reply(self, Frame* f) noexcept nogil
     cdef int _reply_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
     cdef int _code(self, tg_cur* c, int64_t* out, const char* name, const char* start) except -1
     cdef int _op(self, Frame* f) except -1

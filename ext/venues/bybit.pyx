@@ -102,15 +102,14 @@ cdef class BybitWire(Wire):
         cdef tg_cur c
         memset(&f, 0, sizeof(f))
         f.instrument = -1
-        f.ts = f.cts = f.created = f.timenow = f.update_id = f.bids = f.asks = f.limit = f.left = f.reset = -1
-        f.items = f.codes = -1
+        f.ts = f.cts = f.created = f.update_id = f.bids = f.asks = -1
         c.p = data
         c.end = data + size
         if self._envelope(&c, &f, data) == BAD:
             return BAD
         if tg_peek(&c) or c.p != c.end:
             return self.fail(TG_SYNTAX, b"end of frame", &c, data)
-        if f.kind == UNNAMED and f.op.p == NULL and f.has_code:
+        if f.kind == UNNAMED and f.reply != NULL and f.reply.op.p == NULL and f.reply.has_code:
             self._letter(&f)            # a reply that does not repeat its op: the request id tells
         if f.kind <= OTHER:
             return NOT_MINE
@@ -118,8 +117,8 @@ cdef class BybitWire(Wire):
             c.p = f.data
             if self._data(&c, &f, data) == BAD:
                 return BAD
-        if f.kind == REPLY and f.is_batch and f.more != NULL:
-            c.p = f.more
+        if f.kind == REPLY and f.reply.is_batch and f.reply.more != NULL:
+            c.p = f.reply.more
             if self._codes(&c, &f, data) == BAD:
                 return BAD
         c.p = data + size
@@ -160,7 +159,7 @@ cdef class BybitWire(Wire):
         while tg_member(c, &w):
             if self._member(c, f, w.key, w.size, start) == BAD:
                 return BAD
-        return self._walked(w.state, w.why, b"object", c, start)
+        return HANDLED if w.state == TG_WALKED else self._walked(w.state, w.why, b"object", c, start)
 
     cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
         if tg_is(key, size, b"data"):
@@ -188,25 +187,33 @@ cdef class BybitWire(Wire):
 
     cdef int _reply_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
         """Members that only replies have."""
+        if f.reply == NULL:
+            self._begin_reply(f)
         if tg_is(key, size, b"op"):
-            if self._string(c, &f.op, b"op", start) == BAD:
+            if self._string(c, &f.reply.op, b"op", start) == BAD:
                 return BAD
             if f.kind == UNNAMED:
                 self._op(f)
         elif tg_is(key, size, b"reqId") and tg_peek(c) == c'"':
-            return self._string(c, &f.request, b"reqId", start)
+            return self._string(c, &f.reply.request, b"reqId", start)
         elif tg_is(key, size, b"retCode"):
-            if f.has_code:
+            if f.reply.has_code:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
-            f.has_code = 1
-            return self._code(c, &f.code, b"retCode", start)
+            f.reply.has_code = 1
+            return self._code(c, &f.reply.code, b"retCode", start)
         elif tg_is(key, size, b"header") and tg_peek(c) == c'{':
             return self._header(c, f, start)
         elif tg_is(key, size, b"retExtInfo"):
-            if f.more != NULL:
+            if f.reply.more != NULL:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
-            f.more = c.p                # read afterwards, and only of a batch
+            f.reply.more = c.p                # read afterwards, and only of a batch
         return HANDLED
+
+    cdef int _begin_reply(self, Frame* f) noexcept nogil:
+        f.reply = &self.reply
+        memset(f.reply, 0, sizeof(Reply))
+        f.reply.timenow = f.reply.limit = f.reply.left = f.reply.reset = f.reply.items = f.reply.codes = -1
+        return 0
 
     cdef int _code(self, tg_cur* c, int64_t* out, const char* name, const char* start) except -1:
         cdef int code = tg_int_or_text(c, out)
@@ -216,29 +223,29 @@ cdef class BybitWire(Wire):
 
     cdef int _op(self, Frame* f) except -1:
         """`order.create`, `order.amend`, `order.cancel`, each with `-batch` or without; other operations are no orders."""
-        cdef const char* p = f.op.p
-        cdef Py_ssize_t n = f.op.size
+        cdef const char* p = f.reply.op.p
+        cdef Py_ssize_t n = f.reply.op.size
         f.kind = OTHER
-        f.is_batch = n > 6 and memcmp(p + n - 6, b"-batch", 6) == 0
-        n -= 6 if f.is_batch else 0
+        f.reply.is_batch = n > 6 and memcmp(p + n - 6, b"-batch", 6) == 0
+        n -= 6 if f.reply.is_batch else 0
         if tg_is(p, n, b"order.create"):
-            f.kind, f.action = REPLY, NEW
+            f.kind, f.reply.action = REPLY, NEW
         elif tg_is(p, n, b"order.cancel"):
-            f.kind, f.action = REPLY, CANCEL
+            f.kind, f.reply.action = REPLY, CANCEL
         elif tg_is(p, n, b"order.amend"):
-            f.kind, f.action = REPLY, AMEND
+            f.kind, f.reply.action = REPLY, AMEND
         return HANDLED
 
     cdef int _letter(self, Frame* f) except -1:
         """The same out of a request id of ours: n, c or a, upper case for a batch."""
         cdef char letter = 0
         cdef uint64_t epoch
-        if f.request.p == NULL or not self.own_request(f.request.p, f.request.size, &letter, &epoch):
+        if f.reply.request.p == NULL or not self.own_request(f.reply.request.p, f.reply.request.size, &letter, &epoch):
             return HANDLED
-        f.is_batch = letter == c'N' or letter == c'C' or letter == c'A'
+        f.reply.is_batch = letter == c'N' or letter == c'C' or letter == c'A'
         letter |= 32
         if letter == c'n' or letter == c'c' or letter == c'a':
-            f.kind, f.action = REPLY, NEW if letter == c'n' else CANCEL if letter == c'c' else AMEND
+            f.kind, f.reply.action = REPLY, NEW if letter == c'n' else CANCEL if letter == c'c' else AMEND
         return HANDLED
 
     cdef int _string(self, tg_cur* c, Span* out, const char* name, const char* start) except -1:
@@ -360,7 +367,7 @@ cdef class BybitWire(Wire):
                     return self.fail(code if code else TG_RANGE, b"u", c, start)
             elif w.key[0] == c's' and self._same_symbol(c, f, b"s", start) == BAD:
                 return BAD
-        return self._walked(w.state, w.why, b"data", c, start)
+        return HANDLED if w.state == TG_WALKED else self._walked(w.state, w.why, b"data", c, start)
 
     cdef int _side(self, tg_cur* c, Frame* f, bint is_bid, const char* start) except -1:
         cdef int code
@@ -759,10 +766,10 @@ cdef class BybitWire(Wire):
             return HANDLED if tg_skip(c) else self.fail(TG_SYNTAX, b"data", c, start)
         w.state = 0
         while tg_member(c, &w):
-            if tg_is(w.key, w.size, b"list") and f.is_batch and tg_peek(c) == c'[':
+            if tg_is(w.key, w.size, b"list") and f.reply.is_batch and tg_peek(c) == c'[':
                 if self._items(c, f, start) == BAD:
                     return BAD
-            elif self._ids(c, &w, &f.order_id, &f.link_id, start) == BAD:
+            elif self._ids(c, &w, &f.reply.order_id, &f.reply.link_id, start) == BAD:
                 return BAD
         return self._walked(w.state, w.why, b"data", c, start)
 
@@ -777,14 +784,14 @@ cdef class BybitWire(Wire):
         """`data.list` of a batch: the ids, one object an order."""
         cdef tg_walk w, inner
         cdef Item* item
-        if f.items >= 0:
+        if f.reply.items >= 0:
             return self.fail(TG_SYNTAX, b"repeated key", c, start)
-        f.items = 0
+        f.reply.items = 0
         w.state = 0
         while tg_item(c, &w):
-            if f.items == BATCH_MAX:
+            if f.reply.items == BATCH_MAX:
                 return self.fail(TG_MANY, b"data.list", c, start)
-            item = &self.items[f.items]
+            item = &self.items[f.reply.items]
             item.order_id.p = item.link_id.p = NULL
             item.order_id.size = item.link_id.size = 0
             inner.state = 0
@@ -793,7 +800,7 @@ cdef class BybitWire(Wire):
                     return BAD
             if self._walked(inner.state, inner.why, b"data.list", c, start) == BAD:
                 return BAD
-            f.items += 1
+            f.reply.items += 1
         return self._walked(w.state, w.why, b"data.list", c, start)
 
     cdef int _codes(self, tg_cur* c, Frame* f, const char* start) except -1:
@@ -809,25 +816,25 @@ cdef class BybitWire(Wire):
 
     cdef int _code_list(self, tg_cur* c, Frame* f, const char* start) except -1:
         cdef tg_walk w, inner
-        if f.codes >= 0:
+        if f.reply.codes >= 0:
             return self.fail(TG_SYNTAX, b"repeated key", c, start)
-        f.codes = 0
+        f.reply.codes = 0
         w.state = 0
         while tg_item(c, &w):
-            if f.codes == BATCH_MAX:
+            if f.reply.codes == BATCH_MAX:
                 return self.fail(TG_MANY, b"retExtInfo.list", c, start)
-            self.items[f.codes].code = NO_CODE
+            self.items[f.reply.codes].code = NO_CODE
             inner.state = 0
             while tg_member(c, &inner):
                 if not tg_is(inner.key, inner.size, b"code"):
                     continue
-                if self.items[f.codes].code != NO_CODE:
+                if self.items[f.reply.codes].code != NO_CODE:
                     return self.fail(TG_SYNTAX, b"repeated key", c, start)
-                if self._code(c, &self.items[f.codes].code, b"code", start) == BAD:
+                if self._code(c, &self.items[f.reply.codes].code, b"code", start) == BAD:
                     return BAD
             if self._walked(inner.state, inner.why, b"retExtInfo.list", c, start) == BAD:
                 return BAD
-            f.codes += 1
+            f.reply.codes += 1
         return self._walked(w.state, w.why, b"retExtInfo.list", c, start)
 
     cdef int _header(self, tg_cur* c, Frame* f, const char* start) except -1:
@@ -836,14 +843,14 @@ cdef class BybitWire(Wire):
         w.state = 0
         while tg_member(c, &w):
             if tg_is(w.key, w.size, b"Timenow"):
-                if self._millis(c, &f.timenow, b"Timenow", start) == BAD:
+                if self._millis(c, &f.reply.timenow, b"Timenow", start) == BAD:
                     return BAD
             elif tg_is(w.key, w.size, b"X-Bapi-Limit"):
-                self._count(c, &f.limit)
+                self._count(c, &f.reply.limit)
             elif tg_is(w.key, w.size, b"X-Bapi-Limit-Status"):
-                self._count(c, &f.left)
+                self._count(c, &f.reply.left)
             elif tg_is(w.key, w.size, b"X-Bapi-Limit-Reset-Timestamp"):
-                self._count(c, &f.reset)
+                self._count(c, &f.reply.reset)
         return self._walked(w.state, w.why, b"header", c, start)
 
     cdef int _count(self, tg_cur* c, int64_t* out) noexcept nogil:
@@ -862,19 +869,19 @@ cdef class BybitWire(Wire):
         """
         cdef char letter
         cdef int i
-        if not f.has_code:
+        if not f.reply.has_code:
             return self.fail(TG_SYNTAX, b"retCode", c, start)
-        if f.request.size:
-            f.request_id = self.own_request(f.request.p, f.request.size, &letter, &f.request_epoch)
-        if f.is_batch and f.items > 0 and f.codes > 0:
-            for i in range(min(f.items, f.codes)):
+        if f.reply.request.size:
+            f.reply.request_id = self.own_request(f.reply.request.p, f.reply.request.size, &letter, &f.reply.request_epoch)
+        if f.reply.is_batch and f.reply.items > 0 and f.reply.codes > 0:
+            for i in range(min(f.reply.items, f.reply.codes)):
                 if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i].order_id, &self.items[i].link_id,
                                                                 self.items[i].code, c, start) == BAD:
                     return BAD
-        elif f.is_batch:
-            if f.code and self._said_of_all(f, c, start) == BAD:
+        elif f.reply.is_batch:
+            if f.reply.code and self._said_of_all(f, c, start) == BAD:
                 return BAD
-        elif self._said(f, 0, &f.order_id, &f.link_id, f.code, c, start) == BAD:
+        elif self._said(f, 0, &f.reply.order_id, &f.reply.link_id, f.reply.code, c, start) == BAD:
             return BAD
         for i in range(f.count):
             sink.on_report(&self.reports[i])
@@ -890,20 +897,20 @@ cdef class BybitWire(Wire):
         report.instrument = report.side = -1
         report.filled_lots = report.order_ticks = report.order_lots = -1
         report.order_id = self.own_id(link_id.p, link_id.size, &report.epoch)
-        if number == 0 and f.request_id:
-            if not report.order_id and not (f.is_batch and link_id.size):
-                report.order_id, report.epoch = f.request_id, f.request_epoch
-            elif not f.is_batch and (report.order_id != f.request_id or report.epoch != f.request_epoch):
+        if number == 0 and f.reply.request_id:
+            if not report.order_id and not (f.reply.is_batch and link_id.size):
+                report.order_id, report.epoch = f.reply.request_id, f.reply.request_epoch
+            elif not f.reply.is_batch and (report.order_id != f.reply.request_id or report.epoch != f.reply.request_epoch):
                 return self.fail(TG_SYNTAX, b"orderLinkId", c, start)
         if self._venue_id(order_id, report, c, start) == BAD:
             return BAD
         report.code = <int32_t>code
-        report.event_ns = f.timenow * 1000000 if f.timenow > 0 else 0
+        report.event_ns = f.reply.timenow * 1000000 if f.reply.timenow > 0 else 0
         if code:
-            outcome = self.fate(code, f.action, &report.group)
-        if outcome == ACCEPTED and f.action != NEW:
+            outcome = self.fate(code, f.reply.action, &report.group)
+        if outcome == ACCEPTED and f.reply.action != NEW:
             return HANDLED
-        report.kind = self._answered(f.action, outcome)
+        report.kind = self._answered(f.reply.action, outcome)
         f.count += 1
         return HANDLED
 
@@ -912,13 +919,13 @@ cdef class BybitWire(Wire):
         cdef Sent* sent = NULL
         cdef int i
         for i in range(BATCHES_KEPT):
-            if f.request.size == REQUEST_SIZE and self.sent[i].count \
-                    and memcmp(self.sent[i].request, f.request.p, REQUEST_SIZE) == 0:
+            if f.reply.request.size == REQUEST_SIZE and self.sent[i].count \
+                    and memcmp(self.sent[i].request, f.reply.request.p, REQUEST_SIZE) == 0:
                 sent = &self.sent[i]
         for i in range(sent.count if sent != NULL else 1):
             if sent != NULL:
-                f.request_id, f.request_epoch = sent.ids[i], sent.epochs[i]
-            if self._said(f, 0, &f.order_id, &f.link_id, f.code, c, start) == BAD:
+                f.reply.request_id, f.reply.request_epoch = sent.ids[i], sent.epochs[i]
+            if self._said(f, 0, &f.reply.order_id, &f.reply.link_id, f.reply.code, c, start) == BAD:
                 return BAD
         return HANDLED
 
@@ -934,14 +941,14 @@ cdef class BybitWire(Wire):
     cdef int _push_budget(self, Frame* f, Sink sink) except -1:
         """The server's count of the second that runs. Batches have buckets of their own: theirs is not told."""
         cdef Budget budget
-        if f.is_batch or f.left < 0:
+        if f.reply.is_batch or f.reply.left < 0:
             return HANDLED
         budget.market = self.market
-        budget.kind = BUDGET_ORDERS if f.action == NEW else BUDGET_CANCELS if f.action == CANCEL else BUDGET_AMENDS
+        budget.kind = BUDGET_ORDERS if f.reply.action == NEW else BUDGET_CANCELS if f.reply.action == CANCEL else BUDGET_AMENDS
         budget.interval_ns = SECOND_NS
-        budget.limit = f.limit
-        budget.used = f.limit - f.left if f.limit >= f.left else -1
-        budget.until_ns = f.reset * 1000000 if f.left == 0 and f.reset > 0 else 0
+        budget.limit = f.reply.limit
+        budget.used = f.reply.limit - f.reply.left if f.reply.limit >= f.reply.left else -1
+        budget.until_ns = f.reply.reset * 1000000 if f.reply.left == 0 and f.reply.reset > 0 else 0
         sink.on_budget(&budget)
         return HANDLED
 

@@ -223,6 +223,21 @@ static int tg_status(const char *p, Py_ssize_t n) {
     return tg_means(words, p, n, TG_ODD);
 }
 
+/* Does the JSON string at p have this word in it? */
+static int tg_says(const char *p, const char *end, const char *word) {
+    Py_ssize_t n = (Py_ssize_t)strlen(word);
+    if (p == NULL || p >= end || *p != '"') return 0;
+    for (p++; end - p >= n && *p != '"'; p += *p == 0x5C ? 2 : 1)
+        if (!memcmp(p, word, (size_t)n)) return 1;
+    return 0;
+}
+
+/* 10001 is the venue's word for nearly everything: an amend to what is there already and a wrong position mode are not
+   the fault of a price or size. `node/venues/bybit/rules.py` has the same words in TEXTS. */
+static int tg_is_no_filter(const char *p, const char *end) {
+    return tg_says(p, end, "unchanged") || tg_says(p, end, "osition idx") || tg_says(p, end, "osition mode");
+}
+
 /* rejectReason to records.ErrorGroup; 0 = nothing beyond what was asked for. */
 static int tg_reason(const char *p, Py_ssize_t n) {
     static const tg_word words[] = {

@@ -62,19 +62,24 @@ ctypedef struct Span:
     const char* p
     Py_ssize_t size
 
+ctypedef struct Item:
+    # What a batch reply says of one order.
+    Span order_id
+    Span link_id
+    int64_t code
+    const char* words     # where its `msg` stands
+
 ctypedef struct Reply:
     # What an answer of the trade connection says besides its `data`.
     Span op
     Span request
-    Span order_id
-    Span link_id
+    Item whole            # what is said of a single order, or of a batch as a whole
     const char* more      # where `retExtInfo` stands
     int action            # records.Action
     int is_batch
     int has_code
     int items             # orders in `data.list` and codes in `retExtInfo.list` of a batch, -1 = no such list
     int codes
-    int64_t code          # retCode, where `has_code`
     int64_t timenow       # ms, -1 = absent
     uint64_t request_id   # the order in a request id of ours, and its epoch
     uint64_t request_epoch
@@ -104,12 +109,6 @@ ctypedef struct Frame:
     int64_t bids          # levels read, -1 = no such side
     int64_t asks
     Mark mark
-
-ctypedef struct Item:
-    # What a batch reply says of one order.
-    Span order_id
-    Span link_id
-    int64_t code
 
 ctypedef struct Sent:
     # The orders of one batch request: where it is refused as a whole, the answer names none of them.
@@ -182,8 +181,7 @@ cdef class BybitWire(Wire):
     cdef int _header(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _count(self, tg_cur* c, int64_t* out) noexcept nogil
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
-    cdef int _said(self, Frame* f, int number, Span* order_id, Span* link_id, int64_t code, tg_cur* c,
-                   const char* start) except -1
+    cdef int _said(self, Frame* f, int number, Item* item, tg_cur* c, const char* start) except -1
     cdef int _said_of_all(self, Frame* f, tg_cur* c, const char* start) except -1
     cdef int _answered(self, int action, int outcome) noexcept nogil
     cdef int _push_budget(self, Frame* f, Sink sink) except -1

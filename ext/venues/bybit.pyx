@@ -13,7 +13,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
-                          CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GTC, INDEX_PRICE, IOC, LAST_PRICE, LIMIT,
+                          CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GROUP_OTHER, GTC, INDEX_PRICE, IOC, LAST_PRICE, LIMIT,
                           MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
                           REPORT_CANCEL_REJECT, REPORT_CANCELED, REPORT_EXPIRED, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
                           REPORT_REJECT, REPORT_UNCERTAIN, RULE_STEP, SELL, SNAPSHOT, STOP_MARKET, TRADE_FILL,
@@ -38,6 +38,7 @@ cdef extern from "venues/bybit.h" nogil:
     int tg_create_nature(const char* p, Py_ssize_t n) noexcept
     int tg_status(const char* p, Py_ssize_t n) noexcept
     int tg_reason(const char* p, Py_ssize_t n) noexcept
+    bint tg_is_no_filter(const char* p, const char* end) noexcept
     bint tg_asked(const char* p, Py_ssize_t n, int group) noexcept
     bint tg_is_settled_in(const char* coin, Py_ssize_t n, const char* symbol, Py_ssize_t size) noexcept
 
@@ -200,7 +201,9 @@ cdef class BybitWire(Wire):
             if f.reply.has_code:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
             f.reply.has_code = 1
-            return self._code(c, &f.reply.code, b"retCode", start)
+            return self._code(c, &f.reply.whole.code, b"retCode", start)
+        elif tg_is(key, size, b"retMsg"):
+            f.reply.whole.words = c.p
         elif tg_is(key, size, b"header") and tg_peek(c) == c'{':
             return self._header(c, f, start)
         elif tg_is(key, size, b"retExtInfo"):
@@ -769,7 +772,7 @@ cdef class BybitWire(Wire):
             if tg_is(w.key, w.size, b"list") and f.reply.is_batch and tg_peek(c) == c'[':
                 if self._items(c, f, start) == BAD:
                     return BAD
-            elif self._ids(c, &w, &f.reply.order_id, &f.reply.link_id, start) == BAD:
+            elif self._ids(c, &w, &f.reply.whole.order_id, &f.reply.whole.link_id, start) == BAD:
                 return BAD
         return self._walked(w.state, w.why, b"data", c, start)
 
@@ -816,6 +819,7 @@ cdef class BybitWire(Wire):
 
     cdef int _code_list(self, tg_cur* c, Frame* f, const char* start) except -1:
         cdef tg_walk w, inner
+        cdef Item* item
         if f.reply.codes >= 0:
             return self.fail(TG_SYNTAX, b"repeated key", c, start)
         f.reply.codes = 0
@@ -823,14 +827,17 @@ cdef class BybitWire(Wire):
         while tg_item(c, &w):
             if f.reply.codes == BATCH_MAX:
                 return self.fail(TG_MANY, b"retExtInfo.list", c, start)
-            self.items[f.reply.codes].code = NO_CODE
+            item = &self.items[f.reply.codes]
+            item.code, item.words = NO_CODE, NULL
             inner.state = 0
             while tg_member(c, &inner):
+                if tg_is(inner.key, inner.size, b"msg"):
+                    item.words = c.p
                 if not tg_is(inner.key, inner.size, b"code"):
                     continue
-                if self.items[f.reply.codes].code != NO_CODE:
+                if item.code != NO_CODE:
                     return self.fail(TG_SYNTAX, b"repeated key", c, start)
-                if self._code(c, &self.items[f.reply.codes].code, b"code", start) == BAD:
+                if self._code(c, &item.code, b"code", start) == BAD:
                     return BAD
             if self._walked(inner.state, inner.why, b"retExtInfo.list", c, start) == BAD:
                 return BAD
@@ -875,39 +882,39 @@ cdef class BybitWire(Wire):
             f.reply.request_id = self.own_request(f.reply.request.p, f.reply.request.size, &letter, &f.reply.request_epoch)
         if f.reply.is_batch and f.reply.items > 0 and f.reply.codes > 0:
             for i in range(min(f.reply.items, f.reply.codes)):
-                if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i].order_id, &self.items[i].link_id,
-                                                                self.items[i].code, c, start) == BAD:
+                if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i], c, start) == BAD:
                     return BAD
         elif f.reply.is_batch:
-            if f.reply.code and self._said_of_all(f, c, start) == BAD:
+            if f.reply.whole.code and self._said_of_all(f, c, start) == BAD:
                 return BAD
-        elif self._said(f, 0, &f.reply.order_id, &f.reply.link_id, f.reply.code, c, start) == BAD:
+        elif self._said(f, 0, &f.reply.whole, c, start) == BAD:
             return BAD
         for i in range(f.count):
             sink.on_report(&self.reports[i])
         self._push_budget(f, sink)
         return HANDLED
 
-    cdef int _said(self, Frame* f, int number, Span* order_id, Span* link_id, int64_t code, tg_cur* c,
-                   const char* start) except -1:
-        """What `code` says of one order. Only what the error table calls a refusal proves anything."""
+    cdef int _said(self, Frame* f, int number, Item* item, tg_cur* c, const char* start) except -1:
+        """What a code says of one order. Only what the error table calls a refusal proves anything."""
         cdef Report* report = &self.reports[f.count]
         cdef int outcome = ACCEPTED
         memset(report, 0, sizeof(Report))
         report.instrument = report.side = -1
         report.filled_lots = report.order_ticks = report.order_lots = -1
-        report.order_id = self.own_id(link_id.p, link_id.size, &report.epoch)
+        report.order_id = self.own_id(item.link_id.p, item.link_id.size, &report.epoch)
         if number == 0 and f.reply.request_id:
-            if not report.order_id and not (f.reply.is_batch and link_id.size):
+            if not report.order_id and not (f.reply.is_batch and item.link_id.size):
                 report.order_id, report.epoch = f.reply.request_id, f.reply.request_epoch
             elif not f.reply.is_batch and (report.order_id != f.reply.request_id or report.epoch != f.reply.request_epoch):
                 return self.fail(TG_SYNTAX, b"orderLinkId", c, start)
-        if self._venue_id(order_id, report, c, start) == BAD:
+        if self._venue_id(&item.order_id, report, c, start) == BAD:
             return BAD
-        report.code = <int32_t>code
+        report.code = <int32_t>item.code
         report.event_ns = f.reply.timenow * 1000000 if f.reply.timenow > 0 else 0
-        if code:
-            outcome = self.fate(code, f.reply.action, &report.group)
+        if item.code:
+            outcome = self.fate(item.code, f.reply.action, &report.group)
+        if item.code == 10001 and tg_is_no_filter(item.words, c.end):
+            report.group = GROUP_OTHER
         if outcome == ACCEPTED and f.reply.action != NEW:
             return HANDLED
         report.kind = self._answered(f.reply.action, outcome)
@@ -925,7 +932,7 @@ cdef class BybitWire(Wire):
         for i in range(sent.count if sent != NULL else 1):
             if sent != NULL:
                 f.reply.request_id, f.reply.request_epoch = sent.ids[i], sent.epochs[i]
-            if self._said(f, 0, &f.reply.order_id, &f.reply.link_id, f.reply.code, c, start) == BAD:
+            if self._said(f, 0, &f.reply.whole, c, start) == BAD:
                 return BAD
         return HANDLED
 

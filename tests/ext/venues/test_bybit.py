@@ -413,19 +413,23 @@ class Twin:
                     item,
                     asked if i == 0 and not item.get("orderLinkId") else (0, 0),
                     event_ns,
+                    str(x.get("msg", "")),
                 )
                 for i, (x, item) in enumerate(zip(codes, data["list"], strict=False))
                 if "code" in x
             ]
             return [x for item in items for x in item]
-        out = self.answer(action, code, data, asked, event_ns) if code or not batch else []
+        words = str(message.get("retMsg", ""))
+        out = self.answer(action, code, data, asked, event_ns, words) if code or not batch else []
         return out + ([] if batch else self.budget(action, header))
 
-    def answer(self, action, code, data, asked, event_ns):
+    def answer(self, action, code, data, asked, event_ns, words=""):
         order_id, epoch = self.wire.whose(data.get("orderLinkId") or "")
         order_id, epoch = (order_id, epoch) if order_id else asked
         number = {"create": Action.NEW, "cancel": Action.CANCEL, "amend": Action.AMEND}[action]
         outcome, group = self.wire.outcome(code, number) if code else (Outcome.ACCEPTED, 0)
+        if code == 10001 and any(x in words for x in ("unchanged", "osition idx", "osition mode")):
+            group = ErrorGroup.GROUP_OTHER
         if outcome == Outcome.ACCEPTED and action != "create":
             return []
         kind = {NO: self.REFUSALS[action], DOUBT: ReportKind.REPORT_UNCERTAIN}.get(
@@ -963,6 +967,25 @@ def test_a_code_proves_what_the_table_says(linear, frame, code, kind, group):
     assert report["kind"] == ReportKind[f"REPORT_{kind}"]
     assert (report["group"], report["code"]) == (ErrorGroup[f"GROUP_{group}"], code)
     assert report["order_id"] == 77
+
+
+@pytest.mark.parametrize(
+    ("words", "group"),
+    [
+        ("order remains unchanged as the parameters entered match the existing ones", "OTHER"),
+        ("position idx not match position mode", "OTHER"),
+        ('Qty \\"unchanged', "OTHER"),
+        ("Qty invalid", "FILTER"),
+        ("", "FILTER"),
+    ],
+)
+def test_one_code_of_many_meanings_is_told_apart_by_its_words(linear, words, group):
+    frame = LATE_AMEND.replace(b"110001", b"10001").replace(
+        b"order not exists or too late to cancel", words.encode()
+    )
+    assert read(linear, frame)[1][0]["group"] == ErrorGroup[f"GROUP_{group}"]
+    answer = batch([linear.client_id(77)], [10001], retExtInfo={"list": [{"code": 10001, "msg": words}]})
+    assert read(linear, answer)[1][0]["group"] == ErrorGroup[f"GROUP_{group}"]
 
 
 def test_without_a_table_no_code_proves_anything():

@@ -31,7 +31,17 @@ from ext.book import BookState
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
 from ext import records as row_of
-from ext.records import ErrorGroup, HaltReason, Market, Nature, ReportKind, Side, fill_row, state_row, verdict_row
+from ext.records import (
+    ErrorGroup,
+    HaltReason,
+    Market,
+    Nature,
+    ReportKind,
+    Side,
+    fill_row,
+    state_row,
+    verdict_row,
+)
 from ext.strategies.probe import Probe
 from ext.tape import RecordType, TapeReader, TapeWriter
 from ext.venues.binance import BinanceWire
@@ -705,10 +715,16 @@ class BybitDesk:
         self.instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.1", "0.001")
         self.sent = []
         self.engine = Engine(
-            self.instruments, tape=tape, outlet=Recorder(lambda line, frame: self.sent.append((line, json.loads(frame))))
+            self.instruments,
+            tape=tape,
+            outlet=Recorder(lambda line, frame: self.sent.append((line, json.loads(frame)))),
         )
         self.wire = BybitWire(self.instruments, Market.BYBIT_LINEAR, "tckg", 3)
-        for name, kind in (("feed", LineKind.MARKET_LINE), ("orders", LineKind.ORDER_LINE), ("rest", LineKind.REST_LINE)):
+        for name, kind in (
+            ("feed", LineKind.MARKET_LINE),
+            ("orders", LineKind.ORDER_LINE),
+            ("rest", LineKind.REST_LINE),
+        ):
             self.engine.add_line(name, kind, self.wire)
         self.engine.risk.set_limits(0, **LIMITS)
         self.engine.risk.set_rate(1000, SEC)
@@ -904,7 +920,9 @@ def test_an_adopted_order_is_cancelled_by_the_id_it_was_placed_with_and_its_repo
 
 
 def test_a_halt_cancels_what_is_open_and_a_cold_door_is_on_the_tape(tape):
-    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)), tape)
+    desk = BybitDesk(
+        Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)), tape
+    )
     desk.book()
     desk.evidence(1, ReportKind.REPORT_LIVE)
     desk.engine.halt(0, HaltReason.HALT_DRIFT, 2, desk.now)
@@ -964,7 +982,14 @@ def test_an_unknown_word_of_the_venue_makes_the_symbol_reduce_only():
 
 def test_a_liquidation_stops_every_symbol_of_the_account():
     desk = BybitDesk(Script())
-    fill = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "side": 1, "size_lots": 3, "price_ticks": 9990, "trade_lo": 9}
+    fill = {
+        "kind": ReportKind.REPORT_FILL,
+        "instrument": 0,
+        "side": 1,
+        "size_lots": 3,
+        "price_ticks": 9990,
+        "trade_lo": 9,
+    }
     desk.engine.on_evidence([fill | {"nature": Nature.LIQUIDATION}], desk.now)
     assert desk.engine.account.position(0)["lots"] == -3
     assert desk.engine.risk.halts(0) == {"HALT_LIQUIDATION": 2}

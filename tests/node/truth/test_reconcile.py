@@ -56,7 +56,12 @@ def test_running_it_twice_changes_nothing():
     world.settle()
     before = (world.reserved(), world.position(), world.engine.orders.state_counts(), world.engine.evidence)
     world.run(60)
-    assert (world.reserved(), world.position(), world.engine.orders.state_counts(), world.engine.evidence) == before
+    assert (
+        world.reserved(),
+        world.position(),
+        world.engine.orders.state_counts(),
+        world.engine.evidence,
+    ) == before
 
 
 def test_an_order_of_this_epoch_that_the_table_lost_is_adopted_and_cancelled(world):
@@ -137,7 +142,9 @@ def test_both_sides_of_a_trade_with_ourselves_count(world):
     _, sell = world.order(side=1, lots=6)
     one = world.venues[SPOT].trade(buy, 0, 4, world.now)
     two = world.venues[SPOT].trade(sell, 1, 4, world.now)
-    world.venues[SPOT].trades[-1] = two.__class__(**{f: getattr(two, f) for f in two.__slots__} | {"trade_lo": one.trade_lo})
+    world.venues[SPOT].trades[-1] = two.__class__(
+        **{f: getattr(two, f) for f in two.__slots__} | {"trade_lo": one.trade_lo}
+    )
     world.venues[SPOT].change(buy, state="filled", filled="0.004")
     world.venues[SPOT].change(sell, state="partial", filled="0.004")
     world.run(15)

@@ -1,4 +1,4 @@
-"""Binance's signed REST: requests as documented, answers read exactly, errors classified. Samples are the documents' own."""
+"""Binance's signed REST: requests as documented, answers read exactly, errors classified."""
 
 import json
 from urllib.parse import parse_qsl
@@ -170,9 +170,11 @@ def test_a_frame_and_its_rest_request_say_the_same(market, intent, method, path)
     }
 
 
-@pytest.mark.parametrize("frame", [b"{}", b"[]", b"5", b'{"method":"ping","params":{}}', b"x", b'{"method":[]}'])
+@pytest.mark.parametrize(
+    "frame", [b"{}", b"[]", b"5", b'{"method":"ping","params":{}}', b"x", b'{"method":[]}']
+)
 def test_what_is_no_order_frame_is_refused(frame):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"frame|unexpected|character|JSON"):
         SPOT.from_frame(frame)
 
 
@@ -272,12 +274,14 @@ def test_an_archived_order_is_an_error_that_says_not_open():
 
 
 @BOTH
-@pytest.mark.parametrize("body", [b"", b"{}", b"null", b'""', b"5", b"[5]", b'{"symbol":"X"}', b"[{}]", b"[[]]"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"null", b'""', b"5", b"[5]", b'{"symbol":"X"}', b"[{}]", b"[[]]"]
+)
 def test_an_answer_that_is_not_understood_is_an_error_and_never_an_empty_list(rest, body):
     """failures.md row 84."""
     readers = [rest.read_open_orders, rest.read_trades, rest.read_balances, rest.read_order]
     for reader in readers + ([] if rest is SPOT else [rest.read_positions, rest.read_cash]):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"\w"):
             reader(Reply(200, {}, body))
 
 
@@ -297,7 +301,12 @@ def test_a_number_that_is_none_is_refused_with_its_field(field, text):
 # ---- trades, positions, balances, cash ----
 
 TRADE = {"symbol": "BNBBTC", "id": 28457, "orderId": 100234, "orderListId": -1, "price": "4.00000100"}
-TRADE |= {"qty": "12.00000000", "quoteQty": "48.000012", "commission": "10.10000000", "commissionAsset": "BNB"}
+TRADE |= {
+    "qty": "12.00000000",
+    "quoteQty": "48.000012",
+    "commission": "10.10000000",
+    "commissionAsset": "BNB",
+}
 TRADE |= {"time": 1499865549590, "isBuyer": True, "isMaker": False, "isBestMatch": True}
 USER_TRADE = {"symbol": "BTCUSDT", "id": 698759, "orderId": 25851813, "side": "SELL", "positionSide": "BOTH"}
 USER_TRADE |= {"price": "7819.01", "qty": "0.002", "quoteQty": "15.63802", "realizedPnl": "-0.91539999"}
@@ -451,7 +460,12 @@ def test_an_accepted_order_tells_its_id_and_more_than_new_only_where_it_is_more(
     assert (said.outcome, said.venue_id) == (ACCEPTED, "2146760")
 
 
-CANCELED = ORDER | {"status": "CANCELED", "executedQty": "0.25", "origClientOrderId": "ours", "clientOrderId": "c1"}
+CANCELED = ORDER | {
+    "status": "CANCELED",
+    "executedQty": "0.25",
+    "origClientOrderId": "ours",
+    "clientOrderId": "c1",
+}
 
 
 def test_a_cancel_names_the_order_and_not_itself():
@@ -465,7 +479,8 @@ def test_a_cancel_names_the_order_and_not_itself():
     said = USDM.read_said(USDM.cancel("LTCBTC", "ours"), ok(FUTURE | {"status": "CANCELED"}))
     assert (said.row.client_id, said.row.state) == ("myOrder1", "canceled")
     said = USDM.read_said(
-        USDM.cancel("X", "a", is_algo=True), ok({"algoId": 7, "clientAlgoId": "a", "code": "200", "msg": "success"})
+        USDM.cancel("X", "a", is_algo=True),
+        ok({"algoId": 7, "clientAlgoId": "a", "code": "200", "msg": "success"}),
     )
     assert (said.outcome, said.venue_id) == (ACCEPTED, "7")
 
@@ -478,11 +493,24 @@ def test_a_cancel_of_an_order_that_is_not_open_is_refused(rest):
 
 def test_an_amend_shows_what_is_in_force():
     request = Request("PUT", "/api/v3/order/amend/keepPriority?symbol=X")
-    order = {"symbol": "BTCUSDT", "orderId": 33, "orderListId": -1, "origClientOrderId": "a", "clientOrderId": "a"}
+    order = {
+        "symbol": "BTCUSDT",
+        "orderId": 33,
+        "orderListId": -1,
+        "origClientOrderId": "a",
+        "clientOrderId": "a",
+    }
     order |= {"price": "6.00", "qty": "5.00", "executedQty": "1.00", "preventedQty": "0.00", "status": "NEW"}
     order |= {"cumulativeQuoteQty": "0.0", "timeInForce": "GTC", "type": "LIMIT", "side": "SELL"}
-    said = SPOT.read_said(request, ok({"transactTime": 1741926410255, "executionId": 75, "amendedOrder": order}))
-    assert (said.outcome, said.row.size, said.row.filled, said.row.client_id) == (ACCEPTED, "5.00", "1.00", "a")
+    said = SPOT.read_said(
+        request, ok({"transactTime": 1741926410255, "executionId": 75, "amendedOrder": order})
+    )
+    assert (said.outcome, said.row.size, said.row.filled, said.row.client_id) == (
+        ACCEPTED,
+        "5.00",
+        "1.00",
+        "a",
+    )
     said = USDM.read_said(Request("PUT", "/fapi/v1/order?x=1"), ok(FUTURE | {"origQty": "7"}))
     assert said.row.size == "7"
 
@@ -521,7 +549,13 @@ def legs(cancel, new, cancel_said, new_said) -> dict:
         (429, -1015, None, (REFUSED, -1015), (REFUSED, -1015)),
         (409, -2021, legs("SUCCESS", "FAILURE", CANCELED, {"code": -1015}), (ACCEPTED, 0), (REFUSED, -1015)),
         (429, -2021, legs("SUCCESS", "FAILURE", CANCELED, {"code": -1015}), (ACCEPTED, 0), (REFUSED, -1015)),
-        (409, -2021, legs("SUCCESS", "FAILURE", CANCELED, {"code": -1007}), (ACCEPTED, 0), (UNCERTAIN, -1007)),
+        (
+            409,
+            -2021,
+            legs("SUCCESS", "FAILURE", CANCELED, {"code": -1007}),
+            (ACCEPTED, 0),
+            (UNCERTAIN, -1007),
+        ),
         (409, -2021, None, (UNCERTAIN, -2021), (UNCERTAIN, -2021)),
         (503, -1000, None, (UNCERTAIN, -1000), (UNCERTAIN, -1000)),
         (409, -2021, legs("MAYBE", "PERHAPS", None, None), (UNCERTAIN, 0), (UNCERTAIN, 0)),
@@ -570,7 +604,9 @@ def test_a_wait_counts_on_the_venues_clock():
     assert SPOT.budgets(PLACE_ORDER, no(-1015, status=429, **date)) == [
         BudgetRow(ORDERS, until_ns=said.until_ns)
     ]
-    assert SPOT.read_said(PLACE_ORDER, no(-1003, status=429, retry_after="7")).until_ns == 1_700_000_008 * SECOND
+    assert (
+        SPOT.read_said(PLACE_ORDER, no(-1003, status=429, retry_after="7")).until_ns == 1_700_000_008 * SECOND
+    )
     ban = "Way too much request weight used; IP banned until 1800000000123. Please use WebSocket Streams."
     assert SPOT.read_said(PLACE_ORDER, no(-1003, ban, 418)).until_ns == 1800000000123 * MS
     assert SPOT.read_said(PLACE_FUTURE, no(-1003, status=418)).until_ns == 0  # nothing to count from

@@ -27,8 +27,25 @@ COIN = {"a": "USDT", "wb": "122624.12", "cw": "100.12", "bc": "50.12"}
 PLACE = {"s": "BTCUSDT", "pa": "-0.5", "ep": "6563.8", "bep": "0", "cr": "200", "up": "0"}
 PLACE |= {"mt": "isolated", "iw": "0.0", "ps": "BOTH"}
 ALGO = {"caid": "Q5xaq5EGKgXXa0fD7fs0Ip", "aid": 2148719, "at": "CONDITIONAL", "o": "STOP_MARKET"}
-ALGO |= {"s": "BNBUSDT", "S": "SELL", "ps": "BOTH", "f": "GTC", "q": "0.01", "X": "NEW", "ai": "", "ap": "0.00000"}
-ALGO |= {"aq": "0.00000", "act": "0", "tp": "750", "p": "0", "V": "EXPIRE_MAKER", "wt": "MARK_PRICE", "R": True}
+ALGO |= {
+    "s": "BNBUSDT",
+    "S": "SELL",
+    "ps": "BOTH",
+    "f": "GTC",
+    "q": "0.01",
+    "X": "NEW",
+    "ai": "",
+    "ap": "0.00000",
+}
+ALGO |= {
+    "aq": "0.00000",
+    "act": "0",
+    "tp": "750",
+    "p": "0",
+    "V": "EXPIRE_MAKER",
+    "wt": "MARK_PRICE",
+    "R": True,
+}
 SAMPLES = {
     "account position": (
         BINANCE_SPOT,
@@ -37,9 +54,15 @@ SAMPLES = {
     "balance update": (BINANCE_SPOT, {"e": "balanceUpdate", "E": 1, "a": "BTC", "d": "-100.0", "T": 3}),
     "lock": (BINANCE_SPOT, {"e": "externalLockUpdate", "E": 1, "a": "NEO", "d": "10.0", "T": 3}),
     "account update": (BINANCE_USDM, UPDATE | {"a": {"m": "ORDER", "B": [COIN], "P": [PLACE]}}),
-    "leverage": (BINANCE_USDM, {"e": "ACCOUNT_CONFIG_UPDATE", "E": 1, "T": 2, "ac": {"s": "BTCUSDT", "l": 25}}),
+    "leverage": (
+        BINANCE_USDM,
+        {"e": "ACCOUNT_CONFIG_UPDATE", "E": 1, "T": 2, "ac": {"s": "BTCUSDT", "l": 25}},
+    ),
     "multi assets": (BINANCE_USDM, {"e": "ACCOUNT_CONFIG_UPDATE", "E": 1, "T": 2, "ai": {"j": True}}),
-    "margin call": (BINANCE_USDM, {"e": "MARGIN_CALL", "E": 1, "p": [{"s": "ETHUSDT", "mp": "187", "mm": "1"}]}),
+    "margin call": (
+        BINANCE_USDM,
+        {"e": "MARGIN_CALL", "E": 1, "p": [{"s": "ETHUSDT", "mp": "187", "mm": "1"}]},
+    ),
     "algo": (BINANCE_USDM, {"e": "ALGO_UPDATE", "T": 5, "E": 6, "o": ALGO}),
 }
 
@@ -115,7 +138,10 @@ def test_a_change_of_zero_is_no_cash():
 def test_two_legs_are_told_apart_and_show_hedge_mode():
     """failures.md row 82."""
     found = update("ORDER", [], [PLACE | {"ps": "LONG", "pa": "20"}, PLACE | {"ps": "SHORT", "pa": "-10"}])
-    assert [(x.leg, x.size) for x in found if isinstance(x, PositionRow)] == [("long", "20"), ("short", "-10")]
+    assert [(x.leg, x.size) for x in found if isinstance(x, PositionRow)] == [
+        ("long", "20"),
+        ("short", "-10"),
+    ]
     assert ModeRow(BINANCE_USDM, hedge=True) in found
 
 

@@ -53,9 +53,9 @@ static inline int tg_name(tg_cur *c, const char **p, Py_ssize_t *n) {
 
 /* ---- the walk over an object or a list --------------------------------------------------------------------- */
 
-/* `for (w.state = 0; tg_member(c, &w);)` gives each member of the object at the cursor, `tg_item` each item of a list. A value
-   that the loop's body leaves unread is skipped. Afterwards `state` is TG_WALKED, or the text was no such thing: `why` says
-   what was wrong inside, or is NULL where the container itself is. */
+/* `for (w.state = 0; tg_member(c, &w);)` gives each member of the object at the cursor, `tg_item` each item of a list. A
+   value that the loop's body leaves unread is skipped. Afterwards `state` is TG_WALKED, or the text was no such thing:
+   `why` says what was wrong inside, or is NULL where the container itself is. */
 enum { TG_BEFORE = 0, TG_INSIDE = 1, TG_WALKED = 2, TG_BROKEN = 3 };
 
 typedef struct {
@@ -198,8 +198,8 @@ static int tg_means(const tg_word *words, const char *p, Py_ssize_t n, int other
     return otherwise;
 }
 
-/* execType (docs/v5/enum.mdx): the records.Nature of what moved the position, TG_COLD where nothing was traded, TG_ODD for
-   a type that did not exist when this was written. MovePosition is a transfer between accounts: not our doing. */
+/* execType (docs/v5/enum.mdx): the records.Nature of what moved the position, TG_COLD where nothing was traded, TG_ODD
+   for a type that did not exist when this was written. MovePosition is a transfer between accounts: not our doing. */
 enum { TG_COLD = 100, TG_ODD = 101 };
 static int tg_exec_nature(const char *p, Py_ssize_t n) {
     static const tg_word words[] = {
@@ -256,7 +256,7 @@ static int tg_asked(const char *p, Py_ssize_t n, int group) {
     return tg_is(p, n, "CancelByUser") || ((n == 0 || tg_is(p, n, "UNKNOWN")) && group == 0);
 }
 
-/* Is this the coin that a linear contract's profits are in? BTCUSDT, BTCUSDT-26DEC25: USDT; BTCPERP, BTC-26DEC25: USDC. */
+/* Is this the coin of a linear contract's profits? BTCUSDT, BTCUSDT-26DEC25: USDT; BTCPERP, BTC-26DEC25: USDC. */
 static int tg_is_settled_in(const char *coin, Py_ssize_t n, const char *symbol, Py_ssize_t size) {
     Py_ssize_t i;
     int is_usdt = 0;

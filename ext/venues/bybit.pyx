@@ -1,9 +1,9 @@
 """Bybit v5, spot and linear: bytes to records and back.
 
-Market data: `orderbook.{1,50,200,1000}`, `publicTrade`, `tickers`. Orders: the trade connection's create, amend, cancel
-and their batches, and the private topics `order`, `execution` and `execution.fast`, all-in-one or per category. Sources:
-bybit-exchange/docs `docs/v5/websocket/` (public, private, trade/guideline), `docs/v5/{error,enum}.mdx`. Members may come
-in any order; the venue varies it.
+Market data: `orderbook.{1,50,200,1000}`, `publicTrade`, `tickers`. Orders: create, amend and cancel on the trade
+connection, one by one or in batches, and the private topics `order`, `execution` and `execution.fast`, all-in-one or
+per category. Sources: bybit-exchange/docs `docs/v5/websocket/` (public, private, trade/guideline),
+`docs/v5/{error,enum}.mdx`. Members may come in any order; the venue varies it.
 
 Whatever a frame says is gathered in a `Frame` and in scratch arrays first and pushed last, so that a BAD frame pushes
 nothing. `data` is read where it stands when its topic came before it (always, so far) and afterwards when not.
@@ -13,8 +13,8 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
-                          CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GROUP_OTHER, GTC, INDEX_PRICE, IOC, LAST_PRICE, LIMIT,
-                          MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
+                          CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GROUP_OTHER, GTC, INDEX_PRICE, IOC, LAST_PRICE,
+                          LIMIT, MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
                           REPORT_CANCEL_REJECT, REPORT_CANCELED, REPORT_EXPIRED, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
                           REPORT_REJECT, REPORT_UNCERTAIN, RULE_STEP, SELL, SNAPSHOT, STOP_MARKET, TRADE_FILL,
                           UNCERTAIN, UPDATE, DepthHead, Instrument)
@@ -62,8 +62,8 @@ cdef class BybitWire(Wire):
 
     Trade identities (`Trade.id_*`, `Report.trade_*`): a UUID fills both halves, a decimal number up to 38 digits is its
     own value, anything else is hashed (FNV-1a, 128 bits). `Report.fee_is_quote` is 1 for the quote (linear: settle)
-    coin, 2 for the base coin, 0 for any other (MNT) and -1 where a message has no fee (`execution.fast`). Give it the error table
-    with `set_codes`: without it no code proves anything. Raises ValueError for a market that is not Bybit's.
+    coin, 2 for the base coin, 0 for any other (MNT) and -1 where a message has no fee (`execution.fast`). Give it the
+    error table with `set_codes`: without it no code proves anything. Raises ValueError for another venue's market.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -149,7 +149,7 @@ cdef class BybitWire(Wire):
     # ---- the outer object ----
 
     cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1:
-        """How a walk ended: HANDLED behind the last member, else BAD for what was wrong inside or for the whole (`name`)."""
+        """How a walk ended: HANDLED behind the last member, else BAD: what was wrong inside, or the whole (`name`)."""
         if state == TG_WALKED:
             return HANDLED
         return self.fail(TG_SYNTAX, name if why == NULL else why, c, start)
@@ -225,7 +225,7 @@ cdef class BybitWire(Wire):
         return HANDLED
 
     cdef int _op(self, Frame* f) except -1:
-        """`order.create`, `order.amend`, `order.cancel`, each with `-batch` or without; other operations are no orders."""
+        """`order.create`, `order.amend`, `order.cancel`, with `-batch` or without; others are no orders."""
         cdef const char* p = f.reply.op.p
         cdef Py_ssize_t n = f.reply.op.size
         f.kind = OTHER
@@ -590,7 +590,8 @@ cdef class BybitWire(Wire):
         cdef const tg_grid* lots = &self.instruments.size_grids[instrument]
         cdef int status
         if self._about(row, report, instrument, c, start) == BAD \
-                or self._needs(row, AT_ORDER_ID, 1, c, start) == BAD or self._needs(row, AT_STATUS, 1, c, start) == BAD \
+                or self._needs(row, AT_ORDER_ID, 1, c, start) == BAD \
+                or self._needs(row, AT_STATUS, 1, c, start) == BAD \
                 or self._needs(row, AT_FILLED, 0, c, start) == BAD:
             return BAD
         if self._span_time(&row[AT_UPDATED], f.created, &report.event_ns, b"updatedTime", c, start) == BAD:
@@ -861,7 +862,7 @@ cdef class BybitWire(Wire):
         return self._walked(w.state, w.why, b"header", c, start)
 
     cdef int _count(self, tg_cur* c, int64_t* out) noexcept nogil:
-        """A count that only advises: what is no number is not said (and left to the walk), an answer is not lost over it."""
+        """A count that only advises: what is no number is not said (the walk skips it); no answer is lost over it."""
         cdef tg_cur at = c[0]
         cdef int64_t value = -1
         if tg_int_or_text(&at, &value) == TG_OK and 0 <= value < MILLIS_MAX:
@@ -870,7 +871,7 @@ cdef class BybitWire(Wire):
         return 0
 
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1:
-        """What the venue answered, each item of a batch on its own. A taken amend or cancel says nothing: the stream will.
+        """What the venue answered, each item of a batch on its own. A taken amend or cancel says nothing yet.
 
         An item without a code of its own is left out: the timer of its order will find out.
         """
@@ -879,7 +880,8 @@ cdef class BybitWire(Wire):
         if not f.reply.has_code:
             return self.fail(TG_SYNTAX, b"retCode", c, start)
         if f.reply.request.size:
-            f.reply.request_id = self.own_request(f.reply.request.p, f.reply.request.size, &letter, &f.reply.request_epoch)
+            f.reply.request_id = self.own_request(f.reply.request.p, f.reply.request.size, &letter,
+                                                  &f.reply.request_epoch)
         if f.reply.is_batch and f.reply.items > 0 and f.reply.codes > 0:
             for i in range(min(f.reply.items, f.reply.codes)):
                 if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i], c, start) == BAD:
@@ -905,7 +907,8 @@ cdef class BybitWire(Wire):
         if number == 0 and f.reply.request_id:
             if not report.order_id and not (f.reply.is_batch and item.link_id.size):
                 report.order_id, report.epoch = f.reply.request_id, f.reply.request_epoch
-            elif not f.reply.is_batch and (report.order_id != f.reply.request_id or report.epoch != f.reply.request_epoch):
+            elif not f.reply.is_batch and (report.order_id != f.reply.request_id
+                                           or report.epoch != f.reply.request_epoch):
                 return self.fail(TG_SYNTAX, b"orderLinkId", c, start)
         if self._venue_id(&item.order_id, report, c, start) == BAD:
             return BAD
@@ -922,7 +925,7 @@ cdef class BybitWire(Wire):
         return HANDLED
 
     cdef int _said_of_all(self, Frame* f, tg_cur* c, const char* start) except -1:
-        """A batch that was refused as a whole: every order in it was. One that is not remembered: its first order was."""
+        """A batch that was refused as a whole: each order in it was; of one that is not remembered, the first."""
         cdef Sent* sent = NULL
         cdef int i
         for i in range(BATCHES_KEPT):
@@ -951,7 +954,8 @@ cdef class BybitWire(Wire):
         if f.reply.is_batch or f.reply.left < 0:
             return HANDLED
         budget.market = self.market
-        budget.kind = BUDGET_ORDERS if f.reply.action == NEW else BUDGET_CANCELS if f.reply.action == CANCEL else BUDGET_AMENDS
+        budget.kind = BUDGET_ORDERS if f.reply.action == NEW else BUDGET_CANCELS if f.reply.action == CANCEL \
+            else BUDGET_AMENDS
         budget.interval_ns = SECOND_NS
         budget.limit = f.reply.limit
         budget.used = f.reply.limit - f.reply.left if f.reply.limit >= f.reply.left else -1
@@ -1097,7 +1101,7 @@ cdef class BybitWire(Wire):
         return self._batch(count, out, cap, now_ns)
 
     cdef Py_ssize_t _batch(self, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
-        """The request for the first `count` of `wants`. Its id carries that of the first order, the letter in upper case."""
+        """The request for the first `count` of `wants`. Its id carries the first order's, behind a capital letter."""
         cdef Intent* first = &self.wants[0]
         cdef char* at
         cdef int i
@@ -1128,7 +1132,8 @@ cdef class BybitWire(Wire):
             sent.epochs[i] = self.wants[i].epoch if self.wants[i].action != NEW and self.wants[i].epoch else self.epoch
         return 0
 
-    cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id, int64_t now_ns) except -1:
+    cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id,
+                            int64_t now_ns) except -1:
         self._check(intent, order_id, now_ns)
         if intent.action != first.action:
             raise ValueError("batch frame: orders of different actions")
@@ -1193,7 +1198,7 @@ def trade_identity(str text) -> tuple:
 
 
 def execution_nature(str exec_type, str create_type="") -> int | None:
-    """records.Nature of an execution; None where nothing was traded (funding). ValueError for a type that is not known."""
+    """records.Nature of an execution; None where nothing was traded (funding). ValueError for an unknown type."""
     cdef bytes kind = exec_type.encode(), origin = create_type.encode()
     cdef int nature = tg_exec_nature(kind, len(kind))
     if nature == TG_ODD:

@@ -53,9 +53,9 @@ static inline int tg_name(tg_cur *c, const char **p, Py_ssize_t *n) {
 
 /* ---- the walk over an object or a list --------------------------------------------------------------------- */
 
-/* `for (w.state = 0; tg_member(c, &w);)` gives each member of the object at the cursor, `tg_item` each item of a list. A value
-   that the loop's body leaves unread is skipped. Afterwards `state` is TG_WALKED, or the text was no such thing: `why` says
-   what was wrong inside, or is NULL where the container itself is. */
+/* `for (w.state = 0; tg_member(c, &w);)` gives each member of the object at the cursor, `tg_item` each item of a list. A
+   value that the loop's body leaves unread is skipped. Afterwards `state` is TG_WALKED, or the text was no such thing:
+   `why` says what was wrong inside, or is NULL where the container itself is. */
 enum { TG_BEFORE = 0, TG_INSIDE = 1, TG_WALKED = 2, TG_BROKEN = 3 };
 
 typedef struct {
@@ -66,13 +66,13 @@ typedef struct {
     const char *why;
 } tg_walk;
 
-static inline int tg_step(tg_cur *c, tg_walk *w, char opener, char closer) {
+static inline __attribute__((always_inline)) int tg_step(tg_cur *c, tg_walk *w, char opener, char closer) {
     int more;
-    if (w->state == TG_BEFORE) {
+    if (TG_UNLIKELY(w->state == TG_BEFORE)) {
         w->why = NULL;
         more = tg_enter(c, opener, closer);
     } else {
-        if (c->p == w->value && !tg_skip(c)) {
+        if (c->p == w->value && TG_UNLIKELY(!tg_skip(c))) {
             w->state = TG_BROKEN;
             w->why = "value";
             return 0;
@@ -83,7 +83,7 @@ static inline int tg_step(tg_cur *c, tg_walk *w, char opener, char closer) {
     return more > 0;
 }
 
-static inline int tg_member(tg_cur *c, tg_walk *w) {
+static inline __attribute__((always_inline)) int tg_member(tg_cur *c, tg_walk *w) {
     if (!tg_step(c, w, '{', '}')) return 0;
     if (TG_UNLIKELY(!tg_name(c, &w->key, &w->size))) {
         w->state = TG_BROKEN;
@@ -95,7 +95,7 @@ static inline int tg_member(tg_cur *c, tg_walk *w) {
     return 1;
 }
 
-static inline int tg_item(tg_cur *c, tg_walk *w) {
+static inline __attribute__((always_inline)) int tg_item(tg_cur *c, tg_walk *w) {
     if (!tg_step(c, w, '[', ']')) return 0;
     tg_space(c);
     w->value = c->p;
@@ -198,8 +198,8 @@ static int tg_means(const tg_word *words, const char *p, Py_ssize_t n, int other
     return otherwise;
 }
 
-/* execType (docs/v5/enum.mdx): the records.Nature of what moved the position, TG_COLD where nothing was traded, TG_ODD for
-   a type that did not exist when this was written. MovePosition is a transfer between accounts: not our doing. */
+/* execType (docs/v5/enum.mdx): the records.Nature of what moved the position, TG_COLD where nothing was traded, TG_ODD
+   for a type that did not exist when this was written. MovePosition is a transfer between accounts: not our doing. */
 enum { TG_COLD = 100, TG_ODD = 101 };
 static int tg_exec_nature(const char *p, Py_ssize_t n) {
     static const tg_word words[] = {
@@ -223,6 +223,21 @@ static int tg_status(const char *p, Py_ssize_t n) {
     return tg_means(words, p, n, TG_ODD);
 }
 
+/* Does the JSON string at p have this word in it? */
+static int tg_says(const char *p, const char *end, const char *word) {
+    Py_ssize_t n = (Py_ssize_t)strlen(word);
+    if (p == NULL || p >= end || *p != '"') return 0;
+    for (p++; end - p >= n && *p != '"'; p += *p == 0x5C ? 2 : 1)
+        if (!memcmp(p, word, (size_t)n)) return 1;
+    return 0;
+}
+
+/* 10001 is the venue's word for nearly everything: an amend to what is there already and a wrong position mode are not
+   the fault of a price or size. `node/venues/bybit/rules.py` has the same words in TEXTS. */
+static int tg_is_no_filter(const char *p, const char *end) {
+    return tg_says(p, end, "unchanged") || tg_says(p, end, "osition idx") || tg_says(p, end, "osition mode");
+}
+
 /* rejectReason to records.ErrorGroup; 0 = nothing beyond what was asked for. */
 static int tg_reason(const char *p, Py_ssize_t n) {
     static const tg_word words[] = {
@@ -241,7 +256,7 @@ static int tg_asked(const char *p, Py_ssize_t n, int group) {
     return tg_is(p, n, "CancelByUser") || ((n == 0 || tg_is(p, n, "UNKNOWN")) && group == 0);
 }
 
-/* Is this the coin that a linear contract's profits are in? BTCUSDT, BTCUSDT-26DEC25: USDT; BTCPERP, BTC-26DEC25: USDC. */
+/* Is this the coin of a linear contract's profits? BTCUSDT, BTCUSDT-26DEC25: USDT; BTCPERP, BTC-26DEC25: USDC. */
 static int tg_is_settled_in(const char *coin, Py_ssize_t n, const char *symbol, Py_ssize_t size) {
     Py_ssize_t i;
     int is_usdt = 0;

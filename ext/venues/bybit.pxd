@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ext.records cimport Approved, Budget, Intent, Mark, Report, Trade
 from ext.text cimport tg_cur, tg_grid
-from ext.wire cimport BATCH_MAX, Sink, Wire
+from ext.wire cimport BATCH_MAX, REQUEST_SIZE, Sink, Wire
 
 cdef extern from "venues/bybit.h":
     ctypedef struct tg_walk:
@@ -16,6 +16,7 @@ cdef extern from "venues/bybit.h":
 
 cdef enum:
     REPORTS_MAX = 1024    # order events in one frame; a cancel-all ends at most 500 orders
+    BATCHES_KEPT = 64     # requests whose orders are remembered: more are never unanswered at a time
     FRAME_MAX = 640       # an order frame is never longer: 43 bytes of symbol and three numbers of 40 included
 
 cdef enum:
@@ -61,63 +62,75 @@ ctypedef struct Span:
     const char* p
     Py_ssize_t size
 
-ctypedef struct Frame:
-    # What one message says, gathered before anything is pushed. Members may come in any order.
-    int kind              # UNNAMED to REPLY
-    int instrument
-    int depth
-    Span symbol           # out of the topic
-    Span type
-    Span topic
-    Span op
-    Span request
-    Span category         # of a private topic
-    Span order_id         # of a trade reply
-    Span link_id
-    const char* data      # where `data` stands; NULL = not seen
-    const char* more      # where `retExtInfo` stands
-    int read              # 1 = `data` was read on the way
-    int64_t ts            # ms, -1 = absent; likewise below
-    int64_t cts
-    int64_t created
-    int64_t timenow
-    int64_t code          # retCode, where `has_code`
-    int has_code
-    int action            # of a reply: records.Action
-    int is_batch
-    int is_fast           # execution.fast
-    int items             # orders in `data.list` and codes in `retExtInfo.list` of a batch, -1 = no such list
-    int codes
-    uint64_t request_id   # the order in a request id of ours, and its epoch
-    uint64_t request_epoch
-    int64_t limit         # requests a second, how many are left, when they come back (ms); -1 = not said
-    int64_t left
-    int64_t reset
-    int64_t update_id
-    int64_t bids          # levels read, -1 = no such side
-    int64_t asks
-    int count             # trades or reports read
-    int rows              # rows of a private topic
-    Mark mark
-
-
 ctypedef struct Item:
     # What a batch reply says of one order.
     Span order_id
     Span link_id
     int64_t code
+    const char* words     # where its `msg` stands
+
+ctypedef struct Reply:
+    # What an answer of the trade connection says besides its `data`.
+    Span op
+    Span request
+    Item whole            # what is said of a single order, or of a batch as a whole
+    const char* more      # where `retExtInfo` stands
+    int action            # records.Action
+    int is_batch
+    int has_code
+    int items             # orders in `data.list` and codes in `retExtInfo.list` of a batch, -1 = no such list
+    int codes
+    int64_t timenow       # ms, -1 = absent
+    uint64_t request_id   # the order in a request id of ours, and its epoch
+    uint64_t request_epoch
+    int64_t limit         # requests a second, how many are left, when they come back (ms); -1 = not said
+    int64_t left
+    int64_t reset
+
+ctypedef struct Frame:
+    # What one message says, gathered before anything is pushed. Members may come in any order.
+    int kind              # UNNAMED to REPLY
+    int instrument
+    int depth
+    int read              # 1 = `data` was read on the way
+    int is_fast           # execution.fast
+    int count             # trades or reports read
+    int rows              # rows of a private topic
+    Span symbol           # out of the topic
+    Span type
+    Span topic
+    Span category         # of a private topic
+    const char* data      # where `data` stands; NULL = not seen
+    Reply* reply          # NULL until a member of a reply was seen: market data does not pay for it
+    int64_t ts            # ms, -1 = absent; likewise below
+    int64_t cts
+    int64_t created
+    int64_t update_id
+    int64_t bids          # levels read, -1 = no such side
+    int64_t asks
+    Mark mark
+
+ctypedef struct Sent:
+    # The orders of one batch request: where it is refused as a whole, the answer names none of them.
+    char request[REQUEST_SIZE]
+    int count
+    uint64_t ids[BATCH_MAX]
+    uint64_t epochs[BATCH_MAX]
 
 
 cdef class BybitWire(Wire):
     cdef Report* reports
+    cdef Reply reply
     cdef Item* items
     cdef Intent* wants        # of the batch being written, and the order ids given to them
     cdef uint64_t ids[BATCH_MAX]
+    cdef Sent* sent           # the last batches, by request number
     cdef int stp_mode
 
     cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1
     cdef int _envelope(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _begin_reply(self, Frame* f) noexcept nogil
     cdef int _reply_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
     cdef int _code(self, tg_cur* c, int64_t* out, const char* name, const char* start) except -1
     cdef int _op(self, Frame* f) except -1
@@ -168,8 +181,8 @@ cdef class BybitWire(Wire):
     cdef int _header(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _count(self, tg_cur* c, int64_t* out) noexcept nogil
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
-    cdef int _said(self, Frame* f, int number, Span* order_id, Span* link_id, int64_t code, tg_cur* c,
-                   const char* start) except -1
+    cdef int _said(self, Frame* f, int number, Item* item, tg_cur* c, const char* start) except -1
+    cdef int _said_of_all(self, Frame* f, tg_cur* c, const char* start) except -1
     cdef int _answered(self, int action, int outcome) noexcept nogil
     cdef int _push_budget(self, Frame* f, Sink sink) except -1
     cdef int _push_reports(self, Frame* f, Sink sink) except -1
@@ -184,5 +197,6 @@ cdef class BybitWire(Wire):
     cdef char* _trigger(self, char* at, const Intent* intent) noexcept nogil
     cdef char* _amend(self, char* at, const Intent* intent) noexcept nogil
     cdef Py_ssize_t _batch(self, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1
+    cdef int _remember(self, int count, const char* request) noexcept nogil
     cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id,
                             int64_t now_ns) except -1

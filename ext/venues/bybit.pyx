@@ -1,20 +1,20 @@
 """Bybit v5, spot and linear: bytes to records and back.
 
-Market data: `orderbook.{1,50,200,1000}`, `publicTrade`, `tickers`. Orders: the trade connection's create, amend, cancel
-and their batches, and the private topics `order`, `execution` and `execution.fast`, all-in-one or per category. Sources:
-bybit-exchange/docs `docs/v5/websocket/` (public, private, trade/guideline), `docs/v5/{error,enum}.mdx`. Members may come
-in any order; the venue varies it.
+Market data: `orderbook.{1,50,200,1000}`, `publicTrade`, `tickers`. Orders: create, amend and cancel on the trade
+connection, one by one or in batches, and the private topics `order`, `execution` and `execution.fast`, all-in-one or
+per category. Sources: bybit-exchange/docs `docs/v5/websocket/` (public, private, trade/guideline),
+`docs/v5/{error,enum}.mdx`. Members may come in any order; the venue varies it.
 
 Whatever a frame says is gathered in a `Frame` and in scratch arrays first and pushed last, so that a BAD frame pushes
 nothing. `data` is read where it stands when its topic came before it (always, so far) and afterwards when not.
 """
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
-                          CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GTC, INDEX_PRICE, IOC, LAST_PRICE, LIMIT,
-                          MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
+                          CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GROUP_OTHER, GTC, INDEX_PRICE, IOC, LAST_PRICE,
+                          LIMIT, MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
                           REPORT_CANCEL_REJECT, REPORT_CANCELED, REPORT_EXPIRED, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
                           REPORT_REJECT, REPORT_UNCERTAIN, RULE_STEP, SELL, SNAPSHOT, STOP_MARKET, TRADE_FILL,
                           UNCERTAIN, UPDATE, DepthHead, Instrument)
@@ -38,6 +38,7 @@ cdef extern from "venues/bybit.h" nogil:
     int tg_create_nature(const char* p, Py_ssize_t n) noexcept
     int tg_status(const char* p, Py_ssize_t n) noexcept
     int tg_reason(const char* p, Py_ssize_t n) noexcept
+    bint tg_is_no_filter(const char* p, const char* end) noexcept
     bint tg_asked(const char* p, Py_ssize_t n, int group) noexcept
     bint tg_is_settled_in(const char* coin, Py_ssize_t n, const char* symbol, Py_ssize_t size) noexcept
 
@@ -61,15 +62,16 @@ cdef class BybitWire(Wire):
 
     Trade identities (`Trade.id_*`, `Report.trade_*`): a UUID fills both halves, a decimal number up to 38 digits is its
     own value, anything else is hashed (FNV-1a, 128 bits). `Report.fee_is_quote` is 1 for the quote (linear: settle)
-    coin, 2 for the base coin, 0 for any other (MNT) and -1 where a message has no fee (`execution.fast`). Give it the error table
-    with `set_codes`: without it no code proves anything. Raises ValueError for a market that is not Bybit's.
+    coin, 2 for the base coin, 0 for any other (MNT) and -1 where a message has no fee (`execution.fast`). Give it the
+    error table with `set_codes`: without it no code proves anything. Raises ValueError for another venue's market.
     """
 
     def __cinit__(self, *args, **kwargs):
         self.reports = <Report*>malloc(REPORTS_MAX * sizeof(Report))
         self.items = <Item*>malloc(BATCH_MAX * sizeof(Item))
         self.wants = <Intent*>malloc(BATCH_MAX * sizeof(Intent))
-        if not (self.reports and self.items and self.wants):
+        self.sent = <Sent*>calloc(BATCHES_KEPT, sizeof(Sent))
+        if not (self.reports and self.items and self.wants and self.sent):
             raise MemoryError()
         if self.market != BYBIT_SPOT and self.market != BYBIT_LINEAR:
             raise ValueError(f"market {self.market}: must be BYBIT_SPOT or BYBIT_LINEAR")
@@ -80,6 +82,7 @@ cdef class BybitWire(Wire):
         free(self.reports)
         free(self.items)
         free(self.wants)
+        free(self.sent)
 
     @property
     def stp(self) -> str:
@@ -100,15 +103,14 @@ cdef class BybitWire(Wire):
         cdef tg_cur c
         memset(&f, 0, sizeof(f))
         f.instrument = -1
-        f.ts = f.cts = f.created = f.timenow = f.update_id = f.bids = f.asks = f.limit = f.left = f.reset = -1
-        f.items = f.codes = -1
+        f.ts = f.cts = f.created = f.update_id = f.bids = f.asks = -1
         c.p = data
         c.end = data + size
         if self._envelope(&c, &f, data) == BAD:
             return BAD
         if tg_peek(&c) or c.p != c.end:
             return self.fail(TG_SYNTAX, b"end of frame", &c, data)
-        if f.kind == UNNAMED and f.op.p == NULL and f.has_code:
+        if f.kind == UNNAMED and f.reply != NULL and f.reply.op.p == NULL and f.reply.has_code:
             self._letter(&f)            # a reply that does not repeat its op: the request id tells
         if f.kind <= OTHER:
             return NOT_MINE
@@ -116,8 +118,8 @@ cdef class BybitWire(Wire):
             c.p = f.data
             if self._data(&c, &f, data) == BAD:
                 return BAD
-        if f.kind == REPLY and f.is_batch and f.more != NULL:
-            c.p = f.more
+        if f.kind == REPLY and f.reply.is_batch and f.reply.more != NULL:
+            c.p = f.reply.more
             if self._codes(&c, &f, data) == BAD:
                 return BAD
         c.p = data + size
@@ -147,7 +149,7 @@ cdef class BybitWire(Wire):
     # ---- the outer object ----
 
     cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1:
-        """How a walk ended: HANDLED behind the last member, else BAD for what was wrong inside or for the whole (`name`)."""
+        """How a walk ended: HANDLED behind the last member, else BAD: what was wrong inside, or the whole (`name`)."""
         if state == TG_WALKED:
             return HANDLED
         return self.fail(TG_SYNTAX, name if why == NULL else why, c, start)
@@ -158,7 +160,7 @@ cdef class BybitWire(Wire):
         while tg_member(c, &w):
             if self._member(c, f, w.key, w.size, start) == BAD:
                 return BAD
-        return self._walked(w.state, w.why, b"object", c, start)
+        return HANDLED if w.state == TG_WALKED else self._walked(w.state, w.why, b"object", c, start)
 
     cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
         if tg_is(key, size, b"data"):
@@ -186,25 +188,35 @@ cdef class BybitWire(Wire):
 
     cdef int _reply_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
         """Members that only replies have."""
+        if f.reply == NULL:
+            self._begin_reply(f)
         if tg_is(key, size, b"op"):
-            if self._string(c, &f.op, b"op", start) == BAD:
+            if self._string(c, &f.reply.op, b"op", start) == BAD:
                 return BAD
             if f.kind == UNNAMED:
                 self._op(f)
         elif tg_is(key, size, b"reqId") and tg_peek(c) == c'"':
-            return self._string(c, &f.request, b"reqId", start)
+            return self._string(c, &f.reply.request, b"reqId", start)
         elif tg_is(key, size, b"retCode"):
-            if f.has_code:
+            if f.reply.has_code:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
-            f.has_code = 1
-            return self._code(c, &f.code, b"retCode", start)
+            f.reply.has_code = 1
+            return self._code(c, &f.reply.whole.code, b"retCode", start)
+        elif tg_is(key, size, b"retMsg"):
+            f.reply.whole.words = c.p
         elif tg_is(key, size, b"header") and tg_peek(c) == c'{':
             return self._header(c, f, start)
         elif tg_is(key, size, b"retExtInfo"):
-            if f.more != NULL:
+            if f.reply.more != NULL:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
-            f.more = c.p                # read afterwards, and only of a batch
+            f.reply.more = c.p                # read afterwards, and only of a batch
         return HANDLED
+
+    cdef int _begin_reply(self, Frame* f) noexcept nogil:
+        f.reply = &self.reply
+        memset(f.reply, 0, sizeof(Reply))
+        f.reply.timenow = f.reply.limit = f.reply.left = f.reply.reset = f.reply.items = f.reply.codes = -1
+        return 0
 
     cdef int _code(self, tg_cur* c, int64_t* out, const char* name, const char* start) except -1:
         cdef int code = tg_int_or_text(c, out)
@@ -213,30 +225,30 @@ cdef class BybitWire(Wire):
         return HANDLED
 
     cdef int _op(self, Frame* f) except -1:
-        """`order.create`, `order.amend`, `order.cancel`, each with `-batch` or without; other operations are no orders."""
-        cdef const char* p = f.op.p
-        cdef Py_ssize_t n = f.op.size
+        """`order.create`, `order.amend`, `order.cancel`, with `-batch` or without; others are no orders."""
+        cdef const char* p = f.reply.op.p
+        cdef Py_ssize_t n = f.reply.op.size
         f.kind = OTHER
-        f.is_batch = n > 6 and memcmp(p + n - 6, b"-batch", 6) == 0
-        n -= 6 if f.is_batch else 0
+        f.reply.is_batch = n > 6 and memcmp(p + n - 6, b"-batch", 6) == 0
+        n -= 6 if f.reply.is_batch else 0
         if tg_is(p, n, b"order.create"):
-            f.kind, f.action = REPLY, NEW
+            f.kind, f.reply.action = REPLY, NEW
         elif tg_is(p, n, b"order.cancel"):
-            f.kind, f.action = REPLY, CANCEL
+            f.kind, f.reply.action = REPLY, CANCEL
         elif tg_is(p, n, b"order.amend"):
-            f.kind, f.action = REPLY, AMEND
+            f.kind, f.reply.action = REPLY, AMEND
         return HANDLED
 
     cdef int _letter(self, Frame* f) except -1:
         """The same out of a request id of ours: n, c or a, upper case for a batch."""
         cdef char letter = 0
         cdef uint64_t epoch
-        if f.request.p == NULL or not self.own_request(f.request.p, f.request.size, &letter, &epoch):
+        if f.reply.request.p == NULL or not self.own_request(f.reply.request.p, f.reply.request.size, &letter, &epoch):
             return HANDLED
-        f.is_batch = letter == c'N' or letter == c'C' or letter == c'A'
+        f.reply.is_batch = letter == c'N' or letter == c'C' or letter == c'A'
         letter |= 32
         if letter == c'n' or letter == c'c' or letter == c'a':
-            f.kind, f.action = REPLY, NEW if letter == c'n' else CANCEL if letter == c'c' else AMEND
+            f.kind, f.reply.action = REPLY, NEW if letter == c'n' else CANCEL if letter == c'c' else AMEND
         return HANDLED
 
     cdef int _string(self, tg_cur* c, Span* out, const char* name, const char* start) except -1:
@@ -358,7 +370,7 @@ cdef class BybitWire(Wire):
                     return self.fail(code if code else TG_RANGE, b"u", c, start)
             elif w.key[0] == c's' and self._same_symbol(c, f, b"s", start) == BAD:
                 return BAD
-        return self._walked(w.state, w.why, b"data", c, start)
+        return HANDLED if w.state == TG_WALKED else self._walked(w.state, w.why, b"data", c, start)
 
     cdef int _side(self, tg_cur* c, Frame* f, bint is_bid, const char* start) except -1:
         cdef int code
@@ -578,7 +590,8 @@ cdef class BybitWire(Wire):
         cdef const tg_grid* lots = &self.instruments.size_grids[instrument]
         cdef int status
         if self._about(row, report, instrument, c, start) == BAD \
-                or self._needs(row, AT_ORDER_ID, 1, c, start) == BAD or self._needs(row, AT_STATUS, 1, c, start) == BAD \
+                or self._needs(row, AT_ORDER_ID, 1, c, start) == BAD \
+                or self._needs(row, AT_STATUS, 1, c, start) == BAD \
                 or self._needs(row, AT_FILLED, 0, c, start) == BAD:
             return BAD
         if self._span_time(&row[AT_UPDATED], f.created, &report.event_ns, b"updatedTime", c, start) == BAD:
@@ -757,10 +770,10 @@ cdef class BybitWire(Wire):
             return HANDLED if tg_skip(c) else self.fail(TG_SYNTAX, b"data", c, start)
         w.state = 0
         while tg_member(c, &w):
-            if tg_is(w.key, w.size, b"list") and f.is_batch and tg_peek(c) == c'[':
+            if tg_is(w.key, w.size, b"list") and f.reply.is_batch and tg_peek(c) == c'[':
                 if self._items(c, f, start) == BAD:
                     return BAD
-            elif self._ids(c, &w, &f.order_id, &f.link_id, start) == BAD:
+            elif self._ids(c, &w, &f.reply.whole.order_id, &f.reply.whole.link_id, start) == BAD:
                 return BAD
         return self._walked(w.state, w.why, b"data", c, start)
 
@@ -775,14 +788,14 @@ cdef class BybitWire(Wire):
         """`data.list` of a batch: the ids, one object an order."""
         cdef tg_walk w, inner
         cdef Item* item
-        if f.items >= 0:
+        if f.reply.items >= 0:
             return self.fail(TG_SYNTAX, b"repeated key", c, start)
-        f.items = 0
+        f.reply.items = 0
         w.state = 0
         while tg_item(c, &w):
-            if f.items == BATCH_MAX:
+            if f.reply.items == BATCH_MAX:
                 return self.fail(TG_MANY, b"data.list", c, start)
-            item = &self.items[f.items]
+            item = &self.items[f.reply.items]
             item.order_id.p = item.link_id.p = NULL
             item.order_id.size = item.link_id.size = 0
             inner.state = 0
@@ -791,7 +804,7 @@ cdef class BybitWire(Wire):
                     return BAD
             if self._walked(inner.state, inner.why, b"data.list", c, start) == BAD:
                 return BAD
-            f.items += 1
+            f.reply.items += 1
         return self._walked(w.state, w.why, b"data.list", c, start)
 
     cdef int _codes(self, tg_cur* c, Frame* f, const char* start) except -1:
@@ -807,25 +820,29 @@ cdef class BybitWire(Wire):
 
     cdef int _code_list(self, tg_cur* c, Frame* f, const char* start) except -1:
         cdef tg_walk w, inner
-        if f.codes >= 0:
+        cdef Item* item
+        if f.reply.codes >= 0:
             return self.fail(TG_SYNTAX, b"repeated key", c, start)
-        f.codes = 0
+        f.reply.codes = 0
         w.state = 0
         while tg_item(c, &w):
-            if f.codes == BATCH_MAX:
+            if f.reply.codes == BATCH_MAX:
                 return self.fail(TG_MANY, b"retExtInfo.list", c, start)
-            self.items[f.codes].code = NO_CODE
+            item = &self.items[f.reply.codes]
+            item.code, item.words = NO_CODE, NULL
             inner.state = 0
             while tg_member(c, &inner):
+                if tg_is(inner.key, inner.size, b"msg"):
+                    item.words = c.p
                 if not tg_is(inner.key, inner.size, b"code"):
                     continue
-                if self.items[f.codes].code != NO_CODE:
+                if item.code != NO_CODE:
                     return self.fail(TG_SYNTAX, b"repeated key", c, start)
-                if self._code(c, &self.items[f.codes].code, b"code", start) == BAD:
+                if self._code(c, &item.code, b"code", start) == BAD:
                     return BAD
             if self._walked(inner.state, inner.why, b"retExtInfo.list", c, start) == BAD:
                 return BAD
-            f.codes += 1
+            f.reply.codes += 1
         return self._walked(w.state, w.why, b"retExtInfo.list", c, start)
 
     cdef int _header(self, tg_cur* c, Frame* f, const char* start) except -1:
@@ -834,18 +851,18 @@ cdef class BybitWire(Wire):
         w.state = 0
         while tg_member(c, &w):
             if tg_is(w.key, w.size, b"Timenow"):
-                if self._millis(c, &f.timenow, b"Timenow", start) == BAD:
+                if self._millis(c, &f.reply.timenow, b"Timenow", start) == BAD:
                     return BAD
             elif tg_is(w.key, w.size, b"X-Bapi-Limit"):
-                self._count(c, &f.limit)
+                self._count(c, &f.reply.limit)
             elif tg_is(w.key, w.size, b"X-Bapi-Limit-Status"):
-                self._count(c, &f.left)
+                self._count(c, &f.reply.left)
             elif tg_is(w.key, w.size, b"X-Bapi-Limit-Reset-Timestamp"):
-                self._count(c, &f.reset)
+                self._count(c, &f.reply.reset)
         return self._walked(w.state, w.why, b"header", c, start)
 
     cdef int _count(self, tg_cur* c, int64_t* out) noexcept nogil:
-        """A count that only advises: what is no number is not said (and left to the walk), an answer is not lost over it."""
+        """A count that only advises: what is no number is not said (the walk skips it); no answer is lost over it."""
         cdef tg_cur at = c[0]
         cdef int64_t value = -1
         if tg_int_or_text(&at, &value) == TG_OK and 0 <= value < MILLIS_MAX:
@@ -854,52 +871,72 @@ cdef class BybitWire(Wire):
         return 0
 
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1:
-        """What the venue answered, each item of a batch on its own. A taken amend or cancel says nothing: the stream will.
+        """What the venue answered, each item of a batch on its own. A taken amend or cancel says nothing yet.
 
-        A batch item without a code of its own is left out: the timer of its order will find out.
+        An item without a code of its own is left out: the timer of its order will find out.
         """
         cdef char letter
         cdef int i
-        if not f.has_code:
+        if not f.reply.has_code:
             return self.fail(TG_SYNTAX, b"retCode", c, start)
-        if f.request.size:
-            f.request_id = self.own_request(f.request.p, f.request.size, &letter, &f.request_epoch)
-        if f.is_batch and f.items > 0 and f.codes > 0:
-            for i in range(min(f.items, f.codes)):
-                if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i].order_id, &self.items[i].link_id,
-                                                                self.items[i].code, c, start) == BAD:
+        if f.reply.request.size:
+            f.reply.request_id = self.own_request(f.reply.request.p, f.reply.request.size, &letter,
+                                                  &f.reply.request_epoch)
+        if f.reply.is_batch and f.reply.items > 0 and f.reply.codes > 0:
+            for i in range(min(f.reply.items, f.reply.codes)):
+                if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i], c, start) == BAD:
                     return BAD
-        elif (not f.is_batch or f.code) and self._said(f, 0, &f.order_id, &f.link_id, f.code, c, start) == BAD:
+        elif f.reply.is_batch:
+            if f.reply.whole.code and self._said_of_all(f, c, start) == BAD:
+                return BAD
+        elif self._said(f, 0, &f.reply.whole, c, start) == BAD:
             return BAD
         for i in range(f.count):
             sink.on_report(&self.reports[i])
         self._push_budget(f, sink)
         return HANDLED
 
-    cdef int _said(self, Frame* f, int number, Span* order_id, Span* link_id, int64_t code, tg_cur* c,
-                   const char* start) except -1:
-        """What `code` says of one order. Only what the error table calls a refusal proves anything."""
+    cdef int _said(self, Frame* f, int number, Item* item, tg_cur* c, const char* start) except -1:
+        """What a code says of one order. Only what the error table calls a refusal proves anything."""
         cdef Report* report = &self.reports[f.count]
         cdef int outcome = ACCEPTED
         memset(report, 0, sizeof(Report))
         report.instrument = report.side = -1
         report.filled_lots = report.order_ticks = report.order_lots = -1
-        report.order_id = self.own_id(link_id.p, link_id.size, &report.epoch)
-        if number == 0 and f.request_id:
-            if not report.order_id and not (f.is_batch and link_id.size):
-                report.order_id, report.epoch = f.request_id, f.request_epoch
-            elif not f.is_batch and (report.order_id != f.request_id or report.epoch != f.request_epoch):
+        report.order_id = self.own_id(item.link_id.p, item.link_id.size, &report.epoch)
+        if number == 0 and f.reply.request_id:
+            if not report.order_id and not (f.reply.is_batch and item.link_id.size):
+                report.order_id, report.epoch = f.reply.request_id, f.reply.request_epoch
+            elif not f.reply.is_batch and (report.order_id != f.reply.request_id
+                                           or report.epoch != f.reply.request_epoch):
                 return self.fail(TG_SYNTAX, b"orderLinkId", c, start)
-        if self._venue_id(order_id, report, c, start) == BAD:
+        if self._venue_id(&item.order_id, report, c, start) == BAD:
             return BAD
-        report.code = <int32_t>code
-        report.event_ns = f.timenow * 1000000 if f.timenow > 0 else 0
-        if code:
-            outcome = self.fate(code, f.action, &report.group)
-        if outcome == ACCEPTED and f.action != NEW:
+        report.code = <int32_t>item.code
+        report.event_ns = f.reply.timenow * 1000000 if f.reply.timenow > 0 else 0
+        if item.code:
+            outcome = self.fate(item.code, f.reply.action, &report.group)
+        if item.code == 10001 and tg_is_no_filter(item.words, c.end):
+            report.group = GROUP_OTHER
+        if outcome == ACCEPTED and f.reply.action != NEW:
             return HANDLED
-        report.kind = self._answered(f.action, outcome)
+        report.kind = self._answered(f.reply.action, outcome)
         f.count += 1
+        return HANDLED
+
+    cdef int _said_of_all(self, Frame* f, tg_cur* c, const char* start) except -1:
+        """A batch that was refused as a whole: each order in it was; of one that is not remembered, the first."""
+        cdef Sent* sent = NULL
+        cdef int i
+        for i in range(BATCHES_KEPT):
+            if f.reply.request.size == REQUEST_SIZE and self.sent[i].count \
+                    and memcmp(self.sent[i].request, f.reply.request.p, REQUEST_SIZE) == 0:
+                sent = &self.sent[i]
+        for i in range(sent.count if sent != NULL else 1):
+            if sent != NULL:
+                f.reply.request_id, f.reply.request_epoch = sent.ids[i], sent.epochs[i]
+            if self._said(f, 0, &f.reply.whole, c, start) == BAD:
+                return BAD
         return HANDLED
 
     cdef int _answered(self, int action, int outcome) noexcept nogil:
@@ -914,14 +951,15 @@ cdef class BybitWire(Wire):
     cdef int _push_budget(self, Frame* f, Sink sink) except -1:
         """The server's count of the second that runs. Batches have buckets of their own: theirs is not told."""
         cdef Budget budget
-        if f.is_batch or f.left < 0:
+        if f.reply.is_batch or f.reply.left < 0:
             return HANDLED
         budget.market = self.market
-        budget.kind = BUDGET_ORDERS if f.action == NEW else BUDGET_CANCELS if f.action == CANCEL else BUDGET_AMENDS
+        budget.kind = BUDGET_ORDERS if f.reply.action == NEW else BUDGET_CANCELS if f.reply.action == CANCEL \
+            else BUDGET_AMENDS
         budget.interval_ns = SECOND_NS
-        budget.limit = f.limit
-        budget.used = f.limit - f.left if f.limit >= f.left else -1
-        budget.until_ns = f.reset * 1000000 if f.left == 0 and f.reset > 0 else 0
+        budget.limit = f.reply.limit
+        budget.used = f.reply.limit - f.reply.left if f.reply.limit >= f.reply.left else -1
+        budget.until_ns = f.reply.reset * 1000000 if f.reply.left == 0 and f.reply.reset > 0 else 0
         sink.on_budget(&budget)
         return HANDLED
 
@@ -1063,7 +1101,7 @@ cdef class BybitWire(Wire):
         return self._batch(count, out, cap, now_ns)
 
     cdef Py_ssize_t _batch(self, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
-        """The request for the first `count` of `wants`. Its id carries that of the first order, the letter in upper case."""
+        """The request for the first `count` of `wants`. Its id carries the first order's, behind a capital letter."""
         cdef Intent* first = &self.wants[0]
         cdef char* at
         cdef int i
@@ -1073,6 +1111,7 @@ cdef class BybitWire(Wire):
             self._check_batched(first, &self.wants[i], self._about_order(&self.wants[i], self.ids[i]), now_ns)
         at = self._head(out, c'N' if first.action == NEW else c'C' if first.action == CANCEL else c'A',
                         self._about_order(first, self.ids[0]), 0 if first.action == NEW else first.epoch, now_ns)
+        self._remember(count, out + 10)
         at = tg_lit(at, b'create') if first.action == NEW else tg_lit(at, b'cancel') if first.action == CANCEL \
             else tg_lit(at, b'amend')
         at = tg_lit(at, b'-batch","args":[{"category":"spot","request":[{') if self.market == BYBIT_SPOT \
@@ -1082,7 +1121,19 @@ cdef class BybitWire(Wire):
             at = self._body(at, &self.wants[i], self._about_order(&self.wants[i], self.ids[i]), NULL)
         return tg_lit(at, b'}]}]}') - out
 
-    cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id, int64_t now_ns) except -1:
+    cdef int _remember(self, int count, const char* request) noexcept nogil:
+        """Which orders a request is about."""
+        cdef Sent* sent = &self.sent[self.requests % BATCHES_KEPT]
+        cdef int i
+        memcpy(sent.request, request, REQUEST_SIZE)
+        sent.count = count
+        for i in range(count):
+            sent.ids[i] = self._about_order(&self.wants[i], self.ids[i])
+            sent.epochs[i] = self.wants[i].epoch if self.wants[i].action != NEW and self.wants[i].epoch else self.epoch
+        return 0
+
+    cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id,
+                            int64_t now_ns) except -1:
         self._check(intent, order_id, now_ns)
         if intent.action != first.action:
             raise ValueError("batch frame: orders of different actions")
@@ -1147,7 +1198,7 @@ def trade_identity(str text) -> tuple:
 
 
 def execution_nature(str exec_type, str create_type="") -> int | None:
-    """records.Nature of an execution; None where nothing was traded (funding). ValueError for a type that is not known."""
+    """records.Nature of an execution; None where nothing was traded (funding). ValueError for an unknown type."""
     cdef bytes kind = exec_type.encode(), origin = create_type.encode()
     cdef int nature = tg_exec_nature(kind, len(kind))
     if nature == TG_ODD:

@@ -227,8 +227,9 @@ CODES: list[tuple[int, int, int, int, int]] = sorted(
 
 # Where one code means several things, words of its text tell them apart: (code, words in lower case, group).
 TEXTS: tuple[tuple[int, str, ErrorGroup], ...] = (
+    (10001, "position mode", _G.GROUP_OTHER),
     (10001, "position idx", _G.GROUP_OTHER),  # hedge mode where one-way was expected, or the reverse
-    (10001, "remains unchanged", _G.GROUP_OTHER),  # an amend to what it is already
+    (10001, "unchanged", _G.GROUP_OTHER),  # an amend to what it is already
     (10003, "too many", _G.GROUP_LIMIT),  # connections of one account, not the key
 )
 

@@ -413,19 +413,23 @@ class Twin:
                     item,
                     asked if i == 0 and not item.get("orderLinkId") else (0, 0),
                     event_ns,
+                    str(x.get("msg", "")),
                 )
                 for i, (x, item) in enumerate(zip(codes, data["list"], strict=False))
                 if "code" in x
             ]
             return [x for item in items for x in item]
-        out = self.answer(action, code, data, asked, event_ns) if code or not batch else []
+        words = str(message.get("retMsg", ""))
+        out = self.answer(action, code, data, asked, event_ns, words) if code or not batch else []
         return out + ([] if batch else self.budget(action, header))
 
-    def answer(self, action, code, data, asked, event_ns):
+    def answer(self, action, code, data, asked, event_ns, words=""):
         order_id, epoch = self.wire.whose(data.get("orderLinkId") or "")
         order_id, epoch = (order_id, epoch) if order_id else asked
         number = {"create": Action.NEW, "cancel": Action.CANCEL, "amend": Action.AMEND}[action]
         outcome, group = self.wire.outcome(code, number) if code else (Outcome.ACCEPTED, 0)
+        if code == 10001 and any(x in words for x in ("unchanged", "osition idx", "osition mode")):
+            group = ErrorGroup.GROUP_OTHER
         if outcome == Outcome.ACCEPTED and action != "create":
             return []
         kind = {NO: self.REFUSALS[action], DOUBT: ReportKind.REPORT_UNCERTAIN}.get(
@@ -965,6 +969,25 @@ def test_a_code_proves_what_the_table_says(linear, frame, code, kind, group):
     assert report["order_id"] == 77
 
 
+@pytest.mark.parametrize(
+    ("words", "group"),
+    [
+        ("order remains unchanged as the parameters entered match the existing ones", "OTHER"),
+        ("position idx not match position mode", "OTHER"),
+        ('Qty \\"unchanged', "OTHER"),
+        ("Qty invalid", "FILTER"),
+        ("", "FILTER"),
+    ],
+)
+def test_one_code_of_many_meanings_is_told_apart_by_its_words(linear, words, group):
+    frame = LATE_AMEND.replace(b"110001", b"10001").replace(
+        b"order not exists or too late to cancel", words.encode()
+    )
+    assert read(linear, frame)[1][0]["group"] == ErrorGroup[f"GROUP_{group}"]
+    answer = batch([linear.client_id(77)], [10001], retExtInfo={"list": [{"code": 10001, "msg": words}]})
+    assert read(linear, answer)[1][0]["group"] == ErrorGroup[f"GROUP_{group}"]
+
+
 def test_without_a_table_no_code_proves_anything():
     report = read(BybitWire(instruments(), LINEAR), REFUSAL)[1][0]
     assert report["kind"] == ReportKind.REPORT_UNCERTAIN
@@ -1003,7 +1026,23 @@ def test_an_item_without_an_answer_says_nothing(linear):
     assert [x["order_id"] for x in read(linear, bare)[1]] == [78]
 
 
-def test_a_batch_that_was_refused_as_a_whole_is_told_of_its_first_order(linear):
+def test_a_batch_that_was_refused_as_a_whole_is_told_of_each_of_its_orders():
+    """failures.md row 62: the answer names none of them."""
+    wire = wire_of(LINEAR, epoch=5)
+    sent = json.loads(wire.preview_batch([BUY_LIMIT] * 3, [77, 78, 79], NOW_NS))["reqId"]
+    frame = batch([], [], code=10006, data={}, retExtInfo={}, reqId=sent)
+    reject = ReportKind.REPORT_REJECT
+    told = [(x["order_id"], x["epoch"], x["kind"]) for x in read(wire, frame)[1]]
+    assert told == [(77, 5, reject), (78, 5, reject), (79, 5, reject)]
+    wishes = [{"action": Action.CANCEL, "order_id": 7, "epoch": 3}, {"action": Action.CANCEL, "order_id": 8}]
+    sent = json.loads(wire.preview_batch(wishes, [0, 0], NOW_NS))["reqId"]
+    frame = batch([], [], "C", "order.cancel-batch", code=10016, data={}, retExtInfo={}, reqId=sent)
+    unsure = ReportKind.REPORT_UNCERTAIN
+    told = [(x["order_id"], x["epoch"], x["kind"]) for x in read(wire, frame)[1]]
+    assert told == [(7, 3, unsure), (8, 5, unsure)]
+
+
+def test_a_refused_batch_that_is_not_remembered_is_told_of_its_first_order(linear):
     frame = batch([], [], code=10006, data={}, retExtInfo={})
     assert [(x["order_id"], x["kind"]) for x in read(linear, frame)[1]] == [(77, ReportKind.REPORT_REJECT)]
 

@@ -281,6 +281,7 @@ cdef int64_t forced_id(int64_t ms, const char* px, Py_ssize_t px_size, const cha
     """Identity of a fill that has no trade id of its own, beside its order: below 0, as no trade id of ours is."""
     cdef uint64_t value = okx_hash(0xcbf29ce484222325U, px, okx_plain(px, px_size) if px_size else 0)
     value = okx_hash(value * 31, sz, okx_plain(sz, sz_size) if sz_size else 0)
+    value = (value ^ (value >> 33)) * 0xff51afd7ed558ccdU       # so that the last digit reaches the bits that are kept
     return -(<int64_t>((<uint64_t>ms & 0x3FFFFFFFFFFU) << 20 | (value >> 44))) - 1
 
 

@@ -277,12 +277,13 @@ cdef inline bint is_orders(int channel) noexcept nogil:
     return channel == CHANNEL_ORDERS or channel == CHANNEL_ALGO
 
 
-cdef int64_t forced_id(int64_t ms, const char* px, Py_ssize_t px_size, const char* sz, Py_ssize_t sz_size) noexcept nogil:
-    """Identity of a fill that has no trade id of its own, beside its order: below 0, as no trade id of ours is."""
-    cdef uint64_t value = okx_hash(0xcbf29ce484222325U, px, okx_plain(px, px_size) if px_size else 0)
+cdef int64_t forced_id(const char* order, Py_ssize_t order_size, const char* px, Py_ssize_t px_size, const char* sz,
+                       Py_ssize_t sz_size) noexcept nogil:
+    """High half of the identity of a fill that has no trade id of its own; the low half is its time, below 0."""
+    cdef uint64_t value = okx_hash(0xcbf29ce484222325U, order, order_size)
+    value = okx_hash(value * 31, px, okx_plain(px, px_size) if px_size else 0)
     value = okx_hash(value * 31, sz, okx_plain(sz, sz_size) if sz_size else 0)
-    value = (value ^ (value >> 33)) * 0xff51afd7ed558ccdU       # so that the last digit reaches the bits that are kept
-    return -(<int64_t>((<uint64_t>ms & 0x3FFFFFFFFFFU) << 20 | (value >> 44))) - 1
+    return <int64_t>((value ^ (value >> 33)) * 0xff51afd7ed558ccdU)
 
 
 @cython.final
@@ -945,8 +946,8 @@ cdef class OkxWire(Wire):
             return HANDLED
         if self._cell(row, ROW_FILL_PX, &px, &px_size) == BAD or self._cell(row, ROW_FILL_SZ, &sz, &sz_size) == BAD:
             return BAD
-        fill.trade_hi = <int64_t>okx_hash(0xcbf29ce484222325U, fill.venue_id, fill.venue_id_size)
-        fill.trade_lo = forced_id(fill.event_ns // 1000000, px, px_size, sz, sz_size)
+        fill.trade_hi = forced_id(fill.venue_id, fill.venue_id_size, px, px_size, sz, sz_size)
+        fill.trade_lo = -1 - fill.event_ns // 1000000
         return HANDLED
 
     cdef int _order_nature(self, Row* row, Report* fill, Sink sink) except -1:
@@ -1447,5 +1448,5 @@ def forced_trade_id(str order_id, int64_t fill_ms, str price, str size) -> tuple
     """(trade_hi, trade_lo) of a fill whose trade id is not above 0: liquidation and ADL. The stream says 0 and REST some
     number below it (docs-v5 "Get transaction details"), so both make the same identity out of order, time, price and size."""
     cdef bytes order = order_id.encode(), px = price.encode(), sz = size.encode()
-    cdef uint64_t hi = okx_hash(0xcbf29ce484222325U, PyBytes_AS_STRING(order), len(order))
-    return <int64_t>hi, forced_id(fill_ms, PyBytes_AS_STRING(px), len(px), PyBytes_AS_STRING(sz), len(sz))
+    return forced_id(PyBytes_AS_STRING(order), len(order), PyBytes_AS_STRING(px), len(px), PyBytes_AS_STRING(sz),
+                     len(sz)), -1 - fill_ms

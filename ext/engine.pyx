@@ -770,7 +770,7 @@ cdef class Engine(Sink):
         self.filled_count = 0
         for i in range(count):
             filled = &self.filled[i]
-            if filled.strategy < len(self.strategies):
+            if 0 <= filled.strategy < len(self.strategies):     # an adopted order has none
                 strategy = self.strategies[filled.strategy]
                 strategy.on_fill(filled.instrument, filled.order_id, filled.side, filled.price_ticks, filled.size_lots,
                                  self.now_ns)

@@ -93,7 +93,9 @@ cdef class Link(Outlet):
             self.refused += 1
             return 0
         order.live = False              # one approval, one frame
-        if not self._put(line, data, size):
+        if self.rest[line] is not None:
+            self.rest[line](order.order_id, order.intent.action, data[:size])
+        elif not self._put(line, data, size):
             self.refused += 1
             return 0
         return self._note(line, order.order_id)
@@ -124,10 +126,7 @@ cdef class Link(Outlet):
         return not (self.engine.risk.latched or self.choked[line] or self.now() - self.engine.now_ns > self.late_ns)
 
     cdef int _put(self, int line, char* data, Py_ssize_t size) except -1:
-        """The one place where an order leaves the process. Masks in place, in front of and behind `data`."""
-        if self.rest[line] is not None:
-            self.rest[line](data[:size])
-            return 1
+        """The one place where an order is written to a socket. Masks in place, in front of and behind `data`."""
         if self.transports[line] == NULL:
             return 0
         transport = <WSTransport>self.transports[line]
@@ -146,7 +145,7 @@ cdef class Link(Outlet):
         return 1
 
     def by_rest(self, int line, writer):
-        """Orders of this line go to `writer(frame)`, which must not raise and sends each at most once (see node.net)."""
+        """Requests of this line go to `writer(order_id, action, frame)`, which must not raise and sends each at most once."""
         if not 0 <= line < len(self.engine.lines):
             raise IndexError(f"line {line}: there are {len(self.engine.lines)}")
         self.rest[line] = writer

@@ -46,6 +46,8 @@ cdef class MatchingEngine:
     cdef public int64_t next_order_id
     cdef public int64_t next_trade_id
     cdef readonly int64_t update_id
+    cdef bint stopped                # by self-trade prevention: the order that is being placed
+    cdef int64_t prevented_lots      # of the order that is being placed
 
     cdef Node* _node(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except NULL
     cdef Rung* _rung(self, int side, int64_t price_ticks) except NULL
@@ -54,11 +56,15 @@ cdef class MatchingEngine:
     cdef int _shrink(self, Rung* rung, Node* node, int64_t by_lots) except -1
     cdef int _publish(self, int side, Py_ssize_t at) except -1
     cdef int _publish_price(self, int side, int64_t price_ticks) except -1
-    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id) except -1
+    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id,
+                        int stp) except -1
+    cdef int64_t _prevent(self, Rung* rung, Node* maker, int64_t left_lots, int64_t id, int stp) except -1
+    cdef int _check_order(self, int side, bint is_market, int64_t price, int64_t size_lots, str tif, int64_t owner,
+                          str stp, int64_t order_id) except -1
     cdef int64_t _match(self, Rung* rung, Node* maker, int64_t left_lots, int64_t size_lots, int taker_side,
                         int64_t owner, int64_t id) except -1
     cdef bint _crosses(self, int side, int64_t limit_ticks) noexcept nogil
-    cdef bint _can_fill(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner) noexcept nogil
+    cdef bint _can_fill(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int stp) noexcept nogil
     cdef int64_t _overrun(self, int side, int64_t price_ticks, int64_t size_lots) except -1
     cdef int _drop_background(self, Rung* rung) except -1
     cdef int _reduce_background(self, Rung* rung, int64_t by_lots) except -1

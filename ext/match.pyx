@@ -15,8 +15,11 @@ without trading is not told by a market-data feed, hence the two models of `set_
 Order of the events of one command: per price touched, for each match TRADE, the maker's FILL (and DONE), the taker's FILL,
 then that price's LEVEL; after the last price the LEVEL of what rests, and the taker's DONE. Nothing here reads a clock.
 
-Self-trade: an order that meets a resting order of its own owner cancels the resting one (DONE "stp"; "expire maker") and
-goes on. A fill-or-kill order does not count its owner's own orders as available.
+Self-trade prevention, the mode of the order that comes (`stp` of `place`) when it meets a resting order of its own owner:
+"expire_maker" (default) closes the resting one and goes on, "expire_taker" closes the coming one, "expire_both" both,
+"decrement" takes the smaller of the two sizes off both and closes what has nothing left, "none" lets them trade. What was
+prevented is a PREVENTED event; whoever is closed by it gets DONE "stp". A fill-or-kill order counts as available only
+what it could reach and trade with in its mode.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
@@ -39,17 +42,27 @@ cdef enum:
     _TRADE = 2
     _FILL = 3
     _DONE = 4
+    _PREVENTED = 5
 
 LEVEL = _LEVEL      # (LEVEL, side, price_ticks, size_lots, update_id): all that rests at a price now, 0 = nothing
 TRADE = _TRADE      # (TRADE, trade_id, price_ticks, size_lots, taker_side): one match, public
 FILL = _FILL        # (FILL, order_id, trade_id, price_ticks, size_lots, leaves_lots, is_maker): one match of a client's order
 DONE = _DONE        # (DONE, order_id, reason, filled_lots): a client's order is closed
+PREVENTED = _PREVENTED  # (PREVENTED, taker_id, maker_id, price_ticks, size_lots): a match of one owner that was not made
 # reasons of DONE: "filled", "canceled", "ioc" (also the rest of a market order), "fok", "post_only", "stp"
 
 cdef int64_t PRICE_MAX = <int64_t>1 << 48
 cdef int64_t SIZE_MAX = <int64_t>1 << 56       # per command
 cdef int64_t TOTAL_MAX = <int64_t>1 << 62      # per side
 cdef tuple TIFS = ("gtc", "ioc", "fok", "post_only")
+STP_MODES = ("none", "expire_taker", "expire_maker", "expire_both", "decrement")
+
+cdef enum:
+    _NONE = 0
+    _EXPIRE_TAKER = 1
+    _EXPIRE_MAKER = 2
+    _EXPIRE_BOTH = 3
+    _DECREMENT = 4
 
 
 cdef inline int64_t key_of(int side, int64_t price_ticks) noexcept nogil:
@@ -119,39 +132,56 @@ cdef class MatchingEngine:
 
     # ---- commands ----
 
-    def place(self, int side, price_ticks, int64_t size_lots, str tif, int64_t owner=0) -> int:
+    def place(self, int side, price_ticks, int64_t size_lots, str tif, int64_t owner=0, str stp="expire_maker",
+              int64_t order_id=0) -> int:
         """A new order; returns its id. `price_ticks` None: a market order, whose rest is dropped as with "ioc".
 
-        `tif` is "gtc", "ioc", "fok" or "post_only"; `owner` 0 is background flow, which gets no FILL and no DONE.
+        `tif` is "gtc", "ioc", "fok" or "post_only"; `owner` 0 is background flow, which gets no FILL and no DONE. `stp`
+        is one of STP_MODES. `order_id`: one that was given before and does not rest now (an amended or triggered
+        order comes back); 0 = the next.
         """
         cdef bint is_market = price_ticks is None
         cdef int64_t price = (INT64_MAX if side == BUY else 0) if is_market else price_ticks
-        cdef int64_t order_id, left
-        self._check_arguments(side, None if is_market else price, size_lots)
-        if tif not in TIFS or (is_market and tif == "post_only"):
-            raise ValueError(f"time in force {tif!r}: must be one of {', '.join(TIFS)}, and not post_only at market")
-        if owner < 0:
-            raise ValueError(f"owner {owner}: must not be negative")
-        order_id = self.next_order_id
-        self.next_order_id += 1
+        cdef int mode = self._check_order(side, is_market, price, size_lots, tif, owner, stp, order_id)
+        cdef int64_t left
+        if order_id == 0:
+            order_id = self.next_order_id
+            self.next_order_id += 1
         if tif == "post_only" and self._crosses(side, price):
             self._done(owner, order_id, "post_only", 0)
             return order_id
-        if tif == "fok" and not self._can_fill(side, price, size_lots, owner):
+        if tif == "fok" and not self._can_fill(side, price, size_lots, owner, mode):
             self._done(owner, order_id, "fok", 0)
             return order_id
-        left = self._cross(side, price, size_lots, owner, order_id)
-        if left == 0:
-            self._done(owner, order_id, "filled", size_lots)
+        self.stopped, self.prevented_lots = False, 0
+        left = self._cross(side, price, size_lots, owner, order_id, mode)
+        if self.stopped:
+            self._done(owner, order_id, "stp", size_lots - left - self.prevented_lots)
+        elif left == 0:
+            self._done(owner, order_id, "filled", size_lots - self.prevented_lots)
         elif is_market or tif == "ioc":
-            self._done(owner, order_id, "ioc", size_lots - left)
+            self._done(owner, order_id, "ioc", size_lots - left - self.prevented_lots)
         else:
             assert tif != "fok", "a fill-or-kill order must not rest"
             self._append(side, price, left, order_id, owner)
-            (<Node*><uintptr_t>self.nodes[order_id]).filled_lots = size_lots - left
+            (<Node*><uintptr_t>self.nodes[order_id]).filled_lots = size_lots - left - self.prevented_lots
             self._publish_price(side, price)
         self._check()
         return order_id
+
+    def fill(self, int64_t order_id, int64_t size_lots) -> int:
+        """A background taker meets exactly this resting order, whatever is ahead of it: a venue's own doing, which no
+        client could cause. Returns lots traded, 0 where it does not rest."""
+        address = self.nodes.get(order_id)
+        if address is None or size_lots <= 0:
+            return 0
+        cdef Node* node = <Node*><uintptr_t>address
+        cdef int side = node.side
+        cdef int64_t price = node.price_ticks, size = min(size_lots, node.size_lots)
+        self._match(ladder_get(&self.sides[side], key_of(side, price)), node, size, size, 1 - side, 0, 0)
+        self._publish_price(side, price)
+        self._check()
+        return size
 
     def cancel(self, int64_t order_id) -> bool:
         """Take a resting order away; False where no such order rests."""
@@ -214,7 +244,8 @@ cdef class MatchingEngine:
         their turn, and is gone. Returns lots traded; less than `size_lots` where the book had less."""
         cdef int64_t left
         self._check_arguments(taker_side, price_ticks, size_lots)
-        left = self._cross(taker_side, price_ticks, size_lots, 0, 0)
+        self.stopped = False
+        left = self._cross(taker_side, price_ticks, size_lots, 0, 0, _NONE)
         self._check()
         return size_lots - left
 
@@ -315,6 +346,20 @@ cdef class MatchingEngine:
             raise ValueError(f"size {size_lots}: must be 1 to 2**56 lots")
         if ladder.resting_lots > TOTAL_MAX - size_lots:
             raise ValueError("the book would hold more than 2**62 lots")
+
+    cdef int _check_order(self, int side, bint is_market, int64_t price, int64_t size_lots, str tif, int64_t owner,
+                          str stp, int64_t order_id) except -1:
+        """Raises ValueError; returns the number of the STP mode."""
+        self._check_arguments(side, None if is_market else price, size_lots)
+        if tif not in TIFS or (is_market and tif == "post_only"):
+            raise ValueError(f"time in force {tif!r}: must be one of {', '.join(TIFS)}, and not post_only at market")
+        if owner < 0:
+            raise ValueError(f"owner {owner}: must not be negative")
+        if stp not in STP_MODES:
+            raise ValueError(f"self-trade prevention {stp!r}: must be one of {', '.join(STP_MODES)}")
+        if order_id < 0 or order_id >= self.next_order_id or order_id in self.nodes:
+            raise ValueError(f"order id {order_id}: must be one that was given before and does not rest now")
+        return STP_MODES.index(stp)
 
     cdef int _done(self, int64_t owner, int64_t order_id, str reason, int64_t filled_lots) except -1:
         if owner > 0:
@@ -442,39 +487,61 @@ cdef class MatchingEngine:
         cdef Ladder* other = &self.sides[1 - side]
         return other.count > 0 and other.places[other.count - 1].key >= key_of(1 - side, limit_ticks)
 
-    cdef bint _can_fill(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner) noexcept nogil:
-        """Does the other side hold `size_lots` up to `limit_ticks`, the owner's own orders not counted?"""
+    cdef bint _can_fill(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int stp) noexcept nogil:
+        """Does the other side hold `size_lots` up to `limit_ticks` that an order in this mode could trade with?"""
         cdef Ladder* other = &self.sides[1 - side]
         cdef Py_ssize_t at = other.count - 1
         cdef Node* node
         while at >= 0 and size_lots > 0 and other.places[at].key >= key_of(1 - side, limit_ticks):
             node = other.places[at].rung.head
             while node != NULL and size_lots > 0:
-                if owner == 0 or node.owner != owner:
+                if owner == 0 or node.owner != owner or stp == _NONE:
                     size_lots -= node.size_lots
+                elif stp != _EXPIRE_MAKER:
+                    return False  # it would be stopped here, or lose size
                 node = node.next
             at -= 1
         return size_lots <= 0
 
-    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id) except -1:
-        """Take from the other side down to `limit_ticks`; returns the lots that found nothing."""
+    cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id,
+                        int stp) except -1:
+        """Take from the other side down to `limit_ticks`; returns the lots that found nothing. `stopped` and
+        `prevented_lots` say what self-trade prevention did to it."""
         cdef Ladder* other = &self.sides[1 - side]
         cdef int64_t left = size_lots, before
         cdef Rung* rung
         cdef Node* maker
-        while left > 0 and self._crosses(side, limit_ticks):
+        while left > 0 and not self.stopped and self._crosses(side, limit_ticks):
             rung = other.places[other.count - 1].rung
-            while left > 0 and rung.head != NULL:
+            while left > 0 and not self.stopped and rung.head != NULL:
                 maker = rung.head
-                if owner > 0 and maker.owner == owner:
-                    self._done(owner, maker.id, "stp", maker.filled_lots)
-                    self._unlink(rung, maker)
+                if owner > 0 and maker.owner == owner and stp != _NONE:
+                    left = self._prevent(rung, maker, left, id, stp)
                 else:
                     before = other.resting_lots + size_lots - left
                     left = self._match(rung, maker, left, size_lots, side, owner, id)
                     assert other.resting_lots + size_lots - left == before, "quantity was lost or made"
             self._publish(1 - side, other.count - 1)
         return left
+
+    cdef int64_t _prevent(self, Rung* rung, Node* maker, int64_t left_lots, int64_t id, int stp) except -1:
+        """An order meets one of its own owner; returns what it has left. The maker may be gone afterwards."""
+        cdef int64_t size = min(left_lots, maker.size_lots), owner = maker.owner, maker_id = maker.id
+        cdef int64_t filled = maker.filled_lots
+        self.events.append((_PREVENTED, id, maker_id, maker.price_ticks, size))
+        if stp == _DECREMENT:
+            self.prevented_lots += size
+            left_lots -= size
+            if size == maker.size_lots:
+                self._done(owner, maker_id, "stp", filled)
+            self._shrink(rung, maker, size)
+            self.stopped = left_lots == 0
+            return left_lots
+        if stp == _EXPIRE_MAKER or stp == _EXPIRE_BOTH:
+            self._done(owner, maker_id, "stp", filled)
+            self._unlink(rung, maker)
+        self.stopped = stp != _EXPIRE_MAKER
+        return left_lots
 
     cdef int64_t _match(self, Rung* rung, Node* maker, int64_t left_lots, int64_t size_lots, int taker_side,
                         int64_t owner, int64_t id) except -1:

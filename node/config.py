@@ -68,6 +68,29 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits | None = None
     quote: Quote | None = None
     depth: int | None = None
+    leverage: str = ""  # what the venue must have set; "" = any
+
+
+class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where credentials are: each is "env:NAME" or "file:PATH" (in mode sim also "plain:TEXT"), never the secret itself.
+    HMAC keys have `secret` (OKX also `passphrase`), Ed25519 keys `private_key`, a PEM."""
+
+    api_key: Text
+    secret: str = ""
+    passphrase: str = ""
+    private_key: str = ""
+
+
+class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked of the venues, and what others' orders mean."""
+
+    foreign: str = (
+        "report"  # orders of others on the account: ignore, report, halt; they count in exposure always
+    )
+    keep_old: bool = False  # own orders of an earlier start: keep them, or cancel them
+    orders_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+    positions_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
+    balances_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
 
 
 class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +101,14 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams: list[str]
     rest: str
     orders: str = ""
+    private: str = ""  # where private streams are, if not where orders go
+    key: KeyConfig | None = None
+    window_ms: Annotated[int, msgspec.Meta(ge=100, le=5000)] = (
+        1500  # how long a venue may still take an order frame
+    )
+    stp: str = "maker"  # self-trade prevention: expire the maker's, the taker's or both orders
+    hedge: bool = False  # position mode that the account must have
+    wallet: str = ""  # markets with the same name share one purse of coins (unified accounts)
     trades: bool = True  # also public trades and marks (Binance USD-M: on a second connection per line)
 
 
@@ -95,6 +126,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     venue: list[VenueConfig]
     instrument: list[InstrumentConfig]
     rate: Rate
+    reconcile: Reconcile = Reconcile()
+    ack_timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 1000
+    max_unacked: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 8  # requests to a market without an answer
     strategy: Text = "quoter"  # quoter, probe, none, or module:Class of your own
     deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
@@ -137,6 +171,7 @@ def check(config: Config, where: str) -> None:
     """What types alone cannot say. Raises UserError."""
     _one_of(where, "mode", config.mode, MODES)
     _one_of(where, "loop", config.loop, ("epoll", "spin"))
+    _one_of(where, "reconcile: foreign", config.reconcile.foreign, ("ignore", "report", "halt"))
     if ":" not in config.strategy:
         _one_of(where, "strategy", config.strategy, ("quoter", "probe", "none", "module:Class"))
     if not (len(config.deployment) == 4 and set(config.deployment) <= set(DEPLOYMENT)):
@@ -170,15 +205,32 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
             raise UserError(f"{place}: {venue.market} is there twice; give several `streams` instead")
         if not venue.streams:
             raise UserError(f"{place}: `streams` is empty")
-        for url in [*venue.streams, *([venue.orders] if venue.orders else [])]:
+        for url in [*venue.streams, *filter(None, (venue.orders, venue.private))]:
             _address(place, url, ("ws", "wss"))
         _address(place, venue.rest, ("http", "https"), "rest ")
         if venue.orders and config.mode == "watch":
             raise UserError(f"{place}: `orders` in mode 'watch': a watching node sends none; remove it")
-        if config.mode == "sim" and not all(_is_local(x) for x in [*venue.streams, venue.rest, venue.orders]):
-            raise UserError(f"{place}: mode 'sim' talks to 127.0.0.1 only: order frames are not signed yet")
+        if config.mode == "sim" and not all(
+            _is_local(x) for x in [*venue.streams, venue.rest, venue.orders, venue.private]
+        ):
+            raise UserError(f"{place}: mode 'sim' talks to 127.0.0.1 only")
+        _one_of(place, "stp", venue.stp, ("maker", "taker", "both"))
+        if venue.key is not None:
+            _references(place, venue.key, config.mode)
         known[venue.market] = venue
     return known
+
+
+def _references(place: str, key: KeyConfig, mode: str) -> None:
+    """A config file is shown, copied and recorded: no secret stands in it."""
+    kinds = ("env:", "file:", "plain:") if mode == "sim" else ("env:", "file:")
+    for name in ("api_key", "secret", "passphrase", "private_key"):
+        text = getattr(key, name)
+        if text and not (text.startswith(kinds) and text.partition(":")[2]):
+            ways = ", ".join(f'"{x}..."' for x in kinds)
+            raise UserError(f"{place}: key: {name}: must be one of {ways}, not the text itself")
+    if bool(key.secret) == bool(key.private_key):
+        raise UserError(f"{place}: key: give either `secret` (HMAC) or `private_key` (Ed25519)")
 
 
 def _address(place: str, url: str, schemes: tuple[str, str], key: str = "") -> None:

@@ -78,13 +78,11 @@ COMMON = {"ext.records", "ext.text"}
 SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
 LOWER = {"node.venues*", "node.config", "node.errors"}
-VENUE_ROOMS = {
-    "node.venues.values",
-    "node.venues.keys",
-    "node.venues.fakes",
-    "node.venues.ledger",
-    "node.venues.faults",
-}
+NODE = {"node.assembly", "node.credentials", "node.strategies", "node.truth*"}  # a node without its sockets
+# the simulated venues' base, from the bottom up
+FAKE_ROOMS = ["faults", "ledger", "parts", "register", "terms", "desk", "injectors", "fakes"]
+FAKE_MODULES = {f"node.venues.{x}" for x in FAKE_ROOMS}
+VENUE_ROOMS = {"node.venues.values", "node.venues.keys"} | FAKE_MODULES
 
 # The first pattern that fits a module says which modules it may import, or, ending in a star, which families.
 ALLOWED: list[tuple[str, set[str]]] = [
@@ -107,8 +105,18 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.cli|node\.main|node\.demo", {"*"}),
     (r"node\.(errors|config)", {"node.errors", "ext.records", "ext.wire"}),
     (r"node\.report", {"node.errors", "node.slow.summary"}),
-    (r"node\.venues\.(values|keys|faults)", set()),
-    (r"node\.venues\.(fakes|ledger)", {"ext.match", "ext.text", "ext.records"} | VENUE_ROOMS),
+    (r"node\.venues\.(values|keys|depth)", set()),
+    (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
+    (r"node\.strategies", {"node.errors"} | ALL_EXT - {"ext.link", "ext.match"}),
+    (r"node\.credentials", {"node.config", "node.errors", "node.venues.keys"}),
+    (
+        r"node\.assembly",
+        LOWER | {"node.truth*", "node.strategies"} | ALL_EXT - {"ext.link", "ext.match"},
+    ),
+    *[
+        (rf"node\.venues\.{x}", {"ext.match", "ext.text"} | {f"node.venues.{y}" for y in FAKE_ROOMS[:i]})
+        for i, x in enumerate(FAKE_ROOMS)
+    ],
     *[
         (
             rf"node\.venues\.{v}(\.\w+)*",
@@ -117,10 +125,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
         for v in VENUES
     ],
     (r"node\.truth(\.\w+)*", LOWER | {"node.truth*"} | ALL_EXT - {"ext.link", "ext.match"}),
-    (r"node\.net(\.\w+)*", LOWER | {"node.net*", "node.truth*", "ext*"}),
+    (r"node\.net(\.\w+)*", LOWER | NODE | {"node.net*", "ext*"}),
     (
         r"node\.sim(\.\w+)*",
-        LOWER | {"node.sim*", "node.truth*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
+        LOWER | NODE | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
     ),
     (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
     (

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from ext.records cimport Approved, Intent, Report
+from ext.records cimport Approved, Budget, Intent, Report
 from ext.text cimport tg_cur, tg_grid
 from ext.wire cimport Sink, Wire
 
@@ -16,11 +16,7 @@ cdef enum Keys:
     KEY_ID = 16
     KEY_STATUS = 32
     KEY_ERROR = 64
-    KEY_RESULT_STATUS = 128
-    KEY_RESULT_SYMBOL = 256
-    KEY_RESULT_ORDER = 512
-    KEY_RESULT_EXECUTED = 1024
-    KEY_RESULT_TIME = 2048
+    KEY_RATES = 128
 
 cdef enum Body:
     # What the members being read belong to.
@@ -51,21 +47,84 @@ ctypedef struct Fields:
     const char* request       # text id of a WS API reply, or NULL
     Py_ssize_t request_size
     uint64_t epoch            # in that id, where it is ours
+    uint64_t old_id           # the order that a replace replaces
+    uint64_t old_epoch
     int64_t status            # of a WS API reply, -1 = none
     int64_t code              # of its error, 0 = none
     const char* message
     Py_ssize_t message_size
-    const char* state         # "status" inside "result", or NULL
-    Py_ssize_t state_size
-    const char* venue_id      # "orderId" inside "result": digits, or NULL
+    const char* result_at     # where "result", "data" inside "error" and "rateLimits" stand, or NULL
+    const char* data_at
+    const char* rates_at
+
+cdef enum Did:
+    # What an execution type says has happened.
+    DID_CHANGE = 0
+    DID_TRADE = 1
+    DID_CALCULATE = 2         # liquidation, auto-deleveraging
+    DID_AMEND = 3
+    DID_ODD = 4
+
+cdef enum Member:
+    # Bits of Answer.seen.
+    HAS_ANY = 1
+    HAS_STATUS = 2
+    HAS_SYMBOL = 4
+    HAS_ORDER = 8
+    HAS_ALGO = 16
+    HAS_TIME = 32
+    HAS_PRICE = 64
+    HAS_SIZE = 128
+    HAS_FILLED = 256
+    HAS_CODE = 512
+    HAS_MESSAGE = 1024
+    HAS_AMENDED = 2048
+    HAS_UPDATE = 4096
+
+ctypedef struct Answer:
+    # An order as an answer shows it, or the error in its place. All zero: nothing is said.
+    int seen                  # Members
+    const char* symbol
+    Py_ssize_t symbol_size
+    const char* venue_id      # digits
     Py_ssize_t venue_id_size
-    const char* executed_at   # where the value of "executedQty" inside "result" stands, or NULL
-    int64_t result_time       # "transactTime" or "updateTime" inside "result", 0 = none
+    const char* state
+    Py_ssize_t state_size
+    const char* message
+    Py_ssize_t message_size
+    const char* price_at      # where these values stand
+    const char* size_at
+    const char* filled_at
+    int64_t time
+    int64_t code
+
+ctypedef struct Legs:
+    # The two legs of a replace: 0 the cancel, 1 the new order.
+    const char* result[2]
+    Py_ssize_t result_size[2]
+    Answer answer[2]
+    int64_t retry_after       # ms, 0 = not said
+
+cdef enum:
+    REPORTS_MAX = 4
+    BUDGETS_MAX = 8
+
+ctypedef struct Said:
+    # All that one answer says, ready to be pushed.
+    int reports
+    int budgets
+    Report report[REPORTS_MAX]
+    Budget budget[BUDGETS_MAX]
 
 
 @cython.final
 cdef class BinanceWire(Wire):
     cdef public int partial_depth   # raw (not combined) connection of a partial depth stream: its depth, else 0
+    cdef char stp_mode[16]
+    cdef int stp_size
+    cdef bytes secret               # signs order frames; None = no signature
+    cdef char api_key[128]
+    cdef int key_size
 
     # reading the object
     cdef int _object(self, tg_cur* c, Fields* f, const char* start) except -1
@@ -73,7 +132,6 @@ cdef class BinanceWire(Wire):
     cdef int _letter(self, tg_cur* c, Fields* f, int letter, const char* start) except -1
     cdef int _word(self, tg_cur* c, Fields* f, const char* key, Py_ssize_t size, const char* start) except -1
     cdef int _frame_word(self, tg_cur* c, Fields* f, const char* key, Py_ssize_t size, const char* start) except -1
-    cdef int _result_word(self, tg_cur* c, Fields* f, const char* key, Py_ssize_t size, const char* start) except -1
     cdef int _error(self, tg_cur* c, Fields* f, const char* start) except -1
     cdef int _once(self, tg_cur* c, Fields* f, int key, const char* start) except -1
     cdef int _skip(self, tg_cur* c, const char* start) except -1
@@ -116,19 +174,49 @@ cdef class BinanceWire(Wire):
     # order entry and user data
     cdef int _reply(self, Fields* f, uint64_t order_id, char action, Sink sink, const char* start,
                     const char* end) except -1
-    cdef int _place_reply(self, Fields* f, Report* report, Sink sink) except -1
-    cdef int _cancel_reply(self, Fields* f, Report* report, Sink sink) except -1
+    cdef int _order_reply(self, Fields* f, uint64_t order_id, char action, Said* said, const char* start,
+                          const char* end) except -1
+    cdef int _replace_reply(self, Fields* f, uint64_t order_id, Said* said, const char* start, const char* end) except -1
+    cdef int _leg(self, Fields* f, Legs* legs, int i, int action, Report* report) noexcept nogil
+    cdef int _judge(self, int action, int64_t status, int64_t code, const char* text, Py_ssize_t size,
+                    int32_t* group) noexcept nogil
+    cdef int _answer_at(self, const char* at, Answer* a, const char* start, const char* end) except -1
+    cdef int _answer(self, tg_cur* c, Answer* a, const char* start) except -1
+    cdef int _answer_member(self, tg_cur* c, Answer* a, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _numbers(self, Answer* a, Report* report, const char* start, const char* end) except -1
+    cdef int _own_price(self, Report* report) noexcept nogil
+    cdef int _steps(self, const char* at, const tg_grid* grid, int64_t* out, const char* name, const char* start,
+                    const char* end) except -1
+    cdef int _legs_at(self, const char* at, Legs* legs, const char* start, const char* end) except -1
+    cdef int _leg_member(self, tg_cur* c, Legs* legs, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _wait(self, int64_t code, int64_t until_ms, Said* said, const char* start, const char* end) except -1
+    cdef int _rates(self, Fields* f, Said* said, const char* start, const char* end) except -1
+    cdef int _rate(self, tg_cur* c, Said* said, const char* start) except -1
+    cdef uint64_t _replaced(self, Fields* f) noexcept nogil
     cdef int _order_update(self, Fields* f, Sink sink, const char* start, const char* end) except -1
     cdef int _execution(self, Fields* f, Sink sink, const char* start, const char* end) except -1
+    cdef int _fill(self, Fields* f, Report* report, int did, bint* is_fill, const char* start, const char* end) except -1
+    cdef int _own_numbers(self, Fields* f, Report* report, const char* start, const char* end) except -1
+    cdef int _word_at(self, Fields* f, char key, const char** text, Py_ssize_t* size, const char* name, const char* start,
+                      const char* end) except -1
     cdef int _trade_lite(self, Fields* f, Sink sink, const char* start, const char* end) except -1
     cdef int _order_head(self, Fields* f, Report* report, const char* start, const char* end) except -1
     cdef int _fee(self, Fields* f, Report* report, const char* start, const char* end) except -1
 
     # writing
-    cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1
-    cdef Py_ssize_t _cancel(self, const Intent* intent, int64_t now_ns, char* out) except -1
     cdef Py_ssize_t _write(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out,
                            Py_ssize_t cap) except -1
-
-
-cdef int outcome(int market, int64_t status, int64_t code, const char* message, Py_ssize_t size) noexcept nogil
+    cdef char* _open(self, char* p, char action, uint64_t order_id, uint64_t epoch, char* client_id) noexcept nogil
+    cdef char* _params(self, char* p) noexcept nogil
+    cdef char* _key(self, char* p) noexcept nogil
+    cdef char* _first(self, char* p) noexcept nogil
+    cdef Py_ssize_t _close(self, char* out, char* params, char* p) except -1
+    cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1
+    cdef Py_ssize_t _replace(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1
+    cdef Py_ssize_t _stop(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1
+    cdef Py_ssize_t _cancel(self, const Intent* intent, int64_t now_ns, char* out) except -1
+    cdef Py_ssize_t _amend(self, const Intent* intent, int64_t now_ns, char* out) except -1
+    cdef char* _order(self, char* p, const Intent* intent, const char* client_id, int64_t now_ns) noexcept nogil
+    cdef char* _window(self, char* p) noexcept nogil
+    cdef char* _stp_side(self, char* p, const Intent* intent) noexcept nogil
+    cdef char* _stamp(self, char* p, int64_t now_ns) noexcept nogil

@@ -1,22 +1,36 @@
 """Binance, spot and USD-M: bytes to records and back.
 
 Market data: `depthUpdate`, `bookTicker`, `trade`, `aggTrade`, `markPriceUpdate`, partial depth and the depth snapshot
-(REST or WS API), on raw (`/ws`) and combined (`/stream`) connections. Order entry: the replies to `order.place` and
-`order.cancel`. User data: spot `executionReport`, USD-M `ORDER_TRADE_UPDATE` and `TRADE_LITE`. Members may come in any
-order. Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`, `user-data-stream.md`, `rest-api.md`,
+(REST or WS API), on raw (`/ws`) and combined (`/stream`) connections. Order entry: requests to the WebSocket API and the
+answers to them: place, cancel, amend, cancel and replace, conditional orders. User data: spot `executionReport`, USD-M
+`ORDER_TRADE_UPDATE` and `TRADE_LITE`. Members may come in any order.
+
+Parameters are written in the order of their names: that is the order in which they are signed, so the signature of a
+key without session logon (HMAC) is made of the very bytes that were written.
+
+Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`, `user-data-stream.md`, `rest-api.md`,
 `errors.md`; USD-M developer pages "websocket-market-streams", "websocket-api", "user-data-streams", "error-code".
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from hmac import digest as hmac_digest
+
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ext.records cimport (ACCEPTED, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, FOK, FUNDING_RATE, INDEX_PRICE, IOC, MARK_PRICE,
-                          MARKET, NEXT_FUNDING, POST_ONLY, REFUSED, REPORT_ACK, REPORT_CANCELED, REPORT_CANCEL_REJECT,
-                          REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_REJECT, REPORT_UNCERTAIN, RULE_PREV, RULE_RANGE,
-                          SEED, SELL, SNAPSHOT, UNCERTAIN, UPDATE, DepthHead, Instrument, Mark, Quote, Trade)
-from ext.text cimport (TG_MAX_PRICE, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid, tg_int, tg_key, tg_letter_key,
-                       tg_more, tg_peek, tg_put_decimal, tg_put_int, tg_setup, tg_signed_decimal, tg_skip, tg_string)
-from ext.wire cimport BAD, HANDLED, ID_SIZE, NOT_MINE
+from ext.records cimport (ACCEPTED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUDGET_ORDERS, BUDGET_WEIGHT, BUY, CANCEL, FOK,
+                          FUNDING_RATE, GROUP_ACCESS, GROUP_DUPLICATE, GROUP_FILTER, GROUP_FUNDS, GROUP_LIMIT, GROUP_MARKET,
+                          GROUP_NONE, GROUP_OTHER, GROUP_POST_ONLY, GROUP_UNKNOWN, INDEX_PRICE, IOC, LIQUIDATION,
+                          MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REFUSED, REPLACE, REPORT_ACK, REPORT_AMENDED,
+                          REPORT_AMEND_REJECT, REPORT_CANCELED, REPORT_CANCEL_REJECT, REPORT_EXPIRED, REPORT_FILL,
+                          REPORT_FILLED, REPORT_LIVE, REPORT_ODD, REPORT_REJECT, REPORT_UNCERTAIN, RULE_PREV, RULE_RANGE,
+                          SEED, SELL, SETTLEMENT, SNAPSHOT, STOP_MARKET, TRADE_FILL, UNCERTAIN, UPDATE, DepthHead,
+                          Instrument, Mark, Quote, Trade)
+from ext.text cimport (TG_MAX_PRICE, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid, tg_int,
+                       tg_int_or_text, tg_key, tg_letter_key, tg_more, tg_peek, tg_put_decimal, tg_put_int, tg_setup,
+                       tg_signed_decimal, tg_skip, tg_string)
+from ext.wire cimport BAD, HANDLED, ID_SIZE, NOT_MINE, ORDER_FRAME_MAX
+from ext.wire import ALPHABET
 
 tg_setup()
 
@@ -25,7 +39,20 @@ E8.mantissa = 1
 E8.decimals = 8
 
 cdef enum:
-    FRAME_MAX = 512         # no order frame is longer: 43 bytes of symbol, 40 per number, 26 + 21 of ids, 290 constant
+    ASK_TABLE = -1          # the text of an error does not decide: its code does
+    EPOCH_SIZE = 7          # a replace names the order it replaces, by epoch and sequence
+    SEQUENCE_SIZE = 7       # two digits less than in a client id: 2**35 orders of one process
+    REPLACE_SIZE = 36       # letter, id of the new order, those two; the venue takes no more than 36
+    KEY_MAX = 128           # letters of an API key
+
+cdef signed char DIGITS[256]
+memset(DIGITS, -1, 256)
+for _i, _x in enumerate(ALPHABET.encode()):
+    DIGITS[<unsigned char>_x] = _i
+cdef bytes _alphabet = ALPHABET.encode()
+cdef const char* BASE32 = PyBytes_AS_STRING(_alphabet)
+
+STP_MODES = {"expire_maker": b"EXPIRE_MAKER", "expire_taker": b"EXPIRE_TAKER", "expire_both": b"EXPIRE_BOTH"}
 
 
 cdef inline bint has(Fields* f, char key) noexcept nogil:
@@ -37,15 +64,19 @@ cdef inline bint named(const char* key, Py_ssize_t size, const char* name) noexc
     return size == <Py_ssize_t>strlen(name) and memcmp(key, name, strlen(name)) == 0
 
 
+cdef inline bint begins(const char* text, Py_ssize_t size, const char* name) noexcept nogil:
+    return size >= <Py_ssize_t>strlen(name) and memcmp(text, name, strlen(name)) == 0
+
+
 cdef inline void clear(Fields* f) noexcept nogil:
     """A blank Fields. `at` and `value` are left alone: `seen` and `read` say which of them is valid."""
     f.seen[0] = f.seen[1] = f.read[0] = f.read[1] = 0
     f.named = f.coin_margined = 0
     f.body = BODY_NONE
-    f.stream = f.symbol = f.bids_at = f.asks_at = f.request = f.message = f.state = f.venue_id = f.executed_at = NULL
+    f.stream = f.symbol = f.bids_at = f.asks_at = f.request = f.message = f.result_at = f.data_at = f.rates_at = NULL
     f.instrument = -1
     f.prev_id = f.last_update_id = f.bids = f.asks = f.status = -1
-    f.code = f.result_time = 0
+    f.code = f.message_size = 0
 
 
 cdef inline int64_t time_ns(int64_t value) noexcept nogil:
@@ -59,64 +90,134 @@ cdef inline int64_t time_ns(int64_t value) noexcept nogil:
 
 
 cdef int order_state(const char* text, Py_ssize_t size) noexcept nogil:
-    """ReportKind that an order status spells. A status nobody knows is UNCERTAIN, never guessed."""
+    """ReportKind that an order status spells. A status nobody knows is ODD, never guessed."""
     if named(text, size, b"FILLED"):
         return REPORT_FILLED
-    if named(text, size, b"CANCELED") or named(text, size, b"EXPIRED") or \
-            named(text, size, b"EXPIRED_IN_MATCH"):
+    if named(text, size, b"CANCELED"):
         return REPORT_CANCELED
+    if named(text, size, b"EXPIRED") or named(text, size, b"EXPIRED_IN_MATCH"):
+        return REPORT_EXPIRED
     if named(text, size, b"REJECTED"):
         return REPORT_REJECT
     if named(text, size, b"NEW") or named(text, size, b"PARTIALLY_FILLED") or \
             named(text, size, b"PENDING_NEW") or named(text, size, b"PENDING_CANCEL") or \
-            named(text, size, b"NEW_INSURANCE") or named(text, size, b"NEW_ADL"):
+            named(text, size, b"NEW_INSURANCE") or named(text, size, b"NEW_ADL") or \
+            named(text, size, b"TRIGGERING") or named(text, size, b"TRIGGERED"):
         return REPORT_LIVE
-    return REPORT_UNCERTAIN
+    return REPORT_ODD
 
 
-# ---- what an error says of the request: the short list that `node/venues/binance/rules.py` spells out ----
-
-cdef bint refused_both(int64_t code) noexcept nogil:
-    """Codes that mean "not executed" on both products."""
-    return (-1106 <= code <= -1100 or -1121 <= code <= -1115 or code == -1108 or code == -1111 or code == -1114 or code == -1128
-            or code == -1130 or code == -1003 or code == -1008 or code == -1014 or code == -1015 or code == -1016
-            or code == -1021 or code == -1022 or code == -2010 or code == -2014 or code == -2015)
-
-
-cdef bint refused_spot(int64_t code) noexcept nogil:
-    return (code == -1013 or code == -1034 or code == -1134 or code == -1135 or code == -1145 or code == -1151
-            or code == -1193 or code == -1194 or code == -1210 or code == -1211 or code == -1220)
+cdef int execution_type(const char* text, Py_ssize_t size) noexcept nogil:
+    """What an execution type `x` says has happened."""
+    if named(text, size, b"TRADE"):
+        return DID_TRADE
+    if named(text, size, b"NEW") or named(text, size, b"CANCELED") or named(text, size, b"EXPIRED") or \
+            named(text, size, b"REJECTED"):
+        return DID_CHANGE
+    if named(text, size, b"REPLACED") or named(text, size, b"AMENDMENT") or named(text, size, b"TRADE_PREVENTION"):
+        return DID_AMEND
+    return DID_CALCULATE if named(text, size, b"CALCULATED") else DID_ODD
 
 
-cdef bint refused_usdm(int64_t code) noexcept nogil:
-    return (code == -1001 or -2028 <= code <= -2018 or -4005 <= code <= -4002 or -4016 <= code <= -4013 or code == -4023
-            or code == -4024 or code == -4061 or code == -4062 or code == -4087 or code == -4088 or -4118 <= code <= -4116
-            or code == -4120 or code == -4131 or -4142 <= code <= -4135 or code == -4161 or code == -4164 or code == -4183
-            or code == -4184 or code == -4192 or -4209 <= code <= -4202 or -4403 <= code <= -4400
-            or code == -5021 or code == -5022 or -5028 <= code <= -5024 or -5041 <= code <= -5037)
+cdef int nature_of(const char* text, Py_ssize_t size) noexcept nogil:
+    """Nature that the client id of an order tells which the venue itself made (USD-M)."""
+    if begins(text, size, b"autoclose-"):
+        return LIQUIDATION
+    if begins(text, size, b"adl_autoclose"):
+        return ADL
+    if begins(text, size, b"settlement_autoclose-") or begins(text, size, b"delivery_autoclose-"):
+        return SETTLEMENT
+    return TRADE_FILL
 
 
-cdef int outcome(int market, int64_t status, int64_t code, const char* message, Py_ssize_t size) noexcept nogil:
-    """Outcome of a request by the status, error code and text of its reply. What is not listed is UNCERTAIN."""
+# ---- what an error says of its request, where status or text decide: codes are in `node/venues/binance/rules.py` ----
+
+cdef int worded(int market, int64_t status, int64_t code, const char* text, Py_ssize_t size,
+                int32_t* group) noexcept nogil:
+    """Outcome of a request by status and text of its answer, with its ErrorGroup; ASK_TABLE where the code decides (a
+    group that is set then counts for more than the table's).
+
+    A 5xx proves nothing, except on USD-M with -1008 or one of the two texts that are documented as "failed". 408 is a
+    time-out, and what comes without a code from a firewall (403) did not come from the exchange.
+    """
     cdef bint usdm = market == BINANCE_USDM
-    if status == 200 and code == 0:
-        return ACCEPTED
-    if code == -1008 or (usdm and code == -1001):
-        return REFUSED                  # both come with a 5xx status, and are documented as "not executed"
-    if usdm and status == 503 and named(message, size, b"Service Unavailable."):
+    group[0] = GROUP_NONE
+    if status == 200:
+        group[0] = GROUP_UNKNOWN if code else GROUP_NONE
+        return UNCERTAIN if code else ACCEPTED
+    if usdm and status >= 400 and (
+            named(text, size, b"Internal error; unable to process your request. Please try again.")
+            or (status == 503 and named(text, size, b"Service Unavailable."))):
+        group[0] = GROUP_OTHER
         return REFUSED
-    if status >= 500 or status < 400:
+    if usdm and status >= 500 and code == -1008:
+        return ASK_TABLE
+    if status >= 500 or status < 400 or status == 408 or (status == 403 and code == 0):
+        group[0] = GROUP_UNKNOWN
         return UNCERTAIN
-    if status == 403 or status == 418 or status == 429:
-        return REFUSED                  # stopped at the door: firewall, ban, rate limit
-    if refused_both(code):
+    if code == 0 and (status == 418 or status == 429):
+        group[0] = GROUP_LIMIT
         return REFUSED
-    return REFUSED if (refused_usdm(code) if usdm else refused_spot(code)) else UNCERTAIN
+    if code == -2010 or code == -2011 or code == -1013:
+        group[0] = worded_group(text, size)
+        if group[0] == GROUP_DUPLICATE:     # an order with this id is open: perhaps this very one, by another copy
+            return UNCERTAIN
+    return ASK_TABLE
+
+
+cdef int worded_group(const char* text, Py_ssize_t size) noexcept nogil:
+    """ErrorGroup that the text of a -1013, -2010 or -2011 tells (`errors.md`); GROUP_NONE where it tells none."""
+    if named(text, size, b"Account has insufficient balance for requested action."):
+        return GROUP_FUNDS
+    if named(text, size, b"Order would immediately match and take."):
+        return GROUP_POST_ONLY
+    if named(text, size, b"Duplicate order sent."):
+        return GROUP_DUPLICATE
+    if named(text, size, b"Market is closed.") or named(text, size, b"This symbol is not permitted for this account.") or \
+            named(text, size, b"This symbol is restricted for this account."):
+        return GROUP_MARKET
+    if named(text, size, b"This action is disabled on this account.") or \
+            named(text, size, b"This account may not place or cancel orders."):
+        return GROUP_ACCESS
+    if begins(text, size, b"Filter failure: ") or named(text, size, b"Price * QTY is zero or less."):
+        return GROUP_FILTER
+    if named(text, size, b"Order was not canceled due to cancel restrictions."):
+        return GROUP_OTHER
+    return GROUP_NONE
 
 
 @cython.final
 cdef class BinanceWire(Wire):
     """One Binance market (`records.Market`): decoder and encoder."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.stp = "expire_maker"
+        self.can_amend = self.market == BINANCE_USDM
+        self.can_replace = self.market == BINANCE_SPOT
+
+    @property
+    def stp(self) -> str:
+        """What happens where an order would trade with one of our own: expire_maker, expire_taker or expire_both. Sent with
+        every order. ValueError for another word. (USD-M: it works for GTC, IOC and GTD only; post-only has its own rule.)"""
+        return self.stp_mode[:self.stp_size].decode().lower()
+
+    @stp.setter
+    def stp(self, str mode):
+        if mode not in STP_MODES:
+            raise ValueError(f"stp {mode!r}: must be one of {', '.join(STP_MODES)}")
+        cdef bytes text = STP_MODES[mode]
+        self.stp_size = <int>PyBytes_GET_SIZE(text)
+        memcpy(self.stp_mode, PyBytes_AS_STRING(text), self.stp_size)
+
+    def signer(self, bytes secret, str api_key=""):
+        """Sign every order frame with this HMAC secret; None = frames carry no signature (after session.logon, or where
+        there are no credentials). ValueError for an API key that is not letters and digits."""
+        cdef bytes raw = api_key.encode()
+        if secret is not None and not (raw.isalnum() and len(raw) <= KEY_MAX):
+            raise ValueError("the API key is not letters and digits")
+        self.secret = secret
+        self.key_size = 0 if secret is None else <int>PyBytes_GET_SIZE(raw)
+        memcpy(self.api_key, PyBytes_AS_STRING(raw), self.key_size)
 
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1:
         cdef Fields f
@@ -138,7 +239,11 @@ cdef class BinanceWire(Wire):
         cdef uint64_t order_id
         cdef char action = 0
         if f.request != NULL and f.status >= 0:
-            order_id = self.own_request(f.request, f.request_size, &action, &f.epoch)
+            if f.request_size == REPLACE_SIZE:
+                order_id = self._replaced(f)
+                action = c'r'
+            else:
+                order_id = self.own_request(f.request, f.request_size, &action, &f.epoch)
             if order_id:
                 return self._reply(f, order_id, action, sink, start, end)
         if f.coin_margined or (f.symbol != NULL and f.instrument < 0):
@@ -245,8 +350,6 @@ cdef class BinanceWire(Wire):
             return self._number(c, &f.last_update_id, b"lastUpdateId", start)
         elif f.body == BODY_NONE:
             return self._frame_word(c, f, key, size, start)
-        elif f.body == BODY_RESULT:
-            return self._result_word(c, f, key, size, start)
         return self._skip(c, start)
 
     cdef int _frame_word(self, tg_cur* c, Fields* f, const char* key, Py_ssize_t size, const char* start) except -1:
@@ -272,41 +375,20 @@ cdef class BinanceWire(Wire):
             if self._once(c, f, KEY_ERROR, start) == BAD:
                 return BAD
             return self._error(c, f, start)
+        elif named(key, size, b"rateLimits") and tg_peek(c) == c'[':
+            if self._once(c, f, KEY_RATES, start) == BAD:
+                return BAD
+            f.rates_at = c.p
         if body == BODY_NONE or tg_peek(c) != c'{':
             return self._skip(c, start)
         if self._once(c, f, KEY_BODY, start) == BAD:
             return BAD
+        if body == BODY_RESULT:
+            f.result_at = c.p
         f.body = body
         body = self._object(c, f, start)
         f.body = BODY_NONE
         return body
-
-    cdef int _result_word(self, tg_cur* c, Fields* f, const char* key, Py_ssize_t size, const char* start) except -1:
-        """A member of a WS API result: what an order reply says."""
-        if named(key, size, b"status") and tg_peek(c) == c'"':
-            if self._once(c, f, KEY_RESULT_STATUS, start) == BAD:
-                return BAD
-            return self._text(c, &f.state, &f.state_size, b"status", start)
-        if named(key, size, b"symbol") and tg_peek(c) == c'"':
-            if self._once(c, f, KEY_RESULT_SYMBOL, start) == BAD or \
-                    self._text(c, &f.symbol, &f.symbol_size, b"symbol", start) == BAD:
-                return BAD
-            f.instrument = self.lookup(f.symbol, f.symbol_size)
-            return HANDLED
-        if named(key, size, b"orderId"):
-            if self._once(c, f, KEY_RESULT_ORDER, start) == BAD:
-                return BAD
-            return self._digits(c, &f.venue_id, &f.venue_id_size, b"orderId", start)
-        if named(key, size, b"executedQty"):
-            if self._once(c, f, KEY_RESULT_EXECUTED, start) == BAD:
-                return BAD
-            tg_peek(c)
-            f.executed_at = c.p
-        elif named(key, size, b"transactTime") or named(key, size, b"updateTime"):
-            if self._once(c, f, KEY_RESULT_TIME, start) == BAD:
-                return BAD
-            return self._number(c, &f.result_time, b"transactTime", start)
-        return self._skip(c, start)
 
     cdef int _error(self, tg_cur* c, Fields* f, const char* start) except -1:
         """`{"code":-2010,"msg":"...","data":{...}}`; returns HANDLED or BAD."""
@@ -323,6 +405,10 @@ cdef class BinanceWire(Wire):
                     return self.fail(TG_RANGE, b"code", c, start)
             elif named(key, size, b"msg") and tg_peek(c) == c'"':
                 if self._text(c, &f.message, &f.message_size, b"msg", start) == BAD:
+                    return BAD
+            elif named(key, size, b"data") and tg_peek(c) == c'{':
+                f.data_at = c.p
+                if self._skip(c, start) == BAD:
                     return BAD
             elif self._skip(c, start) == BAD:
                 return BAD
@@ -615,72 +701,309 @@ cdef class BinanceWire(Wire):
         sink.on_mark(&mark)
         return HANDLED
 
-    # ---- order entry replies ----
+    # ---- answers to order entry ----
 
     cdef int _reply(self, Fields* f, uint64_t order_id, char action, Sink sink, const char* start,
                     const char* end) except -1:
-        """The answer to one of our order.place or order.cancel requests."""
-        cdef Report report
+        """The answer to one of our requests: read as a whole, then told as reports and the server's own counts."""
+        cdef Said said
+        cdef int i
+        said.reports = said.budgets = 0
+        if action != c'n' and action != c'c' and action != c'a' and action != c'r':
+            return NOT_MINE
+        if f.rates_at != NULL and self._rates(f, &said, start, end) == BAD:
+            return BAD
+        if action == c'r':
+            if self._replace_reply(f, order_id, &said, start, end) == BAD:
+                return BAD
+        elif self._order_reply(f, order_id, action, &said, start, end) == BAD:
+            return BAD
+        for i in range(said.reports):
+            sink.on_report(&said.report[i])
+        for i in range(said.budgets):
+            sink.on_budget(&said.budget[i])
+        return HANDLED
+
+    cdef int _order_reply(self, Fields* f, uint64_t order_id, char action, Said* said, const char* start,
+                          const char* end) except -1:
+        """The answer to a place, cancel or amend."""
+        cdef Answer a
+        cdef Legs legs
+        cdef Report* report
+        cdef int32_t group
+        cdef int what = NEW if action == c'n' else CANCEL if action == c'c' else AMEND
+        cdef int fate = self._judge(what, f.status, f.code, f.message, f.message_size, &group)
+        blank(&a)
+        if f.result_at != NULL:
+            a.seen = HAS_ANY
+            if self._answer_at(f.result_at, &a, start, end) == BAD:
+                return BAD
+        if f.data_at != NULL:
+            if self._legs_at(f.data_at, &legs, start, end) == BAD or self._wait(f.code, legs.retry_after, said, start, end) == BAD:
+                return BAD
+        if fate == ACCEPTED and f.result_at == NULL:
+            fate, group = UNCERTAIN, GROUP_UNKNOWN
+        report = said_report(said, order_id, f.epoch, f.code, group)
+        if self._numbers(&a, report, start, end) == BAD:
+            return BAD
+        if action == c'n':
+            return placed(said, report, &a, fate)
+        return canceled(report, &a, fate) if action == c'c' else amended(report, &a, fate)
+
+    cdef int _replace_reply(self, Fields* f, uint64_t order_id, Said* said, const char* start, const char* end) except -1:
+        """The answer to order.cancelReplace: its two legs, each with its own fate, wherever the answer has them (`result`, or
+        `error.data` with -2021 and -2022). What it has no leg for is judged by the answer as a whole."""
+        cdef Legs legs
+        cdef const char* at = f.result_at if f.result_at != NULL else f.data_at
+        cdef Report* report
+        clear_legs(&legs)
+        if at != NULL and self._legs_at(at, &legs, start, end) == BAD:
+            return BAD
+        if self._wait(f.code, legs.retry_after, said, start, end) == BAD:
+            return BAD
+        report = said_report(said, f.old_id, f.old_epoch, f.code, GROUP_NONE)
+        if self._numbers(&legs.answer[0], report, start, end) == BAD:
+            return BAD
+        canceled(report, &legs.answer[0], self._leg(f, &legs, 0, CANCEL, report))
+        report = said_report(said, order_id, f.epoch, f.code, GROUP_NONE)
+        if self._numbers(&legs.answer[1], report, start, end) == BAD:
+            return BAD
+        return placed(said, report, &legs.answer[1], self._leg(f, &legs, 1, NEW, report))
+
+    cdef int _leg(self, Fields* f, Legs* legs, int i, int action, Report* report) noexcept nogil:
+        """Outcome of one leg of a replace; its code and group go into `report`."""
+        cdef const char* word = legs.result[i]
+        cdef Py_ssize_t size = legs.result_size[i]
+        cdef Answer* a = &legs.answer[i]
+        cdef int fate
+        if word == NULL:
+            fate = self._judge(action, f.status, f.code, f.message, f.message_size, &report.group)
+            if fate == ACCEPTED:            # the answer says yes and does not say to what
+                report.group = GROUP_UNKNOWN
+            return UNCERTAIN if fate == ACCEPTED else fate
+        report.code = <int32_t>a.code
+        if named(word, size, b"SUCCESS"):
+            report.code = 0
+            return ACCEPTED
+        if named(word, size, b"NOT_ATTEMPTED"):
+            report.code, report.group = <int32_t>f.code, GROUP_OTHER
+            return REFUSED
+        if named(word, size, b"FAILURE"):
+            return self._judge(action, 400, a.code, a.message, a.message_size, &report.group)
+        report.group = GROUP_UNKNOWN
+        return UNCERTAIN
+
+    cdef int _judge(self, int action, int64_t status, int64_t code, const char* text, Py_ssize_t size,
+                    int32_t* group) noexcept nogil:
+        """Outcome of a request of this records.Action by status, code and text of its answer, and its ErrorGroup."""
+        cdef int32_t told = GROUP_NONE
+        cdef int fate = worded(self.market, status, code, text, size, &told)
+        if fate != ASK_TABLE:
+            group[0] = told
+            return fate
+        fate = self.fate(code, action, group)
+        if told != GROUP_NONE:
+            group[0] = told
+        return fate
+
+    cdef int _answer_at(self, const char* at, Answer* a, const char* start, const char* end) except -1:
         cdef tg_cur c
+        c.p, c.end = at, end
+        return self._answer(&c, a, start)
+
+    cdef int _answer(self, tg_cur* c, Answer* a, const char* start) except -1:
+        """An order as an answer shows it, or the error in its place."""
+        cdef const char* key
+        cdef Py_ssize_t size
+        cdef int more = tg_enter(c, c'{', c'}')
+        while more > 0:
+            if not tg_key(c, &key, &size):
+                return self.fail(TG_SYNTAX, b"result", c, start)
+            if self._answer_member(c, a, key, size, start) == BAD:
+                return BAD
+            more = tg_more(c, c'}')
+        return HANDLED if more == 0 else self.fail(TG_SYNTAX, b"result", c, start)
+
+    cdef int _answer_member(self, tg_cur* c, Answer* a, const char* key, Py_ssize_t size, const char* start) except -1:
+        cdef int name = answer_key(key, size)
         cdef int code
-        memset(&report, 0, sizeof(report))
-        report.order_id = order_id
-        report.epoch = f.epoch
-        report.instrument = f.instrument
-        report.filled_lots = report.order_ticks = report.order_lots = -1
-        report.code = <int32_t>f.code
-        report.event_ns = time_ns(f.result_time)
+        if name == 0:
+            return self._skip(c, start)
+        if a.seen & name:
+            return self.fail(TG_SYNTAX, b"repeated key", c, start)
+        a.seen |= name
+        if name == HAS_AMENDED:
+            return self._answer(c, a, start)
+        if name == HAS_STATUS:
+            return self._text(c, &a.state, &a.state_size, b"status", start)
+        if name == HAS_SYMBOL:
+            return self._text(c, &a.symbol, &a.symbol_size, b"symbol", start)
+        if name == HAS_ORDER or name == HAS_ALGO:
+            return self._digits(c, &a.venue_id, &a.venue_id_size, b"orderId", start)
+        if name == HAS_TIME or name == HAS_UPDATE:
+            return self._number(c, &a.time, b"transactTime", start)
+        if name == HAS_MESSAGE:
+            return self._text(c, &a.message, &a.message_size, b"msg", start)
+        if name == HAS_CODE:
+            code = tg_int_or_text(c, &a.code)
+            if code or not -1000000 < a.code < 1000000:
+                return self.fail(code if code else TG_RANGE, b"code", c, start)
+            return HANDLED
+        tg_peek(c)
+        if name == HAS_PRICE:
+            a.price_at = c.p
+        elif name == HAS_SIZE:
+            a.size_at = c.p
+        else:
+            a.filled_at = c.p
+        return self._skip(c, start)
+
+    cdef int _numbers(self, Answer* a, Report* report, const char* start, const char* end) except -1:
+        """Put what an answer shows of its order into `report`. Nothing of a symbol that is none of ours."""
+        cdef tg_grid* size_grid
+        report.event_ns = time_ns(a.time)
         if report.event_ns < 0:
             return self._bad(TG_RANGE, b"transactTime", end, start)
-        if f.venue_id != NULL:
-            memcpy(report.venue_id, f.venue_id, f.venue_id_size)
-            report.venue_id_size = <int32_t>f.venue_id_size
-        if f.executed_at != NULL and f.instrument >= 0:
-            c.p, c.end = f.executed_at, end
-            code = tg_decimal(&c, &self.instruments.size_grids[f.instrument], &report.filled_lots)
-            if code:
-                return self.fail(code, b"executedQty", &c, start)
-        if action == c'n':
-            return self._place_reply(f, &report, sink)
-        return self._cancel_reply(f, &report, sink) if action == c'c' else NOT_MINE
-
-    cdef int _place_reply(self, Fields* f, Report* report, Sink sink) except -1:
-        """An ack says nothing of fills (an event may have come first), so its `filled_lots` is -1. A RESULT or FULL style
-        reply that spells a terminal state gives that as a second report."""
-        cdef int64_t filled_lots = report.filled_lots
-        cdef int fate = outcome(self.market, f.status, f.code, f.message, f.message_size if f.message else 0)
-        if fate == ACCEPTED and not f.named & KEY_BODY:
-            fate = UNCERTAIN
-        report.filled_lots = -1
-        if fate == ACCEPTED:
-            report.kind = REPORT_ACK
-        else:
-            report.kind = REPORT_REJECT if fate == REFUSED else REPORT_UNCERTAIN
-        sink.on_report(report)
-        if fate != ACCEPTED or f.state == NULL:
+        memcpy(report.venue_id, a.venue_id, a.venue_id_size)
+        report.venue_id_size = <int32_t>a.venue_id_size
+        report.instrument = self.lookup(a.symbol, a.symbol_size) if a.symbol_size else -1
+        if report.instrument < 0:
             return HANDLED
-        report.kind = order_state(f.state, f.state_size)
-        if report.kind != REPORT_LIVE:
-            report.filled_lots = filled_lots
-            sink.on_report(report)
+        size_grid = &self.instruments.size_grids[report.instrument]
+        if self._steps(a.price_at, &self.instruments.price_grids[report.instrument], &report.order_ticks, b"price", start,
+                       end) == BAD or \
+                self._steps(a.size_at, size_grid, &report.order_lots, b"origQty", start, end) == BAD or \
+                self._steps(a.filled_at, size_grid, &report.filled_lots, b"executedQty", start, end) == BAD:
+            return BAD
+        return self._own_price(report)
+
+    cdef int _own_price(self, Report* report) noexcept nogil:
+        """A price or size of zero (market orders, orders by value) says nothing."""
+        if report.order_ticks == 0:
+            report.order_ticks = -1
+        if report.order_lots == 0:
+            report.order_lots = -1
         return HANDLED
 
-    cdef int _cancel_reply(self, Fields* f, Report* report, Sink sink) except -1:
-        """A refused cancel says nothing of the order, whatever the code: -2011 only that it is not open now."""
-        cdef int fate = outcome(self.market, f.status, f.code, f.message, f.message_size if f.message else 0)
-        if fate == ACCEPTED:
-            if f.state != NULL:
-                report.kind = order_state(f.state, f.state_size)
-            else:
-                report.kind = REPORT_CANCELED if f.named & KEY_BODY else REPORT_UNCERTAIN
-        else:
-            report.filled_lots = -1
-            if fate == REFUSED or (400 <= f.status < 500 and (f.code == -2011 or f.code == -2013)):
-                report.kind = REPORT_CANCEL_REJECT
-            else:
-                report.kind = REPORT_UNCERTAIN
-        sink.on_report(report)
+    cdef int _steps(self, const char* at, const tg_grid* grid, int64_t* out, const char* name, const char* start,
+                    const char* end) except -1:
+        cdef tg_cur c
+        cdef int code
+        if at == NULL:
+            return HANDLED
+        c.p, c.end = at, end
+        code = tg_decimal(&c, grid, out)
+        return self.fail(code, name, &c, start) if code else HANDLED
+
+    cdef int _legs_at(self, const char* at, Legs* legs, const char* start, const char* end) except -1:
+        """The two legs of a replace, or what else `error.data` tells."""
+        cdef const char* key
+        cdef Py_ssize_t size
+        cdef tg_cur c
+        cdef int more
+        c.p, c.end = at, end
+        clear_legs(legs)
+        more = tg_enter(&c, c'{', c'}')
+        while more > 0:
+            if not tg_key(&c, &key, &size):
+                return self.fail(TG_SYNTAX, b"data", &c, start)
+            if self._leg_member(&c, legs, key, size, start) == BAD:
+                return BAD
+            more = tg_more(&c, c'}')
+        return HANDLED if more == 0 else self.fail(TG_SYNTAX, b"data", &c, start)
+
+    cdef int _leg_member(self, tg_cur* c, Legs* legs, const char* key, Py_ssize_t size, const char* start) except -1:
+        cdef int i = 1 if begins(key, size, b"newOrder") else 0
+        if named(key, size, b"cancelResult") or named(key, size, b"newOrderResult"):
+            if legs.result[i] != NULL:
+                return self.fail(TG_SYNTAX, b"repeated key", c, start)
+            return self._text(c, &legs.result[i], &legs.result_size[i], b"cancelResult", start)
+        if (named(key, size, b"cancelResponse") or named(key, size, b"newOrderResponse")) and tg_peek(c) == c'{':
+            if legs.answer[i].seen:
+                return self.fail(TG_SYNTAX, b"repeated key", c, start)
+            legs.answer[i].seen = HAS_ANY
+            return self._answer(c, &legs.answer[i], start)
+        if named(key, size, b"retryAfter"):
+            return self._number(c, &legs.retry_after, b"retryAfter", start)
+        return self._skip(c, start)
+
+    cdef int _wait(self, int64_t code, int64_t until_ms, Said* said, const char* start, const char* end) except -1:
+        """`retryAfter`, a time of the venue's clock: nothing of that kind before."""
+        cdef Budget* budget
+        if until_ms == 0:
+            return HANDLED
+        if time_ns(until_ms) < 0:
+            return self._bad(TG_RANGE, b"retryAfter", end, start)
+        budget = &said.budget[said.budgets]
+        said.budgets += 1
+        budget.market, budget.interval_ns, budget.used, budget.limit = self.market, 0, -1, -1
+        budget.kind = BUDGET_ORDERS if code == -1015 else BUDGET_WEIGHT
+        budget.until_ns = time_ns(until_ms)
         return HANDLED
+
+    cdef int _rates(self, Fields* f, Said* said, const char* start, const char* end) except -1:
+        """`rateLimits`: the server's count of our requests. Limits of another kind are left out."""
+        cdef tg_cur c
+        cdef int more
+        c.p, c.end = f.rates_at, end
+        more = tg_enter(&c, c'[', c']')
+        while more > 0:
+            if tg_peek(&c) != c'{' or said.budgets == BUDGETS_MAX - 1:
+                return self.fail(TG_SYNTAX, b"rateLimits", &c, start)
+            if self._rate(&c, said, start) == BAD:
+                return BAD
+            more = tg_more(&c, c']')
+        return HANDLED if more == 0 else self.fail(TG_SYNTAX, b"rateLimits", &c, start)
+
+    cdef int _rate(self, tg_cur* c, Said* said, const char* start) except -1:
+        """One `{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":300,"count":1}`."""
+        cdef const char* key
+        cdef const char* text = b""
+        cdef Py_ssize_t size, text_size = 0
+        cdef int64_t unit = 0, times = 0, used = -1, limit = -1
+        cdef int kind = -1, more = tg_enter(c, c'{', c'}')
+        while more > 0:
+            if not tg_key(c, &key, &size):
+                return self.fail(TG_SYNTAX, b"rateLimits", c, start)
+            if named(key, size, b"rateLimitType") or named(key, size, b"interval"):
+                if self._text(c, &text, &text_size, b"rateLimits", start) == BAD:
+                    return BAD
+                if size == 8:
+                    unit = interval_ns(text, text_size)
+                else:
+                    kind = BUDGET_ORDERS if named(text, text_size, b"ORDERS") else \
+                        BUDGET_WEIGHT if named(text, text_size, b"REQUEST_WEIGHT") else -1
+            elif named(key, size, b"intervalNum"):
+                if self._number(c, &times, b"intervalNum", start) == BAD:
+                    return BAD
+            elif named(key, size, b"limit"):
+                if self._number(c, &limit, b"limit", start) == BAD:
+                    return BAD
+            elif named(key, size, b"count"):
+                if self._number(c, &used, b"count", start) == BAD:
+                    return BAD
+            elif self._skip(c, start) == BAD:
+                return BAD
+            more = tg_more(c, c'}')
+        if more != 0:
+            return self.fail(TG_SYNTAX, b"rateLimits", c, start)
+        if kind >= 0 and unit and 0 < times <= 1000 and used >= 0 and limit >= 0:
+            add_budget(said, self.market, kind, unit * times, used, limit)
+        return HANDLED
+
+    cdef uint64_t _replaced(self, Fields* f) noexcept nogil:
+        """The new order's id in the request id of a replace, 0 where it is not one of ours; the old one's into `f`."""
+        cdef int64_t epoch, old
+        cdef uint64_t order_id
+        if f.request[0] != c'r':
+            return 0
+        order_id = self.own_id(f.request + 1, ID_SIZE, &f.epoch)
+        epoch = digits(f.request + 1 + ID_SIZE, EPOCH_SIZE)
+        old = digits(f.request + 1 + ID_SIZE + EPOCH_SIZE, SEQUENCE_SIZE)
+        if not order_id or epoch < 0 or old <= 0:
+            return 0
+        f.old_id, f.old_epoch = <uint64_t>old, <uint64_t>epoch
+        return order_id
 
     # ---- user data ----
 
@@ -704,83 +1027,123 @@ cdef class BinanceWire(Wire):
         cdef const char* x
         cdef const char* state
         cdef Py_ssize_t x_size, state_size
-        cdef int64_t trade_id = 0
+        cdef int did
         cdef bint fill
-        if self._order_head(f, &report, start, end) == BAD:
+        if self._order_head(f, &report, start, end) == BAD or self._own_numbers(f, &report, start, end) == BAD:
             return BAD
-        if self._text_at(f, c'x', &x, &x_size, b"x", start, end) == BAD or \
-                self._text_at(f, c'X', &state, &state_size, b"X", start, end) == BAD:
+        if self._word_at(f, c'x', &x, &x_size, b"x", start, end) == BAD or \
+                self._word_at(f, c'X', &state, &state_size, b"X", start, end) == BAD:
             return BAD
         if self._size_at(f, c'l', &report.size_lots, b"l", start, end) == BAD or \
                 self._size_at(f, c'z', &report.filled_lots, b"z", start, end) == BAD:
             return BAD
-        fill = (named(x, x_size, b"TRADE") or named(x, x_size, b"CALCULATED")) and report.size_lots > 0
+        did = execution_type(x, x_size)
+        fill = (did == DID_TRADE or did == DID_CALCULATE) and report.size_lots > 0
         if fill:
-            if self._price_at(f, c'L', &report.price_ticks, b"L", start, end) == BAD or \
-                    self._int_at(f, c't', &trade_id, b"t", start, end) == BAD or \
-                    self._fee(f, &report, start, end) == BAD:
+            if self._fill(f, &report, did, &fill, start, end) == BAD:
                 return BAD
-            if trade_id > 0:
-                report.trade_lo = trade_id
-            else:                       # a liquidation settled without a trade: its time identifies it
-                report.trade_hi, report.trade_lo = 1, report.event_ns
-            # some fills were seen without a price or a trade: `filled_lots` then tells that one is missing
-            fill = report.price_ticks > 0 and (trade_id > 0 or x[0] == c'C')
         if fill:
             report.kind = REPORT_FILL
             sink.on_report(&report)
-        report.kind = order_state(state, state_size)
+        report.kind = order_state(state, state_size) if did != DID_ODD else REPORT_ODD
+        if report.kind == REPORT_LIVE and did == DID_AMEND:
+            report.kind = REPORT_AMENDED
         if not fill or report.kind != REPORT_LIVE:
             report.size_lots = report.price_ticks = report.trade_hi = report.trade_lo = report.fee_e8 = 0
-            report.maker = report.fee_is_quote = 0
+            report.maker = report.fee_is_quote = report.nature = 0
             sink.on_report(&report)
         return HANDLED
+
+    cdef int _fill(self, Fields* f, Report* report, int did, bint* is_fill, const char* start, const char* end) except -1:
+        """Price, trade, fee and nature of a fill. Some were seen without a price or a trade: those are told by the total
+        only, and `is_fill` becomes False."""
+        cdef int64_t trade_id = 0
+        cdef bint maker = False
+        if self._price_at(f, c'L', &report.price_ticks, b"L", start, end) == BAD or \
+                self._int_at(f, c't', &trade_id, b"t", start, end) == BAD or \
+                self._flag_at(f, c'm', &maker, b"m", start, end) == BAD or self._fee(f, report, start, end) == BAD:
+            return BAD
+        report.maker = maker
+        if did == DID_CALCULATE and report.nature == TRADE_FILL:
+            report.nature = LIQUIDATION
+        if trade_id > 0:
+            report.trade_lo = trade_id
+        else:                       # a liquidation settled without a trade: its time identifies it
+            report.trade_hi, report.trade_lo = 1, report.event_ns
+        is_fill[0] = report.price_ticks > 0 and (trade_id > 0 or did == DID_CALCULATE)
+        return HANDLED
+
+    cdef int _own_numbers(self, Fields* f, Report* report, const char* start, const char* end) except -1:
+        """Price and whole size of the order, as they are in force. Self-trade prevention may have taken a part away (`A`,
+        spot): it is no longer part of the order."""
+        cdef int64_t prevented = 0
+        if self._price_at(f, c'p', &report.order_ticks, b"p", start, end) == BAD or \
+                self._size_at(f, c'q', &report.order_lots, b"q", start, end) == BAD:
+            return BAD
+        if self.market == BINANCE_SPOT and has(f, c'A'):
+            if self._size_at(f, c'A', &prevented, b"A", start, end) == BAD:
+                return BAD
+            if prevented > report.order_lots:
+                return self._bad(TG_RANGE, b"A", f.at[c'A'], start)
+            report.order_lots -= prevented
+        return self._own_price(report)
 
     cdef int _trade_lite(self, Fields* f, Sink sink, const char* start, const char* end) except -1:
         """TRADE_LITE: the fast notice of a fill, without fee and totals; the full event has the same trade id."""
         cdef Report report
-        if self._order_head(f, &report, start, end) == BAD:
+        cdef bint maker = False
+        if self._order_head(f, &report, start, end) == BAD or self._own_numbers(f, &report, start, end) == BAD:
             return BAD
         report.kind = REPORT_FILL
         report.filled_lots = report.fee_is_quote = -1
         if self._size_at(f, c'l', &report.size_lots, b"l", start, end) == BAD or \
                 self._price_at(f, c'L', &report.price_ticks, b"L", start, end) == BAD or \
-                self._id_at(f, c't', &report.trade_lo, b"t", start, end) == BAD:
+                self._id_at(f, c't', &report.trade_lo, b"t", start, end) == BAD or \
+                self._flag_at(f, c'm', &maker, b"m", start, end) == BAD:
             return BAD
+        report.maker = maker
         if report.size_lots and report.price_ticks and report.trade_lo:
             sink.on_report(&report)
         return HANDLED
 
     cdef int _order_head(self, Fields* f, Report* report, const char* start, const char* end) except -1:
-        """What every user event says of its order: id, side, maker, the venue's id, time."""
+        """What every user event says of its order: id, side, the venue's id, time. Nature: by the venue's own ids."""
         cdef const char* text
         cdef Py_ssize_t size
-        cdef bint maker = False
         cdef tg_cur c
         memset(report, 0, sizeof(Report))
         report.instrument = f.instrument
-        report.order_ticks = report.order_lots = -1
         if self._text_at(f, c'C', &text, &size, b"C", start, end) == BAD:
             return BAD
         if size == 0 or self.market != BINANCE_SPOT:    # spot: `c` names the cancel, `C` the order it cancels
+            if not has(f, c'c'):
+                return self._bad(TG_SYNTAX, b"c", end, start)
             if self._text_at(f, c'c', &text, &size, b"c", start, end) == BAD:
                 return BAD
         report.order_id = self.own_id(text, size, &report.epoch)
-        if self._text_at(f, c'S', &text, &size, b"S", start, end) == BAD:
+        if self.market == BINANCE_USDM:
+            report.nature = nature_of(text, size)
+        if self._word_at(f, c'S', &text, &size, b"S", start, end) == BAD:
             return BAD
         if not (named(text, size, b"BUY") or named(text, size, b"SELL")):
             return self._bad(TG_SYNTAX, b"S", end, start)
         report.side = BUY if size == 3 else SELL
-        if has(f, c'm') and self._flag_at(f, c'm', &maker, b"m", start, end) == BAD:
-            return BAD
-        report.maker = maker
         c.p = f.at[c'i'] if has(f, c'i') else end
         c.end = end
         if self._digits(&c, &text, &size, b"i", start) == BAD:
             return BAD
         memcpy(report.venue_id, text, size)
         report.venue_id_size = <int32_t>size
+        if not has(f, c'T'):
+            return self._bad(TG_SYNTAX, b"T", end, start)
         return self._time_at(f, c'T', &report.event_ns, b"T", start, end)
+
+    cdef int _word_at(self, Fields* f, char key, const char** text, Py_ssize_t* size, const char* name, const char* start,
+                      const char* end) except -1:
+        """A string that must be there and not empty."""
+        if self._text_at(f, key, text, size, name, start, end) == BAD:
+            return BAD
+        return HANDLED if size[0] else self._bad(TG_SYNTAX, name, f.at[<int>key] if has(f, key) else end, start)
 
     cdef int _fee(self, Fields* f, Report* report, const char* start, const char* end) except -1:
         """Commission `n` in asset `N`; absent or null where there is none. The quote asset ends the symbol."""
@@ -804,70 +1167,225 @@ cdef class BinanceWire(Wire):
     # ---- writing ----
 
     cdef Py_ssize_t encode(self, Approved order, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
-        """Write `order.place` or `order.cancel` in the session form (no key, no signature). ValueError where `cap` is
-        below 512."""
+        """Write the request of `order`: `order.place`, `order.cancel`, `order.modify` or `order.amend.keepPriority`,
+        `order.cancelReplace`; a USD-M stop is an `algoOrder.place`, and its cancel (`type` STOP_MARKET) an
+        `algoOrder.cancel`. ValueError where this product has no such request or `cap` is below ORDER_FRAME_MAX."""
         return self._write(&order.intent, order.order_id, now_ns, out, cap)
 
     cdef Py_ssize_t _write(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out,
                            Py_ssize_t cap) except -1:
-        if cap < FRAME_MAX:
-            raise ValueError(f"an order frame needs {FRAME_MAX} bytes, not {cap}")
+        if cap < ORDER_FRAME_MAX:
+            raise ValueError(f"an order frame needs {ORDER_FRAME_MAX} bytes, not {cap}")
         if not 0 <= intent.instrument < self.instruments.count:
             raise ValueError(f"instrument {intent.instrument}: the table has {self.instruments.count}")
+        if intent.action == NEW:
+            if intent.type == STOP_MARKET and self.market == BINANCE_USDM:
+                return self._stop(intent, order_id, now_ns, out)
+            return self._new(intent, order_id, now_ns, out)
         if intent.action == CANCEL:
             return self._cancel(intent, now_ns, out)
-        return self._new(intent, order_id, now_ns, out)
+        if intent.action == AMEND:
+            return self._amend(intent, now_ns, out)
+        if intent.action == REPLACE and self.can_replace:
+            return self._replace(intent, order_id, now_ns, out)
+        raise ValueError(f"action {intent.action}: this product has no such request")
+
+    cdef char* _open(self, char* p, char action, uint64_t order_id, uint64_t epoch, char* client_id) noexcept nogil:
+        """The start of a request; the client id of its order goes into `client_id` too."""
+        p = say(p, b'{"id":"')
+        p += self.put_request(p, action, order_id, epoch)
+        memcpy(client_id, p - ID_SIZE - 4, ID_SIZE)     # a request id is action, client id, counter
+        return p
+
+    cdef char* _params(self, char* p) noexcept nogil:
+        """The start of the parameters: the API key where frames are signed, for it is the first by name."""
+        return self._key(say(p, b'","params":{'))
+
+    cdef char* _key(self, char* p) noexcept nogil:
+        if self.key_size:
+            p = say(p, b'"apiKey":"')
+            p = put(p, self.api_key, self.key_size)
+            p = say(p, b'",')
+        return p
+
+    cdef Py_ssize_t _close(self, char* out, char* params, char* p) except -1:
+        """The end of a request, with the signature of its parameters where frames are signed."""
+        cdef char text[ORDER_FRAME_MAX]
+        cdef bytes mac
+        if self.key_size:
+            mac = hmac_digest(self.secret, PyBytes_FromStringAndSize(text, spell(text, params, p)), "sha256")
+            p = say(p, b',"signature":"')
+            p = put_hex(p, <const unsigned char*>PyBytes_AS_STRING(mac), 32)
+            p = say(p, b'"')
+        return say(p, b'}}') - out
 
     cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1:
-        cdef Instrument* row = &self.instruments.rows[intent.instrument]
-        cdef bint post_only = intent.tif == POST_ONLY
-        cdef bint maker_type = post_only and self.market == BINANCE_SPOT
-        cdef char* client_id
-        cdef char* p = say(out, b'{"id":"')
-        p += self.put_request(p, c'n', order_id, 0)
-        client_id = p - ID_SIZE - 4                     # a request id is action, client id, counter
-        p = say(p, b'","method":"order.place","params":{"symbol":"')
-        p = put(p, row.symbol, row.symbol_size)
-        p = say(p, b'","side":"BUY","type":"') if intent.side == BUY else say(p, b'","side":"SELL","type":"')
-        if intent.type == MARKET:
-            p = say(p, b'MARKET","quantity":"')
-        else:
-            if maker_type:
-                p = say(p, b'LIMIT_MAKER","price":"')
-            else:
-                p = say(p, b'LIMIT","timeInForce":"')
-                p = put(p, b"GTX" if post_only else b"IOC" if intent.tif == IOC else b"FOK" if intent.tif == FOK else b"GTC", 3)
-                p = say(p, b'","price":"')
-            p += tg_put_decimal(p, intent.price_ticks, &self.instruments.price_grids[intent.instrument], 1)
-            p = say(p, b'","quantity":"')
-        p += tg_put_decimal(p, intent.size_lots, &self.instruments.size_grids[intent.instrument], 1)
-        if intent.reduce_only and self.market == BINANCE_USDM:
-            p = say(p, b'","reduceOnly":"true')
-        p = say(p, b'","newClientOrderId":"')
+        cdef char client_id[ID_SIZE]
+        cdef char* p = self._open(out, c'n', order_id, 0, client_id)
+        cdef char* params
+        p = say(p, b'","method":"order.place')
+        p = self._params(p)
+        params = self._first(p)
+        return self._close(out, params, self._order(p, intent, client_id, now_ns))
+
+    cdef Py_ssize_t _replace(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1:
+        """Stop on failure: where the old order is not open any more (filled, perhaps) there must be no new one. The request
+        id tells both orders, because an answer need not."""
+        cdef char client_id[ID_SIZE]
+        cdef char old[ID_SIZE]
+        cdef uint64_t epoch = intent.epoch if intent.epoch else self.epoch
+        cdef char* params
+        cdef char* p
+        if epoch >= <uint64_t>1 << 5 * EPOCH_SIZE or intent.order_id >= <uint64_t>1 << 5 * SEQUENCE_SIZE:
+            raise ValueError(f"order {intent.order_id} of epoch {epoch} cannot be replaced: both must be below 2**35")
+        self.put_id(client_id, order_id, 0)
+        self.put_id(old, intent.order_id, epoch)
+        p = say(out, b'{"id":"r')
         p = put(p, client_id, ID_SIZE)
-        p = say(p, b'","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":1000,"timestamp":')
-        p += tg_put_int(p, now_ns // 1000000)
-        return say(p, b'}}') - out
+        put_digits(p, epoch, EPOCH_SIZE)
+        put_digits(p + EPOCH_SIZE, intent.order_id, SEQUENCE_SIZE)
+        p = say(p + EPOCH_SIZE + SEQUENCE_SIZE, b'","method":"order.cancelReplace')
+        p = self._params(p)
+        params = self._first(p)
+        p = say(p, b'"cancelOrigClientOrderId":"')
+        p = put(p, old, ID_SIZE)
+        p = say(p, b'","cancelReplaceMode":"STOP_ON_FAILURE",')
+        return self._close(out, params, self._order(p, intent, client_id, now_ns))
+
+    cdef char* _first(self, char* p) noexcept nogil:
+        """Where the parameters begin, given where they go on behind the API key."""
+        return p - self.key_size - 12 if self.key_size else p
+
+    cdef char* _order(self, char* p, const Intent* intent, const char* client_id, int64_t now_ns) noexcept nogil:
+        """The parameters of a new order. The size is always in base coin (`quantity`, never `quoteOrderQty`)."""
+        cdef Instrument* row = &self.instruments.rows[intent.instrument]
+        cdef tg_grid* grid = &self.instruments.price_grids[intent.instrument]
+        cdef bint limit = intent.type != MARKET and intent.type != STOP_MARKET
+        cdef bint maker_type = limit and intent.tif == POST_ONLY and self.market == BINANCE_SPOT
+        p = say(p, b'"newClientOrderId":"')
+        p = put(p, client_id, ID_SIZE)
+        p = say(p, b'","newOrderRespType":"ACK","')
+        if limit:
+            p = say(p, b'price":"')
+            p += tg_put_decimal(p, intent.price_ticks, grid, 1)
+            p = say(p, b'","')
+        p = say(p, b'quantity":"')
+        p += tg_put_decimal(p, intent.size_lots, &self.instruments.size_grids[intent.instrument], 1)
+        p = self._window(p)
+        if intent.reduce_only and self.market == BINANCE_USDM:
+            p = say(p, b',"reduceOnly":"true"')
+        p = self._stp_side(p, intent)
+        if intent.type == STOP_MARKET:
+            p = say(p, b'","stopPrice":"')
+            p += tg_put_decimal(p, intent.trigger_ticks, grid, 1)
+        p = say(p, b'","symbol":"')
+        p = put(p, row.symbol, row.symbol_size)
+        if limit and not maker_type:
+            p = say(p, b'","timeInForce":"')
+            p = put(p, b"GTX" if intent.tif == POST_ONLY else b"IOC" if intent.tif == IOC else
+                    b"FOK" if intent.tif == FOK else b"GTC", 3)
+        p = self._stamp(say(p, b'"'), now_ns)
+        if intent.type == MARKET:
+            return say(p, b',"type":"MARKET"')
+        if intent.type == STOP_MARKET:
+            return say(p, b',"type":"STOP_LOSS"')
+        return say(p, b',"type":"LIMIT_MAKER"') if maker_type else say(p, b',"type":"LIMIT"')
+
+    cdef char* _window(self, char* p) noexcept nogil:
+        p = say(p, b'","recvWindow":')
+        return p + tg_put_int(p, self.window_ms)
+
+    cdef char* _stp_side(self, char* p, const Intent* intent) noexcept nogil:
+        p = say(p, b',"selfTradePreventionMode":"')
+        p = put(p, self.stp_mode, self.stp_size)
+        return say(p, b'","side":"BUY') if intent.side == BUY else say(p, b'","side":"SELL')
+
+    cdef char* _stamp(self, char* p, int64_t now_ns) noexcept nogil:
+        p = say(p, b',"timestamp":')
+        return p + tg_put_int(p, self.stamp_ms(now_ns))
+
+    cdef Py_ssize_t _stop(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1:
+        """A USD-M stop: conditional orders are a service of their own (-4120 on the normal endpoint). It protects a
+        position, so it is reduce-only, and the mark price triggers it."""
+        cdef Instrument* row = &self.instruments.rows[intent.instrument]
+        cdef char client_id[ID_SIZE]
+        cdef char* p = self._open(out, c'n', order_id, 0, client_id)
+        cdef char* params
+        p = say(p, b'","method":"algoOrder.place","params":{')
+        params = p
+        p = self._key(say(p, b'"algoType":"CONDITIONAL",'))
+        p = say(p, b'"clientAlgoId":"')
+        p = put(p, client_id, ID_SIZE)
+        p = say(p, b'","quantity":"')
+        p += tg_put_decimal(p, intent.size_lots, &self.instruments.size_grids[intent.instrument], 1)
+        p = self._window(p)
+        p = say(p, b',"reduceOnly":"true"')
+        p = self._stp_side(p, intent)
+        p = say(p, b'","symbol":"')
+        p = put(p, row.symbol, row.symbol_size)
+        p = self._stamp(say(p, b'"'), now_ns)
+        p = say(p, b',"triggerPrice":"')
+        p += tg_put_decimal(p, intent.trigger_ticks, &self.instruments.price_grids[intent.instrument], 1)
+        return self._close(out, params, say(p, b'","type":"STOP_MARKET","workingType":"MARK_PRICE"'))
 
     cdef Py_ssize_t _cancel(self, const Intent* intent, int64_t now_ns, char* out) except -1:
         cdef Instrument* row = &self.instruments.rows[intent.instrument]
-        cdef char* client_id
-        cdef char* p = say(out, b'{"id":"')
-        p += self.put_request(p, c'c', intent.order_id, intent.epoch)
-        client_id = p - ID_SIZE - 4
-        p = say(p, b'","method":"order.cancel","params":{"symbol":"')
-        p = put(p, row.symbol, row.symbol_size)
-        p = say(p, b'","origClientOrderId":"')
+        cdef char client_id[ID_SIZE]
+        cdef char* p = self._open(out, c'c', intent.order_id, intent.epoch, client_id)
+        cdef char* params
+        cdef bint algo = intent.type == STOP_MARKET and self.market == BINANCE_USDM
+        p = say(p, b'","method":"algoOrder.cancel') if algo else say(p, b'","method":"order.cancel')
+        p = self._params(p)
+        params = self._first(p)
+        p = say(p, b'"clientAlgoId":"') if algo else say(p, b'"origClientOrderId":"')
         p = put(p, client_id, ID_SIZE)
-        p = say(p, b'","recvWindow":1000,"timestamp":')
-        p += tg_put_int(p, now_ns // 1000000)
-        return say(p, b'}}') - out
+        p = self._window(p)
+        if not algo:
+            p = say(p, b',"symbol":"')
+            p = put(p, row.symbol, row.symbol_size)
+            p = say(p, b'"')
+        return self._close(out, params, self._stamp(p, now_ns))
 
-    def preview(self, dict intent, uint64_t order_id, int64_t now_ns, Py_ssize_t cap=FRAME_MAX) -> bytes:
+    cdef Py_ssize_t _amend(self, const Intent* intent, int64_t now_ns, char* out) except -1:
+        """USD-M: price and whole size. Spot: a smaller whole size only, which keeps the place in the queue; the id is passed
+        because the venue makes a new one where it is not."""
+        cdef Instrument* row = &self.instruments.rows[intent.instrument]
+        cdef tg_grid* size_grid = &self.instruments.size_grids[intent.instrument]
+        cdef char client_id[ID_SIZE]
+        cdef char* p = self._open(out, c'a', intent.order_id, intent.epoch, client_id)
+        cdef char* params
+        if self.market == BINANCE_SPOT:
+            p = say(p, b'","method":"order.amend.keepPriority')
+            p = self._params(p)
+            params = self._first(p)
+            p = say(p, b'"newClientOrderId":"')
+            p = put(p, client_id, ID_SIZE)
+            p = say(p, b'","newQty":"')
+            p += tg_put_decimal(p, intent.size_lots, size_grid, 1)
+            p = say(p, b'","origClientOrderId":"')
+            p = put(p, client_id, ID_SIZE)
+            p = self._window(p)
+            p = say(p, b',"symbol":"')
+        else:
+            p = say(p, b'","method":"order.modify')
+            p = self._params(p)
+            params = self._first(p)
+            p = say(p, b'"origClientOrderId":"')
+            p = put(p, client_id, ID_SIZE)
+            p = say(p, b'","price":"')
+            p += tg_put_decimal(p, intent.price_ticks, &self.instruments.price_grids[intent.instrument], 1)
+            p = say(p, b'","quantity":"')
+            p += tg_put_decimal(p, intent.size_lots, size_grid, 1)
+            p = self._window(p)
+            p = say(p, b',"side":"BUY","symbol":"') if intent.side == BUY else say(p, b',"side":"SELL","symbol":"')
+        p = put(p, row.symbol, row.symbol_size)
+        return self._close(out, params, self._stamp(say(p, b'"'), now_ns))
+
+    def preview(self, dict intent, uint64_t order_id, int64_t now_ns, Py_ssize_t cap=ORDER_FRAME_MAX) -> bytes:
         """The frame that `encode` would write for these fields of `records.Intent`, without an Approved: it cannot be
         sent from here. Raises ValueError as `encode` does."""
         cdef Intent fields
-        cdef char out[FRAME_MAX]
+        cdef char out[ORDER_FRAME_MAX]
         memset(&fields, 0, sizeof(fields))
         fields.instrument = intent.get("instrument", 0)
         fields.action = intent.get("action", 0)
@@ -877,9 +1395,129 @@ cdef class BinanceWire(Wire):
         fields.reduce_only = intent.get("reduce_only", 0)
         fields.price_ticks = intent.get("price_ticks", 0)
         fields.size_lots = intent.get("size_lots", 0)
+        fields.trigger_ticks = intent.get("trigger_ticks", 0)
         fields.order_id = intent.get("order_id", 0)
-        return out[:self._write(&fields, order_id, now_ns, out, min(cap, FRAME_MAX))]
+        fields.epoch = intent.get("epoch", 0)
+        return out[:self._write(&fields, order_id, now_ns, out, min(cap, ORDER_FRAME_MAX))]
 
+
+# ---- what answers become ----
+
+cdef int placed(Said* said, Report* report, const Answer* a, int fate) noexcept nogil:
+    """An answer to a NEW. With newOrderRespType ACK the state it spells is always NEW, filled or not, so NEW is no more than
+    an ack: that the order rests, the stream must say. Any other state is told in a second report."""
+    cdef int64_t filled_lots = report.filled_lots
+    cdef int kind
+    cdef Report* second
+    report.filled_lots = -1
+    report.kind = REPORT_ACK if fate == ACCEPTED else REPORT_REJECT if fate == REFUSED else REPORT_UNCERTAIN
+    if fate != ACCEPTED or a.state == NULL or named(a.state, a.state_size, b"NEW"):
+        return HANDLED
+    kind = order_state(a.state, a.state_size)
+    second = &said.report[said.reports]
+    said.reports += 1
+    second[0] = report[0]
+    second.kind, second.filled_lots = kind, filled_lots
+    return HANDLED
+
+
+cdef int canceled(Report* report, const Answer* a, int fate) noexcept nogil:
+    """An answer to a cancel. A refused one says nothing of the order, whatever the code: -2011 only that it is not open."""
+    if fate == REFUSED:
+        report.kind = REPORT_CANCEL_REJECT
+    elif fate != ACCEPTED:
+        report.kind = REPORT_UNCERTAIN
+    elif a.state != NULL:
+        report.kind = order_state(a.state, a.state_size)
+    else:                       # the algo service answers {"algoId":..,"code":"200"}; the leg of a replace may be null
+        report.kind = REPORT_CANCELED if a.seen == 0 or (a.seen & HAS_ALGO and a.code == 200) else REPORT_UNCERTAIN
+    if fate != ACCEPTED:
+        report.filled_lots = report.order_ticks = report.order_lots = -1
+    return HANDLED
+
+
+cdef int amended(Report* report, const Answer* a, int fate) noexcept nogil:
+    """An answer to an amend. The venue may have closed the order instead (size not above what is filled; post-only that would
+    take): its state then says so."""
+    if fate == REFUSED:
+        report.kind = REPORT_AMEND_REJECT
+    elif fate != ACCEPTED or a.state == NULL:
+        report.kind = REPORT_UNCERTAIN
+    else:
+        report.kind = order_state(a.state, a.state_size)
+        if report.kind == REPORT_LIVE:
+            report.kind = REPORT_AMENDED
+    if fate != ACCEPTED:
+        report.filled_lots = report.order_ticks = report.order_lots = -1
+    return HANDLED
+
+
+cdef Report* said_report(Said* said, uint64_t order_id, uint64_t epoch, int64_t code, int32_t group) noexcept nogil:
+    """The next report of an answer, of this order; nothing else is said yet."""
+    cdef Report* report = &said.report[said.reports]
+    said.reports += 1
+    memset(report, 0, sizeof(Report))
+    report.order_id, report.epoch = order_id, epoch
+    report.code, report.group = <int32_t>code, group
+    report.instrument = -1
+    report.filled_lots = report.order_ticks = report.order_lots = -1
+    return report
+
+
+cdef void add_budget(Said* said, int market, int kind, int64_t interval, int64_t used, int64_t limit) noexcept nogil:
+    cdef Budget* budget = &said.budget[said.budgets]
+    said.budgets += 1
+    budget.market, budget.kind, budget.interval_ns = market, kind, interval
+    budget.used, budget.limit, budget.until_ns = used, limit, 0
+
+
+cdef inline void blank(Answer* a) noexcept nogil:
+    memset(a, 0, sizeof(Answer))
+
+
+cdef inline void clear_legs(Legs* legs) noexcept nogil:
+    memset(legs, 0, sizeof(Legs))
+
+
+cdef int answer_key(const char* key, Py_ssize_t size) noexcept nogil:
+    """Which member of an order this is; 0 = one that says nothing here."""
+    if named(key, size, b"status") or named(key, size, b"algoStatus"):
+        return HAS_STATUS
+    if named(key, size, b"symbol"):
+        return HAS_SYMBOL
+    if named(key, size, b"orderId"):
+        return HAS_ORDER
+    if named(key, size, b"algoId"):
+        return HAS_ALGO
+    if named(key, size, b"transactTime"):
+        return HAS_TIME
+    if named(key, size, b"updateTime"):
+        return HAS_UPDATE
+    if named(key, size, b"price"):
+        return HAS_PRICE
+    if named(key, size, b"origQty") or named(key, size, b"qty") or named(key, size, b"quantity"):
+        return HAS_SIZE
+    if named(key, size, b"executedQty"):
+        return HAS_FILLED
+    if named(key, size, b"code"):
+        return HAS_CODE
+    if named(key, size, b"msg"):
+        return HAS_MESSAGE
+    return HAS_AMENDED if named(key, size, b"amendedOrder") else 0
+
+
+cdef int64_t interval_ns(const char* text, Py_ssize_t size) noexcept nogil:
+    """Length of a rate limit's interval; 0 where nobody knows it."""
+    if named(text, size, b"SECOND"):
+        return 1000000000
+    if named(text, size, b"MINUTE"):
+        return 60000000000
+    if named(text, size, b"HOUR"):
+        return 3600000000000
+    return 86400000000000 if named(text, size, b"DAY") else 0
+
+
+# ---- bytes ----
 
 cdef inline char* say(char* out, const char* literal) noexcept nogil:
     memcpy(out, literal, strlen(literal))
@@ -891,13 +1529,64 @@ cdef inline char* put(char* out, const char* text, Py_ssize_t size) noexcept nog
     return out + size
 
 
-def error_outcome(int market, int64_t status, int64_t code, str message="") -> int:
-    """`records.Outcome` of a reply with this status, error code and text: the native short list, for cold callers."""
+cdef char* put_hex(char* out, const unsigned char* raw, int count) noexcept nogil:
+    cdef const char* letters = b"0123456789abcdef"
+    cdef int i
+    for i in range(count):
+        out[2 * i] = letters[raw[i] >> 4]
+        out[2 * i + 1] = letters[raw[i] & 15]
+    return out + 2 * count
+
+
+cdef Py_ssize_t spell(char* out, const char* p, const char* end) noexcept nogil:
+    """JSON members, as they are signed: `"k":"v","n":1` becomes `k=v&n=1`. Returns its size."""
+    cdef char* start = out
+    cdef bint inside = False
+    while p < end:
+        if p[0] == c'"':
+            inside = not inside
+        else:
+            out[0] = p[0] if inside else c'=' if p[0] == c':' else c'&' if p[0] == c',' else p[0]
+            out += 1
+        p += 1
+    return out - start
+
+
+cdef void put_digits(char* out, uint64_t value, int count) noexcept nogil:
+    cdef int i
+    for i in range(count):
+        out[i] = BASE32[(value >> (5 * (count - 1 - i))) & 31]
+
+
+cdef int64_t digits(const char* text, int count) noexcept nogil:
+    """`put_digits` reversed; -1 where one is no digit."""
+    cdef int64_t value = 0
+    cdef int i
+    for i in range(count):
+        if DIGITS[<unsigned char>text[i]] < 0:
+            return -1
+        value = value << 5 | DIGITS[<unsigned char>text[i]]
+    return value
+
+
+# ---- for cold callers ----
+
+def error_words(int market, int64_t status, int64_t code, str message="") -> tuple:
+    """(Outcome or None, ErrorGroup) of a request by status and text of its answer. None: its code decides, by the table; a
+    group that is not 0 then counts for more than the table's."""
     cdef bytes raw = message.encode()
-    return outcome(market, status, code, raw, len(raw))
+    cdef int32_t group
+    cdef int fate = worded(market, status, code, raw, len(raw), &group)
+    return None if fate == ASK_TABLE else fate, group
 
 
 def status_kind(str status) -> int:
-    """`records.ReportKind` of an order status, for tests."""
+    """`records.ReportKind` of an order status."""
     cdef bytes raw = status.encode()
     return order_state(raw, len(raw))
+
+
+def client_nature(str client_id) -> int:
+    """`records.Nature` that the client id of a USD-M order tells."""
+    cdef bytes raw = client_id.encode()
+    return nature_of(raw, len(raw))

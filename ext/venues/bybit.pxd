@@ -2,13 +2,21 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from ext.records cimport Approved, Intent, Mark, Report, Trade
+from ext.records cimport Approved, Budget, Intent, Mark, Report, Trade
 from ext.text cimport tg_cur, tg_grid
-from ext.wire cimport Sink, Wire
+from ext.wire cimport BATCH_MAX, Sink, Wire
+
+cdef extern from "venues/bybit.h":
+    ctypedef struct tg_walk:
+        int state
+        const char* key
+        Py_ssize_t size
+        const char* value
+        const char* why
 
 cdef enum:
     REPORTS_MAX = 1024    # order events in one frame; a cancel-all ends at most 500 orders
-    FRAME_MAX = 512       # an order frame is never longer: 43 bytes of symbol and two numbers of 40 included
+    FRAME_MAX = 640       # an order frame is never longer: 43 bytes of symbol and three numbers of 40 included
 
 cdef enum:
     # What a frame is about, as its topic or op says.
@@ -39,7 +47,14 @@ cdef enum:
     AT_FEE_COIN = 13
     AT_EXEC_TIME = 14
     AT_MAKER = 15
-    PLACES = 16
+    AT_PRICE = 16
+    AT_QTY = 17
+    AT_TYPE = 18
+    AT_UNIT = 19
+    AT_CANCEL = 20
+    AT_REASON = 21
+    AT_CREATE = 22
+    PLACES = 23
 
 ctypedef struct Span:
     # A value's text: between the quotes of a string, all of any other scalar. NULL = no such member.
@@ -56,9 +71,11 @@ ctypedef struct Frame:
     Span topic
     Span op
     Span request
+    Span category         # of a private topic
     Span order_id         # of a trade reply
     Span link_id
     const char* data      # where `data` stands; NULL = not seen
+    const char* more      # where `retExtInfo` stands
     int read              # 1 = `data` was read on the way
     int64_t ts            # ms, -1 = absent; likewise below
     int64_t cts
@@ -66,21 +83,47 @@ ctypedef struct Frame:
     int64_t timenow
     int64_t code          # retCode, where `has_code`
     int has_code
+    int action            # of a reply: records.Action
+    int is_batch
+    int is_fast           # execution.fast
+    int items             # orders in `data.list` and codes in `retExtInfo.list` of a batch, -1 = no such list
+    int codes
+    uint64_t request_id   # the order in a request id of ours, and its epoch
+    uint64_t request_epoch
+    int64_t limit         # requests a second, how many are left, when they come back (ms); -1 = not said
+    int64_t left
+    int64_t reset
     int64_t update_id
     int64_t bids          # levels read, -1 = no such side
     int64_t asks
     int count             # trades or reports read
-    int rows              # rows of a private topic, and those of another market or an unknown symbol
-    int foreign
+    int rows              # rows of a private topic
     Mark mark
+
+
+ctypedef struct Item:
+    # What a batch reply says of one order.
+    Span order_id
+    Span link_id
+    int64_t code
 
 
 cdef class BybitWire(Wire):
     cdef Report* reports
+    cdef Item* items
+    cdef Intent* wants        # of the batch being written, and the order ids given to them
+    cdef uint64_t ids[BATCH_MAX]
+    cdef int stp_mode
 
+    cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1
     cdef int _envelope(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _reply_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _code(self, tg_cur* c, int64_t* out, const char* name, const char* start) except -1
+    cdef int _op(self, Frame* f) except -1
+    cdef int _letter(self, Frame* f) except -1
     cdef int _topic(self, Frame* f) except -1
+    cdef int _private_topic(self, Frame* f) except -1
     cdef int _book_topic(self, Frame* f) except -1
     cdef int _string(self, tg_cur* c, Span* out, const char* name, const char* start) except -1
     cdef int _value(self, tg_cur* c, Span* out, const char* name, const char* start) except -1
@@ -105,6 +148,10 @@ cdef class BybitWire(Wire):
     cdef int _row_instrument(self, Frame* f, Span* row) except -2
     cdef int _order(self, Frame* f, Span* row, int instrument, tg_cur* c, const char* start) except -1
     cdef int _execution(self, Frame* f, Span* row, int instrument, tg_cur* c, const char* start) except -1
+    cdef int _closed(self, Span* row, Report* report, int status) noexcept nogil
+    cdef int _wish(self, Span* row, Report* report, tg_cur* c, const char* start) except -1
+    cdef int _needs(self, Span* row, int place, bint is_text, tg_cur* c, const char* start) except -1
+    cdef int _fee(self, Span* row, Report* report, tg_cur* c, const char* start) except -1
     cdef int _fill(self, Frame* f, Span* row, Report* report, tg_cur* c, const char* start) except -1
     cdef int _about(self, Span* row, Report* report, int instrument, tg_cur* c, const char* start) except -1
     cdef int _venue_id(self, Span* text, Report* report, tg_cur* c, const char* start) except -1
@@ -114,12 +161,28 @@ cdef class BybitWire(Wire):
                          const char* start) except -1
 
     cdef int _answer(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _ids(self, tg_cur* c, tg_walk* w, Span* order_id, Span* link_id, const char* start) except -1
+    cdef int _items(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _codes(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _code_list(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _header(self, tg_cur* c, Frame* f, const char* start) except -1
+    cdef int _count(self, tg_cur* c, int64_t* out) noexcept nogil
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
+    cdef int _said(self, Frame* f, int number, Span* order_id, Span* link_id, int64_t code, tg_cur* c,
+                   const char* start) except -1
+    cdef int _answered(self, int action, int outcome) noexcept nogil
+    cdef int _push_budget(self, Frame* f, Sink sink) except -1
     cdef int _push_reports(self, Frame* f, Sink sink) except -1
 
     cdef Py_ssize_t _frame(self, const Intent* intent, uint64_t order_id, char* out, Py_ssize_t cap,
                            int64_t now_ns) except -1
-    cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil
-    cdef Py_ssize_t _cancel(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil
-    cdef char* _head(self, char* out, char action, uint64_t order_id, uint64_t epoch, int64_t now_ns) noexcept nogil
+    cdef uint64_t _about_order(self, const Intent* intent, uint64_t order_id) noexcept nogil
+    cdef int _check(self, const Intent* intent, uint64_t order_id, int64_t now_ns) except -1
+    cdef char* _head(self, char* out, char letter, uint64_t order_id, uint64_t epoch, int64_t now_ns) noexcept nogil
+    cdef char* _body(self, char* at, const Intent* intent, uint64_t order_id, const char* client_id) noexcept nogil
+    cdef char* _new(self, char* at, const Intent* intent) noexcept nogil
+    cdef char* _trigger(self, char* at, const Intent* intent) noexcept nogil
+    cdef char* _amend(self, char* at, const Intent* intent) noexcept nogil
+    cdef Py_ssize_t _batch(self, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1
+    cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id,
+                            int64_t now_ns) except -1

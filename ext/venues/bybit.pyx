@@ -1,8 +1,9 @@
 """Bybit v5, spot and linear: bytes to records and back.
 
-Market data: `orderbook.{1,50,200,1000}`, `publicTrade`, `tickers`. Orders: replies of the trade connection and the
-private topics `order` and `execution`, all-in-one or per category. Sources: bybit-exchange/docs `docs/v5/websocket/`
-(public, private, trade/guideline), `docs/v5/error.mdx`. Members may come in any order; the venue varies it.
+Market data: `orderbook.{1,50,200,1000}`, `publicTrade`, `tickers`. Orders: the trade connection's create, amend, cancel
+and their batches, and the private topics `order`, `execution` and `execution.fast`, all-in-one or per category. Sources:
+bybit-exchange/docs `docs/v5/websocket/` (public, private, trade/guideline), `docs/v5/{error,enum}.mdx`. Members may come
+in any order; the venue varies it.
 
 Whatever a frame says is gathered in a `Frame` and in scratch arrays first and pushed last, so that a BAD frame pushes
 nothing. `data` is read where it stands when its topic came before it (always, so far) and afterwards when not.
@@ -11,178 +12,34 @@ nothing. `data` is read where it stands when its topic came before it (always, s
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from ext.records cimport (BUY, BYBIT_LINEAR, BYBIT_SPOT, CANCEL, FOK, FUNDING_RATE, GTC, INDEX_PRICE, IOC, LAST_PRICE,
-                          LIMIT, MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_CANCEL_REJECT,
-                          REPORT_CANCELED, REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_REJECT, REPORT_UNCERTAIN,
-                          RULE_STEP, SELL, SNAPSHOT, UPDATE, DepthHead, Instrument)
-from ext.text cimport (TG_GRID, TG_MANY, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_int_or_text,
-                       tg_more, tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_signed_decimal, tg_skip,
-                       tg_steps_slow)
-from ext.wire cimport BAD, HANDLED, ID_SIZE, NOT_MINE, REQUEST_SIZE, RESYNC, TRADES_MAX
+from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
+                          CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GTC, INDEX_PRICE, IOC, LAST_PRICE, LIMIT,
+                          MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
+                          REPORT_CANCEL_REJECT, REPORT_CANCELED, REPORT_EXPIRED, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
+                          REPORT_REJECT, REPORT_UNCERTAIN, RULE_STEP, SELL, SNAPSHOT, STOP_MARKET, TRADE_FILL,
+                          UNCERTAIN, UPDATE, DepthHead, Instrument)
+from ext.text cimport (TG_GRID, TG_MANY, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_int, tg_int_or_text,
+                       tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_signed_decimal, tg_skip, tg_steps_slow)
+from ext.wire cimport BAD, BATCH_MAX, HANDLED, ID_SIZE, NOT_MINE, ORDER_FRAME_MAX, REQUEST_SIZE, RESYNC, TRADES_MAX
 
-cdef extern from *:
-    """
-    static inline char *tg_lit(char *at, const char *text) {
-        size_t n = strlen(text);             /* folded by the compiler: every caller passes a literal */
-        memcpy(at, text, n);
-        return at + n;
-    }
-
-    static inline int tg_is(const char *p, Py_ssize_t n, const char *text) {
-        return n == (Py_ssize_t)strlen(text) && !memcmp(p, text, strlen(text));
-    }
-
-    static inline int tg_starts(const char *p, Py_ssize_t n, const char *text) {
-        return n >= (Py_ssize_t)strlen(text) && !memcmp(p, text, strlen(text));
-    }
-
-    /* A string or key that is going to be used. None of the venue's has an escape in it, so one that has is refused:
-       it would compare as something that it does not spell. Sixteen bytes at a time where they are there. */
-    static inline int tg_plain(tg_cur *c, const char **p, Py_ssize_t *n) {
-        const char *q;
-        if (!tg_take(c, '"')) return 0;
-        q = c->p;
-    #if defined(__SSE4_1__)
-        for (; c->end - q >= 16; q += 16) {
-            __m128i v = _mm_loadu_si128((const __m128i *)q);
-            __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(0x5C)),
-                                       _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1F)), v));
-            unsigned stop = (unsigned)_mm_movemask_epi8(_mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8('"'))));
-            if (stop) {
-                q += __builtin_ctz(stop);
-                break;
-            }
-        }
-    #endif
-        while (q < c->end && *q != '"' && *q != 0x5C && (unsigned char)*q >= 0x20)
-            q++;
-        if (q >= c->end || *q != '"') return 0;
-        *p = c->p;
-        *n = q - c->p;
-        c->p = q + 1;
-        return 1;
-    }
-
-    static inline int tg_name(tg_cur *c, const char **p, Py_ssize_t *n) {
-        return tg_plain(c, p, n) && tg_take(c, ':');
-    }
-
-    static inline int tg_hex(unsigned char x) {
-        if (x >= '0' && x <= '9') return x - '0';
-        x |= 0x20;
-        return x >= 'a' && x <= 'f' ? x - 'a' + 10 : -1;
-    }
-
-    static inline int tg_uuid(const char *s, uint64_t half[2]) {
-        int i, k = 0, x;
-        half[0] = half[1] = 0;
-        for (i = 0; i < 36; i++) {
-            if (i == 8 || i == 13 || i == 18 || i == 23) {
-                if (s[i] != '-') return 0;
-                continue;
-            }
-            x = tg_hex((unsigned char)s[i]);
-            if (x < 0) return 0;
-            half[k >> 4] = half[k >> 4] << 4 | (uint64_t)x;
-            k++;
-        }
-        return 1;
-    }
-
-    /* 128 bits that identify a trade: a UUID's own bits, a decimal's own value (up to 38 digits), and for any other
-       text its FNV-1a hash of 128 bits. */
-    static void tg_identity(const char *s, Py_ssize_t n, int64_t *hi, int64_t *lo) {
-        unsigned __int128 v = 0;
-        const unsigned __int128 prime = ((unsigned __int128)1 << 88) | 0x13B;
-        uint64_t half[2];
-        Py_ssize_t i;
-        if (n == 36 && tg_uuid(s, half)) {
-            *hi = (int64_t)half[0];
-            *lo = (int64_t)half[1];
-            return;
-        }
-        for (i = 0; i < n && s[i] >= '0' && s[i] <= '9'; i++)
-            if (n <= 38) v = v * 10 + (unsigned)(s[i] - '0');
-        if (i < n || n == 0 || n > 38 || (n > 1 && s[0] == '0')) {
-            v = ((unsigned __int128)0x6C62272E07BB0142ULL << 64) | 0x62B821756295C58DULL;
-            for (i = 0; i < n; i++)
-                v = (v ^ (unsigned char)s[i]) * prime;
-        }
-        *hi = (int64_t)(uint64_t)(v >> 64);
-        *lo = (int64_t)(uint64_t)v;
-    }
-
-    /* Fee text to quote * 10**8, rounded up where it is finer: a cost is never understated, a fill is never refused
-       for the ninth decimal of its fee. */
-    static int tg_fee(const char *s, Py_ssize_t n, int64_t *out) {
-        static const tg_grid e8 = {1, 8};
-        int minus = n > 0 && s[0] == '-', up = 0, code;
-        Py_ssize_t i, cut;
-        s += minus;
-        n -= minus;
-        for (cut = 0; cut < n && s[cut] != '.'; cut++)
-            ;
-        cut = cut + 9 < n ? cut + 9 : n;
-        for (i = cut; i < n; i++) {
-            if (s[i] < '0' || s[i] > '9') return TG_NUMBER;
-            up |= s[i] != '0';
-        }
-        code = tg_steps_slow(s, cut, e8, out);
-        if (minus) *out = -*out;
-        else *out += up;
-        return code;
-    }
-
-    /* Error codes of order requests that prove that the order was not taken: `node/venues/bybit/rules.py` is the full
-       table, and a test compares the two. Whatever is not here proves nothing. Ascending. */
-    static const int32_t tg_refusals[] = {
-        10001, 10002, 10003, 10004, 10005, 10007, 10008, 10009, 10010, 10017, 10024, 10027, 10028, 10029, 10404,
-        30208, 30209, 30228, 30256, 33004,
-        110003, 110004, 110006, 110007, 110009, 110011, 110012, 110013, 110014, 110017, 110020, 110021, 110022, 110023,
-        110024, 110028, 110029, 110034, 110039, 110040, 110042, 110044, 110045, 110046, 110051, 110052, 110053, 110057,
-        110058, 110059, 110060, 110061, 110063, 110064, 110066, 110074, 110085, 110086, 110089, 110090, 110092, 110093,
-        110094, 110095, 110096, 110097, 110098, 110099, 110100, 110103, 110108, 110109, 110118, 110119, 110120, 110121,
-        110123, 110124, 110125, 110131, 110132,
-        170031, 170033, 170034, 170036, 170037, 170105, 170115, 170116, 170117, 170121, 170124, 170130, 170131, 170132,
-        170133, 170134, 170136, 170137, 170140, 170148, 170151, 170157, 170159, 170192, 170193, 170194, 170197, 170198,
-        170201, 170202, 170203, 170204, 170206, 170207, 170209, 170210, 170217, 170218, 170228, 170229, 170241, 170313,
-        170341, 170344, 170348, 170355, 170359, 170371, 170372, 170381, 170382, 170810,
-        3100197, 3200403, 3400139};
-
-    /* The same for a cancel: the venue took it, and the order was not open. */
-    static const int32_t tg_not_open[] = {110001, 110008, 110010, 110019, 170139, 170142, 170143, 170145, 170190,
-                                          170191, 170213, 170312, 181017};
-
-    /* Not processed because of a limit. For a new order the venue's word is not relied upon (it stays uncertain); a
-       cancel so refused simply did not happen. */
-    static const int32_t tg_limited[] = {429, 10006, 10018, 10403, 10429, 20003, 170005, 170222};
-
-    static int tg_listed(const int32_t *codes, int n, int64_t code) {
-        int lo = 0, mid;
-        while (lo < n) {
-            mid = (lo + n) / 2;
-            if (codes[mid] == code) return 1;
-            if (codes[mid] < code) lo = mid + 1;
-            else n = mid;
-        }
-        return 0;
-    }
-    #define TG_COUNT(x) ((int)(sizeof(x) / sizeof((x)[0])))
-    static int tg_refused(int64_t code) { return tg_listed(tg_refusals, TG_COUNT(tg_refusals), code); }
-    static int tg_cancel_refused(int64_t code) {
-        return tg_refused(code) || tg_listed(tg_not_open, TG_COUNT(tg_not_open), code) ||
-               tg_listed(tg_limited, TG_COUNT(tg_limited), code);
-    }
-    """
-    char* tg_lit(char* at, const char* text) noexcept nogil
-    bint tg_plain(tg_cur* c, const char** p, Py_ssize_t* n) noexcept nogil
-    bint tg_name(tg_cur* c, const char** p, Py_ssize_t* n) noexcept nogil
-    bint tg_is(const char* p, Py_ssize_t n, const char* text) noexcept nogil
-    bint tg_starts(const char* p, Py_ssize_t n, const char* text) noexcept nogil
-    void tg_identity(const char* s, Py_ssize_t n, int64_t* hi, int64_t* lo) noexcept nogil
-    int tg_fee(const char* s, Py_ssize_t n, int64_t* out) noexcept nogil
-    bint tg_refused(int64_t code) noexcept nogil
-    bint tg_cancel_refused(int64_t code) noexcept nogil
+cdef extern from "venues/bybit.h" nogil:
+    const int TG_WALKED, TG_COLD, TG_ODD
+    char* tg_lit(char* at, const char* text) noexcept
+    bint tg_plain(tg_cur* c, const char** p, Py_ssize_t* n) noexcept
+    bint tg_is(const char* p, Py_ssize_t n, const char* text) noexcept
+    bint tg_starts(const char* p, Py_ssize_t n, const char* text) noexcept
+    bint tg_member(tg_cur* c, tg_walk* w) noexcept
+    bint tg_item(tg_cur* c, tg_walk* w) noexcept
+    void tg_identity(const char* s, Py_ssize_t n, int64_t* hi, int64_t* lo) noexcept
+    int tg_fee(const char* s, Py_ssize_t n, int64_t* out) noexcept
+    int tg_place(const char* key, Py_ssize_t n) noexcept
+    const char* tg_place_name(int place) noexcept
+    int tg_exec_nature(const char* p, Py_ssize_t n) noexcept
+    int tg_create_nature(const char* p, Py_ssize_t n) noexcept
+    int tg_status(const char* p, Py_ssize_t n) noexcept
+    int tg_reason(const char* p, Py_ssize_t n) noexcept
+    bint tg_asked(const char* p, Py_ssize_t n, int group) noexcept
+    bint tg_is_settled_in(const char* coin, Py_ssize_t n, const char* symbol, Py_ssize_t size) noexcept
 
 tg_setup()
 
@@ -191,12 +48,12 @@ E8.mantissa = 1
 E8.decimals = 8
 
 cdef int64_t MILLIS_MAX = 9000000000000     # the year 2255; ns of it still fit
-
-cdef const char** NAMES = [b"symbol", b"category", b"side", b"orderId", b"orderLinkId", b"orderStatus", b"cumExecQty",
-                           b"updatedTime", b"execType", b"execPrice", b"execQty", b"execId", b"execFee",
-                           b"feeCurrency", b"execTime", b"isMaker"]
+cdef int64_t SECOND_NS = 1000000000         # the window of every order limit of the venue
+cdef int64_t NO_CODE = -1099511627776   # what no code can be
 
 cdef const char** TIF_TEXT = [b"GTC", b"IOC", b"FOK", b"PostOnly"]    # in the order of records.TimeInForce
+cdef const char** STP_TEXT = [b"CancelMaker", b"CancelTaker", b"CancelBoth"]
+STP = ("expire_maker", "expire_taker", "expire_both")
 
 
 cdef class BybitWire(Wire):
@@ -204,38 +61,64 @@ cdef class BybitWire(Wire):
 
     Trade identities (`Trade.id_*`, `Report.trade_*`): a UUID fills both halves, a decimal number up to 38 digits is its
     own value, anything else is hashed (FNV-1a, 128 bits). `Report.fee_is_quote` is 1 for the quote (linear: settle)
-    coin and 0 for any other: base, or MNT. Raises ValueError for a market that is not Bybit's.
+    coin, 2 for the base coin, 0 for any other (MNT) and -1 where a message has no fee (`execution.fast`). Give it the error table
+    with `set_codes`: without it no code proves anything. Raises ValueError for a market that is not Bybit's.
     """
 
     def __cinit__(self, *args, **kwargs):
         self.reports = <Report*>malloc(REPORTS_MAX * sizeof(Report))
-        if self.reports == NULL:
+        self.items = <Item*>malloc(BATCH_MAX * sizeof(Item))
+        self.wants = <Intent*>malloc(BATCH_MAX * sizeof(Intent))
+        if not (self.reports and self.items and self.wants):
             raise MemoryError()
         if self.market != BYBIT_SPOT and self.market != BYBIT_LINEAR:
             raise ValueError(f"market {self.market}: must be BYBIT_SPOT or BYBIT_LINEAR")
+        self.can_amend = True
+        self.batch_max = 10 if self.market == BYBIT_SPOT else 20
 
     def __dealloc__(self):
         free(self.reports)
+        free(self.items)
+        free(self.wants)
+
+    @property
+    def stp(self) -> str:
+        """Self-trade prevention that every order carries; of two orders of ours the incoming one's decides.
+
+        expire_maker (the resting order goes, as at the start), expire_taker or expire_both; ValueError for others.
+        """
+        return STP[self.stp_mode]
+
+    @stp.setter
+    def stp(self, str mode):
+        if mode not in STP:
+            raise ValueError(f"self-trade prevention {mode!r}: must be one of {STP}")
+        self.stp_mode = STP.index(mode)
 
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1:
         cdef Frame f
         cdef tg_cur c
         memset(&f, 0, sizeof(f))
         f.instrument = -1
-        f.ts = f.cts = f.created = f.timenow = f.update_id = f.bids = f.asks = -1
+        f.ts = f.cts = f.created = f.timenow = f.update_id = f.bids = f.asks = f.limit = f.left = f.reset = -1
+        f.items = f.codes = -1
         c.p = data
         c.end = data + size
         if self._envelope(&c, &f, data) == BAD:
             return BAD
         if tg_peek(&c) or c.p != c.end:
             return self.fail(TG_SYNTAX, b"end of frame", &c, data)
-        if f.kind == UNNAMED and f.op.p == NULL and f.request.size == REQUEST_SIZE and f.has_code:
-            f.kind = REPLY              # a reply that does not repeat its op: the request id tells
+        if f.kind == UNNAMED and f.op.p == NULL and f.has_code:
+            self._letter(&f)            # a reply that does not repeat its op: the request id tells
         if f.kind <= OTHER:
             return NOT_MINE
         if f.data != NULL and not f.read:
             c.p = f.data
             if self._data(&c, &f, data) == BAD:
+                return BAD
+        if f.kind == REPLY and f.is_batch and f.more != NULL:
+            c.p = f.more
+            if self._codes(&c, &f, data) == BAD:
                 return BAD
         c.p = data + size
         return self._push(&f, sink, &c, data)
@@ -263,27 +146,24 @@ cdef class BybitWire(Wire):
 
     # ---- the outer object ----
 
+    cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1:
+        """How a walk ended: HANDLED behind the last member, else BAD for what was wrong inside or for the whole (`name`)."""
+        if state == TG_WALKED:
+            return HANDLED
+        return self.fail(TG_SYNTAX, name if why == NULL else why, c, start)
+
     cdef int _envelope(self, tg_cur* c, Frame* f, const char* start) except -1:
-        cdef const char* key
-        cdef Py_ssize_t size
-        cdef int more = tg_enter(c, c'{', c'}')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"object", c, start)
-        while more:
-            if not tg_name(c, &key, &size):
-                return self.fail(TG_SYNTAX, b"key", c, start)
-            if self._member(c, f, key, size, start) == BAD:
+        cdef tg_walk w
+        w.state = 0
+        while tg_member(c, &w):
+            if self._member(c, f, w.key, w.size, start) == BAD:
                 return BAD
-            more = tg_more(c, c'}')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"object", c, start)
-        return HANDLED
+        return self._walked(w.state, w.why, b"object", c, start)
 
     cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
         if tg_is(key, size, b"data"):
             if f.data != NULL:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
-            tg_peek(c)
             f.data = c.p
             if f.kind > OTHER:
                 f.read = 1
@@ -300,27 +180,63 @@ cdef class BybitWire(Wire):
             return self._millis(c, &f.cts, b"cts", start)
         elif tg_is(key, size, b"creationTime"):
             return self._millis(c, &f.created, b"creationTime", start)
-        elif tg_is(key, size, b"op"):
+        else:
+            return self._reply_member(c, f, key, size, start)
+        return HANDLED
+
+    cdef int _reply_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
+        """Members that only replies have."""
+        if tg_is(key, size, b"op"):
             if self._string(c, &f.op, b"op", start) == BAD:
                 return BAD
             if f.kind == UNNAMED:
-                f.kind = REPLY if (tg_is(f.op.p, f.op.size, b"order.create")
-                                   or tg_is(f.op.p, f.op.size, b"order.cancel")) else OTHER
-            return HANDLED
+                self._op(f)
         elif tg_is(key, size, b"reqId") and tg_peek(c) == c'"':
             return self._string(c, &f.request, b"reqId", start)
         elif tg_is(key, size, b"retCode"):
             if f.has_code:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
             f.has_code = 1
-            code = tg_int_or_text(c, &f.code)
-            if code or not -2147483648 <= f.code <= 2147483647:
-                return self.fail(code if code else TG_RANGE, b"retCode", c, start)
-            return HANDLED
+            return self._code(c, &f.code, b"retCode", start)
         elif tg_is(key, size, b"header") and tg_peek(c) == c'{':
             return self._header(c, f, start)
-        if not tg_skip(c):
-            return self.fail(TG_SYNTAX, b"value", c, start)
+        elif tg_is(key, size, b"retExtInfo"):
+            if f.more != NULL:
+                return self.fail(TG_SYNTAX, b"repeated key", c, start)
+            f.more = c.p                # read afterwards, and only of a batch
+        return HANDLED
+
+    cdef int _code(self, tg_cur* c, int64_t* out, const char* name, const char* start) except -1:
+        cdef int code = tg_int_or_text(c, out)
+        if code or not -2147483648 <= out[0] <= 2147483647:
+            return self.fail(code if code else TG_RANGE, name, c, start)
+        return HANDLED
+
+    cdef int _op(self, Frame* f) except -1:
+        """`order.create`, `order.amend`, `order.cancel`, each with `-batch` or without; other operations are no orders."""
+        cdef const char* p = f.op.p
+        cdef Py_ssize_t n = f.op.size
+        f.kind = OTHER
+        f.is_batch = n > 6 and memcmp(p + n - 6, b"-batch", 6) == 0
+        n -= 6 if f.is_batch else 0
+        if tg_is(p, n, b"order.create"):
+            f.kind, f.action = REPLY, NEW
+        elif tg_is(p, n, b"order.cancel"):
+            f.kind, f.action = REPLY, CANCEL
+        elif tg_is(p, n, b"order.amend"):
+            f.kind, f.action = REPLY, AMEND
+        return HANDLED
+
+    cdef int _letter(self, Frame* f) except -1:
+        """The same out of a request id of ours: n, c or a, upper case for a batch."""
+        cdef char letter = 0
+        cdef uint64_t epoch
+        if f.request.p == NULL or not self.own_request(f.request.p, f.request.size, &letter, &epoch):
+            return HANDLED
+        f.is_batch = letter == c'N' or letter == c'C' or letter == c'A'
+        letter |= 32
+        if letter == c'n' or letter == c'c' or letter == c'a':
+            f.kind, f.action = REPLY, NEW if letter == c'n' else CANCEL if letter == c'c' else AMEND
         return HANDLED
 
     cdef int _string(self, tg_cur* c, Span* out, const char* name, const char* start) except -1:
@@ -364,16 +280,33 @@ cdef class BybitWire(Wire):
         elif tg_starts(p, n, b"tickers."):
             f.kind, cut = TICKER, 8
         else:
-            if tg_is(p, n, b"order") or tg_is(p, n, b"order.spot") or tg_is(p, n, b"order.linear"):
-                f.kind = ORDERS
-            elif tg_is(p, n, b"execution") or tg_is(p, n, b"execution.spot") or tg_is(p, n, b"execution.linear"):
-                f.kind = EXECUTIONS
-            return HANDLED
+            return self._private_topic(f)
         f.symbol.p = p + cut
         f.symbol.size = n - cut
         f.instrument = self.lookup(f.symbol.p, f.symbol.size)
         if f.instrument < 0:
             f.kind = OTHER
+        return HANDLED
+
+    cdef int _private_topic(self, Frame* f) except -1:
+        """`order`, `execution`, `execution.fast`, alone or with `.spot` or `.linear`."""
+        cdef const char* p = f.topic.p
+        cdef Py_ssize_t n = f.topic.size, cut
+        if tg_starts(p, n, b"order"):
+            cut = 5
+        elif tg_starts(p, n, b"execution.fast"):
+            f.is_fast, cut = 1, 14
+        elif tg_starts(p, n, b"execution"):
+            cut = 9
+        else:
+            return HANDLED
+        if n > cut:
+            f.category.p = p + cut + 1
+            f.category.size = n - cut - 1
+            if p[cut] != c'.' or not (tg_is(f.category.p, f.category.size, b"spot")
+                                      or tg_is(f.category.p, f.category.size, b"linear")):
+                return HANDLED
+        f.kind = ORDERS if cut == 5 else EXECUTIONS
         return HANDLED
 
     cdef int _book_topic(self, Frame* f) except -1:
@@ -408,32 +341,24 @@ cdef class BybitWire(Wire):
 
     cdef int _depth(self, tg_cur* c, Frame* f, const char* start) except -1:
         """`{"s":...,"b":[[price,size],...],"a":[...],"u":...,"seq":...}`"""
-        cdef const char* key
-        cdef Py_ssize_t size
-        cdef int code, more = tg_enter(c, c'{', c'}')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"data", c, start)
-        while more:
-            if not tg_name(c, &key, &size):
-                return self.fail(TG_SYNTAX, b"key", c, start)
-            if size == 1 and (key[0] == c'b' or key[0] == c'a'):
-                if self._side(c, f, key[0] == c'b', start) == BAD:
+        cdef tg_walk w
+        cdef int code
+        w.state = 0
+        while tg_member(c, &w):
+            if w.size != 1:
+                continue
+            if w.key[0] == c'b' or w.key[0] == c'a':
+                if self._side(c, f, w.key[0] == c'b', start) == BAD:
                     return BAD
-            elif size == 1 and key[0] == c'u':
+            elif w.key[0] == c'u':
                 if f.update_id >= 0:
                     return self.fail(TG_SYNTAX, b"repeated key", c, start)
                 code = tg_int_or_text(c, &f.update_id)
                 if code or f.update_id < 0:
                     return self.fail(code if code else TG_RANGE, b"u", c, start)
-            elif size == 1 and key[0] == c's':
-                if self._same_symbol(c, f, b"s", start) == BAD:
-                    return BAD
-            elif not tg_skip(c):
-                return self.fail(TG_SYNTAX, b"value", c, start)
-            more = tg_more(c, c'}')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"data", c, start)
-        return HANDLED
+            elif w.key[0] == c's' and self._same_symbol(c, f, b"s", start) == BAD:
+                return BAD
+        return self._walked(w.state, w.why, b"data", c, start)
 
     cdef int _side(self, tg_cur* c, Frame* f, bint is_bid, const char* start) except -1:
         cdef int code
@@ -482,45 +407,31 @@ cdef class BybitWire(Wire):
 
     cdef int _trades(self, tg_cur* c, Frame* f, const char* start) except -1:
         cdef Trade* trade
-        cdef int more = tg_enter(c, c'[', c']')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"data", c, start)
-        while more:
+        cdef tg_walk w
+        w.state = 0
+        while tg_item(c, &w):
             if f.count == TRADES_MAX:
                 return self.fail(TG_MANY, b"data", c, start)
             trade = &self.trades[f.count]
             if self._trade(c, f, trade, start) == BAD:
                 return BAD
             f.count += trade.price_ticks > 0 and trade.size_lots > 0     # a row of nothing is no trade
-            more = tg_more(c, c']')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"data", c, start)
-        return HANDLED
+        return self._walked(w.state, w.why, b"data", c, start)
 
     cdef int _trade(self, tg_cur* c, Frame* f, Trade* trade, const char* start) except -1:
         """`{"T":ms,"s":symbol,"S":side,"v":size,"p":price,"i":id,...}`; all but `s` are required."""
-        cdef const char* key
-        cdef Py_ssize_t size
+        cdef tg_walk w
         cdef int seen = 0, bit
-        cdef int more = tg_enter(c, c'{', c'}')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"data", c, start)
-        while more:
-            if not tg_name(c, &key, &size):
-                return self.fail(TG_SYNTAX, b"key", c, start)
-            bit = 0
-            if size == 1:
-                bit = self._trade_member(c, f, trade, key[0], start)
-                if bit < 0:
-                    return BAD
+        w.state = 0
+        while tg_member(c, &w):
+            bit = self._trade_member(c, f, trade, w.key[0], start) if w.size == 1 else 0
+            if bit < 0:
+                return BAD
             if bit & seen:
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
             seen |= bit
-            if bit == 0 and not tg_skip(c):
-                return self.fail(TG_SYNTAX, b"value", c, start)
-            more = tg_more(c, c'}')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"data", c, start)
+        if w.state != TG_WALKED:
+            return self._walked(w.state, w.why, b"data", c, start)
         if seen & 31 != 31:
             return self.fail(TG_SYNTAX, b"T, S, v, p or i", c, start)
         trade.instrument = f.instrument
@@ -532,7 +443,6 @@ cdef class BybitWire(Wire):
         cdef Span text
         cdef int64_t ms = -1
         cdef int code
-        tg_peek(c)
         text.p = NULL
         if key == c'p':
             code = tg_decimal(c, &self.instruments.price_grids[f.instrument], &trade.price_ticks)
@@ -566,20 +476,12 @@ cdef class BybitWire(Wire):
     # ---- tickers ----
 
     cdef int _ticker(self, tg_cur* c, Frame* f, const char* start) except -1:
-        cdef const char* key
-        cdef Py_ssize_t size
-        cdef int more = tg_enter(c, c'{', c'}')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"data", c, start)
-        while more:
-            if not tg_name(c, &key, &size):
-                return self.fail(TG_SYNTAX, b"key", c, start)
-            if self._ticker_member(c, f, key, size, start) == BAD:
+        cdef tg_walk w
+        w.state = 0
+        while tg_member(c, &w):
+            if self._ticker_member(c, f, w.key, w.size, start) == BAD:
                 return BAD
-            more = tg_more(c, c'}')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"data", c, start)
-        return HANDLED
+        return self._walked(w.state, w.why, b"data", c, start)
 
     cdef int _ticker_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
         cdef int64_t ms = -1
@@ -601,9 +503,6 @@ cdef class BybitWire(Wire):
                 return BAD
             f.mark.present |= NEXT_FUNDING
             f.mark.next_funding_ns = ms * 1000000
-            return HANDLED
-        if not tg_skip(c):
-            return self.fail(TG_SYNTAX, b"value", c, start)
         return HANDLED
 
     cdef int _ticker_value(self, tg_cur* c, Frame* f, int field, int64_t* out, const char* name,
@@ -631,51 +530,35 @@ cdef class BybitWire(Wire):
 
     cdef int _rows(self, tg_cur* c, Frame* f, const char* start) except -1:
         cdef Span row[PLACES]
-        cdef int instrument, done, more = tg_enter(c, c'[', c']')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"data", c, start)
-        while more:
+        cdef tg_walk w
+        cdef int instrument, done
+        w.state = 0
+        while tg_item(c, &w):
             if self._row(c, row, start) == BAD:
                 return BAD
             f.rows += 1
             instrument = self._row_instrument(f, row)
             if instrument < 0:
-                f.foreign += 1
-            elif f.count == REPORTS_MAX:
+                continue
+            if f.count == REPORTS_MAX:
                 return self.fail(TG_MANY, b"data", c, start)
-            else:
-                done = self._order(f, row, instrument, c, start) if f.kind == ORDERS \
-                    else self._execution(f, row, instrument, c, start)
-                if done == BAD:
-                    return BAD
-            more = tg_more(c, c']')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"data", c, start)
-        return HANDLED
+            done = self._order(f, row, instrument, c, start) if f.kind == ORDERS \
+                else self._execution(f, row, instrument, c, start)
+            if done == BAD:
+                return BAD
+        return self._walked(w.state, w.why, b"data", c, start)
 
     cdef int _row(self, tg_cur* c, Span* row, const char* start) except -1:
         """Note where the members of one row stand."""
-        cdef const char* key
-        cdef Py_ssize_t size
-        cdef int i, more = tg_enter(c, c'{', c'}')
+        cdef tg_walk w
+        cdef int place
         memset(row, 0, PLACES * sizeof(Span))
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"data", c, start)
-        while more:
-            if not tg_name(c, &key, &size):
-                return self.fail(TG_SYNTAX, b"key", c, start)
-            for i in range(PLACES):
-                if tg_is(key, size, NAMES[i]):
-                    if self._value(c, &row[i], NAMES[i], start) == BAD:
-                        return BAD
-                    break
-            else:
-                if not tg_skip(c):
-                    return self.fail(TG_SYNTAX, b"value", c, start)
-            more = tg_more(c, c'}')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"data", c, start)
-        return HANDLED
+        w.state = 0
+        while tg_member(c, &w):
+            place = tg_place(w.key, w.size)
+            if place >= 0 and self._value(c, &row[place], tg_place_name(place), start) == BAD:
+                return BAD
+        return self._walked(w.state, w.why, b"data", c, start)
 
     cdef int _row_instrument(self, Frame* f, Span* row) except -2:
         """The instrument of a row, -1 where it belongs to another market or is not in the table.
@@ -683,100 +566,150 @@ cdef class BybitWire(Wire):
         Spot and linear use the same symbols, so the category decides; where a row has none, the topic's own
         (`order.spot`) does.
         """
-        cdef Span* category = &row[AT_CATEGORY]
+        cdef Span* category = &row[AT_CATEGORY] if row[AT_CATEGORY].size else &f.category
         cdef const char* mine = b"spot" if self.market == BYBIT_SPOT else b"linear"
-        cdef Py_ssize_t dot = 6 if f.kind == ORDERS else 10
-        if category.size:
-            if not tg_is(category.p, category.size, mine):
-                return -1
-        elif f.topic.size > dot and not tg_is(f.topic.p + dot, f.topic.size - dot, mine):
+        if category.size and not tg_is(category.p, category.size, mine):
             return -1
         return self.lookup(row[AT_SYMBOL].p, row[AT_SYMBOL].size) if row[AT_SYMBOL].size else -1
 
     cdef int _order(self, Frame* f, Span* row, int instrument, tg_cur* c, const char* start) except -1:
-        """A row of `order`: the state of one order. Fills come from `execution` only."""
+        """A row of `order`: the state of one order, ours or not. Fills come from `execution` only."""
         cdef Report* report = &self.reports[f.count]
-        cdef Span* status = &row[AT_STATUS]
-        if self._about(row, report, instrument, c, start) == BAD:
+        cdef const tg_grid* lots = &self.instruments.size_grids[instrument]
+        cdef int status
+        if self._about(row, report, instrument, c, start) == BAD \
+                or self._needs(row, AT_ORDER_ID, 1, c, start) == BAD or self._needs(row, AT_STATUS, 1, c, start) == BAD \
+                or self._needs(row, AT_FILLED, 0, c, start) == BAD:
             return BAD
         if self._span_time(&row[AT_UPDATED], f.created, &report.event_ns, b"updatedTime", c, start) == BAD:
             return BAD
-        if row[AT_FILLED].size and self._span_steps(&row[AT_FILLED], &self.instruments.size_grids[instrument],
-                                                    &report.filled_lots, b"cumExecQty", c, start) == BAD:
+        if row[AT_FILLED].size and self._span_steps(&row[AT_FILLED], lots, &report.filled_lots, b"cumExecQty", c,
+                                                    start) == BAD:
             return BAD
-        if status.size == 0:
-            return self.fail(TG_SYNTAX, b"orderStatus", c, start)
-        if tg_is(status.p, status.size, b"New") or tg_is(status.p, status.size, b"PartiallyFilled") \
-                or tg_is(status.p, status.size, b"Untriggered") or tg_is(status.p, status.size, b"Triggered"):
-            report.kind = REPORT_LIVE
-        elif tg_is(status.p, status.size, b"Created"):
-            report.kind = REPORT_ACK        # legacy: taken, not yet resting
-        elif tg_is(status.p, status.size, b"Filled"):
-            report.kind = REPORT_FILLED
-        elif tg_is(status.p, status.size, b"Cancelled") or tg_is(status.p, status.size, b"PartiallyFilledCanceled") \
-                or tg_is(status.p, status.size, b"Deactivated"):
-            report.kind = REPORT_CANCELED
-        elif tg_is(status.p, status.size, b"Rejected"):
-            report.kind = REPORT_CANCELED if report.filled_lots > 0 else REPORT_REJECT
-        else:
-            report.kind = REPORT_UNCERTAIN  # a status that did not exist when this was written
+        if self._wish(row, report, c, start) == BAD:
+            return BAD
+        status = tg_status(row[AT_STATUS].p, row[AT_STATUS].size)
+        report.group = tg_reason(row[AT_REASON].p, row[AT_REASON].size)
+        report.kind = self._closed(row, report, status) if status == REPORT_REJECT or status == REPORT_CANCELED \
+            else REPORT_ODD if status == TG_ODD else status
         f.count += 1
         return HANDLED
 
+    cdef int _closed(self, Span* row, Report* report, int status) noexcept nogil:
+        """How an order ended: REPORT_REJECT, REPORT_CANCELED as asked for, or REPORT_EXPIRED by the venue.
+
+        A duplicate id proves nothing of the order that has it already. A rejected order can have fills (seen), or not
+        say: then it is over, and no more.
+        """
+        if report.group == GROUP_DUPLICATE:
+            return REPORT_UNCERTAIN
+        if status == REPORT_REJECT:
+            return REPORT_REJECT if report.filled_lots == 0 else REPORT_EXPIRED
+        return REPORT_CANCELED if tg_asked(row[AT_CANCEL].p, row[AT_CANCEL].size, report.group) else REPORT_EXPIRED
+
+    cdef int _wish(self, Span* row, Report* report, tg_cur* c, const char* start) except -1:
+        """Price and whole size of an order, -1 where there is none.
+
+        A market order's price is the venue's own protection. A spot market order can be in money instead of coins.
+        """
+        cdef Span* unit = &row[AT_UNIT]
+        cdef bint is_market = tg_is(row[AT_TYPE].p, row[AT_TYPE].size, b"Market")
+        cdef bint is_money = is_market and self.market == BYBIT_SPOT and not tg_is(unit.p, unit.size, b"baseCoin") \
+            and (report.side == BUY or unit.size > 0)
+        if self._needs(row, AT_QTY, 0, c, start) == BAD or self._needs(row, AT_PRICE, 0, c, start) == BAD \
+                or self._needs(row, AT_TYPE, 1, c, start) == BAD:
+            return BAD
+        if row[AT_PRICE].size and not is_market:
+            if self._span_steps(&row[AT_PRICE], &self.instruments.price_grids[report.instrument], &report.order_ticks,
+                                b"price", c, start) == BAD:
+                return BAD
+            if report.order_ticks == 0:
+                report.order_ticks = -1
+        if row[AT_QTY].size and not is_money:
+            return self._span_steps(&row[AT_QTY], &self.instruments.size_grids[report.instrument], &report.order_lots,
+                                    b"qty", c, start)
+        return HANDLED
+
     cdef int _execution(self, Frame* f, Span* row, int instrument, tg_cur* c, const char* start) except -1:
-        """A row of `execution`. Only `Trade` is a fill; funding, settlement, ADL and the like are none of ours."""
+        """A row of `execution` or `execution.fast`: a fill, of our making or not. Funding is for the cold side."""
         cdef Report* report = &self.reports[f.count]
-        if not tg_is(row[AT_EXEC_TYPE].p, row[AT_EXEC_TYPE].size, b"Trade"):
+        cdef int nature = TRADE_FILL
+        if not f.is_fast:
+            if self._needs(row, AT_EXEC_TYPE, 0, c, start) == BAD:
+                return BAD
+            nature = tg_exec_nature(row[AT_EXEC_TYPE].p, row[AT_EXEC_TYPE].size)
+        if nature == TG_COLD:
             return HANDLED
-        if self._about(row, report, instrument, c, start) == BAD:
+        if self._about(row, report, instrument, c, start) == BAD \
+                or self._span_time(&row[AT_EXEC_TIME], f.created, &report.event_ns, b"execTime", c, start) == BAD:
             return BAD
-        if self._fill(f, row, report, c, start) == BAD:
-            return BAD
-        report.kind = REPORT_FILL
+        if nature == TG_ODD:
+            report.kind = REPORT_ODD
+        else:
+            report.kind = REPORT_FILL
+            report.nature = nature if nature else tg_create_nature(row[AT_CREATE].p, row[AT_CREATE].size)
+            if self._fill(f, row, report, c, start) == BAD:
+                return BAD
         f.count += 1
         return HANDLED
 
     cdef int _fill(self, Frame* f, Span* row, Report* report, tg_cur* c, const char* start) except -1:
-        cdef Instrument* known = &self.instruments.rows[report.instrument]
-        cdef Span* coin = &row[AT_FEE_COIN]
-        cdef bint is_buy = report.side == BUY
-        if self._span_steps(&row[AT_EXEC_PRICE], &self.instruments.price_grids[report.instrument],
-                            &report.price_ticks, b"execPrice", c, start) == BAD:
+        """Price, size, identity and fee. A settlement can be at a price between ticks: then it is odd, not a fill."""
+        cdef Span* price = &row[AT_EXEC_PRICE]
+        cdef int code
+        if report.nature == TRADE_FILL and self._needs(row, AT_ORDER_ID, 1, c, start) == BAD \
+                or self._needs(row, AT_EXEC_ID, 1, c, start) == BAD:
             return BAD
         if self._span_steps(&row[AT_EXEC_QTY], &self.instruments.size_grids[report.instrument], &report.size_lots,
                             b"execQty", c, start) == BAD:
             return BAD
-        if report.price_ticks == 0 or report.size_lots == 0:
+        code = tg_steps_slow(price.p, price.size, self.instruments.price_grids[report.instrument], &report.price_ticks)
+        if code == TG_GRID and report.nature != TRADE_FILL:
+            report.kind, report.price_ticks = REPORT_ODD, 0
+        elif code:
+            return self.fail(code, b"execPrice", c, start)
+        elif report.price_ticks == 0 or report.size_lots == 0:
             return self.fail(TG_RANGE, b"execPrice or execQty", c, start)
-        if row[AT_EXEC_ID].size == 0:
-            return self.fail(TG_SYNTAX, b"execId", c, start)
         tg_identity(row[AT_EXEC_ID].p, row[AT_EXEC_ID].size, &report.trade_hi, &report.trade_lo)
-        if self._span_time(&row[AT_EXEC_TIME], f.created, &report.event_ns, b"execTime", c, start) == BAD:
-            return BAD
         report.maker = tg_is(row[AT_MAKER].p, row[AT_MAKER].size, b"true")
-        if row[AT_EXEC_FEE].size:
-            code = tg_fee(row[AT_EXEC_FEE].p, row[AT_EXEC_FEE].size, &report.fee_e8)
-            if code:
-                return self.fail(code, b"execFee", c, start)
-        if self.market == BYBIT_LINEAR:
+        return self._fee(row, report, c, start)
+
+    cdef int _fee(self, Span* row, Report* report, tg_cur* c, const char* start) except -1:
+        cdef Instrument* known = &self.instruments.rows[report.instrument]
+        cdef Span* coin = &row[AT_FEE_COIN]
+        cdef int code
+        report.fee_is_quote = -1
+        if row[AT_EXEC_FEE].size == 0:
+            return HANDLED              # execution.fast; `execution` will tell
+        code = tg_fee(row[AT_EXEC_FEE].p, row[AT_EXEC_FEE].size, &report.fee_e8)
+        if code:
+            return self.fail(code, b"execFee", c, start)
+        if coin.size:
+            report.fee_is_quote = self.coin(report.instrument, coin.p, coin.size)
+            if self.market == BYBIT_LINEAR and tg_is_settled_in(coin.p, coin.size, known.symbol, known.symbol_size):
+                report.fee_is_quote = 1
+        elif self.market == BYBIT_LINEAR:
             report.fee_is_quote = 1
-        elif coin.size == 0:            # enum "Spot Fee Currency Instruction": a maker's rebate is in the other coin
-            report.fee_is_quote = is_buy == (report.maker and report.fee_e8 < 0)
-        else:
-            report.fee_is_quote = coin.size < known.symbol_size and memcmp(
-                known.symbol + known.symbol_size - coin.size, coin.p, coin.size) == 0
+        else:                           # enum "Spot Fee Currency Instruction": a maker's rebate is in the other coin
+            report.fee_is_quote = 1 if (report.side == BUY) == (report.maker and report.fee_e8 < 0) else 2
         return HANDLED
 
     cdef int _about(self, Span* row, Report* report, int instrument, tg_cur* c, const char* start) except -1:
         """What both private topics say of an order: whose, which, on what side."""
         memset(report, 0, sizeof(Report))
         report.instrument = instrument
-        report.filled_lots = -1
+        report.filled_lots = report.order_ticks = report.order_lots = -1
         report.order_id = self.own_id(row[AT_LINK_ID].p, row[AT_LINK_ID].size, &report.epoch)
         report.side = SELL if tg_is(row[AT_SIDE].p, row[AT_SIDE].size, b"Sell") else BUY
         if report.side == BUY and not tg_is(row[AT_SIDE].p, row[AT_SIDE].size, b"Buy"):
             return self.fail(TG_SYNTAX, b"side", c, start)
         return self._venue_id(&row[AT_ORDER_ID], report, c, start)
+
+    cdef int _needs(self, Span* row, int place, bint is_text, tg_cur* c, const char* start) except -1:
+        """A member that must be there, and must not be empty where `is_text`. Elsewhere empty means none."""
+        if row[place].p == NULL or is_text and row[place].size == 0:
+            return self.fail(TG_SYNTAX, tg_place_name(place), c, start)
+        return HANDLED
 
     cdef int _venue_id(self, Span* text, Report* report, tg_cur* c, const char* start) except -1:
         if text.size > <Py_ssize_t>sizeof(report.venue_id):
@@ -809,144 +742,274 @@ cdef class BybitWire(Wire):
         return self.fail(code, name, c, start) if code else HANDLED
 
     cdef int _push_reports(self, Frame* f, Sink sink) except -1:
+        """Rows that say nothing here (another market, a symbol not listed, funding) are for the cold side."""
         cdef int i
         for i in range(f.count):
             sink.on_report(&self.reports[i])
-        return NOT_MINE if f.rows and f.foreign == f.rows else HANDLED
+        return NOT_MINE if f.rows and f.count == 0 else HANDLED
 
     # ---- replies of the trade connection ----
 
     cdef int _answer(self, tg_cur* c, Frame* f, const char* start) except -1:
-        """`data` of a reply: ids where the request was taken, `{}` where it was not."""
-        cdef const char* key
-        cdef Py_ssize_t size
-        cdef int more
+        """`data` of a reply: ids where the request was taken, `{}` where it was not, `list` of a batch."""
+        cdef tg_walk w
         if tg_peek(c) != c'{':
             return HANDLED if tg_skip(c) else self.fail(TG_SYNTAX, b"data", c, start)
-        more = tg_enter(c, c'{', c'}')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"data", c, start)
-        while more:
-            if not tg_name(c, &key, &size):
-                return self.fail(TG_SYNTAX, b"key", c, start)
-            if tg_is(key, size, b"orderId"):
-                if self._value(c, &f.order_id, b"orderId", start) == BAD:
+        w.state = 0
+        while tg_member(c, &w):
+            if tg_is(w.key, w.size, b"list") and f.is_batch and tg_peek(c) == c'[':
+                if self._items(c, f, start) == BAD:
                     return BAD
-            elif tg_is(key, size, b"orderLinkId"):
-                if self._value(c, &f.link_id, b"orderLinkId", start) == BAD:
-                    return BAD
-            elif not tg_skip(c):
-                return self.fail(TG_SYNTAX, b"value", c, start)
-            more = tg_more(c, c'}')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"data", c, start)
+            elif self._ids(c, &w, &f.order_id, &f.link_id, start) == BAD:
+                return BAD
+        return self._walked(w.state, w.why, b"data", c, start)
+
+    cdef int _ids(self, tg_cur* c, tg_walk* w, Span* order_id, Span* link_id, const char* start) except -1:
+        if tg_is(w.key, w.size, b"orderId"):
+            return self._value(c, order_id, b"orderId", start)
+        if tg_is(w.key, w.size, b"orderLinkId"):
+            return self._value(c, link_id, b"orderLinkId", start)
         return HANDLED
+
+    cdef int _items(self, tg_cur* c, Frame* f, const char* start) except -1:
+        """`data.list` of a batch: the ids, one object an order."""
+        cdef tg_walk w, inner
+        cdef Item* item
+        if f.items >= 0:
+            return self.fail(TG_SYNTAX, b"repeated key", c, start)
+        f.items = 0
+        w.state = 0
+        while tg_item(c, &w):
+            if f.items == BATCH_MAX:
+                return self.fail(TG_MANY, b"data.list", c, start)
+            item = &self.items[f.items]
+            item.order_id.p = item.link_id.p = NULL
+            item.order_id.size = item.link_id.size = 0
+            inner.state = 0
+            while tg_member(c, &inner):
+                if self._ids(c, &inner, &item.order_id, &item.link_id, start) == BAD:
+                    return BAD
+            if self._walked(inner.state, inner.why, b"data.list", c, start) == BAD:
+                return BAD
+            f.items += 1
+        return self._walked(w.state, w.why, b"data.list", c, start)
+
+    cdef int _codes(self, tg_cur* c, Frame* f, const char* start) except -1:
+        """`retExtInfo` of a batch: `list` of codes, in the order of `data.list`."""
+        cdef tg_walk w
+        if tg_peek(c) != c'{':
+            return HANDLED              # null or text: the venue has nothing to say
+        w.state = 0
+        while tg_member(c, &w):
+            if tg_is(w.key, w.size, b"list") and tg_peek(c) == c'[' and self._code_list(c, f, start) == BAD:
+                return BAD
+        return self._walked(w.state, w.why, b"retExtInfo", c, start)
+
+    cdef int _code_list(self, tg_cur* c, Frame* f, const char* start) except -1:
+        cdef tg_walk w, inner
+        if f.codes >= 0:
+            return self.fail(TG_SYNTAX, b"repeated key", c, start)
+        f.codes = 0
+        w.state = 0
+        while tg_item(c, &w):
+            if f.codes == BATCH_MAX:
+                return self.fail(TG_MANY, b"retExtInfo.list", c, start)
+            self.items[f.codes].code = NO_CODE
+            inner.state = 0
+            while tg_member(c, &inner):
+                if not tg_is(inner.key, inner.size, b"code"):
+                    continue
+                if self.items[f.codes].code != NO_CODE:
+                    return self.fail(TG_SYNTAX, b"repeated key", c, start)
+                if self._code(c, &self.items[f.codes].code, b"code", start) == BAD:
+                    return BAD
+            if self._walked(inner.state, inner.why, b"retExtInfo.list", c, start) == BAD:
+                return BAD
+            f.codes += 1
+        return self._walked(w.state, w.why, b"retExtInfo.list", c, start)
 
     cdef int _header(self, tg_cur* c, Frame* f, const char* start) except -1:
-        """`header` of a reply: only `Timenow`, the venue's clock in ms, is read."""
-        cdef const char* key
-        cdef Py_ssize_t size
-        cdef int more = tg_enter(c, c'{', c'}')
-        if more < 0:
-            return self.fail(TG_SYNTAX, b"header", c, start)
-        while more:
-            if not tg_name(c, &key, &size):
-                return self.fail(TG_SYNTAX, b"key", c, start)
-            if tg_is(key, size, b"Timenow"):
+        """`header` of a reply: `Timenow`, the venue's clock in ms, and what is left of the request limit."""
+        cdef tg_walk w
+        w.state = 0
+        while tg_member(c, &w):
+            if tg_is(w.key, w.size, b"Timenow"):
                 if self._millis(c, &f.timenow, b"Timenow", start) == BAD:
                     return BAD
-            elif not tg_skip(c):
-                return self.fail(TG_SYNTAX, b"value", c, start)
-            more = tg_more(c, c'}')
-            if more < 0:
-                return self.fail(TG_SYNTAX, b"header", c, start)
-        return HANDLED
+            elif tg_is(w.key, w.size, b"X-Bapi-Limit"):
+                self._count(c, &f.limit)
+            elif tg_is(w.key, w.size, b"X-Bapi-Limit-Status"):
+                self._count(c, &f.left)
+            elif tg_is(w.key, w.size, b"X-Bapi-Limit-Reset-Timestamp"):
+                self._count(c, &f.reset)
+        return self._walked(w.state, w.why, b"header", c, start)
+
+    cdef int _count(self, tg_cur* c, int64_t* out) noexcept nogil:
+        """A count that only advises: what is no number is not said (and left to the walk), an answer is not lost over it."""
+        cdef tg_cur at = c[0]
+        cdef int64_t value = -1
+        if tg_int_or_text(&at, &value) == TG_OK and 0 <= value < MILLIS_MAX:
+            out[0] = value
+            c[0] = at
+        return 0
 
     cdef int _push_reply(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1:
-        """What the venue answered to a create or a cancel. A taken cancel says nothing yet: the stream will.
+        """What the venue answered, each item of a batch on its own. A taken amend or cancel says nothing: the stream will.
 
-        Only a listed refusal proves that an order does not exist; every other code leaves its fate open.
+        A batch item without a code of its own is left out: the timer of its order will find out.
         """
-        cdef Report report
-        cdef char action = c'n'
-        cdef uint64_t linked, linked_epoch
-        memset(&report, 0, sizeof(report))
-        report.order_ticks = report.order_lots = -1
+        cdef char letter
+        cdef int i
         if not f.has_code:
             return self.fail(TG_SYNTAX, b"retCode", c, start)
         if f.request.size:
-            report.order_id = self.own_request(f.request.p, f.request.size, &action, &report.epoch)
-        if report.order_id == 0 and f.op.p == NULL:
-            return NOT_MINE
-        if f.op.p != NULL:
-            action = c'c' if tg_is(f.op.p, f.op.size, b"order.cancel") else c'n'
-        linked = self.own_id(f.link_id.p, f.link_id.size, &linked_epoch)
-        if linked and report.order_id and linked != report.order_id:
-            return self.fail(TG_SYNTAX, b"orderLinkId", c, start)
-        if not report.order_id:
-            report.order_id, report.epoch = linked, linked_epoch
-        if self._venue_id(&f.order_id, &report, c, start) == BAD:
+            f.request_id = self.own_request(f.request.p, f.request.size, &letter, &f.request_epoch)
+        if f.is_batch and f.items > 0 and f.codes > 0:
+            for i in range(min(f.items, f.codes)):
+                if self.items[i].code != NO_CODE and self._said(f, i, &self.items[i].order_id, &self.items[i].link_id,
+                                                                self.items[i].code, c, start) == BAD:
+                    return BAD
+        elif (not f.is_batch or f.code) and self._said(f, 0, &f.order_id, &f.link_id, f.code, c, start) == BAD:
             return BAD
+        for i in range(f.count):
+            sink.on_report(&self.reports[i])
+        self._push_budget(f, sink)
+        return HANDLED
+
+    cdef int _said(self, Frame* f, int number, Span* order_id, Span* link_id, int64_t code, tg_cur* c,
+                   const char* start) except -1:
+        """What `code` says of one order. Only what the error table calls a refusal proves anything."""
+        cdef Report* report = &self.reports[f.count]
+        cdef int outcome = ACCEPTED
+        memset(report, 0, sizeof(Report))
         report.instrument = report.side = -1
-        report.filled_lots = -1
-        report.code = <int32_t>f.code
+        report.filled_lots = report.order_ticks = report.order_lots = -1
+        report.order_id = self.own_id(link_id.p, link_id.size, &report.epoch)
+        if number == 0 and f.request_id:
+            if not report.order_id and not (f.is_batch and link_id.size):
+                report.order_id, report.epoch = f.request_id, f.request_epoch
+            elif not f.is_batch and (report.order_id != f.request_id or report.epoch != f.request_epoch):
+                return self.fail(TG_SYNTAX, b"orderLinkId", c, start)
+        if self._venue_id(order_id, report, c, start) == BAD:
+            return BAD
+        report.code = <int32_t>code
         report.event_ns = f.timenow * 1000000 if f.timenow > 0 else 0
-        if action == c'c':
-            if f.code == 0:
-                return HANDLED
-            report.kind = REPORT_CANCEL_REJECT if tg_cancel_refused(f.code) else REPORT_UNCERTAIN
-        elif f.code == 0:
-            report.kind = REPORT_ACK
-        else:
-            report.kind = REPORT_REJECT if tg_refused(f.code) else REPORT_UNCERTAIN
-        sink.on_report(&report)
+        if code:
+            outcome = self.fate(code, f.action, &report.group)
+        if outcome == ACCEPTED and f.action != NEW:
+            return HANDLED
+        report.kind = self._answered(f.action, outcome)
+        f.count += 1
+        return HANDLED
+
+    cdef int _answered(self, int action, int outcome) noexcept nogil:
+        if outcome == ACCEPTED:
+            return REPORT_ACK
+        if outcome == UNCERTAIN:
+            return REPORT_UNCERTAIN
+        if action == CANCEL:
+            return REPORT_CANCEL_REJECT
+        return REPORT_AMEND_REJECT if action == AMEND else REPORT_REJECT
+
+    cdef int _push_budget(self, Frame* f, Sink sink) except -1:
+        """The server's count of the second that runs. Batches have buckets of their own: theirs is not told."""
+        cdef Budget budget
+        if f.is_batch or f.left < 0:
+            return HANDLED
+        budget.market = self.market
+        budget.kind = BUDGET_ORDERS if f.action == NEW else BUDGET_CANCELS if f.action == CANCEL else BUDGET_AMENDS
+        budget.interval_ns = SECOND_NS
+        budget.limit = f.limit
+        budget.used = f.limit - f.left if f.limit >= f.left else -1
+        budget.until_ns = f.reset * 1000000 if f.left == 0 and f.reset > 0 else 0
+        sink.on_budget(&budget)
         return HANDLED
 
     # ---- orders out ----
 
     cdef Py_ssize_t encode(self, Approved order, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
-        """Write the trade frame of an approved order or cancel. `now_ns` is the wall clock.
+        """Write the trade frame of an approved NEW, AMEND or CANCEL. `now_ns` is our wall clock.
 
-        Raises ValueError where `cap` is below FRAME_MAX (512) or the order is not one of this market.
+        Raises ValueError where `cap` is below FRAME_MAX or the order is not one of this market.
         """
         return self._frame(&order.intent, order.order_id, out, cap, now_ns)
 
     cdef Py_ssize_t _frame(self, const Intent* intent, uint64_t order_id, char* out, Py_ssize_t cap,
                            int64_t now_ns) except -1:
+        """The client id stands inside the request id, so it is copied from there."""
+        cdef char* at
+        cdef uint64_t about = self._about_order(intent, order_id)
+        self._check(intent, about, now_ns)
         if cap < FRAME_MAX:
             raise ValueError(f"order frame: {cap} bytes of room, {FRAME_MAX} are needed")
-        if now_ns < 0:
+        if intent.action == NEW:
+            at = tg_lit(self._head(out, c'n', about, 0, now_ns), b'create')
+        elif intent.action == AMEND:
+            at = tg_lit(self._head(out, c'a', about, intent.epoch, now_ns), b'amend')
+        else:
+            at = tg_lit(self._head(out, c'c', about, intent.epoch, now_ns), b'cancel')
+        at = tg_lit(at, b'","args":[{"category":"spot",') if self.market == BYBIT_SPOT \
+            else tg_lit(at, b'","args":[{"category":"linear",')
+        at = self._body(at, intent, about, out + 11)        # behind {"reqId":" and the letter
+        return tg_lit(at, b'}]}') - out
+
+    cdef uint64_t _about_order(self, const Intent* intent, uint64_t order_id) noexcept nogil:
+        """Which order the frame is about: a NEW makes one, the others name one."""
+        return order_id if intent.action == NEW or intent.order_id == 0 else intent.order_id
+
+    cdef int _check(self, const Intent* intent, uint64_t order_id, int64_t now_ns) except -1:
+        """ValueError for what no frame of this market can say."""
+        if self.stamp_ms(now_ns) < 0:
             raise ValueError(f"order frame: time {now_ns} is before 1970")
         if not 0 <= intent.instrument < self.instruments.count \
                 or self.instruments.rows[intent.instrument].market != self.market:
             raise ValueError(f"order frame: instrument {intent.instrument} is not of this market")
+        if intent.action != NEW and intent.action != AMEND and intent.action != CANCEL:
+            raise ValueError(f"order frame: action {intent.action} is not known here")
         if intent.action == CANCEL:
-            return self._cancel(intent, intent.order_id if intent.order_id else order_id, out, now_ns)
+            return 0
         if intent.side != BUY and intent.side != SELL or not GTC <= intent.tif <= POST_ONLY \
-                or intent.type != LIMIT and intent.type != MARKET or intent.action != NEW:
-            raise ValueError("order frame: action, side, type or time in force is not known")
-        if intent.size_lots <= 0 or intent.type == LIMIT and intent.price_ticks <= 0:
-            raise ValueError("order frame: size and price must be above zero")
-        return self._new(intent, order_id, out, now_ns)
+                or not LIMIT <= intent.type <= STOP_MARKET:
+            raise ValueError("order frame: side, type or time in force is not known")
+        if intent.size_lots <= 0 or intent.type == LIMIT and intent.price_ticks <= 0 \
+                or intent.type == STOP_MARKET and intent.trigger_ticks <= 0:
+            raise ValueError("order frame: size, price and trigger must be above zero")
+        return 0
 
-    cdef char* _head(self, char* out, char action, uint64_t order_id, uint64_t epoch, int64_t now_ns) noexcept nogil:
+    cdef char* _head(self, char* out, char letter, uint64_t order_id, uint64_t epoch, int64_t now_ns) noexcept nogil:
         """Request id and time window. The window is short on purpose: an order that was held up must not enter."""
         out = tg_lit(out, b'{"reqId":"')
-        out += self.put_request(out, action, order_id, epoch)
+        out += self.put_request(out, letter, order_id, epoch)
         out = tg_lit(out, b'","header":{"X-BAPI-TIMESTAMP":"')
-        out += tg_put_uint(out, <uint64_t>(now_ns // 1000000))
-        return tg_lit(out, b'","X-BAPI-RECV-WINDOW":"1000"},"op":"order.')
+        out += tg_put_uint(out, <uint64_t>self.stamp_ms(now_ns))
+        out = tg_lit(out, b'","X-BAPI-RECV-WINDOW":"')
+        out += tg_put_uint(out, <uint64_t>self.window_ms)
+        return tg_lit(out, b'"},"op":"order.')
 
-    cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil:
-        """`order.create`. The client id stands inside the request id, so it is copied from there."""
+    cdef char* _body(self, char* at, const Intent* intent, uint64_t order_id, const char* client_id) noexcept nogil:
+        """The members of one order behind its category. `client_id` is its text, NULL = not written yet."""
         cdef Instrument* row = &self.instruments.rows[intent.instrument]
-        cdef char* at = self._head(out, c'n', order_id, 0, now_ns)
-        cdef bint is_spot = self.market == BYBIT_SPOT
-        at = tg_lit(at, b'create","args":[{"category":"spot","symbol":"') if is_spot \
-            else tg_lit(at, b'create","args":[{"category":"linear","symbol":"')
+        at = tg_lit(at, b'"symbol":"')
         memcpy(at, row.symbol, row.symbol_size)
-        at = tg_lit(at + row.symbol_size, b'","side":"Buy","orderType":"') if intent.side == BUY \
-            else tg_lit(at + row.symbol_size, b'","side":"Sell","orderType":"')
+        at = tg_lit(at + row.symbol_size, b'","orderLinkId":"')
+        if client_id != NULL:
+            memcpy(at, client_id, ID_SIZE)
+            at += ID_SIZE
+        else:
+            at += self.put_id(at, order_id, 0 if intent.action == NEW else intent.epoch)
+        at[0] = c'"'
+        if intent.action == NEW:
+            return self._new(at + 1, intent)
+        if intent.action == AMEND:
+            return self._amend(at + 1, intent)
+        if self.market == BYBIT_SPOT and intent.type == STOP_MARKET:
+            return tg_lit(at + 1, b',"orderFilter":"StopOrder"')
+        return at + 1
+
+    cdef char* _new(self, char* at, const Intent* intent) noexcept nogil:
+        cdef bint is_spot = self.market == BYBIT_SPOT
+        at = tg_lit(at, b',"side":"Buy","orderType":"') if intent.side == BUY \
+            else tg_lit(at, b',"side":"Sell","orderType":"')
         at = tg_lit(at, b'Limit","qty":"') if intent.type == LIMIT else tg_lit(at, b'Market","qty":"')
         at += tg_put_decimal(at, intent.size_lots, &self.instruments.size_grids[intent.instrument], 0)
         if intent.type == LIMIT:
@@ -957,24 +1020,77 @@ cdef class BybitWire(Wire):
             at = tg_lit(at, b'","timeInForce":"IOC')
             if is_spot:                 # without it a market buy is in quote currency
                 at = tg_lit(at, b'","marketUnit":"baseCoin')
-        at = tg_lit(at, b'","orderLinkId":"')
-        memcpy(at, out + 11, ID_SIZE)   # behind {"reqId":" and the action letter
-        at = tg_lit(at + ID_SIZE, b'","smpType":"CancelMaker",')
-        at = tg_lit(at, b'"isLeverage":0') if is_spot else tg_lit(at, b'"positionIdx":0')
-        if intent.reduce_only and not is_spot:
-            at = tg_lit(at, b',"reduceOnly":true')
-        return tg_lit(at, b'}]}') - out
+        if intent.type == STOP_MARKET:
+            at = self._trigger(at, intent)
+        at = tg_lit(tg_lit(at, b'","smpType":"'), STP_TEXT[self.stp_mode])
+        at = tg_lit(at, b'","isLeverage":0') if is_spot else tg_lit(at, b'","positionIdx":0')
+        if is_spot:
+            return at
+        if intent.type == STOP_MARKET:
+            return tg_lit(at, b',"reduceOnly":true,"closeOnTrigger":true')
+        return tg_lit(at, b',"reduceOnly":true') if intent.reduce_only else at
 
-    cdef Py_ssize_t _cancel(self, const Intent* intent, uint64_t order_id, char* out, int64_t now_ns) noexcept nogil:
-        """`order.cancel` by client id: the venue's own id may not be known yet."""
-        cdef Instrument* row = &self.instruments.rows[intent.instrument]
-        cdef char* at = self._head(out, c'c', order_id, intent.epoch, now_ns)
-        at = tg_lit(at, b'cancel","args":[{"category":"spot","symbol":"') if self.market == BYBIT_SPOT \
-            else tg_lit(at, b'cancel","args":[{"category":"linear","symbol":"')
-        memcpy(at, row.symbol, row.symbol_size)
-        at = tg_lit(at + row.symbol_size, b'","orderLinkId":"')
-        memcpy(at, out + 11, ID_SIZE)
-        return tg_lit(at + ID_SIZE, b'"}]}') - out
+    cdef char* _trigger(self, char* at, const Intent* intent) noexcept nogil:
+        """A stop: sells when the price falls to the trigger, buys when it rises. Spot knows the last price only."""
+        at = tg_lit(at, b'","triggerPrice":"')
+        at += tg_put_decimal(at, intent.trigger_ticks, &self.instruments.price_grids[intent.instrument], 0)
+        if self.market == BYBIT_SPOT:
+            return tg_lit(at, b'","orderFilter":"StopOrder')
+        at = tg_lit(at, b'","triggerDirection":1') if intent.side == BUY else tg_lit(at, b'","triggerDirection":2')
+        return tg_lit(at, b',"triggerBy":"MarkPrice')
+
+    cdef char* _amend(self, char* at, const Intent* intent) noexcept nogil:
+        """The whole size, what was filled included, and the price; of a stop its trigger."""
+        cdef bint is_stop = intent.type == STOP_MARKET
+        at = tg_lit(at, b',"qty":"')
+        at += tg_put_decimal(at, intent.size_lots, &self.instruments.size_grids[intent.instrument], 0)
+        at = tg_lit(at, b'","triggerPrice":"') if is_stop else tg_lit(at, b'","price":"')
+        at += tg_put_decimal(at, intent.trigger_ticks if is_stop else intent.price_ticks,
+                             &self.instruments.price_grids[intent.instrument], 0)
+        return tg_lit(at, b'"')
+
+    # ---- batches ----
+
+    cdef Py_ssize_t encode_batch(self, list orders, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
+        """One request for `count` approved orders of one action; ValueError where they are none that go together."""
+        cdef int i
+        cdef Approved order
+        if not 1 <= count <= self.batch_max or count > len(orders):
+            raise ValueError(f"batch of {count}: must be 1 to {self.batch_max}")
+        for i in range(count):
+            order = orders[i]
+            self.wants[i], self.ids[i] = order.intent, order.order_id
+        return self._batch(count, out, cap, now_ns)
+
+    cdef Py_ssize_t _batch(self, int count, char* out, Py_ssize_t cap, int64_t now_ns) except -1:
+        """The request for the first `count` of `wants`. Its id carries that of the first order, the letter in upper case."""
+        cdef Intent* first = &self.wants[0]
+        cdef char* at
+        cdef int i
+        if cap < count * ORDER_FRAME_MAX:
+            raise ValueError(f"batch frame: {cap} bytes of room, {count * ORDER_FRAME_MAX} are needed")
+        for i in range(count):
+            self._check_batched(first, &self.wants[i], self._about_order(&self.wants[i], self.ids[i]), now_ns)
+        at = self._head(out, c'N' if first.action == NEW else c'C' if first.action == CANCEL else c'A',
+                        self._about_order(first, self.ids[0]), 0 if first.action == NEW else first.epoch, now_ns)
+        at = tg_lit(at, b'create') if first.action == NEW else tg_lit(at, b'cancel') if first.action == CANCEL \
+            else tg_lit(at, b'amend')
+        at = tg_lit(at, b'-batch","args":[{"category":"spot","request":[{') if self.market == BYBIT_SPOT \
+            else tg_lit(at, b'-batch","args":[{"category":"linear","request":[{')
+        for i in range(count):
+            at = tg_lit(at, b'},{') if i else at
+            at = self._body(at, &self.wants[i], self._about_order(&self.wants[i], self.ids[i]), NULL)
+        return tg_lit(at, b'}]}]}') - out
+
+    cdef int _check_batched(self, const Intent* first, const Intent* intent, uint64_t order_id, int64_t now_ns) except -1:
+        self._check(intent, order_id, now_ns)
+        if intent.action != first.action:
+            raise ValueError("batch frame: orders of different actions")
+        if intent.type == STOP_MARKET and intent.action != NEW:
+            raise ValueError("batch frame: the venue amends and cancels stops one by one")
+        return 0
+
+    # ---- for tests and documentation ----
 
     def preview(self, dict intent, uint64_t order_id, int64_t now_ns, Py_ssize_t cap=FRAME_MAX) -> bytes:
         """The bytes that `encode` would write next for such an intent, for tests and documentation.
@@ -983,16 +1099,35 @@ cdef class BybitWire(Wire):
         sent with it, and no request number is used up. Raises ValueError as `encode` does.
         """
         cdef char out[FRAME_MAX]
-        cdef Intent want
         cdef uint64_t requests = self.requests
-        memset(&want, 0, sizeof(want))
-        want.instrument, want.action = intent.get("instrument", 0), intent.get("action", NEW)
-        want.side, want.type, want.tif = intent.get("side", BUY), intent.get("type", LIMIT), intent.get("tif", GTC)
-        want.reduce_only, want.order_id = intent.get("reduce_only", 0), intent.get("order_id", 0)
-        want.price_ticks, want.size_lots = intent.get("price_ticks", 0), intent.get("size_lots", 0)
-        size = self._frame(&want, order_id, out, min(cap, FRAME_MAX), now_ns)
+        _want(intent, &self.wants[0])
+        size = self._frame(&self.wants[0], order_id, out, min(cap, FRAME_MAX), now_ns)
         self.requests = requests
         return out[:size]
+
+    def preview_batch(self, list intents, list order_ids, int64_t now_ns) -> bytes:
+        """The same for `encode_batch`; `order_ids` are those that a NEW would get."""
+        cdef char out[BATCH_MAX * ORDER_FRAME_MAX]
+        cdef uint64_t requests = self.requests
+        cdef int i
+        if not 1 <= len(intents) <= self.batch_max:
+            raise ValueError(f"batch of {len(intents)}: must be 1 to {self.batch_max}")
+        for i in range(len(intents)):
+            _want(intents[i], &self.wants[i])
+            self.ids[i] = order_ids[i]
+        size = self._batch(len(intents), out, BATCH_MAX * ORDER_FRAME_MAX, now_ns)
+        self.requests = requests
+        return out[:size]
+
+
+cdef int _want(dict intent, Intent* want) except -1:
+    memset(want, 0, sizeof(Intent))
+    want.instrument, want.action = intent.get("instrument", 0), intent.get("action", NEW)
+    want.side, want.type, want.tif = intent.get("side", BUY), intent.get("type", LIMIT), intent.get("tif", GTC)
+    want.reduce_only, want.order_id = intent.get("reduce_only", 0), intent.get("order_id", 0)
+    want.price_ticks, want.size_lots = intent.get("price_ticks", 0), intent.get("size_lots", 0)
+    want.trigger_ticks, want.epoch = intent.get("trigger_ticks", 0), intent.get("epoch", 0)
+    return 0
 
 
 cdef inline bint memchr_point(Span* span) noexcept nogil:
@@ -1003,6 +1138,24 @@ cdef inline bint memchr_point(Span* span) noexcept nogil:
     return False
 
 
-def refuses(int64_t code, bint cancel=False) -> bool:
-    """Does this retCode prove that the order was not taken (or the cancel not carried out)? For tests and `rules`."""
-    return tg_cancel_refused(code) if cancel else tg_refused(code)
+def trade_identity(str text) -> tuple:
+    """(`trade_hi`, `trade_lo`) of an execution id: what the decoder makes of it."""
+    cdef bytes raw = text.encode()
+    cdef int64_t hi = 0, lo = 0
+    tg_identity(raw, len(raw), &hi, &lo)
+    return hi, lo
+
+
+def execution_nature(str exec_type, str create_type="") -> int | None:
+    """records.Nature of an execution; None where nothing was traded (funding). ValueError for a type that is not known."""
+    cdef bytes kind = exec_type.encode(), origin = create_type.encode()
+    cdef int nature = tg_exec_nature(kind, len(kind))
+    if nature == TG_ODD:
+        raise ValueError(f"execType {exec_type!r} is not known")
+    return None if nature == TG_COLD else nature if nature else tg_create_nature(origin, len(origin))
+
+
+def was_asked_for(str cancel_type, str reason) -> bool:
+    """Was an order canceled because somebody asked for it, as far as the venue's words tell?"""
+    cdef bytes word = cancel_type.encode(), why = reason.encode()
+    return tg_asked(word, len(word), tg_reason(why, len(why)))

@@ -14,7 +14,7 @@ import picows
 
 from ext.link import Channel, Link
 from node.errors import Unreachable
-from node.venues.values import Down, Ready, Replace, Resync, Send
+from node.venues.values import AccountNews, Down, Ready, Relist, Replace, Reply, Request, Resync, Send
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.2, 20.0
 STEADY_S = 10.0  # a connection that lasted so long starts the back-off afresh
@@ -30,17 +30,22 @@ class Connection:
     `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as
     the socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new
     session and path before each connect, where a key in the path lives no longer than the connection (Binance
-    listen keys).
+    listen keys). `news`, `relist`, `turned` are told what private streams say of the account, that instruments changed,
+    and that the line went up or down; `ask` sends a REST request of the session (to keep a listen key alive).
     """
 
     def __init__(
         self, link: Link, line: int, name: str, url: str, session: Any, path: str, *, up_at_once: bool,
         topic: Callable[[bytes], Any] | None, tell: Tell, resync: Callable[[str, str], None],
         fresh: Callable[[], Awaitable[tuple[Any, str]]] | None = None, seed: int = 0,
+        news: Callable[[AccountNews], None] = lambda news: None, relist: Callable[[], None] = lambda: None,
+        turned: Callable[[bool], None] = lambda up: None,
+        ask: Callable[[Request], Awaitable[Reply | None]] | None = None,
     ):  # fmt: skip
         self.link, self.line, self.name, self.session = link, line, name, session
         self.base, self.path, self.fresh = url.rstrip("/"), path, fresh
         self.up_at_once, self.topic, self.tell, self.resync = up_at_once, topic, tell, resync
+        self.news, self.relist, self.turned, self.ask = news, relist, turned, ask
         self.channel: Channel | None = None
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
@@ -97,6 +102,7 @@ class Connection:
         self._frames = 0
         if self.up_at_once:
             self.link.engine.on_line(self.line, True, self.link.now_ns())
+            self.turned(True)
         self._do(self.session.start(self.link.now_ns()))
 
     async def _serve(self) -> None:
@@ -105,6 +111,16 @@ class Connection:
                 await asyncio.wait_for(self.gone.wait(), TICK_S)
             except TimeoutError:
                 self._tick()
+                await self._keep_alive()
+
+    async def _keep_alive(self) -> None:
+        """What must be said by REST so that this connection lives on."""
+        request_of = getattr(self.session, "keepalive_request", None)
+        request = request_of(self.link.now_ns()) if request_of is not None and self.ask is not None else None
+        if request is not None:
+            assert self.ask is not None
+            session = self.session
+            self._do(session.keepalive_reply(await self.ask(request), self.link.now_ns()))
 
     def _tick(self) -> None:
         """Time passes for the session. Once every topic has spoken, frames on the line stand for all of
@@ -123,6 +139,7 @@ class Connection:
     def _dropped(self) -> None:
         if self.channel is not None and self.link.engine.lines[self.line].up:
             self.link.engine.on_line(self.line, False, self.link.now_ns())
+            self.turned(False)
             self.drops += 1
             self.tell(self.name, "connection lost" if self._retry else "closed")
         self.ready.clear()
@@ -167,19 +184,25 @@ class Connection:
                 self.resync(action.symbol, action.reason)
             elif isinstance(action, Replace):
                 self.tell(self.name, f"to be replaced: {action.reason}")
-                self._hang_up()
+                self.hang_up()
+            elif isinstance(action, AccountNews):
+                self.news(action)
+            elif isinstance(action, Relist):
+                self.relist()
             elif isinstance(action, Down):
                 self.tell(self.name, action.reason)
                 self._retry = self._retry and action.retry
-                self._hang_up()
+                self.hang_up()
 
     def _on_ready(self) -> None:
         if not self.up_at_once:
             self.link.engine.on_line(self.line, True, self.link.now_ns())
+            self.turned(True)
         self.ready.set()
         self.tell(self.name, "ready")
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Give this connection up and connect anew."""
         if self.channel is not None:
             self.channel.close()
         self.gone.set()

@@ -4,7 +4,7 @@ import aiohttp
 from yarl import URL
 
 from node.errors import Unreachable
-from node.venues.values import Request
+from node.venues.values import Reply, Request
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
@@ -22,7 +22,17 @@ class Http:
     async def fetch(self, base: str, request: Request) -> bytes:
         """Body of the answer. Raises Unreachable, with address and reason, for anything but a 2xx. Never
         follows a redirect: headers that prove who we are must not travel to another host."""
+        reply = await self.send(base, request)
+        where = f"{base.rstrip('/')}{request.target}"
+        if not 200 <= reply.status < 300:
+            raise Unreachable(f"{where}: HTTP {reply.status}: {reply.body[:200].decode('utf-8', 'replace')}")
+        return reply.body
+
+    async def send(self, base: str, request: Request) -> Reply:
+        """The answer, whatever its status. Raises Unreachable where there is none. One attempt: what is sent here may be an
+        order (aiohttp repeats a request on a connection that died under it only where the method is idempotent)."""
         url = URL(base.rstrip("/") + request.target, encoded=True)  # as it stands: it may be signed
+        path = url.with_query(None)  # a query may hold a signature: it is in no message
         try:
             async with self._session.request(
                 request.method,
@@ -33,9 +43,9 @@ class Http:
             ) as answer:
                 body = await answer.read()
         except TimeoutError:
-            raise Unreachable(f"{url}: no answer within {TIMEOUT.total:.0f} s") from None
+            raise Unreachable(f"{path}: no answer within {TIMEOUT.total:.0f} s") from None
         except aiohttp.ClientError as error:
-            raise Unreachable(f"{url}: {error}") from None
-        if not 200 <= answer.status < 300:
-            raise Unreachable(f"{url}: HTTP {answer.status}: {body[:200].decode('utf-8', 'replace')}")
-        return body
+            raise Unreachable(
+                f"{path}: {type(error).__name__}: {error}".replace(str(url), str(path))
+            ) from None
+        return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, body)

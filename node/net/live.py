@@ -4,41 +4,37 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Coroutine
-from decimal import ROUND_FLOOR, Decimal
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 
 import orjson
 
 from ext import build_id
 from ext.dials import Dial, DialMismatch, Dials
-from ext.engine import Engine, LineKind
-from ext.instruments import Instruments
+from ext.engine import LineKind
 from ext.link import Link, Spinner
-from ext.records import Market
-from ext.strategies.drill import Drill
-from ext.strategies.quoter import Quoter
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
-from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
+from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of
 from node.config import MARKETS as MARKET_NUMBERS
-from node.errors import UserError
+from node.config import Config, VenueConfig
+from node.credentials import read_key
+from node.errors import Unreachable, UserError
 from node.net.connection import Connection
-from node.net.depth import data_steps
 from node.net.http import Http
-from node.net.markets import MARKETS, listen_key_session, make_wire
-from node.net.strategies import make_strategy
-from node.venues.values import InstrumentRow
+from node.truth.desk import Ask
+from node.truth.keeper import Keeper
+from node.truth.said import report_of
+from node.venues.depth import data_steps
+from node.venues.markets import MARKETS
+from node.venues.values import AccountNews, InstrumentRow, Reply, Request, StatusRow
 
-NOT_IN_TABLE = ("market", "symbol", "tick", "lot", "max_leverage", "status")
-MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
 TIMER_S = 0.02
+KEEPER_S = 0.05
 PREPARE_S = 0.04
+RELIST_S = 60.0  # filters are asked for again so often, and when one was refused
 TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
-EPOCH_NS = (
-    100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
-)
-EPOCH_ZERO_NS = 1_577_836_800 * 10**9  # ... since 2020-01-01: their 35 bits last until 2128
 STOP_WAIT_S = 2.0
 
 
@@ -52,65 +48,104 @@ class Node:
 
     def __init__(self, config: Config, tell: Callable[[str, str], None]):
         self.config, self.tell = config, tell
+        self.venues: dict[int, VenueConfig] = {MARKET_NUMBERS[x.market]: x for x in config.venue}
+        self.keys = {
+            market: read_key(x.key, f"venue {x.market}")
+            for market, x in self.venues.items()
+            if x.key is not None
+        }
         self.connections: list[Connection] = []
-        self.instruments = Instruments(max(len(config.instrument), 1))
-        self.numbers: dict[tuple[int, str], int] = {}
-        self.snapshots: dict[int, int] = {}  # instrument -> its SNAPSHOT_LINE
         self.tasks: set[asyncio.Task] = set()
         self.tape: TapeWriter | None = None
         self.dials: Dials | None = None
-        self.quoter: Quoter | None = None
+        self.keeper: Keeper | None = None
         self.failure: BaseException | None = None
 
-    # ---- building ----
+    # ---- instruments ----
 
-    async def _load_instruments(self, http: Http) -> None:
+    async def _load(self) -> None:
         """Ask each venue for its instruments and keep the configured ones."""
-        for venue in self.config.venue:
-            market = MARKET_NUMBERS[venue.market]
-            wanted = {x.symbol: x for x in self.config.instrument if x.market == venue.market}
-            for request in MARKETS[market].instruments(market, list(wanted)) if wanted else []:
-                reply = await http.fetch(venue.rest, request)
-                try:
-                    rows = MARKETS[market].read(market, reply)
-                except ValueError as error:
-                    raise UserError(f"{venue.rest}{request.target}: {error}") from None
-                for row in rows:
-                    if row.symbol in wanted and (market, row.symbol) not in self.numbers:
-                        await self._add_instrument(http, venue, market, row)
+        self.rows: dict[tuple[int, str], InstrumentRow] = {}
+        self.steps: dict[tuple[int, str], tuple[str, str]] = {}
+        for market, venue in self.venues.items():
+            wanted = [x.symbol for x in self.config.instrument if x.market == venue.market]
+            for row in await self._listed(market, wanted):
+                key = (market, row.symbol)
+                if row.symbol in wanted and key not in self.rows:
+                    self.rows[key], self.steps[key] = row, await self._steps(venue, market, row)
             for symbol in wanted:
-                if (market, symbol) not in self.numbers:
+                if (market, symbol) not in self.rows:
                     raise UserError(f"{venue.market} does not list {symbol!r} ({venue.rest})")
+        order = [(MARKET_NUMBERS[x.market], x.symbol) for x in self.config.instrument]
+        self.rows = {
+            key: self.rows[key] for key in sorted(self.rows, key=lambda k: _venue_order(self, k, order))
+        }
 
-    async def _add_instrument(self, http: Http, venue: VenueConfig, market: int, row: InstrumentRow) -> None:
-        """Put one instrument into the table. Books hold orders from before a tick or lot was made coarser: a
-        look at the book tells how fine the data must be read."""
-        fields = {f: getattr(row, f) for f in row.__slots__ if f not in NOT_IN_TABLE}
-        request_of = MARKETS[market].snapshot
-        if request_of is not None:
-            reply = await http.fetch(venue.rest, request_of(market, row.symbol))
+    async def _listed(self, market: int, wanted: list[str]) -> list[InstrumentRow]:
+        rest = self.venues[market].rest
+        rows: list[InstrumentRow] = []
+        for request in MARKETS[market].instruments(market, wanted) if wanted else []:
+            reply = await self.http.fetch(rest, request)
             try:
-                fields["data_tick"], fields["data_lot"] = data_steps(reply, row.tick, row.lot)
+                rows += MARKETS[market].read(market, reply)
             except ValueError as error:
-                raise UserError(f"{venue.rest}: depth of {row.symbol}: {error}") from None
+                raise UserError(f"{rest}{request.target}: {error}") from None
+        return rows
+
+    async def _steps(self, venue: VenueConfig, market: int, row: InstrumentRow) -> tuple[str, str]:
+        """Books hold orders from before a tick or lot was made coarser: a look at the book tells how fine the data must be
+        read."""
+        request_of = MARKETS[market].snapshot
+        if request_of is None:
+            return "", ""
+        reply = await self.http.fetch(venue.rest, request_of(market, row.symbol))
         try:
-            self.numbers[market, row.symbol] = self.instruments.add(
-                market, row.symbol, row.tick, row.lot, **fields
-            )
+            return data_steps(reply, row.tick, row.lot)
         except ValueError as error:
-            raise UserError(f"{venue.rest}: {error}") from None
+            raise UserError(f"{venue.rest}: depth of {row.symbol}: {error}") from None
+
+    async def _relist(self, market: int) -> None:
+        """Take over the venue's filters as they are now; a symbol whose increments no longer fit stops."""
+        wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
+        try:
+            rows = await self._listed(market, wanted)
+        except (Unreachable, UserError) as error:
+            self.tell(MARKET_NAMES[market], f"instruments: {error}")
+            return
+        now_ns = self.link.now_ns()
+        states = []
+        for row in rows:
+            number = self.desk.numbers.get((market, row.symbol))
+            if number is None:
+                continue
+            if not self.desk.refresh(number, row):
+                self.tell(
+                    f"{MARKET_NAMES[market]} {row.symbol}",
+                    "its increments changed: restart to trade it again",
+                )
+            states.append(StatusRow(market, row.symbol, row.status))
+        if self.keeper is not None and states:
+            self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
+
+    # ---- building ----
 
     def _build(self) -> None:
         config = self.config
         self.tape = self._open_tape()
-        self.engine = Engine(self.instruments, tape=self.tape)
+        self.desk = Assembly(
+            config, self.rows, self.steps, self.keys, tape=self.tape, epoch=epoch_of(time.time_ns())
+        )
+        self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.link = Link(self.engine)
         self.link.failed = self._failed
         self.engine.ask_resync = self._resync
-        epoch = (time.time_ns() - EPOCH_ZERO_NS) // EPOCH_NS
-        self._lines(epoch)
-        self._limits()
-        self._strategies()
+        for spec in self.desk.lines:
+            self._connection(spec)
+        for market, line in self.desk.rest_lines.items():
+            self.link.by_rest(line, partial(self._by_rest, market))
+            self.engine.on_line(line, True, self.link.now_ns())
+        if self.desk.rest:
+            self.keeper = self.desk.keeper(self.tell, note=self._note, refresh=self._refresh_private)
         if config.dials:
             try:
                 self.dials = Dials(config.dials, make_dials())
@@ -133,156 +168,91 @@ class Node:
         except (OSError, ValueError) as error:
             raise UserError(f"tape {directory}: {error}") from None
 
-    def _lines(self, epoch: int) -> None:
-        """Feeds of all venues first: the arbiter tells only the lowest numbers apart."""
-        used = [x for x in self.config.venue if any(row.market == x.market for row in self.config.instrument)]
-        wires = [
-            make_wire(self.instruments, MARKET_NUMBERS[x.market], self.config.deployment, epoch) for x in used
-        ]
-        try:
-            for venue, wire in zip(used, wires, strict=True):
-                self._feeds(venue, wire)
-            for venue, wire in zip(used, wires, strict=True):
-                self._snapshots(venue, wire)
-                if venue.orders:
-                    self._orders(venue, wire.market, wire)
-        except ValueError as error:
-            raise UserError(f"{venue.market}: {error}") from None
-
-    def _snapshots(self, venue: VenueConfig, wire) -> None:
-        """A line for the snapshots of each instrument whose book starts from one."""
-        for (market, symbol), number in self.numbers.items():
-            if market == wire.market and MARKETS[market].snapshot:
-                name = f"{venue.market} snapshot {symbol}"
-                self.snapshots[number] = self.engine.add_line(name, LineKind.SNAPSHOT_LINE, wire, number)
-
-    def _feeds(self, venue: VenueConfig, wire) -> None:
-        market = wire.market
-        rows = [x for x in self.config.instrument if x.market == venue.market]
-        depths = {x.symbol: DEPTHS[x.market][0] if x.depth is None else x.depth for x in rows}
-        for symbol, depth in depths.items():
-            self.engine.follow(self.numbers[market, symbol], depth)
-        for i, url in enumerate(venue.streams):
-            sessions = MARKETS[market].feeds(market, list(depths), depths, venue.trades)
-            for j, session in enumerate(sessions):
-                name = f"{venue.market} feed {chr(ord('A') + i)}" + (f".{j + 1}" if len(sessions) > 1 else "")
-                line = self.engine.add_line(name, LineKind.MARKET_LINE, wire)
-                self._connection(line, name, url, session, market, up_at_once=True)
-
-    def _orders(self, venue: VenueConfig, market: int, wire) -> None:
-        name = f"{venue.market} orders"
-        line = self.engine.add_line(name, LineKind.ORDER_LINE, wire)
-        self._connection(line, name, venue.orders, MARKETS[market].orders(market), market, up_at_once=False)
-        private, listen_key = MARKETS[market].private, MARKETS[market].listen_key
-        if private is None and listen_key is None:
-            return
-        name = f"{venue.market} private"
-        line = self.engine.add_line(name, LineKind.PRIVATE_LINE, wire)
-        if private is not None:
-            self._connection(line, name, venue.orders, private(market), market, up_at_once=False)
-            return
-
-        async def fresh():
-            assert listen_key is not None
-            reply = await self.http.fetch(venue.rest, listen_key("POST", "simulated"))
-            session = listen_key_session(market, reply)
-            return session, session.path
-
-        self._connection(line, name, venue.streams[0], None, market, up_at_once=True, fresh=fresh)
-
-    def _connection(
-        self, line: int, name: str, url: str, session, market: int, *, up_at_once: bool, fresh=None
-    ) -> None:
-        path = "" if session is None else _path(session, market)
-
+    def _connection(self, spec: LineSpec) -> None:
         def resync(symbol: str, reason: str) -> None:
-            self._resync(self.numbers.get((market, symbol), -1), reason)
+            self._resync(self.desk.numbers.get((spec.market, symbol), -1), reason)
 
         self.connections.append(
             Connection(
                 self.link,
-                line,
-                name,
-                url,
-                session,
-                path,
-                up_at_once=up_at_once,
-                fresh=fresh,
-                topic=MARKETS[market].topic if up_at_once and session is not None else None,
+                spec.line,
+                spec.name,
+                spec.url,
+                spec.session,
+                "" if spec.session is None else path_of(spec.session, spec.market),
+                up_at_once=spec.up_at_once,
+                fresh=None if spec.asks is None else partial(self._fresh, spec),
+                topic=MARKETS[spec.market].topic if spec.role == "feed" else None,
                 tell=self.tell,
                 resync=resync,
+                news=partial(self._on_news, spec.market),
+                relist=lambda: self._spawn(self._relist(spec.market)),
+                turned=partial(self._turned, spec),
+                ask=partial(self._ask, spec.market),
             )
         )
 
-    def _limits(self) -> None:
-        self.engine.risk.set_rate(self.config.rate.orders, self.config.rate.window_ms * 1_000_000)
-        for x in self.config.instrument:
-            if x.limits is None:
-                continue
-            number = self.numbers[MARKET_NUMBERS[x.market], x.symbol]
-            try:
-                self.engine.risk.set_limits(
-                    number,
-                    max_size_lots=self._lots(number, x, "max_size", x.limits.max_size),
-                    max_position_lots=self._lots(number, x, "max_position", x.limits.max_position),
-                    max_notional_e8=int(_decimal(x, "max_notional", x.limits.max_notional).scaleb(8)),
-                    collar_ppm=x.limits.collar_bps * 100,
-                    stale_ns=x.limits.stale_ms * 1_000_000,
-                    max_open_orders=x.limits.max_open_orders,
-                    duplicate_ns=x.limits.duplicate_ms * 1_000_000,
-                )
-            except (ValueError, OverflowError) as error:
-                raise UserError(f"{x.market} {x.symbol}: limits: {error}") from None
-            if x.quote is not None:
-                self._check_quote(number, x, x.quote)
+    async def _fresh(self, spec: LineSpec):
+        """A session that needs something from REST first (a listen key), and its path."""
+        assert spec.asks is not None
+        assert spec.opened is not None
+        reply = await self.http.send(self.venues[spec.market].rest, spec.asks())
+        session = spec.opened(reply)
+        return session, path_of(session, spec.market)
 
-    def _check_quote(self, number: int, x: InstrumentConfig, quote: Quote) -> None:
-        """A quote that could not be placed as it stands is an error now, not a refusal for each of its
-        orders."""
-        grid, lot_step = self.instruments.size_grid(number), self.instruments.row(number)["lot_step"]
-        step = Decimal(lot_step * grid.mantissa).scaleb(-grid.decimals)
-        if _decimal(x, "size", quote.size) % step:
-            raise UserError(f"{x.market} {x.symbol}: quote: size {quote.size}: must be a multiple of {step}")
+    # ---- what the lines tell ----
 
-    def _lots(self, number: int, x: InstrumentConfig, key: str, text: str) -> int:
-        """A size in base coins or contracts, as the venue counts it, in whole lots (rounded down: a
-        limit)."""
-        grid = self.instruments.size_grid(number)
-        return (
-            int(_decimal(x, key, text).scaleb(grid.decimals).to_integral_value(ROUND_FLOOR)) // grid.mantissa
-        )
+    def _turned(self, spec: LineSpec, up: bool) -> None:
+        """A line of orders or reports went up or down."""
+        if self.keeper is None or spec.role == "feed":
+            return
+        now_ns = self.link.now_ns()
+        kinds = [LineKind.ORDER_LINE] if spec.role == "orders" else [LineKind.PRIVATE_LINE]
+        if spec.role == "orders" and MARKETS[spec.market].orders_tell_all:
+            kinds.append(LineKind.PRIVATE_LINE)
+        for kind in kinds:
+            self.keeper.on_line(int(kind), spec.market, up, now_ns)
 
-    def _strategies(self) -> None:
-        strategy = make_strategy(self.config.strategy)
-        if strategy is not None:
-            self.engine.add_strategy(strategy)
-        self.quoter = strategy if isinstance(strategy, Quoter) else None
-        if self.config.drill_after_ms:
-            self.engine.add_strategy(Drill(self.config.drill_after_ms * 1_000_000))
+    def _on_news(self, market: int, news: AccountNews) -> None:
+        if self.keeper is not None:
+            self.keeper.on_news(market, news, self.link.now_ns())
 
-    def _quote(self) -> None:
-        """Quoting parameters are relative to the price, so they are set when the first book is there."""
-        self._unquoted = {
-            self.numbers[MARKET_NUMBERS[x.market], x.symbol]: x
-            for x in self.config.instrument
-            if x.quote is not None
-        }
+    def _refresh_private(self, market: int) -> None:
+        """The keeper does not trust the private stream of a market any more: connect it anew."""
+        role = "orders" if MARKETS[market].orders_tell_all else "private"
+        for spec, connection in zip(self.desk.lines, self.connections, strict=True):
+            if spec.market == market and spec.role == role:
+                connection.hang_up()
 
-    def _start_quoting(self, quoter: Quoter) -> None:
-        for number, x in list(self._unquoted.items()):
-            bid, ask = quoter.best(number)
-            if not (bid and ask) or x.quote is None:
-                continue
-            mid_ticks = (bid[0] + ask[0]) // 2
-            quoter.quote(
-                number,
-                half_spread_ticks=max(mid_ticks * x.quote.half_spread_ppm // 1_000_000, 1),
-                requote_ticks=max(mid_ticks * x.quote.requote_ppm // 1_000_000, 1),
-                size_lots=self._lots(number, x, "size", x.quote.size),
-                lean_lots=self._lots(number, x, "lean", x.quote.lean),
-                wait_ns=x.quote.wait_ms * 1_000_000,
-            )
-            del self._unquoted[number]
+    # ---- requests ----
+
+    async def _ask(self, market: int, request: Request) -> Reply | None:
+        """Sign at the moment of writing; None where no answer came. Never more than one attempt."""
+        rest, now_ns = self.desk.rest.get(market), self.link.now_ns()
+        if rest is not None:
+            request = rest.sign(request, (now_ns + self.desk.wires[market].offset_ns) // 1_000_000)
+        try:
+            return await self.http.send(self.venues[market].rest, request)
+        except Unreachable as error:
+            self.tell(MARKET_NAMES[market], str(error))
+            return None
+
+    async def _answer(self, ask: Ask) -> None:
+        assert self.keeper is not None
+        reply = await self._ask(ask.desk.market, ask.request)
+        self.keeper.on_reply(ask, reply, self.link.now_ns())
+
+    def _by_rest(self, market: int, order_id: int, action: int, frame: bytes) -> None:
+        """Orders of a REST line: each is sent once, and what is not answered is of unknown fate."""
+        self._spawn(self._order(market, order_id, action, frame))
+
+    async def _order(self, market: int, order_id: int, action: int, frame: bytes) -> None:
+        rest = self.desk.rest[market]
+        request = rest.from_frame(frame)
+        reply = await self._ask(market, request)
+        said = None if reply is None else rest.read_said(request, reply)
+        reports = report_of(self.engine.orders.order(order_id), action, said)
+        self.engine.on_evidence(reports, self.link.now_ns())
 
     # ---- running ----
 
@@ -290,7 +260,7 @@ class Node:
         """Until `stop` is set. Raises UserError, Unreachable, or what broke an invariant of the engine."""
         async with Http() as http:
             self.http = http
-            if not await _unless(stop, self._load_instruments(http)):
+            if not await _unless(stop, self._load()):
                 return
             try:
                 self._build()
@@ -298,8 +268,8 @@ class Node:
                 if self.tape is not None:
                     self.tape.close(time.time_ns())
                 raise
-            self._describe()
-            self._quote()
+            assert self.tape is not None
+            self.tape.append(RecordType.CONFIG, 0, self.link.now_ns(), orjson.dumps(self.desk.describe()))
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None
             try:
                 await self._work(stop)
@@ -308,14 +278,18 @@ class Node:
                     spinner.stop()
                 await self._end()
 
+    def _pin(self) -> None:
+        if self.config.cpu is None or not hasattr(os, "sched_setaffinity"):
+            return
+        try:
+            os.sched_setaffinity(0, {self.config.cpu})
+        except OSError as error:
+            raise UserError(f"cpu {self.config.cpu}: {error.strerror}; there are {os.cpu_count()}") from None
+
     async def _work(self, stop: asyncio.Event) -> None:
-        if self.config.cpu is not None and hasattr(os, "sched_setaffinity"):
-            try:
-                os.sched_setaffinity(0, {self.config.cpu})
-            except OSError as error:
-                raise UserError(
-                    f"cpu {self.config.cpu}: {error.strerror}; there are {os.cpu_count()}"
-                ) from None
+        self._pin()
+        if self.keeper is not None:
+            self.keeper.begin(self.link.now_ns())
         for connection in self.connections:
             self._spawn(connection.run())
         gc.collect()
@@ -323,18 +297,33 @@ class Node:
         gc.set_threshold(
             50_000, 20, 20
         )  # the hot path makes no garbage; the little that the rest makes can wait
-        next_prepare_s = 0.0
         loop = asyncio.get_running_loop()
+        due_s = {self._prepare: 0.0, self._keep: 0.0, self._relist_all: loop.time() + RELIST_S}
+        every_s = {self._prepare: PREPARE_S, self._keep: KEEPER_S, self._relist_all: RELIST_S}
         while not stop.is_set() and self.failure is None:
             self.link.tick(self._read_dials())
-            if self.quoter is not None and self._unquoted:
-                self._start_quoting(self.quoter)
-            if loop.time() >= next_prepare_s:
-                next_prepare_s = loop.time() + PREPARE_S
-                self._prepare()
+            self.desk.start_quoting()
+            for work, at_s in due_s.items():
+                if loop.time() >= at_s:
+                    due_s[work] = loop.time() + every_s[work]
+                    work()
             await asyncio.sleep(TIMER_S)
         if self.failure is not None:
             raise self.failure
+
+    def _keep(self) -> None:
+        """Let the keeper look, and carry out what it asks for."""
+        if self.keeper is None:
+            return
+        for ask in self.keeper.tick(self.link.now_ns()):
+            self._spawn(self._answer(ask))
+        for spec, connection in zip(self.desk.lines, self.connections, strict=True):
+            if connection.session is not None:
+                connection.session.offset_ns = self.desk.wires[spec.market].offset_ns
+
+    def _relist_all(self) -> None:
+        for market in self.desk.rest:
+            self._spawn(self._relist(market))
 
     def _read_dials(self) -> list[int] | None:
         if self.dials is None:
@@ -351,7 +340,7 @@ class Node:
                 self.engine.risk.latch(2)
                 self.tell("tape", f"{error}: no new orders from here on")
 
-    def _spawn(self, work) -> None:
+    def _spawn(self, work: Coroutine) -> None:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self._finished)
@@ -374,7 +363,7 @@ class Node:
             return
         market, symbol = self.instruments.market(instrument), self.instruments.symbol(instrument)
         self.tell(f"{MARKET_NAMES[market]} {symbol}", f"resync: {reason}")
-        if instrument in self.snapshots:
+        if instrument in self.desk.snapshots:
             self._spawn(self._fetch_snapshot(instrument, market, symbol))
             return
         for connection in self.connections:
@@ -385,15 +374,14 @@ class Node:
 
     async def _fetch_snapshot(self, instrument: int, market: int, symbol: str) -> None:
         request_of = MARKETS[market].snapshot
-        venue = next(x for x in self.config.venue if MARKET_NUMBERS[x.market] == market)
         assert request_of is not None
         await asyncio.sleep(0.15)  # let a few updates arrive first, so that the snapshot joins them
         try:
-            reply = await self.http.fetch(venue.rest, request_of(market, symbol))
+            reply = await self.http.fetch(self.venues[market].rest, request_of(market, symbol))
         except OSError as error:
             self.tell(symbol, f"snapshot: {error}")
             return
-        self.link.bytes_in(self.snapshots[instrument], reply)
+        self.link.bytes_in(self.desk.snapshots[instrument], reply)
 
     # ---- the end ----
 
@@ -407,13 +395,18 @@ class Node:
             await self._let_go()
 
     async def _cancel_all(self) -> None:
-        deadline_s = asyncio.get_running_loop().time() + STOP_WAIT_S
-        asked: set[int] = set()
-        while (left := self.engine.orders.open_orders()) and asyncio.get_running_loop().time() < deadline_s:
-            for number in left:
-                if number not in asked and self.engine.withdraw(number, self.link.now_ns()):
-                    asked.add(number)  # else its line is down: it may come back before the time is up
-            await asyncio.sleep(0.02)
+        """Every order of ours; the keeper goes on asking about those that are not confirmed."""
+        loop = asyncio.get_running_loop()
+        deadline_s, keep_s = loop.time() + STOP_WAIT_S, 0.0
+        asked = [
+            x for x in self.engine.orders.open_orders() if self.engine.want_cancel(x, self.link.now_ns())
+        ]
+        while (left := self.engine.orders.open_orders()) and loop.time() < deadline_s:
+            self.link.tick()
+            if loop.time() >= keep_s:
+                keep_s = loop.time() + KEEPER_S
+                self._keep()
+            await asyncio.sleep(TIMER_S)
         self.tell(
             "node", f"stopping: {len(asked)} orders asked to be cancelled, {len(left)} not known to be closed"
         )
@@ -432,33 +425,15 @@ class Node:
         if not self.tape.full:
             self.tape.close(self.link.now_ns())
 
-    # ---- the tape's own words ----
-
-    def _describe(self) -> None:
-        """CONFIG on the tape: what a reader needs to make sense of the rest."""
-        assert self.tape is not None
-        payload = {
-            "build": build_id(),
-            "config": {f: getattr(self.config, f) for f in ("mode", "strategy", "deployment", "loop")},
-            "instruments": [
-                {
-                    "market": Market(self.instruments.market(i)).name.lower().replace("_", "-"),
-                    "symbol": self.instruments.symbol(i),
-                    "tick": self.instruments.price_grid(i).step,
-                    "lot": self.instruments.size_grid(i).step,
-                    "money_mul": self.instruments.row(i)["money_mul"],
-                    "money_div": self.instruments.row(i)["money_div"],
-                }
-                for i in range(self.instruments.count)
-            ],
-            "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
-        }
-        self.tape.append(RecordType.CONFIG, 0, self.link.now_ns(), orjson.dumps(payload))
-
     def _note(self, fields: dict) -> None:
         """NOTE on the tape: something a person may want to read later."""
         if self.tape is not None and not self.tape.full:
             self.tape.append(RecordType.NOTE, 0, self.link.now_ns(), orjson.dumps(fields))
+
+
+def _venue_order(node: Node, key: tuple[int, str], order: Iterable[tuple[int, str]]) -> tuple[int, int]:
+    """Instruments are numbered by venue as configured, and in the order of the config within one."""
+    return list(node.venues).index(key[0]), list(order).index(key)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine) -> bool:
@@ -472,22 +447,3 @@ async def _unless(stop: asyncio.Event, work: Coroutine) -> bool:
         return False
     working.result()
     return True
-
-
-def _decimal(x: InstrumentConfig, key: str, text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except ArithmeticError:
-        value = Decimal(-1)
-    if not value.is_finite() or value < 0:
-        raise UserError(f"{x.market} {x.symbol}: {key} {text!r}: must be a plain number, not negative")
-    return value
-
-
-def _path(session, market: int) -> str:
-    path = getattr(session, "path", None)
-    if path is not None:
-        return path
-    if session.kind == "public":
-        return "/v5/public/spot" if market == Market.BYBIT_SPOT else "/v5/public/linear"
-    return f"/v5/{session.kind}"

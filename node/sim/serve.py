@@ -1,12 +1,14 @@
-"""Venue fakes on loopback sockets: WebSockets by `websockets`, HTTP by `aiohttp`, one port each per venue.
+"""Venue fakes on loopback sockets: WebSockets by `websockets`, HTTP by `aiohttp`, behind one front door.
 
 The far end of every test is an implementation that shares nothing with the node's own. The fakes themselves
 have no I/O: a VenueServer tells them what came in and when, and writes what they say, in order per
 connection. Everything happens on one event loop; a client's frame is answered at once, time (and the market)
 moves every 10 ms.
 
-A connection has a bounded queue. One that does not read fast enough is closed as venues do (code 1008, OKX
-4005) and counted; nothing is dropped silently out of the middle of a stream. Listens on 127.0.0.1 only.
+A venue has two ports, and both take both: REST requests and WebSocket handshakes, with or without TLS
+(`front` sorts them, and plays the bad network of the `px.*` faults). A connection has a bounded queue. One
+that does not read fast enough is closed as venues do (code 1008, OKX 4005) and counted; nothing is dropped
+silently out of the middle of a stream. Listens on 127.0.0.1 only.
 """
 
 import asyncio
@@ -14,8 +16,8 @@ import contextlib
 import errno
 import importlib
 import json
-import socket
-import struct
+import os
+import ssl
 import sys
 import time
 from collections import deque
@@ -24,20 +26,20 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TextIO, cast
 
 from aiohttp import web
-from websockets.asyncio.server import Server, ServerConnection
-from websockets.asyncio.server import serve as serve_websockets
+from websockets.asyncio.server import Server, ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from ext.records import Market as Product
+from node.sim.front import Front, Pipe
 from node.sim.market import Market
-from node.venues.fakes import MS, Connection, FakeVenue, Listing, Refused
+from node.venues.fakes import MS, Account, Answer, Connection, FakeVenue, Fault, Listing, Refused
 
 HOST = "127.0.0.1"
 PERIOD_NS = 10 * MS
 QUEUE_FRAMES = 4096  # at 100 ms depth, trades and quotes of a dozen symbols: some seconds
 CLOSE_TIMEOUT_S = 0.5
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST
+BODY_MAX = 4 * 1024**2  # of a REST request
 
 Clock = Callable[[], int]
 Which = Callable[[Connection], bool]
@@ -67,17 +69,21 @@ class Peer:
 
     ws: ServerConnection
     connection: Connection
+    pipe: Pipe | None = None
+    keeper: asyncio.Task | None = None
     queue: deque[str] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     writer: asyncio.Task | None = None
 
 
 class VenueServer:
-    """One fake on two loopback ports. `clock` returns ns since 1970; `market`, if any, is stepped before the
-    fake's tick.
+    """One fake on two loopback ports, or one where they are the same. `clock` returns ns since 1970;
+    `market`, if any, is stepped before the fake's tick.
 
     Several servers may share a market: stepping it twice for one time does nothing. Ports of 0 are any free
-    ones. `ping_interval_s` None: this venue sends no protocol pings (clients' pings are always answered).
+    ones. `ping_interval_s` None: this venue sends no protocol pings (clients' pings are always answered); a
+    fake with a method `ping_policy(connection) -> (interval_s, timeout_s)` decides for each connection.
+    `tls`: both ports speak TLS.
     """
 
     def __init__(
@@ -93,7 +99,9 @@ class VenueServer:
         ping_timeout_s: float | None = 60,
         queue_frames: int = QUEUE_FRAMES,
         slow_close: tuple[int, str] = (1008, "slow consumer"),
+        tls: ssl.SSLContext | None = None,
     ):
+        self.tls = tls
         self.fake, self.clock, self.market, self.name = fake, clock, market, name
         self.ports = ws_port, http_port
         self.pings = ping_interval_s, ping_timeout_s
@@ -113,49 +121,48 @@ class VenueServer:
         self._websockets: Server | None = None
         self._http: web.AppRunner | None = None
         self._pump: asyncio.Task | None = None
+        unique = f"{os.getpid()}-{id(self)}"
+        self._backs = {kind: f"\0tickgate-{kind}-{unique}" for kind in ("ws", "http")}
+        self.front = Front(fake.faults, clock, {k: v.encode() for k, v in self._backs.items()})
+        fake.network = self._storm
 
     # ---- life ----
 
     async def start(self) -> Endpoint:
         """Listen, and let time pass. Raises ServeError where a port is taken."""
+        ports: list[int] = []
         try:
-            self._websockets = await self._listen_websockets(self.ports[0])
-            self._http = await self._listen_http(self.ports[1])
+            self._websockets = await self._serve_websockets()
+            self._http = await self._serve_http()
+            for port in dict.fromkeys(self.ports) if self.ports[0] else self.ports:
+                ports.append(await self.front.listen(HOST, port, self.tls))
         except OSError as error:
             await self.stop()
-            raise ServeError(self._why_not(error)) from error
+            raise ServeError(self._why_not(error, self.ports[len(ports)])) from error
         self._pump = asyncio.create_task(self._run(), name=f"{self.name} pump")
-        ws_port = self._websockets.sockets[0].getsockname()[1]
-        http_port = self._http.addresses[0][1]
-        return Endpoint(f"ws://{HOST}:{ws_port}", f"http://{HOST}:{http_port}")
+        secure = "s" if self.tls else ""
+        return Endpoint(f"ws{secure}://{HOST}:{ports[0]}", f"http{secure}://{HOST}:{ports[-1]}")
 
-    async def _listen_websockets(self, port: int) -> Server:
-        return await serve_websockets(
+    async def _serve_websockets(self) -> Server:
+        return await unix_serve(
             self._handle,
-            HOST,
-            port,
+            self._backs["ws"],
             process_response=self._admit,
             compression=None,
-            ping_interval=self.pings[0],
-            ping_timeout=self.pings[1],
+            ping_interval=None,  # as each connection wants: see `_keep_alive`
             close_timeout=CLOSE_TIMEOUT_S,
             server_header=None,
         )
 
-    async def _listen_http(self, port: int) -> web.AppRunner:
-        app = web.Application()
+    async def _serve_http(self) -> web.AppRunner:
+        app = web.Application(client_max_size=BODY_MAX)
         app.router.add_route("*", "/{path:.*}", self._request)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_TIMEOUT_S)
         await runner.setup()
-        try:
-            await web.TCPSite(runner, HOST, port).start()
-        except OSError:
-            await runner.cleanup()
-            raise
+        await web.UnixSite(runner, self._backs["http"]).start()
         return runner
 
-    def _why_not(self, error: OSError) -> str:
-        port = self.ports[0] if self._websockets is None else self.ports[1]
+    def _why_not(self, error: OSError, port: int) -> str:
         taken = error.errno == errno.EADDRINUSE
         return f"{self.name}: cannot listen on {HOST}:{port}: {'port in use' if taken else error.strerror}"
 
@@ -171,6 +178,7 @@ class VenueServer:
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait([self._pump])
+        self.front.stop_listening()
         if self._websockets is not None:
             self._websockets.close()
             closed = asyncio.create_task(self._websockets.wait_closed())
@@ -184,6 +192,7 @@ class VenueServer:
             await asyncio.wait(self._tasks)
         if self._http is not None:
             await self._http.cleanup()
+        await self.front.stop()
 
     async def _run(self) -> None:
         """Time passes. A late turn is not made up for: the market and the fake are told the time as it is."""
@@ -209,6 +218,13 @@ class VenueServer:
             self._reset(peer)
         return len(chosen)
 
+    def _storm(self, fault: Fault, now_ns: int) -> None:
+        """`px.storm`: every connection is reset at once, and for `s` seconds all new ones too."""
+        self.counts["reset"] += self.front.reset_all()
+        seconds = fault.ns("")
+        if seconds:
+            self.fake.faults.add("px.refuse", for_ns=seconds, now_ns=now_ns)
+
     def mute(self, which: Which, on: bool = True) -> int:
         """Those connections stay open but hear nothing more (protocol pings excepted); returns how many."""
         chosen = [c for c in self.fake.connections.values() if which(c)]
@@ -223,12 +239,14 @@ class VenueServer:
         if response.status_code != 101:
             self.counts["refused"] += 1
             return None
+        pipe = self.front.client_of(ws.transport)
+        ip = pipe.ip if pipe else HOST
         try:
-            connection = self.fake.open(request.path, self.clock())
+            connection = self.fake.admit(request.path, self.clock(), ip, dict(request.headers.raw_items()))
         except Refused as refused:
             self.counts["refused"] += 1
             return ws.respond(refused.status, str(refused))
-        self._opening[ws] = self._peers[connection.number] = Peer(ws, connection)
+        self._opening[ws] = self._peers[connection.number] = Peer(ws, connection, pipe)
         self.counts["opened"] += 1
         return None
 
@@ -237,7 +255,7 @@ class VenueServer:
         peer.writer = asyncio.create_task(
             self._write(peer), name=f"{self.name} writer {peer.connection.number}"
         )
-        ws.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._start_pings(peer)
         self.deliver()
         try:
             async for message in ws:
@@ -246,14 +264,37 @@ class VenueServer:
             pass  # how it ended does not matter to a venue
         finally:
             self._forget(peer)
-            peer.writer.cancel()
-            await asyncio.wait([peer.writer])
+            ending = [x for x in (peer.writer, peer.keeper) if x is not None]
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending)
+
+    def _start_pings(self, peer: Peer) -> None:
+        policy = getattr(self.fake, "ping_policy", None)
+        interval_s, timeout_s = policy(peer.connection) if policy is not None else self.pings
+        if interval_s is not None:
+            name = f"{self.name} pings {peer.connection.number}"
+            peer.keeper = asyncio.create_task(self._keep_alive(peer, interval_s, timeout_s), name=name)
+
+    async def _keep_alive(self, peer: Peer, interval_s: float, timeout_s: float | None) -> None:
+        """Ping, and close where no pong comes in time."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(interval_s)
+                pong = await peer.ws.ping()
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        await pong
+                except TimeoutError:
+                    peer.connection.closing = peer.connection.closing or (1008, "Pong timeout")
+                    peer.wake.set()
+                    return
 
     async def _receive(self, peer: Peer, message: str | bytes) -> None:
         if isinstance(message, bytes):
             await peer.ws.close(1003, "text frames only")
         elif not (peer.connection.closing or peer.connection.dropped):
-            self.fake.receive(peer.connection, message, self.clock())
+            self.fake.hear(peer.connection, message, self.clock())
             self.deliver()
 
     def deliver(self) -> None:
@@ -311,7 +352,8 @@ class VenueServer:
         """End the TCP connection with RST."""
         self.counts["reset"] += 1
         self._forget(peer)
-        peer.ws.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        if peer.pipe is not None:
+            peer.pipe.reset()
         peer.ws.transport.abort()
 
     def _forget(self, peer: Peer) -> None:
@@ -326,13 +368,29 @@ class VenueServer:
     async def _request(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.counts["requests"] += 1
+        transport = request.transport
+        pipe = self.front.client_of(transport) if transport is not None else None
         headers = cast(dict[str, str], request.headers)  # a mapping that does not mind case, as HTTP does not
-        try:
-            status, answer = self.fake.http(request.method, request.raw_path, headers, body, self.clock())
-        except Refused as refused:
-            status, answer = refused.status, str(refused).encode()
-        self.deliver()
-        return web.Response(status=status, body=answer, content_type="application/json")
+        while True:
+            target, now_ns, ip = request.raw_path, self.clock(), pipe.ip if pipe else HOST
+            answer = self.fake.request(request.method, target, headers, body, now_ns, ip)
+            self.deliver()
+            if not answer.again_ns:
+                break
+            await asyncio.sleep(answer.again_ns / 1e9)
+        if answer.delay_ns:
+            await asyncio.sleep(answer.delay_ns / 1e9)
+        if answer.drop and pipe is not None:
+            pipe.close()
+        return _response(answer)
+
+
+def _response(answer: Answer) -> web.Response:
+    """An answer as HTTP; JSON where its headers do not say what it is."""
+    headers = {"Content-Type": "application/json"} | answer.headers
+    if any(x.lower() == "content-type" for x in answer.headers):
+        headers = answer.headers
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
 # ---- the three venues ---------------------------------------------------------------------------
@@ -406,13 +464,19 @@ MakeMarket = Callable[[Iterable[Listing], int, int], Steps]  # listings, seed, s
 class SimConfig:
     """What to simulate. `ports`: venue -> (WebSocket port, HTTP port), 0 or absent = any free one. `options`:
     venue -> keyword arguments of its fake. `make_market`: what moves the books; the synthetic market where
-    not given."""
+    not given. `accounts(venue, coins)`: the accounts of a venue, None = its own. `faults`: rows of a fault
+    script, for all venues or the one they name. `tls`: all ports speak TLS. `control`: port of the control
+    endpoint, None = there is none."""
 
     venues: tuple[str, ...] = tuple(VENUES)
     seed: int = 1
     ports: dict[str, tuple[int, int]] = field(default_factory=dict)
     options: dict[str, dict] = field(default_factory=dict)
     make_market: MakeMarket = Market
+    accounts: Callable[[str, list[tuple[str, str]]], list[Account] | None] | None = None
+    faults: tuple[dict[str, Any], ...] = ()
+    tls: ssl.SSLContext | None = None
+    control: int | None = None
 
 
 class Simulation:
@@ -434,6 +498,7 @@ class Simulation:
         for name, row in rows.items():
             make = getattr(importlib.import_module(row.module), row.fake)
             fake = make(listings[name], seed=config.seed, **config.options.get(name, {}))
+            self._equip(fake, name, config)
             ws_port, http_port = config.ports.get(name, (0, 0))
             self.servers[name] = VenueServer(
                 fake,
@@ -444,7 +509,18 @@ class Simulation:
                 http_port=http_port,
                 ping_interval_s=row.ping_interval_s,
                 slow_close=row.slow_close,
+                tls=config.tls,
             )
+
+    def _equip(self, fake: FakeVenue, name: str, config: SimConfig) -> None:
+        """Accounts and faults of a venue, as the config wants them."""
+        if config.accounts is not None:
+            coins = [(x.wallet, c) for x in fake.listings.values() for c in (*x.coins, x.settle_coin)]
+            accounts = config.accounts(name, coins)
+            if accounts is not None:
+                fake.set_accounts(accounts)
+        fake.faults.load(config.faults, name)
+        fake.disturb = getattr(self.market, "disturb", None)
 
     async def start(self) -> dict[str, Endpoint]:
         """Start all servers; where one cannot, none is left running."""

@@ -53,9 +53,10 @@ class Relist:
 
 @dataclass(frozen=True, slots=True)
 class AccountNews:
-    """What a private stream told of the account besides orders and fills; `rows` are the types below."""
+    """What a private stream told of the account besides orders and fills; `rows` are the types below. An OrderRow in it is
+    one of a namespace that the native decoder does not read (conditional orders)."""
 
-    rows: tuple["PositionRow | BalanceRow | CashRow | ModeRow | StatusRow", ...]
+    rows: tuple["PositionRow | BalanceRow | CashRow | ModeRow | StatusRow | OrderRow", ...]
 
 
 Action = Send | Ready | Resync | Down | Replace | Relist | AccountNews

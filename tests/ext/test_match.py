@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext.match import DONE, FILL, LEVEL, TRADE, MatchingEngine
+from ext.match import DONE, FILL, LEVEL, PREVENTED, STP_MODES, TRADE, MatchingEngine
 
 BUY, SELL = 0, 1
 QUEUES = ("pessimistic", "proportional")
@@ -20,6 +20,7 @@ class Naive:
     def __init__(self, queue):
         self.queue, self.entries, self.events, self.shown = queue, [], [], {}
         self.next_order_id, self.trade_id, self.update_id = 1, 0, 0
+        self.stopped, self.prevented = False, 0
 
     def at(self, side, price):
         return [e for e in self.entries if e[0] == side and e[1] == price]
@@ -61,37 +62,75 @@ class Naive:
             self.events.append((FILL, number, self.trade_id, maker[1], size, left, False))
         return left
 
-    def cross(self, side, limit, left, owner, number):
+    def prevent(self, maker, left, number, stp):
+        """The order `number` meets one of its own owner; returns what it has left, and whether it stops."""
+        size = min(left, maker[2])
+        self.events.append((PREVENTED, number, maker[3], maker[1], size))
+        if stp == "decrement":
+            self.prevented += size
+            maker[2] -= size
+            left -= size
+        if stp in ("expire_maker", "expire_both") or maker[2] == 0:
+            self.done(maker[4], maker[3], "stp", maker[5])
+            self.remove(maker)
+        return left, stp in ("expire_taker", "expire_both") or left == 0
+
+    def cross(self, side, limit, left, owner, number, stp="none"):
+        self.stopped, self.prevented = False, 0
         for price in self.crossed_prices(side, limit):
             for maker in self.at(1 - side, price):
-                if left and owner and maker[4] == owner:
-                    self.done(owner, maker[3], "stp", maker[5])
-                    self.remove(maker)
-                elif left:
+                if left and not self.stopped and owner and maker[4] == owner and stp != "none":
+                    left, self.stopped = self.prevent(maker, left, number, stp)
+                elif left and not self.stopped:
                     left = self.match(maker, left, side, owner, number)
             self.show(1 - side, price)
         return left
 
-    def place(self, side, price, size, tif, owner):
+    def reachable(self, side, prices, owner, stp):
+        """Lots that an order could trade with."""
+        there = 0
+        for price in prices:
+            for e in self.at(1 - side, price):
+                if not owner or e[4] != owner or stp == "none":
+                    there += e[2]
+                elif stp != "expire_maker":
+                    return there
+        return there
+
+    def place(self, side, price, size, tif, owner, stp="expire_maker"):
         number = self.next_order_id
         self.next_order_id += 1
+        return self.enter(number, side, price, size, tif, owner, stp)
+
+    def enter(self, number, side, price, size, tif, owner, stp):
         prices = self.crossed_prices(side, price)
         if tif == "post_only" and prices:
             self.done(owner, number, "post_only", 0)
             return number
-        there = sum(e[2] for p in prices for e in self.at(1 - side, p) if not owner or e[4] != owner)
-        if tif == "fok" and there < size:
+        if tif == "fok" and self.reachable(side, prices, owner, stp) < size:
             self.done(owner, number, "fok", 0)
             return number
-        left = self.cross(side, price, size, owner, number)
-        if left == 0:
-            self.done(owner, number, "filled", size)
+        left = self.cross(side, price, size, owner, number, stp)
+        filled = size - left - self.prevented
+        if self.stopped:
+            self.done(owner, number, "stp", filled)
+        elif left == 0:
+            self.done(owner, number, "filled", filled)
         elif price is None or tif == "ioc":
-            self.done(owner, number, "ioc", size - left)
+            self.done(owner, number, "ioc", filled)
         else:
-            self.entries.append([side, price, left, number, owner, size - left])
+            self.entries.append([side, price, left, number, owner, filled])
             self.show(side, price)
         return number
+
+    def fill(self, number, size):
+        entry = self.by_id(number)
+        if entry is None or size <= 0:
+            return 0
+        size = min(size, entry[2])
+        self.match(entry, size, 1 - entry[0], 0, 0)
+        self.show(entry[0], entry[1])
+        return size
 
     def by_id(self, number):
         return next((e for e in self.entries if e[3] == number and number), None)
@@ -172,7 +211,9 @@ COMMANDS = st.one_of(
         SIZES,
         st.sampled_from(["gtc", "ioc", "fok"]),
         st.integers(0, 2),
+        st.sampled_from(STP_MODES),
     ),
+    st.tuples(st.just("fill"), IDS, SIZES),
     st.tuples(st.just("cancel"), IDS),
     st.tuples(st.just("reduce"), IDS, SIZES),
     st.tuples(st.just("set_level"), SIDES, PRICES, st.integers(0, 40)),
@@ -212,7 +253,10 @@ def random_command(rng, ids):
     if kind < 0.35:
         tif = rng.choice(["gtc", "gtc", "gtc", "post_only", "ioc", "fok"])
         at_market = tif != "post_only" and rng.random() < 0.05
-        return ("place", side, None if at_market else price, size, tif, rng.randrange(3))
+        stp = rng.choice(STP_MODES)
+        return ("place", side, None if at_market else price, size, tif, rng.randrange(3), stp)
+    if kind < 0.37:
+        return ("fill", rng.randrange(max(1, ids - 40), ids + 2), size)
     if kind < 0.5:
         return ("cancel", rng.randrange(max(1, ids - 40), ids + 2))
     if kind < 0.6:
@@ -291,6 +335,7 @@ def test_an_order_that_meets_its_owner_cancels_the_resting_one_and_goes_on():
     engine.take()
     taker = engine.place(BUY, 101, 2, "gtc", 1)
     assert engine.take() == [
+        (PREVENTED, taker, resting, 100, 2),
         (DONE, resting, "stp", 0),
         (LEVEL, SELL, 100, 0, 3),
         (TRADE, 1, 101, 2, BUY),
@@ -298,6 +343,63 @@ def test_an_order_that_meets_its_owner_cancels_the_resting_one_and_goes_on():
         (LEVEL, SELL, 101, 2, 4),
         (DONE, taker, "filled", 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("stp", "taker_end", "maker_left", "trades"),
+    [
+        ("none", "filled", 0, 1),
+        ("expire_taker", "stp", 3, 0),
+        ("expire_maker", "rests", 0, 0),
+        ("expire_both", "stp", 0, 0),
+        ("decrement", "stp", 1, 0),
+    ],
+)
+def test_each_mode_of_self_trade_prevention_closes_whom_it_names(stp, taker_end, maker_left, trades):
+    engine = MatchingEngine()
+    engine.place(SELL, 100, 3, "gtc", 1)
+    engine.take()
+    taker = engine.place(BUY, 100, 2, "gtc", 1, stp)
+    said = engine.take()
+    ends = [e[2] for e in said if e[0] == DONE and e[1] == taker]
+    assert ends == ([] if taker_end == "rests" else [taker_end])
+    assert engine.size(SELL, 100) == (1 if stp == "none" else maker_left)
+    assert sum(e[0] == TRADE for e in said) == trades
+
+
+def test_what_is_decremented_on_both_sides_leaves_the_larger_with_the_rest():
+    engine = MatchingEngine()
+    engine.place(SELL, 100, 2, "gtc", 1)
+    engine.set_level(SELL, 101, 4)
+    engine.take()
+    taker = engine.place(BUY, 101, 5, "gtc", 1, "decrement")
+    assert events(engine, DONE) == [(DONE, 1, "stp", 0), (DONE, taker, "filled", 3)]
+
+
+def test_an_order_comes_back_under_its_number_and_no_other_can_take_it():
+    engine = MatchingEngine()
+    first = engine.place(BUY, 100, 5, "gtc", 1)
+    with pytest.raises(ValueError, match="does not rest"):
+        engine.place(BUY, 101, 5, "gtc", 1, "none", first)
+    engine.cancel(first)
+    assert engine.place(BUY, 101, 5, "gtc", 1, "none", first) == first
+    assert engine.next_order_id == first + 1
+    assert engine.ahead(first) == 0
+    with pytest.raises(ValueError, match="given before"):
+        engine.place(BUY, 101, 5, "gtc", 1, "none", 99)
+
+
+def test_the_venue_can_fill_an_order_whose_turn_it_is_not():
+    engine = MatchingEngine()
+    engine.set_level(BUY, 100, 9)
+    mine = engine.place(BUY, 100, 3, "gtc", 1)
+    engine.take()
+    assert engine.fill(mine, 2) == 2
+    assert engine.fill(mine, 5) == 1
+    assert engine.fill(mine, 5) == 0
+    assert events(engine, DONE) == [(DONE, mine, "filled", 3)]
+    assert engine.size(BUY, 100) == 9
+    engine.audit()
 
 
 def test_fill_or_kill_does_not_count_its_owners_own_orders():
@@ -347,6 +449,8 @@ def test_nothing_is_said_to_the_background():
         ("place", (BUY, 100, 1, "day", 1)),
         ("place", (BUY, None, 1, "post_only", 1)),
         ("place", (BUY, 100, 1, "gtc", -1)),
+        ("place", (BUY, 100, 1, "gtc", 1, "sometimes")),
+        ("place", (BUY, 100, 1, "gtc", 1, "none", 7)),
         ("set_level", (BUY, -1, 0)),
         ("set_level", (-1, 100, 0)),
         ("set_level", (BUY, 100, -1)),

@@ -57,7 +57,7 @@ def twin_read(directory: Path) -> list[tuple]:
         if magic == 0:
             break
         assert data[:8] == b"TKGTAPE1"
-        assert (layout, at_index, first, lines * 64) == (1, index, expected, len(data))
+        assert (layout, at_index, first, lines * 64) == (2, index, expected, len(data))
         assert crc == twin_crc(data[:60])
         offset = 64
         while (length := RECORD.unpack_from(data, offset)[0]) > 0:
@@ -149,7 +149,7 @@ def test_the_bytes_on_disk_are_the_documented_ones(tmp_path):
     assert len(data) == PAGE
     assert HEADER.size == 64
     assert RECORD.size == 32
-    assert HEADER.unpack_from(data)[1:8] == (1, 0, 1, 77, PAGE // 64, b"s" * 12, b"abc" + bytes(9))
+    assert HEADER.unpack_from(data)[1:8] == (2, 0, 1, 77, PAGE // 64, b"s" * 12, b"abc" + bytes(9))
     assert RECORD.unpack_from(data, 64)[0::2] == (64, 1, 3, 32)
     assert RECORD.unpack_from(data, 64)[3:6] == (-5, 3, 0xBEEF)
     assert data[96:128] == b"p" * 32
@@ -428,10 +428,10 @@ def test_an_unknown_layout_is_refused(tmp_path):
     make(tmp_path, [b"x"])
     path = tmp_path / "00000000.tape"
     head = bytearray(path.read_bytes())
-    head[8] = 2
+    head[8] = 3
     head[60:64] = struct.pack("<I", twin_crc(bytes(head[:60])))
     path.write_bytes(head)
-    with pytest.raises(TapeCorrupt, match="layout version 2"):
+    with pytest.raises(TapeCorrupt, match="layout version 3"):
         list(TapeReader(tmp_path))
 
 

@@ -1,17 +1,22 @@
-"""Binance REST without I/O: requests as values, and the reader of `exchangeInfo`.
+"""Binance REST without I/O, public half: requests as values, and the reader of `exchangeInfo`. `Rest`, the
+signed half, is in `account.py` and also to be had from here.
 
 Sources: binance-spot-api-docs `rest-api.md`, `filters.md`; USD-M developer pages "market-data/rest-api",
 "common-definition", "user-data-streams". Prices and sizes stay decimal text throughout.
 """
 
-from decimal import Decimal
+from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from urllib.parse import quote, urlencode
 
 import orjson
 
 from ext.text import Grid
-from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS
-from node.venues.values import InstrumentRow, Request
+from node.venues.binance.account import Rest, error_of
+from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS, STATUSES
+from node.venues.values import InstrumentRow, Reply, Request
+
+__all__ = ["Rest", "error_of"]
 
 
 def ping(market: int) -> Request:
@@ -52,6 +57,14 @@ def listen_key(method: str, api_key: str) -> Request:
     if method not in ("POST", "PUT", "DELETE"):
         raise ValueError(f"listenKey method {method!r}: must be POST, PUT or DELETE")
     return Request(method, "/fapi/v1/listenKey", (("X-MBX-APIKEY", api_key),))
+
+
+def read_listen_key(reply: Reply) -> str:
+    """The key out of the answer to a POST of `listen_key`. ValueError where there is none."""
+    key = _load(reply.body).get("listenKey")
+    if reply.status != 200 or not isinstance(key, str) or not (key.isascii() and key.isalnum()):
+        raise ValueError(f"listenKey: missing (status {reply.status}, code {error_of(reply)[0]})")
+    return key
 
 
 def server_time_ms(reply: bytes) -> int:
@@ -134,7 +147,37 @@ def _row(row: object, market: int, fine: bool) -> InstrumentRow:
         min_size=min_size,
         max_size=_number(symbol, lot, "maxQty"),
         min_notional=_min_notional(symbol, filters, "notional" if is_usdm else "minNotional"),
+        base=str(row.get("baseAsset") or ""),
+        quote=str(row.get("quoteAsset") or ""),
+        max_market_size=_number(symbol, filters.get("MARKET_LOT_SIZE", {}), "maxQty"),
+        max_notional=_number(symbol, filters.get("NOTIONAL", {}), "maxNotional"),
+        max_orders=_count(symbol, filters.get("MAX_NUM_ORDERS", {})),
+        up_ppm=_band(symbol, filters, "Up", min),
+        down_ppm=_band(symbol, filters, "Down", max),
+        status=STATUSES.get(str(row.get("status")), "halt"),
     )
+
+
+def _count(symbol: str, data: dict) -> int:
+    """MAX_NUM_ORDERS: `maxNumOrders` on spot, `limit` on USD-M; 0 where absent."""
+    value = data.get("maxNumOrders", data.get("limit", 0))
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise ValueError(f"{symbol}: MAX_NUM_ORDERS: {value!r} is not a count")
+    return value
+
+
+def _band(symbol: str, filters: dict[str, dict], end: str, strictest: Callable[..., int]) -> int:
+    """One end of the percent-price band in ppm, 0 where there is none: where each side has a band of its own
+    (PERCENT_PRICE_BY_SIDE) the stricter of the two, rounded to the inside."""
+    plain, sided = filters.get("PERCENT_PRICE", {}), filters.get("PERCENT_PRICE_BY_SIDE", {})
+    names = [(plain, f"multiplier{end}"), (sided, f"bidMultiplier{end}"), (sided, f"askMultiplier{end}")]
+    rounding = ROUND_FLOOR if end == "Up" else ROUND_CEILING
+    ends = [
+        int((Decimal(_number(symbol, data, x)) * 1_000_000).to_integral_value(rounding))
+        for data, x in names
+        if x in data
+    ]
+    return min(strictest(ends), 2**31 - 1) if ends else 0
 
 
 def _filters(row: dict, symbol: str) -> dict[str, dict]:

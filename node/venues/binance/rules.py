@@ -1,16 +1,22 @@
 """Binance as data: endpoints, stream routes and names, limits, and what each error code says of a request.
 
-Facts, no behaviour. Hosts are defaults that a config may replace. Sources: binance-spot-api-docs
-`README.md`, `rest-api.md`, `web-socket-api.md`, `web-socket-streams.md`, `errors.md`; USD-M developer pages
-"general-info", "error-code", "Important-WebSocket-Change-Notice" (routed stream paths, since 2026-04-23).
+Facts, hardly any behaviour. What the status or the text of an answer decides is in the native decoder
+(`ext.venues.binance.error_words`), what its code decides is in `CODES` here, and nothing is in both. Hosts
+are defaults that a config may replace. Sources: binance-spot-api-docs `README.md`, `rest-api.md`,
+`web-socket-api.md`, `web-socket-streams.md`, `errors.md`; USD-M developer pages "general-info",
+"error-code", "Important-WebSocket-Change-Notice" (routed stream paths, since 2026-04-23).
 """
 
 from dataclasses import dataclass
 
-from ext.records import Market, Outcome
+from ext.records import Action, BudgetKind, ErrorGroup, Market, Outcome
+from ext.venues.binance import error_words
+from node.venues.values import BudgetRow
 
 BINANCE_SPOT, BINANCE_USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
 REFUSED, UNCERTAIN, ACCEPTED = Outcome.REFUSED, Outcome.UNCERTAIN, Outcome.ACCEPTED
+SECOND = 1_000_000_000
+DAY = 86_400 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +24,8 @@ class Endpoints:
     """Base addresses of one product in one environment; paths are in `Product`."""
 
     rest: str
-    stream: str
-    api: str
+    stream: str  # market data; USD-M: also the private stream, below /private
+    api: str  # orders; spot: also the private stream
 
 
 ENDPOINTS = {
@@ -41,6 +47,7 @@ ENDPOINTS = {
         "https://demo-fapi.binance.com", "wss://demo-fstream.binance.com", "wss://testnet.binancefuture.com"
     ),
 }
+ENDPOINTS[BINANCE_USDM, "demo"] = ENDPOINTS[BINANCE_USDM, "testnet"]  # one and the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,42 @@ PRODUCTS = {
 CONNECTION_LIFE_H = 24  # the venue cuts a connection of this age
 REPLACE_AT_H = 23  # and this is when we replace it
 LISTEN_KEY_KEEPALIVE_MIN = 30  # it dies after 60
-RECV_WINDOW_MS = 1000  # how late an order may arrive; must equal what `ext.venues.binance` writes
+# Until when an order that closed without a fill can still be asked for (-2026 after that on spot; -2013 on
+# USD-M).
+RETENTION_NS = {BINANCE_SPOT: 90 * DAY, BINANCE_USDM: 3 * DAY}
+
+# Limits as documented or seen; the numbers in force are in the answers (`rateLimits`, headers) and
+# exchangeInfo. REQUEST_WEIGHT counts per address, ORDERS per account. Windows are aligned to the clock.
+ORDERS, WEIGHT = int(BudgetKind.BUDGET_ORDERS), int(BudgetKind.BUDGET_WEIGHT)
+BUDGETS = {
+    BINANCE_SPOT: (
+        BudgetRow(WEIGHT, 60 * SECOND, limit=6000),
+        BudgetRow(ORDERS, 10 * SECOND, limit=50),
+        BudgetRow(ORDERS, DAY, limit=160_000),
+    ),
+    BINANCE_USDM: (
+        BudgetRow(WEIGHT, 60 * SECOND, limit=2400),
+        BudgetRow(ORDERS, 10 * SECOND, limit=300),
+        BudgetRow(ORDERS, 60 * SECOND, limit=1200),
+    ),
+}
+
+# Status of a symbol, in the words that all venues share (values.InstrumentRow). Unknown words are none of
+# these.
+STATUSES = {
+    "TRADING": "trading",
+    "HALT": "halt",
+    "BREAK": "halt",
+    "END_OF_DAY": "halt",
+    "CANCEL_ONLY": "cancel_only",
+    "PENDING_TRADING": "halt",
+    "PRE_DELIVERING": "delisting",
+    "DELIVERING": "settling",
+    "DELIVERED": "delisting",
+    "PRE_SETTLE": "settling",
+    "SETTLING": "settling",
+    "CLOSE": "delisting",
+}
 
 # Streams that only speak when something happens: silence says nothing about their health.
 EVENT_STREAMS = ("trade", "aggTrade", "blockTrade", "forceOrder", "contractInfo")
@@ -136,114 +178,102 @@ def depth_weight(market: int, limit: int) -> int:
 
 
 # ---- errors ------------------------------------------------------------------------------------------
-# Codes that mean "definitely not executed", by product. The same code can mean different things on the two.
-# What is not here is UNCERTAIN: the order keeps its exposure until somebody has looked.
+# What each code proves of a NEW, a cancel and an amend, and its group. The same code can mean different
+# things on the two products. What is not here is UNCERTAIN: the order keeps its exposure until somebody has
+# looked.
 
-_BOTH = {
-    -1003: "too many requests, or banned",
-    -1008: "server overloaded: request throttled",
-    -1014: "unknown order composition",
-    -1015: "too many orders",
-    -1016: "service shutting down",
-    -1021: "timestamp outside of recvWindow",
-    -1022: "bad signature",
-    -1100: "illegal characters",
-    -1101: "too many parameters",
-    -1102: "mandatory parameter missing",
-    -1103: "unknown parameter",
-    -1104: "unread parameters",
-    -1105: "parameter empty",
-    -1106: "parameter not required",
-    -1108: "bad asset or account",
-    -1111: "too much precision",
-    -1114: "time in force not required",
-    -1115: "invalid time in force",
-    -1116: "invalid order type",
-    -1117: "invalid side",
-    -1118: "empty new client order id",
-    -1119: "empty original client order id",
-    -1120: "bad interval",
-    -1121: "invalid symbol",
-    -1128: "optional parameters combined badly",
-    -1130: "invalid parameter value",
-    -2010: "new order rejected",
-    -2014: "bad API key format",
-    -2015: "bad API key, IP or permission",
+NO, MAYBE = int(REFUSED), int(UNCERTAIN)
+NONE, LIMIT, ACCESS, CLOCK, FILTER, FUNDS, HALTED, NOT_OPEN, DUPLICATE, UNKNOWN, POST_ONLY, OTHER = (
+    int(x) for x in ErrorGroup
+)
+Row = tuple[int, int, int, int, int]  # code, outcome of a NEW, of a cancel, of an amend; ErrorGroup
+
+
+def _no(group: int, *codes: int) -> list[Row]:
+    """Codes that mean "not executed", whatever was asked for."""
+    return [(code, NO, NO, NO, group) for code in codes]
+
+
+_BOTH: list[Row] = [
+    # -1003 too many requests or banned, -1008 throttled by the system, -1015 too many orders
+    *_no(LIMIT, -1003, -1008, -1015),
+    *_no(HALTED, -1016, -1121),  # service stopped; no such symbol
+    *_no(CLOCK, -1021),
+    *_no(
+        ACCESS, -1002, -1022, -2008, -2014, -2015
+    ),  # not authorised, signature, key, its format, its permission
+    *_no(FILTER, -1111),  # too much precision
+    *_no(OTHER, *range(-1106, -1099), -1108, -1114, *range(-1120, -1114), -1128, -1130, -1014),  # parameters
+    *_no(OTHER, -2010),  # new order rejected: the text says why
+    (-1000, MAYBE, MAYBE, MAYBE, UNKNOWN),  # "unknown error"
+    (-1006, MAYBE, MAYBE, MAYBE, UNKNOWN),  # "unexpected response; execution status unknown"
+    (-1007, MAYBE, MAYBE, MAYBE, UNKNOWN),  # "timeout; execution status unknown"
+    # USD-M: only the documented text means "failed" (the native side knows it); spot: no promise at all
+    (-1001, MAYBE, MAYBE, MAYBE, UNKNOWN),
+    # no such order (open): after a NEW it would make no sense
+    (-2011, MAYBE, NO, NO, NOT_OPEN),
+    (-2013, MAYBE, NO, NO, NOT_OPEN),
+]
+_SPOT: list[Row] = [
+    *_no(FILTER, -1013),
+    *_no(LIMIT, -1034),  # too many connections or attempts
+    *_no(OTHER, -1134, -1135, -1145, -1151, -1194, -1210, -1211),
+    *_no(HALTED, -1220),  # symbol status does not match
+    *_no(ACCESS, -1193, -2028),  # no session; a key of the wrong type for one
+    *_no(OTHER, -2038),  # amend rejected: too many, larger, or no change
+    (-2026, MAYBE, NO, NO, NOT_OPEN),  # archived after 90 days
+    (-2039, MAYBE, NO, NO, NOT_OPEN),  # client id and order id are of two orders
+    # order.cancelReplace, partly (-2021) or wholly (-2022) failed: its two legs say what became of each
+    (-2021, MAYBE, MAYBE, MAYBE, OTHER),
+    (-2022, MAYBE, MAYBE, MAYBE, OTHER),
+]
+_USDM: list[Row] = [
+    *_no(FUNDS, -2018, -2019, -2024, -2027, -2028),  # balance, margin, position, leverage
+    *_no(OTHER, -2020, -2021, -2022, -2026),  # no fill; would trigger at once; reduce-only
+    *_no(
+        ACCESS, -2023, -4087, -4088, -4192, -4400, -4401
+    ),  # liquidation; may not place orders, or reduce only
+    *_no(FILTER, -2025, *range(-4005, -4001), *range(-4016, -4012), -4023, -4024, -4131, -4164, -4183, -4184),
+    *_no(OTHER, -4061, -4062),  # position side, reduce-only in hedge mode
+    # This id is on an open order: perhaps on this very one, by another copy of the request. Not proof of
+    # anything.
+    (-4116, MAYBE, NO, NO, DUPLICATE),
+    *_no(OTHER, -4117, -4118, -4120, *range(-4139, -4134), -4142, -4161, *range(-4209, -4201)),
+    *_no(HALTED, -4140, -4141, -4402),  # symbol not open for positions, closed, barred for this account
+    *_no(OTHER, -4403),  # leverage barred
+    *_no(OTHER, -5021, *range(-5027, -5023), *range(-5041, -5036)),  # fill-or-kill; modify; parameters
+    *_no(POST_ONLY, -5022),
+    *_no(CLOCK, -5028),  # came to the engine outside of recvWindow
+]
+CODES: dict[int, list[Row]] = {BINANCE_SPOT: _BOTH + _SPOT, BINANCE_USDM: _BOTH + _USDM}
+_ROWS = {market: {row[0]: row for row in rows} for market, rows in CODES.items()}
+
+
+def verdict(market: int, action: int, status: int, code: int, text: str = "") -> tuple[int, int]:
+    """(Outcome, ErrorGroup) of a request of this records.Action that was answered so: what the native
+    decoder says."""
+    fate, group = error_words(market, status, code, text)
+    if fate is not None:
+        return fate, group
+    row = _ROWS[market].get(code, (code, MAYBE, MAYBE, MAYBE, UNKNOWN))
+    at = {int(Action.CANCEL): 2, int(Action.AMEND): 3}.get(int(action), 1)
+    return row[at], group or row[4]
+
+
+# Errors of a logon that trying again cannot mend, and what each is about. No word of the venue's is in here.
+LOGON_ERRORS = {
+    -1022: "secret: the signature is wrong",
+    -2008: "key: unknown (perhaps of another environment)",
+    -2014: "key: not in the format of a key",
+    -2015: "key: unknown (perhaps of another environment), this address refused, or a permission missing",
+    -2028: "key: this type of key cannot log on to a session; it needs Ed25519",
+    -1193: "key: this type of key cannot log on to a session; it needs Ed25519",
+    -1002: "key: not authorised",
+    -1100: "request: a parameter is malformed",
+    -1102: "request: a parameter is missing",
+    -1104: "request: a parameter is unknown",
+    -1105: "request: a parameter is empty",
 }
-_SPOT = {
-    -1013: "filter failure",
-    -1034: "too many connections",
-    -1134: "strategyType too small",
-    -1135: "malformed JSON",
-    -1145: "invalid cancelRestrictions",
-    -1151: "symbol listed twice",
-    -1193: "session not authenticated",
-    -1194: "invalid time unit",
-    -1210: "invalid peg",
-    -1211: "invalid peg",
-    -1220: "symbol status does not match",
-}
-_USDM = {
-    -1001: "internal error; unable to process",
-    -2018: "balance not sufficient",
-    -2019: "margin not sufficient",
-    -2020: "unable to fill",
-    -2021: "would trigger immediately",
-    -2022: "reduce-only rejected",
-    -2023: "account in liquidation",
-    -2024: "position not sufficient",
-    -2025: "too many open orders",
-    -2026: "order type not supported with reduce-only",
-    -2027: "above the maximum position at this leverage",
-    -2028: "leverage too small for margin",
-    **dict.fromkeys((-4002, -4003, -4004, -4005), "price or quantity out of range"),
-    **dict.fromkeys((-4013, -4014, -4015, -4016), "price filter, tick size or client id"),
-    -4023: "quantity not on step",
-    -4024: "price below the percent filter",
-    -4061: "position side does not match",
-    -4062: "reduce-only not allowed in hedge mode",
-    -4087: "reduce-only permission",
-    -4088: "no permission to place orders",
-    -4116: "duplicate client order id",
-    -4117: "order pending trigger",
-    -4118: "reduce-only margin check failed",
-    -4120: "conditional order on the normal endpoint",
-    -4131: "market order outside of percent price",
-    **dict.fromkeys(range(-4142, -4134), "conditional order parameters"),
-    -4161: "leverage reduction refused",
-    -4164: "notional too small",
-    -4183: "price above the highest allowed",
-    -4184: "price below the lowest allowed",
-    -4192: "cooling-off period",
-    **dict.fromkeys(range(-4209, -4201), "leverage change refused"),
-    -4400: "trading-rule violation: reduce-only for a while",
-    **dict.fromkeys((-4401, -4402, -4403), "compliance restriction"),
-    -5021: "fill-or-kill could not be filled",
-    -5022: "post-only would take",
-    -5024: "modify not allowed now",
-    -5025: "only limit orders can be modified",
-    -5026: "too many modifications",
-    -5027: "nothing to modify",
-    -5028: "arrived at the engine outside of recvWindow",
-    **dict.fromkeys(range(-5041, -5036), "priceMatch, STP or goodTillDate parameters"),
-}
-ERRORS = {BINANCE_SPOT: _BOTH | _SPOT, BINANCE_USDM: _BOTH | _USDM}
-
-# Refused although the status is 5xx: documented as "not executed".
-REFUSED_AT_5XX = {BINANCE_SPOT: frozenset({-1008}), BINANCE_USDM: frozenset({-1008, -1001})}
-REFUSED_TEXT_AT_503 = {BINANCE_SPOT: frozenset(), BINANCE_USDM: frozenset({"Service Unavailable."})}
-REFUSED_STATUS = frozenset({403, 418, 429})  # stopped at the door: firewall, ban, rate limit
-
-# Errors of a logon that trying again cannot mend.
-KEY_ERRORS = frozenset({-1022, -1193, -2014, -2015, -2028, -1100, -1102, -1104, -1105})
-
-
-def outcome(market: int, status: int, code: int, message: str = "") -> Outcome:
-    """What became of a request that was answered so; the native decoder's short list gives the same."""
-    if status == 200 and code == 0:
-        return ACCEPTED
-    if code in REFUSED_AT_5XX[market] or (status == 503 and message in REFUSED_TEXT_AT_503[market]):
-        return REFUSED
-    if status >= 500 or status < 400:
-        return UNCERTAIN
-    return REFUSED if status in REFUSED_STATUS or code in ERRORS[market] else UNCERTAIN
+LISTEN_KEY_GONE = -1125
+ORDER_NOT_FOUND = -2013
+ARCHIVED = -2026

@@ -1,84 +1,66 @@
 """Binance connections without I/O: subscribe, log on, watch, and say when to replace or give up.
 
 Two kinds. A "stream" session sits on `/ws` or `/stream` (USD-M: below a route) and subscribes once, in one
-message. An "api" session sits on the WebSocket API and logs on with Ed25519, or is ready at once where there
-are no credentials (the simulated venue). Data and order frames never come here, only what the native decoder
-calls "not mine".
+message; with a listen key it is the private stream of USD-M. An "api" session sits on the WebSocket API: it
+logs on where the key is Ed25519, has the native encoder sign each request where it is HMAC, and on spot
+takes the user stream too. Without a key it is ready at once. Data and order frames never come here, only
+what the native decoder calls "not mine": among it what the private streams tell of the account, which
+becomes `AccountNews`.
 
-Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`; USD-M "websocket-market-streams",
-"websocket-api-general-info", "user-data-streams". A subscription to a stream that does not exist or sits on
-the wrong route is acknowledged and stays silent (measured 2026-07): hence the watchdog on first data.
+Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`, `user-data-stream.md`; USD-M
+"websocket-market-streams", "websocket-api-general-info", "user-data-streams". A subscription to a stream
+that does not exist or sits on the wrong route is acknowledged and stays silent (measured 2026-07): hence the
+watchdog on first data.
 """
 
-from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import orjson
 
-from node.venues.binance import rest
+from node.venues.binance import news, rest
 from node.venues.binance.rules import (
     BINANCE_SPOT,
     CONNECTION_LIFE_H,
     EVENT_STREAMS,
-    KEY_ERRORS,
+    LISTEN_KEY_GONE,
     LISTEN_KEY_KEEPALIVE_MIN,
+    LOGON_ERRORS,
     PRODUCTS,
     REPLACE_AT_H,
     stream_channel,
     stream_path,
     stream_route,
 )
-from node.venues.values import Action, Down, Ready, Replace, Request, Send
+from node.venues.keys import Key
+from node.venues.values import Action, Down, Ready, Replace, Reply, Request, Send
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 ACK_NS = 10 * SECOND  # the venue itself gives up on a request after 10 s
 FIRST_DATA_NS = 30 * SECOND
+KEEPALIVE_AGAIN_NS = 60 * SECOND  # after one that failed
+LOGON_WINDOW_MS = 5000
 SUBSCRIBE_ID = 1
-LOGON_ID, USER_ID = "logon", "user"
+LOGON_ID, USER_ID, PROBE_ID = "logon", "user", "probe"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An API key with its Ed25519 private key (PKCS#8 PEM). Nothing here is ever printed."""
-
-    api_key: str = field(repr=False)
-    private_key: str = field(repr=False)
-
-
-def sign(private_key: str, payload: str) -> str:
-    """Ed25519 signature of `payload`, base64.
-
-    Raises RuntimeError where the signing library is missing, ValueError where the key is not an Ed25519 key.
-    """
-    try:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    except ImportError:
-        raise RuntimeError("signing needs the 'cryptography' package: pip install cryptography") from None
-    key = load_pem_private_key(private_key.encode(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("private key: session.logon takes Ed25519 keys only")
-    return b64encode(key.sign(payload.encode())).decode()
-
-
-def signed_params(credentials: Credentials, params: dict[str, object]) -> dict[str, object]:
+def signed_params(key: Key, params: dict[str, object]) -> dict[str, object]:
     """WebSocket API parameters with key and signature.
 
     Signed is every parameter sorted by name, `k=v` joined with `&`, values in the text they have in the JSON,
     nothing percent-encoded.
     """
-    full = {"apiKey": credentials.api_key, **params}
+    full = {"apiKey": key.api_key, **params}
     payload = "&".join(f"{k}={full[k]}" for k in sorted(full))
-    return {**full, "signature": sign(credentials.private_key, payload)}
+    return {**full, "signature": key.ed25519(payload) if key.is_ed25519 else key.hex(payload)}
 
 
 class Session:
     """One connection's administration. Raises ValueError for streams that cannot share a connection.
 
     `user_data` subscribes a spot api session to the user stream before it is ready. `listen_key` makes a
-    USD-M stream session the private one. `first_data_ns` 0 switches the watchdog off.
+    USD-M stream session the private one. `first_data_ns` 0 switches the watchdog off. `offset_ns`, the
+    venue's clock minus ours, may be set at any time: stamps are made with it.
     """
 
     def __init__(
@@ -86,7 +68,7 @@ class Session:
         kind: str,
         market: int,
         streams: Sequence[str] = (),
-        credentials: Credentials | None = None,
+        key: Key | None = None,
         combined: bool = True,
         *,
         user_data: bool = False,
@@ -99,10 +81,12 @@ class Session:
             raise ValueError("user_data: only the spot WebSocket API carries the user stream")
         self.kind, self.market, self.combined = kind, market, combined
         self.streams = list(dict.fromkeys(streams))
-        self.credentials, self.user_data, self.listen_key = credentials, user_data, listen_key
+        self.key, self.user_data, self.listen_key = key, user_data, listen_key
         self.first_data_ns = first_data_ns
         self.route = "private" if listen_key else self._route()
         self.ready = False
+        self.offset_ns = 0
+        self._proven = False  # this key has logged on before: a refusal may be a passing one
         self._started_ns = 0
         self._waiting: dict[object, tuple[int, str]] = {}  # request id -> deadline, what it was
         self._silent: set[str] = set()  # streams that must speak and have not yet
@@ -141,10 +125,16 @@ class Session:
             if not self.streams or self.listen_key:
                 return self._done(now_ns)
             return [self._ask(SUBSCRIBE_ID, "SUBSCRIBE", self.streams, now_ns)]
-        if self.credentials is None:
+        if self.key is None:
             return self._logged_on(now_ns)
-        params = signed_params(self.credentials, {"recvWindow": 5000, "timestamp": now_ns // 1_000_000})
-        return [self._ask(LOGON_ID, "session.logon", params, now_ns)]
+        if self.key.is_ed25519:
+            return [self._ask(LOGON_ID, "session.logon", self._signed(now_ns), now_ns)]
+        if self.user_data:
+            return [self._ask(USER_ID, "userDataStream.subscribe.signature", self._signed(now_ns), now_ns)]
+        # HMAC keys cannot log on: a signed question shows whether key, secret and clock are good before an
+        # order has to
+        method = "account.status" if self.market == BINANCE_SPOT else "v2/account.balance"
+        return [self._ask(PROBE_ID, method, self._signed(now_ns), now_ns)]
 
     def receive(self, text: str, now_ns: int) -> list[Action]:
         """A frame that is no data: an answer, a notice, or something to ignore."""
@@ -153,10 +143,10 @@ class Session:
         except orjson.JSONDecodeError:
             return [Down(f"the venue sent something that is not JSON: {text[:80]!r}")]
         if not isinstance(message, dict):
-            return []
-        notice = self._notice(message)
-        if notice:
-            return notice
+            return self._unknown(text)
+        event = next((message[k] for k in ("data", "event") if isinstance(message.get(k), dict)), message)
+        if isinstance(event.get("e"), str):
+            return self._event(event)
         if self.kind == "api":
             return self._api_reply(message, now_ns)
         return self._stream_reply(message, now_ns)
@@ -189,12 +179,28 @@ class Session:
     def keepalive_request(self, now_ns: int) -> Request | None:
         """The request that keeps a private USD-M stream alive, where one is due (every 30 minutes)."""
         due_ns = self._extended_ns + LISTEN_KEY_KEEPALIVE_MIN * 60 * SECOND
-        if not self.listen_key or self.credentials is None or now_ns < due_ns:
+        if not self.listen_key or self.key is None or now_ns < due_ns:
             return None
         self._extended_ns = now_ns
-        return rest.listen_key("PUT", self.credentials.api_key)
+        return rest.listen_key("PUT", self.key.api_key)
+
+    def keepalive_reply(self, reply: Reply | None, now_ns: int) -> list[Action]:
+        """The answer to it, None where there was none. A key that is gone must be made anew, on a new
+        connection; after any other failure there is half an hour left to try again."""
+        if reply is not None and reply.status == 200:
+            return []
+        said = rest.error_of(reply) if reply is not None else None
+        if said is not None and said[0] == LISTEN_KEY_GONE:
+            return [Down("the listen key is gone")]
+        self._extended_ns = now_ns + KEEPALIVE_AGAIN_NS - LISTEN_KEY_KEEPALIVE_MIN * 60 * SECOND
+        return []
 
     # ---- inside ----
+
+    def _signed(self, now_ns: int) -> dict[str, object]:
+        assert self.key is not None
+        stamp_ms = (now_ns + self.offset_ns) // 1_000_000
+        return signed_params(self.key, {"recvWindow": LOGON_WINDOW_MS, "timestamp": stamp_ms})
 
     def _ask(self, number: object, method: str, params: object, now_ns: int) -> Send:
         self._waiting[number] = (now_ns + ACK_NS, method)
@@ -208,7 +214,7 @@ class Session:
         return isinstance(number, str | int) and self._waiting.pop(number, None) is not None
 
     def _done(self, now_ns: int) -> list[Action]:
-        self.ready = True
+        self.ready = self._proven = True
         if self.first_data_ns and not self.listen_key:
             self._silent_from_ns = now_ns
             self._silent |= {x for x in self.streams if stream_channel(x) not in EVENT_STREAMS}
@@ -219,42 +225,62 @@ class Session:
             return [self._ask(USER_ID, "userDataStream.subscribe", None, now_ns)]
         return self._done(now_ns)
 
-    def _notice(self, message: dict) -> list[Action]:
-        """Events that concern the connection. `serverShutdown` comes raw, combined, or as an API event."""
-        event = next((message[k] for k in ("data", "event") if isinstance(message.get(k), dict)), message)
-        name = event.get("e")
+    def _event(self, event: dict) -> list[Action]:
+        """A pushed message: what concerns the connection, or the account. `serverShutdown` comes raw,
+        combined, or as an API event."""
+        name = event["e"]
         if name == "serverShutdown":
             self._replaced = True
             return [Replace("the venue announced a shutdown")]
         if name in ("eventStreamTerminated", "listenKeyExpired"):
             return [Down(f"the user stream ended: {name}")]
-        return []
+        return news.read(self.market, event, bool(self.listen_key) or self.kind == "api")
 
     def _stream_reply(self, message: dict, now_ns: int) -> list[Action]:
         error = message if "code" in message else message.get("error")
         if isinstance(error, dict) and "code" in error:
             return [Down(f"stream error {error.get('code')}: {error.get('msg')}", retry=False)]
+        if "result" not in message and "id" not in message:
+            return self._unknown(str(sorted(message)))
         if "result" not in message or not self._answered(message.get("id")) or self._waiting:
             return []
         return self._done(now_ns)
 
+    def _unknown(self, text: str) -> list[Action]:
+        """A frame of a private connection that is nothing we know is named, not dropped."""
+        is_private = bool(self.listen_key) or self.kind == "api"
+        return news.odd(self.market, f"a frame that is nothing known: {text[:80]}") if is_private else []
+
     def _api_reply(self, message: dict, now_ns: int) -> list[Action]:
-        number, error = message.get("id"), message.get("error")
-        if "status" not in message:
-            return []
+        number, error, status = message.get("id"), message.get("error"), message.get("status")
+        if status is None:
+            return self._unknown(str(sorted(message)))
         code = error.get("code", 0) if isinstance(error, dict) else 0
-        text = (
-            f"{message['status']} {code}: {error.get('msg')}"
-            if isinstance(error, dict)
-            else str(message["status"])
-        )
-        if number is None:
-            return [Down(f"the venue refused the session: {text}")]  # a revoked key, told at the next request
+        text = str(error.get("msg", "")) if isinstance(error, dict) else ""
+        if number is None:  # a revoked key, told at the next request
+            return [Down(f"the venue ended the session: {self._why(status, code, text)}")]
         if not self._answered(number):
             return []
-        if message["status"] != 200:
-            final = code in KEY_ERRORS and message["status"] not in (418, 429)
-            return [
-                Down(f"{'session.logon' if number == LOGON_ID else 'user stream'}: {text}", retry=not final)
-            ]
+        if status != 200 and not (number == PROBE_ID and not self._is_refusal(status, code)):
+            final = not self._proven and code in LOGON_ERRORS and status in (400, 401)
+            what = {LOGON_ID: "session.logon", USER_ID: "user stream"}.get(
+                str(number), "first signed request"
+            )
+            return [Down(f"{what}: {self._why(status, code, text)}", retry=not final)]
         return self._logged_on(now_ns) if number == LOGON_ID else self._done(now_ns)
+
+    def _is_refusal(self, status: object, code: object) -> bool:
+        """Does this answer to the probe say that orders would be refused too? Other errors concern the
+        question only."""
+        return code in LOGON_ERRORS or code in (-1021, -1003) or status in (401, 403, 418, 429)
+
+    def _why(self, status: object, code: object, text: str) -> str:
+        """A refusal, classified, without any secret."""
+        if code == -1021:
+            kind = "clock: the time stamp is outside of the venue's window"
+        elif status in (418, 429):
+            kind = "limit: too many requests" + (", banned" if status == 418 else "")
+        else:
+            kind = LOGON_ERRORS.get(code, "") if isinstance(code, int) else ""
+        words = self.key.hide(text) if self.key else text
+        return f"{kind} ({status} {code}: {words})" if kind else f"{status} {code}: {words}"

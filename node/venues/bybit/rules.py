@@ -6,7 +6,8 @@ account on a regional site must configure its own. Source: bybit-exchange/docs `
 
 from dataclasses import dataclass
 
-from ext.records import Market, Outcome
+from ext.records import BudgetKind, ErrorGroup, Market, Outcome
+from node.venues.values import BudgetRow
 
 SPOT, LINEAR = int(Market.BYBIT_SPOT), int(Market.BYBIT_LINEAR)
 SECOND = 1_000_000_000
@@ -47,6 +48,20 @@ TRADE_PATH = "/v5/trade"
 TIME_PATH = "/v5/market/time"
 INSTRUMENTS_PATH = "/v5/market/instruments-info"
 BOOK_PATH = "/v5/market/orderbook"
+STATUS_PATH = "/v5/public/misc/status"
+MARKET_PREFIX = "/v5/market/"  # what needs no signature
+ORDER_PATH = "/v5/order"
+OPEN_ORDERS_PATH = "/v5/order/realtime"
+HISTORY_PATH = "/v5/order/history"
+EXECUTIONS_PATH = "/v5/execution/list"
+POSITIONS_PATH = "/v5/position/list"
+WALLET_PATH = "/v5/account/wallet-balance"
+TRANSACTIONS_PATH = "/v5/account/transaction-log"
+ACCOUNT_PATH = "/v5/account/info"
+KEY_PATH = "/v5/user/query-api"
+SETTLE_COINS = ("USDT", "USDC")  # what linear contracts are settled in
+# kinds of spot orders: a cancel-all without a filter takes the first only
+SPOT_FILTERS = ("Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder")
 
 
 # ---- what can be subscribed ----
@@ -71,8 +86,23 @@ def public_topics(symbol: str, depth: int = 50) -> list[str]:
 
 
 def private_topics(market: int) -> list[str]:
-    """The order topics of one market. In one request they must not be mixed with forms without category."""
-    return [f"order.{CATEGORY[market]}", f"execution.{CATEGORY[market]}"]
+    """What a private session of one market needs.
+
+    `execution.fast` is left out: whether its execution ids are those of `execution` is not promised, and a
+    fill counted twice is worse than one that comes later.
+    """
+    name = CATEGORY[market]
+    orders = [f"order.{name}", f"execution.{name}"]
+    return [*orders, "wallet"] if market == SPOT else [*orders, f"position.{name}", "wallet"]
+
+
+DCP_TOPIC = {SPOT: "dcp.spot", LINEAR: "dcp.future"}
+STATUS_PRODUCT = {LINEAR: 1, SPOT: 2}  # in the rows of `system.status`
+
+
+def has_category(topic: str) -> bool:
+    """`order.linear` and the like: in one request they must not be mixed with forms without category."""
+    return topic.endswith((".spot", ".linear", ".inverse", ".option"))
 
 
 def topic_symbol(topic: str) -> str:
@@ -93,7 +123,6 @@ ANSWER_WITHIN_NS = 10 * SECOND  # for auth and subscribe
 FIRST_DATA_WITHIN_NS = 10 * SECOND
 IDLE_CUT_NS = 600 * SECOND  # the venue closes a connection that was silent both ways for so long
 AUTH_VALID_MS = 5_000  # `expires` of an auth frame, ahead of now
-RECV_WINDOW_MS = 1_000  # of an order frame; `ext.venues.bybit` writes the same
 CLOCK_AHEAD_MS = 1_000  # a timestamp so far ahead of the venue's clock is refused whatever the window
 ARGS_PER_REQUEST = 10  # the venue's limit on spot; linear has none, but one bad topic fails a whole request
 ARGS_CHARS_PER_CONNECTION = 21_000
@@ -113,77 +142,110 @@ ORDER_LIMITS = {
     (SPOT, "order.amend"): 10,
     (SPOT, "order.cancel"): 20,
 }
+REST_QUERIES = 50  # a second, for each of the lists of orders, trades, positions and balances
+_KINDS = {
+    "order.create": BudgetKind.BUDGET_ORDERS,
+    "order.cancel": BudgetKind.BUDGET_CANCELS,
+    "order.amend": BudgetKind.BUDGET_AMENDS,
+}
+# market -> what the venue allows, before an answer's header says otherwise
+BUDGETS: dict[int, list[BudgetRow]] = {
+    market: [
+        *(
+            BudgetRow(int(_KINDS[op]), SECOND, limit=limit)
+            for (where, op), limit in ORDER_LIMITS.items()
+            if where == market
+        ),
+        BudgetRow(int(BudgetKind.BUDGET_WEIGHT), 5 * SECOND, limit=600),  # REST requests of one address
+    ]
+    for market in (SPOT, LINEAR)
+}
 TRADE_REQUESTS_PER_SECOND_PER_IP = 3_000
 REST_REQUESTS_PER_5_S_PER_IP = 600
 REST_BAN_NS = 600 * SECOND  # after HTTP 403 "access too frequent": no REST at all
 OPEN_ORDERS = {LINEAR: 500, SPOT: 500}  # linear: per symbol
+STOP_ORDERS = {LINEAR: 10, SPOT: 30}  # conditional ones among them, per symbol
+RETENTION_NS = 24 * 3600 * SECOND  # an order that ended without a fill is known for so long
+TRADES_WINDOW_NS = 7 * 24 * 3600 * SECOND  # of one query of trades
 
 
 # ---- what an answer proves ----
 
+_NO, _DOUBT = int(Outcome.REFUSED), int(Outcome.UNCERTAIN)
+_G = ErrorGroup
+
+# (group, outcome of a new order, of a cancel, of an amend, codes). REFUSED proves that the request had no
+# effect, UNCERTAIN proves nothing: ask by client id. Every code that is not here is UNCERTAIN. Source:
+# docs/v5/error.mdx.
+_ROWS: tuple[tuple[ErrorGroup, int, int, int, str], ...] = (
+    # the venue itself does not know, or did not say; 20006: an earlier request with this id may have run
+    (_G.GROUP_UNKNOWN, _DOUBT, _DOUBT, _DOUBT, """
+        -1 10000 10016 10019 20006 40004 110079 170001 170007 170032 170035 170144 170146 170147 170149
+        170150 170212 170234 170310 170311 500000"""),
+    # documented as not processed: the limit is checked before the order system
+    (_G.GROUP_LIMIT, _NO, _NO, _NO, "10006 10018 10403 20003 170005 170222"),
+    # overload is found out anywhere on the way
+    (_G.GROUP_LIMIT, _DOUBT, _NO, _DOUBT, "429 10429"),
+    (_G.GROUP_CLOCK, _NO, _NO, _NO, "10002"),
+    # key, permission, region: stop and mend
+    (_G.GROUP_ACCESS, _NO, _NO, _NO, """
+        -2015 10003 10004 10005 10007 10008 10009 10010 10024 10027 10028 10029 33004 110123 110124 110125
+        110132 170209 170241 170348"""),
+    # 10001 is the venue's word for any bad value, a size off the step among them
+    (_G.GROUP_FILTER, _NO, _NO, _NO, """
+        10001 30208 30209 110003 110009 110020 110022 110064 110094 110120 110121 170124 170132 170133
+        170134 170136 170137 170140 170148 170192 170193 170194 170197 170198 170228 170229 170313 170341
+        170371 170372 170381 170382 170810"""),
+    (_G.GROUP_FUNDS, _NO, _NO, _NO, """
+        30256 110004 110006 110007 110011 110012 110014 110021 110039 110040 110044 110045 110046 110051
+        110052 110053 110085 110086 110089 110090 110131 170033 170034 170131 170207 3400139"""),
+    # halted, in auction, before delisting (only reducing is allowed), frozen for a while
+    (_G.GROUP_MARKET, _NO, _NO, _NO, """
+        30228 110023 110042 110063 110066 110074 110095 110096 110097 110098 110099 110100 110103 170031
+        170151 170157 170159 170206 170210 170217 3100197"""),
+    (_G.GROUP_POST_ONLY, _NO, _NO, _NO, "110119 170218 170355"),
+    # parameters, reduce-only state, leverage and modes, slippage, take profit
+    (_G.GROUP_OTHER, _NO, _NO, _NO, """
+        10017 10404 110013 110017 110024 110028 110029 110034 110057 110058 110059 110060 110061 110092
+        110093 110108 110109 110118 170036 170037 170105 170115 170116 170117 170121 170130 170201 170202
+        170203 170204 170344 170359 3200403"""),
+    # too late, or before its order: proves nothing else
+    (_G.GROUP_NOT_OPEN, _DOUBT, _NO, _NO, """
+        110001 110008 110010 110019 170139 170142 170143 170145 170190 170191 170213 170312 181017"""),
+    # an order with this id exists: good news after a doubtful send, so never a proof of absence
+    (_G.GROUP_DUPLICATE, _DOUBT, _DOUBT, _DOUBT, "10014 110072 170141"),
+    # no change, or logged in already: no answers to orders
+    (_G.GROUP_OTHER, _DOUBT, _DOUBT, _DOUBT, "20001 34040 110025 110026 110027 110043"),
+)  # fmt: skip
+
+# What the native decoder is given: rows of (code, outcome of a NEW, of a cancel, of an amend, group).
+CODES: list[tuple[int, int, int, int, int]] = sorted(
+    (int(code), create, cancel, amend, int(group))
+    for group, create, cancel, amend, codes in _ROWS
+    for code in codes.split()
+)
+
+# Where one code means several things, words of its text tell them apart: (code, words in lower case, group).
+TEXTS: tuple[tuple[int, str, ErrorGroup], ...] = (
+    (10001, "position idx", _G.GROUP_OTHER),  # hedge mode where one-way was expected, or the reverse
+    (10001, "remains unchanged", _G.GROUP_OTHER),  # an amend to what it is already
+    (10003, "too many", _G.GROUP_LIMIT),  # connections of one account, not the key
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a code means: its group, and the outcome of a new order and of a cancel that got it.
+    """What a code means: the outcomes of requests that got it, and its ErrorGroup."""
 
-    REFUSED proves that the request had no effect. UNCERTAIN proves nothing: ask by client id.
-    """
-
-    group: str
     create: int
     cancel: int
+    amend: int
+    group: int
 
 
-_REFUSED, _UNCERTAIN = int(Outcome.REFUSED), int(Outcome.UNCERTAIN)
-UNKNOWN = Verdict("unknown", _UNCERTAIN, _UNCERTAIN)
-TAKEN = Verdict("taken", int(Outcome.ACCEPTED), int(Outcome.ACCEPTED))
-
-# group -> (outcome of a new order, outcome of a cancel, codes)
-_GROUPS: dict[str, tuple[int, int, str]] = {
-    # the venue itself does not know, or did not say
-    "unknown": (_UNCERTAIN, _UNCERTAIN, """
-        -1 10000 10016 10019 20006 40004 110079 170001 170007 170032 170035 170144 170146 170147 170149 170150
-        170212 170234 170310 170311 500000"""),
-    # documented as not processed; mature clients check before they believe it of a new order, and so do we
-    "limit": (_UNCERTAIN, _REFUSED, "429 10006 10018 10403 10429 20003 170005 170222"),
-    # clock, key, permission: stop and fix
-    "access": (_REFUSED, _REFUSED, """
-        10002 10003 10004 10005 10007 10008 10009 10010 10024 10027 10028 10029 33004 110123 110124 110125
-        110132 170209 170241 170348"""),
-    # wrong, or not allowed now: do not repeat unchanged
-    "parameter": (_REFUSED, _REFUSED, """
-        10001 10017 10404 170105 170115 170116 170117 170121 170130 170201"""),
-    "price": (_REFUSED, _REFUSED, """
-        30208 30209 110003 110108 110109 110118 110120 110121 170132 170133 170134 170192 170193 170194 170371
-        170372"""),
-    "size": (_REFUSED, _REFUSED, """
-        110017 110022 110064 110094 170124 170136 170137 170140 170148 170197 170198 170228 170229 170313
-        170341 170381 170382"""),
-    "position": (_REFUSED, _REFUSED, """
-        30228 110011 110013 110021 110023 110024 110028 110029 110034 110039 110040 110042 110046 110085
-        110086 110089 110090 170036 170037 170344 170359 3200403 3400139"""),
-    "market state": (_REFUSED, _REFUSED, """
-        110063 110066 110074 110095 110096 110097 110098 110099 110100 110103 170031 170151 170157 170159
-        170206 170217 170210 3100197"""),
-    "post-only": (_REFUSED, _REFUSED, "110119 170218 170355"),
-    "order count": (_REFUSED, _REFUSED, "110009 110020 170810"),
-    "take profit": (_REFUSED, _REFUSED, """
-        110057 110058 110059 110060 110061 110092 110093 170202 170203 170204"""),
-    "funds": (_REFUSED, _REFUSED, """
-        30256 110004 110006 110007 110012 110014 110044 110045 110051 110052 110053 110131 170033 170034
-        170131 170207"""),
-    # a cancel came too late, or before its order
-    "not open": (_UNCERTAIN, _REFUSED, """
-        110001 110008 110010 110019 170139 170142 170143 170145 170190 170191 170213 170312 181017"""),
-    # an order with this id exists: good news after a doubtful send, so never a proof of absence
-    "duplicate": (_UNCERTAIN, _UNCERTAIN, "10014 110072 170141"),
-    "no change": (_UNCERTAIN, _UNCERTAIN, "20001 34040 110025 110026 110027 110043"),
-}  # fmt: skip
-ERRORS: dict[int, Verdict] = {
-    int(code): Verdict(group, create, cancel)
-    for group, (create, cancel, codes) in _GROUPS.items()
-    for code in codes.split()
-}
+UNKNOWN = Verdict(_DOUBT, _DOUBT, _DOUBT, int(_G.GROUP_UNKNOWN))
+TAKEN = Verdict(int(Outcome.ACCEPTED), int(Outcome.ACCEPTED), int(Outcome.ACCEPTED), int(_G.GROUP_NONE))
+ERRORS: dict[int, Verdict] = {code: Verdict(*rest) for code, *rest in CODES}
 
 
 def verdict(code: int) -> Verdict:
@@ -191,8 +253,30 @@ def verdict(code: int) -> Verdict:
     return TAKEN if code == 0 else ERRORS.get(code, UNKNOWN)
 
 
+def group(code: int, text: str = "") -> int:
+    """The ErrorGroup of a code that came with these words."""
+    low = text.lower()
+    for listed, words, found in TEXTS:
+        if listed == code and words in low:
+            return int(found)
+    return verdict(code).group
+
+
+def is_stale_login(code: int | None, text: str) -> bool:
+    """Is it the time in the login that was refused? Nothing else in that frame can be a wrong parameter."""
+    low = text.lower()
+    return code in (10001, 10002) or (
+        code is None and any(x in low for x in ("expire", "timestamp", "param"))
+    )
+
+
 def login_can_be_retried(code: int | None, text: str, is_trade: bool) -> bool:
-    """Can the same credentials work later? On the trade connection 10003 also means too many connections."""
+    """Can the same credentials work later? On the trade connection 10003 also means too many connections.
+
+    A clock that is off can be measured again; a wrong key, signature or address stays wrong.
+    """
     if is_trade and code == 10003:
         return "key" not in text.lower()
-    return code is not None and verdict(code).group in ("unknown", "limit")
+    if is_stale_login(code, text):
+        return True
+    return code is not None and group(code, text) in (_G.GROUP_UNKNOWN, _G.GROUP_LIMIT, _G.GROUP_CLOCK)

@@ -2,6 +2,7 @@ import json
 import random
 import re
 from decimal import ROUND_CEILING, Decimal
+from typing import ClassVar
 
 import pytest
 from frames import check_cuts, check_flips, read, rows
@@ -10,16 +11,20 @@ from ext.book import Book
 from ext.instruments import Instruments
 from ext.records import (
     Action,
+    BudgetKind,
     DepthKind,
+    ErrorGroup,
     Market,
     MarkField,
+    Nature,
     OrderType,
+    Outcome,
     ReportKind,
     Rule,
     Side,
     TimeInForce,
 )
-from ext.venues.bybit import BybitWire, refuses
+from ext.venues.bybit import BybitWire
 from ext.wire import Verdict
 
 BAD, HANDLED, NOT_MINE, RESYNC = Verdict.BAD, Verdict.HANDLED, Verdict.NOT_MINE, Verdict.RESYNC
@@ -41,14 +46,31 @@ def instruments() -> Instruments:
     return out
 
 
+# what the tests need of an error table; the venue's own is `node.venues.bybit.rules.CODES`
+NO, DOUBT = Outcome.REFUSED, Outcome.UNCERTAIN
+CODES = [
+    (110003, NO, NO, NO, ErrorGroup.GROUP_FILTER),
+    (110001, DOUBT, NO, NO, ErrorGroup.GROUP_NOT_OPEN),
+    (10001, NO, NO, NO, ErrorGroup.GROUP_FILTER),
+    (10006, NO, NO, NO, ErrorGroup.GROUP_LIMIT),
+    (110072, DOUBT, DOUBT, DOUBT, ErrorGroup.GROUP_DUPLICATE),
+]
+
+
+def wire_of(market: int, epoch: int = 0) -> BybitWire:
+    wire = BybitWire(instruments(), market, epoch=epoch)
+    wire.set_codes(CODES)
+    return wire
+
+
 @pytest.fixture
 def linear() -> BybitWire:
-    return BybitWire(instruments(), LINEAR)
+    return wire_of(LINEAR)
 
 
 @pytest.fixture
 def spot() -> BybitWire:
-    return BybitWire(instruments(), SPOT)
+    return wire_of(SPOT)
 
 
 @pytest.fixture
@@ -129,7 +151,29 @@ SPOT_EXECUTION = (
     b'e":"Trade","execPrice":"32600","execQty":"0.000306","execFee":"0.000000306","isMaker":true,"execTime":"170000000'
     b'0098"}]}'
 )
+FAST = (
+    b'{"topic":"execution.fast.linear","creationTime":1716800399338,"data":[{"category":"linear","symbol":"BTCUSDT","exe'
+    b'cId":"3510f361-0add-5c7b-a2e7-9679810944fc","execPrice":"95900.1","execQty":"0.05","orderId":"443d63fa-b4c3-4297-b7b1'
+    b'-23bca88b04dc","isMaker":true,"orderLinkId":"","side":"Buy","execTime":"1716800399334","seq":34771365464}]}'
+)
+BUST = EXECUTION.replace(b'"Trade"', b'"BustTrade"').replace(OUR_ID.encode(), b"")
+STOP = ORDER.replace(b'"Cancelled"', b'"Untriggered"').replace(b'"CancelByUser"', b'""')
+AMENDED = ACK.replace(b"order.create", b"order.amend").replace(b'"n', b'"a', 1)
+LATE_AMEND = LATE_CANCEL.replace(b"order.cancel", b"order.amend").replace(b'"c', b'"a', 1)
+BATCH = (
+    b'{"reqId":"N%s","retCode":0,"retMsg":"OK","op":"order.create-batch","data":{"list":[{"category":"linear","symbol":'
+    b'"BTCUSDT","orderId":"a4c1718e","orderLinkId":"%s","createAt":"1711001595209"},{"category":"linear","symbol":"BTCUSDT'
+    b'","orderId":"","orderLinkId":"%s","createAt":""}]},"retExtInfo":{"list":[{"code":0,"msg":"OK"},{"code":10001,"msg":'
+    b'"position idx not match position mode"}]},"header":{"X-Bapi-Limit":"10","X-Bapi-Limit-Status":"8",'
+    b'"Timenow":"1711001595209"},"connId":"cnt5-2v"}'
+) % (OUR_REQUEST.encode(), OUR_ID.encode(), BybitWire(instruments(), LINEAR).client_id(78).encode())
 SAMPLES = {
+    "fast execution": ("linear", FAST),
+    "bust": ("linear", BUST),
+    "stop": ("linear", STOP),
+    "amended": ("linear", AMENDED),
+    "late amend": ("linear", LATE_AMEND),
+    "batch": ("linear", BATCH),
     "snapshot": ("linear", SNAPSHOT),
     "delta": ("linear", DELTA),
     "spot delta": ("spot", SPOT_DELTA),
@@ -187,7 +231,7 @@ class Twin:
 
     def __init__(self, market: int):
         self.market = market
-        self.wire = BybitWire(instruments(), market)
+        self.wire = wire_of(market)
 
     def row(self, symbol: str) -> int:
         return instruments().index(self.market, symbol)
@@ -268,31 +312,25 @@ class Twin:
         return [row | {"event_ns": whole(message.get("ts", 0)) * 10**6}] if present else []
 
     def report(self, **fields):
-        zero = (
-            "maker",
-            "order_id",
-            "price_ticks",
-            "size_lots",
-            "trade_hi",
-            "trade_lo",
-            "fee_e8",
-            "fee_is_quote",
-        )
-        row = (
-            {"type": "report"} | dict.fromkeys((*zero, "code", "event_ns"), 0) | {"filled_lots": -1} | fields
-        )
+        zero = ("maker", "order_id", "epoch", "price_ticks", "size_lots", "trade_hi", "trade_lo", "fee_e8")
+        zero += ("fee_is_quote", "code", "group", "nature", "event_ns")
+        row = {"type": "report"} | dict.fromkeys(zero, 0)
+        row |= {"filled_lots": -1, "order_ticks": -1, "order_lots": -1} | fields
         row["venue_id"] = "".join(x if ord(x) < 128 else "\ufffd" for x in row["venue_id"] or "")
         return row | {"venue_id_size": len(row["venue_id"])}
 
     def about(self, row, message):
         mine = {SPOT: "spot", LINEAR: "linear"}[self.market]
-        category = row.get("category") or message["topic"].partition(".")[2] or mine
+        last = message["topic"].rpartition(".")[2]
+        category = row.get("category") or (last if last in ("spot", "linear") else mine)
         if category != mine or (self.market, row.get("symbol")) not in TABLE:
             return None
+        order_id, epoch = self.wire.whose(row.get("orderLinkId") or "")
         return {
             "instrument": self.row(row["symbol"]),
             "side": {"Buy": Side.BUY, "Sell": Side.SELL}[row["side"]],
-            "order_id": self.wire.order_id(row.get("orderLinkId") or ""),
+            "order_id": order_id,
+            "epoch": epoch,
             "venue_id": row.get("orderId", ""),
         }
 
@@ -300,51 +338,118 @@ class Twin:
         about = self.about(row, message)
         if about is None:
             return []
-        filled = steps(row["cumExecQty"], self.grid(row["symbol"])[1]) if row.get("cumExecQty") else -1
-        kind = {"Cancelled": ReportKind.REPORT_CANCELED}.get(row["orderStatus"], ReportKind.REPORT_UNCERTAIN)
+        tick, lot = self.grid(row["symbol"])
+        filled = steps(row["cumExecQty"], lot) if row["cumExecQty"] else -1
+        kind = {"Cancelled": ReportKind.REPORT_CANCELED, "Untriggered": ReportKind.REPORT_LIVE}.get(
+            row["orderStatus"], ReportKind.REPORT_ODD
+        )
+        if kind == ReportKind.REPORT_CANCELED and row.get("cancelType") not in ("CancelByUser", "", None):
+            kind = ReportKind.REPORT_EXPIRED
         ms = whole(row.get("updatedTime") or message.get("creationTime", 0))
-        return [self.report(kind=kind, filled_lots=filled, event_ns=ms * 10**6, **about)]
+        is_market = row["orderType"] == "Market"
+        fields = {
+            "order_ticks": steps(row["price"], tick) or -1 if row["price"] and not is_market else -1,
+            "order_lots": steps(row["qty"], lot) if row["qty"] else -1,
+        }
+        return [self.report(kind=kind, filled_lots=filled, event_ns=ms * 10**6, **fields, **about)]
 
     def execution(self, row, message):
         about = self.about(row, message)
-        if about is None or row.get("execType") != "Trade":
+        natures = {"Trade": Nature.TRADE_FILL, "BustTrade": Nature.LIQUIDATION}
+        word = "Trade" if message["topic"].startswith("execution.fast") else row["execType"]
+        if about is None or word == "Funding":
             return []
+        event_ns = whole(row.get("execTime") or message.get("creationTime", 0)) * 10**6
+        if word not in natures:
+            return [self.report(kind=ReportKind.REPORT_ODD, event_ns=event_ns, **about)]
         tick, lot = self.grid(row["symbol"])
         fee = (Decimal(row.get("execFee") or 0) * 10**8).to_integral_value(ROUND_CEILING)
-        is_quote, coin = about["side"] == Side.SELL, row.get("feeCurrency")
-        if coin and self.market == SPOT:
-            is_quote = row["symbol"].endswith(coin) and row["symbol"] != coin
         high, low = identity(row["execId"])
         return [
             self.report(
                 kind=ReportKind.REPORT_FILL,
+                nature=natures[word],
                 maker=int(row.get("isMaker", False)),
                 price_ticks=steps(row["execPrice"], tick),
                 size_lots=steps(row["execQty"], lot),
                 trade_hi=high,
                 trade_lo=low,
                 fee_e8=int(fee),
-                fee_is_quote=1 if self.market == LINEAR else int(is_quote),
-                event_ns=whole(row.get("execTime") or message.get("creationTime", 0)) * 10**6,
+                fee_is_quote=self.fee_is_quote(row, about) if row.get("execFee") else -1,
+                event_ns=event_ns,
                 **about,
             )
         ]
 
+    def fee_is_quote(self, row, about):
+        coin, symbol = row.get("feeCurrency"), row["symbol"]
+        if coin:
+            is_settled = self.market == LINEAR and coin == ("USDT" if "USDT" in symbol else "USDC")
+            if coin == symbol or len(coin) > 15:
+                return 0
+            return 1 if symbol.endswith(coin) or is_settled else 2 * symbol.startswith(coin)
+        return 1 if self.market == LINEAR else 1 if about["side"] == Side.SELL else 2
+
+    OPS: ClassVar = {"n": "create", "c": "cancel", "a": "amend"}
+    REFUSALS: ClassVar = {
+        "create": ReportKind.REPORT_REJECT,
+        "cancel": ReportKind.REPORT_CANCEL_REJECT,
+        "amend": ReportKind.REPORT_AMEND_REJECT,
+    }
+
     def reply(self, message):
-        number, code, data = message.get("reqId") or "", whole(message["retCode"]), message.get("data") or {}
-        is_ours = len(number) == 26 and self.wire.order_id(number[1:22])
-        op = message.get("op") or {"n": "order.create", "c": "order.cancel"}[number[0]]
-        if op == "order.cancel":
-            kind = ReportKind.REPORT_CANCEL_REJECT if refuses(code, True) else ReportKind.REPORT_UNCERTAIN
-        else:
-            kind = ReportKind.REPORT_REJECT if refuses(code) else ReportKind.REPORT_UNCERTAIN
-        if code == 0:
-            kind = ReportKind.REPORT_ACK
-        order_id = is_ours or self.wire.order_id(data.get("orderLinkId") or "")
-        ms = whole((message.get("header") or {}).get("Timenow", 0))
-        venue_id = data.get("orderId", "")
-        fields = {"order_id": order_id, "code": code, "event_ns": ms * 10**6, "venue_id": venue_id}
+        number = message.get("reqId") or ""
+        asked = self.wire.whose(number[1:22]) if len(number) == 26 else (0, 0)
+        word = message.get("op") or "order." + self.OPS[number[0].lower()] + "-batch" * number[0].isupper()
+        action, _, batch = word.removeprefix("order.").partition("-")
+        code, data, header = whole(message["retCode"]), message.get("data") or {}, message.get("header") or {}
+        event_ns = whole(header.get("Timenow", 0)) * 10**6
+        if batch and data.get("list"):
+            codes = (message.get("retExtInfo") or {}).get("list") or []
+            items = [
+                self.answer(
+                    action,
+                    x["code"],
+                    item,
+                    asked if i == 0 and not item.get("orderLinkId") else (0, 0),
+                    event_ns,
+                )
+                for i, (x, item) in enumerate(zip(codes, data["list"], strict=False))
+                if "code" in x
+            ]
+            return [x for item in items for x in item]
+        out = self.answer(action, code, data, asked, event_ns) if code or not batch else []
+        return out + ([] if batch else self.budget(action, header))
+
+    def answer(self, action, code, data, asked, event_ns):
+        order_id, epoch = self.wire.whose(data.get("orderLinkId") or "")
+        order_id, epoch = (order_id, epoch) if order_id else asked
+        number = {"create": Action.NEW, "cancel": Action.CANCEL, "amend": Action.AMEND}[action]
+        outcome, group = self.wire.outcome(code, number) if code else (Outcome.ACCEPTED, 0)
+        if outcome == Outcome.ACCEPTED and action != "create":
+            return []
+        kind = {NO: self.REFUSALS[action], DOUBT: ReportKind.REPORT_UNCERTAIN}.get(
+            outcome, ReportKind.REPORT_ACK
+        )
+        fields = {"order_id": order_id, "epoch": epoch, "code": code, "group": group, "event_ns": event_ns}
+        fields["venue_id"] = data.get("orderId", "")
         return [self.report(kind=kind, instrument=-1, side=-1, **fields)]
+
+    def budget(self, action, header):
+        def count(name):
+            text = str(header.get(name, ""))
+            return int(text) if WHOLE.fullmatch(text) and int(text) < 9 * 10**12 else -1
+
+        left, limit = count("X-Bapi-Limit-Status"), count("X-Bapi-Limit")
+        kinds = {
+            "create": BudgetKind.BUDGET_ORDERS,
+            "cancel": BudgetKind.BUDGET_CANCELS,
+            "amend": BudgetKind.BUDGET_AMENDS,
+        }
+        row = {"type": "budget", "market": self.market, "kind": kinds[action], "interval_ns": 10**9}
+        row |= {"limit": limit, "used": limit - left if limit >= left else -1}
+        until_ns = max(count("X-Bapi-Limit-Reset-Timestamp"), 0) * 10**6 if left == 0 else 0
+        return [row | {"until_ns": until_ns}] if left >= 0 else []
 
 
 def test_the_twin_agrees_on_every_sample(wires):
@@ -490,7 +595,10 @@ def test_depth_one_is_whole_each_time_but_an_old_servers_delta_is_passed_on(line
         b'{"success":true,"ret_msg":"","conn_id":"0970","req_id":"","op":"subscribe"}',
         b'{"retCode":0,"retMsg":"OK","op":"auth","connId":"x"}',
         b'{"retCode":0,"retMsg":"OK","op":"pong","data":["1711002002529"],"connId":"x"}',
-        b'{"topic":"execution.fast","data":[]}',
+        b'{"topic":"execution.slow","data":[]}',
+        b'{"topic":"order.inverse","data":[]}',
+        b'{"topic":"orders","data":[]}',
+        b'{"topic":"position.linear","data":[{"symbol":"BTCUSDT"}]}',
         b"{}",
     ],
 )
@@ -516,6 +624,15 @@ def test_what_is_for_others_is_not_mine(linear, frame):
         (TRADES.replace(b'"i":"20f43950-d8dd-5b31-9112-a178eb6023af"', b'"i":""'), "i"),
         (TICKER.replace(b'"65117.44"', b'"-65117.44"'), "markPrice"),
         (TICKER.replace(b'"1786320000000"', b'"soon"'), "nextFundingTime"),
+        (ORDER.replace(b'"qty":"0.1",', b""), "qty"),
+        (ORDER.replace(b'"price":"180.00",', b""), "price"),
+        (ORDER.replace(b'"orderType":"Limit",', b""), "orderType"),
+        (ORDER.replace(b'"cumExecQty":"0.3",', b""), "cumExecQty"),
+        (ORDER.replace(b'"orderId":"c2e0f1aa-1",', b""), "orderId"),
+        (EXECUTION.replace(b'"execType":"Trade",', b""), "execType"),
+        (EXECUTION.replace(b'"orderId":"9aac"', b'"orderId":""'), "orderId"),
+        (BATCH.replace(b'"code":10001', b'"code":"x"'), "code"),
+        (BATCH.replace(b'{"list":[{"code":0,"msg":"OK"},', b'{"list":[7,'), "retExtInfo.list"),
         (EXECUTION.replace(b'"execId":"0ab1bdf7-4219-438b-b30a-32ec863018f7",', b""), "execId"),
         (EXECUTION.replace(b'"0.5"', b'"0"'), "execPrice or execQty"),
         (EXECUTION.replace(b'"26.3725275"', b'"26.3725275x0000"'), "execFee"),
@@ -593,10 +710,11 @@ def test_a_ticker_without_anything_of_use_pushes_nothing(linear):
         ("PartiallyFilledCanceled", "0.3", ReportKind.REPORT_CANCELED),
         ("Deactivated", "0", ReportKind.REPORT_CANCELED),
         ("Rejected", "0", ReportKind.REPORT_REJECT),
-        ("Rejected", "0.3", ReportKind.REPORT_CANCELED),
+        ("Rejected", "0.3", ReportKind.REPORT_EXPIRED),
+        ("Triggered", "0", ReportKind.REPORT_LIVE),
         ("Created", "0", ReportKind.REPORT_ACK),
         ("Untriggered", "0", ReportKind.REPORT_LIVE),
-        ("SomethingNew", "0", ReportKind.REPORT_UNCERTAIN),
+        ("SomethingNew", "0", ReportKind.REPORT_ODD),
     ],
 )
 def test_each_order_status_has_its_report(linear, status, filled, kind):
@@ -617,10 +735,139 @@ def test_an_order_of_somebody_else_is_reported_as_foreign(linear):
 
 
 @pytest.mark.parametrize(
-    "kind", ["Funding", "Settle", "AdlTrade", "BustTrade", "Delivery", "MovePosition", "", "Later"]
+    ("status", "cancel", "reason", "filled", "kind", "group"),
+    [
+        ("Cancelled", "CancelByUser", "EC_PerCancelRequest", "0", "CANCELED", "NONE"),
+        ("Cancelled", "UNKNOWN", "EC_NoError", "0.3", "CANCELED", "NONE"),
+        ("PartiallyFilledCanceled", "UNKNOWN", "EC_PerCancelRequest", "0.3", "CANCELED", "NONE"),
+        ("Deactivated", "CancelByUser", "EC_PerCancelRequest", "0", "CANCELED", "NONE"),
+        ("Cancelled", "UNKNOWN", "EC_PostOnlyWillTakeLiquidity", "0", "EXPIRED", "POST_ONLY"),
+        ("Rejected", "UNKNOWN", "EC_PostOnlyWillTakeLiquidity", "0", "REJECT", "POST_ONLY"),
+        ("Rejected", "", "EC_ReachRiskPriceLimit", "0", "REJECT", "FILTER"),
+        ("Rejected", "", "EC_InCallAuctionStatus", "0", "REJECT", "MARKET"),
+        ("Cancelled", "UNKNOWN", "EC_NoImmediateQtyToFill", "0.3", "EXPIRED", "OTHER"),
+        ("PartiallyFilledCanceled", "UNKNOWN", "EC_CancelForNoFullFill", "0.3", "EXPIRED", "OTHER"),
+        ("Cancelled", "CancelBySmp", "EC_NoError", "0", "EXPIRED", "NONE"),
+        ("Cancelled", "CancelByReduceOnly", "", "0", "EXPIRED", "NONE"),
+        ("Cancelled", "CancelByDCP", "", "0", "EXPIRED", "NONE"),
+        ("Cancelled", "CancelAllBeforeLiq", "", "0", "EXPIRED", "NONE"),
+        ("Filled", "CancelByUser", "EC_OrigClOrdIDDoesNotExist", "0.3", "FILLED", "NOT_OPEN"),
+        ("Rejected", "", "EC_DuplicatedClOrdID", "0", "UNCERTAIN", "DUPLICATE"),
+        ("Rejected", "", "", "", "EXPIRED", "NONE"),
+    ],
 )
-def test_only_trades_are_fills(linear, kind):
-    assert read(linear, EXECUTION.replace(b'"Trade"', b'"' + kind.encode() + b'"')) == (HANDLED, [])
+def test_how_an_order_ended_is_told_as_the_venue_tells_it(
+    linear, status, cancel, reason, filled, kind, group
+):
+    """Reference section 6.1, "Typical endings"."""
+    row = {"orderStatus": status, "cancelType": cancel, "rejectReason": reason, "cumExecQty": filled}
+    report = read(linear, changed(ORDER, **row))[1][0]
+    assert report["kind"] == ReportKind[f"REPORT_{kind}"]
+    assert report["group"] == ErrorGroup[f"GROUP_{group}"]
+    assert report["filled_lots"] == (int(Decimal(filled) * 10) if filled else -1)
+
+
+def changed(frame: bytes, **members) -> bytes:
+    """The frame with members of its first row changed; None takes one away."""
+    message = json.loads(frame)
+    row = message["data"][0] | members
+    message["data"][0] = {k: v for k, v in row.items() if v is not None}
+    return json.dumps(message).encode()
+
+
+def test_an_order_carries_its_price_and_whole_size(linear):
+    report = read(linear, changed(ORDER, orderStatus="New", price="179.50", qty="1.2"))[1][0]
+    assert (report["order_ticks"], report["order_lots"]) == (17950, 12)
+
+
+MARKET = {"orderType": "Market", "price": "0"}
+
+
+@pytest.mark.parametrize(
+    ("row", "ticks", "lots"),
+    [
+        (MARKET | {"price": "94942.5", "qty": "0.5"}, -1, 500000),
+        ({"orderType": "Limit", "price": "", "qty": ""}, -1, -1),
+        ({"orderType": "Limit", "price": "0", "qty": "0.5"}, -1, 500000),
+        (MARKET | {"qty": "10.000000", "side": "Buy"}, -1, -1),
+        (MARKET | {"qty": "0.5", "side": "Sell"}, -1, 500000),
+        (MARKET | {"qty": "10", "side": "Sell", "marketUnit": "quoteCoin"}, -1, -1),
+        (MARKET | {"qty": "1", "side": "Buy", "marketUnit": "baseCoin"}, -1, 10**6),
+    ],
+)
+def test_a_size_in_money_is_no_size_and_a_protective_price_no_limit(spot, row, ticks, lots):
+    base = {"category": "spot", "symbol": "BTCUSDT", "cumExecQty": "0", "side": "Sell"}
+    report = read(spot, changed(ORDER, **base | row))[1][0]
+    assert (report["order_ticks"], report["order_lots"]) == (ticks, lots)
+
+
+@pytest.mark.parametrize(
+    ("kind", "nature"),
+    [
+        ("Trade", Nature.TRADE_FILL),
+        ("BlockTrade", Nature.TRADE_FILL),
+        ("FutureSpread", Nature.TRADE_FILL),
+        ("BustTrade", Nature.LIQUIDATION),
+        ("AdlTrade", Nature.ADL),
+        ("Settle", Nature.SETTLEMENT),
+        ("Delivery", Nature.SETTLEMENT),
+        ("MovePosition", Nature.SETTLEMENT),
+    ],
+)
+def test_what_moves_a_position_is_a_fill_of_its_nature(linear, kind, nature):
+    """Reference section 6.2; failures.md rows 76, 77, 83."""
+    report = read(linear, changed(EXECUTION, execType=kind, orderLinkId=""))[1][0]
+    assert (report["kind"], report["nature"], report["order_id"]) == (ReportKind.REPORT_FILL, nature, 0)
+    assert (report["price_ticks"], report["size_lots"]) == (959001, 500)
+
+
+@pytest.mark.parametrize(
+    ("word", "nature"),
+    [
+        ("CreateByUser", Nature.TRADE_FILL),
+        ("CreateByLiq", Nature.LIQUIDATION),
+        ("CreateByTakeOver_PassThrough", Nature.LIQUIDATION),
+        ("CreateByAdl_PassThrough", Nature.ADL),
+        ("CreateBySettle", Nature.SETTLEMENT),
+    ],
+)
+def test_the_venues_own_orders_are_known_by_what_created_them(linear, word, nature):
+    assert read(linear, changed(EXECUTION, createType=word))[1][0]["nature"] == nature
+
+
+def test_funding_is_no_fill_and_goes_to_the_cold_side(linear):
+    assert read(linear, changed(EXECUTION, execType="Funding", orderType="UNKNOWN")) == (NOT_MINE, [])
+
+
+@pytest.mark.parametrize("kind", ["", "UNKNOWN", "CorporateAction", "Later"])
+def test_an_execution_of_a_type_that_is_not_known_is_odd(linear, kind):
+    report = read(linear, changed(EXECUTION, execType=kind))[1][0]
+    assert (report["kind"], report["order_id"]) == (ReportKind.REPORT_ODD, 77)
+    assert report["size_lots"] == 0
+
+
+def test_a_settlement_between_ticks_is_odd_and_never_a_rounded_fill(linear):
+    frame = changed(EXECUTION, execType="Delivery", execPrice="95900.123")
+    report = read(linear, frame)[1][0]
+    assert (report["kind"], report["price_ticks"]) == (ReportKind.REPORT_ODD, 0)
+
+
+def test_a_fast_fill_of_a_maker_has_neither_our_id_nor_a_fee(linear):
+    """Reference section 6.3; failures.md row 39."""
+    report = read(linear, FAST)[1][0]
+    assert (report["kind"], report["order_id"]) == (ReportKind.REPORT_FILL, 0)
+    assert report["venue_id"] == "443d63fa-b4c3-4297-b7b1-23bca88b04dc"
+    assert (report["fee_is_quote"], report["maker"]) == (-1, 1)
+    for topic in (b"execution.fast", b"execution.fast.linear"):
+        assert read(linear, FAST.replace(b"execution.fast.linear", topic))[1] == [report]
+    slow = changed(EXECUTION, execId="3510f361-0add-5c7b-a2e7-9679810944fc")
+    assert read(linear, slow)[1][0]["trade_hi"] == report["trade_hi"]
+
+
+def test_the_order_of_an_earlier_run_is_ours_with_its_epoch(linear):
+    older = wire_of(LINEAR, epoch=12).client_id(5)
+    report = read(linear, changed(ORDER, orderLinkId=older))[1][0]
+    assert (report["order_id"], report["epoch"]) == (5, 12)
 
 
 def test_rows_of_the_other_market_are_not_touched(linear, spot):
@@ -642,13 +889,13 @@ def test_a_topic_with_a_category_stands_in_for_a_missing_one(linear, spot):
 @pytest.mark.parametrize(
     ("side", "coin", "maker", "fee", "is_quote"),
     [
-        ("Buy", "BTC", "false", "0.000000306", 0),
+        ("Buy", "BTC", "false", "0.000000306", 2),
         ("Sell", "USDT", "false", "0.01", 1),
         ("Buy", "MNT", "false", "0.01", 0),
-        ("Buy", "", "false", "0.01", 0),
+        ("Buy", "", "false", "0.01", 2),
         ("Sell", "", "true", "0.01", 1),
         ("Buy", "", "true", "-0.01", 1),
-        ("Sell", "", "true", "-0.01", 0),
+        ("Sell", "", "true", "-0.01", 2),
     ],
 )
 def test_the_coin_of_a_spot_fee_is_known(spot, side, coin, maker, fee, is_quote):
@@ -669,9 +916,113 @@ def test_several_fills_in_one_message_are_several_reports(linear):
 # ---- replies ----
 
 
-def test_an_accepted_cancel_says_nothing_yet(linear):
-    frame = ACK.replace(b"order.create", b"order.cancel").replace(b'"n', b'"c', 1)
-    assert read(linear, frame) == (HANDLED, [])
+@pytest.mark.parametrize(("op", "kind"), [("cancel", "CANCELS"), ("amend", "AMENDS")])
+def test_an_accepted_cancel_or_amend_says_nothing_of_its_order_yet(linear, op, kind):
+    """Reference section 4.2: the outcome comes on the private stream; failures.md row 51."""
+    frame = ACK.replace(b"order.create", b"order." + op.encode()).replace(b'"n', b'"' + op[0].encode(), 1)
+    verdict, events = read(linear, frame)
+    assert (verdict, [x["type"] for x in events]) == (HANDLED, ["budget"])
+    assert events[0]["kind"] == BudgetKind[f"BUDGET_{kind}"]
+
+
+def test_the_servers_count_is_passed_on(linear):
+    """Reference section 5: one second, per operation; used up until the time it names."""
+    budget = read(linear, ACK)[1][1]
+    assert (budget["limit"], budget["used"], budget["until_ns"]) == (10, 1, 0)
+    assert (budget["market"], budget["kind"], budget["interval_ns"]) == (
+        LINEAR,
+        BudgetKind.BUDGET_ORDERS,
+        10**9,
+    )
+    spent = read(linear, ACK.replace(b'Status":"9"', b'Status":"0"'))[1][1]
+    assert (spent["used"], spent["until_ns"]) == (10, 1711001595208 * 10**6)
+
+
+@pytest.mark.parametrize("value", [b'""', b"null", b'"-1"', b'"many"', b"[7]"])
+def test_an_answer_is_not_lost_over_a_count_that_is_none(linear, value):
+    verdict, events = read(linear, ACK.replace(b'Status":"9"', b'Status":' + value))
+    assert (verdict, [x["type"] for x in events]) == (HANDLED, ["report"])
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "kind", "group"),
+    [
+        (REFUSAL, 110003, "REJECT", "FILTER"),
+        (REFUSAL, 10006, "REJECT", "LIMIT"),
+        (REFUSAL, 110072, "UNCERTAIN", "DUPLICATE"),
+        (REFUSAL, 7, "UNCERTAIN", "UNKNOWN"),
+        (LATE_CANCEL, 110001, "CANCEL_REJECT", "NOT_OPEN"),
+        (LATE_CANCEL, 7, "UNCERTAIN", "UNKNOWN"),
+        (LATE_AMEND, 110001, "AMEND_REJECT", "NOT_OPEN"),
+        (LATE_AMEND, 10001, "AMEND_REJECT", "FILTER"),
+        (LATE_AMEND, 7, "UNCERTAIN", "UNKNOWN"),
+    ],
+)
+def test_a_code_proves_what_the_table_says(linear, frame, code, kind, group):
+    report = read(linear, re.sub(rb'"retCode":\d+', b'"retCode":%d' % code, frame))[1][0]
+    assert report["kind"] == ReportKind[f"REPORT_{kind}"]
+    assert (report["group"], report["code"]) == (ErrorGroup[f"GROUP_{group}"], code)
+    assert report["order_id"] == 77
+
+
+def test_without_a_table_no_code_proves_anything():
+    report = read(BybitWire(instruments(), LINEAR), REFUSAL)[1][0]
+    assert report["kind"] == ReportKind.REPORT_UNCERTAIN
+
+
+# ---- batches ----
+
+
+def batch(ids, codes, letter="N", op="order.create-batch", code=0, **more) -> bytes:
+    message = {"reqId": letter + OUR_REQUEST, "retCode": code, "retMsg": "OK", "op": op}
+    message["data"] = {"list": [{"orderId": f"v{i}", "orderLinkId": x} for i, x in enumerate(ids)]}
+    message["retExtInfo"] = {"list": [{"code": x, "msg": ""} for x in codes]}
+    return json.dumps(message | more).encode()
+
+
+def test_each_item_of_a_batch_has_its_own_answer(linear):
+    """Reference section 4.3: the envelope says 0 even where every item failed; failures.md row 62."""
+    ids = [linear.client_id(x) for x in (77, 78, 79)]
+    reports = read(linear, batch(ids, [0, 110003, 10000]))[1]
+    kinds = [ReportKind.REPORT_ACK, ReportKind.REPORT_REJECT, ReportKind.REPORT_UNCERTAIN]
+    assert [(x["order_id"], x["kind"]) for x in reports] == list(zip((77, 78, 79), kinds, strict=True))
+    cancels = read(linear, batch(ids, [0, 110001, 10000], "C", "order.cancel-batch"))[1]
+    kinds = [ReportKind.REPORT_CANCEL_REJECT, ReportKind.REPORT_UNCERTAIN]
+    assert [(x["order_id"], x["kind"]) for x in cancels] == list(zip((78, 79), kinds, strict=True))
+    amends = read(linear, batch(ids, [0, 110001, 0], "A", "order.amend-batch"))[1]
+    assert [(x["order_id"], x["kind"]) for x in amends] == [(78, ReportKind.REPORT_AMEND_REJECT)]
+
+
+def test_an_item_without_an_answer_says_nothing(linear):
+    ids = [linear.client_id(x) for x in (77, 78, 79)]
+    assert [x["order_id"] for x in read(linear, batch(ids, [0]))[1]] == [77]
+    assert [x["order_id"] for x in read(linear, batch(ids[:1], [0, 0, 110003]))[1]] == [77]
+    assert read(linear, batch(ids, [])) == (HANDLED, [])
+    assert read(linear, batch([], [0])) == (HANDLED, [])
+    bare = batch(ids, [0, 0, 0], retExtInfo={"list": [{"msg": ""}, {"code": 110003}]})
+    assert [x["order_id"] for x in read(linear, bare)[1]] == [78]
+
+
+def test_a_batch_that_was_refused_as_a_whole_is_told_of_its_first_order(linear):
+    frame = batch([], [], code=10006, data={}, retExtInfo={})
+    assert [(x["order_id"], x["kind"]) for x in read(linear, frame)[1]] == [(77, ReportKind.REPORT_REJECT)]
+
+
+@pytest.mark.parametrize("letter", ["N", "C", "A"])
+def test_a_batch_reply_without_its_op_is_known_by_its_request(linear, letter):
+    op = {"N": "order.create-batch", "C": "order.cancel-batch", "A": "order.amend-batch"}[letter]
+    frame = batch([linear.client_id(77)], [110001], letter, op)
+    bare = frame.replace(b', "op": "' + op.encode() + b'"', b"")
+    assert bare != frame
+    assert read(linear, bare) == read(linear, frame)
+
+
+def test_a_batch_of_more_than_the_venue_takes_is_refused(linear):
+    ids = [linear.client_id(x) for x in range(1, 22)]
+    assert read(linear, batch(ids, [0] * 20)) == (BAD, [])
+    assert linear.error().startswith("data.list: too many")
+    assert read(linear, batch(ids[:20], [0] * 21)) == (BAD, [])
+    assert linear.error().startswith("retExtInfo.list: too many")
 
 
 def test_a_reply_is_recognised_by_either_id(linear):
@@ -699,9 +1050,7 @@ def test_a_reply_that_does_not_repeat_its_op_is_known_by_its_request(linear, fra
     assert read(linear, bare)[1][0]["kind"] == read(linear, frame)[1][0]["kind"]
 
 
-@pytest.mark.parametrize(
-    "code", [-1, 10000, 10006, 10016, 10019, 110072, 170141, 170146, 20006, 500000, 123456]
-)
+@pytest.mark.parametrize("code", [-1, 10000, 10016, 10019, 110072, 170141, 170146, 20006, 500000, 123456])
 def test_a_code_that_proves_nothing_leaves_the_order_uncertain(linear, code):
     report = read(linear, REFUSAL.replace(b"110003", str(code).encode()))[1][0]
     assert (report["kind"], report["code"]) == (ReportKind.REPORT_UNCERTAIN, code)
@@ -716,7 +1065,7 @@ def test_a_limit_order_reads_as_documented(linear):
     message = json.loads(linear.preview(BUY_LIMIT | {"tif": TimeInForce.POST_ONLY}, 77, NOW_NS))
     assert message == {
         "reqId": f"n{OUR_ID}0001",
-        "header": {"X-BAPI-TIMESTAMP": "1711001595207", "X-BAPI-RECV-WINDOW": "1000"},
+        "header": {"X-BAPI-TIMESTAMP": "1711001595207", "X-BAPI-RECV-WINDOW": "1500"},
         "op": "order.create",
         "args": [
             {
@@ -780,6 +1129,8 @@ def test_a_cancel_goes_by_client_id(linear):
         (BUY_LIMIT | {"side": 2}, "not known"),
         (BUY_LIMIT | {"tif": 4}, "not known"),
         (BUY_LIMIT | {"action": 7}, "not known"),
+        (BUY_LIMIT | {"type": 3}, "not known"),
+        (BUY_LIMIT | {"type": OrderType.STOP_MARKET}, "above zero"),
         (BUY_LIMIT | {"size_lots": 0}, "above zero"),
         (BUY_LIMIT | {"price_ticks": 0}, "above zero"),
     ],
@@ -790,18 +1141,148 @@ def test_an_order_that_makes_no_sense_is_not_written(linear, intent, why):
 
 
 def test_too_little_room_is_an_error(linear):
-    with pytest.raises(ValueError, match="512 are needed"):
-        linear.preview(BUY_LIMIT, 1, NOW_NS, 511)
+    with pytest.raises(ValueError, match="640 are needed"):
+        linear.preview(BUY_LIMIT, 1, NOW_NS, 639)
 
 
-def test_the_longest_frame_fits():
+@pytest.mark.parametrize("order_type", [OrderType.LIMIT, OrderType.STOP_MARKET])
+@pytest.mark.parametrize("market", [SPOT, LINEAR])
+def test_the_longest_frame_fits(market, order_type):
     table = Instruments(4)
-    table.add(LINEAR, "X" * 43, "0." + "0" * 12 + "1", "0." + "0" * 12 + "1")
-    wire = BybitWire(table, LINEAR)
+    table.add(market, "X" * 43, "0." + "0" * 12 + "1", "0." + "0" * 12 + "1")
+    wire = BybitWire(table, market)
+    wire.window(60000)
     wish = {"price_ticks": 2**62, "size_lots": 2**62, "tif": 3, "reduce_only": 1, "side": Side.SELL}
+    wish |= {"type": order_type, "trigger_ticks": 2**62}
     frame = wire.preview(wish, 2**45 - 1, 2**63 - 1)
-    assert len(frame) <= 512
-    assert json.loads(frame)["args"][0]["price"] == "461168.6018427387904"
+    assert len(frame) <= 640
+    assert json.loads(frame)["args"][0]["qty"] == "461168.6018427387904"
+    assert len(wire.preview_batch([wish] * 10, list(range(10)), 2**63 - 1)) <= 10 * 1024
+
+
+def test_a_stop_triggers_on_the_mark_price_and_only_closes(linear):
+    """Reference section 4.5: triggerDirection 1 rise, 2 fall."""
+    wish = {"instrument": 0, "side": Side.SELL, "type": OrderType.STOP_MARKET, "size_lots": 500}
+    order = json.loads(linear.preview(wish | {"trigger_ticks": 600001}, 5, NOW_NS))["args"][0]
+    assert order == {
+        "category": "linear",
+        "symbol": "BTCUSDT",
+        "side": "Sell",
+        "orderType": "Market",
+        "qty": "0.5",
+        "timeInForce": "IOC",
+        "triggerPrice": "60000.1",
+        "triggerDirection": 2,
+        "triggerBy": "MarkPrice",
+        "orderLinkId": linear.client_id(5),
+        "smpType": "CancelMaker",
+        "positionIdx": 0,
+        "reduceOnly": True,
+        "closeOnTrigger": True,
+    }
+    buy = json.loads(linear.preview(wish | {"trigger_ticks": 7, "side": Side.BUY}, 5, NOW_NS))["args"][0]
+    assert buy["triggerDirection"] == 1
+    assert not linear.stop_by_rest
+
+
+def test_a_spot_stop_is_a_conditional_order_in_base_coin(spot):
+    wish = {"instrument": 1, "side": Side.BUY, "type": OrderType.STOP_MARKET, "size_lots": 500}
+    order = json.loads(spot.preview(wish | {"trigger_ticks": 600001}, 5, NOW_NS))["args"][0]
+    assert order == {
+        "category": "spot",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "orderType": "Market",
+        "qty": "0.0005",
+        "timeInForce": "IOC",
+        "marketUnit": "baseCoin",
+        "triggerPrice": "6000.01",
+        "orderFilter": "StopOrder",
+        "orderLinkId": spot.client_id(5),
+        "smpType": "CancelMaker",
+        "isLeverage": 0,
+    }
+    cancel = {"instrument": 1, "action": Action.CANCEL, "order_id": 5, "type": OrderType.STOP_MARKET}
+    assert json.loads(spot.preview(cancel, 0, NOW_NS))["args"][0]["orderFilter"] == "StopOrder"
+
+
+def test_an_amend_names_the_order_its_epoch_and_the_whole_of_what_is_wanted(linear):
+    wish = {"action": Action.AMEND, "order_id": 77, "epoch": 12, "price_ticks": 651000, "size_lots": 20}
+    message = json.loads(linear.preview(wish, 0, NOW_NS))
+    older = wire_of(LINEAR, epoch=12).client_id(77)
+    assert (message["op"], message["reqId"]) == ("order.amend", f"a{older}0001")
+    assert message["args"] == [
+        {"category": "linear", "symbol": "BTCUSDT", "orderLinkId": older, "qty": "0.02", "price": "65100"}
+    ]
+    stop = wish | {"type": OrderType.STOP_MARKET, "trigger_ticks": 640000, "price_ticks": 0}
+    assert json.loads(linear.preview(stop, 0, NOW_NS))["args"][0]["triggerPrice"] == "64000"
+
+
+@pytest.mark.parametrize(
+    ("mode", "text"),
+    [("expire_maker", "CancelMaker"), ("expire_taker", "CancelTaker"), ("expire_both", "CancelBoth")],
+)
+def test_self_trade_prevention_is_always_sent(linear, mode, text):
+    linear.stp = mode
+    assert linear.stp == mode
+    assert json.loads(linear.preview(BUY_LIMIT, 1, NOW_NS))["args"][0]["smpType"] == text
+    with pytest.raises(ValueError, match="self-trade prevention 'none'"):
+        linear.stp = "none"
+
+
+def test_a_frame_carries_the_venues_time_and_the_window(linear):
+    linear.clock(-250_000_000)
+    linear.window(1200)
+    header = json.loads(linear.preview(BUY_LIMIT, 1, NOW_NS))["header"]
+    assert header == {"X-BAPI-TIMESTAMP": "1711001594957", "X-BAPI-RECV-WINDOW": "1200"}
+
+
+def test_a_batch_is_one_request_of_many_orders(linear):
+    wishes = [BUY_LIMIT, BUY_LIMIT | {"side": Side.SELL, "instrument": 2}]
+    message = json.loads(linear.preview_batch(wishes, [77, 78], NOW_NS))
+    assert (message["op"], message["reqId"]) == ("order.create-batch", f"N{OUR_ID}0001")
+    assert message["header"] == {"X-BAPI-TIMESTAMP": "1711001595207", "X-BAPI-RECV-WINDOW": "1500"}
+    (args,) = message["args"]
+    singles = [
+        json.loads(linear.preview(x, i, NOW_NS))["args"][0] for x, i in zip(wishes, (77, 78), strict=True)
+    ]
+    assert args["category"] == "linear"
+    assert [{"category": "linear", **x} for x in args["request"]] == singles
+
+
+@pytest.mark.parametrize(("action", "op"), [(Action.CANCEL, "cancel"), (Action.AMEND, "amend")])
+def test_cancels_and_amends_go_in_batches_too(linear, action, op):
+    wishes = [BUY_LIMIT | {"action": action, "order_id": x, "epoch": x} for x in (7, 8)]
+    message = json.loads(linear.preview_batch(wishes, [0, 0], NOW_NS))
+    ids = [wire_of(LINEAR, epoch=x).client_id(x) for x in (7, 8)]
+    assert message["op"] == f"order.{op}-batch"
+    assert message["reqId"] == f"{op[0].upper()}{ids[0]}0001"
+    assert [x["orderLinkId"] for x in message["args"][0]["request"]] == ids
+
+
+def test_a_batch_is_as_large_as_the_venue_takes(linear, spot):
+    assert (linear.batch_max, spot.batch_max) == (20, 10)
+    wish = BUY_LIMIT | {"instrument": 1}
+    assert len(json.loads(spot.preview_batch([wish] * 10, [1] * 10, NOW_NS))["args"][0]["request"]) == 10
+    for count in (0, 11):
+        with pytest.raises(ValueError, match=f"batch of {count}: must be 1 to 10"):
+            spot.preview_batch([wish] * count, [1] * count, NOW_NS)
+
+
+def test_a_batch_of_what_does_not_go_together_is_not_written(linear):
+    cancel = {"action": Action.CANCEL, "order_id": 5}
+    with pytest.raises(ValueError, match="different actions"):
+        linear.preview_batch([BUY_LIMIT, cancel], [1, 0], NOW_NS)
+    with pytest.raises(ValueError, match="stops one by one"):
+        linear.preview_batch([cancel | {"type": OrderType.STOP_MARKET}], [0], NOW_NS)
+    with pytest.raises(ValueError, match="not of this market"):
+        linear.preview_batch([BUY_LIMIT, BUY_LIMIT | {"instrument": 1}], [1, 2], NOW_NS)
+
+
+def test_what_this_venue_cannot_do_is_said(linear):
+    assert (linear.can_amend, linear.can_replace) == (True, False)
+    with pytest.raises(ValueError, match="action 3 is not known here"):
+        linear.preview(BUY_LIMIT | {"action": Action.REPLACE}, 1, NOW_NS)
 
 
 def test_the_wire_is_only_for_markets_of_this_venue():
@@ -890,6 +1371,6 @@ def test_no_message_of_the_public_fixtures_is_refused(linear, spot):
     assert handled["ws_orderbook_delta.json"] == ["depth"]
     assert handled["ws_ticker_linear.json"] == ["mark"]
     assert handled["ws_account_execution.json"] == ["report"]
-    assert handled["ws_account_execution_adl.json"] == []
+    assert handled["ws_account_execution_adl.json"] == ["report"]
     assert handled["ws_order_response.json"] == ["report"]
     assert not any(name.startswith("http_") for name in handled)

@@ -17,7 +17,8 @@ from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node.config import Config, load
 from node.errors import Unreachable, UserError
-from node.net import live, strategies
+from node import strategies
+from node.net import live
 from node.net.live import Node, make_dials
 from node.sim.serve import SimConfig, Simulation
 

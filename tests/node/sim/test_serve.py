@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import socket
+import ssl
 import struct
 import sys
 
@@ -14,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from node.sim.serve import VENUES, ServeError, SimConfig, Simulation, VenueRow, VenueServer, serve
+from node.sim.tls import self_signed
 from node.venues.fakes import BUY, SELL, FakeOrder, FakeVenue, Listing, Refused
 
 
@@ -127,14 +129,93 @@ def test_a_path_the_venue_does_not_have_is_refused_with_its_status():
     run(scenario)
 
 
-def test_a_request_that_is_no_handshake_leaves_no_connection_behind():
+def test_each_port_takes_rest_and_websockets_also_on_one_connection():
     async def scenario(server, endpoint):
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get("http" + endpoint.ws_url[2:] + "/ws") as reply,
+        for url in (endpoint.ws_url.replace("ws", "http", 1), endpoint.http_url):
+            connector = aiohttp.TCPConnector(limit=1)  # the pool hands the same connection out again
+            async with aiohttp.ClientSession(connector=connector) as session:
+                async with session.post(url + "/a", data=b"x" * 100_000) as reply:
+                    assert (await reply.json())[3] == "x" * 100_000
+                async with session.ws_connect(url + "/ws") as ws:
+                    assert (await ws.receive()).data == "welcome /ws"
+                    await ws.send_str("1")
+                    assert (await ws.receive()).data == "echo 1"
+
+    run(scenario)
+
+
+def test_one_port_can_do_for_both():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    async def scenario(server, endpoint):
+        assert endpoint.ws_url == f"ws://127.0.0.1:{port}"
+        assert endpoint.http_url == f"http://127.0.0.1:{port}"
+
+    run(scenario, ws_port=port, http_port=port)
+
+
+def test_tls_is_for_both(tmp_path):
+    context = self_signed(tmp_path / "cert.pem")
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+
+    async def scenario(server, endpoint):
+        assert endpoint.ws_url.startswith("wss://")
+        assert endpoint.http_url.startswith("https://")
+        async with connect(endpoint.ws_url + "/ws", ssl=trusting) as ws, aiohttp.ClientSession() as session:
+            assert await ws.recv() == "welcome /ws"
+            async with session.get(endpoint.http_url + "/x", ssl=trusting) as reply:
+                assert reply.status == 201
+
+    run(scenario, tls=context)
+
+
+def test_a_fake_knows_the_address_and_the_headers_of_a_client():
+    async def scenario(server, endpoint):
+        async with connect(
+            endpoint.ws_url + "/ws", additional_headers={"X-Simulated": "1"}, local_addr=("127.0.0.9", 0)
         ):
-            assert reply.status == 426
-        assert server.fake.connections == server._peers == {}
+            (connection,) = server.fake.connections.values()
+            assert connection.ip == "127.0.0.9"
+            assert connection.headers["X-Simulated"] == "1"
+        seen = []
+        server.fake.http = lambda *_: seen.append(server.fake.peer_ip) or (429, b"{}", {"Retry-After": "7"})
+        connector = aiohttp.TCPConnector(local_addr=("127.0.0.8", 0))
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get(endpoint.http_url + "/x") as reply,
+        ):
+            assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
+            assert reply.content_type == "application/json"
+        assert seen == ["127.0.0.8"]
+
+    run(scenario)
+
+
+def test_who_does_not_answer_pings_is_closed():
+    async def scenario(server, endpoint):
+        async with connect(endpoint.ws_url + "/ws", ping_interval=None) as ws:
+            ws.protocol.recv_ping = lambda frame: None  # deaf
+            original = ws.protocol.recv_frame
+            ws.protocol.recv_frame = lambda f: None if f.opcode == 9 else original(f)
+            assert [x async for x in until_closed(ws)] == ["welcome /ws"]
+            assert (ws.close_code, ws.close_reason) == (1008, "Pong timeout")
+
+    run(scenario, ping_interval_s=0.02, ping_timeout_s=0.1)
+
+
+def test_slow_and_dropped_answers_of_rest_are_so_on_the_wire():
+    async def scenario(server, endpoint):
+        server.fake.faults.add("rest.delay", delay_ms=80, count=1)
+        async with aiohttp.ClientSession() as session:
+            begin = asyncio.get_running_loop().time()
+            async with session.get(endpoint.http_url + "/x") as reply:
+                assert reply.status == 201
+            assert asyncio.get_running_loop().time() - begin >= 0.08
+            server.fake.faults.add("rest.drop", count=1)
+            with pytest.raises(aiohttp.ClientError):
+                await session.post(endpoint.http_url + "/x")
+        assert server.fake.faults.counts == {"rest.delay": 1, "rest.drop": 1}
 
     run(scenario)
 
@@ -323,8 +404,9 @@ def test_a_port_in_use_is_one_clear_line():
 
 def test_servers_listen_on_loopback_only():
     async def scenario(server, endpoint):
-        assert {s.getsockname()[0] for s in server._websockets.sockets} == {"127.0.0.1"}
-        assert {host for host, _ in server._http.addresses} == {"127.0.0.1"}
+        ports = {s.getsockname() for x in server.front._servers for s in x.sockets}
+        assert {host for host, _ in ports} == {"127.0.0.1"}
+        assert len(ports) == 2
 
     run(scenario)
 

@@ -1,7 +1,7 @@
 """Binance sessions: subscribe, log on, notice silence, age and shutdown."""
 
+import hmac
 import json
-import sys
 from base64 import b64decode
 
 import pytest
@@ -12,12 +12,11 @@ from node.venues.binance.session import (
     FIRST_DATA_NS,
     HOUR,
     SECOND,
-    Credentials,
     Session,
-    sign,
     signed_params,
 )
-from node.venues.values import Down, Ready, Replace, Send
+from node.venues.keys import Key
+from node.venues.values import AccountNews, BalanceRow, Down, Ready, Replace, Reply, Send, StatusRow
 
 NOW = 1_770_000_000 * SECOND
 DEPTH, TRADE = "btcusdt@depth@100ms", "btcusdt@trade"
@@ -122,7 +121,7 @@ def test_a_connection_is_replaced_once_an_hour_before_the_venue_cuts_it():
 def test_other_frames_never_raise(text):
     for session in (started(DEPTH)[0], Session("api", BINANCE_SPOT)):
         for action in session.receive(text, NOW):
-            assert isinstance(action, Down)
+            assert isinstance(action, Down | AccountNews)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +152,7 @@ def key_pair():
 
 def test_logon_signs_the_sorted_parameters_and_waits_for_the_answer():
     pem, public = key_pair()
-    session = Session("api", BINANCE_SPOT, credentials=Credentials("K", pem), user_data=True)
+    session = Session("api", BINANCE_SPOT, key=Key("K", private_key=pem), user_data=True)
     (send,) = session.start(NOW)
     message = json.loads(send.text)
     params = message["params"]
@@ -179,7 +178,7 @@ def test_logon_signs_the_sorted_parameters_and_waits_for_the_answer():
 )
 def test_a_refused_logon_is_tried_again_only_where_that_can_help(status, code, retry):
     pem, _ = key_pair()
-    session = Session("api", BINANCE_SPOT, credentials=Credentials("K", pem))
+    session = Session("api", BINANCE_SPOT, key=Key("K", private_key=pem))
     session.start(NOW)
     error = json.dumps({"id": "logon", "status": status, "error": {"code": code, "msg": "why"}})
     (down,) = session.receive(error, NOW)
@@ -188,7 +187,7 @@ def test_a_refused_logon_is_tried_again_only_where_that_can_help(status, code, r
 
 def test_an_unanswered_logon_takes_the_connection_down():
     pem, _ = key_pair()
-    session = Session("api", BINANCE_USDM, credentials=Credentials("K", pem))
+    session = Session("api", BINANCE_USDM, key=Key("K", private_key=pem))
     session.start(NOW)
     assert session.tick(NOW + ACK_NS) == [Down("no answer to session.logon within 10 s")]
 
@@ -201,25 +200,163 @@ def test_an_error_without_id_takes_the_session_down():
     assert "-2015" in down.reason
 
 
-def test_credentials_are_never_printed():
+# Published samples of the venue's documentation (web-socket-api.md, "SIGNED request example"), not real keys.
+DOC_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
+DOC_SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+DOC_ORDER = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "timeInForce": "GTC"}
+DOC_ORDER |= {"quantity": "0.01000000", "price": "52000.00", "recvWindow": 100, "timestamp": 1645423376532}
+
+
+@pytest.mark.parametrize(
+    ("change", "signature"),
+    [
+        ({}, "aa1b5712c094bc4e57c05a1a5c1fd8d88dcd628338ea863fec7b88e59fe2db24"),
+        (
+            {
+                "symbol": "１２３４５６",
+                "side": "BUY",
+                "quantity": "1.00000000",
+                "price": "0.10000000",
+                "recvWindow": 5000,
+            },
+            "b33892ae8e687c939f4468c6268ddd4c40ac1af18ad19a064864c47bae0752cd",
+        ),
+    ],
+)
+def test_signatures_are_those_of_the_documentation(change, signature):
+    assert signed_params(Key(DOC_KEY, DOC_SECRET), DOC_ORDER | change)["signature"] == signature
+
+
+HMAC = Key("apikeyapikey1", "topsecretwords")
+
+
+def test_an_hmac_key_on_spot_subscribes_with_a_signature_of_its_own_each_time():
+    session = Session("api", BINANCE_SPOT, key=HMAC, user_data=True)
+    stamps = set()
+    for now_ns in (NOW, NOW + HOUR):
+        (send,) = session.start(now_ns)
+        message = json.loads(send.text)
+        params = message["params"]
+        assert message["method"] == "userDataStream.subscribe.signature"
+        payload = f"apiKey=apikeyapikey1&recvWindow=5000&timestamp={now_ns // 1_000_000}"
+        assert params["signature"] == hmac.digest(b"topsecretwords", payload.encode(), "sha256").hex()
+        stamps.add(params["timestamp"])
+        assert session.receive('{"id":"user","status":200,"result":{"subscriptionId":0}}', now_ns) == [
+            Ready()
+        ]
+    assert len(stamps) == 2
+
+
+def test_an_hmac_key_on_usdm_is_tried_out_before_an_order_depends_on_it():
+    session = Session("api", BINANCE_USDM, key=HMAC)
+    (send,) = session.start(NOW)
+    assert json.loads(send.text)["method"] == "v2/account.balance"
+    assert session.receive('{"id":"probe","status":200,"result":[]}', NOW) == [Ready()]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "starts", "retry"),
+    [
+        (400, -1022, "secret:", False),
+        (401, -2015, "key:", False),
+        (401, -2014, "key:", False),
+        (400, -2008, "key:", False),
+        (400, -1021, "clock:", True),
+        (429, -1003, "limit:", True),
+        (418, -1003, "limit:", True),
+    ],
+)
+def test_a_bad_key_is_told_by_kind_and_without_a_secret(status, code, starts, retry):
+    session = Session("api", BINANCE_USDM, key=HMAC)
+    session.start(NOW)
+    error = {"code": code, "msg": "no: topsecretwords of apikeyapikey1"}
+    (down,) = session.receive(json.dumps({"id": "probe", "status": status, "error": error}), NOW)
+    assert down.reason.startswith(f"first signed request: {starts}")
+    assert down.retry == retry
+    assert "topsecret" not in down.reason
+    assert "apikeyapikey1" not in down.reason
+
+
+def test_an_error_that_concerns_only_the_probe_is_no_refusal():
+    session = Session("api", BINANCE_USDM, key=HMAC)
+    session.start(NOW)
+    error = '{"id":"probe","status":400,"error":{"code":-1000,"msg":"not now"}}'
+    assert session.receive(error, NOW) == [Ready()]
+
+
+def test_a_key_that_was_good_before_is_tried_again():
+    session = Session("api", BINANCE_USDM, key=HMAC)
+    session.start(NOW)
+    session.receive('{"id":"probe","status":200,"result":[]}', NOW)
+    session.start(NOW + HOUR)
+    error = '{"id":"probe","status":401,"error":{"code":-2015,"msg":"Invalid API-key"}}'
+    (down,) = session.receive(error, NOW + HOUR)
+    assert down.retry
+
+
+def test_stamps_follow_the_venues_clock():
+    session = Session("api", BINANCE_USDM, key=HMAC)
+    session.offset_ns = -2_500 * 1_000_000
+    (send,) = session.start(NOW)
+    assert json.loads(send.text)["params"]["timestamp"] == NOW // 1_000_000 - 2500
+
+
+def test_a_key_is_never_printed():
     pem, _ = key_pair()
-    shown = repr(Credentials("KEY", pem)) + repr(
-        Session("api", BINANCE_SPOT, credentials=Credentials("KEY", pem))
-    )
-    assert "KEY" not in shown
+    key = Key("KEYKEYKEYKEY", private_key=pem)
+    assert "KEYKEYKEYKEY" not in repr(key) + repr(Session("api", BINANCE_SPOT, key=key))
 
 
-def test_another_kind_of_key_and_a_missing_library_are_explained(monkeypatch):
-    rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa")
-    from cryptography.hazmat.primitives import serialization as s
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"subscriptionId":0,"event":{"e":"eventStreamTerminated","E":1728973001334}}',
+        '{"e":"eventStreamTerminated","E":1728973001334}',
+    ],
+)
+def test_the_end_of_the_user_stream_takes_the_connection_down(text):
+    session = Session("api", BINANCE_SPOT, key=HMAC, user_data=True)
+    session.start(NOW)
+    (down,) = session.receive(text, NOW)
+    assert down.retry
 
-    key = rsa.generate_private_key(65537, 2048)
-    pem = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()).decode()
-    with pytest.raises(ValueError, match="Ed25519"):
-        sign(pem, "x")
-    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.serialization", None)
-    with pytest.raises(RuntimeError, match="pip install cryptography"):
-        signed_params(Credentials("K", pem), {"timestamp": 1})
+
+def test_account_events_of_the_order_connection_become_news():
+    session = Session("api", BINANCE_SPOT, key=HMAC, user_data=True)
+    session.start(NOW)
+    event = {"e": "outboundAccountPosition", "E": 1564034571105, "u": 1564034571073}
+    event["B"] = [{"a": "ETH", "f": "10000.000000", "l": "0.5"}]
+    (news,) = session.receive(json.dumps({"subscriptionId": 0, "event": event}), NOW)
+    at = 1564034571073 * 1_000_000
+    assert news == AccountNews((BalanceRow(BINANCE_SPOT, "ETH", "10000.500000", "10000.000000", at),))
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", '{"hello":1}', '{"e":"somethingNew","E":1}'])
+def test_a_frame_of_a_private_connection_that_nobody_knows_is_named(text):
+    for session in (Session("api", BINANCE_SPOT, key=HMAC), Session("stream", BINANCE_USDM, listen_key="L")):
+        session.start(NOW)
+        (news,) = session.receive(text, NOW)
+        assert isinstance(news.rows[0], StatusRow)
+        assert news.rows[0].status == "odd"
+    assert started(DEPTH)[0].receive(text, NOW) == []
+
+
+def test_a_listen_key_that_is_gone_takes_the_stream_down_and_other_failures_are_tried_again():
+    session = Session("stream", BINANCE_USDM, listen_key="L", key=Key("K"))
+    session.start(NOW)
+    due = NOW + 30 * 60 * SECOND
+    assert session.keepalive_request(due).method == "PUT"
+    assert session.keepalive_reply(Reply(200, {}, b"{}"), due) == []
+    later = due + 30 * 60 * SECOND
+    assert session.keepalive_request(later - 1) is None
+    assert session.keepalive_request(later) is not None
+    for reply in (None, Reply(503, {}, b"Service Unavailable."), Reply(429, {}, b'{"code":-1003}')):
+        assert session.keepalive_reply(reply, later) == []
+        assert session.keepalive_request(later + 60 * SECOND - 1) is None
+        later += 60 * SECOND
+        assert session.keepalive_request(later) is not None
+    (down,) = session.keepalive_reply(Reply(400, {}, b'{"code":-1125,"msg":"gone"}'), later)
+    assert down.retry
 
 
 def test_a_book_starts_anew_from_a_depth_request():
@@ -229,7 +366,7 @@ def test_a_book_starts_anew_from_a_depth_request():
 
 
 def test_a_private_stream_is_ready_at_once_and_kept_alive_every_half_hour():
-    session = Session("stream", BINANCE_USDM, listen_key="L", credentials=Credentials("K", "unused"))
+    session = Session("stream", BINANCE_USDM, listen_key="L", key=Key("K"))
     assert session.start(NOW) == [Ready()]
     assert session.keepalive_request(NOW + 30 * 60 * SECOND - 1) is None
     assert session.keepalive_request(NOW + 30 * 60 * SECOND).method == "PUT"

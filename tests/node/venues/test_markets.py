@@ -6,7 +6,7 @@ from ext.instruments import Instruments
 from ext.records import Market
 from node.config import DEPTHS
 from node.config import MARKETS as NUMBERS
-from node.net.markets import MARKETS, listen_key_session, make_wire
+from node.venues.markets import MARKETS, listen_key_session, make_wire
 from node.venues.values import Request, Send
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)

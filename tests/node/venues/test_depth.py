@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.net.depth import data_steps
+from node.venues.depth import data_steps
 
 
 def reply(bids=(), asks=()) -> bytes:

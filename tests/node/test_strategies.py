@@ -6,7 +6,7 @@ from ext.strategies.probe import Probe
 from ext.strategies.quoter import Quoter
 from ext.strategy import Strategy
 from node.errors import UserError
-from node.net.strategies import make_strategy
+from node.strategies import make_strategy
 
 
 @pytest.fixture

@@ -1,0 +1,359 @@
+"""A config and the venues' instruments -> engine, lines, limits, strategies: a node without its sockets.
+
+`node.net.live` gives the lines sockets and a real clock, `node.sim.memory` gives them venues in memory and a virtual one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any
+
+from ext import build_id
+from ext.engine import Engine, LineKind
+from ext.instruments import Instruments
+from ext.records import Market
+from ext.strategies.drill import Drill
+from ext.strategies.quoter import Quoter
+from ext.tape import TapeWriter
+from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
+from node.config import MARKETS as MARKET_NUMBERS
+from node.errors import UserError
+from node.strategies import make_strategy
+from node.truth.desk import Product, VenueDesk
+from node.truth.halts import Tell
+from node.truth.keeper import Keeper
+from node.truth.settings import SEC, Settings
+from node.venues.keys import Key
+from node.venues.markets import MARKETS, make_wire
+from node.venues.values import InstrumentRow, Reply, Request
+
+MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
+NOT_IN_TABLE = ("market", "symbol", "tick", "lot", "max_leverage", "status")
+RECONCILED_NS = (
+    50 * SEC
+)  # beyond one round of order lists: no new risk without a pass that agreed for so long
+CLOCK_NS = 120 * SEC
+EPOCH_NS = (
+    100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
+)
+EPOCH_ZERO_NS = 1_577_836_800 * 10**9  # ... since 2020-01-01: their 35 bits last until 2128
+
+
+@dataclass
+class LineSpec:
+    """What one line connects to. `session` is None where each connection needs one made from a reply: then `asks` is the
+    request (signed by the caller) and `opened` makes the session of the reply."""
+
+    line: int
+    name: str
+    market: int
+    role: str  # feed, orders, private
+    url: str
+    session: Any
+    asks: Callable[[], Request] | None = None
+    opened: Callable[[Reply], Any] | None = None
+
+    @property
+    def up_at_once(self) -> bool:
+        """Does the line count as up as soon as its socket is open?"""
+        return self.role == "feed" or self.asks is not None
+
+
+class Assembly:
+    """Everything of a node that needs no socket. Raises UserError where config and venues do not fit.
+
+    `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of orders;
+    `keys` by market number.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        rows: dict[tuple[int, str], InstrumentRow],
+        steps: dict[tuple[int, str], tuple[str, str]],
+        keys: dict[int, Key],
+        *,
+        tape: TapeWriter | None,
+        epoch: int,
+        outlet: Any = None,
+    ):
+        self.config, self.rows, self.keys, self.epoch = config, rows, keys, epoch
+        self.instruments = Instruments(max(len(rows), 1))
+        self.numbers: dict[tuple[int, str], int] = {}
+        for key, row in rows.items():
+            self.numbers[key] = self._add(row, steps.get(key, ("", "")))
+        self.engine = Engine(
+            self.instruments, tape=tape, outlet=outlet, ack_timeout_ns=config.ack_timeout_ms * 1_000_000
+        )
+        self.snapshots: dict[int, int] = {}  # instrument -> its SNAPSHOT_LINE
+        self.wires: dict[int, Any] = {}
+        self.rest: dict[int, Any] = {}  # the signed REST half of each market that trades
+        self.rest_lines: dict[int, int] = {}  # market -> its REST_LINE
+        self.lines: list[LineSpec] = []
+        self._build_lines()
+        self._limits()
+        self._strategies()
+
+    def _add(self, row: InstrumentRow, steps: tuple[str, str]) -> int:
+        told = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in NOT_IN_TABLE}
+        try:
+            return self.instruments.add(
+                row.market, row.symbol, row.tick, row.lot, data_tick=steps[0], data_lot=steps[1], **told
+            )
+        except ValueError as error:
+            raise UserError(f"{MARKET_NAMES[row.market]}: {error}") from None
+
+    def refresh(self, number: int, row: InstrumentRow) -> bool:
+        """Take over a venue's filters as they are now; False where its increments do not fit the grid any more."""
+        skip = (*NOT_IN_TABLE, "contract", "is_perpetual", "inst_code", "base", "quote")
+        told = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in skip}
+        try:
+            return self.instruments.refresh(number, row.tick, row.lot, **told)
+        except ValueError:
+            return False
+
+    # ---- lines ----
+
+    def _build_lines(self) -> None:
+        """Feeds of all venues first: the arbiter tells only the lowest numbers apart."""
+        used = [x for x in self.config.venue if any(row.market == x.market for row in self.config.instrument)]
+        for venue in used:
+            market = MARKET_NUMBERS[venue.market]
+            wire = make_wire(self.instruments, market, self.config.deployment, self.epoch)
+            wire.window(venue.window_ms)
+            wire.set_codes(MARKETS[market].codes)
+            wire.set_stp("expire_" + venue.stp) if hasattr(wire, "set_stp") else setattr(
+                wire, "stp", "expire_" + venue.stp
+            )
+            self.wires[market] = wire
+        for venue in used:
+            self._try(venue, self._feeds)
+        for venue in used:
+            self._try(venue, self._snapshots)
+            if venue.orders:
+                self._try(venue, self._orders)
+
+    def _try(self, venue: VenueConfig, build: Callable[[VenueConfig, int], None]) -> None:
+        try:
+            build(venue, MARKET_NUMBERS[venue.market])
+        except ValueError as error:
+            raise UserError(f"{venue.market}: {error}") from None
+
+    def _line(self, name: str, kind: int, market: int, context: int = -1) -> int:
+        return self.engine.add_line(name, kind, self.wires[market], context)
+
+    def _feeds(self, venue: VenueConfig, market: int) -> None:
+        rows = [x for x in self.config.instrument if x.market == venue.market]
+        depths = {x.symbol: DEPTHS[x.market][0] if x.depth is None else x.depth for x in rows}
+        for symbol, depth in depths.items():
+            self.engine.follow(self.numbers[market, symbol], depth)
+        for i, url in enumerate(venue.streams):
+            sessions = MARKETS[market].feeds(market, list(depths), depths, venue.trades)
+            for j, session in enumerate(sessions):
+                name = f"{venue.market} feed {chr(ord('A') + i)}" + (f".{j + 1}" if len(sessions) > 1 else "")
+                line = self._line(name, LineKind.MARKET_LINE, market)
+                self.lines.append(LineSpec(line, name, market, "feed", url, session))
+
+    def _snapshots(self, venue: VenueConfig, market: int) -> None:
+        """A line for the snapshots of each instrument whose book starts from one."""
+        for (of, symbol), number in self.numbers.items():
+            if of == market and MARKETS[market].snapshot:
+                name = f"{venue.market} snapshot {symbol}"
+                self.snapshots[number] = self._line(name, LineKind.SNAPSHOT_LINE, market, number)
+
+    def _orders(self, venue: VenueConfig, market: int) -> None:
+        row, key = MARKETS[market], self.keys.get(market)
+        name = f"{venue.market} orders"
+        line = self._line(name, LineKind.ORDER_LINE, market)
+        self.lines.append(LineSpec(line, name, market, "orders", venue.orders, row.orders(market, key)))
+        if key is not None:
+            if hasattr(self.wires[market], "signer") and not key.is_ed25519:
+                self.wires[market].signer(key.secret(), key.api_key)
+            self.rest[market] = row.rest(market, key, venue.window_ms)
+            self.rest_lines[market] = self._line(f"{venue.market} rest", LineKind.REST_LINE, market)
+        for rule in row.budgets(market):
+            self.engine.risk.budgets.set_rule(market, *rule[:3], by_instrument=rule[3])
+        self._private(venue, market, key)
+
+    def _private(self, venue: VenueConfig, market: int, key: Key | None) -> None:
+        row = MARKETS[market]
+        for i, (url, session) in enumerate(row.private(market, key)):
+            name = f"{venue.market} private" + (f".{i + 1}" if i else "")
+            line = self._line(name, LineKind.PRIVATE_LINE, market)
+            where = venue.private or (venue.streams[0] if url == "streams" else venue.orders)
+            spec = LineSpec(line, name, market, "private", where, session)
+            if session is None:
+                assert row.listen_key is not None
+                spec.asks, spec.opened = row.listen_key(market, "" if key is None else key.api_key, key)
+            self.lines.append(spec)
+
+    # ---- limits and strategies ----
+
+    def _limits(self) -> None:
+        self.engine.risk.set_rate(self.config.rate.orders, self.config.rate.window_ms * 1_000_000)
+        for x in self.config.instrument:
+            if x.limits is None:
+                continue
+            number = self.numbers[MARKET_NUMBERS[x.market], x.symbol]
+            try:
+                self.engine.risk.set_limits(
+                    number,
+                    max_size_lots=self.lots(number, x, "max_size", x.limits.max_size),
+                    max_position_lots=self.lots(number, x, "max_position", x.limits.max_position),
+                    max_notional_e8=int(_decimal(x, "max_notional", x.limits.max_notional).scaleb(8)),
+                    collar_ppm=x.limits.collar_bps * 100,
+                    stale_ns=x.limits.stale_ms * 1_000_000,
+                    max_open_orders=x.limits.max_open_orders,
+                    duplicate_ns=x.limits.duplicate_ms * 1_000_000,
+                )
+            except (ValueError, OverflowError) as error:
+                raise UserError(f"{x.market} {x.symbol}: limits: {error}") from None
+            if x.quote is not None:
+                self._check_quote(number, x, x.quote)
+
+    def _check_quote(self, number: int, x: InstrumentConfig, quote: Quote) -> None:
+        """A quote that could not be placed as it stands is an error now, not a refusal for each of its
+        orders."""
+        grid, lot_step = self.instruments.size_grid(number), self.instruments.row(number)["lot_step"]
+        step = Decimal(lot_step * grid.mantissa).scaleb(-grid.decimals)
+        if _decimal(x, "size", quote.size) % step:
+            raise UserError(f"{x.market} {x.symbol}: quote: size {quote.size}: must be a multiple of {step}")
+
+    def lots(self, number: int, x: InstrumentConfig, key: str, text: str) -> int:
+        """A size in base coins or contracts, as the venue counts it, in whole lots (rounded down: a
+        limit)."""
+        grid = self.instruments.size_grid(number)
+        return (
+            int(_decimal(x, key, text).scaleb(grid.decimals).to_integral_value(ROUND_FLOOR)) // grid.mantissa
+        )
+
+    def _strategies(self) -> None:
+        strategy = make_strategy(self.config.strategy)
+        if strategy is not None:
+            self.engine.add_strategy(strategy)
+        self.quoter = strategy if isinstance(strategy, Quoter) else None
+        if self.config.drill_after_ms:
+            self.engine.add_strategy(Drill(self.config.drill_after_ms * 1_000_000))
+        # quoting parameters are relative to the price, so they are set when the first book is there
+        self._unquoted = {
+            self.numbers[MARKET_NUMBERS[x.market], x.symbol]: x
+            for x in self.config.instrument
+            if x.quote is not None and self.quoter is not None
+        }
+
+    def start_quoting(self) -> None:
+        """Set the quotes of instruments whose first book has come. Cheap to call again and again."""
+        for number, x in list(self._unquoted.items()):
+            assert self.quoter is not None
+            bid, ask = self.quoter.best(number)
+            if not (bid and ask) or x.quote is None:
+                continue
+            mid_ticks = (bid[0] + ask[0]) // 2
+            self.quoter.quote(
+                number,
+                half_spread_ticks=max(mid_ticks * x.quote.half_spread_ppm // 1_000_000, 1),
+                requote_ticks=max(mid_ticks * x.quote.requote_ppm // 1_000_000, 1),
+                size_lots=self.lots(number, x, "size", x.quote.size),
+                lean_lots=self.lots(number, x, "lean", x.quote.lean),
+                wait_ns=x.quote.wait_ms * 1_000_000,
+            )
+            del self._unquoted[number]
+
+    # ---- what proves that the venues agree ----
+
+    def keeper(
+        self,
+        tell: Tell,
+        *,
+        note: Callable[[dict], None],
+        refresh: Callable[[int], None],
+        seed: int = 0,
+        **settings: Any,
+    ) -> Keeper:
+        """The keeper over all markets that trade, and the proofs that risk wants of it from now on."""
+        told = self.config.reconcile
+        chosen = Settings(
+            orders_every_ns=told.orders_s * SEC,
+            positions_every_ns=told.positions_s * SEC,
+            balances_every_ns=told.balances_s * SEC,
+            foreign=told.foreign,
+            keep_old=told.keep_old,
+        )
+        desks = [self._desk(x) for x in self.config.venue if MARKET_NUMBERS[x.market] in self.rest]
+        self.engine.risk.require(
+            reconcile_ns=RECONCILED_NS + told.orders_s * SEC,
+            clock_ns=CLOCK_NS,
+            private=True,
+            max_unacked=self.config.max_unacked,
+        )
+        return Keeper(self.engine, desks, replace(chosen, **settings), tell, seed, note=note, refresh=refresh)
+
+    def _desk(self, venue: VenueConfig) -> VenueDesk:
+        market = MARKET_NUMBERS[venue.market]
+        products = {
+            x.symbol: Product(
+                self.numbers[market, x.symbol],
+                base=self.rows[market, x.symbol].base,
+                quote=self.rows[market, x.symbol].quote,
+                is_perpetual=self.rows[market, x.symbol].is_perpetual,
+                leverage=x.leverage,
+            )
+            for x in self.config.instrument
+            if x.market == venue.market
+        }
+        return VenueDesk(
+            market,
+            self.rest[market],
+            self.wires[market],
+            products,
+            name=venue.market,
+            wallet=venue.wallet,
+            hedge=venue.hedge,
+        )
+
+    # ---- the tape's first words ----
+
+    def describe(self) -> dict:
+        """CONFIG on the tape: what a reader needs to make sense of the rest."""
+        return {
+            "build": build_id(),
+            "epoch": self.epoch,
+            "config": {f: getattr(self.config, f) for f in ("mode", "strategy", "deployment", "loop")},
+            "instruments": [
+                {
+                    "market": Market(self.instruments.market(i)).name.lower().replace("_", "-"),
+                    "symbol": self.instruments.symbol(i),
+                    "tick": self.instruments.price_grid(i).step,
+                    "lot": self.instruments.size_grid(i).step,
+                    "money_mul": self.instruments.row(i)["money_mul"],
+                    "money_div": self.instruments.row(i)["money_div"],
+                }
+                for i in range(self.instruments.count)
+            ],
+            "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
+        }
+
+
+def epoch_of(now_ns: int) -> int:
+    """The epoch of a process that starts at `now_ns`."""
+    return (now_ns - EPOCH_ZERO_NS) // EPOCH_NS
+
+
+def path_of(session: Any, market: int) -> str:
+    """The path that a session connects to."""
+    path = getattr(session, "path", None)
+    if path is not None:
+        return path
+    if session.kind == "public":
+        return "/v5/public/spot" if market == Market.BYBIT_SPOT else "/v5/public/linear"
+    return f"/v5/{session.kind}"
+
+
+def _decimal(x: InstrumentConfig, key: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        value = Decimal(-1)
+    if not value.is_finite() or value < 0:
+        raise UserError(f"{x.market} {x.symbol}: {key} {text!r}: must be a plain number, not negative")
+    return value

@@ -1,0 +1,90 @@
+"""The venue's clock against ours, from the midpoints of requests."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+
+from node.truth.settings import Settings
+
+
+class ClockLevel(IntEnum):
+    OK = 0
+    WARN = 1
+    STOP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """At `at_ns` the venue's clock was ahead of ours by `offset_ns`, give or take `error_ns`."""
+
+    offset_ns: int
+    error_ns: int
+    at_ns: int
+
+
+class VenueClock:
+    """Offset of one venue. The true offset lay inside each sample's bounds when it was taken, whatever the
+    network did: the narrowest of the last samples is the best, and one outside its bounds means that a
+    clock was set."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.samples: deque[Sample] = deque(maxlen=settings.clock_samples)
+        self.steps = 0
+        self._unsettled = settings.clock_agree  # samples still wanted before this clock is believed
+
+    def on_sample(self, left_ns: int, venue_ns: int, read_ns: int, grain_ns: int = 1_000_000) -> bool:
+        """A request left, the venue wrote its time (to `grain_ns`), the answer was read. False where it
+        says nothing."""
+        trip_ns = read_ns - left_ns
+        if not 0 <= trip_ns <= self.settings.clock_round_trip_ns or venue_ns <= 0:
+            return False
+        sample = Sample(venue_ns - left_ns - trip_ns // 2, trip_ns // 2 + grain_ns, read_ns)
+        if self._stepped(sample):
+            self.steps += 1
+            self.samples.clear()
+            self._unsettled = self.settings.clock_agree
+        self.samples.append(sample)
+        self._unsettled = max(self._unsettled - 1, 0)
+        return True
+
+    def _stepped(self, sample: Sample) -> bool:
+        """Outside of what any sample allows, by more than a step: both cannot be true of clocks that run
+        evenly."""
+        return any(
+            abs(sample.offset_ns - old.offset_ns)
+            > sample.error_ns + self._aged_ns(old, sample.at_ns) + self.settings.clock_step_ns
+            for old in self.samples
+        )
+
+    def _aged_ns(self, sample: Sample, now_ns: int) -> int:
+        age_ns = max(now_ns - sample.at_ns, 0)
+        return sample.error_ns + age_ns * self.settings.clock_drift_ppm // 1_000_000
+
+    def best(self, now_ns: int) -> Sample | None:
+        """The sample with the narrowest bounds by now, None where there is none that counts."""
+        young = [x for x in self.samples if abs(now_ns - x.at_ns) <= self.settings.clock_old_ns]
+        return min(young, key=lambda x: self._aged_ns(x, now_ns), default=None)
+
+    def offset_ns(self, now_ns: int) -> int:
+        """The venue's clock minus ours; 0 where it is not known."""
+        best = self.best(now_ns)
+        return 0 if best is None else best.offset_ns
+
+    def error_ns(self, now_ns: int) -> int:
+        """Bound of the error of `offset_ns`; as wide as the stop level or wider while the clock is not to
+        be believed."""
+        best = self.best(now_ns)
+        if best is None or self._unsettled:
+            return max(self.settings.clock_stop_ns, 0 if best is None else self._aged_ns(best, now_ns))
+        return self._aged_ns(best, now_ns)
+
+    def is_settled(self, now_ns: int) -> bool:
+        return self.best(now_ns) is not None and not self._unsettled
+
+    def level(self, now_ns: int) -> ClockLevel:
+        """How far from ours the venue's clock may be."""
+        worst_ns = abs(self.offset_ns(now_ns)) + self.error_ns(now_ns)
+        if not self.is_settled(now_ns) or worst_ns > self.settings.clock_stop_ns:
+            return ClockLevel.STOP
+        return ClockLevel.WARN if worst_ns > self.settings.clock_warn_ns else ClockLevel.OK

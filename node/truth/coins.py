@@ -1,0 +1,223 @@
+"""The coins of one purse: what the venue says is there, against what trades, fees, funding and transfers
+make of it.
+
+Exact decimals all the way. Between balance and effects there is a constant (what was there before us); once
+learned it must stay.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ext.records import HaltReason
+from node.truth.desk import Product
+from node.truth.evidence import number
+from node.truth.halts import REDUCE_ONLY, Difference, Halts
+from node.truth.settings import Settings
+from node.truth.steady import Steady
+from node.venues.values import BalanceRow, CashRow, TradeRow
+
+KEYS = 16_384
+NONE = Decimal(0)
+
+
+@dataclass(slots=True)
+class Coin:
+    """`effects`: (venue's time, amount) of the last while, oldest first; what is older is in `total`."""
+
+    steady: Steady
+    total: Decimal = NONE
+    effects: list[tuple[int, Decimal]] | None = None
+    trades: int = 0  # that touched it: each may be rounded by the venue
+    told: Decimal | None = None
+
+
+@dataclass(slots=True)
+class Cost:
+    """An open perpetual position as the purse sees it: realised profit is made of it."""
+
+    size: Decimal = NONE
+    entry: Decimal = NONE
+
+    def trade(self, size: Decimal, price: Decimal) -> Decimal:
+        """Apply a signed trade; returns the profit realised by it."""
+        if self.size * size >= 0:
+            whole = self.size + size
+            self.entry = (self.size * self.entry + size * price) / whole if whole else NONE
+            self.size = whole
+            return NONE
+        closing = size if abs(size) <= abs(self.size) else -self.size
+        profit = -closing * (price - self.entry)
+        self.size += size
+        if abs(size) > abs(closing):
+            self.entry = price
+        elif not self.size:
+            self.entry = NONE
+        return profit
+
+
+class Purse:
+    """One wallet of one venue, shared by its desks."""
+
+    def __init__(self, settings: Settings, halts: Halts):
+        self.settings, self.halts = settings, halts
+        self.coins: dict[str, Coin] = {}
+        self.users: dict[str, set[int]] = {}  # coin -> instruments that trade it
+        self.bases: set[str] = set()  # base coins of spot symbols
+        self.margin: set[str] = set()  # coins that perpetuals settle in
+        self.costs: dict[int, Cost | None] = {}
+        self.contracts: dict[int, Decimal] = {}
+        self.waiting: tuple[list[BalanceRow], int, int] | None = None
+        self._keys: OrderedDict[tuple, None] = OrderedDict()
+        self.note: Callable[[dict[str, str]], None] = lambda fields: None
+
+    def add(self, product: Product, contract: Decimal) -> None:
+        """An instrument that is paid from this purse; one size unit of it is `contract` coins."""
+        for name in filter(None, (product.base if not product.is_perpetual else "", product.quote)):
+            self.users.setdefault(name, set()).add(product.instrument)
+        if product.is_perpetual:
+            self.costs[product.instrument] = None
+            self.contracts[product.instrument] = contract
+            self.margin.add(product.quote)
+        else:
+            self.bases.add(product.base)
+
+    def coin(self, name: str) -> Coin:
+        if name not in self.coins:
+            self.coins[name] = Coin(Steady(self.settings.start_settle_ns), effects=[])
+        return self.coins[name]
+
+    def restore(self, name: str, base: Decimal) -> None:
+        """What was there before us, as it was noted by an earlier run with the same effects since."""
+        self.coin(name).steady = Steady(self.settings.settle_ns, base)
+
+    # ---- effects ----
+
+    def set_cost(self, instrument: int, size: Decimal, entry: str) -> None:
+        """The position that an agreed answer shows, once: realised profit is counted from here."""
+        if instrument in self.costs and self.costs[instrument] is None:
+            self.costs[instrument] = Cost(
+                size * self.contracts[instrument], number(entry, "entry") if size else NONE
+            )
+
+    def on_trade(self, product: Product, row: TradeRow) -> None:
+        size, price = number(row.size, "size"), number(row.price, "price")
+        signed = size if row.side == 0 else -size
+        if product.is_perpetual:
+            cost = self.costs.get(product.instrument)
+            profit = cost.trade(signed * self.contracts[product.instrument], price) if cost else NONE
+            self._effect(product.quote, row.event_ns, profit)
+        else:
+            self._effect(product.base, row.event_ns, signed)
+            self._effect(product.quote, row.event_ns, -signed * price)
+        self._effect(row.fee_coin, row.event_ns, -number(row.fee, "fee"))
+
+    def on_cash(self, row: CashRow) -> bool:
+        """Money that moved without a trade, once: streams and lists tell of the same. False where it is
+        known."""
+        key = (row.coin, row.key) if row.key else (row.coin, row.kind, row.amount, row.event_ns // 1_000_000)
+        amount = number(row.amount, "amount")
+        if key in self._keys:
+            return False
+        self._keys[key] = None
+        if len(self._keys) > KEYS:
+            self._keys.popitem(last=False)
+        self._effect(row.coin, row.event_ns, amount, trades=0)
+        return True
+
+    def _effect(self, name: str, event_ns: int, amount: Decimal, trades: int = 1) -> None:
+        if not name or not amount:
+            return
+        coin = self.coin(name)
+        coin.trades += trades
+        assert coin.effects is not None
+        coin.effects.append((event_ns, amount))
+        if len(coin.effects) > 1 and coin.effects[-2][0] > event_ns:
+            coin.effects.sort(key=lambda x: x[0])
+
+    # ---- balances ----
+
+    def put(self, rows: list[BalanceRow], left_ns: int, read_ns: int) -> None:
+        """A complete answer. It is compared when the trades of the time it was made are known."""
+        for row in rows:
+            number(row.total, f"{row.coin}: total")
+        self.waiting = (rows, left_ns, read_ns)
+
+    def compare(self, explained_ns: int, offset_ns: int, now_ns: int) -> None:
+        """All trades of this purse that happened before `explained_ns` (our clock) are booked. A coin that
+        an answer does not name is not there, as far as that answer goes."""
+        if self.waiting is None or explained_ns <= self.waiting[2]:
+            return
+        rows, left_ns, read_ns = self.waiting
+        self.waiting = None
+        totals = {x.coin: number(x.total, x.coin) for x in rows}
+        for name in sorted(totals.keys() | self.users.keys() | self.coins.keys()):
+            if name in self.users or name in self.coins:
+                self._look(name, totals.get(name, NONE), left_ns, read_ns, offset_ns, now_ns)
+
+    def _look(
+        self, name: str, total: Decimal, left_ns: int, read_ns: int, offset_ns: int, now_ns: int
+    ) -> None:
+        coin = self.coin(name)
+        if name in self.margin and None in self.costs.values():
+            return  # profit cannot be counted before the positions are known
+        values = self._values(coin, total, left_ns + offset_ns, read_ns + offset_ns)
+        base = coin.steady.base
+        if base is None and len(values) > 1:
+            return  # something moved meanwhile: what is learned now may be wrong for ever
+        value = values[-1] if base is None else min(values, key=lambda x: abs(x - base))
+        dust = Decimal("1e-6" if name in self.margin else "1e-8") * (1 + coin.trades)
+        coin.told = total
+        coin.steady.look(value, left_ns, read_ns, dust)
+        if base is None and coin.steady.base is not None:
+            coin.steady.settle_ns = self.settings.settle_ns
+            self.note({"event": "baseline", "coin": name, "amount": str(value), "total": str(total)})
+        self._judge(name, coin, now_ns)
+
+    def _values(self, coin: Coin, total: Decimal, from_ns: int, to_ns: int) -> list[Decimal]:
+        """Total minus effects, for each moment at which the venue may have made the answer."""
+        assert coin.effects is not None
+        slack_ns = self.settings.settle_ns
+        old = [x for x in coin.effects if x[0] < from_ns - slack_ns]
+        coin.total += sum((amount for _, amount in old), NONE)
+        coin.effects = coin.effects[len(old) :]
+        out, so_far = [total - coin.total], coin.total
+        for event_ns, amount in coin.effects:
+            so_far += amount
+            if event_ns <= to_ns + slack_ns:
+                out.append(total - so_far)
+        return out
+
+    def _judge(self, name: str, coin: Coin, now_ns: int) -> None:
+        source = f"coin {name}"
+        if coin.steady.drift is None:
+            freed = [
+                self.halts.free(x, HaltReason.HALT_DRIFT, source, now_ns)
+                for x in sorted(self.users.get(name, ()))
+            ]
+            if any(freed):
+                self.halts.tell(name, "balance: both agree again", now_ns)
+            return
+        drift = coin.steady.drift
+        text = f"the venue says {coin.told}, trades and transfers make {(coin.told or NONE) - drift}"
+        held = [
+            self.halts.hold(x, HaltReason.HALT_DRIFT, REDUCE_ONLY, source, now_ns)
+            for x in sorted(self.users.get(name, ()))
+        ]
+        if any(held):
+            self.halts.tell(name, f"balance: {text}: reduce-only", now_ns)
+
+    # ---- state ----
+
+    def is_known(self, product: Product) -> bool:
+        """The coin that a spot position consists of was seen, and is explained."""
+        return product.is_perpetual or not product.base or self.coin(product.base).steady.base is not None
+
+    @property
+    def is_open(self) -> bool:
+        return any(self.coin(x).steady.is_open for x in self.users)
+
+    def differences(self) -> list[Difference]:
+        rows = [(name, x.steady) for name, x in sorted(self.coins.items()) if x.steady.drift is not None]
+        return [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]

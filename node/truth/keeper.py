@@ -1,0 +1,166 @@
+"""The truth room put together: what the venues say against what the engine holds, for all desks. No I/O, no
+clock."""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from random import Random
+
+from ext.engine import LineKind
+from node.truth.coins import Purse
+from node.truth.desk import Ask, VenueDesk
+from node.truth.halts import Difference, Halts, Tell
+from node.truth.native import Native
+from node.truth.news import on_news
+from node.truth.settings import Settings
+from node.truth.watch import Watch
+from node.venues.values import AccountNews, Reply
+
+
+class Keeper:
+    """`begin` once, then `tick` every few ms: it returns the requests to sign and write now. Every one of
+    them is answered by `on_reply`, with None where no answer came. `tell(where, text)` is for people,
+    `note(fields)` for the tape, and `refresh(market)` asks the owner to replace the private connection of a
+    market."""
+
+    def __init__(
+        self,
+        engine: Native,
+        venues: Iterable[VenueDesk],
+        settings: Settings,
+        tell: Tell,
+        seed: int = 0,
+        *,
+        note: Callable[[dict], None] = lambda fields: None,
+        refresh: Callable[[int], None] = lambda market: None,
+    ):
+        self.engine, self.settings = engine, settings
+        self.halts = Halts(engine, tell)
+        self.purses: dict[str, Purse] = {}
+        self.watches: dict[int, Watch] = {}
+        self._market_of: dict[int, int] = {}
+        rng = Random(seed)
+        for desk in venues:
+            self._add(desk, Random(rng.getrandbits(64)), note, refresh)
+
+    def _add(
+        self, desk: VenueDesk, rng: Random, note: Callable[[dict], None], refresh: Callable[[int], None]
+    ) -> None:
+        if desk.market in self.watches:
+            raise ValueError(f"{desk.title()}: there are two desks of this market")
+        is_first = desk.purse() not in self.purses
+        purse = self.purses.setdefault(desk.purse(), Purse(self.settings, self.halts))
+        if is_first:
+            purse.note = lambda fields: note({"purse": desk.purse(), **fields})
+        watch = Watch(desk, self.engine, self.settings, self.halts, purse, rng, asks_balances=is_first)
+        watch.private.refresh = refresh
+        self.watches[desk.market] = watch
+        for product in desk.products.values():
+            row = self.engine.instruments.row(product.instrument)
+            purse.add(product, Decimal(row["contract_mantissa"]).scaleb(-row["contract_decimals"]))
+            self._market_of[product.instrument] = desk.market
+
+    def begin(
+        self, now_ns: int, since_ns: int = 0, baselines: Mapping[tuple[str, str], str] | None = None
+    ) -> None:
+        """Hold every symbol until a complete pass agreed. `since_ns`: when the journal knew everything last
+        (0: now). `baselines`: (purse, coin) -> amount, as noted by a run whose effects this one continues."""
+        for (purse, coin), amount in (baselines or {}).items():
+            if purse in self.purses:
+                self.purses[purse].restore(coin, Decimal(amount))
+        for watch in self.watches.values():
+            watch.begin(since_ns or now_ns, now_ns)
+
+    # ---- the doors ----
+
+    def tick(self, now_ns: int) -> list[Ask]:
+        """Time passes; returns what must be asked now, the most urgent first."""
+        self._give_up_late(now_ns)
+        troubled: dict[int, list[dict]] = {}
+        for row in self.engine.orders.troubled(now_ns, self.settings.report_due_ns):
+            market = self._market_of.get(row["instrument"])
+            if market is not None:
+                troubled.setdefault(market, []).append(row)
+        for market, watch in self.watches.items():
+            watch.tick(troubled.get(market, []), now_ns)
+        self._compare_purses(now_ns)
+        asks = [ask for watch in self.watches.values() for ask in watch.budget.take(now_ns)]
+        return sorted(asks, key=lambda x: x.purpose)
+
+    def _give_up_late(self, now_ns: int) -> None:
+        for watch in self.watches.values():
+            for ask in watch.budget.late(now_ns):
+                self.on_reply(ask, None, now_ns)
+
+    def on_reply(self, ask: Ask, reply: Reply | None, now_ns: int) -> None:
+        """The answer to `ask`, or None: then nobody knows whether the venue saw it. A second answer is
+        nothing."""
+        if ask.is_done:
+            return
+        ask.is_done = True
+        watch = self.watches[ask.desk.market]
+        watch.budget.done(ask)
+        if reply is not None:
+            self._count(watch, ask, reply, now_ns)
+        ask.then(reply, now_ns)
+
+    def _count(self, watch: Watch, ask: Ask, reply: Reply, now_ns: int) -> None:
+        try:
+            rows = ask.desk.rest.budgets(ask.request, reply)
+        except ValueError:
+            rows = []
+        pauses = watch.budget.pauses
+        until_ns = watch.budget.on_answer(ask, reply.status, rows, watch.clock.offset_ns(now_ns), now_ns)
+        if watch.budget.pauses != pauses:
+            wait_s = (until_ns - now_ns) // 10**9
+            self.halts.tell(
+                ask.desk.title(), f"too many requests ({reply.status}): none for {wait_s} s", now_ns
+            )
+
+    def on_line(self, kind: int, market: int, up: bool, now_ns: int) -> None:
+        """An ORDER_LINE or PRIVATE_LINE (ext.engine.LineKind) went up or down. One connection that is both
+        is told of twice."""
+        watch = self.watches.get(market)
+        if watch is None:
+            return
+        if kind in (LineKind.ORDER_LINE, LineKind.REST_LINE):
+            watch.on_orders(int(kind), up, now_ns)
+        elif kind == LineKind.PRIVATE_LINE:
+            watch.private.on_line(up, now_ns)
+
+    def on_news(self, market: int, news: AccountNews, now_ns: int) -> None:
+        """What a private stream told of the account."""
+        if market in self.watches:
+            on_news(self.watches[market], news, now_ns)
+
+    def on_probe(self, market: int, now_ns: int) -> None:
+        """The private stream of a market has just shown that it delivers (a report came, a probe went
+        round)."""
+        if market in self.watches:
+            self.watches[market].private.on_probe(now_ns)
+
+    def _compare_purses(self, now_ns: int) -> None:
+        """Balances count when every desk that pays from the purse has listed its trades behind them."""
+        for name, purse in self.purses.items():
+            desks = [x for x in self.watches.values() if x.desk.purse() == name]
+            swept_ns = min(x.swept_ns for x in desks)
+            if purse.waiting is None or swept_ns <= purse.waiting[2]:
+                continue
+            asker = next(x for x in desks if x.asks_balances)
+            purse.compare(swept_ns, asker.clock.offset_ns(now_ns), now_ns)
+            if purse.is_open:
+                asker.due["balances"] = min(asker.due["balances"], now_ns + asker.settle_ns())
+            for watch in desks:
+                if watch.starting:
+                    watch.hurry(now_ns)
+
+    # ---- what is known ----
+
+    def is_settled(self) -> bool:
+        """Every desk has made a complete pass, nothing is being found out, and nothing differs."""
+        purses = any(x.is_open for x in self.purses.values())
+        return not purses and all(x.is_settled() for x in self.watches.values())
+
+    def differences(self) -> list[Difference]:
+        """What the venues and the node see differently, or do not know, right now."""
+        out = [row for watch in self.watches.values() for row in watch.differences()]
+        return out + [row for purse in self.purses.values() for row in purse.differences()]

@@ -1,0 +1,74 @@
+"""What a private stream told of the account besides orders and fills: each row and what it changes."""
+
+from ext.records import HaltReason
+from node.truth.halts import REDUCE_ONLY, STOP
+from node.truth.watch import Watch
+from node.venues.values import AccountNews, BalanceRow, CashRow, ModeRow, PositionRow, StatusRow
+
+LEVELS = {
+    "halt": STOP,
+    "cancel_only": STOP,
+    "auction": STOP,
+    "maintenance": STOP,
+    "settling": STOP,
+    "delisting": REDUCE_ONLY,
+}
+QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hours or with every trade
+
+
+def on_news(watch: Watch, news: AccountNews, now_ns: int) -> None:
+    """Take over all rows. A row that cannot be read makes the lists due at once; it changes nothing."""
+    for row in news.rows:
+        try:
+            _row(watch, row, now_ns)
+        except ValueError as error:
+            watch.halts.tell(watch.desk.title(), f"account news: {error}", now_ns)
+            watch.all_due(now_ns)
+
+
+def _row(watch: Watch, row: PositionRow | BalanceRow | CashRow | ModeRow | StatusRow, now_ns: int) -> None:
+    if isinstance(row, StatusRow):
+        _status(watch, row, now_ns)
+    elif isinstance(row, ModeRow):
+        watch.positions.mode(row, now_ns)
+    elif isinstance(row, CashRow):
+        _cash(watch, row, now_ns)
+    elif isinstance(row, PositionRow):
+        _position(watch, row, now_ns)
+
+
+def _position(watch: Watch, row: PositionRow, now_ns: int) -> None:
+    """A stream position may be older or newer than our fills: where it differs, the list is asked soon."""
+    watch.positions.modes([row], now_ns)
+    instrument = watch.reader.instrument(row.market, row.symbol)
+    if instrument is None or not row.size:
+        return
+    if watch.reader.lots(instrument, row.size) != watch.native.account.position(instrument)["lots"]:
+        watch.due["positions"] = min(watch.due["positions"], now_ns + watch.settings.settle_ns)
+
+
+def _cash(watch: Watch, row: CashRow, now_ns: int) -> None:
+    is_new = watch.purse.on_cash(row)
+    if row.kind == "liquidation":
+        watch.reconciler.liquidated(row.symbol or watch.desk.title(), now_ns)
+    elif is_new and row.kind not in QUIET:
+        watch.halts.tell(watch.desk.title(), f"{row.kind} of {row.amount} {row.coin}", now_ns)
+
+
+def _status(watch: Watch, row: StatusRow, now_ns: int) -> None:
+    """A symbol ("" = all) changed its state. It trades again when a complete pass behind that agreed."""
+    for symbol, product in watch.desk.products.items():
+        if row.symbol not in ("", symbol):
+            continue
+        instrument = product.instrument
+        if row.status == "trading":
+            if watch.halts.has(instrument, HaltReason.HALT_VENUE):
+                watch.reopening.add(instrument)
+                watch.all_due(now_ns)
+        elif row.status in LEVELS:
+            watch.reopening.discard(instrument)
+            watch.halts.hold(instrument, HaltReason.HALT_VENUE, LEVELS[row.status], "status", now_ns)
+            watch.halts.tell(symbol, f"the venue says {row.status} {row.text}".rstrip(), now_ns)
+        else:
+            watch.cases.odd(instrument, f"the venue says {row.status!r} {row.text}".rstrip(), now_ns)
+            watch.hurry(now_ns)

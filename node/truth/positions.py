@@ -1,0 +1,197 @@
+"""Positions, leverage and modes as the venue states them, against ours. Nothing is ever traded or made up
+to bring them together.
+
+A perpetual's position is what the venue says. A spot position is what our trades say; the purse proves
+those (`coins`).
+"""
+
+from collections import deque
+
+from ext.records import HaltReason
+from node.truth.desk import Product, VenueDesk
+from node.truth.evidence import Reader, number
+from node.truth.halts import REDUCE_ONLY, Difference, Halts
+from node.truth.native import Native
+from node.truth.settings import Settings
+from node.truth.steady import Steady
+from node.venues.values import ModeRow, PositionRow
+
+
+class Positions:
+    """`sample` is called on every tick: a fill that is booked while an answer is under way is no
+    difference."""
+
+    def __init__(self, desk: VenueDesk, native: Native, reader: Reader, halts: Halts, settings: Settings):
+        self.desk, self.native, self.reader, self.halts, self.settings = desk, native, reader, halts, settings
+        self.steady = {
+            p.instrument: Steady(settings.settle_ns, 0 if p.is_perpetual else None)
+            for p in desk.products.values()
+        }
+        self.history: dict[int, deque[tuple[int, int]]] = {i: deque() for i in self.steady}
+        self.venue_lots: dict[int, int] = {}
+        self.was_set: set[int] = set()
+        self._strays: set[str] = set()
+        for product in desk.products.values():
+            if not product.is_perpetual:
+                self.steady[product.instrument].settle_ns = settings.start_settle_ns
+
+    def sample(self, now_ns: int) -> None:
+        """Remember what we held when."""
+        for instrument, past in self.history.items():
+            lots = self.native.account.position(instrument)["lots"]
+            if not past or past[-1][1] != lots:
+                past.append((now_ns, lots))
+            while len(past) > 1 and past[1][0] < now_ns - 2 * self.settings.answer_ns:
+                past.popleft()
+
+    def _held(self, instrument: int, from_ns: int) -> list[int]:
+        """Every position of ours from `from_ns` until now."""
+        past = self.history[instrument]
+        first = max((i for i, (at_ns, _) in enumerate(past) if at_ns <= from_ns), default=0)
+        return [lots for _, lots in list(past)[first:]] or [self.native.account.position(instrument)["lots"]]
+
+    # ---- perpetuals ----
+
+    def compare(self, rows: list[PositionRow], left_ns: int, explained_ns: int, now_ns: int) -> None:
+        """A complete answer that left at `left_ns`; trades up to `explained_ns` are booked. A symbol that
+        it does not name is flat at the venue as far as this answer goes: where we are not, that is a
+        difference, and never a reason to become flat."""
+        told = self._by_instrument(rows)
+        self.sample(now_ns)
+        for symbol, product in self.desk.products.items():
+            if product.is_perpetual:
+                self._look(symbol, product, told.get(product.instrument, 0), left_ns, explained_ns, now_ns)
+
+    def _by_instrument(self, rows: list[PositionRow]) -> dict[int, int]:
+        """Signed lots by instrument, legs added up. ValueError where one number cannot be read: then none
+        counts."""
+        told: dict[int, int] = {}
+        for row in rows:
+            instrument = self.reader.instrument(row.market, row.symbol)
+            if instrument is not None:
+                told[instrument] = told.get(instrument, 0) + self.reader.lots(instrument, row.size)
+            elif number(row.size, f"{row.symbol}: position"):
+                self._strays.add(row.symbol)
+        return told
+
+    def _look(
+        self, symbol: str, product: Product, lots: int, left_ns: int, explained_ns: int, now_ns: int
+    ) -> None:
+        instrument, steady = product.instrument, self.steady[product.instrument]
+        held = self._held(instrument, left_ns - self.settings.settle_ns)
+        nearest = min(held, key=lambda ours: abs(lots - ours))
+        is_explained = not steady.since_ns or explained_ns >= steady.since_ns
+        steady.look(lots - nearest, left_ns if is_explained else 0, now_ns)
+        self.venue_lots[instrument] = lots
+        self._judge(symbol, instrument, f"the venue says {lots} lots, we have {held[-1]}", now_ns)
+
+    def _judge(self, symbol: str, instrument: int, what: str, now_ns: int) -> None:
+        if self.steady[instrument].drift is None:
+            if self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns):
+                self.halts.tell(symbol, "position: both agree again", now_ns)
+        elif self.halts.hold(instrument, HaltReason.HALT_DRIFT, REDUCE_ONLY, "position", now_ns):
+            self.halts.tell(symbol, f"position: {what}, and no trade explains it: reduce-only", now_ns)
+
+    def take_over(self, symbol: str, entry: str, now_ns: int) -> None:
+        """At start only: a position that differs in two looks is taken from the venue, as a correction on
+        the record."""
+        product = self.desk.products[symbol]
+        instrument, steady = product.instrument, self.steady[product.instrument]
+        if steady.drift is None or not product.is_perpetual or instrument in self.was_set:
+            return
+        ours, lots = self.native.account.position(instrument)["lots"], self.venue_lots[instrument]
+        why = f"start: the venue says {lots} lots, we had {ours}"
+        self.native.set_position(instrument, lots, self._cash(instrument, entry, lots), now_ns)
+        self.was_set.add(instrument)
+        steady.rebase(0)
+        self.sample(now_ns)
+        self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns)
+        self.halts.tell(symbol, f"{why}, and no trade explains it: taken from the venue", now_ns)
+
+    def _cash(self, instrument: int, entry: str, lots: int) -> int:
+        """What was paid for the position in tick * lot units, 0 where the venue does not say its price."""
+        try:
+            price = number(entry, "entry")
+        except ValueError:
+            return 0
+        row = self.reader.instruments.row(instrument)
+        return -int(price.scaleb(row["price_decimals"]) / row["tick_mantissa"] * lots)
+
+    # ---- spot ----
+
+    def compare_spot(self, net_lots: dict[int, int], left_ns: int, now_ns: int) -> None:
+        """Our positions against the sum of the trades that the venue lists: their distance stays what it
+        was at start."""
+        self.sample(now_ns)
+        for symbol, product in self.desk.products.items():
+            instrument, steady = product.instrument, self.steady[product.instrument]
+            if product.is_perpetual:
+                continue
+            held = self._held(instrument, left_ns - self.settings.settle_ns)
+            base = int(steady.base or 0)
+            value = min((ours - net_lots[instrument] for ours in held), key=lambda x: abs(x - base))
+            if steady.base is None and len(set(held)) > 1:
+                continue  # trades are under way: what is learned now may be wrong for ever
+            steady.look(value, left_ns, now_ns)
+            if steady.base is not None:
+                steady.settle_ns = self.settings.settle_ns
+            what = f"listed trades make {held[-1] - value + base} lots, we have {held[-1]}"
+            self._judge(symbol, instrument, what, now_ns)
+
+    # ---- how the account is set up ----
+
+    def modes(self, rows: list[PositionRow], now_ns: int) -> None:
+        for row in rows:
+            is_leg = row.leg != "net" and row.size.strip("-0.") != ""
+            self.mode(
+                ModeRow(row.market, row.symbol, True if is_leg else None, row.leverage, row.margin_mode),
+                now_ns,
+            )
+
+    def mode(self, row: ModeRow, now_ns: int) -> None:
+        """Leverage, margin mode or position mode as told, against the configuration. Never set back from
+        here."""
+        if row.hedge is not None:
+            for symbol, product in self.desk.products.items():
+                wrong = product.is_perpetual and row.hedge != self.desk.hedge
+                self._mode(
+                    symbol, "position mode", wrong, f"hedge mode is {'on' if row.hedge else 'off'}", now_ns
+                )
+        named = self.desk.products.get(row.symbol)
+        if named is None:
+            return
+        if row.leverage and named.leverage:
+            wrong = number(row.leverage, "leverage") != number(named.leverage, "leverage")
+            self._mode(row.symbol, "leverage", wrong, f"is {row.leverage}, must be {named.leverage}", now_ns)
+        if row.margin_mode and named.margin_mode:
+            wrong = row.margin_mode != named.margin_mode
+            self._mode(
+                row.symbol, "margin mode", wrong, f"is {row.margin_mode}, must be {named.margin_mode}", now_ns
+            )
+
+    def _mode(self, symbol: str, what: str, wrong: bool, text: str, now_ns: int) -> None:
+        instrument = self.desk.products[symbol].instrument
+        if wrong and self.halts.hold(instrument, HaltReason.HALT_MODE, REDUCE_ONLY, what, now_ns):
+            self.halts.tell(symbol, f"{what} {text}: reduce-only", now_ns)
+        elif not wrong and self.halts.free(instrument, HaltReason.HALT_MODE, what, now_ns):
+            self.halts.tell(symbol, f"{what}: as configured again", now_ns)
+
+    # ---- state ----
+
+    def is_open(self, instrument: int) -> bool:
+        return self.steady[instrument].is_open
+
+    def has_agreed(self, instrument: int) -> bool:
+        """A complete answer agreed with us, or was taken over, and nothing speaks against it now."""
+        steady = self.steady[instrument]
+        return not steady.is_open and bool(steady.agreed_ns or instrument in self.was_set)
+
+    def differences(self) -> list[Difference]:
+        out = []
+        for symbol, product in self.desk.products.items():
+            steady = self.steady[product.instrument]
+            if steady.drift is not None:
+                out.append(Difference(symbol, f"position differs by {steady.drift} lots", steady.since_ns))
+        return out + [
+            Difference(x, "a position in a symbol that is not traded here", 0) for x in sorted(self._strays)
+        ]

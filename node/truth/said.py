@@ -1,0 +1,42 @@
+"""The answer to an order request that went by REST -> reports for the engine."""
+
+from typing import Any
+
+from ext.records import Action, Outcome, ReportKind
+from node.venues.values import Said
+
+REFUSALS = {
+    Action.NEW: ReportKind.REPORT_REJECT,
+    Action.REPLACE: ReportKind.REPORT_REJECT,
+    Action.CANCEL: ReportKind.REPORT_CANCEL_REJECT,
+    Action.AMEND: ReportKind.REPORT_AMEND_REJECT,
+}
+
+
+def report_of(order: dict[str, Any] | None, action: int, said: Said | None) -> list[dict[str, Any]]:
+    """What `said` (None: no answer) proves of the order (a row of `Orders.order`) whose request it answers.
+
+    An accepted new order is acknowledged, not live, and an accepted cancel proves nothing: a report or a query must say more.
+    An amend is in force where it was accepted.
+    """
+    if order is None:
+        return []
+    report: dict[str, Any] = {
+        "instrument": order["instrument"],
+        "side": order["side"],
+        "order_id": order["sequence"],
+        "epoch": order["epoch"],
+    }
+    if said is None:
+        return (
+            [report | {"kind": ReportKind.REPORT_UNCERTAIN}] if action in (Action.NEW, Action.REPLACE) else []
+        )
+    report |= {"code": said.code, "group": said.group, "venue_id": said.venue_id[:40]}
+    if said.outcome == Outcome.REFUSED:
+        return [report | {"kind": REFUSALS[Action(action)]}]
+    if said.outcome != Outcome.ACCEPTED:
+        return [report | {"kind": ReportKind.REPORT_UNCERTAIN}]
+    if action == Action.CANCEL:
+        return []
+    kind = ReportKind.REPORT_AMENDED if action == Action.AMEND else ReportKind.REPORT_ACK
+    return [report | {"kind": kind}]

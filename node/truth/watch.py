@@ -1,0 +1,387 @@
+"""One desk watched: what is asked when, and what becomes of each answer."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from ext.records import ErrorGroup, HaltReason
+from node.truth.budget import Budget
+from node.truth.cases import Cases
+from node.truth.coins import Purse
+from node.truth.desk import Purpose, VenueDesk
+from node.truth.evidence import Owners, Reader
+from node.truth.halts import REDUCE_ONLY, STOP, Difference, Halts
+from node.truth.native import Native
+from node.truth.positions import Positions
+from node.truth.private import Private
+from node.truth.pull import Pull, one_page
+from node.truth.pulse import Pulse
+from node.truth.reconcile import Lists, Reconciler
+from node.truth.settings import MS, SEC, Settings
+from node.truth.sweep import Sweep
+from node.truth.table import Table
+from node.truth.unknown import Pace
+from node.venues.values import KeyRow, ModeRow, PositionRow, Said
+
+HURRY_NS = 200 * MS
+KEY_WARN_NS = 14 * 86_400 * SEC
+VENUE_AGAIN_NS = 60 * SEC
+ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
+
+
+class Watch:
+    """All state of one desk. `tick` fills `budget`'s queue; answers come back through the asks."""
+
+    def __init__(
+        self,
+        desk: VenueDesk,
+        native: Native,
+        settings: Settings,
+        halts: Halts,
+        purse: Purse,
+        rng: Random,
+        *,
+        asks_balances: bool,
+    ):
+        self.desk, self.native, self.settings, self.halts, self.purse = desk, native, settings, halts, purse
+        self.rng, self.asks_balances = rng, asks_balances
+        self.budget = Budget(settings)
+        self.pulse = Pulse(desk, native, self.budget, halts, settings)
+        self.clock = self.pulse.clock
+        self.private = Private(desk, native, halts, self.all_due)
+        self.table, self.reader, self.owners = (
+            Table(native, desk.wire),
+            Reader(desk, native.instruments),
+            Owners(desk.wire),
+        )
+        parts = (desk, native, self.table, self.reader, self.owners)
+        self.cases = Cases(*parts, halts, settings, rng)
+        self.cases.hurry, self.cases.suspect, self.cases.refused = (
+            self.hurry,
+            self.private.suspect,
+            self.refused,
+        )
+        self.reconciler = Reconciler(*parts, self.cases, halts, settings)
+        self.reconciler.on_trade = lambda row: purse.on_trade(desk.products[row.symbol], row)
+        self.positions = Positions(desk, native, self.reader, halts, settings)
+        self.ways: set[int] = set()  # lines that can carry a cancel now
+        self.order_up_ns = 0
+        self.starting: set[int] = set()
+        self.reopening: set[int] = set()
+        self.swept_ns = self.sweeps = 0
+        self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
+        self.cash_from_ns = 0
+        self.due = {"orders": 0, "positions": 0, "balances": 0, "key": 0}
+        self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
+        self.sweep: Sweep | None = None
+        self.pulls: dict[str, Pull] = {}
+        self.odd: dict[int, int] = {}
+        self.engine_held: dict[tuple[int, HaltReason], int] = {}
+        self._done_ns = 0
+
+    def begin(self, since_ns: int, now_ns: int) -> None:
+        """Start: nothing is traded before a complete pass agreed. `since_ns`: up to here the journal knew
+        everything."""
+        level = REDUCE_ONLY if self.settings.keep_old else STOP  # a stop cancels what is open
+        for symbol, product in self.desk.products.items():
+            self.starting.add(product.instrument)
+            self.mark_ns[symbol] = since_ns - self.settings.start_overlap_ns + self.settings.overlap_ns
+            self.halts.hold(product.instrument, HaltReason.HALT_START, level, "start", now_ns)
+            self.positions.steady[product.instrument].settle_ns = self.settings.start_settle_ns
+        self.cases.is_starting = True
+        self.cash_from_ns = since_ns - self.settings.start_overlap_ns
+        self.due = dict.fromkeys(self.due, now_ns)
+
+    # ---- a turn ----
+
+    def tick(self, troubled: list[dict[str, Any]], now_ns: int) -> None:
+        self.positions.sample(now_ns)
+        for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
+            self.budget.put(ask)
+        self.pulse.tick(now_ns)
+        self._orders(now_ns)
+        self._list("positions", self.desk.rest.positions, self.desk.rest.read_positions, now_ns)
+        if self.asks_balances:
+            self._balances(now_ns)
+        self._list(
+            "key", self.desk.rest.key_info, one_page(lambda x: [self.desk.rest.read_key_info(x)]), now_ns
+        )
+
+    def _clock_error_ns(self, now_ns: int) -> int:
+        return min(self.clock.error_ns(now_ns), self.settings.absence_margin_ns)
+
+    def hurry(self, now_ns: int) -> None:
+        """Orders and trades as soon as it makes sense."""
+        self.due["orders"] = min(self.due["orders"], max(now_ns, self._done_ns + HURRY_NS))
+
+    def all_due(self, now_ns: int) -> None:
+        self.hurry(now_ns)
+        self.due |= {"positions": now_ns, "balances": now_ns}
+
+    # ---- orders and trades ----
+
+    def _orders(self, now_ns: int) -> None:
+        if self.sweep is None and now_ns >= self.due["orders"]:
+            self.due["orders"] = now_ns + self.settings.orders_every_ns
+            from_ns = {x: self._trades_from_ns(x, now_ns) for x in self.desk.products}
+            offset_ns, pages = self.clock.offset_ns(now_ns), self.settings.pages_max
+            self.sweep = Sweep(self.desk, self.reconciler, self.owners, from_ns, offset_ns, pages)
+        if self.sweep is None:
+            return
+        for ask in self.sweep.asks():
+            self.budget.put(ask)
+        if self.sweep.is_done:
+            result, self.sweep, self._done_ns = self.sweep.result(), None, now_ns
+            if isinstance(result, Said):
+                self._again("orders", result, now_ns)
+            else:
+                self._swept(result, now_ns)
+
+    def _trades_from_ns(self, symbol: str, now_ns: int) -> int:
+        mark_ns = self.mark_ns.get(symbol, now_ns) - self.settings.overlap_ns
+        return max(min(mark_ns, self.cases.trades_from_ns(symbol, now_ns) - SEC), 0)
+
+    def _again(self, what: str, said: Said, now_ns: int) -> None:
+        """A list that failed says nothing: ask again, later and later."""
+        self.refused(what, said, now_ns)
+        self.retry.took(now_ns)
+        self.due[what] = self.retry.due_ns
+
+    def _swept(self, lists: Lists, now_ns: int) -> None:
+        try:
+            agreed = self.reconciler.compare(lists, now_ns)
+        except ValueError as error:
+            self._again("orders", Said(outcome=0, text=str(error)), now_ns)
+            return
+        self.retry.step_ns = SEC
+        self.swept_ns, self.sweeps = lists.left_ns, self.sweeps + 1
+        self.mark_ns |= dict.fromkeys(lists.from_ns, lists.left_ns)
+        for ask in self.reconciler.zombie_cancels():
+            self.budget.put(ask)
+        self.positions.compare_spot(self.reconciler.net_lots, lists.left_ns, now_ns)
+        if any(
+            self.positions.is_open(p.instrument) for p in self.desk.products.values() if not p.is_perpetual
+        ):
+            self.due["orders"] = min(self.due["orders"], now_ns + self.settle_ns())
+        self.private.swept(lists.left_ns, now_ns)
+        self._engine_halts(now_ns)
+        self._accept(agreed, lists.left_ns, now_ns)
+
+    def settle_ns(self) -> int:
+        """A look this much later leaves late enough to count."""
+        return (self.settings.start_settle_ns if self.starting else self.settings.settle_ns) + HURRY_NS // 4
+
+    def _accept(self, agreed: set[int], left_ns: int, now_ns: int) -> None:
+        """A complete pass: tell the engine where everything agrees, and end what such a pass ends."""
+        for product in self.desk.products.values():
+            instrument = product.instrument
+            self.halts.free(instrument, HaltReason.HALT_ACCESS, "refused", now_ns)
+            self._end_odd(instrument, left_ns, now_ns)
+            self._end_engine(instrument, left_ns, now_ns)
+            if instrument not in agreed or self.positions.steady[instrument].drift is not None:
+                continue
+            if instrument in self.starting and not self._is_ready(product.instrument):
+                continue
+            self.native.reconciled(instrument, now_ns)
+            self._arm(instrument, now_ns)
+            if instrument in self.reopening:
+                self.reopening.discard(instrument)
+                self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
+
+    def _engine_halts(self, now_ns: int) -> None:
+        """What the engine held by itself, in answer to the venue's words, ends by the same rules as what
+        is held from here."""
+        for product in self.desk.products.values():
+            for name in self.native.risk.halts(product.instrument):
+                reason = HaltReason[name]
+                if reason not in ENDS or self.halts.has(product.instrument, reason):
+                    continue
+                if reason == HaltReason.HALT_ODD:
+                    self.cases.odd(product.instrument, "the venue said something unknown on a stream", now_ns)
+                else:
+                    level = self.native.risk.halts(product.instrument)[name]
+                    self.halts.hold(product.instrument, reason, level, "engine", now_ns)
+                    self.engine_held[product.instrument, reason] = now_ns
+
+    def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
+        """Access is back when the order line came up again; a refused market is tried again after a
+        minute."""
+        for key in [x for x in self.engine_held if x[0] == instrument]:
+            held_ns = self.engine_held[key]
+            ends_ns = self.order_up_ns if key[1] == HaltReason.HALT_ACCESS else held_ns + VENUE_AGAIN_NS
+            if held_ns < ends_ns <= left_ns:
+                del self.engine_held[key]
+                self.halts.free(instrument, key[1], "engine", now_ns)
+
+    def _end_odd(self, instrument: int, left_ns: int, now_ns: int) -> None:
+        """What the venue said and nobody understood is over when two passes behind it agree."""
+        if left_ns <= self.cases.odd_ns.get(instrument, now_ns):
+            return
+        self.odd[instrument] = self.odd.get(instrument, 0) + 1
+        if self.odd[instrument] >= 2:
+            del self.odd[instrument], self.cases.odd_ns[instrument]
+            self.halts.free(instrument, HaltReason.HALT_ODD, "odd", now_ns)
+
+    def _is_ready(self, instrument: int) -> bool:
+        product = self.desk.products[self.desk.symbol(instrument)]
+        return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
+
+    def _arm(self, instrument: int, now_ns: int) -> None:
+        if instrument not in self.starting:
+            return
+        self.starting.discard(instrument)
+        self.positions.steady[instrument].settle_ns = self.settings.settle_ns
+        self.cases.is_starting = bool(self.starting)
+        self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns)
+
+    def on_orders(self, kind: int, up: bool, now_ns: int) -> None:
+        """A line for requests went up or down."""
+        if up and kind not in self.ways:
+            self.order_up_ns = now_ns
+        self.ways = self.ways | {kind} if up else self.ways - {kind}
+        self.hurry(now_ns)
+
+    # ---- positions, balances, keys ----
+
+    def _list(
+        self, what: str, requests: Callable[[], list[Any]], read: Callable[..., Any], now_ns: int
+    ) -> None:
+        """Run the list `what` when it is due, and hand over what came."""
+        if what not in self.pulls and now_ns >= self.due[what]:
+            self.due[what] = now_ns + getattr(self.settings, f"{what}_every_ns".replace("key_", "keys_"))
+            self.pulls[what] = Pull(self.desk, what, requests(), read, self.settings.pages_max)
+        pull = self.pulls.get(what)
+        if pull is None:
+            return
+        for ask in pull.asks(Purpose.RECONCILE):
+            self.budget.put(ask)
+        if pull.is_done:
+            del self.pulls[what]
+            if pull.failure is not None:
+                self._again(what, pull.failure, now_ns)
+            elif pull.left_ns:
+                getattr(self, f"_got_{what}")(pull, now_ns)
+
+    def _got_positions(self, pull: Pull, now_ns: int) -> None:
+        rows: list[PositionRow] = pull.rows
+        try:
+            self.positions.compare(rows, pull.left_ns, self.swept_ns, now_ns)
+            self.positions.modes(rows, now_ns)
+        except ValueError as error:
+            self._again("positions", Said(outcome=0, text=str(error)), now_ns)
+            return
+        entries = {x.symbol: x for x in rows if x.size.strip("-0.")}
+        for symbol, product in self.desk.products.items():
+            if product.is_perpetual:
+                self._got_position(symbol, entries.get(symbol), now_ns)
+        if any(self.positions.is_open(p.instrument) for p in self.desk.products.values() if p.is_perpetual):
+            self.due["positions"] = now_ns + self.settle_ns()
+            self.hurry(now_ns)
+
+    def _got_position(self, symbol: str, row: PositionRow | None, now_ns: int) -> None:
+        instrument = self.desk.products[symbol].instrument
+        if instrument in self.starting and self.settings.set_at_start:
+            self.positions.take_over(symbol, row.entry if row else "", now_ns)
+            if instrument in self.positions.was_set:
+                self.reconciler.floor_ns[instrument] = now_ns + self.clock.offset_ns(now_ns)
+        if self.positions.has_agreed(instrument):
+            try:
+                self.purse.set_cost(
+                    instrument, Decimal(row.size) if row else Decimal(0), row.entry if row else ""
+                )
+            except ValueError:
+                return  # no entry price yet: the purse waits
+            if instrument in self.starting:
+                self.hurry(now_ns)
+
+    def _balances(self, now_ns: int) -> None:
+        """Cash first: what it explains must be known when the balances are compared."""
+        since_ns = max(self.cash_from_ns - self.settings.overlap_ns, 0)
+        if not {"balances", "told"} & self.pulls.keys() and now_ns >= self.due["balances"]:
+            requests = self.desk.rest.cash(since_ns + self.clock.offset_ns(now_ns))
+            self.pulls["cash"] = Pull(
+                self.desk, "cash", requests, self.desk.rest.read_cash, self.settings.pages_max
+            )
+        read = one_page(self.desk.rest.read_balances)
+        self._list("balances", lambda: [self.desk.rest.balances()], read, now_ns)
+        cash = self.pulls.get("cash")
+        for ask in cash.asks(Purpose.RECONCILE) if cash is not None else ():
+            self.budget.put(ask)
+        self._settle_balances(now_ns)
+
+    def _settle_balances(self, now_ns: int) -> None:
+        cash, balances = self.pulls.get("cash"), self.pulls.get("told")
+        if cash is None or balances is None or not cash.is_done:
+            return
+        del self.pulls["cash"], self.pulls["told"]
+        if cash.failure is not None:
+            self._again("balances", cash.failure, now_ns)
+            return
+        try:
+            for row in cash.rows:
+                self.purse.on_cash(row)
+            self.purse.put(balances.rows, balances.left_ns, balances.read_ns)
+        except ValueError as error:
+            self._again("balances", Said(outcome=0, text=str(error)), now_ns)
+            return
+        self.cash_from_ns = cash.left_ns or balances.left_ns
+        self.hurry(now_ns)
+
+    def _got_balances(self, pull: Pull, now_ns: int) -> None:
+        self.pulls["told"] = pull
+
+    def _got_key(self, pull: Pull, now_ns: int) -> None:
+        rows: list[KeyRow] = pull.rows
+        for row in rows:
+            self._key(row, now_ns)
+
+    def _key(self, row: KeyRow, now_ns: int) -> None:
+        title = self.desk.title()
+        if row.can_withdraw:
+            self.halts.tell(
+                title,
+                "the key may withdraw: use one that may not",
+                now_ns,
+                self.settings.balances_every_ns * 60,
+            )
+        if row.expires_ns and row.expires_ns - now_ns < KEY_WARN_NS:
+            self.halts.tell(
+                title, f"the key expires in {(row.expires_ns - now_ns) // (3600 * SEC)} hours", now_ns
+            )
+        if row.hedge is not None:
+            self.positions.mode(ModeRow(self.desk.market, hedge=row.hedge), now_ns)
+        if row.can_trade is not None:
+            self._access("key", not row.can_trade, "the key may not trade", now_ns)
+
+    def refused(self, what: str, said: Said, now_ns: int) -> None:
+        """What a refusal says beyond its request. Texts are the venue's: they hold no secret of ours."""
+        if said.group == ErrorGroup.GROUP_ACCESS:
+            self._access("refused", True, f"{what}: {said.code} {said.text}", now_ns)
+        elif said.group == ErrorGroup.GROUP_CLOCK:
+            self.pulse.hurry(now_ns)
+        if said.until_ns:
+            self.budget.pause(said.until_ns - self.clock.offset_ns(now_ns), now_ns)
+        if what != "cancel" and (said.code or said.text):
+            self.halts.tell(self.desk.title(), f"{what}: {said.code} {said.text[:120]}", now_ns)
+
+    def _access(self, source: str, bad: bool, text: str, now_ns: int) -> None:
+        for product in self.desk.products.values():
+            if bad:
+                self.halts.hold(product.instrument, HaltReason.HALT_ACCESS, STOP, source, now_ns)
+            else:
+                self.halts.free(product.instrument, HaltReason.HALT_ACCESS, source, now_ns)
+        if bad:
+            self.halts.tell(self.desk.title(), f"access: {text}: stopped", now_ns)
+
+    # ---- state ----
+
+    def is_settled(self) -> bool:
+        """Nothing is being found out, nothing differs, and a complete pass was made."""
+        steady = any(x.is_open for x in self.positions.steady.values())
+        return bool(self.sweeps) and not (
+            self.starting or self.cases.cases or self.reconciler.zombies or steady
+        )
+
+    def differences(self) -> list[Difference]:
+        return self.cases.differences() + self.reconciler.differences() + self.positions.differences()

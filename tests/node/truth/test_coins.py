@@ -1,0 +1,151 @@
+"""The purse: every unit explained, or the symbols that use the coin are held."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rig import PERP, SPOT, SYMBOL, World, size
+
+from node.truth.coins import Cost
+from node.truth.settings import SEC
+from node.venues.values import CashRow, PositionRow
+
+
+def buy(world, lots, ticks=10_000, fee="0", fee_coin="USDT"):
+    """A fill of ours at the spot venue, with what it does to the balances."""
+    _, client = world.order(0, lots=lots, ticks=ticks)
+    venue = world.venues[SPOT]
+    row = venue.trade(client, 0, lots, world.now, ticks)
+    venue.trades[-1] = type(row)(
+        **{f: getattr(row, f) for f in row.__slots__} | {"fee": fee, "fee_coin": fee_coin}
+    )
+    venue.change(client, state="filled", filled=size(lots))
+    move(venue, "BTC", Decimal(size(lots)))
+    move(venue, "USDT", -Decimal(size(lots)) * ticks / 100)
+    move(venue, fee_coin, -Decimal(fee))
+
+
+def move(venue, coin, amount):
+    venue.balances[coin] = str(Decimal(venue.balances.get(coin, "0")) + amount)
+
+
+@pytest.mark.parametrize("coin", ["BTC", "USDT", "BNB"])
+def test_trades_and_fees_in_any_coin_are_explained(world, coin):
+    world.venues[SPOT].balances["BNB"] = "5"
+    world.settle()
+    for _ in range(5):
+        buy(world, 7, fee="0.00000700", fee_coin=coin)
+        world.run(23)
+    world.run(140)
+    assert world.heard("balance") == []
+    assert world.keeper.is_settled(), world.keeper.differences()
+
+
+@pytest.mark.parametrize(("coin", "amount"), [("BTC", "0.00000001"), ("BTC", "-0.5"), ("USDT", "1")])
+def test_a_unit_that_nobody_explains_holds_the_symbol(world, coin, amount):
+    world.settle()
+    world.run(70)
+    move(world.venues[SPOT], coin, Decimal(amount) * 3)
+    world.run(80)
+    assert world.halts(0) == {"HALT_DRIFT": 1}
+    assert world.heard("trades and transfers make")
+    move(world.venues[SPOT], coin, -Decimal(amount) * 3)
+    assert world.run(80, lambda: not world.halts(0))
+
+
+def test_a_deposit_that_the_list_tells_is_explained(world):
+    world.settle()
+    world.run(70)
+    world.venues[SPOT].cash.append(CashRow(SPOT, "USDT", "deposit", "500", key="d1", event_ns=world.now))
+    move(world.venues[SPOT], "USDT", Decimal(500))
+    world.run(130)
+    assert not world.halts(0)
+    assert world.keeper.is_settled()
+
+
+def test_the_same_transfer_from_stream_and_list_counts_once(world):
+    world.settle()
+    purse = next(iter(world.keeper.purses.values()))
+    row = CashRow(SPOT, "USDT", "transfer", "-3", key="t1", event_ns=world.now)
+    assert purse.on_cash(row)
+    assert not purse.on_cash(row)
+    assert purse.on_cash(CashRow(SPOT, "USDT", "transfer", "-3", event_ns=world.now))
+
+
+def test_a_balance_answer_that_fails_or_has_an_empty_number_means_nothing(world):
+    world.settle()
+    world.venues[SPOT].balances = {"BTC": "", "USDT": "10000"}
+    world.run(130)
+    assert not world.halts(0)
+    world.venues[SPOT].balances = {"BTC": "2", "USDT": "10000"}
+    world.venues[SPOT].broken["balances"] = "silent"
+    world.run(130)
+    assert not world.halts(0)
+
+
+def test_a_coin_that_vanishes_from_the_answer_holds_the_symbol_and_sells_nothing(world):
+    world.settle()
+    del world.venues[SPOT].balances["BTC"]
+    world.run(130)
+    assert world.halts(0) == {"HALT_DRIFT": 1}
+    assert world.position() == 0
+
+
+def test_realised_profit_fees_and_funding_of_a_perpetual_are_explained(world):
+    world.settle()
+    venue = world.venues[PERP]
+    _, long = world.order(1, side=0, lots=10, ticks=10_000)
+    venue.trade(long, 0, 10, world.now, 10_000)
+    venue.change(long, state="filled", filled="0.010")
+    venue.position = PositionRow(PERP, SYMBOL, "0.010", entry="100.00")
+    world.run(35)
+    _, out = world.order(1, side=1, lots=4, ticks=10_500)
+    venue.trade(out, 1, 4, world.now, 10_500)
+    venue.change(out, state="filled", filled="0.004")
+    venue.position = PositionRow(PERP, SYMBOL, "0.006", entry="100.00")
+    move(venue, "USDT", Decimal("0.02"))
+    venue.cash.append(CashRow(PERP, "USDT", "funding", "-0.0001", key="f", event_ns=world.now))
+    move(venue, "USDT", Decimal("-0.0001"))
+    world.run(150)
+    assert world.heard("balance") == []
+    assert world.keeper.is_settled(), world.keeper.differences()
+
+
+def test_the_baseline_is_noted_and_can_be_continued():
+    world = World()
+    world.settle()
+    noted = {(x["purse"], x["coin"]): x["amount"] for x in world.notes}
+    assert noted["market 0", "BTC"] == "2"
+    again = World()
+    again.venues[SPOT].balances["BTC"] = "1.5"
+    again.keeper.begin(again.now, baselines=noted)
+    again.run(20)
+    assert again.halts(0)["HALT_DRIFT"] == 1
+    assert again.heard("the venue says 1.5, trades and transfers make 2")
+
+
+def test_desks_of_one_wallet_share_its_coins():
+    world = World(desks={SPOT: {"wallet": "unified"}, PERP: {"wallet": "unified"}})
+    world.settle()
+    assert list(world.keeper.purses) == ["unified"]
+    assert "balances" not in world.venues[PERP].asked
+    buy(world, 5)
+    world.run(130)
+    assert world.keeper.is_settled(), world.keeper.differences()
+    move(world.venues[SPOT], "USDT", Decimal(9))
+    world.run(80)
+    assert "HALT_DRIFT" in world.halts(0)
+    assert "HALT_DRIFT" in world.halts(1)
+
+
+@given(st.lists(st.tuples(st.integers(-20, 20).filter(bool), st.integers(50, 150)), max_size=30))
+def test_realised_profit_and_open_value_together_are_the_cash_flow(trades):
+    cost, profit, cash, size = Cost(), Decimal(0), Decimal(0), 0
+    for lots, price in trades:
+        profit += cost.trade(Decimal(lots), Decimal(price))
+        cash -= lots * price
+        size += lots
+    assert cost.size == size
+    assert abs(profit - (cash + cost.size * cost.entry)) < Decimal("1e-15")
+    assert SEC == 10**9

@@ -238,16 +238,16 @@ class Desk(Terms):
                 and order.trigger_on == "last"
                 and self._is_triggered(order, price_ticks)
             ):
-                self._fire(order)
+                self._fire_stop(order)
 
     def _trigger_by_mark(self, now_ns: int) -> None:
         for order in list(self._stop_orders.values()):
             price = self.trigger_price(order.listing, order.trigger_on) if order.trigger_on != "last" else 0
             if price and self._is_triggered(order, price):
-                self._fire(order)
+                self._fire_stop(order)
         self._work(now_ns)
 
-    def _fire(self, order: FakeOrder) -> None:
+    def _fire_stop(self, order: FakeOrder) -> None:
         """A stop goes to the book, as soon as what is going on there is told."""
         del self._stop_orders[order.number]
         self._todo.append(lambda now_ns: self._trigger_stop(order, now_ns))

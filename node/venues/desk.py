@@ -172,8 +172,8 @@ class Desk(Terms):
             return "no_change"
         listing = order.listing
         has_price = order.order_type not in ("market", "stop_market")
-        refusal = (self._check_price(listing, order.side, price) if has_price else None) or (
-            self._check_size(listing, size, has_price)
+        refusal = (self._filter_price(listing, order.side, price) if has_price else None) or (
+            self._filter_size(listing, size, has_price)
         )
         return "" if refusal is None else refusal.name
 
@@ -184,7 +184,7 @@ class Desk(Terms):
             if not order.listing.is_perpetual and order.is_resting:
                 account.lock(order)
             elif order.listing.is_perpetual and not order.reduce_only:
-                self._check_margin(order, already_open=True)
+                self._filter_margin(order, already_open=True)
         except Refusal as refusal:
             order.price_ticks, order.size_lots = before
             return refusal.name
@@ -238,16 +238,16 @@ class Desk(Terms):
                 and order.trigger_on == "last"
                 and self._is_triggered(order, price_ticks)
             ):
-                self._fire(order)
+                self._fire_stop(order)
 
     def _trigger_by_mark(self, now_ns: int) -> None:
         for order in list(self._stop_orders.values()):
             price = self.trigger_price(order.listing, order.trigger_on) if order.trigger_on != "last" else 0
             if price and self._is_triggered(order, price):
-                self._fire(order)
+                self._fire_stop(order)
         self._work(now_ns)
 
-    def _fire(self, order: FakeOrder) -> None:
+    def _fire_stop(self, order: FakeOrder) -> None:
         """A stop goes to the book, as soon as what is going on there is told."""
         del self._stop_orders[order.number]
         self._todo.append(lambda now_ns: self._trigger_stop(order, now_ns))
@@ -263,7 +263,7 @@ class Desk(Terms):
                 self._end_order(order, "reduce_only", now_ns)
                 return
             order.size_lots = min(order.size_lots, closable)
-        refusal = self._check_funds(order)
+        refusal = self._filter_funds(order)
         if refusal is not None:
             self._end_order(order, refusal.name, now_ns)
             return

@@ -354,6 +354,7 @@ class Injectors(Desk):
 
     def strike(self, fault: Fault, now_ns: int) -> None:
         """Carry out an active fault. Also for tests: `venue.strike(venue.faults.add(...), now_ns)`."""
+        self.faults.struck(fault)
         group, _, name = fault.name.partition(".")
         if group == "market":
             if self.disturb is not None:

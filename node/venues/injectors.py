@@ -454,6 +454,8 @@ class Injectors(Desk):
         """A position changes at the mark price without a trade, the house being the other side."""
         realised = change_position(position, listing, lots, self.mark_ticks(listing) or 1, now_ns)
         self.house.lots[listing.key] = self.house.lots.get(listing.key, 0) - lots
+        self._moved.add((account, listing.key, position.leg))
+        self._tell_positions()
         if realised:
             account.credit("drift", listing.settle_coin, realised, now_ns, listing, listing.wallet)
 

@@ -74,6 +74,21 @@ def test_an_order_through_zero_is_two_positions():
     assert [x["direction"] for x in venue.get("account/positions-history")] == ["long"]
 
 
+def test_an_isolated_position_has_margin_of_its_own():
+    venue = Venue()
+    venue.place(tdMode="isolated", ordType="market")
+    (row,) = venue.get("account/positions")
+    assert (row["mgnMode"], row["imr"]) == ("isolated", "")
+    assert Decimal(row["margin"]) == Decimal("600.001") / 20
+    body = {"instId": "BTC-USDT-SWAP", "posSide": "net", "type": "add", "amt": "10"}
+    assert venue.post("account/position/margin-balance", body)["code"] == "0"
+    (more,) = venue.get("account/positions")
+    assert Decimal(more["margin"]) == Decimal(row["margin"]) + 10
+    assert Decimal(more["liqPx"]) < Decimal(row["liqPx"]) < Decimal(row["avgPx"])
+    venue.place(side="sell", ordType="market")
+    assert venue.post("account/position/margin-balance", body)["code"] == "51023"
+
+
 def test_every_coin_is_explained_by_its_bills():
     venue = Venue()
     start = {x: Decimal(balance(venue, x)["cashBal"]) for x in ("USDT", "BTC")}

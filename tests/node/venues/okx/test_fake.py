@@ -6,105 +6,18 @@ from itertools import pairwise
 
 import orjson
 import pytest
+from okx_client import BUSINESS, KEYS, PRIVATE, PUBLIC, T0, Venue, books, code, states
 
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
 from ext.records import Action, DepthKind, Market, OrderType, ReportKind, TimeInForce
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Verdict
-from node.venues.fakes import BUY, MS, SELL, Listing, Refused
+from node.venues.fakes import BUY, MS, SELL, Refused
 from node.venues.okx import rest
-from node.venues.okx.fake import SECOND, OkxFake
+from node.venues.okx.fake import SECOND
 from node.venues.okx.session import Credentials, Session, sign
 from node.venues.values import Down, Ready, Replace, Send
-
-T0 = 1_700_000_000 * SECOND
-PUBLIC, PRIVATE, BUSINESS = "/ws/v5/public", "/ws/v5/private", "/ws/v5/business"
-KEYS = {"K": ("SECRET", "P")}
-
-
-class Venue:
-    """A fake with one spot pair and one swap, its clock, and what each connection heard."""
-
-    def __init__(self, levels: int = 3, **more):
-        spot = Listing("BTC-USDT", "0.1", "0.00000001", Market.OKX, base="BTC", inst_code=3)
-        swap = Listing("BTC-USDT-SWAP", "0.1", "0.01", Market.OKX, "BTC", "USDT", "0.01", 10459, True)
-        self.spot, self.swap = spot, swap
-        self.fake = OkxFake([spot, swap], **more)
-        self.now = T0
-        self.heard: dict[int, list[str]] = {}
-        for listing in (spot, swap):
-            for i in range(1, levels + 1):
-                listing.engine.set_level(BUY, 600_000 - i, 100 * i)
-                listing.engine.set_level(SELL, 600_000 + i, 100 * i)
-        self.fake.tick(T0)
-
-    def open(self, path: str):
-        return self.fake.open(path, self.now)
-
-    def tell(self, connection, message: dict | str) -> list[dict]:
-        text = message if isinstance(message, str) else orjson.dumps(message).decode()
-        self.fake.receive(connection, text, self.now)
-        return self.take(connection)
-
-    def take(self, connection) -> list[dict]:
-        for target, text in self.fake.take():
-            self.heard.setdefault(target.number, []).append(text)
-        return [x if x == "pong" else orjson.loads(x) for x in self.heard.pop(connection.number, [])]
-
-    def wait(self, connection, ns: int, step: int = 10 * MS) -> list[dict]:
-        end = self.now + ns
-        while self.now < end:
-            self.now += step
-            self.fake.tick(self.now)
-        return self.take(connection)
-
-    def minute(self, connection) -> list[dict]:
-        """What comes in 61 s, pongs left out: without pings the venue would hang up."""
-        out = []
-        for _ in range(3):
-            out += self.tell(connection, "ping") + self.wait(connection, 20 * SECOND, SECOND)
-        return [x for x in out + self.wait(connection, SECOND, SECOND) if x != "pong"]
-
-    def subscribe(self, connection, *args: dict) -> list[dict]:
-        return self.tell(connection, {"id": "s1", "op": "subscribe", "args": list(args)})
-
-    def order(self, connection, **arg) -> list[dict]:
-        base = {
-            "instIdCode": 3,
-            "tdMode": "cash",
-            "side": "buy",
-            "ordType": "limit",
-            "px": "59999",
-            "sz": "1",
-        }
-        args = [{k: v for k, v in (base | arg).items() if v is not None}]
-        return self.tell(connection, {"id": "o1", "op": "order", "args": args})
-
-    def lots(self, leg: str = "net") -> int:
-        """What the first account holds of the swap."""
-        return self.fake.accounts[1].position(self.swap, leg).lots
-
-    def private(self):
-        """A connection with the orders channel, and everything said so far heard."""
-        connection = self.open(PRIVATE)
-        self.subscribe(connection, {"channel": "orders", "instType": "ANY"})
-        return connection
-
-
-def code(frames: list[dict]) -> str:
-    """The code of the one error or refusal among these frames."""
-    (frame,) = frames
-    return frame["data"][0]["sCode"] if frame.get("data") else frame["code"]
-
-
-def states(frames: list[dict]) -> list[str]:
-    return [x["data"][0]["state"] for x in frames if x.get("arg", {}).get("channel") == "orders"]
-
-
-def books(instrument: str = "BTC-USDT", channel: str = "books") -> dict:
-    return {"channel": channel, "instId": instrument}
-
 
 # ---- connections ----
 

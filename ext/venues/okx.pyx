@@ -1171,12 +1171,13 @@ cdef class OkxWire(Wire):
         return out if more == 0 else self.fail(TG_SYNTAX, b"data", c, start)
 
     cdef int _answer_row(self, tg_cur* c, Frame* f, Sink sink, const char* start) except -1:
-        """One item. Which order of a batch it is of, only its own id says: the order of items is not promised."""
+        """One item. Which order of a batch it is of, only its own id says: the order of items is not promised. What became
+        of it, only `sCode` says: the code of the envelope counts how many went well."""
         cdef Row row
         cdef Report report
         cdef const char* s
         cdef Py_ssize_t n
-        cdef int64_t code = f.code
+        cdef int64_t code = -1
         if self._row(c, f, &row, start) == BAD:
             return BAD
         memset(&report, 0, sizeof(report))

@@ -451,7 +451,7 @@ def twin_answer(wire: OkxWire, frame: dict) -> list[dict]:
     for row in rows or [None]:
         code, owner = whole(frame.get("code"), -1), by_request
         if row is not None:
-            code = signed(row["sCode"]) if row.get("sCode") else code
+            code = signed(row["sCode"]) if row.get("sCode") else -1
             owner = own(wire, row.get("clOrdId"))
             owner = owner if owner[0] or request[:1] < "a" else by_request
         if owner[0] == 0 or (asked != Action.NEW and code == 0):
@@ -1144,6 +1144,12 @@ def test_an_answer_is_a_refusal_only_where_the_venue_says_so(wire, code, kind):
     (report,) = events(wire, answer(code="1", rows=[{"sCode": code}]))
     assert (report["kind"], report["order_id"], report["instrument"]) == (kind, 7, -1)
     assert report["code"] == int(code)
+
+
+def test_an_item_that_does_not_say_what_became_of_it_proves_nothing(wire):
+    for code in ("0", "1", "2"):
+        (report,) = events(wire, answer(code=code, rows=[{"sCode": ""}]))
+        assert (report["kind"], report["code"]) == (ReportKind.REPORT_UNCERTAIN, -1)
 
 
 def test_an_answer_without_rows_is_recognised_by_its_request_id(wire):

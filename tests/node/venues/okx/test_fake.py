@@ -10,7 +10,7 @@ from okx_client import BUSINESS, KEYS, PRIVATE, PUBLIC, T0, Venue, books, code, 
 
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
-from ext.records import Action, DepthKind, Market, OrderType, Outcome, ReportKind, TimeInForce
+from ext.records import Action, DepthKind, Market, Nature, OrderType, Outcome, ReportKind, TimeInForce
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Verdict
 from node.venues.fakes import BUY, MS, SELL, Refused
@@ -933,3 +933,39 @@ def test_news_of_the_account_is_read_as_it_comes():
     assert kinds_of(sink.events) == ["ACK", "LIVE", "FILL", "FILLED"]
     assert not [x for x in rows if getattr(x, "status", "") == "odd"], rows
     assert {type(x).__name__ for x in rows} >= {"PositionRow", "BalanceRow", "ModeRow"}
+
+
+def test_a_stop_that_fires_is_told_as_the_order_that_it_was():
+    venue, half = Venue(), half_of()
+    wire, connection = wire_of(venue), venue.private()
+    order = {"instrument": 1, "size_lots": 100, "tif": TimeInForce.IOC, "price_ticks": 600_001}
+    reports(wire, venue.tell(connection, wire.preview(order, 7, venue.now).decode()))
+    stop = {"instrument": 1, "size_lots": 100, "type": OrderType.STOP_MARKET, "side": SELL, "reduce_only": 1}
+    request = half.from_frame(wire.preview(stop | {"trigger_ticks": 599_000}, 8, venue.now))
+    assert half.read_said(request, asked(venue, half, request)).outcome == Outcome.ACCEPTED
+    for side, ticks_now in ((BUY, 598_000), (SELL, 598_010)):
+        for ticks, _ in venue.swap.engine.levels(side):
+            venue.swap.engine.set_level(side, ticks, 0)
+        venue.swap.engine.set_level(side, ticks_now, 10_000)
+    got = reports(wire, venue.wait(connection, 500 * MS))
+    fills = [x for x in got if x["kind"] == ReportKind.REPORT_FILL]
+    assert sum(x["size_lots"] for x in fills) == 100
+    assert {x["order_id"] for x in got} == {8}
+    assert not [x for x in got if x["kind"] in (ReportKind.REPORT_FILLED, ReportKind.REPORT_ODD)]
+    assert venue.lots() == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "nature"), [("acct.liquidation", Nature.LIQUIDATION), ("acct.adl", Nature.ADL)]
+)
+def test_a_forced_fill_is_the_same_on_the_stream_and_in_rest(fault, nature):
+    venue, half = Venue(), half_of()
+    wire, connection = wire_of(venue), venue.private()
+    order = {"instrument": 1, "size_lots": 100, "tif": TimeInForce.IOC, "price_ticks": 600_001}
+    reports(wire, venue.tell(connection, wire.preview(order, 7, venue.now).decode()))
+    venue.strike(fault)
+    got = reports(wire, venue.take(connection))
+    forced = {(x["trade_hi"], x["trade_lo"]) for x in got if x["nature"] == nature}
+    assert all(lo < 0 for _, lo in forced)
+    rows, _ = half.read_trades(asked(venue, half, half.trades("BTC-USDT-SWAP", T0 - SECOND)))
+    assert {(x.trade_hi, x.trade_lo) for x in rows if x.nature == nature} == forced != set()

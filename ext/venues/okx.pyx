@@ -996,21 +996,22 @@ cdef class OkxWire(Wire):
         report.fee_e8 = report.fee_e8 + (rest > 0) if minus else -report.fee_e8
         if self._cell(row, ROW_FEE_CCY, &s, &n) == BAD or self._cell(row, ROW_QUOTE_CCY, &quote, &quote_size) == BAD:
             return BAD
-        report.fee_is_quote = (n > 0 and named(s, n, quote, quote_size)) or self._is_quote(row.instrument, s, n)
+        report.fee_is_quote = 1 if n > 0 and named(s, n, quote, quote_size) else self._coin_of(row.instrument, s, n)
         return HANDLED
 
-    cdef bint _is_quote(self, int instrument, const char* s, Py_ssize_t n) except -1:
-        """Whether a currency is the second part of the symbol: the quote of a spot pair, the settlement of a linear swap."""
+    cdef int _coin_of(self, int instrument, const char* s, Py_ssize_t n) noexcept nogil:
+        """Which part of the symbol a coin is (Report.fee_is_quote): the second is the quote of a spot pair and what a linear
+        swap settles in, the first is the base."""
         cdef Instrument* row = &self.instruments.rows[instrument]
-        cdef int start, stop
-        for start in range(row.symbol_size):
-            if row.symbol[start] == c'-':
-                start += 1
-                stop = start
-                while stop < row.symbol_size and row.symbol[stop] != c'-':
-                    stop += 1
-                return named(s, n, row.symbol + start, stop - start)
-        return False
+        cdef int part, at = 0, stop
+        for part in range(2):
+            stop = at
+            while stop < row.symbol_size and row.symbol[stop] != c'-':
+                stop += 1
+            if n > 0 and named(s, n, row.symbol + at, stop - at):
+                return 1 if part else 2
+            at = min(stop + 1, row.symbol_size)
+        return 0
 
     cdef int _order_amend(self, Row* row, Report report, Sink sink) except -1:
         """How an amend went (`amendResult`), or that the venue changed the order by itself (`amendSource`). Price and size in

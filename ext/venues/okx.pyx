@@ -277,11 +277,13 @@ cdef inline bint is_orders(int channel) noexcept nogil:
     return channel == CHANNEL_ORDERS or channel == CHANNEL_ALGO
 
 
-cdef int64_t forced_id(int64_t ms, const char* px, Py_ssize_t px_size, const char* sz, Py_ssize_t sz_size) noexcept nogil:
-    """Identity of a fill that has no trade id of its own, beside its order: below 0, as no trade id of ours is."""
-    cdef uint64_t value = okx_hash(0xcbf29ce484222325U, px, okx_plain(px, px_size) if px_size else 0)
+cdef int64_t forced_id(const char* order, Py_ssize_t order_size, const char* px, Py_ssize_t px_size, const char* sz,
+                       Py_ssize_t sz_size) noexcept nogil:
+    """High half of the identity of a fill that has no trade id of its own; the low half is its time, below 0."""
+    cdef uint64_t value = okx_hash(0xcbf29ce484222325U, order, order_size)
+    value = okx_hash(value * 31, px, okx_plain(px, px_size) if px_size else 0)
     value = okx_hash(value * 31, sz, okx_plain(sz, sz_size) if sz_size else 0)
-    return -(<int64_t>((<uint64_t>ms & 0x3FFFFFFFFFFU) << 20 | (value >> 44))) - 1
+    return <int64_t>((value ^ (value >> 33)) * 0xff51afd7ed558ccdU)
 
 
 @cython.final
@@ -944,8 +946,8 @@ cdef class OkxWire(Wire):
             return HANDLED
         if self._cell(row, ROW_FILL_PX, &px, &px_size) == BAD or self._cell(row, ROW_FILL_SZ, &sz, &sz_size) == BAD:
             return BAD
-        fill.trade_hi = <int64_t>okx_hash(0xcbf29ce484222325U, fill.venue_id, fill.venue_id_size)
-        fill.trade_lo = forced_id(fill.event_ns // 1000000, px, px_size, sz, sz_size)
+        fill.trade_hi = forced_id(fill.venue_id, fill.venue_id_size, px, px_size, sz, sz_size)
+        fill.trade_lo = -1 - fill.event_ns // 1000000
         return HANDLED
 
     cdef int _order_nature(self, Row* row, Report* fill, Sink sink) except -1:
@@ -994,21 +996,22 @@ cdef class OkxWire(Wire):
         report.fee_e8 = report.fee_e8 + (rest > 0) if minus else -report.fee_e8
         if self._cell(row, ROW_FEE_CCY, &s, &n) == BAD or self._cell(row, ROW_QUOTE_CCY, &quote, &quote_size) == BAD:
             return BAD
-        report.fee_is_quote = (n > 0 and named(s, n, quote, quote_size)) or self._is_quote(row.instrument, s, n)
+        report.fee_is_quote = 1 if n > 0 and named(s, n, quote, quote_size) else self._coin_of(row.instrument, s, n)
         return HANDLED
 
-    cdef bint _is_quote(self, int instrument, const char* s, Py_ssize_t n) except -1:
-        """Whether a currency is the second part of the symbol: the quote of a spot pair, the settlement of a linear swap."""
+    cdef int _coin_of(self, int instrument, const char* s, Py_ssize_t n) noexcept nogil:
+        """Which part of the symbol a coin is (Report.fee_is_quote): the second is the quote of a spot pair and what a linear
+        swap settles in, the first is the base."""
         cdef Instrument* row = &self.instruments.rows[instrument]
-        cdef int start, stop
-        for start in range(row.symbol_size):
-            if row.symbol[start] == c'-':
-                start += 1
-                stop = start
-                while stop < row.symbol_size and row.symbol[stop] != c'-':
-                    stop += 1
-                return named(s, n, row.symbol + start, stop - start)
-        return False
+        cdef int part, at = 0, stop
+        for part in range(2):
+            stop = at
+            while stop < row.symbol_size and row.symbol[stop] != c'-':
+                stop += 1
+            if n > 0 and named(s, n, row.symbol + at, stop - at):
+                return 1 if part else 2
+            at = min(stop + 1, row.symbol_size)
+        return 0
 
     cdef int _order_amend(self, Row* row, Report report, Sink sink) except -1:
         """How an amend went (`amendResult`), or that the venue changed the order by itself (`amendSource`). Price and size in
@@ -1169,12 +1172,13 @@ cdef class OkxWire(Wire):
         return out if more == 0 else self.fail(TG_SYNTAX, b"data", c, start)
 
     cdef int _answer_row(self, tg_cur* c, Frame* f, Sink sink, const char* start) except -1:
-        """One item. Which order of a batch it is of, only its own id says: the order of items is not promised."""
+        """One item. Which order of a batch it is of, only its own id says: the order of items is not promised. What became
+        of it, only `sCode` says: the code of the envelope counts how many went well."""
         cdef Row row
         cdef Report report
         cdef const char* s
         cdef Py_ssize_t n
-        cdef int64_t code = f.code
+        cdef int64_t code = -1
         if self._row(c, f, &row, start) == BAD:
             return BAD
         memset(&report, 0, sizeof(report))
@@ -1446,5 +1450,5 @@ def forced_trade_id(str order_id, int64_t fill_ms, str price, str size) -> tuple
     """(trade_hi, trade_lo) of a fill whose trade id is not above 0: liquidation and ADL. The stream says 0 and REST some
     number below it (docs-v5 "Get transaction details"), so both make the same identity out of order, time, price and size."""
     cdef bytes order = order_id.encode(), px = price.encode(), sz = size.encode()
-    cdef uint64_t hi = okx_hash(0xcbf29ce484222325U, PyBytes_AS_STRING(order), len(order))
-    return <int64_t>hi, forced_id(fill_ms, PyBytes_AS_STRING(px), len(px), PyBytes_AS_STRING(sz), len(sz))
+    return forced_id(PyBytes_AS_STRING(order), len(order), PyBytes_AS_STRING(px), len(px), PyBytes_AS_STRING(sz),
+                     len(sz)), -1 - fill_ms

@@ -69,7 +69,8 @@ class OkxFake(RestSide):
     key that nobody has is too. Wrong signatures of known keys are always refused. `tbt`: the account's fee
     tier has the tick-by-tick books and the `fills` channel. `push_first`: the `orders` push overtakes the
     answer. `post_only_live_first`: a crossing post-only order is first pushed as live (before August 2026).
-    `band_percent`: price limits around the middle instead of the listings' own. `rate_limits`: default as
+    `band_percent`: price limits around the middle instead of the listings' own. `connects_per_second`: more
+    connections of one address are refused (documented: 3; 0 = none is). `rate_limits`: default as
     `login_required`. `environment`: "demo" wants the header `x-simulated-trading: 1`, "production" its
     absence, "" either. `notice_ns`: from notice 64008 to the cut. `refusals` are (sCode, sMsg) for the next
     orders, before any check.
@@ -88,6 +89,7 @@ class OkxFake(RestSide):
         push_first: bool = False,
         post_only_live_first: bool = False,
         band_percent: int = 0,
+        connects_per_second: int = 0,
         rate_limits: bool | None = None,
         environment: str = "",
         notice_ns: int = NOTICE_NS,
@@ -97,7 +99,9 @@ class OkxFake(RestSide):
             strict = bool(credentials)
         else:
             strict = True
+        self.bands = {x.symbol: (x.price_down, x.price_up) for x in listings}
         for listing in listings:
+            listing.price_down = listing.price_up = ""  # `band` knows which side they are for
             listing.min_notional = ""  # there is none here; the floor is the minimum size
             listing.fee_quantum = Decimal("1e-12")
             listing.max_orders, listing.max_stop_orders = max(listing.max_orders, 500), 500
@@ -108,7 +112,7 @@ class OkxFake(RestSide):
         self.rate_limits = self.login_required if rate_limits is None else rate_limits
         self.tbt, self.push_first = tbt, push_first
         self.post_only_live_first, self.band_percent = post_only_live_first, band_percent
-        self.venue_environment, self.notice_ns = environment, notice_ns
+        self.environment, self.notice_ns = environment, notice_ns
         self.refusals: deque[tuple[str, str]] = deque()
         self._expires = ""
         self._limiters: dict[tuple[str, int, int], Limiter] = {}
@@ -116,6 +120,8 @@ class OkxFake(RestSide):
         self._open_market()
         self._spoken_ns: dict[int, int] = {}  # connection number -> when it was last told something
         self._closing_ns: dict[int, int] = {}  # connection number -> cut after a notice
+        self.connects_per_second = connects_per_second
+        self._opened_ns: dict[str, deque[int]] = {}  # address -> its latest connections
 
     # ---- connections ----
 
@@ -123,6 +129,12 @@ class OkxFake(RestSide):
         path = urlsplit(connection.path).path
         if path not in PATHS:
             raise Refused(404, f"no such path: {path}")
+        recent = self._opened_ns.setdefault(connection.ip, deque())
+        while recent and recent[0] <= now_ns - SECOND:
+            recent.popleft()
+        if 0 < self.connects_per_second <= len(recent):
+            raise Refused(429, "Too Many Requests")
+        recent.append(now_ns)
         connection.path = path
         connection.notes["id"] = f"{(self.seed * 0x9E3779B1 + connection.number) & 0xFFFFFFFF:08x}"
         connection.notes["requests"] = deque()

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import orjson
 
-from node.venues.fakes import BUY, MS, Connection, Listing
+from node.venues.fakes import BUY, MS, Connection, FakeOrder, Listing
 from node.venues.ledger import Account, Balance, Income, Position, VenueTrade
 from node.venues.okx.fake_errors import Problem
 from node.venues.okx.fake_market import MarketSide, page
@@ -72,6 +72,7 @@ class Trail:
     closed_lots: int = 0
     closed_value: int = 0  # ticks x lots
     entry: Decimal = ZERO  # before the last close
+    added: Decimal = ZERO  # to the margin of an isolated position
 
 
 @dataclass
@@ -193,7 +194,7 @@ class AccountSide(MarketSide):
             "liqPx": self._liquidation_price(account, listing, position) if is_open else "",
             "markPx": plain(mark),
             "imr": rounded(margin) if is_open and not isolated else "",
-            "margin": rounded(margin) if is_open and isolated else "",
+            "margin": rounded(abs(position.cost) / position.leverage + trail.added) if isolated else "",
             "mgnRatio": rounded((margin + upl) / maintenance, 4) if maintenance else "",
             "mmr": rounded(maintenance) if is_open else "",
             "tradeId": str(trail.trade_id or ""),
@@ -216,7 +217,8 @@ class AccountSide(MarketSide):
         coin, coins = quote_of(listing), listing.amount(position.lots)
         equity = self.equity(account, coin)
         if position.margin_mode == "isolated":
-            equity = abs(position.cost) / position.leverage + coins * self.mark_price(listing) - position.cost
+            own = abs(position.cost) / position.leverage + self.trail(account, listing, position.leg).added
+            equity = own + coins * self.mark_price(listing) - position.cost
         value = abs(coins * self.mark_price(listing))
         rate = listing.maintenance_rate_of(value) + self.rates(account, listing)[1]
         price = (coins * self.mark_price(listing) - equity) / (coins - abs(coins) * rate)
@@ -273,6 +275,7 @@ class AccountSide(MarketSide):
         if before == 0:
             self._start_trail(account, listing, leg, trade.now_ns)
             trail = self.trail(account, listing, leg)
+            position.margin_mode = self.margin_mode_of(trade.order)
         trail.trade_id, trail.fee = trade.id, trail.fee - trade.fee
         trail.most_lots = max(trail.most_lots, abs(position.lots), abs(before))
         if before and (before > 0) != (delta > 0):
@@ -331,6 +334,9 @@ class AccountSide(MarketSide):
         if position.lots:
             self._start_trail(account, listing, leg, trade.now_ns)
             self.trail(account, listing, leg).entry = position.entry
+
+    def margin_mode_of(self, order: FakeOrder) -> str:
+        raise NotImplementedError
 
     def on_balance(self, account, coin, amount, kind, now_ns, listing) -> None:
         legs = []
@@ -693,14 +699,20 @@ class AccountSide(MarketSide):
         return [{"atRisk": False, "atRiskIdx": [], "atRiskMgn": [], "ts": ms(now_ns)}]
 
     def rest_margin_balance(self, account: Account, body: dict, now_ns: int) -> list:
-        """Margin is one purse here: the answer says what was asked, nothing moves."""
+        """More or less margin for an isolated position. The money stays in its purse: only the row, and the
+        liquidation price with it, changes."""
         listing, kind = self.listing_named(text_in(body, "instId")), text_in(body, "type")
         if kind not in ("add", "reduce"):
             raise Problem("51000", "type")
         position = account.position(listing, text_in(body, "posSide") or "net")
         if not position.lots or position.margin_mode != "isolated":
             raise Problem("51023")
-        row = {"amt": text_in(body, "amt"), "ccy": quote_of(listing), "instId": listing.symbol}
+        amount = text_in(body, "amt")
+        if not DECIMAL.fullmatch(amount):
+            raise Problem("51000", "amt")
+        trail = self.trail(account, listing, position.leg)
+        trail.added += Decimal(amount) if kind == "add" else -Decimal(amount)
+        row = {"amt": amount, "ccy": quote_of(listing), "instId": listing.symbol}
         return [row | {"leverage": str(position.leverage), "posSide": position.leg, "type": kind}]
 
     def rest_set_stp(self, account: Account, body: dict, now_ns: int) -> list:

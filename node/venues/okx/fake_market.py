@@ -49,7 +49,7 @@ class MarketSide(DepthSide):
     """Prices of the venue."""
 
     band_percent: int
-    demo: bool
+    bands: dict[str, tuple[str, str]]  # symbol -> lowest sell and highest buy, as factors of the mark
 
     def _open_market(self) -> None:
         self._trades: list[tuple[int, int, int, int]] = []  # of one taker at one price: id, ticks, lots, side
@@ -145,10 +145,11 @@ class MarketSide(DepthSide):
         if self.band_percent:
             low = -(-middle * (100 - self.band_percent) // 100)
             return low, middle * (100 + self.band_percent) // 100
-        if not (listing.price_down and listing.price_up):
+        down, up = self.bands[listing.symbol]
+        if not (down and up):
             return None
-        low = int((middle * Decimal(listing.price_down)).to_integral_value(ROUND_UP))
-        return max(1, low), int(middle * Decimal(listing.price_up))
+        low = int((middle * Decimal(down)).to_integral_value(ROUND_UP))
+        return max(1, low), int(middle * Decimal(up))
 
     # ---- rows: what REST answers and channels push ----
 

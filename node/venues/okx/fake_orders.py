@@ -109,11 +109,12 @@ class OrderSide(ReadingSide):
         single one meets refuses the request as a whole."""
         rows = []
         for arg in args:
-            fault = self.faults.hit("ack.batch", now_ns, op=op) if batch else None
+            name = "place" if op == "order" else op
+            fault = self.faults.hit("ack.batch", now_ns, op=name) if batch else None
             try:
                 if fault and not fault.get("missing"):
                     raise Problem(str(fault.get("code", "51008")), "USDT")
-                self._fail_before(op, now_ns)
+                self._fail_before(name, now_ns)
                 row = {**task(arg), "sCode": "0", "sMsg": "", "subCode": ""}
             except Problem as problem:
                 if not batch and problem.code in ("50011", "50061"):
@@ -126,10 +127,8 @@ class OrderSide(ReadingSide):
 
     def _fail_before(self, op: str, now_ns: int) -> None:
         """`ack.error` with `live` false: the request fails, and nothing was done."""
-        if self.faults.any_of("ack.error"):
-            name = "place" if op == "order" else op
-            if fault := self.faults.hit("ack.error", now_ns, live=False, op=name):
-                raise Problem(str(fault.get("code", "50026")))
+        if fault := self.faults.hit("ack.error", now_ns, live=False, op=op):
+            raise Problem(str(fault.get("code", "50026")))
 
     def place_each(
         self,
@@ -459,12 +458,12 @@ class OrderSide(ReadingSide):
             "attachAlgoOrds": terms.attached,
             "accFillSz": plain(Decimal(listing.size_grid.format(order.filled_lots))),
             "avgPx": rounded(average) if average is not None else "",
-            **terms.fill,
-            "fee": plain(terms.fee),
+            **(terms.fill if order.filled_lots else {}),
+            "fee": plain(terms.fee) if order.filled_lots else "0",
             "feeCcy": terms.fee_coin or fee_coin,
             "rebateCcy": fee_coin,
             "pnl": plain(terms.pnl),
-            "cancelSource": terms.cancel_source,
+            "cancelSource": terms.cancel_source if order.done else "",
             "state": state_of(order),
             "cTime": ms(order.placed_ns),
             "uTime": ms(order.updated_ns or order.placed_ns),

@@ -103,7 +103,7 @@ class QuerySide(OrderSide):
 
     def is_order(self, order: FakeOrder) -> bool:
         """Not an algo order that waits, or that came to nothing."""
-        return not order.is_stop or bool(order.triggered_ns)
+        return not order.is_stop or bool(terms_of(order).algo_id)
 
     def order_meant(self, account: Account, listing: Listing, arg: dict) -> FakeOrder | None:
         order = super().order_meant(account, listing, arg)

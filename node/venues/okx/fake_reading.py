@@ -73,6 +73,9 @@ class ReadingSide(AccountSide):
 
     by_code: dict[int, Listing]
 
+    def margin_mode_of(self, order: FakeOrder) -> str:
+        return "isolated" if terms_of(order).mode == "isolated" else "cross"
+
     def listing_in(self, arg: dict, by_code: bool) -> Listing:
         """By WebSocket an instrument is named by its code, by REST by its id."""
         if not by_code:

@@ -7,8 +7,9 @@ Requests are signed over time stamp, method, path with query and body, exactly a
 import hmac
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,10 +20,12 @@ from node.venues.fakes import MS
 from node.venues.ledger import Account
 from node.venues.okx.fake_algos import AlgoSide
 from node.venues.okx.fake_errors import TEXTS, Problem
-from node.venues.okx.fake_rows import SECOND, reply
+from node.venues.okx.fake_rows import SECOND, plain, reply
 
 WINDOW_NS = 30 * SECOND
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)Z")
+# handlers that take a list
+LISTS = ("rest_place_batch", "rest_cancel_batch", "rest_amend_batch", "rest_cancel_algos")
 MESSAGES = {"1": "All operations failed", "2": "Bulk operation partially succeeded"}
 
 
@@ -196,8 +199,6 @@ ROUTES = _routes()
 class RestSide(AlgoSide):
     """REST of the venue."""
 
-    environment: str  # "demo", "production", or "" = both
-
     def http(
         self, method: str, target: str, headers: dict[str, str], body: bytes, now_ns: int
     ) -> tuple[int, bytes]:
@@ -223,6 +224,8 @@ class RestSide(AlgoSide):
             asked: Any = dict(parse_qsl(parts.query, keep_blank_values=True))
         else:
             asked = read_body(headers, body)
+            if not isinstance(asked, dict) and route.handler not in LISTS:
+                raise Problem("50002")
         self._count_private(route, parts.path, account, asked, now_ns)
         self._expires = headers.get("exptime", "")
         rows = getattr(self, route.handler)(account, asked, now_ns)
@@ -266,12 +269,12 @@ class RestSide(AlgoSide):
 
     def _check_use(self, key, right: str, demo: bool, now_ns: int) -> None:
         """Is the key good for this, from there, in this environment?"""
-        why = self.why_not(key, now_ns, right, self.peer_ip)
+        why = self.why_not(replace(key, environment=""), now_ns, right, self.peer_ip)
         codes = {"expired": "50111", "ip": "50110", "right": "50120", "environment": "50101"}
         if why:
             raise Problem(codes.get(why, "50114"), self.peer_ip)
-        wanted = key.environment or self.environment
-        if wanted and (wanted == "demo") != demo:
+        asked = "demo" if demo else "production"
+        if any(x not in ("", asked) for x in (key.environment, self.environment)):
             raise Problem("50101")
 
     # ---- how often ----
@@ -303,7 +306,7 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_text(x) for x in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return format(value, "f").rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+        return plain(Decimal(repr(value)))
     return value
 
 

@@ -48,6 +48,7 @@ INST_CODE_MAX = 2**31 - 1
 PLAIN = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
 SIGNED = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 MS = 1_000_000
+TEXT_MAX = 200
 PAGE = 100  # rows of a list that has pages; the most that the venue gives
 ORDERS_PER_CANCEL, ALGOS_PER_CANCEL = 20, 10
 
@@ -373,7 +374,7 @@ def _envelope(reply: Reply) -> tuple[int, str, list] | None:
     code, data = _code(message.get("code")), message.get("data")
     if code is None:
         return None
-    return code, str(message.get("msg", ""))[:200], data if isinstance(data, list) else []
+    return code, str(message.get("msg", ""))[:TEXT_MAX], data if isinstance(data, list) else []
 
 
 def until_ns(reply: Reply) -> int:
@@ -803,7 +804,7 @@ class Rest:
                 missing = rows or code in (0, 1, 2)
                 said = _missing() if missing else _refused(reply, code, text, action)
             else:
-                said = _item(reply, row, code, action)
+                said = _item(reply, row, action)
             out[_name(item)] = said
         return out
 
@@ -863,14 +864,15 @@ def _missing() -> Said:
     )
 
 
-def _item(reply: Reply, row: dict, envelope: int, action: int) -> Said:
-    """`sCode` where there is one: the code of the envelope only counts how many went well."""
-    code = _code(row["sCode"]) if "sCode" in row else envelope
-    if code is None or (code in (1, 2) and "sCode" not in row):
+def _item(reply: Reply, row: dict, action: int) -> Said:
+    """By `sCode` alone: the code of the envelope only counts how many went well."""
+    code = _code(row.get("sCode"))
+    if code is None:
         return _missing()
     outcome, group = rules.verdict(code, action)
     venue_id = row.get("ordId") or row.get("algoId") or ""
-    return Said(outcome, group, code, str(row.get("sMsg", ""))[:200], str(venue_id), until_ns=until_ns(reply))
+    text = str(row.get("sMsg", ""))[:TEXT_MAX]
+    return Said(outcome, group, code, text, str(venue_id), until_ns=until_ns(reply))
 
 
 def _get(path: str, query: dict[str, str], demo: bool) -> Request:

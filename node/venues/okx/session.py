@@ -391,7 +391,9 @@ def _arg(topic: Topic) -> dict[str, str]:
 
 def _topic(arg: object) -> Topic | None:
     """The topic that an `arg` names, None where it is none that we know."""
-    if not isinstance(arg, dict) or arg.get("channel") not in rules.CHANNELS:
+    if not isinstance(arg, dict) or not isinstance(arg.get("channel"), str):
+        return None
+    if arg["channel"] not in rules.CHANNELS:
         return None
     unit = arg.get(rules.CHANNELS[arg["channel"]].unit, "")
     return (arg["channel"], unit) if isinstance(unit, str) else None

@@ -347,7 +347,10 @@ def twin_fill(symbol: str, row: dict, base: dict) -> list[dict]:
     fill["maker"] = int(row.get("execType") == "M")
     fill["event_ns"] = whole(row.get("fillTime"), base["event_ns"] // MS) * MS
     quotes = {symbol.split("-")[1], row.get("tradeQuoteCcy") or "?"}
-    fill["fee_is_quote"] = int(row.get("fillFeeCcy", "") in quotes) if row.get("fillFee") else -1
+    coin = row.get("fillFeeCcy") or "?"
+    fill["fee_is_quote"] = 1 if coin in quotes else 2 if coin == symbol.split("-")[0] else 0
+    if not row.get("fillFee"):
+        fill["fee_is_quote"] = -1
     fill["fee_e8"] = -e8(row["fillFee"], "ROUND_FLOOR") if row.get("fillFee") else 0
     if trade <= 0:
         forced = forced_trade_id(row["ordId"], fill["event_ns"] // MS, row["fillPx"], row["fillSz"])
@@ -451,7 +454,7 @@ def twin_answer(wire: OkxWire, frame: dict) -> list[dict]:
     for row in rows or [None]:
         code, owner = whole(frame.get("code"), -1), by_request
         if row is not None:
-            code = signed(row["sCode"]) if row.get("sCode") else code
+            code = signed(row["sCode"]) if row.get("sCode") else -1
             owner = own(wire, row.get("clOrdId"))
             owner = owner if owner[0] or request[:1] < "a" else by_request
         if owner[0] == 0 or (asked != Action.NEW and code == 0):
@@ -977,11 +980,156 @@ def test_fees_never_look_better_than_they_are(wire, fee, fee_e8):
 
 @pytest.mark.parametrize(
     ("symbol", "currency", "is_quote"),
-    [("BTC-USDT", "USDT", 1), ("BTC-USDT", "BTC", 0), ("BTC-USDT-SWAP", "USDT", 1), ("BTC-USDT", "", 0)],
+    [
+        ("BTC-USDT", "USDT", 1),
+        ("BTC-USDT", "BTC", 2),
+        ("BTC-USDT", "OKB", 0),
+        ("BTC-USDT", "BT", 0),
+        ("BTC-USDT", "SDT", 0),
+        ("BTC-USDT", "", 0),
+        ("BTC-USDT-SWAP", "USDT", 1),
+        ("BTC-USDT-SWAP", "SWAP", 0),
+    ],
 )
 def test_the_currency_of_the_fee_is_told(wire, symbol, currency, is_quote):
     row = {**ORDER_ROW, "instId": symbol, "fillFeeCcy": currency, "accFillSz": "0.5", "tradeQuoteCcy": ""}
     assert events(wire, orders(row))[0]["fee_is_quote"] == is_quote
+
+
+@pytest.mark.parametrize(
+    ("change", "lots"),
+    [
+        ({"ordType": "limit", "tgtCcy": ""}, 300000000),
+        ({"ordType": "market", "tgtCcy": "base_ccy"}, 300000000),
+        ({"ordType": "market", "tgtCcy": "quote_ccy"}, -1),
+        ({"ordType": "market", "tgtCcy": ""}, -1),
+        ({"sz": ""}, -1),
+    ],
+)
+def test_a_size_in_quote_coin_is_never_taken_for_one_in_base_coin(wire, change, lots):
+    (live,) = events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "live", **change}))
+    assert live["order_lots"] == lots
+    assert live["order_ticks"] == (-1 if change.get("ordType") == "market" else 6546540)
+
+
+def test_a_fee_that_is_not_told_is_not_zero(wire):
+    for gone in ({"fillFee": ""}, {"fillFee": None}):
+        assert events(wire, orders({**ORDER_ROW, **gone}))[0]["fee_is_quote"] == -1
+
+
+@pytest.mark.parametrize(
+    ("category", "nature"),
+    [
+        ("normal", Nature.TRADE_FILL),
+        ("ddh", Nature.TRADE_FILL),
+        ("", Nature.TRADE_FILL),
+        ("adl", Nature.ADL),
+        ("full_liquidation", Nature.LIQUIDATION),
+        ("partial_liquidation", Nature.LIQUIDATION),
+        ("twap", Nature.LIQUIDATION),
+        ("auto_conversion", Nature.LIQUIDATION),
+        ("delivery", Nature.SETTLEMENT),
+    ],
+)
+def test_what_the_venue_did_to_the_account_is_told_of_its_fill(wire, category, nature):
+    (fill,) = events(wire, orders({**ORDER_ROW, "category": category}))
+    assert fill["nature"] == nature
+
+
+def test_a_new_category_is_a_fill_and_an_oddity(wire):
+    assert kinds(events(wire, orders({**ORDER_ROW, "category": "raffle"}))) == [
+        ReportKind.REPORT_FILL,
+        ReportKind.REPORT_ODD,
+    ]
+
+
+def test_fills_without_a_number_are_told_apart_and_repeats_are_not(wire):
+    """Row 41: the same push again, perhaps with another `uTime`, is the same fill."""
+    row = {**ORDER_ROW, **LIQUIDATED}
+    changes = [{}, {"uTime": "1727597079999"}, {"fillSz": "0.5"}, {"fillPx": "65465.40"}, {"tradeId": "-77"}]
+    same = {(x["trade_hi"], x["trade_lo"]) for c in changes for x in events(wire, orders({**row, **c}))}
+    changes = [{"fillSz": "0.6"}, {"fillPx": "65465.5"}, {"fillTime": "1727597074014"}, {"ordId": "5"}]
+    other = [(x["trade_hi"], x["trade_lo"]) for c in changes for x in events(wire, orders({**row, **c}))]
+    assert len(same) == 1
+    assert len(same | set(other)) == 5
+    assert all(lo < 0 for _, lo in (*same, *other))
+
+
+def test_a_row_that_fills_nothing_has_no_fill(wire):
+    """Rows of liquidation orders carry the trade id 0 from the start."""
+    row = {**ORDER_ROW, **NO_FILL, "tradeId": "0", "state": "live", "category": "full_liquidation"}
+    assert kinds(events(wire, orders(row))) == [ReportKind.REPORT_LIVE]
+    assert read(wire, orders({**ORDER_ROW, "fillSz": "0"})) == (Verdict.BAD, [])
+    assert read(wire, orders({**ORDER_ROW, "fillPx": ""})) == (Verdict.BAD, [])
+
+
+# ---- amends ----
+
+
+def test_an_amend_that_went_well_tells_what_is_in_force(wire):
+    """Row 52: the answer says only that it was taken; the channel says what became of it."""
+    assert events(wire, answer("amend-order", request=AMEND_REQUEST, rows=[{"reqId": AMEND_REQUEST}])) == []
+    amended, live = events(wire, orders({**ORDER_ROW, **NO_FILL, **AMENDED, "px": "65000", "sz": "4"}))
+    assert kinds([amended, live]) == [ReportKind.REPORT_AMENDED, ReportKind.REPORT_LIVE]
+    assert (amended["order_ticks"], amended["order_lots"], amended["order_id"]) == (6500000, 400000000, 7)
+
+
+def test_an_amend_that_fails_behind_its_answer_leaves_the_order_as_it_is(wire):
+    row = {**ORDER_ROW, **NO_FILL, **AMENDED, "amendResult": "-1", "code": "51511"}
+    rejected, live = events(wire, orders(row))
+    assert kinds([rejected, live]) == [ReportKind.REPORT_AMEND_REJECT, ReportKind.REPORT_LIVE]
+    assert (rejected["code"], rejected["group"]) == (51511, ErrorGroup.GROUP_POST_ONLY)
+    row |= {"amendResult": "1", "state": "canceled", "cancelSource": "0"}
+    assert kinds(events(wire, orders(row))) == [ReportKind.REPORT_AMEND_REJECT, ReportKind.REPORT_EXPIRED]
+    row |= {"amendResult": "7", "state": "live"}
+    assert kinds(events(wire, orders(row))) == [ReportKind.REPORT_ODD, ReportKind.REPORT_LIVE]
+
+
+@pytest.mark.parametrize("source", ["2", "3", "4", "6"])
+def test_a_size_that_the_venue_changed_is_an_amend_too(wire, source):
+    row = {**ORDER_ROW, **NO_FILL, "state": "live", "amendSource": source, "sz": "1.5"}
+    amended, _ = events(wire, orders(row))
+    assert (amended["kind"], amended["order_lots"]) == (ReportKind.REPORT_AMENDED, 150000000)
+
+
+def test_a_refused_amend_is_no_refused_order(wire):
+    (report,) = events(wire, SAMPLES["amend refused"])
+    assert (report["kind"], report["group"]) == (ReportKind.REPORT_AMEND_REJECT, ErrorGroup.GROUP_NOT_OPEN)
+    (report,) = events(wire, SAMPLES["amend unknown"])
+    assert (report["kind"], report["group"]) == (ReportKind.REPORT_UNCERTAIN, ErrorGroup.GROUP_UNKNOWN)
+
+
+# ---- stops ----
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("live", ReportKind.REPORT_LIVE),
+        ("pause", ReportKind.REPORT_LIVE),
+        ("canceled", ReportKind.REPORT_CANCELED),
+        ("order_failed", ReportKind.REPORT_EXPIRED),
+        ("partially_failed", ReportKind.REPORT_ODD),
+        ("something new", ReportKind.REPORT_ODD),
+    ],
+)
+def test_a_stop_lives_in_a_channel_of_its_own(wire, state, kind):
+    (report,) = events(wire, algos({**ALGO_ROW, "state": state, "failCode": "51008"}))
+    assert (report["kind"], report["order_id"], report["venue_id"]) == (kind, 7, "581878926302093312")
+    assert (report["order_lots"], report["order_ticks"], report["filled_lots"]) == (250, -1, -1)
+    assert report["code"] == (51008 if state == "order_failed" else 0)
+    assert events(wire, algos({**ALGO_ROW, "state": "effective"})) == []
+
+
+def test_what_a_stop_became_is_the_stop(wire):
+    """The order that it made has its own venue id and no client id; it may be one of several."""
+    row = {**ORDER_ROW, "clOrdId": "", "algoClOrdId": CLIENT, "algoId": "58", "state": "filled", "sz": "0.5"}
+    fill, live = events(wire, orders(row))
+    assert kinds([fill, live]) == [ReportKind.REPORT_FILL, ReportKind.REPORT_LIVE]
+    assert {x["order_id"] for x in (fill, live)} == {7}
+    assert {x["order_lots"] for x in (fill, live)} == {-1}
+    (end,) = events(wire, orders({**row, **NO_FILL, "state": "canceled", "cancelSource": "14"}))
+    assert (end["kind"], end["order_id"]) == (ReportKind.REPORT_EXPIRED, 7)
 
 
 # ---- answers ----
@@ -1008,6 +1156,12 @@ def test_an_answer_is_a_refusal_only_where_the_venue_says_so(wire, code, kind):
     (report,) = events(wire, answer(code="1", rows=[{"sCode": code}]))
     assert (report["kind"], report["order_id"], report["instrument"]) == (kind, 7, -1)
     assert report["code"] == int(code)
+
+
+def test_an_item_that_does_not_say_what_became_of_it_proves_nothing(wire):
+    for code in ("0", "1", "2"):
+        (report,) = events(wire, answer(code=code, rows=[{"sCode": ""}]))
+        assert (report["kind"], report["code"]) == (ReportKind.REPORT_UNCERTAIN, -1)
 
 
 def test_an_answer_without_rows_is_recognised_by_its_request_id(wire):
@@ -1056,6 +1210,62 @@ def test_the_decoder_and_the_rules_agree_on_every_code(wire, action):
         assert (report["kind"], report["code"], report["group"]) == (kind, code, verdict(code, action)[1])
 
 
+def batch_of(wire: OkxWire, action: int, count: int = 3) -> dict:
+    intents = [
+        {"instrument": i % 2, "price_ticks": 5 + i, "size_lots": 2, "action": action} for i in range(count)
+    ]
+    return orjson.loads(wire.preview_batch(intents, list(range(7, 7 + count)), NOW))
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        (Action.NEW, ReportKind.REPORT_REJECT),
+        (Action.CANCEL, ReportKind.REPORT_CANCEL_REJECT),
+        (Action.AMEND, ReportKind.REPORT_AMEND_REJECT),
+    ],
+)
+def test_what_is_said_of_a_whole_batch_is_said_of_each_order_in_it(wire, action, kind):
+    """Row 62."""
+    request = batch_of(wire, action)
+    whole_batch = {"id": request["id"], "op": request["op"], "data": [], "code": "50011", "msg": "Too many"}
+    for frame in (whole_batch, {"id": request["id"], "event": "error", "code": "50011", "msg": ""}):
+        got = events(wire, frame)
+        assert [x["order_id"] for x in got] == [7, 8, 9]
+        assert {(x["kind"], x["code"], x["group"]) for x in got} == {(kind, 50011, ErrorGroup.GROUP_LIMIT)}
+
+
+def test_an_item_of_a_batch_that_names_no_order_is_of_none(wire):
+    """Row 62: which item stands where is not promised, so it is not guessed. The ack timer finds it."""
+    request = batch_of(wire, Action.NEW)
+    rows = [{"clOrdId": "", "sCode": "51008"}, {"clOrdId": wire.client_id(8), "sCode": "0"}]
+    got = events(wire, answer("batch-orders", "2", request["id"], rows))
+    assert [(x["order_id"], x["kind"]) for x in got] == [(8, ReportKind.REPORT_ACK)]
+    assert read(wire, answer("batch-orders", "1", request["id"], rows[:1])) == (Verdict.NOT_MINE, [])
+
+
+def test_a_batch_from_long_ago_is_known_by_its_first_order_only(wire):
+    old = batch_of(wire, Action.NEW)
+    for _ in range(16):
+        batch_of(wire, Action.NEW)
+    got = events(wire, {"id": old["id"], "op": "batch-orders", "data": [], "code": "50011", "msg": ""})
+    assert [x["order_id"] for x in got] == [7]
+
+
+def test_answers_to_orders_of_an_earlier_process_carry_its_epoch(wire):
+    table = Instruments()
+    table.add(Market.OKX, "BTC-USDT", "0.01", "0.00000001", inst_code=3)
+    older = OkxWire(table, Market.OKX, "tckg", 41)
+    (report,) = events(
+        wire, answer("cancel-order", "1", "1512", [{"clOrdId": older.client_id(9), "sCode": "51400"}])
+    )
+    assert (report["order_id"], report["epoch"]) == (9, 41)
+    (report,) = events(wire, orders({**ORDER_ROW, **NO_FILL, "state": "live", "clOrdId": older.client_id(9)}))
+    assert (report["order_id"], report["epoch"]) == (9, 41)
+    cancel = sent(wire, instrument=SPOT, action=Action.CANCEL, epoch=41)
+    assert cancel["args"][0]["clOrdId"] == older.client_id(7)
+
+
 # ---- encoding ----
 
 
@@ -1067,7 +1277,8 @@ def test_a_limit_order_on_the_wire(wire):
     intent = {"instrument": SPOT, "price_ticks": 6000010, "size_lots": 250000000}
     assert wire.preview(intent, 7, NOW).decode() == (
         f'{{"id":"n{CLIENT}0001","op":"order","expTime":"1597026384585","args":[{{"instIdCode":3,'
-        f'"instId":"BTC-USDT","tdMode":"cash","clOrdId":"{CLIENT}","side":"buy","ordType":"limit","px":"60000.1",'
+        f'"instId":"BTC-USDT","tdMode":"cash","clOrdId":"{CLIENT}",'
+        f'"side":"buy","ordType":"limit","px":"60000.1",'
         f'"pxAmendType":"0","sz":"2.5","stpMode":"cancel_maker"}}]}}'
     )
 
@@ -1129,6 +1340,150 @@ def test_a_cancel_has_no_deadline(wire):
     assert frame["id"][0] == "c"
 
 
+def test_an_amend_gives_price_and_whole_size_and_a_name_of_its_own(wire):
+    frame = sent(wire, instrument=SWAP, action=Action.AMEND, price_ticks=600002, size_lots=200)
+    assert frame == {
+        "id": frame["id"],
+        "op": "amend-order",
+        "expTime": "1597026384585",
+        "args": [
+            {
+                "instIdCode": 10459,
+                "instId": "BTC-USDT-SWAP",
+                "clOrdId": CLIENT,
+                "reqId": frame["id"],
+                "newPx": "60000.2",
+                "newSz": "2",
+                "cxlOnFail": False,
+            }
+        ],
+    }
+    assert frame["id"][0] == "a"
+    assert sent(wire, instrument=SWAP, action=Action.AMEND, size_lots=1)["id"] != frame["id"]
+
+
+def test_a_swap_stop_goes_by_the_mark_price_and_only_reduces(wire):
+    stop = {"instrument": SWAP, "type": OrderType.STOP_MARKET, "side": Side.SELL, "reduce_only": 1}
+    frame = sent(wire, **stop, trigger_ticks=590005, size_lots=250)
+    assert (frame["op"], frame["id"][0]) == ("order-algo", "n")
+    assert frame["args"] == [
+        {
+            "instIdCode": 10459,
+            "instId": "BTC-USDT-SWAP",
+            "tdMode": "cross",
+            "algoClOrdId": CLIENT,
+            "side": "sell",
+            "ordType": "conditional",
+            "slTriggerPx": "59000.5",
+            "slTriggerPxType": "mark",
+            "slOrdPx": "-1",
+            "reduceOnly": True,
+            "sz": "2.5",
+        }
+    ]
+    assert wire.stop_by_rest
+
+
+def test_a_spot_stop_goes_by_the_last_price_in_base_coin(wire):
+    stop = {"instrument": SPOT, "type": OrderType.STOP_MARKET, "side": Side.BUY}
+    (arg,) = sent(wire, **stop, trigger_ticks=6100000, size_lots=1)["args"]
+    assert (arg["slTriggerPxType"], arg["tgtCcy"], arg["tdMode"], arg["sz"]) == (
+        "last",
+        "base_ccy",
+        "cash",
+        "0.00000001",
+    )
+    assert "reduceOnly" not in arg
+
+
+def test_a_stop_is_cancelled_in_its_own_namespace(wire):
+    frame = sent(wire, instrument=SWAP, type=OrderType.STOP_MARKET, action=Action.CANCEL)
+    args = [{"instIdCode": 10459, "instId": "BTC-USDT-SWAP", "algoClOrdId": CLIENT}]
+    assert frame == {"id": frame["id"], "op": "cancel-algos", "args": args}
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [
+        {"type": OrderType.STOP_MARKET},
+        {"type": OrderType.STOP_MARKET, "trigger_ticks": 5, "action": Action.AMEND},
+        {"action": Action.REPLACE},
+        {"action": 9},
+    ],
+)
+def test_what_the_venue_has_no_request_for_is_not_written(wire, intent):
+    with pytest.raises(ValueError, match=r"stop|amend"):
+        sent(wire, instrument=SWAP, price_ticks=1, size_lots=1, **intent)
+
+
+@pytest.mark.parametrize(
+    ("mode", "word"),
+    [("expire_maker", "cancel_maker"), ("expire_taker", "cancel_taker"), ("expire_both", "cancel_both")],
+)
+def test_self_trade_prevention_is_always_sent(wire, mode, word):
+    wire.set_stp(mode)
+    assert wire.stp == mode
+    assert sent(wire, instrument=SWAP, price_ticks=1, size_lots=1)["args"][0]["stpMode"] == word
+    with pytest.raises(ValueError, match="stp"):
+        wire.set_stp("none")
+    with pytest.raises(ValueError, match="spot mode"):
+        wire.set_spot_mode("isolated")
+
+
+def test_spot_orders_of_a_margin_account_are_cross(wire):
+    wire.set_spot_mode("cross")
+    assert sent(wire, instrument=SPOT, price_ticks=1, size_lots=1)["args"][0]["tdMode"] == "cross"
+    stop = {"type": OrderType.STOP_MARKET, "trigger_ticks": 1, "size_lots": 1}
+    assert sent(wire, instrument=SPOT, **stop)["args"][0]["tdMode"] == "cross"
+
+
+def test_the_deadline_is_on_the_clock_of_the_venue(wire):
+    wire.window(2000)
+    wire.clock(-3_000_000_000)
+    for action in (Action.NEW, Action.AMEND):
+        frame = sent(wire, instrument=SWAP, price_ticks=1, size_lots=1, action=action)
+        assert frame["expTime"] == str(NOW // MS - 3000 + 2000)
+
+
+@pytest.mark.parametrize(
+    ("action", "op", "letter"),
+    [
+        (Action.NEW, "batch-orders", "N"),
+        (Action.CANCEL, "batch-cancel-orders", "C"),
+        (Action.AMEND, "batch-amend-orders", "A"),
+    ],
+)
+def test_a_batch_is_one_request_of_the_same_orders(wire, action, op, letter):
+    frame = batch_of(wire, action, 20)
+    assert (frame["op"], frame["id"][0], len(frame["args"])) == (op, letter, 20)
+    assert ("expTime" in frame) == (action != Action.CANCEL)
+    assert frame["id"][1:22] == CLIENT
+    assert [wire.order_id(x["clOrdId"]) for x in frame["args"]] == list(range(7, 27))
+    one = make_wire()
+    intents = [
+        {"instrument": i % 2, "price_ticks": 5 + i, "size_lots": 2, "action": action} for i in range(20)
+    ]
+    for i, arg in enumerate(frame["args"]):
+        alone = orjson.loads(one.preview(intents[i], 7 + i, NOW))["args"][0]
+        assert {k: v for k, v in alone.items() if k != "reqId"} == {
+            k: v for k, v in arg.items() if k != "reqId"
+        }
+    if action == Action.AMEND:
+        assert len({x["reqId"] for x in frame["args"]}) == 20
+    assert wire.batch_max == 20
+
+
+def test_a_batch_is_of_one_action_and_never_of_stops(wire):
+    order = {"instrument": SPOT, "price_ticks": 1, "size_lots": 1}
+    stop = {**order, "type": OrderType.STOP_MARKET, "trigger_ticks": 1}
+    for intents in ([], [order] * 21, [order, {**order, "action": Action.CANCEL}], [order, stop]):
+        with pytest.raises(ValueError, match="batch"):
+            wire.preview_batch(intents, list(range(1, 1 + len(intents))), NOW)
+    broken = [order, {**order, "instrument": 2}]
+    with pytest.raises(ValueError, match="OLD-USDT"):
+        wire.preview_batch(broken, [1, 2], NOW)
+
+
 def test_ids_are_legal_at_the_venue_and_never_repeat(wire):
     frames = [sent(wire, instrument=SPOT, price_ticks=1, size_lots=1) for _ in range(100)]
     assert len({x["id"] for x in frames}) == 100
@@ -1146,7 +1501,8 @@ def test_an_instrument_without_code_cannot_be_traded_here(wire, action):
 
 def test_the_largest_order_fits_into_a_frame():
     table = Instruments()
-    table.add(Market.OKX, "X-Y-SWAP", "0.0001", "0.00000001", is_perpetual=True, inst_code=2**31 - 1)
+    symbol = "X" * 33 + "-USDT-SWAP"
+    table.add(Market.OKX, symbol, "0.0001", "0.00000001", is_perpetual=True, inst_code=2**31 - 1)
     wire = OkxWire(table, Market.OKX)
     intent = {
         "instrument": 0,
@@ -1157,8 +1513,13 @@ def test_the_largest_order_fits_into_a_frame():
         "reduce_only": 1,
     }
     frame = wire.preview(intent, 2**45 - 1, 2**62)
-    assert len(frame) < 400
     assert orjson.loads(frame)["args"][0]["sz"] == "46116860184.27387904"
+    intent |= {"trigger_ticks": 2**48 - 1, "epoch": 2**35 - 1}
+    for more in ({}, {"type": OrderType.STOP_MARKET}, {"action": Action.AMEND}, {"action": Action.CANCEL}):
+        frame = wire.preview(intent | more, 2**45 - 1, 2**62)
+        assert len(frame) < 512 - 40
+    batch = [intent | {"action": Action.AMEND}] * 20
+    assert len(wire.preview_batch(batch, [2**45 - 1] * 20, 2**62)) < 20 * 512
 
 
 # ---- checksum ----

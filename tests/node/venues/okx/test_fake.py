@@ -6,105 +6,21 @@ from itertools import pairwise
 
 import orjson
 import pytest
+from okx_client import BUSINESS, KEYS, PRIVATE, PUBLIC, T0, Venue, books, code, states
 
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
-from ext.records import Action, DepthKind, Market, OrderType, ReportKind, TimeInForce
+from ext.records import Action, DepthKind, Market, Nature, OrderType, Outcome, ReportKind, TimeInForce
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Verdict
-from node.venues.fakes import BUY, MS, SELL, Listing, Refused
-from node.venues.okx import rest
-from node.venues.okx.fake import SECOND, OkxFake
-from node.venues.okx.session import Credentials, Session, sign
-from node.venues.values import Down, Ready, Replace, Send
+from node.venues.fakes import BUY, MS, SELL, Refused
+from node.venues.keys import Key
+from node.venues.okx import rest, rules
+from node.venues.okx.fake import SECOND
+from node.venues.okx.session import Session
+from node.venues.values import AccountNews, Down, Ready, Replace, Reply, Request, Send
 
-T0 = 1_700_000_000 * SECOND
-PUBLIC, PRIVATE, BUSINESS = "/ws/v5/public", "/ws/v5/private", "/ws/v5/business"
-KEYS = {"K": ("SECRET", "P")}
-
-
-class Venue:
-    """A fake with one spot pair and one swap, its clock, and what each connection heard."""
-
-    def __init__(self, levels: int = 3, **more):
-        spot = Listing("BTC-USDT", "0.1", "0.00000001", Market.OKX, base="BTC", inst_code=3)
-        swap = Listing("BTC-USDT-SWAP", "0.1", "0.01", Market.OKX, "BTC", "USDT", "0.01", 10459, True)
-        self.spot, self.swap = spot, swap
-        self.fake = OkxFake([spot, swap], **more)
-        self.now = T0
-        self.heard: dict[int, list[str]] = {}
-        for listing in (spot, swap):
-            for i in range(1, levels + 1):
-                listing.engine.set_level(BUY, 600_000 - i, 100 * i)
-                listing.engine.set_level(SELL, 600_000 + i, 100 * i)
-        self.fake.tick(T0)
-
-    def open(self, path: str):
-        return self.fake.open(path, self.now)
-
-    def tell(self, connection, message: dict | str) -> list[dict]:
-        text = message if isinstance(message, str) else orjson.dumps(message).decode()
-        self.fake.receive(connection, text, self.now)
-        return self.take(connection)
-
-    def take(self, connection) -> list[dict]:
-        for target, text in self.fake.take():
-            self.heard.setdefault(target.number, []).append(text)
-        return [x if x == "pong" else orjson.loads(x) for x in self.heard.pop(connection.number, [])]
-
-    def wait(self, connection, ns: int, step: int = 10 * MS) -> list[dict]:
-        end = self.now + ns
-        while self.now < end:
-            self.now += step
-            self.fake.tick(self.now)
-        return self.take(connection)
-
-    def minute(self, connection) -> list[dict]:
-        """What comes in 61 s, pongs left out: without pings the venue would hang up."""
-        out = []
-        for _ in range(3):
-            out += self.tell(connection, "ping") + self.wait(connection, 20 * SECOND, SECOND)
-        return [x for x in out + self.wait(connection, SECOND, SECOND) if x != "pong"]
-
-    def subscribe(self, connection, *args: dict) -> list[dict]:
-        return self.tell(connection, {"id": "s1", "op": "subscribe", "args": list(args)})
-
-    def order(self, connection, **arg) -> list[dict]:
-        base = {
-            "instIdCode": 3,
-            "tdMode": "cash",
-            "side": "buy",
-            "ordType": "limit",
-            "px": "59999",
-            "sz": "1",
-        }
-        args = [{k: v for k, v in (base | arg).items() if v is not None}]
-        return self.tell(connection, {"id": "o1", "op": "order", "args": args})
-
-    def lots(self, leg: str = "net") -> int:
-        """What the first account holds of the swap."""
-        return self.fake.accounts[1].position(self.swap, leg).lots
-
-    def private(self):
-        """A connection with the orders channel, and everything said so far heard."""
-        connection = self.open(PRIVATE)
-        self.subscribe(connection, {"channel": "orders", "instType": "ANY"})
-        return connection
-
-
-def code(frames: list[dict]) -> str:
-    """The code of the one error or refusal among these frames."""
-    (frame,) = frames
-    return frame["data"][0]["sCode"] if frame.get("data") else frame["code"]
-
-
-def states(frames: list[dict]) -> list[str]:
-    return [x["data"][0]["state"] for x in frames if x.get("arg", {}).get("channel") == "orders"]
-
-
-def books(instrument: str = "BTC-USDT", channel: str = "books") -> dict:
-    return {"channel": channel, "instId": instrument}
-
+ENDED = (ReportKind.REPORT_CANCELED, ReportKind.REPORT_EXPIRED, ReportKind.REPORT_FILLED)
 
 # ---- connections ----
 
@@ -160,7 +76,7 @@ def test_a_request_that_is_none_is_answered_with_60012(text):
 def login(
     timestamp: str = str(T0 // SECOND), key: str = "K", passphrase: str = "P", signature: str = ""
 ) -> dict:
-    signature = signature or sign("SECRET", timestamp)
+    signature = signature or Key("K", "SECRET").base64(f"{timestamp}GET/users/self/verify")
     arg = {"apiKey": key, "passphrase": passphrase, "timestamp": timestamp, "sign": signature}
     return {"op": "login", "args": [arg]}
 
@@ -329,7 +245,9 @@ def wire_of(venue: Venue) -> OkxWire:
                 k: getattr(row, k) for k in ("tradable", "is_perpetual", "inst_code", "min_size", "max_size")
             }
             table.add(row.market, row.symbol, row.tick, row.lot, row.contract, **fields)
-    return OkxWire(table, Market.OKX)
+    wire = OkxWire(table, Market.OKX)
+    wire.set_codes(rules.CODES)
+    return wire
 
 
 def feed(wire: OkxWire, book: Book, frame: dict) -> list[int]:
@@ -763,7 +681,7 @@ def carry(venue: Venue, session: Session, connection, actions: list) -> list:
 def test_our_session_logs_in_subscribes_and_resyncs():
     venue = Venue(credentials=KEYS)
     connection = venue.open(PRIVATE)
-    session = Session("private", [("orders", "ANY")], Credentials("K", "SECRET", "P"))
+    session = Session("private", [("orders", "ANY")], Key("K", "SECRET", "P"))
     assert Ready() in carry(venue, session, connection, session.start(venue.now))
     session = Session("public", [("books", "BTC-USDT"), ("trades", "BTC-USDT")])
     connection = venue.open(PUBLIC)
@@ -779,7 +697,7 @@ def test_our_session_logs_in_subscribes_and_resyncs():
 
 def test_our_session_gives_up_on_wrong_keys_and_follows_a_notice():
     venue = Venue(credentials=KEYS)
-    session = Session("private", [("orders", "ANY")], Credentials("K", "WRONG", "P"))
+    session = Session("private", [("orders", "ANY")], Key("K", "WRONG", "P"))
     down = carry(venue, session, venue.open(PRIVATE), session.start(venue.now))[-1]
     assert isinstance(down, Down)
     assert not down.retry
@@ -801,9 +719,9 @@ def reports(wire: OkxWire, frames: list[dict]) -> list[dict]:
     ("intent", "want"),
     [
         ({"tif": TimeInForce.POST_ONLY, "price_ticks": 599_000}, ["ACK", "LIVE"]),
-        ({"tif": TimeInForce.POST_ONLY, "price_ticks": 600_001}, ["ACK", "CANCELED"]),
+        ({"tif": TimeInForce.POST_ONLY, "price_ticks": 600_001}, ["ACK", "EXPIRED"]),
         ({"tif": TimeInForce.IOC, "price_ticks": 600_001}, ["ACK", "LIVE", "FILL", "FILLED"]),
-        ({"tif": TimeInForce.FOK, "price_ticks": 599_000}, ["ACK", "LIVE", "CANCELED"]),
+        ({"tif": TimeInForce.FOK, "price_ticks": 599_000}, ["ACK", "LIVE", "EXPIRED"]),
         (
             {"tif": TimeInForce.GTC, "price_ticks": 600_002, "size_lots": 250},
             ["ACK", "LIVE", "FILL", "FILL", "FILLED"],
@@ -874,7 +792,7 @@ def test_a_minute_of_trading_ends_with_equal_ledgers():
                 position += event["size_lots"] * (1 if event["side"] == BUY else -1)
             if event["kind"] == ReportKind.REPORT_LIVE:
                 open_orders.add(event["order_id"])
-            if event["kind"] in (ReportKind.REPORT_CANCELED, ReportKind.REPORT_FILLED):
+            if event["kind"] in ENDED:
                 open_orders.discard(event["order_id"])
     assert position == venue.lots()
     assert {wire.client_id(x) for x in open_orders} == {x.client_id for x in venue.fake.open_orders()}
@@ -886,3 +804,168 @@ def test_order_ids_of_the_venue_rise_and_never_repeat():
     connection = venue.private()
     ids = [int(venue.order(connection)[0]["data"][0]["ordId"]) for _ in range(5)]
     assert all(a < b for a, b in pairwise(ids))
+
+
+# ---- our own client: the account ----
+
+
+def kinds_of(rows: list[dict]) -> list[str]:
+    return [ReportKind(x["kind"]).name.removeprefix("REPORT_") for x in rows]
+
+
+def asked(venue: Venue, half: rest.Rest, request: Request) -> Reply:
+    """A request signed and carried out."""
+    signed = half.sign(request, venue.now // MS)
+    answer = venue.fake.request(signed.method, signed.target, dict(signed.headers), signed.body, venue.now)
+    return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.body)
+
+
+def half_of() -> rest.Rest:
+    return rest.Rest(Market.OKX, Key("simulated", "simulated", "simulated"))
+
+
+def test_an_amend_is_taken_and_told_by_the_channel():
+    venue = Venue()
+    wire, connection = wire_of(venue), venue.private()
+    intent = {"instrument": 1, "size_lots": 100, "price_ticks": 599_000}
+    reports(wire, venue.tell(connection, wire.preview(intent, 7, venue.now).decode()))
+    amend = intent | {"action": Action.AMEND, "price_ticks": 599_500, "size_lots": 50}
+    frames = venue.tell(connection, wire.preview(amend, 7, venue.now).decode())
+    got = reports(wire, frames + venue.wait(connection, 150 * MS))
+    assert kinds_of(got) == ["AMENDED", "LIVE"]
+    assert (got[0]["order_ticks"], got[0]["order_lots"], got[0]["order_id"]) == (599_500, 50, 7)
+    frames = venue.tell(connection, wire.preview(amend, 8, venue.now).decode())
+    assert kinds_of(reports(wire, frames)) == ["AMEND_REJECT"]
+
+
+def test_each_order_of_our_batch_is_told_its_own_fate():
+    venue = Venue()
+    wire, connection = wire_of(venue), venue.private()
+    good = {"instrument": 1, "size_lots": 100, "price_ticks": 599_000}
+    bad = good | {"size_lots": 10**12}
+    frames = venue.tell(connection, wire.preview_batch([good, bad, good], [7, 8, 9], venue.now).decode())
+    got = {}
+    for event in reports(wire, frames + venue.wait(connection, 150 * MS)):
+        got.setdefault(event["order_id"], []).append(event)
+    assert kinds_of(got[7]) == kinds_of(got[9]) == ["ACK", "LIVE"]
+    assert kinds_of(got[8]) == ["REJECT"]
+    cancel = {"instrument": 1, "action": Action.CANCEL}
+    frames = venue.tell(connection, wire.preview_batch([cancel] * 3, [7, 8, 9], venue.now).decode())
+    got = reports(wire, frames + venue.wait(connection, 150 * MS))
+    assert sorted(kinds_of(got)) == ["CANCELED", "CANCELED", "CANCEL_REJECT"]
+
+
+def test_orders_go_by_rest_and_are_found_again():
+    venue, half = Venue(), half_of()
+    wire = wire_of(venue)
+    client = wire.client_id(7)
+    frame = wire.preview({"instrument": 1, "size_lots": 100, "price_ticks": 599_000}, 7, venue.now)
+    request = half.from_frame(frame)
+    said = half.read_said(request, asked(venue, half, request))
+    assert (said.outcome, bool(said.venue_id)) == (Outcome.ACCEPTED, True)
+    row = half.read_order(asked(venue, half, half.order("BTC-USDT-SWAP", client)))
+    assert (row.client_id, row.venue_id, row.state) == (client, said.venue_id, "live")
+    assert half.read_order(asked(venue, half, half.order("BTC-USDT-SWAP", wire.client_id(8)))) is None
+    rows = [x for r in half.open_orders() for x in half.read_open_orders(asked(venue, half, r))[0]]
+    assert rows == [row]
+    cancel = half.cancel("BTC-USDT-SWAP", client)
+    assert half.read_said(cancel, asked(venue, half, cancel)).outcome == Outcome.ACCEPTED
+    assert half.read_said(cancel, asked(venue, half, cancel)).outcome == Outcome.REFUSED
+    assert half.read_order(asked(venue, half, half.order("BTC-USDT-SWAP", client))).state == "canceled"
+
+
+def test_trades_positions_balances_and_rights_are_read():
+    venue, half = Venue(), half_of()
+    wire, connection = wire_of(venue), venue.private()
+    order = {"instrument": 1, "size_lots": 100, "tif": TimeInForce.IOC, "price_ticks": 600_001}
+    frames = venue.tell(connection, wire.preview(order, 7, venue.now).decode())
+    (fill,) = [x for x in reports(wire, frames) if x["kind"] == ReportKind.REPORT_FILL]
+    (trade,), _ = half.read_trades(asked(venue, half, half.trades("BTC-USDT-SWAP", T0 - SECOND)))
+    assert (trade.trade_hi, trade.trade_lo, trade.client_id) == (
+        fill["trade_hi"],
+        fill["trade_lo"],
+        wire.client_id(7),
+    )
+    (position,) = half.read_positions(asked(venue, half, half.positions()[0]))[0]
+    assert (position.symbol, float(position.size), position.leg) == ("BTC-USDT-SWAP", 1.0, "net")
+    assert {"BTC", "USDT"} <= {x.coin for x in half.read_balances(asked(venue, half, half.balances()))}
+    assert half.read_key_info(asked(venue, half, half.key_info()[0])).can_trade
+    assert half.read_cash(asked(venue, half, half.cash(T0 - SECOND)[0]))[1] is None
+    assert half.read_time(asked(venue, half, half.time())) == venue.now // MS * MS
+
+
+def test_a_stop_goes_by_rest_waits_and_is_cancelled_in_its_own_namespace():
+    venue, half = Venue(), half_of()
+    wire = wire_of(venue)
+    business = venue.open(BUSINESS)
+    venue.subscribe(business, {"channel": "orders-algo", "instType": "ANY"})
+    stop = {"instrument": 1, "size_lots": 100, "type": OrderType.STOP_MARKET, "side": SELL, "reduce_only": 1}
+    request = half.from_frame(wire.preview(stop | {"trigger_ticks": 590_000}, 7, venue.now))
+    assert half.read_said(request, asked(venue, half, request)).outcome == Outcome.ACCEPTED
+    assert kinds_of(reports(wire, venue.take(business))) == ["LIVE"]
+    rows = [x for r in half.open_orders() for x in half.read_open_orders(asked(venue, half, r))[0]]
+    assert [(x.client_id, x.kind, x.state, x.is_algo) for x in rows] == [
+        (wire.client_id(7), "stop_market", "untriggered", True)
+    ]
+    row = half.read_order(asked(venue, half, half.order("BTC-USDT-SWAP", wire.client_id(7), is_algo=True)))
+    assert row == rows[0]
+    request = half.from_frame(wire.preview(stop | {"action": Action.CANCEL}, 7, venue.now))
+    assert half.read_said(request, asked(venue, half, request)).outcome == Outcome.ACCEPTED
+    assert kinds_of(reports(wire, venue.take(business))) == ["CANCELED"]
+
+
+def test_news_of_the_account_is_read_as_it_comes():
+    venue = Venue()
+    wire, connection = wire_of(venue), venue.open(PRIVATE)
+    session = Session("private", rules.PRIVATE_TOPICS, Key("simulated", "simulated", "simulated"))
+    said = carry(venue, session, connection, session.start(venue.now))
+    assert Ready() in said
+    order = {"instrument": 1, "size_lots": 100, "tif": TimeInForce.IOC, "price_ticks": 600_001}
+    frames = venue.tell(connection, wire.preview(order, 7, venue.now).decode())
+    frames += venue.wait(connection, 300 * MS)
+    sink, rows = ListSink(), []
+    for frame in frames:
+        text = orjson.dumps(frame)
+        if wire.read(text, sink) == Verdict.NOT_MINE:
+            for action in session.receive(text.decode(), venue.now):
+                assert isinstance(action, AccountNews)
+                rows += action.rows
+    assert kinds_of(sink.events) == ["ACK", "LIVE", "FILL", "FILLED"]
+    assert not [x for x in rows if getattr(x, "status", "") == "odd"], rows
+    assert {type(x).__name__ for x in rows} >= {"PositionRow", "BalanceRow", "ModeRow"}
+
+
+def test_a_stop_that_fires_is_told_as_the_order_that_it_was():
+    venue, half = Venue(), half_of()
+    wire, connection = wire_of(venue), venue.private()
+    order = {"instrument": 1, "size_lots": 100, "tif": TimeInForce.IOC, "price_ticks": 600_001}
+    reports(wire, venue.tell(connection, wire.preview(order, 7, venue.now).decode()))
+    stop = {"instrument": 1, "size_lots": 100, "type": OrderType.STOP_MARKET, "side": SELL, "reduce_only": 1}
+    request = half.from_frame(wire.preview(stop | {"trigger_ticks": 599_000}, 8, venue.now))
+    assert half.read_said(request, asked(venue, half, request)).outcome == Outcome.ACCEPTED
+    for side, ticks_now in ((BUY, 598_000), (SELL, 598_010)):
+        for ticks, _ in venue.swap.engine.levels(side):
+            venue.swap.engine.set_level(side, ticks, 0)
+        venue.swap.engine.set_level(side, ticks_now, 10_000)
+    got = reports(wire, venue.wait(connection, 500 * MS))
+    fills = [x for x in got if x["kind"] == ReportKind.REPORT_FILL]
+    assert sum(x["size_lots"] for x in fills) == 100
+    assert {x["order_id"] for x in got} == {8}
+    assert not [x for x in got if x["kind"] in (ReportKind.REPORT_FILLED, ReportKind.REPORT_ODD)]
+    assert venue.lots() == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "nature"), [("acct.liquidation", Nature.LIQUIDATION), ("acct.adl", Nature.ADL)]
+)
+def test_a_forced_fill_is_the_same_on_the_stream_and_in_rest(fault, nature):
+    venue, half = Venue(), half_of()
+    wire, connection = wire_of(venue), venue.private()
+    order = {"instrument": 1, "size_lots": 100, "tif": TimeInForce.IOC, "price_ticks": 600_001}
+    reports(wire, venue.tell(connection, wire.preview(order, 7, venue.now).decode()))
+    venue.strike(fault)
+    got = reports(wire, venue.take(connection))
+    forced = {(x["trade_hi"], x["trade_lo"]) for x in got if x["nature"] == nature}
+    assert all(lo < 0 for _, lo in forced)
+    rows, _ = half.read_trades(asked(venue, half, half.trades("BTC-USDT-SWAP", T0 - SECOND)))
+    assert {(x.trade_hi, x.trade_lo) for x in rows if x.nature == nature} == forced != set()

@@ -1,5 +1,6 @@
 """REST requests and replies: exact text out of real instruments replies, one clear error for a bad one."""
 
+import contextlib
 import gzip
 import os
 from pathlib import Path
@@ -815,3 +816,50 @@ def test_captured_account_replies_are_read(part, read):
     assert seen
     for raw in seen:
         assert getattr(make(), read)(Reply(200, {}, raw))
+
+
+READERS = [
+    ("read_order", ORDER),
+    ("read_open_orders", ALGO),
+    ("read_trades", FILL),
+    ("read_positions", POSITION),
+    ("read_balances", {"details": [{"ccy": "USDT", "cashBal": "1", "availBal": "1", "uTime": "1"}]}),
+    ("read_cash", BILL),
+    ("read_key_info", {"perm": "trade", "ip": "", "posMode": "net_mode", "acctLv": "2"}),
+    ("read_time", {"ts": "1597026383085"}),
+]
+
+
+@pytest.mark.parametrize(("name", "row"), READERS)
+def test_a_spoiled_reply_is_an_error_or_another_value_and_never_a_stumble(name, row):
+    read, whole = getattr(make(), name), reply(row)
+    assert read(Reply(200, {}, whole))
+    for i in range(len(whole)):
+        with pytest.raises(RestError):
+            read(Reply(200, {}, whole[:i]))
+        for bit in range(8):
+            raw = whole[:i] + bytes([whole[i] ^ 1 << bit]) + whole[i + 1 :]
+            with contextlib.suppress(ValueError, RestError):
+                read(Reply(200, {}, raw))
+    for key in row:
+        for other in (None, 5, True, [], {}, "x" * 50, "-", "1e5", "\u0663"):
+            with contextlib.suppress(ValueError, RestError):
+                read(said(row | {key: other}))
+
+
+def test_a_spoiled_answer_to_an_order_proves_nothing():
+    request = make().cancel("BTC-USDT", "c1")
+    whole = said(item()).body
+    for i in range(len(whole)):
+        assert make().read_said(request, Reply(200, {}, whole[:i])).outcome == Outcome.UNCERTAIN
+        for bit in range(8):
+            raw = whole[:i] + bytes([whole[i] ^ 1 << bit]) + whole[i + 1 :]
+            make().read_said(request, Reply(200, {}, raw))
+    for other in (None, [], {}, "x", 5.5, True):
+        answers = [
+            said(item(sCode=other)),
+            said(other),
+            Reply(200, {}, orjson.dumps({"code": other, "data": []})),
+        ]
+        for answer in answers:
+            assert make().read_said(request, answer).outcome == Outcome.UNCERTAIN, answer.body

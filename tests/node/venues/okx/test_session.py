@@ -548,3 +548,40 @@ def test_a_real_account_is_read():
                 assert all(isinstance(x, BalanceRow) for x in rows)
                 seen += any(x.coin == "USDT" and x.total == "281977.59356437845" for x in rows)
     assert seen == 6
+
+
+FRAMES = [
+    {"event": "login", "code": "0", "msg": "", "connId": "a4"},
+    {"event": "subscribe", "arg": {"channel": "orders", "instType": "ANY"}, "connId": "a4"},
+    {"event": "error", "code": "60012", "msg": "Invalid request", "connId": "a4", "id": "s1"},
+    {"event": "notice", "code": "64008", "msg": "soon", "connId": "a4"},
+    {"event": "channel-conn-count-error", "channel": "orders", "connCount": "30", "connId": "a4"},
+    {"arg": {"channel": "account"}, "data": [{"details": [COIN]}], "curPage": 1, "lastPage": True},
+    {"arg": {"channel": "positions"}, "data": [POSITION]},
+    {"arg": {"channel": "balance_and_position"}, "data": [{"balData": [COIN], "posData": [POSITION]}]},
+    {"arg": {"channel": "status"}, "data": [{"state": "ongoing", "env": "1", "title": "t"}]},
+    {"arg": {"channel": "instruments"}, "data": [{"instId": "BTC-USDT", "state": "live"}]},
+]
+
+
+def spoiled(value: object):
+    """The same frame with one part of it something else."""
+    yield from (None, 5, -1.5, True, "", "x", [], {}, [5], {"a": []})
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield {k: v for k, v in value.items() if k != key}
+            yield from ({**value, key: x} for x in spoiled(part))
+    if isinstance(value, list):
+        for i, part in enumerate(value):
+            yield from ([*value[:i], x, *value[i + 1 :]] for x in spoiled(part))
+
+
+@pytest.mark.parametrize("frame", FRAMES, ids=lambda x: x.get("event") or x["arg"]["channel"])
+def test_no_frame_makes_a_session_stumble(frame):
+    for message in spoiled(frame):
+        logged_in().receive(orjson.dumps(message).decode(), T0)
+    whole = orjson.dumps(frame)
+    for i in range(len(whole)):
+        for raw in (whole[:i], whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :]):
+            actions = logged_in().receive(raw.decode("latin-1"), T0)
+            assert all(isinstance(x, Down | AccountNews | Replace | Relist | Send) for x in actions)

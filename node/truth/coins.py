@@ -219,5 +219,7 @@ class Purse:
         return any(self.coin(x).steady.is_open for x in self.users)
 
     def differences(self) -> list[Difference]:
+        unknown = [x for x in sorted(self.users) if self.coin(x).steady.base is None]
+        out = [Difference(name, "balance not known yet", 0) for name in unknown]
         rows = [(name, x.steady) for name, x in sorted(self.coins.items()) if x.steady.drift is not None]
-        return [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]
+        return out + [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]

@@ -384,4 +384,5 @@ class Watch:
         )
 
     def differences(self) -> list[Difference]:
-        return self.cases.differences() + self.reconciler.differences() + self.positions.differences()
+        out = [Difference(self.desk.symbol(x), "not reconciled yet", 0) for x in sorted(self.starting)]
+        return out + self.cases.differences() + self.reconciler.differences() + self.positions.differences()

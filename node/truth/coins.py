@@ -69,6 +69,7 @@ class Purse:
         self.costs: dict[int, Cost | None] = {}
         self.contracts: dict[int, Decimal] = {}
         self.waiting: tuple[list[BalanceRow], int, int] | None = None
+        self.compared_ns = 0  # when the last balances that were compared had been asked for
         self._keys: OrderedDict[tuple, None] = OrderedDict()
         self.note: Callable[[dict[str, str]], None] = lambda fields: None
 
@@ -150,7 +151,7 @@ class Purse:
         if self.waiting is None or explained_ns <= self.waiting[2]:
             return
         rows, left_ns, read_ns = self.waiting
-        self.waiting = None
+        self.waiting, self.compared_ns = None, left_ns
         totals = {x.coin: number(x.total, x.coin) for x in rows}
         for name in sorted(totals.keys() | self.users.keys() | self.coins.keys()):
             if name in self.users or name in self.coins:

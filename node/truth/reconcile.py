@@ -72,6 +72,7 @@ class Reconciler:
         ] = {}  # trades up to here (venue's clock) are inside a position that was set
         self.zombies: dict[Key, Zombie] = {}
         self.adopted = self.foreign_orders = 0
+        self.too_new = 0  # orders that the last list did not show, and that were heard of too shortly before
         self.foreign_lots: dict[int, tuple[int, int]] = {}
         self.on_trade: Callable[[TradeRow], None] = lambda row: None
 
@@ -229,15 +230,14 @@ class Reconciler:
 
     def _missing(self, rows: dict[Key, OrderRow], left_ns: int, now_ns: int) -> set[int]:
         """Open here, and not on the list: ask for each. News under way at the time does not count."""
-        doubtful = set()
+        doubtful, self.too_new = set(), 0
         for product in self.desk.products.values():
             for key, order in self.table.open(product.instrument).items():
                 newest_ns = max(order["heard_ns"], order["sent_ns"], order["intent_ns"])
-                if (
-                    key in rows
-                    or newest_ns > left_ns - self.settings.settle_ns
-                    or order["state"] == "UNKNOWN"
-                ):
+                if key in rows or order["state"] == "UNKNOWN":
+                    continue
+                if newest_ns > left_ns - self.settings.settle_ns:
+                    self.too_new += 1
                     continue
                 self.cases.open(order, now_ns, missing=True)
                 doubtful.add(product.instrument)

@@ -28,7 +28,9 @@ def report_of(order: dict[str, Any] | None, action: int, said: Said | None) -> l
         "epoch": order["epoch"],
     }
     if said is None:
-        return [report | {"kind": ReportKind.REPORT_UNCERTAIN}] if action in (Action.NEW, Action.REPLACE) else []
+        return (
+            [report | {"kind": ReportKind.REPORT_UNCERTAIN}] if action in (Action.NEW, Action.REPLACE) else []
+        )
     report |= {"code": said.code, "group": said.group, "venue_id": said.venue_id[:40]}
     if said.outcome == Outcome.REFUSED:
         return [report | {"kind": REFUSALS[Action(action)]}]

@@ -320,7 +320,11 @@ class World:
         client_id = self.client_id(instrument, id)
         if at_venue:
             self.venues[instrument].place(client_id, side, lots, ticks)
-        kind = {"LIVE": ReportKind.REPORT_LIVE, "ACKED": ReportKind.REPORT_ACK, "UNKNOWN": ReportKind.REPORT_UNCERTAIN}
+        kind = {
+            "LIVE": ReportKind.REPORT_LIVE,
+            "ACKED": ReportKind.REPORT_ACK,
+            "UNKNOWN": ReportKind.REPORT_UNCERTAIN,
+        }
         if state in kind:
             self.report(instrument, kind[state], client_id)
         return id, client_id

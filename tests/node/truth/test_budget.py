@@ -98,7 +98,9 @@ def test_bans_in_a_row_grow_and_end_with_an_answer():
 
 def test_a_pause_of_cancels_holds_cancels_only():
     out = budget()
-    out.on_answer(ask(), 200, [BudgetRow(int(BudgetKind.BUDGET_CANCELS), SEC, until_ns=NOW + 5 * SEC)], 0, NOW)
+    out.on_answer(
+        ask(), 200, [BudgetRow(int(BudgetKind.BUDGET_CANCELS), SEC, until_ns=NOW + 5 * SEC)], 0, NOW
+    )
     out.put(ask(Purpose.CANCEL))
     out.put(ask())
     assert [x.purpose for x in out.take(NOW + 1)] == [Purpose.RECONCILE]
@@ -123,7 +125,9 @@ def test_an_older_answer_never_lowers_the_count():
     assert take(out, 1, now=NOW + 5) == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from(list(Purpose)), st.integers(0, 3)), max_size=200), st.integers(1, 60))
+@given(
+    st.lists(st.tuples(st.sampled_from(list(Purpose)), st.integers(0, 3)), max_size=200), st.integers(1, 60)
+)
 def test_the_venues_window_is_never_over_the_share(steps, limit):
     """A venue that counts in aligned windows of a second, and says its count with each answer."""
     out = Budget(Settings(in_flight=1000, plain_limit=limit))

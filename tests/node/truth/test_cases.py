@@ -83,7 +83,9 @@ def test_trades_without_client_ids_find_their_order_by_the_venues_id(world):
     assert world.position() == 10
 
 
-@pytest.mark.parametrize("answer", ["silent", RestError("x", Said(Outcome.UNCERTAIN, text="busy")), ValueError("odd")])
+@pytest.mark.parametrize(
+    "answer", ["silent", RestError("x", Said(Outcome.UNCERTAIN, text="busy")), ValueError("odd")]
+)
 def test_no_answer_never_resolves_an_order_however_long_it_takes(lost, answer):
     lost.venues[SPOT].broken["order"] = answer
     lost.run(11)

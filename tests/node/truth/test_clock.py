@@ -33,7 +33,10 @@ def test_the_shortest_round_trip_is_believed():
     assert x.offset_ns(START + 2 * SEC) == 30 * MS
 
 
-@given(st.integers(-2000, 2000), st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 1500)), min_size=3, max_size=20))
+@given(
+    st.integers(-2000, 2000),
+    st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 1500)), min_size=3, max_size=20),
+)
 def test_the_true_offset_is_always_inside_the_error(offset, trips):
     x = VenueClock(Settings())
     for i, (there, back) in enumerate(trips):
@@ -54,7 +57,12 @@ def test_an_unknown_clock_stops_and_three_samples_settle_it():
 
 
 def test_levels_follow_the_offset():
-    for offset, level in ((200, ClockLevel.OK), (-300, ClockLevel.WARN), (900, ClockLevel.WARN), (1100, ClockLevel.STOP)):
+    for offset, level in (
+        (200, ClockLevel.OK),
+        (-300, ClockLevel.WARN),
+        (900, ClockLevel.WARN),
+        (1100, ClockLevel.STOP),
+    ):
         x = clock(*[(i, offset, 5, 5) for i in range(3)])
         assert x.level(START + 3 * SEC) == level, offset
 

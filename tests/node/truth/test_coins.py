@@ -17,7 +17,9 @@ def buy(world, lots, ticks=10_000, fee="0", fee_coin="USDT"):
     _, client = world.order(0, lots=lots, ticks=ticks)
     venue = world.venues[SPOT]
     row = venue.trade(client, 0, lots, world.now, ticks)
-    venue.trades[-1] = type(row)(**{f: getattr(row, f) for f in row.__slots__} | {"fee": fee, "fee_coin": fee_coin})
+    venue.trades[-1] = type(row)(
+        **{f: getattr(row, f) for f in row.__slots__} | {"fee": fee, "fee_coin": fee_coin}
+    )
     venue.change(client, state="filled", filled=size(lots))
     move(venue, "BTC", Decimal(size(lots)))
     move(venue, "USDT", -Decimal(size(lots)) * ticks / 100)

@@ -12,7 +12,10 @@ def test_a_desk_knows_its_symbols_purse_and_costs():
     assert (desk.title(), desk.purse()) == ("market 3", "market 3")
     with pytest.raises(KeyError):
         desk.symbol(8)
-    asks = [Ask(desk, Request("GET", "/"), Purpose.REST, what, lambda reply, now_ns: None) for what in ("trades", "open")]
+    asks = [
+        Ask(desk, Request("GET", "/"), Purpose.REST, what, lambda reply, now_ns: None)
+        for what in ("trades", "open")
+    ]
     assert [x.cost for x in asks] == [20, 1]
 
 

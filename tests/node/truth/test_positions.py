@@ -147,7 +147,13 @@ def test_spot_trades_that_arrive_on_the_stream_first_are_no_drift(world):
         row = venue.trade(client, 0, 1, world.now)
         venue.trades.pop()
         venue.change(client, state="filled", filled="0.001")
-        fields = {"side": 0, "price_ticks": 10_000, "size_lots": 1, "trade_lo": row.trade_lo, "filled_lots": 1}
+        fields = {
+            "side": 0,
+            "price_ticks": 10_000,
+            "size_lots": 1,
+            "trade_lo": row.trade_lo,
+            "filled_lots": 1,
+        }
         world.report(0, ReportKind.REPORT_FILL, client, **fields)
         world.run(1.3)
         venue.trades.append(row)
@@ -160,7 +166,11 @@ def test_spot_trades_that_arrive_on_the_stream_first_are_no_drift(world):
 
 @pytest.mark.parametrize(
     ("fields", "word"),
-    [({"leverage": "10"}, "leverage"), ({"margin_mode": "isolated"}, "margin mode"), ({"leg": "long"}, "position mode")],
+    [
+        ({"leverage": "10"}, "leverage"),
+        ({"margin_mode": "isolated"}, "margin mode"),
+        ({"leg": "long"}, "position mode"),
+    ],
 )
 def test_a_mode_that_is_not_as_configured_makes_the_symbol_reduce_only(fields, word):
     world = World(desks={PERP: {"product": {"leverage": "3", "margin_mode": "cross"}}})

@@ -47,7 +47,10 @@ def garble(reply):
     raise ValueError("not a list")
 
 
-@pytest.mark.parametrize(("read", "body", "text"), [(refuse, b"", ""), (garble, b"", "not a list"), (one_page(list), None, "no answer")])
+@pytest.mark.parametrize(
+    ("read", "body", "text"),
+    [(refuse, b"", ""), (garble, b"", "not a list"), (one_page(list), None, "no answer")],
+)
 def test_one_page_that_fails_is_a_list_that_failed(read, body, text):
     x = pull(read)
     asks = x.asks(Purpose.RECONCILE)

@@ -56,7 +56,12 @@ def test_running_it_twice_changes_nothing():
     world.settle()
     before = (world.reserved(), world.position(), world.engine.orders.state_counts(), world.engine.evidence)
     world.run(60)
-    assert (world.reserved(), world.position(), world.engine.orders.state_counts(), world.engine.evidence) == before
+    assert (
+        world.reserved(),
+        world.position(),
+        world.engine.orders.state_counts(),
+        world.engine.evidence,
+    ) == before
 
 
 def test_an_order_of_this_epoch_that_the_table_lost_is_adopted_and_cancelled(world):
@@ -137,7 +142,9 @@ def test_both_sides_of_a_trade_with_ourselves_count(world):
     _, sell = world.order(side=1, lots=6)
     one = world.venues[SPOT].trade(buy, 0, 4, world.now)
     two = world.venues[SPOT].trade(sell, 1, 4, world.now)
-    world.venues[SPOT].trades[-1] = two.__class__(**{f: getattr(two, f) for f in two.__slots__} | {"trade_lo": one.trade_lo})
+    world.venues[SPOT].trades[-1] = two.__class__(
+        **{f: getattr(two, f) for f in two.__slots__} | {"trade_lo": one.trade_lo}
+    )
     world.venues[SPOT].change(buy, state="filled", filled="0.004")
     world.venues[SPOT].change(sell, state="partial", filled="0.004")
     world.run(15)
@@ -212,15 +219,21 @@ def test_a_liquidation_counts_stops_the_desk_and_cancels_everything(world, natur
     assert "HALT_LIQUIDATION" not in world.halts(0)
 
 
+def why_not(world, instrument=0):
+    world.engine.risk.set_limits(
+        instrument, max_size_lots=100, max_notional_e8=10**14, max_position_lots=100, collar_ppm=1000,
+        stale_ns=SEC, max_open_orders=9,
+    )  # fmt: skip
+    return world.engine.risk.try_order(instrument, 0, 10_000, 1, world.now)[0]
+
+
 def test_the_engine_is_told_of_each_complete_pass_that_agreed(world):
     world.engine.risk.require(reconcile_ns=60 * SEC)
-    told = []
-    world.keeper.settings  # noqa: B018
-    original = world.engine
+    assert why_not(world) == "RECONCILE_STALE"
     world.settle()
-    assert original.risk.halts(0) == {}
-    assert told == []
-    watch = world.keeper.watches[SPOT]
-    sweeps = watch.sweeps
-    world.run(25)
-    assert watch.sweeps >= sweeps + 2
+    world.run(100)
+    assert why_not(world) == "BOOK_UNSYNCED"
+    world.venues[SPOT].broken["open"] = "silent"
+    world.run(75)
+    assert why_not(world) == "RECONCILE_STALE"
+    assert why_not(world, 1) == "BOOK_UNSYNCED"

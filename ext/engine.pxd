@@ -24,7 +24,7 @@ cpdef enum LineKind:
 cdef enum:
     LINES = 256
     TOUCHED_MAX = 16
-    FRAME_MAX = 1024     # largest order frame
+    FRAME_MAX = ORDER_FRAME_MAX * BATCH_MAX   # largest order frame: a whole batch
     HEADROOM = 64        # writable bytes in front of an encoded frame, where the link puts the WebSocket header
     DIALS_MAX = 16
     FILLS_MAX = 64       # fills of one frame that strategies are told of together

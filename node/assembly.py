@@ -29,9 +29,13 @@ from node.venues.values import InstrumentRow, Reply, Request
 
 MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
 NOT_IN_TABLE = ("market", "symbol", "tick", "lot", "max_leverage", "status")
-RECONCILED_NS = 50 * SEC  # beyond one round of order lists: no new risk without a pass that agreed for so long
+RECONCILED_NS = (
+    50 * SEC
+)  # beyond one round of order lists: no new risk without a pass that agreed for so long
 CLOCK_NS = 120 * SEC
-EPOCH_NS = 100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
+EPOCH_NS = (
+    100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
+)
 EPOCH_ZERO_NS = 1_577_836_800 * 10**9  # ... since 2020-01-01: their 35 bits last until 2128
 
 
@@ -118,7 +122,9 @@ class Assembly:
             wire = make_wire(self.instruments, market, self.config.deployment, self.epoch)
             wire.window(venue.window_ms)
             wire.set_codes(MARKETS[market].codes)
-            wire.prevent(venue.stp)
+            wire.set_stp("expire_" + venue.stp) if hasattr(wire, "set_stp") else setattr(
+                wire, "stp", "expire_" + venue.stp
+            )
             self.wires[market] = wire
         for venue in used:
             self._try(venue, self._feeds)
@@ -161,7 +167,8 @@ class Assembly:
         line = self._line(name, LineKind.ORDER_LINE, market)
         self.lines.append(LineSpec(line, name, market, "orders", venue.orders, row.orders(market, key)))
         if key is not None:
-            self.wires[market].sign_with(key)
+            if hasattr(self.wires[market], "signer") and not key.is_ed25519:
+                self.wires[market].signer(key.secret(), key.api_key)
             self.rest[market] = row.rest(market, key, venue.window_ms)
             self.rest_lines[market] = self._line(f"{venue.market} rest", LineKind.REST_LINE, market)
         for rule in row.budgets(market):
@@ -177,8 +184,7 @@ class Assembly:
             spec = LineSpec(line, name, market, "private", where, session)
             if session is None:
                 assert row.listen_key is not None
-                api_key = "simulated" if key is None else key.api_key
-                spec.asks, spec.opened = row.listen_key(market, api_key)
+                spec.asks, spec.opened = row.listen_key(market, "" if key is None else key.api_key, key)
             self.lines.append(spec)
 
     # ---- limits and strategies ----
@@ -256,7 +262,13 @@ class Assembly:
     # ---- what proves that the venues agree ----
 
     def keeper(
-        self, tell: Tell, *, note: Callable[[dict], None], refresh: Callable[[int], None], seed: int = 0, **settings: Any
+        self,
+        tell: Tell,
+        *,
+        note: Callable[[dict], None],
+        refresh: Callable[[int], None],
+        seed: int = 0,
+        **settings: Any,
     ) -> Keeper:
         """The keeper over all markets that trade, and the proofs that risk wants of it from now on."""
         told = self.config.reconcile

@@ -84,7 +84,9 @@ class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is asked of the venues, and what others' orders mean."""
 
-    foreign: str = "report"  # orders of others on the account: ignore, report, halt; they count in exposure always
+    foreign: str = (
+        "report"  # orders of others on the account: ignore, report, halt; they count in exposure always
+    )
     keep_old: bool = False  # own orders of an earlier start: keep them, or cancel them
     orders_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
     positions_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
@@ -101,7 +103,9 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     orders: str = ""
     private: str = ""  # where private streams are, if not where orders go
     key: KeyConfig | None = None
-    window_ms: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 1500  # how long a venue may still take an order frame
+    window_ms: Annotated[int, msgspec.Meta(ge=100, le=5000)] = (
+        1500  # how long a venue may still take an order frame
+    )
     stp: str = "maker"  # self-trade prevention: expire the maker's, the taker's or both orders
     hedge: bool = False  # position mode that the account must have
     wallet: str = ""  # markets with the same name share one purse of coins (unified accounts)

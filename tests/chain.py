@@ -8,6 +8,7 @@ from ext.instruments import Instruments
 from ext.records import Market
 from ext.strategy import Strategy
 from ext.venues.binance import BinanceWire
+from node.venues.binance.rules import CODES
 
 SEC, MS = 10**9, 10**6
 START = 1_700_000_000 * SEC
@@ -74,8 +75,9 @@ def ack(frame, status=200, code=0, message="no"):
 
 
 def execution(
-    client_id, side, kind, status, lots=0, total=0, ticks=0, number=-1, fee="0.00100000", coin="USDT"
-):
+    client_id, side, kind, status, lots=0, total=0, ticks=0, number=-1, fee="0.00100000", coin="USDT",
+    terms=(10_000, 1000),
+):  # fmt: skip
     """An executionReport of the user stream."""
     row = {
         "e": "executionReport",
@@ -87,8 +89,8 @@ def execution(
     }
     row |= {
         "f": "GTC",
-        "q": "1.000",
-        "p": "100.00",
+        "q": size(terms[1]),
+        "p": price(terms[0]),
         "P": "0.00",
         "F": "0.000",
         "g": -1,
@@ -155,6 +157,7 @@ class Chain:
         self.engine = Engine(self.instruments, tape=tape, outlet=self.recorder, **options)
         self.engine.ask_resync = lambda instrument, reason: self.asks.append((instrument, reason))
         self.wire = BinanceWire(self.instruments, Market.BINANCE_SPOT)
+        self.wire.set_codes(CODES[Market.BINANCE_SPOT])
         for name, kind, context in (
             ("a", LineKind.MARKET_LINE, -1),
             ("b", LineKind.MARKET_LINE, -1),
@@ -205,12 +208,20 @@ class Chain:
         return self.give(line, depth(first, first, bids, asks))
 
     def fill(self, client_id, side, lots, total, number, ticks=10_000, status="PARTIALLY_FILLED", **more):
+        more.setdefault("terms", self.terms(client_id))
         return self.give(
             PRIVATE, execution(client_id, side, "TRADE", status, lots, total, ticks, number, **more)
         )
 
     def report(self, client_id, side, kind, total=0):
-        return self.give(PRIVATE, execution(client_id, side, kind, kind, 0, total))
+        return self.give(
+            PRIVATE, execution(client_id, side, kind, kind, 0, total, terms=self.terms(client_id))
+        )
+
+    def terms(self, client_id):
+        """Price and size of an order as the venue would have them."""
+        row = self.orders.order(self.wire.order_id(client_id))
+        return (row["price_ticks"], row["size_lots"]) if row else (10_000, 1000)
 
     @property
     def book(self):

@@ -208,6 +208,7 @@ cdef class BinanceWire(Wire):
                            Py_ssize_t cap) except -1
     cdef char* _open(self, char* p, char action, uint64_t order_id, uint64_t epoch, char* client_id) noexcept nogil
     cdef char* _params(self, char* p) noexcept nogil
+    cdef char* _key(self, char* p) noexcept nogil
     cdef char* _first(self, char* p) noexcept nogil
     cdef Py_ssize_t _close(self, char* out, char* params, char* p) except -1
     cdef Py_ssize_t _new(self, const Intent* intent, uint64_t order_id, int64_t now_ns, char* out) except -1

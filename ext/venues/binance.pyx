@@ -40,8 +40,8 @@ E8.decimals = 8
 
 cdef enum:
     ASK_TABLE = -1          # the text of an error does not decide: its code does
-    DELTA_SIZE = 5          # a replace names the order it replaces: how many epochs ago, and its sequence
-    SEQUENCE_SIZE = 9
+    EPOCH_SIZE = 7          # a replace names the order it replaces, by epoch and sequence
+    SEQUENCE_SIZE = 7       # two digits less than in a client id: 2**35 orders of one process
     REPLACE_SIZE = 36       # letter, id of the new order, those two; the venue takes no more than 36
     KEY_MAX = 128           # letters of an API key
 
@@ -993,16 +993,16 @@ cdef class BinanceWire(Wire):
 
     cdef uint64_t _replaced(self, Fields* f) noexcept nogil:
         """The new order's id in the request id of a replace, 0 where it is not one of ours; the old one's into `f`."""
-        cdef int64_t delta, old
+        cdef int64_t epoch, old
         cdef uint64_t order_id
         if f.request[0] != c'r':
             return 0
         order_id = self.own_id(f.request + 1, ID_SIZE, &f.epoch)
-        delta = digits(f.request + 1 + ID_SIZE, DELTA_SIZE)
-        old = digits(f.request + 1 + ID_SIZE + DELTA_SIZE, SEQUENCE_SIZE)
-        if not order_id or delta < 0 or old <= 0 or <uint64_t>delta > f.epoch:
+        epoch = digits(f.request + 1 + ID_SIZE, EPOCH_SIZE)
+        old = digits(f.request + 1 + ID_SIZE + EPOCH_SIZE, SEQUENCE_SIZE)
+        if not order_id or epoch < 0 or old <= 0:
             return 0
-        f.old_id, f.old_epoch = <uint64_t>old, f.epoch - <uint64_t>delta
+        f.old_id, f.old_epoch = <uint64_t>old, <uint64_t>epoch
         return order_id
 
     # ---- user data ----
@@ -1199,7 +1199,9 @@ cdef class BinanceWire(Wire):
 
     cdef char* _params(self, char* p) noexcept nogil:
         """The start of the parameters: the API key where frames are signed, for it is the first by name."""
-        p = say(p, b'","params":{')
+        return self._key(say(p, b'","params":{'))
+
+    cdef char* _key(self, char* p) noexcept nogil:
         if self.key_size:
             p = say(p, b'"apiKey":"')
             p = put(p, self.api_key, self.key_size)
@@ -1234,15 +1236,15 @@ cdef class BinanceWire(Wire):
         cdef uint64_t epoch = intent.epoch if intent.epoch else self.epoch
         cdef char* params
         cdef char* p
-        if epoch > self.epoch or self.epoch - epoch >= <uint64_t>1 << 5 * DELTA_SIZE:
-            raise ValueError(f"epoch {epoch} of the order to replace: must be at most 2**25 before {self.epoch}")
+        if epoch >= <uint64_t>1 << 5 * EPOCH_SIZE or intent.order_id >= <uint64_t>1 << 5 * SEQUENCE_SIZE:
+            raise ValueError(f"order {intent.order_id} of epoch {epoch} cannot be replaced: both must be below 2**35")
         self.put_id(client_id, order_id, 0)
         self.put_id(old, intent.order_id, epoch)
         p = say(out, b'{"id":"r')
         p = put(p, client_id, ID_SIZE)
-        put_digits(p, self.epoch - epoch, DELTA_SIZE)
-        put_digits(p + DELTA_SIZE, intent.order_id, SEQUENCE_SIZE)
-        p = say(p + DELTA_SIZE + SEQUENCE_SIZE, b'","method":"order.cancelReplace')
+        put_digits(p, epoch, EPOCH_SIZE)
+        put_digits(p + EPOCH_SIZE, intent.order_id, SEQUENCE_SIZE)
+        p = say(p + EPOCH_SIZE + SEQUENCE_SIZE, b'","method":"order.cancelReplace')
         p = self._params(p)
         params = self._first(p)
         p = say(p, b'"cancelOrigClientOrderId":"')
@@ -1309,10 +1311,10 @@ cdef class BinanceWire(Wire):
         cdef char client_id[ID_SIZE]
         cdef char* p = self._open(out, c'n', order_id, 0, client_id)
         cdef char* params
-        p = say(p, b'","method":"algoOrder.place')
-        p = self._params(p)
-        params = self._first(p)
-        p = say(p, b'"algoType":"CONDITIONAL","clientAlgoId":"')
+        p = say(p, b'","method":"algoOrder.place","params":{')
+        params = p
+        p = self._key(say(p, b'"algoType":"CONDITIONAL",'))
+        p = say(p, b'"clientAlgoId":"')
         p = put(p, client_id, ID_SIZE)
         p = say(p, b'","quantity":"')
         p += tg_put_decimal(p, intent.size_lots, &self.instruments.size_grids[intent.instrument], 1)

@@ -241,9 +241,13 @@ static int tg_asked(const char *p, Py_ssize_t n, int group) {
     return tg_is(p, n, "CancelByUser") || ((n == 0 || tg_is(p, n, "UNKNOWN")) && group == 0);
 }
 
-/* Is this the coin that prices and profits of `symbol` are in? */
-static int tg_is_quote(const char *coin, Py_ssize_t n, const char *symbol, Py_ssize_t size) {
-    return n < size && !memcmp(symbol + size - n, coin, (size_t)n);
+/* Is this the coin that a linear contract's profits are in? BTCUSDT, BTCUSDT-26DEC25: USDT; BTCPERP, BTC-26DEC25: USDC. */
+static int tg_is_settled_in(const char *coin, Py_ssize_t n, const char *symbol, Py_ssize_t size) {
+    Py_ssize_t i;
+    int is_usdt = 0;
+    for (i = 0; i + 4 <= size; i++)
+        is_usdt |= !memcmp(symbol + i, "USDT", 4);
+    return tg_is(coin, n, is_usdt ? "USDT" : "USDC");
 }
 
 #endif

@@ -114,7 +114,6 @@ cdef class BybitWire(Wire):
     cdef Intent* wants        # of the batch being written, and the order ids given to them
     cdef uint64_t ids[BATCH_MAX]
     cdef int stp_mode
-    cdef readonly bint stop_by_rest   # never: a stop is an order like any other here
 
     cdef int _walked(self, int state, const char* why, const char* name, tg_cur* c, const char* start) except -1
     cdef int _envelope(self, tg_cur* c, Frame* f, const char* start) except -1

@@ -39,7 +39,7 @@ cdef extern from "venues/bybit.h" nogil:
     int tg_status(const char* p, Py_ssize_t n) noexcept
     int tg_reason(const char* p, Py_ssize_t n) noexcept
     bint tg_asked(const char* p, Py_ssize_t n, int group) noexcept
-    bint tg_is_quote(const char* coin, Py_ssize_t n, const char* symbol, Py_ssize_t size) noexcept
+    bint tg_is_settled_in(const char* coin, Py_ssize_t n, const char* symbol, Py_ssize_t size) noexcept
 
 tg_setup()
 
@@ -61,7 +61,7 @@ cdef class BybitWire(Wire):
 
     Trade identities (`Trade.id_*`, `Report.trade_*`): a UUID fills both halves, a decimal number up to 38 digits is its
     own value, anything else is hashed (FNV-1a, 128 bits). `Report.fee_is_quote` is 1 for the quote (linear: settle)
-    coin, 0 for any other (base, or MNT) and -1 where a message has no fee (`execution.fast`). Give it the error table
+    coin, 2 for the base coin, 0 for any other (MNT) and -1 where a message has no fee (`execution.fast`). Give it the error table
     with `set_codes`: without it no code proves anything. Raises ValueError for a market that is not Bybit's.
     """
 
@@ -684,13 +684,14 @@ cdef class BybitWire(Wire):
         code = tg_fee(row[AT_EXEC_FEE].p, row[AT_EXEC_FEE].size, &report.fee_e8)
         if code:
             return self.fail(code, b"execFee", c, start)
-        if coin.size:                   # of BTCPERP it is USDC
-            report.fee_is_quote = tg_is_quote(coin.p, coin.size, known.symbol, known.symbol_size) \
-                or self.market == BYBIT_LINEAR and (tg_is(coin.p, coin.size, b"USDC") or tg_is(coin.p, coin.size, b"USDT"))
+        if coin.size:
+            report.fee_is_quote = self.coin(report.instrument, coin.p, coin.size)
+            if self.market == BYBIT_LINEAR and tg_is_settled_in(coin.p, coin.size, known.symbol, known.symbol_size):
+                report.fee_is_quote = 1
         elif self.market == BYBIT_LINEAR:
             report.fee_is_quote = 1
         else:                           # enum "Spot Fee Currency Instruction": a maker's rebate is in the other coin
-            report.fee_is_quote = (report.side == BUY) == (report.maker and report.fee_e8 < 0)
+            report.fee_is_quote = 1 if (report.side == BUY) == (report.maker and report.fee_e8 < 0) else 2
         return HANDLED
 
     cdef int _about(self, Span* row, Report* report, int instrument, tg_cur* c, const char* start) except -1:
@@ -1135,3 +1136,26 @@ cdef inline bint memchr_point(Span* span) noexcept nogil:
         if span.p[i] == c'.':
             return True
     return False
+
+
+def trade_identity(str text) -> tuple:
+    """(`trade_hi`, `trade_lo`) of an execution id: what the decoder makes of it."""
+    cdef bytes raw = text.encode()
+    cdef int64_t hi = 0, lo = 0
+    tg_identity(raw, len(raw), &hi, &lo)
+    return hi, lo
+
+
+def execution_nature(str exec_type, str create_type="") -> int | None:
+    """records.Nature of an execution; None where nothing was traded (funding). ValueError for a type that is not known."""
+    cdef bytes kind = exec_type.encode(), origin = create_type.encode()
+    cdef int nature = tg_exec_nature(kind, len(kind))
+    if nature == TG_ODD:
+        raise ValueError(f"execType {exec_type!r} is not known")
+    return None if nature == TG_COLD else nature if nature else tg_create_nature(origin, len(origin))
+
+
+def was_asked_for(str cancel_type, str reason) -> bool:
+    """Was an order canceled because somebody asked for it, as far as the venue's words tell?"""
+    cdef bytes word = cancel_type.encode(), why = reason.encode()
+    return tg_asked(word, len(word), tg_reason(why, len(why)))

@@ -45,5 +45,7 @@ class Http:
         except TimeoutError:
             raise Unreachable(f"{path}: no answer within {TIMEOUT.total:.0f} s") from None
         except aiohttp.ClientError as error:
-            raise Unreachable(f"{path}: {type(error).__name__}: {error}".replace(str(url), str(path))) from None
+            raise Unreachable(
+                f"{path}: {type(error).__name__}: {error}".replace(str(url), str(path))
+            ) from None
         return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, body)

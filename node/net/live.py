@@ -77,7 +77,9 @@ class Node:
                 if (market, symbol) not in self.rows:
                     raise UserError(f"{venue.market} does not list {symbol!r} ({venue.rest})")
         order = [(MARKET_NUMBERS[x.market], x.symbol) for x in self.config.instrument]
-        self.rows = {key: self.rows[key] for key in sorted(self.rows, key=lambda k: _venue_order(self, k, order))}
+        self.rows = {
+            key: self.rows[key] for key in sorted(self.rows, key=lambda k: _venue_order(self, k, order))
+        }
 
     async def _listed(self, market: int, wanted: list[str]) -> list[InstrumentRow]:
         rest = self.venues[market].rest
@@ -117,7 +119,10 @@ class Node:
             if number is None:
                 continue
             if not self.desk.refresh(number, row):
-                self.tell(f"{MARKET_NAMES[market]} {row.symbol}", "its increments changed: restart to trade it again")
+                self.tell(
+                    f"{MARKET_NAMES[market]} {row.symbol}",
+                    "its increments changed: restart to trade it again",
+                )
             states.append(StatusRow(market, row.symbol, row.status))
         if self.keeper is not None and states:
             self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
@@ -138,6 +143,7 @@ class Node:
             self._connection(spec)
         for market, line in self.desk.rest_lines.items():
             self.link.by_rest(line, partial(self._by_rest, market))
+            self.engine.on_line(line, True, self.link.now_ns())
         if self.desk.rest:
             self.keeper = self.desk.keeper(self.tell, note=self._note, refresh=self._refresh_private)
         if config.dials:
@@ -392,7 +398,9 @@ class Node:
         """Every order of ours; the keeper goes on asking about those that are not confirmed."""
         loop = asyncio.get_running_loop()
         deadline_s, keep_s = loop.time() + STOP_WAIT_S, 0.0
-        asked = [x for x in self.engine.orders.open_orders() if self.engine.want_cancel(x, self.link.now_ns())]
+        asked = [
+            x for x in self.engine.orders.open_orders() if self.engine.want_cancel(x, self.link.now_ns())
+        ]
         while (left := self.engine.orders.open_orders()) and loop.time() < deadline_s:
             self.link.tick()
             if loop.time() >= keep_s:

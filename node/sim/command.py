@@ -4,6 +4,7 @@ input."""
 import asyncio
 import json
 import os
+import ssl
 import stat
 import sys
 import time
@@ -12,24 +13,42 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from node.backtest.sources import VENUES as MARKET_NAMES
 from node.errors import UserError
+from node.sim.accounts import AccountFile, check_accounts, make_accounts
+from node.sim.control import Control
 from node.sim.recorded import Recorded, RecordedAndSynthetic, open_recording, size_hint
 from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
+from node.sim.tls import load, self_signed
+from node.venues.faults import FaultError, parse_row, read_script
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
+class TlsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Certificate and key of all ports, PEM."""
+
+    cert: str
+    key: str
+
+
 class SimFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The config file: all optional. `ports`: venue -> [WebSocket port, HTTP port], 0 = any free one."""
+    """The config file: all optional. `ports`: venue -> [WebSocket port, HTTP port], 0 = any free one.
+    `tls`: "self" makes a certificate, written to `tls_cert` where that is given."""
 
     seed: int = 1
     venues: list[str] = []
     ports: dict[str, tuple[Port, Port]] = {}
+    account: list[AccountFile] = []
+    fault: list[dict[str, Any]] = []
+    faults: str = ""
+    control: Port | None = None
+    tls: Literal["self", ""] | TlsFile = ""
+    tls_cert: str = ""
 
 
 def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
@@ -47,11 +66,54 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
     for name in [*given.venues, *given.ports]:
         if name not in VENUES:
             raise UserError(f"{path}: venue {name!r} is not known; there are {', '.join(VENUES)}")
+    check_accounts(given.account, path)
     return SimConfig(
         venues=tuple(given.venues) or tuple(VENUES),
         seed=given.seed if seed is None else seed,
         ports=dict(given.ports),
+        accounts=partial(make_accounts, given.account) if given.account else None,
+        faults=_faults(given, path),
+        tls=_tls(given, path),
+        control=given.control,
     )
+
+
+def _faults(given: SimFile, path: Path | None) -> tuple[dict[str, Any], ...]:
+    """The rows of the config and of the script it names, which is looked for beside it."""
+    try:
+        for i, row in enumerate(given.fault, 1):
+            parse_row(row, i)
+    except FaultError as error:
+        raise UserError(f"{path}: {error}") from None
+    rows = given.fault + (_script(path.parent / given.faults) if given.faults and path is not None else [])
+    for row in rows:
+        if row.get("venue", "binance") not in VENUES:
+            raise UserError(f"{path}: fault {row['name']}: venue {row['venue']!r} is not known")
+    return tuple(rows)
+
+
+def _script(path: Path) -> list[dict[str, Any]]:
+    try:
+        return read_script(path.read_text(), str(path))
+    except FaultError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _tls(given: SimFile, path: Path | None) -> ssl.SSLContext | None:
+    if not given.tls:
+        return None
+    folder = path.parent if path is not None else Path()
+    try:
+        if given.tls == "self":
+            return self_signed(folder / given.tls_cert if given.tls_cert else None)
+        assert isinstance(given.tls, TlsFile)
+        return load(folder / given.tls.cert, folder / given.tls.key)
+    except OSError as error:
+        raise UserError(f"{path}: tls: {error.strerror or error}") from None
 
 
 def sim_command(
@@ -87,7 +149,10 @@ def sim_command(
             where = {
                 name: x | {"listings": listings_of(simulation, name, recorded)} for name, x in where.items()
             }
+        control = await _start_control(simulation, config)
         _say(where, as_json, "listening")
+        if control is not None:
+            _say_control(control.url, as_json)
         steering = asyncio.ensure_future(_steer(simulation))
         waiting = asyncio.ensure_future(simulation.wait())
         stopping = asyncio.ensure_future(stop.wait())
@@ -99,10 +164,29 @@ def sim_command(
         finally:
             for task in (steering, waiting, stopping):
                 task.cancel()
+            if control is not None:
+                await control.stop()
             await simulation.stop()
             _say(ledgers(simulation), as_json, "ledgers")
 
     return serve
+
+
+async def _start_control(simulation: Simulation, config: SimConfig) -> Control | None:
+    """The control endpoint, where the config wants one; where it cannot listen, nothing is left running."""
+    if config.control is None:
+        return None
+    control = Control({name: x.fake for name, x in simulation.servers.items()}, time.time_ns)
+    try:
+        await control.start(config.control)
+    except OSError as error:
+        await simulation.stop()
+        raise UserError(f"control: cannot listen on 127.0.0.1:{config.control}: {error.strerror}") from None
+    return control
+
+
+def _say_control(url: str, as_json: bool) -> None:
+    print(json.dumps({"control": url}) if as_json else f"control    {url}", flush=True)
 
 
 def make_simulation(config: SimConfig, recorded: Recorded | None) -> Simulation:

@@ -37,12 +37,15 @@ def _orders(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
             ours[world.desk.instruments.symbol(number), wire.client_id(row["sequence"], row["epoch"])] = row
     out = [f"{name} {s} {c}: open at the venue, not here" for s, c in sorted(theirs.keys() - ours.keys())]
     out += [
-        f"{name} {s} {c}: {ours[s, c]['state']} here, not open at the venue" for s, c in sorted(ours.keys() - theirs.keys())
+        f"{name} {s} {c}: {ours[s, c]['state']} here, not open at the venue"
+        for s, c in sorted(ours.keys() - theirs.keys())
     ]
     for key in sorted(theirs.keys() & ours.keys()):
         for field in ("filled_lots", "size_lots", "price_ticks"):
             if theirs[key][field] != ours[key][field]:
-                out.append(f"{name} {key[1]}: {field} {theirs[key][field]} at the venue, {ours[key][field]} here")
+                out.append(
+                    f"{name} {key[1]}: {field} {theirs[key][field]} at the venue, {ours[key][field]} here"
+                )
         if ours[key]["state"] == "UNKNOWN":
             out.append(f"{name} {key[1]}: of unknown fate")
     return out

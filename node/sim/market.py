@@ -8,10 +8,12 @@ depends on the seed and the slots, not on how often `step` is called nor on whic
 (those of one base asset share a fair price).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from functools import partial
 from random import Random
 
-from node.venues.fakes import BUY, MS, SELL, Listing
+from node.venues.fakes import BUY, MS, SELL, Fault, Listing
 
 SLOT_NS = 10 * MS
 MAKER_SLOTS = 10  # the makers move every 100 ms
@@ -63,6 +65,8 @@ class Maker:
         self.cell_ticks = max(1, ticks // FINE)
         self.unit_lots = max(1, self._lots(fair.price_e8))
         self.basis = 0  # what this venue is off the fair price, in cells
+        self.wider_ticks = 0  # a fault: each side is so much further away
+        self.absent: set[int] = set()  # a fault: sides without makers
         self.prices: tuple[set[int], set[int]] = (set(), set())
 
     def _ticks(self, price_e8: int) -> int:
@@ -82,7 +86,10 @@ class Maker:
         self.basis = max(-3, min(3, self.basis + self.rng.randint(-1, 1)))
         cell = self.fair_ticks() // self.cell_ticks
         half = 1 + (self.rng.random() < 0.3)
-        ladders = self._ladder(BUY, cell - half), self._ladder(SELL, cell + half)
+        half += self.wider_ticks // self.cell_ticks
+        ladders = [self._ladder(BUY, max(1, cell - half)), self._ladder(SELL, cell + half)]
+        for side in self.absent:
+            ladders[side] = []
         wanted = set(ladders[BUY]), set(ladders[SELL])
         changes = 0
         for side in (BUY, SELL):  # everything leaves before anything comes: makers never cross each other
@@ -96,6 +103,8 @@ class Maker:
         for _ in range(max(8, self.rng.randint(20, 50) - changes)):
             side = self.rng.getrandbits(1)
             nearness = self.rng.random()
+            if not ladders[side]:
+                continue
             self._set(side, ladders[side], int(len(ladders[side]) * nearness * nearness))
 
     def _enter(self, side: int, ladder: list[int], wanted: set[int]) -> int:
@@ -155,6 +164,7 @@ class Market:
         table = PRICES | (prices or {})
         self.next_ns = start_ns
         self.slot = 0
+        self.later: list[tuple[int, Callable[[], object]]] = []  # slot -> what a fault does then
         self.fairs: dict[str, Fair] = {}
         self.makers: list[Maker] = []
         for listing in listings:
@@ -177,6 +187,11 @@ class Market:
         return max(due, 0)
 
     def _slot(self) -> None:
+        if self.later:
+            due = [run for slot, run in self.later if slot <= self.slot]
+            self.later = [x for x in self.later if x[0] > self.slot]
+            for run in due:
+                run()
         if self.slot % MAKER_SLOTS == 0:
             for fair in self.fairs.values():
                 fair.move()
@@ -187,9 +202,92 @@ class Market:
         self.slot += 1
         self.next_ns += SLOT_NS
 
+    # ---- faults ----
+
+    def disturb(self, fault: Fault, listings: list[Listing], now_ns: int) -> None:
+        """Carry out a `market.*` fault on some listings; a fair price moves for all of its base asset.
+
+        crash: the fair price falls by `percent` (10; negative rises) over `s` seconds (5). gap: at once.
+        sweep: takers take everything as far as `percent` (1) away. spread: `ticks` (100) more on each side
+        for `s`. empty: nobody makes a `side` for `s`. print: one trade `percent` (5) off the market. mark:
+        the mark price is `percent` (5) off for `s`.
+        """
+        makers = [m for m in self.makers if m.listing in listings]
+        name = fault.name.partition(".")[2]
+        if name in ("crash", "gap"):
+            self._move(fault, {m.listing.base or m.listing.symbol for m in makers})
+            return
+        for maker in makers:
+            if name == "sweep":
+                self._sweep(maker, fault)
+            elif name == "print":
+                self._print(maker, fault)
+            elif name == "spread":
+                maker.wider_ticks = int(fault.get("ticks", 100))
+                self._after(fault, partial(setattr, maker, "wider_ticks", 0))
+            elif name == "empty":
+                self._empty(maker, fault)
+            elif name == "mark":
+                maker.listing.mark_factor = 1 + _percent(fault, "5")
+                self._after(fault, partial(setattr, maker.listing, "mark_factor", Decimal(1)))
+
+    def _after(self, fault: Fault, run: Callable[[], object]) -> None:
+        """When the fault's `s` seconds are over (10 where it names none)."""
+        self.later.append((self.slot + fault.ns("", 10_000 * MS) // SLOT_NS, run))
+
+    def _move(self, fault: Fault, bases: set[str]) -> None:
+        share = _percent(fault, "10")
+        steps = max(1, fault.ns("", 5_000 * MS) // SLOT_NS) if fault.name == "market.crash" else 1
+        for base in bases:
+            fair = self.fairs[base]
+            step_e8 = int(fair.price_e8 * share) // steps
+
+            def move(fair: Fair = fair, step_e8: int = step_e8) -> None:
+                floor = fair.anchor_e8 // 2
+                fair.price_e8 = max(fair.price_e8 - step_e8, floor)
+                fair.anchor_e8 = max(fair.anchor_e8 - step_e8, floor)
+
+            self.later += [(self.slot + i, move) for i in range(steps)]
+
+    def _sweep(self, maker: Maker, fault: Fault) -> None:
+        side = BUY if str(fault.get("side")) == "buy" else SELL
+        best = maker.engine.best(1 - side)
+        if best is None:
+            return
+        reach = int(best[0] * _percent(fault, "1"))
+        limit = best[0] + reach if side == BUY else max(1, best[0] - reach)
+        levels = maker.engine.levels(1 - side)
+        lots = sum(n for price, n in levels if (price <= limit) == (side == BUY) or price == limit)
+        if lots:
+            maker.engine.trade(side, limit, lots)
+
+    def _print(self, maker: Maker, fault: Fault) -> None:
+        """A trade far from the market that no client was part of: a maker appears there, and is taken."""
+        price = max(1, int(maker.fair_ticks() * (1 - _percent(fault, "5"))))
+        lots = max(1, int(fault.get("size_lots", 1)))
+        best = maker.engine.best(BUY)
+        if best is not None and price >= best[0]:
+            return
+        before = maker.engine.background(BUY, price)
+        number = maker.engine.place(BUY, price, lots, "gtc", 0)
+        maker.engine.fill(number, lots)
+        assert maker.engine.background(BUY, price) == before, "a print left something in the book"
+
+    def _empty(self, maker: Maker, fault: Fault) -> None:
+        side = SELL if str(fault.get("side")) == "sell" else BUY
+        maker.absent.add(side)
+        for price in sorted(maker.prices[side]):
+            maker.engine.set_level(side, price, 0)
+        self._after(fault, partial(maker.absent.discard, side))
+
     def fair_ticks(self, listing: Listing) -> int:
         """Fair price of a listing now: what its mark price would be."""
         return next(m for m in self.makers if m.listing is listing).fair_ticks()
+
+
+def _percent(fault: Fault, default: str) -> Decimal:
+    """The fault's `percent` as a factor."""
+    return Decimal(str(fault.get("percent", default))) / 100
 
 
 Record = tuple[int, Listing, str, object]

@@ -30,7 +30,17 @@ from node.venues.keys import Key
 from node.venues.ledger import Account
 from node.venues.markets import MARKETS
 from node.venues.values import (
-    AccountNews, Down, InstrumentRow, Ready, Relist, Replace, Reply, Request, Resync, Send, StatusRow,
+    AccountNews,
+    Down,
+    InstrumentRow,
+    Ready,
+    Relist,
+    Replace,
+    Reply,
+    Request,
+    Resync,
+    Send,
+    StatusRow,
 )  # fmt: skip
 
 MS, SEC = 1_000_000, 1_000_000_000
@@ -56,7 +66,7 @@ class Wired:
     backoff_ns: int = BACKOFF_FIRST_NS
     in_ns: int = 0  # when the last frame to the node arrives: the next one is not earlier
     out_ns: int = 0
-    keepalive_due_ns: int = 0
+    frames: int = 0
     retry: bool = True
 
 
@@ -91,7 +101,9 @@ class World:
         self.requests = 0
         self.cut_rest: set[int] = set()  # markets whose REST does not answer (tests)
         self.fakes: dict[str, FakeVenue] = {}
-        self.venue_of: dict[int, str] = {MARKET_NUMBERS[x.market]: x.market.split("-")[0] for x in config.venue}
+        self.venue_of: dict[int, str] = {
+            MARKET_NUMBERS[x.market]: x.market.split("-")[0] for x in config.venue
+        }
         if keep_fakes is None:
             self._make_venues(options or {}, faults or [], moving)
         else:
@@ -110,7 +122,10 @@ class World:
     # ---- building ----
 
     def _make_venues(self, options: dict[str, dict], faults: list[dict], moving: bool) -> None:
-        listings = {name: [Listing(**x) for x in VENUES[name].listings] for name in sorted(set(self.venue_of.values()))}
+        listings = {
+            name: [Listing(**x) for x in VENUES[name].listings]
+            for name in sorted(set(self.venue_of.values()))
+        }
         for name, rows in listings.items():
             make = getattr(importlib.import_module(VENUES[name].module), VENUES[name].fake)
             self.fakes[name] = make(rows, seed=self.seed, **options.get(name, {}))
@@ -195,7 +210,9 @@ class World:
             work()
         self.now_ns = end_ns
 
-    def run_until(self, condition: Callable[[], Any], within_ns: int = 120 * SEC, step_ns: int = 10 * MS) -> Any:
+    def run_until(
+        self, condition: Callable[[], Any], within_ns: int = 120 * SEC, step_ns: int = 10 * MS
+    ) -> Any:
         """Let time pass until `condition()` is true; its value. TimeoutError where it is not within `within_ns`."""
         end_ns = self.now_ns + within_ns
         while not (answer := condition()):
@@ -237,8 +254,12 @@ class World:
         for wired in self.lines.values():
             if wired.connection is None or wired.session is None:
                 continue
-            for topic in list(getattr(wired.session, "streams", None) or getattr(wired.session, "topics", None) or ()):
-                wired.session.data(topic, self.now_ns)  # books that stand still are the engine's business here
+            frames = self.engine.lines[wired.spec.line].frames
+            if frames != wired.frames:  # once topics have spoken, frames on a line stand for all of them
+                wired.frames = frames
+                names = getattr(wired.session, "streams", None) or getattr(wired.session, "topics", None) or ()
+                for topic in list(names):
+                    wired.session.data(topic, self.now_ns)
             self._do(wired, wired.session.tick(self.now_ns))
             self._keep_alive(wired)
 
@@ -353,7 +374,9 @@ class World:
 
     def drain(self) -> None:
         """What the venues have said so far sets out for the node."""
-        owners = {(id(x.fake), x.connection.number): x for x in self.lines.values() if x.connection is not None}
+        owners = {
+            (id(x.fake), x.connection.number): x for x in self.lines.values() if x.connection is not None
+        }
         for fake in self.fakes.values():
             for connection, text in fake.take():
                 wired = owners.get((id(fake), connection.number))
@@ -366,7 +389,9 @@ class World:
             if connection.dropped:
                 self.cut(wired, "connection reset")
             elif connection.closing is not None:
-                self._at(max(wired.in_ns - self.now_ns, 0) + MS, partial(self._hung_up, wired, wired.generation))
+                self._at(
+                    max(wired.in_ns - self.now_ns, 0) + MS, partial(self._hung_up, wired, wired.generation)
+                )
 
     def _hung_up(self, wired: Wired, generation: int) -> None:
         if wired.generation == generation:
@@ -403,7 +428,9 @@ class World:
         if verdict == Verdict.NOT_MINE:
             self._do(wired, wired.session.receive(text, self.now_ns))
         elif verdict == Verdict.BAD:
-            self.tell(wired.spec.name, f"bad frame: {self.engine.lines[wired.spec.line].last_error}: {text[:200]}")
+            self.tell(
+                wired.spec.name, f"bad frame: {self.engine.lines[wired.spec.line].last_error}: {text[:200]}"
+            )
 
     def _out(self, wired: Wired, text: str) -> None:
         """A frame of ours, in order behind those before it. Nobody tells us what became of it."""
@@ -478,12 +505,16 @@ class World:
         self._at(self._delay(), partial(self._serve_rest, fake, request, then))
 
     def _serve_rest(self, fake: FakeVenue, request: Request, then: Callable[[Reply | None], None]) -> None:
-        answer = fake.request(request.method, request.target, dict(request.headers), request.body, self.now_ns)
+        answer = fake.request(
+            request.method, request.target, dict(request.headers), request.body, self.now_ns
+        )
         self.drain()
         if answer.again_ns:
             self._at(answer.again_ns, partial(self._serve_rest, fake, request, then))
             return
-        lost = fake.faults.standing("px.blackhole", self.now_ns, way="out", path=request.target, stream="rest")
+        lost = fake.faults.standing(
+            "px.blackhole", self.now_ns, way="out", path=request.target, stream="rest"
+        )
         if answer.drop or lost or answer.delay_ns > ANSWER_NS:
             self._at(ANSWER_NS if not answer.drop else self._delay(), partial(then, None))
             return

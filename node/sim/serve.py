@@ -33,7 +33,7 @@ from websockets.http11 import Request, Response
 from ext.records import Market as Product
 from node.sim.front import Front, Pipe
 from node.sim.market import Market
-from node.venues.fakes import MS, Answer, Connection, FakeVenue, Fault, Listing, Refused
+from node.venues.fakes import MS, Account, Answer, Connection, FakeVenue, Fault, Listing, Refused
 
 HOST = "127.0.0.1"
 PERIOD_NS = 10 * MS
@@ -464,13 +464,19 @@ MakeMarket = Callable[[Iterable[Listing], int, int], Steps]  # listings, seed, s
 class SimConfig:
     """What to simulate. `ports`: venue -> (WebSocket port, HTTP port), 0 or absent = any free one. `options`:
     venue -> keyword arguments of its fake. `make_market`: what moves the books; the synthetic market where
-    not given."""
+    not given. `accounts(venue, coins)`: the accounts of a venue, None = its own. `faults`: rows of a fault
+    script, for all venues or the one they name. `tls`: all ports speak TLS. `control`: port of the control
+    endpoint, None = there is none."""
 
     venues: tuple[str, ...] = tuple(VENUES)
     seed: int = 1
     ports: dict[str, tuple[int, int]] = field(default_factory=dict)
     options: dict[str, dict] = field(default_factory=dict)
     make_market: MakeMarket = Market
+    accounts: Callable[[str, list[tuple[str, str]]], list[Account] | None] | None = None
+    faults: tuple[dict[str, Any], ...] = ()
+    tls: ssl.SSLContext | None = None
+    control: int | None = None
 
 
 class Simulation:
@@ -492,6 +498,7 @@ class Simulation:
         for name, row in rows.items():
             make = getattr(importlib.import_module(row.module), row.fake)
             fake = make(listings[name], seed=config.seed, **config.options.get(name, {}))
+            self._equip(fake, name, config)
             ws_port, http_port = config.ports.get(name, (0, 0))
             self.servers[name] = VenueServer(
                 fake,
@@ -502,7 +509,18 @@ class Simulation:
                 http_port=http_port,
                 ping_interval_s=row.ping_interval_s,
                 slow_close=row.slow_close,
+                tls=config.tls,
             )
+
+    def _equip(self, fake: FakeVenue, name: str, config: SimConfig) -> None:
+        """Accounts and faults of a venue, as the config wants them."""
+        if config.accounts is not None:
+            coins = [(x.wallet, c) for x in fake.listings.values() for c in (*x.coins, x.settle_coin)]
+            accounts = config.accounts(name, coins)
+            if accounts is not None:
+                fake.set_accounts(accounts)
+        fake.faults.load(config.faults, name)
+        fake.disturb = getattr(self.market, "disturb", None)
 
     async def start(self) -> dict[str, Endpoint]:
         """Start all servers; where one cannot, none is left running."""

@@ -14,6 +14,7 @@ happened. Each row draws from a generator of its own, so that adding one changes
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from random import Random
 from typing import Any
 
@@ -40,7 +41,7 @@ ABOUT = (
 )
 
 # What each injector takes beside the common keys: name -> kind of value.
-N, S, B = "number", "text", "boolean"
+N, S, B, D, P = "number", "text", "boolean", "decimal", "share (full, part, or up to 1)"
 WHEN = {"delay_ms": N}
 PASSIVE: dict[str, dict[str, str]] = {
     "book.gap": {"n": N},
@@ -63,15 +64,15 @@ PASSIVE: dict[str, dict[str, str]] = {
     "exec.delay": WHEN,
     "exec.reorder": {"window": N},
     "exec.split": {"k": N},
-    "exec.fee": {"coin": S, "rate": S},
+    "exec.fee": {"coin": S, "rate": D},
     "exec.unknown_status": {"text": S},
-    "order.fill_immediately": {"part": S},
-    "order.fill_on_cancel": {"part": S},
+    "order.fill_immediately": {"part": P},
+    "order.fill_on_cancel": {"part": P},
     "order.accept_silent": {},
     "order.reject": {"filter": S},
     "order.reject_late": WHEN,
     "order.amend_fail_late": WHEN,
-    "order.amend_qty": {"part": S, "delay_ms": N},
+    "order.amend_qty": {"part": P, "delay_ms": N},
     "order.amend_id_change": {},
     "order.expire": {"reason": S, "delay_ms": N},
     "order.stp": {"delay_ms": N},
@@ -116,22 +117,22 @@ ACTIVE: dict[str, dict[str, str]] = {
     "status.delist": {},
     "status.relist": {"inst_code": N},
     "acct.external_order": {"price_ticks": N, "size_lots": N, "order_type": S, "tif": S, "client": S},
-    "acct.drift": {"coin": S, "amount": S, "lots": N, "leg": S},
-    "acct.deposit": {"coin": S, "amount": S},
-    "acct.withdraw": {"coin": S, "amount": S},
-    "acct.funding": {"rate": S},
-    "acct.adl": {"part": S},
-    "acct.liquidation": {"part": S},
+    "acct.drift": {"coin": S, "amount": D, "lots": N, "leg": S},
+    "acct.deposit": {"coin": S, "amount": D},
+    "acct.withdraw": {"coin": S, "amount": D},
+    "acct.funding": {"rate": D},
+    "acct.adl": {"part": P},
+    "acct.liquidation": {"part": P},
     "acct.leverage": {"leverage": N, "times": N, "mode": S},
     "acct.posmode": {"hedge": B},
-    "acct.collateral_price": {"coin": S, "price": S},
-    "market.crash": {"percent": S, "s": N},
-    "market.gap": {"percent": S},
-    "market.sweep": {"percent": S},
+    "acct.collateral_price": {"coin": S, "price": D},
+    "market.crash": {"percent": D, "s": N},
+    "market.gap": {"percent": D},
+    "market.sweep": {"percent": D},
     "market.spread": {"ticks": N, "s": N},
     "market.empty": {"s": N},
-    "market.print": {"percent": S, "size_lots": N},
-    "market.mark": {"percent": S, "s": N},
+    "market.print": {"percent": D, "size_lots": N},
+    "market.mark": {"percent": D, "s": N},
     "dms.fire": {},
     "px.storm": {"s": N},
 }
@@ -353,7 +354,19 @@ def _is_kind(kind: str, value: Any) -> bool:
         return isinstance(value, bool)
     if kind == N:
         return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    if kind == P:
+        return value in ("full", "part") or (_is_decimal(value) and 0 < Decimal(str(value)) <= 1)
+    return kind != D or _is_decimal(value)
+
+
+def _is_decimal(value: Any) -> bool:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return False
+    return number.is_finite() and abs(number) < 10**12 and number == round(number, 18)
 
 
 def parse_row(row: Any, number: int = 1) -> dict[str, Any]:

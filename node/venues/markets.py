@@ -5,45 +5,56 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from ext.instruments import Instruments
-from ext.records import Market
+from ext.records import BudgetKind, Market
 from ext.venues.binance import BinanceWire
 from ext.venues.bybit import BybitWire
 from ext.venues.okx import OkxWire
 from ext.wire import Wire
 from node.venues.binance import rest as binance_rest
+from node.venues.binance import rules as binance_rules
+from node.venues.binance.account import Rest as BinanceRest
 from node.venues.binance.rules import stream_name
 from node.venues.binance.session import Session as BinanceSession
 from node.venues.bybit import rest as bybit_rest
+from node.venues.bybit import rules as bybit_rules
 from node.venues.bybit.session import Session as BybitSession
+from node.venues.keys import Key
 from node.venues.okx import rest as okx_rest
+from node.venues.okx import rules as okx_rules
 from node.venues.okx.session import Session as OkxSession
-from node.venues.values import InstrumentRow, Request
+from node.venues.values import InstrumentRow, Reply, Request, Rest
 
 Symbols = list[str]
 Depths = dict[str, int]
 
 
+Line = tuple[str, Any]  # ("streams" or "orders": which address, its session or None: made of a reply)
+Rule = tuple[int, int, int, bool]  # BudgetKind, limit, interval in ns, a bucket for each instrument
+
+
 @dataclass(frozen=True)
 class MarketRow:
-    """What a market needs. `feeds` gives the sessions of one line, each on a connection of its own; `orders`
-    the order-entry session and `private` the one that tells of orders and fills where that is another
-    connection; where `listen_key` is set, that session is made by `listen_key_session` instead, for each
-    connection anew."""
+    """What a market needs. `feeds` gives the sessions of one line, each on a connection of its own; `orders` the order-entry
+    session, which `orders_tell_all` where reports, positions and balances come on it too; `private` the other connections
+    that tell of them. Where a private session is None, `listen_key(market, api_key)` gives what makes the request for it, and
+    the session of the reply. `codes` is the error table of the decoder, `budgets` the venue's published request limits."""
 
     wire: type[Wire]
     feeds: Callable[[int, Symbols, Depths, bool], list[Any]]
-    orders: Callable[[int], Any]
-    private: Callable[[int], Any] | None
+    orders: Callable[[int, Key | None], Any]
+    orders_tell_all: bool
+    private: Callable[[int, Key | None], list[Line]]
     instruments: Callable[[int, Symbols], list[Request]]
     read: Callable[[int, bytes], list[InstrumentRow]]
     snapshot: Callable[[int, str], Request] | None
     topic: Callable[[bytes], Any]
-    listen_key: Callable[[str, str], Request] | None = (
-        None  # (method, API key): the key in a private stream's path
-    )
+    rest: Callable[[int, Key, int], Rest]
+    codes: list[tuple[int, int, int, int, int]]
+    budgets: Callable[[int], list[Rule]]
+    listen_key: (
+        Callable[[int, str, Key | None], tuple[Callable[[], Request], Callable[[Reply], Any]]] | None
+    ) = None
 
 
 def _binance_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
@@ -56,8 +67,16 @@ def _binance_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) 
     return [BinanceSession("stream", market, books), BinanceSession("stream", market, others)]
 
 
-def _binance_orders(market: int) -> Any:
-    return BinanceSession("api", market, user_data=market == Market.BINANCE_SPOT)
+def _binance_orders(market: int, key: Key | None) -> Any:
+    return BinanceSession("api", market, key=key, user_data=market == Market.BINANCE_SPOT)
+
+
+def _binance_listen_key(market: int, api_key: str, key: Key | None) -> Any:
+    def opened(reply: Reply) -> Any:
+        name = binance_rest.read_listen_key(reply)
+        return BinanceSession("stream", market, key=key, listen_key=name, combined=False)
+
+    return (lambda: binance_rest.listen_key("POST", api_key)), opened
 
 
 def _bybit_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
@@ -93,17 +112,32 @@ def _okx_topic(frame: bytes) -> tuple[str, str] | None:
     return (channel, inst) if channel and inst else None
 
 
+def _rules(rows: Any) -> list[Rule]:
+    """The limits on orders, cancels and amends out of a venue's table, whichever way it spells them."""
+    out = []
+    for row in rows:
+        if row.kind < BudgetKind.BUDGET_WEIGHT and row.limit > 2:
+            by_instrument = getattr(row, "scope", "account") == "instrument"
+            out.append((int(row.kind), row.limit, row.interval_ns, by_instrument))
+    return out
+
+
 def _binance(market: int) -> MarketRow:
+    is_spot = market == Market.BINANCE_SPOT
     return MarketRow(
         wire=BinanceWire,
         feeds=_binance_feeds,
         orders=_binance_orders,
-        private=None,
-        listen_key=None if market == Market.BINANCE_SPOT else binance_rest.listen_key,
+        orders_tell_all=is_spot,
+        private=lambda market, key: [] if is_spot else [("streams", None)],
+        listen_key=None if is_spot else _binance_listen_key,
         instruments=lambda market, symbols: [binance_rest.exchange_info(market)],
         read=lambda market, reply: binance_rest.instruments(reply, market),
         snapshot=lambda market, symbol: binance_rest.depth(market, symbol),
         topic=_member("stream"),
+        rest=BinanceRest,
+        codes=binance_rules.CODES[market],
+        budgets=lambda market: _rules(binance_rules.BUDGETS[market]),
     )
 
 
@@ -111,12 +145,16 @@ def _bybit(market: int) -> MarketRow:
     return MarketRow(
         wire=BybitWire,
         feeds=_bybit_feeds,
-        orders=lambda market: BybitSession("trade", market),
-        private=lambda market: BybitSession("private", market),
+        orders=lambda market, key: BybitSession("trade", market, key=key),
+        orders_tell_all=False,
+        private=lambda market, key: [("orders", BybitSession("private", market, key=key))],
         instruments=lambda market, symbols: [bybit_rest.instruments_info(market)],
         read=lambda market, reply: bybit_rest.instruments(reply),
         snapshot=None,
         topic=_member("topic"),
+        rest=bybit_rest.Rest,
+        codes=bybit_rules.CODES,
+        budgets=lambda market: _rules(bybit_rules.BUDGETS[market]),
     )
 
 
@@ -128,22 +166,18 @@ MARKETS: dict[int, MarketRow] = {
     int(Market.OKX): MarketRow(
         wire=OkxWire,
         feeds=_okx_feeds,
-        orders=lambda market: OkxSession("private", [("orders", "ANY")]),
-        private=None,
+        orders=lambda market, key: OkxSession("private", okx_rules.PRIVATE_TOPICS, key=key),
+        orders_tell_all=True,
+        private=lambda market, key: [("orders", OkxSession("business", okx_rules.ALGO_TOPICS, key=key))],
         instruments=_okx_requests,
         read=lambda market, reply: okx_rest.instruments(reply),
         snapshot=None,
         topic=_okx_topic,
+        rest=okx_rest.Rest,
+        codes=okx_rules.CODES,
+        budgets=lambda market: _rules(okx_rules.BUDGETS[market]),
     ),
 }
-
-
-def listen_key_session(market: int, reply: bytes) -> Any:
-    """The private-stream session that a listen-key reply opens. Raises ValueError for any other reply."""
-    key = msgspec.json.decode(reply, type=dict[str, str]).get("listenKey", "")
-    if not key:
-        raise ValueError("no listenKey in the reply")
-    return BinanceSession("stream", market, listen_key=key, combined=False)
 
 
 def make_wire(instruments: Instruments, market: int, deployment: str, epoch: int) -> Wire:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from node.venues.faults import Fault, Faults
-from node.venues.ledger import BUY, EXACT, SELL, Account, House, Key, VenueTrade, make_account
+from node.venues.ledger import BUY, EXACT, SELL, ZERO, Account, House, Key, VenueTrade, make_account
 from node.venues.parts import FakeOrder, Listing
 
 
@@ -70,6 +70,13 @@ class Register:
                 self.house.book("deposit", coin, balance.total)
         self.accounts[account.owner] = account
         return account
+
+    def set_accounts(self, accounts: Iterable[Account]) -> None:
+        """These instead of all that there are: for a start, before anything has traded."""
+        self.accounts.clear()
+        self.house = House()
+        for account in accounts:
+            self.add_account(account)
 
     def account_of(self, order: FakeOrder) -> Account:
         """The account of an order, made without keys where there is none of that owner."""
@@ -271,6 +278,46 @@ class Register:
                 for x in found.incomes
             ],
         }
+
+    def audit(self) -> list[str]:
+        """What does not add up on the venue's books: nothing, or the simulation is wrong."""
+        out = []
+        sums: dict[str, Decimal] = {}
+        for account in self.accounts.values():
+            for coins in account.wallets.values():
+                for coin, balance in coins.items():
+                    sums[coin] = EXACT.add(sums.get(coin, ZERO), balance.total)
+            out += self._audit_locks(account)
+        for (_, coin), amount in self.house.owed.items():
+            sums[coin] = EXACT.add(sums.get(coin, ZERO), amount)
+        out += [f"{coin}: accounts and house differ by {total}" for coin, total in sums.items() if total]
+        for listing in self.listings.values():
+            held = sum(
+                p.lots
+                for account in self.accounts.values()
+                for key, p in account.positions.items()
+                if key[:2] == listing.key
+            )
+            if held + self.house.lots.get(listing.key, 0):
+                out.append(f"{listing.symbol}: positions and house differ")
+        over = [x for x in self.orders.values() if not 0 <= x.filled_lots <= x.size_lots]
+        return out + [f"order {x.number}: filled {x.filled_lots} of {x.size_lots}" for x in over]
+
+    def _audit_locks(self, account: Account) -> list[str]:
+        """What is locked is what the open orders lock, and nobody owes spot coins."""
+        locked: dict[tuple[str, str], Decimal] = {}
+        for order in self._open_orders.values():
+            if order.owner == account.owner and order.locked:
+                key = (order.listing.wallet, order.locked_coin)
+                locked[key] = EXACT.add(locked.get(key, ZERO), order.locked)
+        out = []
+        for wallet, coins in account.wallets.items():
+            for coin, balance in coins.items():
+                if balance.locked != locked.get((wallet, coin), ZERO):
+                    out.append(
+                        f"account {account.owner}, {coin}: locked {balance.locked}, and orders say else"
+                    )
+        return out
 
     # ---- what a subclass may want to know ----
 

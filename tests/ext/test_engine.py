@@ -21,6 +21,7 @@ from chain import (
     Script,
     ack,
     depth,
+    dump,
     execution,
     snapshot,
     trade,
@@ -29,7 +30,18 @@ from chain import (
 from ext.book import BookState
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
-from ext.records import Market, Side, fill_row, state_row, verdict_row
+from ext import records as row_of
+from ext.records import (
+    ErrorGroup,
+    HaltReason,
+    Market,
+    Nature,
+    ReportKind,
+    Side,
+    fill_row,
+    state_row,
+    verdict_row,
+)
 from ext.strategies.probe import Probe
 from ext.tape import RecordType, TapeReader, TapeWriter
 from ext.venues.binance import BinanceWire
@@ -81,7 +93,7 @@ def test_a_depth_frame_becomes_exact_order_bytes():
         "newClientOrderId": chain.client_id(1),
         "newOrderRespType": "ACK",
         "selfTradePreventionMode": "EXPIRE_MAKER",
-        "recvWindow": 1000,
+        "recvWindow": 1500,
         "timestamp": chain.now // MS,
     }
     assert chain.states() == ["SENT"]
@@ -690,3 +702,294 @@ def test_a_book_follows_one_channel_only():
 def test_more_money_than_any_limit_is_never_sent():
     chain = Chain(buyer(lots=1000), limits={"max_notional_e8": 99 * E8})
     assert (chain.sent, chain.engine.risk.refusals()) == ([], {"NOTIONAL_MAX": 1})
+
+
+# ---- amends, replacements, batches ----
+
+
+class BybitDesk:
+    """An engine with one Bybit linear order line, a feed and a REST line; frames as dicts."""
+
+    def __init__(self, strategy, tape=None):
+        self.instruments = Instruments()
+        self.instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.1", "0.001")
+        self.sent = []
+        self.engine = Engine(
+            self.instruments,
+            tape=tape,
+            outlet=Recorder(lambda line, frame: self.sent.append((line, json.loads(frame)))),
+        )
+        self.wire = BybitWire(self.instruments, Market.BYBIT_LINEAR, "tckg", 3)
+        for name, kind in (
+            ("feed", LineKind.MARKET_LINE),
+            ("orders", LineKind.ORDER_LINE),
+            ("rest", LineKind.REST_LINE),
+        ):
+            self.engine.add_line(name, kind, self.wire)
+        self.engine.risk.set_limits(0, **LIMITS)
+        self.engine.risk.set_rate(1000, SEC)
+        self.engine.add_strategy(strategy)
+        self.now = START
+        for line in range(3):
+            self.engine.on_line(line, True, self.now)
+
+    def book(self, u=1):
+        self.now += MS
+        data = {"s": "BTCUSDT", "b": [["999.0", "1"]], "a": [["1001.0", "1"]], "u": u, "seq": u}
+        frame = {"topic": "orderbook.50.BTCUSDT", "type": "snapshot", "ts": 1_700_000_000_000, "data": data}
+        self.engine.on_bytes(0, dump(frame), self.now)
+
+    def evidence(self, order_id, kind, **more):
+        self.now += MS
+        row = self.engine.orders.order(order_id)
+        report = {"kind": kind, "instrument": 0, "order_id": row["sequence"], "epoch": row["epoch"]}
+        self.engine.on_evidence([report | more], self.now)
+
+
+def both(self, instrument, now):
+    if not self.orders.open_orders():
+        self.buy(instrument, 9990, 10)
+        self.sell(instrument, 10_010, 10)
+
+
+def test_orders_of_one_turn_leave_in_one_request_where_the_venue_takes_batches(tape):
+    desk = BybitDesk(Script(on_book=both), tape)
+    desk.book()
+    ((line, frame),) = desk.sent
+    assert (line, frame["op"], len(frame["args"])) == (1, "order.create-batch", 1)
+    items = frame["args"][0]["request"]
+    assert [desk.wire.order_id(x["orderLinkId"]) for x in items] == [1, 2]
+    assert [desk.engine.orders.order(i)["state"] for i in (1, 2)] == ["SENT", "SENT"]
+    out = [x for x in records(desk) if x.type == RecordType.ORDER_OUT]
+    assert [int.from_bytes(x.payload[:8], "little") for x in out] == [1, 2]
+
+
+def test_an_order_of_a_batch_that_risk_refuses_does_not_hold_up_the_others():
+    def three(self, instrument, now):
+        if not self.orders.open_orders():
+            self.buy(instrument, 9990, 10)
+            self.buy(instrument, 9990, 10**9)
+            self.sell(instrument, 10_010, 10)
+
+    desk = BybitDesk(Script(on_book=three))
+    desk.book()
+    assert len(desk.sent) == 1
+    assert len(desk.sent[0][1]["args"][0]["request"]) == 2
+    assert desk.engine.risk.refusals() == {"SIZE_MAX": 1}
+
+
+def test_a_batch_on_a_line_that_died_is_closed_order_by_order():
+    desk = BybitDesk(Script(on_book=both))
+    desk.engine.on_line(1, False, desk.now)
+    desk.engine.on_line(2, False, desk.now)
+    desk.book()
+    assert desk.sent == []
+    assert [desk.engine.orders.order(i)["state"] for i in (1, 2)] == ["REJECTED", "REJECTED"]
+
+
+def test_an_amend_goes_out_once_and_holds_the_larger_size_until_it_is_answered():
+    script = Script(on_timer=lambda self, now: [self.amend(i, 9995, 15) for i in self.orders.open_orders()])
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.engine.add_strategy(script)
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    for _ in range(3):
+        desk.now += MS
+        desk.engine.on_time(desk.now)
+    amends = [f for _, f in desk.sent if f["op"] == "order.amend"]
+    assert len(amends) == 1
+    assert (amends[0]["args"][0]["price"], amends[0]["args"][0]["qty"]) == ("999.5", "0.015")
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 15
+    assert desk.engine.risk.refusals() == {"AMENDING": 2}
+    desk.evidence(1, ReportKind.REPORT_AMEND_REJECT)
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 10
+    desk.engine.on_time(desk.now + MS)
+    desk.evidence(1, ReportKind.REPORT_LIVE, order_ticks=9995, order_lots=15)
+    row = desk.engine.orders.order(1)
+    assert (row["price_ticks"], row["size_lots"], row["amending"]) == (9995, 15, 0)
+
+
+def test_where_a_venue_cannot_amend_a_price_the_order_is_replaced_and_both_count():
+    script = Script(
+        on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 7),
+        on_timer=lambda self, now: self.amend(1, 9995, 7),
+    )
+    chain = Chain(script)
+    chain.report(chain.client_id(1), "BUY", "NEW")
+    chain.time()
+    frame = chain.sent[-1]
+    assert frame["method"] == "order.cancelReplace"
+    assert chain.wire.order_id(frame["params"]["cancelOrigClientOrderId"]) == 1
+    assert chain.wire.order_id(frame["params"]["newClientOrderId"]) == 2
+    assert chain.orders.reserved(0)["buy_lots"] == 14
+    assert chain.orders.order(2)["replaces"] == 1
+
+
+def test_where_only_the_size_falls_a_venue_that_can_keeps_the_order_s_place():
+    script = Script(
+        on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 7),
+        on_timer=lambda self, now: self.amend(1, 9990, 5),
+    )
+    chain = Chain(script)
+    chain.report(chain.client_id(1), "BUY", "NEW")
+    chain.time()
+    assert chain.sent[-1]["method"] == "order.amend.keepPriority"
+    assert chain.sent[-1]["params"]["newQty"] == "0.005"
+
+
+# ---- the other path ----
+
+
+def test_an_order_that_was_not_written_yet_goes_by_rest_while_the_order_line_is_down():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.engine.on_line(1, False, desk.now)
+    desk.book()
+    assert [line for line, _ in desk.sent] == [2]
+    assert desk.engine.orders.order(1)["line"] == 2
+    desk.engine.on_line(1, True, desk.now)
+    desk.engine.on_line(1, False, desk.now)  # of no concern to an order that went the other way
+    assert desk.engine.orders.order(1)["state"] == "SENT"
+
+
+def test_an_order_that_was_written_never_goes_a_second_way():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.book()
+    desk.engine.on_line(1, False, desk.now)
+    assert desk.engine.orders.order(1)["state"] == "UNKNOWN"
+    for turn in range(200):
+        desk.now += 20 * MS
+        desk.engine.on_time(desk.now)
+        desk.book(2 + turn)
+    ways = [(line, f["op"]) for line, f in desk.sent]
+    assert ways[0] == (1, "order.create")
+    assert set(ways[1:]) == {(2, "order.cancel")}  # cancels go any way, again and again
+    assert 3 <= len(ways) <= 8
+
+
+# ---- cold doors ----
+
+
+def test_a_wanted_cancel_is_repeated_with_growing_pauses_until_the_order_is_closed():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    assert desk.engine.want_cancel(1, desk.now)
+    times = []
+    for _ in range(1500):
+        before = len(desk.sent)
+        desk.now += 20 * MS
+        desk.engine.on_time(desk.now)
+        times += [desk.now] * (len(desk.sent) - before)
+    pauses = [b - a for a, b in zip(times, times[1:], strict=False)]
+    assert len(times) > 4
+    assert pauses == sorted(pauses)
+    assert pauses[-1] <= 5 * SEC
+    desk.evidence(1, ReportKind.REPORT_CANCELED)
+    sent = len(desk.sent)
+    desk.engine.on_time(desk.now + 10 * SEC)
+    assert len(desk.sent) == sent
+    assert not desk.engine.want_cancel(1, desk.now)
+
+
+def test_only_an_order_of_unknown_fate_can_be_closed_as_absent_and_it_rises_again():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.book()
+    assert not desk.engine.close_absent(1, desk.now)
+    desk.engine.on_line(1, False, desk.now)
+    assert desk.engine.close_absent(1, desk.now)
+    assert desk.engine.orders.order(1)["state"] == "NEVER_EXISTED"
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 0
+    desk.evidence(1, ReportKind.REPORT_FILL, size_lots=4, price_ticks=9990, trade_lo=5, filled_lots=4)
+    row = desk.engine.orders.order(1)
+    assert (row["state"], row["cancel_wanted"], row["filled_lots"]) == ("PARTIAL", 1, 4)
+    assert desk.engine.account.position(0)["lots"] == 4
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 6
+
+
+def test_an_adopted_order_is_cancelled_by_the_id_it_was_placed_with_and_its_reports_find_it():
+    desk = BybitDesk(Script())
+    desk.book()
+    order_id = desk.engine.adopt(0, 2, 77, 0, 0, 0, 9990, 10, 3, False, "venue-1", desk.now)
+    assert desk.engine.adopt(0, 2, 77, 0, 0, 0, 9990, 10, 3, False, "venue-1", desk.now) == order_id
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 7
+    desk.engine.want_cancel(order_id, desk.now)
+    assert desk.sent[-1][1]["args"][0]["orderLinkId"] == desk.wire.client_id(77, 2)
+    desk.evidence(order_id, ReportKind.REPORT_CANCELED, filled_lots=3)
+    assert desk.engine.orders.order(order_id)["state"] == "CANCELED"
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 0
+
+
+def test_a_halt_cancels_what_is_open_and_a_cold_door_is_on_the_tape(tape):
+    desk = BybitDesk(
+        Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)), tape
+    )
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    desk.engine.halt(0, HaltReason.HALT_DRIFT, 2, desk.now)
+    desk.engine.reconciled(0, desk.now)
+    desk.engine.venue_clock(Market.BYBIT_LINEAR, 5 * MS, MS, desk.now)
+    assert desk.wire.offset_ns == 5 * MS
+    for _ in range(20):
+        desk.now += 20 * MS
+        desk.engine.on_time(desk.now)
+    assert desk.sent[-1][1]["op"] == "order.cancel"
+    doors = [row_of.door_row(x.payload)["door"] for x in records(desk) if x.type == RecordType.DOOR]
+    assert doors == ["DOOR_HALT", "DOOR_RECONCILED", "DOOR_CLOCK"]
+    (evidence,) = [x for x in records(desk) if x.type == RecordType.EVIDENCE]
+    assert row_of.evidence_rows(evidence.payload)[0]["kind"] == "REPORT_LIVE"
+
+
+@pytest.mark.parametrize(
+    "report",
+    [{}, {"kind": 3, "odd": 1}, {"kind": "x"}, {"kind": 3, "size_lots": 2**70}, {"kind": 3, "venue_id": "x" * 41},
+     {"kind": 3, "instrument": 7}],
+)  # fmt: skip
+def test_evidence_that_is_none_is_refused_before_any_of_it_counts(report):
+    desk = BybitDesk(Script())
+    good = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "size_lots": 1, "price_ticks": 1, "trade_lo": 1}
+    with pytest.raises(ValueError, match="report"):
+        desk.engine.on_evidence([good, report], desk.now)
+    assert desk.engine.account.position(0)["lots"] == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "halt"),
+    [(ErrorGroup.GROUP_ACCESS, {"HALT_ACCESS": 2}), (ErrorGroup.GROUP_MARKET, {"HALT_VENUE": 1})],
+)
+def test_what_an_error_means_beyond_its_order_stops_the_symbol(group, halt):
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_REJECT, code=5, group=group)
+    assert desk.engine.risk.halts(0) == halt
+
+
+def test_a_filter_that_refuses_again_and_again_stops_the_symbol():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    for turn in range(5):
+        assert desk.engine.risk.halts(0) == {}
+        desk.book(1 + turn)
+        desk.evidence(turn + 1, ReportKind.REPORT_REJECT, code=5, group=ErrorGroup.GROUP_FILTER)
+    assert desk.engine.risk.halts(0) == {"HALT_FILTER": 1}
+
+
+def test_an_unknown_word_of_the_venue_makes_the_symbol_reduce_only():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_ODD)
+    assert desk.engine.risk.halts(0) == {"HALT_ODD": 1}
+    assert desk.engine.orders.order(1)["state"] == "SENT"
+
+
+def test_a_liquidation_stops_every_symbol_of_the_account():
+    desk = BybitDesk(Script())
+    fill = {
+        "kind": ReportKind.REPORT_FILL,
+        "instrument": 0,
+        "side": 1,
+        "size_lots": 3,
+        "price_ticks": 9990,
+        "trade_lo": 9,
+    }
+    desk.engine.on_evidence([fill | {"nature": Nature.LIQUIDATION}], desk.now)
+    assert desk.engine.account.position(0)["lots"] == -3
+    assert desk.engine.risk.halts(0) == {"HALT_LIQUIDATION": 2}

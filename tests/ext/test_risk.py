@@ -12,7 +12,18 @@ from ext.account import Account
 from ext.book import Book
 from ext.instruments import Instruments
 from ext.orders import Orders
-from ext.records import BudgetKind, DepthKind, HaltReason, Market, OrderType, Reason, ReportKind, Rule, Side, TimeInForce
+from ext.records import (
+    BudgetKind,
+    DepthKind,
+    HaltReason,
+    Market,
+    OrderType,
+    Reason,
+    ReportKind,
+    Rule,
+    Side,
+    TimeInForce,
+)
 from ext.risk import RiskGate
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
@@ -378,7 +389,11 @@ def test_the_venue_s_own_caps_hold_too():
     assert Desk(row=banded).order(price=10_011) == ("PRICE_RANGE", 10_011, 10_000)
     assert Desk(row=banded).order(side=SELL, price=9989) == ("PRICE_RANGE", 9989, 10_000)
     assert Desk(row={"max_notional": "1"}).order(size=11)[0] == "NOTIONAL_MAX"
-    assert Desk(row={"max_market_size": "0.005"}).order(price=0, size=6, type=MARKET_ORDER) == ("SIZE_MAX", 6, 5)
+    assert Desk(row={"max_market_size": "0.005"}).order(price=0, size=6, type=MARKET_ORDER) == (
+        "SIZE_MAX",
+        6,
+        5,
+    )
 
 
 # ---- stops ----
@@ -414,7 +429,6 @@ def test_what_others_have_open_on_the_account_counts_and_does_not_bar_the_way_ou
     assert engine.risk.try_order(0, SELL, 10_000, 6, NOW)[:3] == ("POSITION", 101, 100)
     engine.set_position(0, 30, 0, NOW)
     assert engine.risk.try_order(0, SELL, 10_000, 30, NOW, reduce_only=True)[0] == "OK"
-
 
 
 def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():

@@ -170,7 +170,7 @@ def _account_update(market: int, event: dict) -> list[Row]:
     if any(x["ps"] != "BOTH" for x in places):
         rows.append(ModeRow(market, hedge=True))
     if reason == "MARGIN_TYPE_CHANGE":
-        rows += [ModeRow(market, x["s"], margin_mode=x["mt"]) for x in places]
+        rows += [ModeRow(market, x["s"], margin_mode=text(x, "mt")) for x in places]
     return rows
 
 
@@ -184,7 +184,7 @@ def _position(market: int, x: dict, at: int) -> PositionRow:
         number(x, "pa"),
         leg,
         entry=number(x, "ep"),
-        margin_mode=text(x, "mt"),
+        margin_mode=str(x.get("mt", "")),
         event_ns=at,
     )
 
@@ -260,6 +260,7 @@ def algo_order(market: int, x: dict, names: dict[str, str], updated_ns: int) -> 
     if not isinstance(number_, int) or isinstance(number_, bool) or (made and not made.isdigit()):
         raise ValueError(f"{names['id']}: {number_!r} / {made!r} are no order ids")
     state, side = text(x, names["state"]), text(x, names["side"])
+    kind = text(x, names["kind"] if names["kind"] in x else "type")
     filled = x.get(names["filled"]) or "0"
     if state == "FINISHED":
         state = _finished(str(filled), number(x, names["size"]))
@@ -273,8 +274,8 @@ def algo_order(market: int, x: dict, names: dict[str, str], updated_ns: int) -> 
         client_id=text(x, names["client"], empty=True),
         venue_id=made if made not in ("", "0") else str(number_),
         side=int(Side.BUY if side == "BUY" else Side.SELL),
-        kind=KINDS.get(text(x, names["kind"]), text(x, names["kind"]).lower()),
-        price=number(x, names["price"]),
+        kind=KINDS.get(kind, kind.lower()),
+        price=number(x, names["price"]) if x.get(names["price"]) else "0",
         size=number(x, names["size"]),
         filled=str(filled),
         state=state,

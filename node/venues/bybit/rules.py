@@ -48,6 +48,20 @@ TRADE_PATH = "/v5/trade"
 TIME_PATH = "/v5/market/time"
 INSTRUMENTS_PATH = "/v5/market/instruments-info"
 BOOK_PATH = "/v5/market/orderbook"
+STATUS_PATH = "/v5/public/misc/status"
+MARKET_PREFIX = "/v5/market/"  # what needs no signature
+ORDER_PATH = "/v5/order"
+OPEN_ORDERS_PATH = "/v5/order/realtime"
+HISTORY_PATH = "/v5/order/history"
+EXECUTIONS_PATH = "/v5/execution/list"
+POSITIONS_PATH = "/v5/position/list"
+WALLET_PATH = "/v5/account/wallet-balance"
+TRANSACTIONS_PATH = "/v5/account/transaction-log"
+ACCOUNT_PATH = "/v5/account/info"
+KEY_PATH = "/v5/user/query-api"
+SETTLE_COINS = ("USDT", "USDC")  # what linear contracts are settled in
+# kinds of spot orders: a cancel-all without a filter takes the first only
+SPOT_FILTERS = ("Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder")
 
 
 # ---- what can be subscribed ----
@@ -72,8 +86,23 @@ def public_topics(symbol: str, depth: int = 50) -> list[str]:
 
 
 def private_topics(market: int) -> list[str]:
-    """The order topics of one market. In one request they must not be mixed with forms without category."""
-    return [f"order.{CATEGORY[market]}", f"execution.{CATEGORY[market]}"]
+    """What a private session of one market needs.
+
+    `execution.fast` is left out: whether its execution ids are those of `execution` is not promised, and a
+    fill counted twice is worse than one that comes later.
+    """
+    name = CATEGORY[market]
+    orders = [f"order.{name}", f"execution.{name}"]
+    return [*orders, "wallet"] if market == SPOT else [*orders, f"position.{name}", "wallet"]
+
+
+DCP_TOPIC = {SPOT: "dcp.spot", LINEAR: "dcp.future"}
+STATUS_PRODUCT = {LINEAR: 1, SPOT: 2}  # in the rows of `system.status`
+
+
+def has_category(topic: str) -> bool:
+    """`order.linear` and the like: in one request they must not be mixed with forms without category."""
+    return topic.endswith((".spot", ".linear", ".inverse", ".option"))
 
 
 def topic_symbol(topic: str) -> str:
@@ -145,13 +174,14 @@ TRADES_WINDOW_NS = 7 * 24 * 3600 * SECOND  # of one query of trades
 _NO, _DOUBT = int(Outcome.REFUSED), int(Outcome.UNCERTAIN)
 _G = ErrorGroup
 
-# (group, outcome of a new order, of a cancel, of an amend, codes). REFUSED proves that the request had no effect,
-# UNCERTAIN proves nothing: ask by client id. Every code that is not here is UNCERTAIN. Source: docs/v5/error.mdx.
+# (group, outcome of a new order, of a cancel, of an amend, codes). REFUSED proves that the request had no
+# effect, UNCERTAIN proves nothing: ask by client id. Every code that is not here is UNCERTAIN. Source:
+# docs/v5/error.mdx.
 _ROWS: tuple[tuple[ErrorGroup, int, int, int, str], ...] = (
     # the venue itself does not know, or did not say; 20006: an earlier request with this id may have run
     (_G.GROUP_UNKNOWN, _DOUBT, _DOUBT, _DOUBT, """
-        -1 10000 10016 10019 20006 40004 110079 170001 170007 170032 170035 170144 170146 170147 170149 170150
-        170212 170234 170310 170311 500000"""),
+        -1 10000 10016 10019 20006 40004 110079 170001 170007 170032 170035 170144 170146 170147 170149
+        170150 170212 170234 170310 170311 500000"""),
     # documented as not processed: the limit is checked before the order system
     (_G.GROUP_LIMIT, _NO, _NO, _NO, "10006 10018 10403 20003 170005 170222"),
     # overload is found out anywhere on the way
@@ -159,26 +189,26 @@ _ROWS: tuple[tuple[ErrorGroup, int, int, int, str], ...] = (
     (_G.GROUP_CLOCK, _NO, _NO, _NO, "10002"),
     # key, permission, region: stop and mend
     (_G.GROUP_ACCESS, _NO, _NO, _NO, """
-        -2015 10003 10004 10005 10007 10008 10009 10010 10024 10027 10028 10029 33004 110123 110124 110125 110132
-        170209 170241 170348"""),
+        -2015 10003 10004 10005 10007 10008 10009 10010 10024 10027 10028 10029 33004 110123 110124 110125
+        110132 170209 170241 170348"""),
     # 10001 is the venue's word for any bad value, a size off the step among them
     (_G.GROUP_FILTER, _NO, _NO, _NO, """
-        10001 30208 30209 110003 110009 110020 110022 110064 110094 110120 110121 170124 170132 170133 170134 170136
-        170137 170140 170148 170192 170193 170194 170197 170198 170228 170229 170313 170341 170371 170372 170381
-        170382 170810"""),
+        10001 30208 30209 110003 110009 110020 110022 110064 110094 110120 110121 170124 170132 170133
+        170134 170136 170137 170140 170148 170192 170193 170194 170197 170198 170228 170229 170313 170341
+        170371 170372 170381 170382 170810"""),
     (_G.GROUP_FUNDS, _NO, _NO, _NO, """
-        30256 110004 110006 110007 110011 110012 110014 110021 110039 110040 110044 110045 110046 110051 110052 110053
-        110085 110086 110089 110090 110131 170033 170034 170131 170207 3400139"""),
+        30256 110004 110006 110007 110011 110012 110014 110021 110039 110040 110044 110045 110046 110051
+        110052 110053 110085 110086 110089 110090 110131 170033 170034 170131 170207 3400139"""),
     # halted, in auction, before delisting (only reducing is allowed), frozen for a while
     (_G.GROUP_MARKET, _NO, _NO, _NO, """
-        30228 110023 110042 110063 110066 110074 110095 110096 110097 110098 110099 110100 110103 170031 170151 170157
-        170159 170206 170210 170217 3100197"""),
+        30228 110023 110042 110063 110066 110074 110095 110096 110097 110098 110099 110100 110103 170031
+        170151 170157 170159 170206 170210 170217 3100197"""),
     (_G.GROUP_POST_ONLY, _NO, _NO, _NO, "110119 170218 170355"),
     # parameters, reduce-only state, leverage and modes, slippage, take profit
     (_G.GROUP_OTHER, _NO, _NO, _NO, """
-        10017 10404 110013 110017 110024 110028 110029 110034 110057 110058 110059 110060 110061 110092 110093 110108
-        110109 110118 170036 170037 170105 170115 170116 170117 170121 170130 170201 170202 170203 170204 170344
-        170359 3200403"""),
+        10017 10404 110013 110017 110024 110028 110029 110034 110057 110058 110059 110060 110061 110092
+        110093 110108 110109 110118 170036 170037 170105 170115 170116 170117 170121 170130 170201 170202
+        170203 170204 170344 170359 3200403"""),
     # too late, or before its order: proves nothing else
     (_G.GROUP_NOT_OPEN, _DOUBT, _NO, _NO, """
         110001 110008 110010 110019 170139 170142 170143 170145 170190 170191 170213 170312 181017"""),
@@ -232,6 +262,14 @@ def group(code: int, text: str = "") -> int:
     return verdict(code).group
 
 
+def is_stale_login(code: int | None, text: str) -> bool:
+    """Is it the time in the login that was refused? Nothing else in that frame can be a wrong parameter."""
+    low = text.lower()
+    return code in (10001, 10002) or (
+        code is None and any(x in low for x in ("expire", "timestamp", "param"))
+    )
+
+
 def login_can_be_retried(code: int | None, text: str, is_trade: bool) -> bool:
     """Can the same credentials work later? On the trade connection 10003 also means too many connections.
 
@@ -239,4 +277,6 @@ def login_can_be_retried(code: int | None, text: str, is_trade: bool) -> bool:
     """
     if is_trade and code == 10003:
         return "key" not in text.lower()
+    if is_stale_login(code, text):
+        return True
     return code is not None and group(code, text) in (_G.GROUP_UNKNOWN, _G.GROUP_LIMIT, _G.GROUP_CLOCK)

@@ -96,6 +96,9 @@ CHANNELS = {
     "positions": Channel(path="private", login=True, unit="instType"),
     "balance_and_position": Channel(path="private", login=True, unit=""),
 }
+# What an account's private connection subscribes, and its business connection for stop orders.
+PRIVATE_TOPICS = (("orders", "ANY"), ("account", ""), ("positions", "ANY"), ("balance_and_position", ""))
+ALGO_TOPICS = (("orders-algo", "ANY"),)
 BOOK_CHANNELS = tuple(name for name, channel in CHANNELS.items() if channel.depth)
 
 # ---- connection rules ----
@@ -125,6 +128,7 @@ CLOSE_CODES = {
     4009: "too many channels on this connection",
 }
 FINAL_CLOSE_CODES = frozenset({4001, 4002, 4007})  # trying again cannot help
+LOGIN_CLOSE_CODES = frozenset({4001, 4007})  # ... unless the key had worked: then the next login tells
 
 # ---- order entry ----
 

@@ -1,65 +1,73 @@
-"""OKX connections without I/O: log in, subscribe, ping, resync, and say when to replace or give up.
+"""OKX connections without I/O: log in, subscribe, ping, resync, say when to replace or give up, read
+account news.
 
 One class for the public, private and business endpoints. It never subscribes before the login answer (the
 venue would answer 60011), counts one acknowledgement per subscribed argument, and restarts a book by
-unsubscribing and subscribing again, because the venue sends a snapshot only with a new subscription. Data and
-order frames never come here, only what the native decoder calls "not mine"; `data` tells the watchdog that a
-topic is alive.
+unsubscribing and subscribing again, because the venue sends a snapshot only with a new subscription. Market
+data, orders and the answers to them never come here, only what the native decoder calls "not mine"; `data`
+tells the watchdog that a topic is alive.
 
-Sources: docs-v5 "WebSocket / Connect", "Login", "Subscribe", "Notification", "Connection count limit".
+What is not known on a connection of the account is never dropped: it is told as a StatusRow "odd".
+
+Sources: docs-v5 "WebSocket / Connect", "Login", "Subscribe", "Notification", "Connection count limit",
+"Account channel", "Positions channel", "Balance and position channel", "Instruments channel", "Status
+channel".
 """
 
-import hmac
-from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Iterable, Sequence
 
 import orjson
 
-from node.venues.okx import rules
-from node.venues.values import Action, Down, Ready, Replace, Resync, Send
+from ext.records import Market
+from node.venues.keys import Key
+from node.venues.okx import rest, rules
+from node.venues.values import (
+    AccountNews,
+    Action,
+    BalanceRow,
+    CashRow,
+    Down,
+    ModeRow,
+    PositionRow,
+    Ready,
+    Relist,
+    Replace,
+    Resync,
+    Send,
+    StatusRow,
+)
 
 SECOND = rules.SECOND
 FIRST_DATA_NS = 30 * SECOND
 HOUR_NS = 3600 * SECOND
 RESYNC_CALM_NS = 60 * SECOND  # a book that was fine for this long starts over at once
 RESYNC_WAIT_MAX_NS = 32 * SECOND
+LOGINS_MAX = 20  # refused logins in a row of a key that had worked, before trying again is over
+TEXT_MAX = 200
 
 Topic = tuple[str, str]  # channel, and what it is subscribed for: instId, instType, currency, or ""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An API key. Nothing here is ever printed."""
-
-    api_key: str = field(repr=False)
-    secret: str = field(repr=False)
-    passphrase: str = field(repr=False)
-
-
-def sign(secret: str, timestamp: str, target: str = rules.LOGIN_TARGET) -> str:
-    """Base64(HMAC-SHA256(secret, timestamp + method + path)). The login timestamp is in whole seconds."""
-    return b64encode(hmac.digest(secret.encode(), (timestamp + target).encode(), sha256)).decode()
+Row = PositionRow | BalanceRow | CashRow | ModeRow | StatusRow
 
 
 class Session:
     """One connection's administration.
 
     `kind` is "public", "private" or "business"; `topics` are (channel, instId) - for `orders` and `positions`
-    the second is the instType. Without credentials there is no login (public data, simulated venues).
-    `first_data_ns` 0 switches the watchdog on data off. Raises ValueError for a channel that this endpoint
-    does not have.
+    the second is the instType (rules.PRIVATE_TOPICS, rules.ALGO_TOPICS). Without a key there is no login
+    (public data). `offset_ns`, the venue's clock minus ours, may be set at any time: logins are stamped
+    with it. `first_data_ns` 0 switches the watchdog on data off. `demo`: which environment's maintenance
+    concerns us. Raises ValueError for a channel that this endpoint does not have.
     """
 
     def __init__(
         self,
         kind: str,
         topics: Iterable[Topic] = (),
-        credentials: Credentials | None = None,
+        key: Key | None = None,
         *,
         first_data_ns: int = FIRST_DATA_NS,
+        demo: bool = False,
     ):
         if kind not in rules.PATHS:
             raise ValueError(f"session kind {kind!r}: must be one of {', '.join(rules.PATHS)}")
@@ -68,9 +76,12 @@ class Session:
         for channel, _ in self.topics:
             if channel not in rules.CHANNELS or rules.CHANNELS[channel].path != kind:
                 raise ValueError(f"channel {channel!r}: not on the {kind} endpoint")
-        self.credentials = credentials
+        self.key, self.demo = key, demo
         self.first_data_ns = first_data_ns
+        self.offset_ns = 0
         self.ready = False
+        self._was_ready = False  # on any connection: the key has worked
+        self._refused_logins = 0
         self._reset(0)
 
     def _reset(self, now_ns: int) -> None:
@@ -99,31 +110,33 @@ class Session:
     def start(self, now_ns: int) -> list[Action]:
         """The connection is open. Also the way to begin again on a new one."""
         self._reset(now_ns)
-        if self.credentials is None:
+        if self.key is None:
             return self._logged_in(now_ns)
         self._login_ns = now_ns
         self._requests.append(now_ns)
-        timestamp = str(now_ns // SECOND)
+        timestamp = str((now_ns + self.offset_ns) // SECOND)
         arg = {
-            "apiKey": self.credentials.api_key,
-            "passphrase": self.credentials.passphrase,
+            "apiKey": self.key.api_key,
+            "passphrase": self.key.passphrase(),
             "timestamp": timestamp,
-            "sign": sign(self.credentials.secret, timestamp),
+            "sign": self.key.base64(timestamp + rules.LOGIN_TARGET),
         }
         return [Send(_json({"op": "login", "args": [arg]}))]
 
     def receive(self, text: str, now_ns: int) -> list[Action]:
-        """A frame that is no data: an event, a pong, or something to ignore."""
+        """A frame that the decoder left: an event, a pong, news of the account."""
         self._heard(now_ns)
         if text == "pong":
             return []
         try:
             message = orjson.loads(text)
         except orjson.JSONDecodeError:
-            return [Down(f"the venue sent something that is not JSON: {text[:80]!r}")]
+            return [Down(f"the venue sent something that is not JSON: {self._hide(text[:80])!r}")]
         if not isinstance(message, dict):
-            return []
+            return self._odd(text)
         event = message.get("event")
+        if event is None:
+            return self._on_push(message, text)
         if event == "login":
             return self._on_login(message, now_ns)
         if event == "error":
@@ -135,7 +148,7 @@ class Session:
         if event == "channel-conn-count-error":
             count = f"{message.get('channel')}: {message.get('connCount')} connections"
             return [Down(f"the venue ended a subscription, too many of them: {count}")]
-        return []
+        return [] if event == "channel-conn-count" else self._odd(text)
 
     def data(self, topic: Topic | None, now_ns: int) -> None:
         """A data frame came; `topic` is (channel, instId) as subscribed, None where the caller does not know
@@ -148,8 +161,8 @@ class Session:
     def closed(self, code: int, reason: str = "") -> list[Action]:
         """The venue closed the connection with a WebSocket close code."""
         text = rules.CLOSE_CODES.get(code, "closed")
-        final = code in rules.FINAL_CLOSE_CODES
-        return [Down(f"{code} {text}{': ' if reason else ''}{reason}", retry=not final)]
+        final = code in rules.FINAL_CLOSE_CODES and not (code in rules.LOGIN_CLOSE_CODES and self._was_ready)
+        return [Down(f"{code} {text}{': ' if reason else ''}{self._hide(reason)}", retry=not final)]
 
     def tick(self, now_ns: int) -> list[Action]:
         """Time passes: pings, late answers, silent topics, resyncs that had to wait."""
@@ -190,9 +203,13 @@ class Session:
 
     def _logged_in(self, now_ns: int) -> list[Action]:
         if not self.topics:
-            self.ready = True
-            return [Ready()]
+            return self._up()
         return self._subscribe(self.topics, now_ns)
+
+    def _up(self) -> list[Action]:
+        self.ready = self._was_ready = True
+        self._refused_logins = 0
+        return [Ready()]
 
     def _subscribe(self, topics: list[Topic], now_ns: int) -> list[Action]:
         for topic in topics:
@@ -239,20 +256,83 @@ class Session:
         return self._ask("unsubscribe", books, now_ns)
 
     def _on_login(self, message: dict, now_ns: int) -> list[Action]:
-        code = _code(message)
-        if code:
-            return [_refusal("login", code, message, False)]
+        if _code(message):
+            return [self._login_refused(message)]
         if self._login_ns is None:
             return []
         self._login_ns = None
         return self._logged_in(now_ns)
 
+    def _login_refused(self, message: dict) -> Down:
+        """Final where only a human can help. A key that had worked is tried again for a while: gateways err
+        too."""
+        self._refused_logins += 1
+        again = self._was_ready and self._refused_logins < LOGINS_MAX
+        return self._refusal("login", message, again)
+
     def _on_error(self, message: dict) -> list[Action]:
         """Something we sent was refused. Which argument it was, the venue says in prose only: the connection
         cannot do its job, so it goes down whole. What is refused to a connection that was ready once is tried
         again on a new one: there it is refused before it is ready, and then trying again is over."""
-        what = "request" if self._login_ns is None else "login"
-        return [_refusal(what, _code(message), message, self.ready)]
+        if self._login_ns is not None:
+            return [self._login_refused(message)]
+        return [self._refusal("request", message, self.ready)]
+
+    def _refusal(self, what: str, message: dict, again: bool) -> Down:
+        """The reason names the class of the code; of the text, what could repeat our own request is left
+        out."""
+        code = _code(message)
+        kind = rules.ERRORS.get(code, "unknown")
+        final = kind in rules.FINAL_EVENT_KINDS and code not in rules.RETRY_EVENT_CODES
+        words = str(message.get("msg", "")).partition("{")[0]
+        return Down(
+            f"{what} refused ({kind}): {code}: {self._hide(words[:TEXT_MAX])}", retry=again or not final
+        )
+
+    def _hide(self, text: str) -> str:
+        return text if self.key is None else self.key.hide(text)
+
+    # ---- news of the account ----
+
+    def _on_push(self, message: dict, text: str) -> list[Action]:
+        """A push that is not for the decoder. On a public connection that is normal: symbols that are not
+        ours."""
+        arg, data = message.get("arg"), message.get("data")
+        channel = arg.get("channel") if isinstance(arg, dict) else None
+        reader = {
+            "account": _account,
+            "positions": _positions,
+            "balance_and_position": _balance_and_position,
+            "instruments": _instruments,
+            "status": self._statuses,
+        }.get(channel if isinstance(channel, str) else "")
+        if reader is None:
+            return self._odd(text)
+        if not isinstance(data, list) or not all(isinstance(x, dict) for x in data):
+            return self._odd(text)
+        try:
+            rows = [row for item in data for row in reader(item)]
+        except ValueError as error:
+            return [AccountNews((_oddity(f"{channel}: {self._hide(str(error))}"),))]
+        news: list[Action] = [AccountNews(tuple(rows))] if rows else []
+        return (
+            [Relist(_one([x["instId"] for x in data])), *news] if channel == "instruments" and data else news
+        )
+
+    def _statuses(self, row: dict) -> Sequence[Row]:
+        """docs-v5 "Status channel": maintenance begins and ends. What is only planned says nothing yet."""
+        if row.get("env") not in (None, "", "2" if self.demo else "1"):
+            return ()
+        state = row.get("state")
+        if state in ("ongoing", "pre_open"):
+            return (StatusRow(Market.OKX, "", "maintenance", str(row.get("title", ""))[:TEXT_MAX]),)
+        if state in ("completed", "canceled"):
+            return (StatusRow(Market.OKX, "", "trading"),)
+        return () if state == "scheduled" else (_oddity(f"status: state: {state!r}"),)
+
+    def _odd(self, text: str) -> list[Action]:
+        """Something that nobody knows, on a connection of the account: it must not go by in silence."""
+        return [] if self.kind == "public" else [AccountNews((_oddity(self._hide(text)),))]
 
     def _on_notice(self, message: dict) -> list[Action]:
         if _code(message) != rules.NOTICE_CODE or self._replaced:
@@ -273,8 +353,7 @@ class Session:
             self._silent.add(topic)
         if self.ready or self._subscribing:
             return []
-        self.ready = True
-        return [Ready()]
+        return self._up()
 
     def _late(self, now_ns: int) -> str:
         """What was not answered in time, or ""."""
@@ -326,10 +405,60 @@ def _code(message: dict) -> int:
     return code if isinstance(code, int) and not isinstance(code, bool) else -1
 
 
-def _refusal(what: str, code: int, message: dict, was_ready: bool) -> Down:
-    kind = rules.ERRORS.get(code, "")
-    final = not was_ready and kind in rules.FINAL_EVENT_KINDS and code not in rules.RETRY_EVENT_CODES
-    return Down(f"{what} refused: {code}: {str(message.get('msg', ''))[:200]}", retry=not final)
+def _account(row: dict) -> list[Row]:
+    """One row of `account`: the coins listed are news, the others stay as they were, whatever the page."""
+    if "details" not in row:
+        raise ValueError("details: not there")
+    return [rest.balance_row(x) for x in _objects(row, "details")]
+
+
+def _positions(row: dict) -> list[Row]:
+    """One row of `positions`, and how the account is set up for it."""
+    position = _position(row)
+    if isinstance(position, StatusRow):
+        return [position]
+    mode = ModeRow(
+        Market.OKX, position.symbol, position.leg != "net", position.leverage, position.margin_mode
+    )
+    return [position, mode]
+
+
+def _position(row: dict) -> PositionRow | StatusRow:
+    """A margin position has the symbol of a spot pair, which has no positions here."""
+    if row.get("instType") == "MARGIN":
+        return _oddity(f"a margin position: {str(row.get('instId'))[:40]} {str(row.get('pos'))[:40]}")
+    return rest.position_row(row)
+
+
+def _balance_and_position(row: dict) -> list[Row]:
+    """Cash and positions of one event; only the half that changed is there. It has no leverage."""
+    return [
+        *(rest.balance_row(x) for x in _objects(row, "balData")),
+        *(_position(x) for x in _objects(row, "posData")),
+    ]
+
+
+def _objects(row: dict, field: str) -> list[dict]:
+    items = row.get(field, [])
+    if not isinstance(items, list) or not all(isinstance(x, dict) for x in items):
+        raise ValueError(f"{field}: not a list of objects")
+    return items
+
+
+def _instruments(row: dict) -> list[Row]:
+    symbol, state = row.get("instId"), row.get("state")
+    if not isinstance(symbol, str) or not symbol or not isinstance(state, str):
+        raise ValueError("instId or state: not there")
+    return [StatusRow(Market.OKX, symbol, rules.STATUS.get(state, "halt"), state)]
+
+
+def _one(symbols: list[str]) -> str:
+    """The symbol, where there is only one: after a cancelled listing the venue sends all that are left."""
+    return symbols[0] if len(symbols) == 1 else ""
+
+
+def _oddity(text: str) -> StatusRow:
+    return StatusRow(Market.OKX, "", "odd", text[:TEXT_MAX])
 
 
 def _json(value: object) -> str:

@@ -1,5 +1,7 @@
 """Binance frames to records and back: samples of every message type, hostile input, and real captures."""
 
+import hashlib
+import hmac
 import json
 from decimal import Decimal
 
@@ -11,7 +13,7 @@ from ext.book import Book, BookState
 from ext.instruments import Instruments
 from ext.records import BudgetKind, ErrorGroup, Market, MarkField, Nature, ReportKind, Side
 from ext.venues.binance import BinanceWire, client_nature, status_kind
-from ext.wire import Verdict
+from ext.wire import ALPHABET, Verdict
 from node.venues.binance import rest, rules
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
@@ -219,6 +221,59 @@ CANCELED = {
 CANCELED |= {"transactTime": 1684804350068, "price": "23416.10", "executedQty": "0.001", "status": "CANCELED"}
 CANCEL = {"id": request_id(SPOT, "c"), "status": 200, "result": CANCELED}
 
+RATES = [
+    {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": 70},
+    {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 50, "count": 12},
+]
+# web-socket-api.md "Order Amend Keep Priority"
+AMENDED_ORDER = {"symbol": "BTCUSDT", "orderId": 12569099453, "orderListId": -1, "origClientOrderId": CID}
+AMENDED_ORDER |= {"clientOrderId": CID, "price": "23416.10", "qty": "0.00500", "executedQty": "0.00100"}
+AMENDED_ORDER |= {"preventedQty": "0.00000", "cumulativeQuoteQty": "0.0", "status": "PARTIALLY_FILLED"}
+AMEND_RESULT = {"transactTime": 1741926410255, "executionId": 16, "amendedOrder": AMENDED_ORDER}
+AMEND = {"id": request_id(SPOT, "a"), "status": 200, "result": AMEND_RESULT, "rateLimits": RATES}
+MODIFIED = {
+    "orderId": 20072994037,
+    "symbol": "BTCUSDT",
+    "status": "NEW",
+    "clientOrderId": CID,
+    "price": "30005.0",
+}
+MODIFIED |= {"origQty": "1.000", "executedQty": "0.020", "cumQty": "0.020", "updateTime": 1629182711600}
+MODIFY = {"id": request_id(USDM, "a"), "status": 200, "result": MODIFIED, "rateLimits": RATES}
+GONE = {"code": -2011, "msg": "Unknown order sent."}
+TAKES = {"code": -2010, "msg": "Order would immediately match and take."}
+NEW_ACK = {"symbol": "BTCUSDT", "orderId": 12569099999, "clientOrderId": CID, "transactTime": 1684804350068}
+
+
+def legs(cancel, new, cancel_said, new_said) -> dict:
+    out = {"cancelResult": cancel, "newOrderResult": new}
+    return out | {"cancelResponse": cancel_said, "newOrderResponse": new_said}
+
+
+REPLACED = {
+    "id": request_id(SPOT, "r"),
+    "status": 200,
+    "result": legs("SUCCESS", "SUCCESS", CANCELED, NEW_ACK),
+}
+HALF = {"code": -2021, "msg": "partly", "data": legs("SUCCESS", "FAILURE", CANCELED, TAKES)}
+HALF_REPLACED = {"id": request_id(SPOT, "r"), "status": 409, "error": HALF, "rateLimits": RATES}
+STOP_RESULT = {
+    "algoId": 3000000000003505,
+    "clientAlgoId": CID,
+    "algoType": "CONDITIONAL",
+    "symbol": "BTCUSDT",
+}
+STOP_RESULT |= {"orderType": "STOP_MARKET", "quantity": "0.010", "algoStatus": "NEW", "price": "0.0"}
+STOP_RESULT |= {"triggerPrice": "50.0", "createTime": 1750485492076, "updateTime": 1750485492076}
+STOP = {"id": request_id(USDM), "status": 200, "result": STOP_RESULT}
+WAIT = {"id": request_id(SPOT), "status": 429, "rateLimits": RATES}
+WAIT |= {"error": {"code": -1015, "msg": "x", "data": {"serverTime": 1, "retryAfter": 1684804350000}}}
+PREVENTED = REPORT | {"x": "TRADE_PREVENTION", "X": "NEW", "l": "0.00", "L": "0.00", "t": -1, "A": "0.25"}
+LIQUIDATED = {
+    **UPDATE,
+    "o": {**UPDATE_O, "x": "CALCULATED", "X": "FILLED", "c": "autoclose-123", "ps": "LONG"},
+}
+
 # name -> (market, message, context)
 SAMPLES = {
     "spot depth": (SPOT, SPOT_DEPTH, -1),
@@ -242,6 +297,14 @@ SAMPLES = {
     "ack": (SPOT, ACK, -1),
     "reject": (USDM, NO, -1),
     "cancel reply": (SPOT, CANCEL, -1),
+    "amend reply": (SPOT, AMEND, -1),
+    "modify reply": (USDM, MODIFY, -1),
+    "replace reply": (SPOT, REPLACED, -1),
+    "half a replace": (SPOT, HALF_REPLACED, -1),
+    "stop reply": (USDM, STOP, -1),
+    "wait": (SPOT, WAIT, -1),
+    "prevented": (SPOT, PREVENTED, -1),
+    "liquidation": (USDM, LIQUIDATED, -1),
 }
 
 
@@ -277,6 +340,8 @@ def plain_int(value) -> int:
 
 def twin(market: int, context: int):
     def expected(message, events):
+        if "id" in message and context < 0:
+            return [twin_answer(market, message, event) for event in events]
         m = merged(message)
         if isinstance(m.get("o"), dict):
             m = {"e": m["e"]} | m["o"]
@@ -342,17 +407,18 @@ def twin_mark(market, context, m, event) -> dict:
 
 
 def twin_report(market, context, m, event) -> dict:
-    if "id" in m:
-        return twin_reply(market, m, event)
     tick, lot = STEPS[row_of(market, context, m)]
     number = (m.get("C") if market == SPOT else "") or m.get("c") or ""
+    whole = steps(m["q"], lot) - (steps(m["A"], lot) if market == SPOT and "A" in m else 0)
     out = {
         "order_id": WIRES[market].order_id(number),
         "side": ["BUY", "SELL"].index(m["S"]),
         "venue_id": str(m["i"]),
+        "order_ticks": steps(m["p"], tick) or -1,
+        "order_lots": whole or -1,
     }
-    out |= {"event_ns": time_ns(m.get("T", 0))}
-    if "z" in m:
+    out |= {"event_ns": time_ns(m["T"])}
+    if "z" in m and m.get("e") != "TRADE_LITE":
         out["filled_lots"] = steps(m["z"], lot)
     if event["kind"] != ReportKind.REPORT_FILL:
         return out
@@ -362,18 +428,65 @@ def twin_report(market, context, m, event) -> dict:
         "price_ticks": steps(m["L"], tick),
         "size_lots": steps(m["l"], lot),
         "trade_lo": plain_int(m["t"]),
+        "maker": int(m["m"]),
         "fee_e8": steps(fee, "0.00000001"),
         "fee_is_quote": -1 if m.get("e") == "TRADE_LITE" else int(quote),  # the fast notice tells no fee
     }
 
 
-def twin_reply(market, m, event) -> dict:
-    out = {"order_id": ORDER, "code": m.get("error", {}).get("code", 0) if "error" in m else 0}
-    if "orderId" in m:
-        out["venue_id"] = str(m["orderId"])
-    if event["filled_lots"] >= 0:
-        out["filled_lots"] = steps(m["executedQty"], STEPS[TABLE.index(market, m["symbol"])][1])
-    return out
+def twin_answer(market, message, event) -> dict:
+    """What a report or budget of an answer must say: the numbers of the object that it is about."""
+    error = message.get("error") if isinstance(message.get("error"), dict) else {}
+    body = message.get("result") or error.get("data") or {}
+    if event["type"] == "budget":
+        return twin_budget(message, body, event)
+    found = {}
+    if message["id"][0] == "r":
+        is_old = event["order_id"] != ORDER
+        found["order_id"] = sequence(message["id"][29:]) if is_old else ORDER
+        has_leg = ("cancelResult" if is_old else "newOrderResult") in body
+        body = body.get("cancelResponse" if is_old else "newOrderResponse") or {}
+        code = body.get("code", event["code"]) if has_leg else error.get("code", 0)
+    else:
+        body, code = body.get("amendedOrder", body), error.get("code", 0)
+        code = code if "result" not in message else 0
+    found |= {"code": plain_int(code)} if not isinstance(code, str) else {}
+    if "orderId" in body or "algoId" in body:
+        found["venue_id"] = str(body.get("orderId", body.get("algoId")))
+    tick, lot = STEPS[TABLE.index(market, body["symbol"])] if event["instrument"] >= 0 else ("1", "1")
+    for name, keys, grid in (
+        ("order_ticks", ("price",), tick),
+        ("order_lots", ("origQty", "qty", "quantity"), lot),
+        ("filled_lots", ("executedQty",), lot),
+    ):
+        if event[name] >= 0:
+            found[name] = steps(next(body[k] for k in keys if k in body), grid)
+    return found
+
+
+def sequence(text: str) -> int:
+    """The order that a replace replaces, in its request id."""
+    value = 0
+    for x in text:
+        value = value * 32 + ALPHABET.index(x)
+    return value
+
+
+INTERVALS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
+BUDGET_KINDS = {
+    "ORDERS": int(BudgetKind.BUDGET_ORDERS),
+    "REQUEST_WEIGHT": int(BudgetKind.BUDGET_WEIGHT),
+}
+
+
+def twin_budget(message, body, event) -> dict:
+    if event["until_ns"]:
+        return {"until_ns": time_ns(body["retryAfter"]), "used": -1, "limit": -1}
+    for row in message["rateLimits"]:
+        interval = INTERVALS.get(row.get("interval"), 0) * 1_000_000_000 * row.get("intervalNum", 0)
+        if (BUDGET_KINDS.get(row.get("rateLimitType")), interval) == (event["kind"], event["interval_ns"]):
+            return {"used": plain_int(row["count"]), "limit": plain_int(row["limit"])}
+    raise AssertionError("a count that is not in the frame")
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -460,7 +573,9 @@ def test_only_members_that_are_used_must_be_integers(value):
 
 def with_value(message: dict, key: str, value) -> dict:
     out = dict(message)
-    for inner in ("data", "event", "result", "o"):
+    for inner in ("data", "event", "result", "o", "amendedOrder", "error", "cancelResponse"):
+        if isinstance(out.get(inner), dict) and inner not in ("event",) and "amendedOrder" in out[inner]:
+            return out | {inner: with_value(out[inner], key, value)}
         if isinstance(out.get(inner), dict) and key in out[inner]:
             return out | {inner: out[inner] | {key: value}}
     assert key in out
@@ -501,6 +616,12 @@ HOSTILE = [
         ("order update", "l", "l"),
         ("trade lite", "L", "L"),
         ("cancel reply", "executedQty", "executedQty"),
+        ("amend reply", "qty", "origQty"),
+        ("amend reply", "price", "price"),
+        ("modify reply", "origQty", "origQty"),
+        ("execution", "q", "q"),
+        ("order update", "p", "p"),
+        ("prevented", "A", "A"),
     ],
 )
 def test_a_number_that_is_no_plain_decimal_is_refused_with_its_field(name, key, field, text):
@@ -744,6 +865,86 @@ def test_a_fill_of_an_order_that_is_not_ours_keeps_its_numbers():
     _, events = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change}))
     assert [e["kind"] for e in events] == [ReportKind.REPORT_FILL, ReportKind.REPORT_FILLED]
     assert [e["order_id"] for e in events] == [0, 0]
+    assert (events[0]["order_lots"], events[0]["order_ticks"], events[0]["side"]) == (100, 431870, Side.SELL)
+
+
+@pytest.mark.parametrize(
+    ("number", "x", "nature"),
+    [
+        ("autoclose-1234", "CALCULATED", Nature.LIQUIDATION),
+        ("autoclose-1234", "TRADE", Nature.LIQUIDATION),
+        ("adl_autoclose", "CALCULATED", Nature.ADL),
+        ("adl_autoclose_12", "TRADE", Nature.ADL),
+        ("settlement_autoclose-9", "TRADE", Nature.SETTLEMENT),
+        ("delivery_autoclose-9", "TRADE", Nature.SETTLEMENT),
+        ("somebody", "CALCULATED", Nature.LIQUIDATION),
+        ("somebody", "TRADE", Nature.TRADE_FILL),
+        (CID, "TRADE", Nature.TRADE_FILL),
+        ("", "TRADE", Nature.TRADE_FILL),
+    ],
+)
+def test_what_the_venue_itself_closed_is_told_by_its_ids(number, x, nature):
+    """failures.md row 76."""
+    _, (fill, *rest_) = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | {"c": number, "x": x}}))
+    assert (fill["kind"], fill["nature"]) == (ReportKind.REPORT_FILL, nature)
+    assert all(x["nature"] == Nature.TRADE_FILL for x in rest_)
+    assert client_nature(number) in (nature, Nature.TRADE_FILL)
+
+
+def test_an_order_of_somebody_else_is_told_with_its_numbers():
+    """failures.md row 73."""
+    for number in ("web_abc", "", None):
+        change = {"c": number, "x": "NEW", "X": "NEW", "l": "0", "z": "0", "L": "0", "t": 0}
+        _, (event,) = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change}))
+        assert (event["kind"], event["order_id"], event["instrument"]) == (ReportKind.REPORT_LIVE, 0, BTCF)
+        assert (event["order_ticks"], event["order_lots"], event["filled_lots"]) == (431870, 100, 0)
+
+
+def test_a_market_order_tells_no_price_and_an_order_by_value_no_size():
+    change = {"x": "NEW", "X": "NEW", "l": "0", "z": "0", "p": "0.00000000", "q": "0.00000000", "t": -1}
+    _, (event,) = read(WIRES[SPOT], dump(REPORT | change))
+    assert (event["order_ticks"], event["order_lots"]) == (-1, -1)
+
+
+def test_what_self_trade_prevention_took_is_no_part_of_the_order():
+    """failures.md row 63."""
+    _, (event,) = read(WIRES[SPOT], dump(PREVENTED))
+    assert (event["kind"], event["order_lots"]) == (ReportKind.REPORT_AMENDED, 75000)
+    assert read(WIRES[SPOT], dump(PREVENTED | {"A": "1.5"})) == (Verdict.BAD, [])
+    assert WIRES[SPOT].error().startswith("A:")
+
+
+def test_an_amendment_tells_price_and_size_in_force():
+    change = {
+        "x": "AMENDMENT",
+        "X": "PARTIALLY_FILLED",
+        "q": "0.080",
+        "p": "43000.1",
+        "l": "0",
+        "L": "0",
+        "t": 0,
+    }
+    _, (event,) = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change}))
+    assert event["kind"] == ReportKind.REPORT_AMENDED
+    assert (event["order_ticks"], event["order_lots"], event["filled_lots"]) == (430001, 80, 30)
+
+
+def test_a_fill_with_a_state_that_nobody_knows_is_a_fill_and_an_oddity():
+    """failures.md row 70."""
+    _, (fill, odd) = read(WIRES[SPOT], dump(REPORT | {"X": "HALF_FILLED"}))
+    assert (fill["kind"], odd["kind"], odd["code"]) == (ReportKind.REPORT_FILL, ReportKind.REPORT_ODD, 0)
+    assert (odd["order_id"], odd["venue_id"], odd["filled_lots"]) == (ORDER, "4293153", 100000)
+
+
+@pytest.mark.parametrize("key", ["c", "S", "x", "X", "q", "p", "l", "z", "L", "t", "i", "T", "m"])
+def test_a_private_frame_without_a_member_is_bad_and_says_which(key):
+    for market, message, inner in ((SPOT, REPORT, None), (USDM, UPDATE, "o")):
+        short = {k: v for k, v in (message[inner] if inner else message).items() if k != key}
+        wire = WIRES[market]
+        assert read(wire, dump(message | {inner: short} if inner else short)) == (Verdict.BAD, [])
+        assert wire.error().startswith(f"{key}:")
+    if key in LITE and key not in ("z",):
+        assert read(WIRES[USDM], dump({k: v for k, v in LITE.items() if k != key})) == (Verdict.BAD, [])
 
 
 def test_a_liquidation_without_trade_id_is_still_a_fill():
@@ -894,6 +1095,211 @@ def test_a_reply_without_result_proves_nothing():
     assert kinds(reply(SPOT, "c", 200)) == ["UNCERTAIN"]
 
 
+KINDS_OF = {
+    "n": {1: "REJECT", 3: "UNCERTAIN"},
+    "c": {1: "CANCEL_REJECT", 3: "UNCERTAIN"},
+    "a": {1: "AMEND_REJECT", 3: "UNCERTAIN"},
+}
+
+
+@pytest.mark.parametrize("market", [SPOT, USDM])
+@pytest.mark.parametrize("action", "nca")
+def test_every_code_of_the_table_becomes_the_report_that_its_row_says(market, action):
+    for code, create, cancel, amend, group in rules.CODES[market]:
+        result = reply(market, action, 400, error={"code": code, "msg": "words"})
+        fate = {"n": create, "c": cancel, "a": amend}[action]
+        assert kinds(result) == [KINDS_OF[action][fate]], code
+        event = result[1][0]
+        assert (event["code"], event["group"], event["order_id"]) == (code, group, ORDER)
+        assert (event["filled_lots"], event["order_ticks"], event["order_lots"]) == (-1, -1, -1)
+        assert kinds(reply(market, action, 504, error={"code": code, "msg": "words"})) in (
+            ["UNCERTAIN"],
+            *([[KINDS_OF[action][1]]] if (market, code) == (USDM, -1008) else []),
+        )
+
+
+def test_an_amend_tells_what_is_in_force():
+    result = read(WIRES[SPOT], dump(AMEND))
+    assert kinds((0, result[1][:1])) == ["AMENDED"]
+    event = result[1][0]
+    assert (event["order_ticks"], event["order_lots"], event["filled_lots"]) == (2341610, 500, 100)
+    assert (event["order_id"], event["venue_id"]) == (ORDER, "12569099453")
+    event = read(WIRES[USDM], dump(MODIFY))[1][0]
+    assert (event["order_ticks"], event["order_lots"], event["filled_lots"]) == (300050, 1000, 20)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("CANCELED", "CANCELED"),
+        ("EXPIRED", "EXPIRED"),
+        ("FILLED", "FILLED"),
+        ("WEIRD", "ODD"),
+        ("NEW", "AMENDED"),
+    ],
+)
+def test_an_amend_may_have_ended_the_order(status, kind):
+    assert kinds(reply(USDM, "a", 200, result=MODIFIED | {"status": status})) == [kind]
+    ended = AMEND_RESULT | {"amendedOrder": AMENDED_ORDER | {"status": status}}
+    assert kinds(reply(SPOT, "a", 200, result=ended)) == [kind]
+
+
+def test_an_answer_that_does_not_show_the_order_proves_nothing():
+    for action in "ac":
+        assert kinds(reply(USDM, action, 200, result={})) == ["UNCERTAIN"]
+        assert kinds(reply(USDM, action, 200, result={"orderId": 5})) == ["UNCERTAIN"]
+
+
+def test_the_service_for_stops_answers_in_its_own_way():
+    result = reply(USDM, "n", 200, result=STOP_RESULT)
+    assert kinds(result) == ["ACK"]
+    assert (result[1][0]["venue_id"], result[1][0]["order_lots"]) == ("3000000000003505", 10)
+    done = {"algoId": 3505, "clientAlgoId": CID, "code": "200", "msg": "success"}
+    assert kinds(reply(USDM, "c", 200, result=done)) == ["CANCELED"]
+    assert kinds(reply(USDM, "c", 200, result=done | {"code": "500"})) == ["UNCERTAIN"]
+    assert kinds(reply(USDM, "n", 200, result=STOP_RESULT | {"algoStatus": "REJECTED"})) == ["ACK", "REJECT"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "data", "old", "new"),
+    [
+        (200, 0, legs("SUCCESS", "SUCCESS", CANCELED, NEW_ACK), ("CANCELED", 0), ("ACK", 0)),
+        (
+            400,
+            -2022,
+            legs("FAILURE", "NOT_ATTEMPTED", GONE, None),
+            ("CANCEL_REJECT", -2011),
+            ("REJECT", -2022),
+        ),
+        (400, -2022, legs("FAILURE", "FAILURE", GONE, TAKES), ("CANCEL_REJECT", -2011), ("REJECT", -2010)),
+        (409, -2021, legs("SUCCESS", "FAILURE", CANCELED, TAKES), ("CANCELED", 0), ("REJECT", -2010)),
+        (409, -2021, legs("FAILURE", "SUCCESS", GONE, NEW_ACK), ("CANCEL_REJECT", -2011), ("ACK", 0)),
+        (429, -1015, None, ("CANCEL_REJECT", -1015), ("REJECT", -1015)),
+        (
+            409,
+            -2021,
+            legs("SUCCESS", "FAILURE", CANCELED, {"code": -1015}),
+            ("CANCELED", 0),
+            ("REJECT", -1015),
+        ),
+        (
+            429,
+            -2021,
+            legs("SUCCESS", "FAILURE", CANCELED, {"code": -1015}),
+            ("CANCELED", 0),
+            ("REJECT", -1015),
+        ),
+        (
+            409,
+            -2021,
+            legs("SUCCESS", "FAILURE", CANCELED, {"code": -1007}),
+            ("CANCELED", 0),
+            ("UNCERTAIN", -1007),
+        ),
+        (
+            409,
+            -2021,
+            legs("FAILURE", "FAILURE", {"code": -1006}, TAKES),
+            ("UNCERTAIN", -1006),
+            ("REJECT", -2010),
+        ),
+        (400, -1013, None, ("CANCEL_REJECT", -1013), ("REJECT", -1013)),
+        (400, -1021, None, ("CANCEL_REJECT", -1021), ("REJECT", -1021)),
+        (409, -2021, None, ("UNCERTAIN", -2021), ("UNCERTAIN", -2021)),
+        (400, -2022, {}, ("UNCERTAIN", -2022), ("UNCERTAIN", -2022)),
+        (504, -1007, None, ("UNCERTAIN", -1007), ("UNCERTAIN", -1007)),
+        (409, -2021, legs("MAYBE", "PERHAPS", None, None), ("UNCERTAIN", 0), ("UNCERTAIN", 0)),
+        (
+            409,
+            -2021,
+            {"newOrderResult": "FAILURE", "newOrderResponse": TAKES},
+            ("UNCERTAIN", -2021),
+            ("REJECT", -2010),
+        ),
+        (200, 0, {}, ("UNCERTAIN", 0), ("UNCERTAIN", 0)),
+        (200, 0, legs("SUCCESS", "SUCCESS", None, None), ("CANCELED", 0), ("ACK", 0)),
+    ],
+)
+def test_each_leg_of_a_replace_has_a_fate_of_its_own(status, code, data, old, new):
+    """failures.md row 53: the combinations of web-socket-api.md "Cancel and replace order"."""
+    error = {"code": code, "msg": "x"} | ({"data": data} if data is not None else {})
+    result = reply(SPOT, "r", status, **({"error": error} if code else {"result": data}))
+    assert [(k, e["code"]) for k, e in zip(kinds(result), result[1], strict=True)] == [old, new]
+    assert [(e["order_id"], e["epoch"]) for e in result[1]] == [(OLD, 0), (ORDER, 0)]
+    if old[0] == "CANCELED" and data["cancelResponse"]:
+        assert (result[1][0]["filled_lots"], result[1][0]["venue_id"]) == (100, "12569099453")
+
+
+def test_an_old_order_that_filled_meanwhile_is_told_by_its_leg():
+    """failures.md row 49."""
+    result = reply(
+        SPOT, "r", 400, error={"code": -2022, "data": legs("FAILURE", "NOT_ATTEMPTED", GONE, None)}
+    )
+    assert result[1][0]["group"] == ErrorGroup.GROUP_NOT_OPEN
+
+
+def test_a_replace_names_an_old_order_of_an_earlier_process():
+    wire = coded(SPOT, epoch=900)
+    intent = {"action": 3, "order_id": OLD, "epoch": 30, "price_ticks": 1, "size_lots": 1}
+    message = json.loads(wire.preview(intent, ORDER, 0))
+    assert wire.whose(message["params"]["cancelOrigClientOrderId"]) == (OLD, 30)
+    assert len(message["id"]) == 36
+    _, events = read(wire, dump({"id": message["id"], "status": 504, "error": {"code": -1007}}))
+    assert [(e["order_id"], e["epoch"]) for e in events] == [(OLD, 30), (ORDER, 900)]
+    for change in ({"epoch": 2**35}, {"order_id": 2**35}):
+        with pytest.raises(ValueError, match="cannot be replaced"):
+            wire.preview(intent | change, ORDER, 0)
+
+
+def test_the_servers_own_counts_are_passed_on():
+    _, events = read(WIRES[SPOT], dump(AMEND))
+    budgets = [x for x in events if x["type"] == "budget"]
+    found = [(x["kind"], x["interval_ns"], x["used"], x["limit"], x["until_ns"]) for x in budgets]
+    second = 1_000_000_000
+    assert found == [
+        (BudgetKind.BUDGET_WEIGHT, 60 * second, 70, 6000, 0),
+        (BudgetKind.BUDGET_ORDERS, 10 * second, 12, 50, 0),
+    ]
+    assert {x["market"] for x in budgets} == {SPOT}
+
+
+def test_a_wait_is_passed_on_as_a_time_of_the_venue():
+    """failures.md row 57."""
+    _, (refused, *budgets) = read(WIRES[SPOT], dump(WAIT))
+    assert (refused["kind"], refused["group"]) == (ReportKind.REPORT_REJECT, ErrorGroup.GROUP_LIMIT)
+    until = [(x["kind"], x["until_ns"]) for x in budgets if x["until_ns"]]
+    assert until == [(BudgetKind.BUDGET_ORDERS, 1684804350000 * MS)]
+    ban = {"code": -1003, "msg": "x", "data": {"retryAfter": 1684804350000}}
+    for action in "ncar":
+        _, events = read(WIRES[SPOT], dump({"id": request_id(SPOT, action), "status": 418, "error": ban}))
+        assert [x["kind"] for x in events if x["type"] == "budget"] == [BudgetKind.BUDGET_WEIGHT]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 1, "count": 1},
+        {"rateLimitType": "ORDERS", "interval": "FORTNIGHT", "intervalNum": 5, "limit": 1, "count": 1},
+        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 0, "limit": 1, "count": 1},
+        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 1},
+        {},
+    ],
+)
+def test_a_count_of_another_kind_is_left_out(row):
+    assert [x["type"] for x in read(WIRES[SPOT], dump(AMEND | {"rateLimits": [row]}))[1]] == ["report"]
+
+
+@pytest.mark.parametrize("rates", [[5], [[]], [{"count": "1"}], [{"limit": 1.5}], RATES * 4])
+def test_counts_that_are_malformed_are_bad(rates):
+    assert read(WIRES[SPOT], dump(AMEND | {"rateLimits": rates})) == (Verdict.BAD, [])
+
+
+def test_without_a_table_nothing_is_proven():
+    bare = BinanceWire(TABLE, SPOT)
+    frame = dump({"id": request_id(SPOT), "status": 400, "error": {"code": -1121, "msg": ""}})
+    assert kinds(read(bare, frame)) == ["UNCERTAIN"]
+
+
 def test_replies_to_others_are_not_ours():
     for number in ("a1", 7, None, CID, "n" + "0" * 25, request_id(SPOT)[:-1]):
         assert read(WIRES[SPOT], dump(ACK | {"id": number})) == (Verdict.NOT_MINE, [])
@@ -992,6 +1398,171 @@ def test_a_cancel_names_the_order_by_its_client_id():
     expected = {"symbol": "BTCUSDT", "origClientOrderId": CID, "recvWindow": 1500, "timestamp": 1660801715431}
     for market in (SPOT, USDM):
         assert preview(market, action=1) == ("order.cancel", expected)
+
+
+def test_an_amend_is_written_as_the_venue_documents_it():
+    params = {"recvWindow": 1500, "timestamp": 1660801715431, "symbol": "BTCUSDT", "origClientOrderId": CID}
+    spot = {
+        "newQty": "0.00847",
+        "newClientOrderId": CID,
+    }  # without it the venue makes a new id: failures.md row 54
+    assert preview(SPOT, action=2) == ("order.amend.keepPriority", params | spot)
+    usdm = {"side": "SELL", "price": "234161.0", "quantity": "0.847"}
+    assert preview(USDM, action=2, side=1) == ("order.modify", params | usdm)
+
+
+def test_a_replace_is_written_as_the_venue_documents_it():
+    old = WIRES[SPOT].client_id(OLD)
+    intent = {"action": 3, "order_id": OLD, "side": 1, "tif": 3, "price_ticks": 2341610, "size_lots": 847}
+    message = json.loads(WIRES[SPOT].preview(intent, ORDER, 1660801715431 * MS))
+    expected = {"side": "SELL", "type": "LIMIT_MAKER", "price": "23416.10", "quantity": "0.00847"}
+    expected |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrigClientOrderId": old}
+    assert (message["method"], message["params"]) == ("order.cancelReplace", COMMON | expected)
+    with pytest.raises(ValueError, match="action 3"):
+        WIRES[USDM].preview(intent | {"instrument": BTCF}, ORDER, 0)
+    assert (WIRES[SPOT].can_replace, WIRES[SPOT].can_amend) == (True, False)
+    assert (WIRES[USDM].can_replace, WIRES[USDM].can_amend) == (False, True)
+
+
+def test_a_stop_is_written_as_each_product_documents_it():
+    intent = {"type": 2, "side": 1, "trigger_ticks": 2000000}
+    expected = {"side": "SELL", "type": "STOP_LOSS", "quantity": "0.00847", "stopPrice": "20000.00"}
+    assert preview(SPOT, **intent) == ("order.place", COMMON | expected)
+    message = json.loads(WIRES[USDM].preview({"instrument": BTCF, "size_lots": 7} | intent, ORDER, 0))
+    params = message["params"]
+    assert (message["method"], params["clientAlgoId"], params["algoType"]) == (
+        "algoOrder.place",
+        CID,
+        "CONDITIONAL",
+    )
+    assert (params["type"], params["triggerPrice"], params["workingType"]) == (
+        "STOP_MARKET",
+        "200000.0",
+        "MARK_PRICE",
+    )
+    assert (params["reduceOnly"], params["quantity"], params["side"]) == ("true", "0.007", "SELL")
+    assert "price" not in params
+    cancel = json.loads(
+        WIRES[USDM].preview({"instrument": BTCF, "action": 1, "type": 2, "order_id": 5}, 0, 0)
+    )
+    assert (cancel["method"], cancel["params"].keys()) == (
+        "algoOrder.cancel",
+        {"clientAlgoId", "recvWindow", "timestamp"},
+    )
+
+
+@pytest.mark.parametrize("market", [SPOT, USDM])
+@pytest.mark.parametrize("action", [1, 2])
+def test_orders_of_an_earlier_process_are_named_by_their_own_ids(market, action):
+    wire = coded(market, epoch=900)
+    fields = {
+        "instrument": market,
+        "action": action,
+        "order_id": 7,
+        "epoch": 33,
+        "size_lots": 1,
+        "price_ticks": 1,
+    }
+    params = json.loads(wire.preview(fields, 0, 0))["params"]
+    assert wire.whose(params["origClientOrderId"]) == (7, 33)
+
+
+def test_the_deadline_is_the_window_behind_a_stamp_of_the_venues_clock():
+    wire = coded(SPOT)
+    wire.clock(-2_000 * MS)
+    wire.window(2500)
+    for action in (0, 1, 2, 3):
+        params = json.loads(wire.preview({"action": action, "order_id": 1}, ORDER, 10_000 * MS))["params"]
+        assert (params["timestamp"], params["recvWindow"]) == (8_000, 2500)
+
+
+@pytest.mark.parametrize("mode", ["expire_maker", "expire_taker", "expire_both"])
+def test_the_self_trade_mode_is_always_sent(mode):
+    for market, intents in (
+        (SPOT, ({}, {"type": 1}, {"type": 2}, {"action": 3})),
+        (USDM, ({}, {"type": 1}, {"type": 2})),
+    ):
+        wire = coded(market)
+        wire.stp = mode
+        assert wire.stp == mode
+        for intent in intents:
+            message = json.loads(wire.preview({"instrument": market} | intent, ORDER, 0))
+            assert message["params"]["selfTradePreventionMode"] == mode.upper()
+    with pytest.raises(ValueError, match="decrement"):
+        wire.stp = "decrement"
+
+
+ALL_INTENTS = [{}, {"tif": 3}, {"type": 1}, {"type": 2, "trigger_ticks": 5}, {"action": 1}, {"action": 2}]
+
+
+@pytest.mark.parametrize("market", [SPOT, USDM])
+@pytest.mark.parametrize("intent", [*ALL_INTENTS, {"action": 3}])
+def test_signed_frames_carry_the_key_and_the_signature_of_their_sorted_parameters(market, intent):
+    if market == USDM and intent.get("action") == 3:
+        return
+    wire = coded(market)
+    wire.signer(b"secret", "Key1")
+    fields = {
+        "instrument": market,
+        "order_id": 3,
+        "price_ticks": 100,
+        "size_lots": 7,
+        "reduce_only": 1,
+    } | intent
+    frame = wire.preview(fields, ORDER, 1660801715431 * MS)
+    params = json.loads(frame)["params"]
+    signature = params.pop("signature")
+    assert params["apiKey"] == "Key1"
+    assert list(params) == sorted(params)
+    payload = "&".join(f"{k}={params[k]}" for k in sorted(params))
+    assert signature == hmac.new(b"secret", payload.encode(), hashlib.sha256).hexdigest()
+    wire.signer(None)
+    plain = json.loads(wire.preview(fields, ORDER, 1660801715431 * MS))["params"]
+    assert plain == {k: v for k, v in params.items() if k != "apiKey"}
+
+
+def test_a_symbol_outside_ascii_is_signed_as_it_is_written():
+    table_ = Instruments()
+    table_.add(SPOT, "１２３", "0.01", "0.01")
+    wire = BinanceWire(table_, SPOT)
+    wire.signer(b"secret", "Key1")
+    params = json.loads(wire.preview({"price_ticks": 1, "size_lots": 1}, ORDER, 0))["params"]
+    payload = "&".join(f"{k}={params[k]}" for k in sorted(params) if k != "signature")
+    assert params["signature"] == hmac.new(b"secret", payload.encode(), hashlib.sha256).hexdigest()
+
+
+@pytest.mark.parametrize("key", ["", "a b", 'a"b', "k" * 129, "é"])
+def test_a_key_that_cannot_be_written_is_refused(key):
+    with pytest.raises(ValueError, match="API key"):
+        coded(SPOT).signer(b"secret", key)
+
+
+@pytest.mark.parametrize("market", [SPOT, USDM])
+@pytest.mark.parametrize("intent", [*ALL_INTENTS, {"action": 3}])
+def test_the_longest_signed_frame_fits(market, intent):
+    if market == USDM and intent.get("action") == 3:
+        return
+    long = Instruments()
+    long.add(market, "S" * 43, "0.000000000000000001", "1")
+    wire = BinanceWire(long, market, "tckg", 2**24)
+    wire.signer(b"s" * 64, "k" * 128)
+    wire.window(60_000)
+    fields = {
+        "side": 1,
+        "reduce_only": 1,
+        "price_ticks": 2**62,
+        "size_lots": 2**62,
+        "order_id": 2**35 - 1,
+    } | intent
+    raw = wire.preview(fields | {"trigger_ticks": 2**62}, 2**45 - 1, 2**63 - 1)
+    assert len(raw) + 2 * 21 <= 1024  # what two numbers of 40 bytes would add
+    json.loads(raw)
+
+
+def test_no_action_of_another_kind_is_written():
+    for action in (4, -1):
+        with pytest.raises(ValueError, match="action"):
+            WIRES[SPOT].preview({"action": action}, ORDER, 0)
 
 
 def test_request_ids_never_repeat():

@@ -382,11 +382,13 @@ class Twin:
         ]
 
     def fee_is_quote(self, row, about):
-        coin = row.get("feeCurrency")
+        coin, symbol = row.get("feeCurrency"), row["symbol"]
         if coin:
-            is_quote = row["symbol"].endswith(coin) and row["symbol"] != coin
-            return int(is_quote or (self.market == LINEAR and coin in ("USDC", "USDT")))
-        return 1 if self.market == LINEAR else int(about["side"] == Side.SELL)
+            is_settled = self.market == LINEAR and coin == ("USDT" if "USDT" in symbol else "USDC")
+            if coin == symbol or len(coin) > 15:
+                return 0
+            return 1 if symbol.endswith(coin) or is_settled else 2 * symbol.startswith(coin)
+        return 1 if self.market == LINEAR else 1 if about["side"] == Side.SELL else 2
 
     OPS: ClassVar = {"n": "create", "c": "cancel", "a": "amend"}
     REFUSALS: ClassVar = {
@@ -887,13 +889,13 @@ def test_a_topic_with_a_category_stands_in_for_a_missing_one(linear, spot):
 @pytest.mark.parametrize(
     ("side", "coin", "maker", "fee", "is_quote"),
     [
-        ("Buy", "BTC", "false", "0.000000306", 0),
+        ("Buy", "BTC", "false", "0.000000306", 2),
         ("Sell", "USDT", "false", "0.01", 1),
         ("Buy", "MNT", "false", "0.01", 0),
-        ("Buy", "", "false", "0.01", 0),
+        ("Buy", "", "false", "0.01", 2),
         ("Sell", "", "true", "0.01", 1),
         ("Buy", "", "true", "-0.01", 1),
-        ("Sell", "", "true", "-0.01", 0),
+        ("Sell", "", "true", "-0.01", 2),
     ],
 )
 def test_the_coin_of_a_spot_fee_is_known(spot, side, coin, maker, fee, is_quote):

@@ -1,4 +1,4 @@
-"""Binance's table of facts: each documented code means what failures.md says, natively and here; routes are the venue's."""
+"""Binance's table of facts: each documented code says what it must; routes are the venue's."""
 
 import pytest
 

@@ -34,12 +34,17 @@ def listings() -> list[Listing]:
     ]
 
 
+def http(fake, *request):
+    """Status and body of a REST answer."""
+    return fake.http(*request)[:2]
+
+
 def table(fake: BybitFake) -> Instruments:
     """The instrument table, out of the fake's own REST replies: rows in the order of `listings`."""
     out, rows = Instruments(64), {}
     for market in (LINEAR, SPOT):
         request = rest.instruments_info(market)
-        status, body = fake.http(request.method, request.target, {}, b"", NOW)
+        status, body = http(fake, request.method, request.target, {}, b"", NOW)
         assert status == 200
         rows |= {(x.market, x.symbol): x for x in rest.instruments(body)}
     for key in fake.listings:
@@ -48,6 +53,16 @@ def table(fake: BybitFake) -> Instruments:
             row.market, row.symbol, row.tick, row.lot, tradable=row.tradable, min_notional=row.min_notional
         )
     return out
+
+
+def lots(fake: BybitFake, market: int, symbol: str = "BTCUSDT") -> int:
+    """What the first account holds, against the start; on spot before fees."""
+    account, listing = fake.accounts[1], fake.listings[(market, symbol)]
+    if market == LINEAR:
+        return account.position(listing).lots
+    return sum(
+        x.size_lots if x.side == Side.BUY else -x.size_lots for x in account.trades if x.listing is listing
+    )
 
 
 def fill_book(listing: Listing, levels: int = 300, mid: int = 100_000) -> None:
@@ -431,6 +446,7 @@ def test_linear_tickers_are_a_snapshot_and_then_only_what_changed(fake):
         "lastPrice",
         "bid1Price",
         "bid1Size",
+        "openInterestValue",
     }
 
 
@@ -534,7 +550,7 @@ def test_an_order_that_takes_is_filled_at_the_prices_of_the_book(fake, market):
     ]
     fills = [(x["price_ticks"], x["size_lots"], x["maker"]) for _, x in reports if x["kind"] == FILL]
     assert fills == [(100_001, 5000, 0), (100_002, 4000, 0)]
-    assert fake.positions[(market, "BTCUSDT")] == 9_000
+    assert lots(fake, market) == 9_000
 
 
 def test_an_immediate_order_that_finds_too_little_ends_canceled_with_its_fills(fake):
@@ -575,7 +591,7 @@ def test_a_market_order_takes_what_there_is(fake, market):
     desk = Desk(fake, market)
     reports = desk.send(12, type=OrderType.MARKET, side=Side.SELL, size_lots=6_000)
     assert kinds(reports)[-1] == ("private", FILLED)
-    assert fake.positions[(market, "BTCUSDT")] == -6_000
+    assert lots(fake, market) == -6_000
 
 
 def test_the_reply_may_come_after_the_stream():
@@ -611,7 +627,7 @@ def create(desk, **changes) -> list[int]:
         ({"reqId": "x" * 37}, 10001, 10001),
         ({"op": "order.nonsense"}, 10404, 10404),
         ({"args": []}, 10001, 10001),
-        ({"category": "inverse"}, 10001, 10001),
+        ({"category": "inverse"}, 10404, 10404),
         ({"symbol": "NOTASYMBOL"}, 10001, 170121),
         ({"side": "buy"}, 10001, 170117),
         ({"orderType": "Stop"}, 10001, 170116),
@@ -651,12 +667,12 @@ def test_reduce_only_needs_a_position_and_never_turns_it(fake):
     desk.send(14, price_ticks=100_001, size_lots=1_000, tif=TimeInForce.IOC)
     reports = desk.send(15, side=Side.SELL, price_ticks=99_999, size_lots=4_000, reduce_only=1)
     assert kinds(reports)[-1] == ("private", FILLED)
-    assert fake.positions[(LINEAR, "BTCUSDT")] == 0
+    assert lots(fake, LINEAR) == 0
 
 
 def test_a_spot_market_buy_is_by_value_unless_told_otherwise(fake):
     desk = Desk(fake, SPOT)
-    wish = {"orderType": "Market", "price": None, "qty": "2000.02"}  # two thousand dollars at 1000.01
+    wish = {"orderType": "Market", "price": None, "qty": "2000.0205"}  # two coins at 1000.01, and a rest
     message = json.loads(
         desk.wire.preview({"instrument": desk.row, "price_ticks": 1, "size_lots": 1}, 16, NOW)
     )
@@ -709,24 +725,24 @@ def test_order_and_execution_of_one_match_share_their_id(fake):
 
 def test_instruments_come_in_pages(fake):
     request = rest.instruments_info(LINEAR, limit=1)
-    status, first = fake.http("GET", request.target, {}, b"", NOW)
+    status, first = http(fake, "GET", request.target, {}, b"", NOW)
     cursor = rest.next_cursor(first)
-    _, second = fake.http("GET", rest.instruments_info(LINEAR, cursor, 1).target, {}, b"", NOW)
+    _, second = http(fake, "GET", rest.instruments_info(LINEAR, cursor, 1).target, {}, b"", NOW)
     assert (status, rest.next_cursor(second)) == (200, "")
     assert [x.symbol for page in (first, second) for x in rest.instruments(page)] == ["BTCUSDT", "SOLUSDT"]
 
 
 def test_time_and_books_are_read_by_the_readers(fake):
-    assert rest.server_time_ns(fake.http("GET", rest.server_time().target, {}, b"", NOW)[1]) == NOW
+    assert rest.server_time_ns(http(fake, "GET", rest.server_time().target, {}, b"", NOW)[1]) == NOW
     for market, price in ((SPOT, "999.99"), (LINEAR, "9999.90")):
-        book = rest.book(fake.http("GET", rest.orderbook(market, "BTCUSDT", 5).target, {}, b"", NOW)[1])
+        book = rest.book(http(fake, "GET", rest.orderbook(market, "BTCUSDT", 5).target, {}, b"", NOW)[1])
         assert (len(book.bids), len(book.asks), book.bids[0][0]) == (5, 5, price)
 
 
 @pytest.mark.parametrize(
     ("target", "status", "code"),
     [
-        ("/v5/nothing", 404, None),
+        ("/v5/nothing", 404, 10017),
         ("/v5/market/instruments-info", 200, 10001),
         ("/v5/market/instruments-info?category=linear&limit=5000", 200, 10001),
         ("/v5/market/instruments-info?category=inverse", 200, 0),
@@ -735,9 +751,9 @@ def test_time_and_books_are_read_by_the_readers(fake):
     ],
 )
 def test_a_wrong_request_is_told_so(fake, target, status, code):
-    got, body = fake.http("GET", target, {}, b"", NOW)
+    got, body = http(fake, "GET", target, {}, b"", NOW)
     assert (got, json.loads(body).get("retCode")) == (status, code)
-    assert fake.http("POST", "/v5/market/time", {}, b"", NOW)[0] == 404
+    assert http(fake, "POST", "/v5/market/time", {}, b"", NOW)[0] == 404
 
 
 ODD = [None, True, 0, -1, 1.5, "", "x", "9" * 5000, [], [[]], {}, {"a": {}}]

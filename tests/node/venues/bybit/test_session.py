@@ -3,14 +3,28 @@ import hmac
 import json
 
 import pytest
+from frames import rows
 
 from node.venues.bybit import rules
 from node.venues.bybit.rules import LINEAR, SPOT
 from node.venues.bybit.session import Session
-from node.venues.values import Down, Ready, Send
+from node.venues.keys import Key
+from node.venues.values import (
+    AccountNews,
+    BalanceRow,
+    CashRow,
+    Down,
+    ModeRow,
+    PositionRow,
+    Ready,
+    Replace,
+    Send,
+    StatusRow,
+)
 
 S = rules.SECOND
 NOW = 1_711_001_595_207_000_000
+KEY = Key("key-of-ours-1", "secret")
 
 
 def sent(actions) -> list[dict]:
@@ -139,21 +153,40 @@ def test_a_resync_that_the_venue_did_not_carry_out_brings_the_session_down():
 
 
 def test_a_login_is_signed_and_precedes_subscriptions():
-    session = Session("private", LINEAR, credentials=("key", "secret"))
+    """Reference section 2.4. Topics with a category and without are not mixed in one request (section 6)."""
+    session = Session("private", LINEAR, key=KEY)
     (login,) = sent(session.start(NOW))
     expires = NOW // 10**6 + 5000
     digest = hmac.new(b"secret", f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
-    assert login == {"req_id": "a1", "op": "auth", "args": ["key", expires, digest]}
-    (request,) = sent(ack(session, login))
-    assert request["args"] == ["order.linear", "execution.linear"]
-    assert session.receive('{"success":true,"ret_msg":"","op":"subscribe","conn_id":"x"}', NOW) == [Ready()]
+    assert login == {"req_id": "a1", "op": "auth", "args": ["key-of-ours-1", expires, digest]}
+    orders, wallet = sent(ack(session, login))
+    assert orders["args"] == ["order.linear", "execution.linear", "position.linear"]
+    assert wallet["args"] == ["wallet"]
+    reply = '{"success":true,"ret_msg":"","op":"subscribe","conn_id":"x"}'
+    assert session.receive(reply, NOW) == []
+    assert session.receive(reply, NOW) == [Ready()]
+
+
+def test_a_login_is_stamped_with_the_venues_clock():
+    session = Session("private", LINEAR, key=KEY)
+    session.offset_ns = -3_000_000_000
+    (login,) = sent(session.start(NOW))
+    assert login["args"][1] == NOW // 10**6 + 2000
 
 
 def test_a_trade_login_spells_its_keys_its_own_way():
-    session = Session("trade", LINEAR, credentials=("key", "secret"))
+    session = Session("trade", LINEAR, key=KEY)
     (login,) = sent(session.start(NOW))
     assert "reqId" in login
     assert session.receive('{"retCode":0,"retMsg":"OK","op":"auth","connId":"x"}', NOW) == [Ready()]
+
+
+def test_logged_in_already_is_logged_in():
+    session = Session("trade", LINEAR, key=KEY)
+    session.start(NOW)
+    assert session.receive('{"retCode":20001,"retMsg":"Repeat auth","op":"auth","connId":"x"}', NOW) == [
+        Ready()
+    ]
 
 
 @pytest.mark.parametrize("kind", ["trade", "private"])
@@ -162,27 +195,55 @@ def test_without_credentials_the_login_is_left_out(kind):
     if kind == "trade":
         assert actions == [Ready()]
     else:
-        assert [x["args"] for x in sent(actions)] == [["order.spot", "execution.spot"]]
+        assert [x["args"] for x in sent(actions)] == [["order.spot", "execution.spot"], ["wallet"]]
 
 
-@pytest.mark.parametrize(
-    ("reply", "retry"),
-    [
-        ('{"op":"auth","success":false,"retCode":10003,"retMsg":"Invalid apikey","connId":"x"}', False),
-        ('{"op":"auth","retCode":10003,"retMsg":"Too many sessions under the same UID","connId":"x"}', True),
-        ('{"op":"auth","retCode":10004,"retMsg":"error sign!","connId":"x"}', False),
-        ('{"op":"auth","retCode":10016,"retMsg":"Internal server error","connId":"x"}', True),
-    ],
-)
-def test_a_refused_login_says_whether_it_can_be_tried_again(reply, retry):
-    session = Session("trade", LINEAR, credentials=("key", "secret"))
+AUTH = {"op": "auth", "connId": "x"}
+LOGINS = [
+    ({"retCode": 10003, "retMsg": "Invalid apikey"}, False, "access"),
+    ({"retCode": 10003, "retMsg": "Too many sessions under the same UID"}, True, "limit"),
+    ({"retCode": 10004, "retMsg": "error sign!"}, False, "access"),
+    ({"retCode": 10010, "retMsg": "Unmatched IP"}, False, "access"),
+    ({"retCode": 33004, "retMsg": "Your api key has expired"}, False, "access"),
+    ({"retCode": 10001, "retMsg": "Params error"}, True, "clock"),
+    ({"retCode": 10002, "retMsg": "check your timestamp"}, True, "clock"),
+    ({"retCode": 10016, "retMsg": "Internal server error"}, True, "unknown"),
+    ({"success": False, "ret_msg": "error:request expired"}, True, "clock"),
+    ({"success": False, "ret_msg": "no such key"}, False, "access"),
+]
+
+
+@pytest.mark.parametrize(("reply", "retry", "kind"), LOGINS)
+def test_a_refused_login_says_why_and_whether_it_can_be_tried_again(reply, retry, kind):
+    session = Session("trade", LINEAR, key=KEY)
     session.start(NOW)
-    (down,) = session.receive(reply, NOW)
-    assert (down.retry, down.reason.startswith("login refused")) == (retry, True)
+    (down,) = session.receive(json.dumps(AUTH | reply), NOW)
+    assert down.retry is retry
+    assert down.reason.startswith(f"login refused ({kind}): ")
+
+
+def test_a_login_that_was_good_once_is_tried_again():
+    """failures.md row 60: a key that is being changed, a venue that restarts."""
+    session = Session("trade", LINEAR, key=KEY)
+    session.start(NOW)
+    session.receive(json.dumps(AUTH | {"retCode": 0}), NOW)
+    session.start(NOW + S)
+    (down,) = session.receive(json.dumps(AUTH | {"retCode": 10004, "retMsg": "error sign!"}), NOW)
+    assert down.retry
+
+
+def test_no_secret_is_in_a_reason():
+    session = Session("private", LINEAR, key=Key("XXXXXXXXXXYYYYYYYY", "very secret thing"))
+    session.start(NOW)
+    text = "error sign! XXXXXXXXXXYYYYYYYY very secret thing"
+    (down,) = session.receive(json.dumps(AUTH | {"success": False, "ret_msg": text}), NOW)
+    assert "YYYY" not in down.reason
+    assert "secret thing" not in down.reason
+    assert down.reason.startswith("login refused (access): error sign! XXXX...")
 
 
 def test_a_login_without_an_answer_brings_the_session_down():
-    session = Session("private", LINEAR, credentials=("key", "secret"))
+    session = Session("private", LINEAR, key=KEY)
     session.start(NOW)
     assert session.tick(NOW + 10 * S) == [Down("no answer to auth")]
 
@@ -207,3 +268,192 @@ def test_a_session_that_cannot_be_is_refused():
         Session("public", 0)
     with pytest.raises(ValueError, match="more than one connection"):
         Session("public", LINEAR, [f"tickers.SYMBOL{i}" for i in range(1500)])
+
+
+# ---- what the account says ----
+
+
+def private(market=LINEAR, **kwargs) -> Session:
+    session = Session("private", market, key=KEY, **kwargs)
+    (login,) = sent(session.start(NOW))
+    for request in sent(ack(session, login)):
+        actions = ack(session, request)
+    assert actions == [Ready()]
+    return session
+
+
+def news(session, topic, *data, **more) -> list:
+    message = {"id": "1", "topic": topic, "creationTime": 1697682317044, "data": list(data)} | more
+    actions = session.receive(json.dumps(message), NOW)
+    assert all(isinstance(x, AccountNews) for x in actions)
+    return [row for x in actions for row in x.rows]
+
+
+POSITION = {
+    "category": "linear",
+    "symbol": "BTCUSDT",
+    "positionIdx": 0,
+    "side": "",
+    "size": "0",
+    "entryPrice": "0",
+    "leverage": "10",
+    "positionStatus": "Normal",
+    "updatedTime": "1697682317038",
+    "isReduceOnly": False,
+}
+
+
+def test_a_position_is_told_with_how_it_is_set_up():
+    """Reference section 6.4: it comes with every action on orders, changed or not."""
+    mode = ModeRow(LINEAR, "BTCUSDT", hedge=False, leverage="10")
+    flat = PositionRow(LINEAR, "BTCUSDT", "0", "net", "0", "10", "", 1697682317038 * 10**6)
+    assert news(private(), "position.linear", POSITION) == [flat, mode]
+    short = POSITION | {"side": "Sell", "size": "0.01", "positionIdx": 2}
+    position, mode = news(private(), "position", short)
+    assert (position.size, position.leg, mode.hedge) == ("-0.01", "short", True)
+
+
+@pytest.mark.parametrize(
+    "change", [{"positionStatus": "Liq"}, {"positionStatus": "Adl"}, {"isReduceOnly": True}]
+)
+def test_a_position_that_the_venue_took_in_hand_is_odd(change):
+    *_, status = news(private(), "position.linear", POSITION | change)
+    assert (status.symbol, status.status) == ("BTCUSDT", "odd")
+
+
+def test_a_portfolio_without_leverage_is_read():
+    position, mode = news(private(), "position.linear", POSITION | {"leverage": "", "liqPrice": ""})
+    assert (position.leverage, mode.leverage) == ("", "")
+
+
+def test_rows_of_another_market_are_left_alone():
+    assert news(private(), "position", POSITION | {"category": "inverse"}) == []
+    assert news(private(), "execution", {"category": "spot", "execType": "Trade"}) == []
+    assert news(private(), "order.linear", {"category": "linear", "symbol": "NOTLISTED"}) == []
+
+
+def test_the_coins_that_changed_are_told():
+    """Reference section 6.5: merge by coin, never clear."""
+    coins = [{"coin": "USDT", "walletBalance": "9600.5", "locked": "100"}]
+    rows = news(private(SPOT), "wallet", {"accountType": "UNIFIED", "coin": coins})
+    assert rows == [BalanceRow(SPOT, "USDT", "9600.5", "9500.5", 1697682317044 * 10**6)]
+
+
+FUNDING = {
+    "category": "linear",
+    "symbol": "BTCUSDT",
+    "execType": "Funding",
+    "execId": "abc",
+    "execFee": "0.25",
+    "feeCurrency": "",
+    "execTime": "1697682317000",
+    "side": "Buy",
+    "execQty": "0.1",
+    "execPrice": "60000",
+}
+
+
+def test_funding_is_money_and_no_fill():
+    """failures.md row 77: what was paid is positive on the wire."""
+    cash = CashRow(LINEAR, "USDT", "funding", "-0.25", "BTCUSDT", "abc", 1697682317000 * 10**6)
+    assert news(private(), "execution.linear", FUNDING, FUNDING | {"execType": "Trade"}) == [cash]
+
+
+@pytest.mark.parametrize(
+    ("topic", "data", "word"),
+    [
+        ("position.linear", [POSITION | {"size": ""}], "size"),
+        ("position.linear", [POSITION | {"side": "Long"}], "side"),
+        ("wallet", [{"coin": [{"coin": "USDT", "walletBalance": ""}]}], "walletBalance"),
+        ("wallet", [{}], "coin"),
+        ("execution.linear", [FUNDING | {"execFee": "x"}], "execFee"),
+        ("execution.linear", "nothing", "data"),
+        ("execution.linear", [7], "data"),
+        ("greeks", [{}], "greeks"),
+        ("later.than.this", [{}], "later.than.this"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_counts_as_nothing(topic, data, word):
+    """failures.md row 84: empty is not zero."""
+    message = {"topic": topic, "creationTime": 1, "data": data}
+    ((row,),) = (x.rows for x in private().receive(json.dumps(message), NOW))
+    assert (row.status, row.market) == ("odd", LINEAR)
+    assert word in row.text
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "7", "{}", '{"op":"new","x":1}'])
+@pytest.mark.parametrize("kind", ["private", "trade"])
+def test_a_frame_that_nobody_knows_is_named(kind, text):
+    session = Session(kind, LINEAR, key=KEY)
+    session.start(NOW)
+    ((row,),) = (x.rows for x in session.receive(text, NOW))
+    assert (row.status, row.text.startswith(f"{kind}: ")) == ("odd", True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"success": False, "ret_msg": "Request not authorized", "op": ""},
+        {"retCode": 10003, "retMsg": "API key is invalid.", "op": "order.other"},
+        {"retCode": 33004, "retMsg": "Your api key has expired.", "op": ""},
+    ],
+)
+def test_a_login_that_was_lost_brings_the_session_down_to_log_in_again(message):
+    """failures.md row 60."""
+    session = private()
+    (down,) = session.receive(json.dumps(message), NOW)
+    assert (down.retry, down.reason.startswith("login lost")) == (True, True)
+    assert session.start(NOW) != []
+
+
+def test_a_node_that_restarts_is_replaced():
+    (action,) = private().receive('{"retCode":10019,"retMsg":"ws trade service is restarting","op":""}', NOW)
+    assert isinstance(action, Replace)
+
+
+def test_disconnect_cancel_all_is_asked_for_alone_and_may_be_refused():
+    """Reference section 9: what an account without it is told is not documented."""
+    session = Session("private", SPOT, key=KEY, dcp=True)
+    (login,) = sent(session.start(NOW))
+    *others, dcp = sent(ack(session, login))
+    assert dcp["args"] == ["dcp.spot"]
+    for request in others:
+        assert ack(session, request) == []
+    told, ready = ack(session, dcp, False, "error:handler not found,topic:dcp.spot")
+    assert ready == Ready()
+    assert told.rows[0].status == "odd"
+    assert "dcp.spot refused" in told.rows[0].text
+    assert private(dcp=True).topics[-1] == "dcp.future"
+
+
+def maintenance(state, products=(1, 2)) -> str:
+    row = {"id": "4d95", "title": "t06", "state": state, "begin": "1", "end": "2", "product": list(products)}
+    return json.dumps({"topic": "system.status", "ts": 1751858399649, "data": [row]})
+
+
+def test_maintenance_of_the_venue_is_told():
+    session = Session("status", LINEAR)
+    assert session.path == "/v5/public/misc/status"
+    (request,) = sent(session.start(NOW))
+    assert request["args"] == ["system.status"]
+    assert ack(session, request) == [Ready()]
+    assert session.receive(maintenance("ongoing"), NOW)[0].rows == (
+        StatusRow(LINEAR, "", "maintenance", "t06"),
+    )
+    assert session.receive(maintenance("completed"), NOW)[0].rows[0].status == "trading"
+    assert session.receive(maintenance("scheduled"), NOW) == []
+    assert session.receive(maintenance("ongoing", [2]), NOW) == []
+    assert session.receive(maintenance("postponed"), NOW)[0].rows[0].status == "odd"
+
+
+def test_every_account_frame_of_the_fixtures_is_read():
+    kinds = {"ws_account_position": PositionRow, "ws_account_wallet": BalanceRow}
+    seen = 0
+    for line in rows("fixtures/bybit-nautilus.jsonl.gz"):
+        name = line["channel"].partition(":")[2]
+        for start, kind in kinds.items():
+            if name.startswith(start) and '"topic"' in line["raw"]:
+                (action,) = private().receive(line["raw"], NOW)
+                assert isinstance(action.rows[0], kind), name
+                seen += 1
+    assert seen >= 5

@@ -1,17 +1,37 @@
 """The session against hand-written answers: order of login, subscriptions, pings, resyncs; what ends a
 connection."""
 
+import gzip
+import os
+from pathlib import Path
+
 import orjson
 import pytest
 
+from ext.records import Market
+from node.venues.keys import Key
 from node.venues.okx import rules
-from node.venues.okx.session import Credentials, Session, sign
-from node.venues.values import Down, Ready, Replace, Resync, Send
+from node.venues.okx.session import LOGINS_MAX, Session
+from node.venues.values import (
+    AccountNews,
+    BalanceRow,
+    Down,
+    ModeRow,
+    PositionRow,
+    Ready,
+    Relist,
+    Replace,
+    Resync,
+    Send,
+    StatusRow,
+)
 
 S = rules.SECOND
 T0 = 1_538_054_050 * S
 SECRET = "22582BD0CFF14C41EDBF1AB98506286D"
-KEYS = Credentials("K", SECRET, "P")
+KEYS = Key("the-api-key-itself", SECRET, "the-passphrase")
+SIGN = "+LdIr8lkkvhr5hoA3g9TMC0+uQJ849ftAcocA/ouu4M="  # of T0, docs-v5 "Login" and the key above
+PRIVATE = ("orders", "ANY")
 BOOKS, TRADES = ("books", "BTC-USDT"), ("trades", "BTC-USDT")
 
 
@@ -42,29 +62,30 @@ def only(actions):
     return action
 
 
-def test_the_signature_of_the_documented_login():
-    assert sign(SECRET, "1538054050") == "+LdIr8lkkvhr5hoA3g9TMC0+uQJ849ftAcocA/ouu4M="
-
-
-def test_keys_are_never_printed():
-    assert SECRET not in repr(KEYS)
-
-
 def test_nothing_is_subscribed_before_the_login_answer():
     session = Session("private", [("orders", "ANY")], KEYS)
     (login,) = sent(session.start(T0 + 999_999_999))
     arg = login["args"][0]
-    assert (login["op"], arg["apiKey"], arg["passphrase"], arg["timestamp"]) == (
+    assert (login["op"], arg) == (
         "login",
-        "K",
-        "P",
-        "1538054050",
+        {
+            "apiKey": "the-api-key-itself",
+            "passphrase": "the-passphrase",
+            "timestamp": "1538054050",
+            "sign": SIGN,
+        },
     )
-    assert arg["sign"] == sign(SECRET, "1538054050")
     assert session.tick(T0 + S) == []
     (subscribe,) = sent(tell(session, event="login", code="0", msg="", connId="a4"))
     assert subscribe["args"] == [{"channel": "orders", "instType": "ANY"}]
     assert ack(session, ("orders", "ANY")) == [Ready()]
+
+
+def test_a_login_is_stamped_with_the_clock_of_the_venue():
+    session = Session("private", [PRIVATE], KEYS)
+    session.offset_ns = -10 * S
+    (login,) = sent(session.start(T0 + 10 * S))
+    assert (login["args"][0]["timestamp"], login["args"][0]["sign"]) == ("1538054050", SIGN)
 
 
 def test_without_keys_there_is_no_login():
@@ -137,6 +158,77 @@ def test_a_refused_subscription_ends_the_connection(code, retry):
     session = Session("public", [BOOKS])
     session.start(T0)
     assert only(tell(session, event="error", code=code, msg="Wrong URL", connId="a4")).retry is retry
+
+
+def logged_in() -> Session:
+    session = Session("private", [PRIVATE], KEYS)
+    session.start(T0)
+    tell(session, event="login", code="0", msg="", connId="a4")
+    assert ack(session, PRIVATE) == [Ready()]
+    return session
+
+
+def refused(session: Session, code="60005") -> Down:
+    session.start(T0)
+    return only(tell(session, event="error", code=code, msg="Invalid OK-ACCESS-KEY", connId="a4"))
+
+
+def test_a_key_that_had_worked_is_tried_again_for_a_while():
+    session = logged_in()
+    assert all(refused(session).retry for _ in range(LOGINS_MAX - 1))
+    assert not refused(session).retry
+    session = logged_in()
+    for _ in range(2 * LOGINS_MAX):
+        assert refused(session).retry
+        session.start(T0)
+        tell(session, event="login", code="0", msg="", connId="a4")
+        ack(session, PRIVATE)
+    assert session.closed(4007)[0].retry
+    assert session.closed(4001)[0].retry
+
+
+@pytest.mark.parametrize(
+    ("code", "word", "retry"),
+    [
+        ("60005", "auth", False),
+        ("60007", "auth", False),
+        ("60024", "auth", False),
+        ("60032", "auth", False),
+        ("50101", "auth", False),
+        ("50110", "auth", False),
+        ("60006", "clock", True),
+        ("60004", "clock", True),
+        ("60023", "rate", True),
+        ("63999", "auth", True),
+        ("99999", "unknown", True),
+    ],
+)
+def test_why_a_login_was_refused_is_classified(code, word, retry):
+    down = refused(Session("private", [PRIVATE], KEYS), code)
+    assert (down.retry, f"({word}): {code}" in down.reason) == (retry, True)
+
+
+def test_no_reason_ever_shows_a_secret():
+    request = {
+        "op": "login",
+        "args": [{"apiKey": KEYS.api_key, "passphrase": "the-passphrase", "sign": SIGN}],
+    }
+    texts = [
+        f"Invalid request: {orjson.dumps(request).decode()}",
+        f"bad {SECRET} the-passphrase {KEYS.api_key}",
+    ]
+    shown = []
+    for text in texts:
+        session = Session("private", [PRIVATE], KEYS)
+        session.start(T0)
+        shown += tell(session, event="error", code="60012", msg=text)
+        shown += session.closed(4001, text)
+        shown += session.receive(text[:80], T0)
+        shown += tell(logged_in(), event="new", msg=text)
+        shown += tell(logged_in(), event="error", code="60012", msg=text)
+    shown = repr([*shown, session, KEYS])
+    for secret in (SECRET, "the-passphrase", KEYS.api_key):
+        assert secret not in shown
 
 
 def test_an_error_on_a_connection_that_was_ready_is_tried_again():
@@ -283,3 +375,176 @@ def test_a_session_begins_again_from_nothing():
     (subscribe,) = sent(session.start(T0 + 5 * S))
     assert subscribe["op"] == "subscribe"
     assert not session.ready
+
+
+# ---- news of the account ----
+
+
+def pushed(channel: str, *rows: dict, session: Session | None = None, **more):
+    arg = {"channel": channel, "uid": "77982378738415879"}
+    return tell(session or logged_in(), arg=arg, data=list(rows), **more)
+
+
+def news(actions) -> tuple:
+    found = only(actions)
+    assert isinstance(found, AccountNews)
+    return found.rows
+
+
+POSITION = {
+    "instType": "SWAP",
+    "instId": "BTC-USDT-SWAP",
+    "mgnMode": "cross",
+    "posSide": "net",
+    "pos": "-2.5",
+    "avgPx": "60000.1",
+    "lever": "3",
+    "uTime": "1597026383085",
+}
+COIN = {"ccy": "USDT", "cashBal": "100.5", "availBal": "80", "eq": "101", "uTime": "1597026383085"}
+
+
+def test_balances_come_coin_by_coin_whatever_the_page():
+    page = {"eventType": "snapshot", "curPage": 1, "lastPage": False}
+    rows = news(pushed("account", {"uTime": "1", "details": [COIN, COIN | {"ccy": "BTC"}]}, **page))
+    assert [(x.coin, x.total, x.free) for x in rows] == [("USDT", "100.5", "80"), ("BTC", "100.5", "80")]
+    assert pushed("account", {"details": []}) == []
+
+
+def test_a_position_says_how_the_account_is_set_up():
+    row, mode = news(pushed("positions", POSITION))
+    assert isinstance(row, PositionRow)
+    assert (row.symbol, row.size, row.leg, row.entry) == ("BTC-USDT-SWAP", "-2.5", "net", "60000.1")
+    assert mode == ModeRow(Market.OKX, "BTC-USDT-SWAP", False, "3", "cross")
+    row, mode = news(pushed("positions", POSITION | {"posSide": "short", "pos": "2.5"}))
+    assert (row.size, row.leg, mode.hedge) == ("-2.5", "short", True)
+    row, _ = news(pushed("positions", POSITION | {"pos": "0"}))
+    assert row.size == "0"
+
+
+def test_cash_and_positions_of_one_event():
+    position = {k: v for k, v in POSITION.items() if k != "lever"}
+    both = {"pTime": "1", "eventType": "filled", "balData": [COIN], "posData": [position], "trades": []}
+    balance, row = news(pushed("balance_and_position", both))
+    assert (balance.coin, balance.total, row.symbol, row.leverage) == ("USDT", "100.5", "BTC-USDT-SWAP", "")
+    (balance,) = news(pushed("balance_and_position", {"eventType": "funding_fee", "balData": [COIN]}))
+    assert isinstance(balance, BalanceRow)
+
+
+def odd(actions) -> str:
+    (row,) = news(actions)
+    assert isinstance(row, StatusRow)
+    assert (row.market, row.status) == (Market.OKX, "odd")
+    return row.text
+
+
+@pytest.mark.parametrize(
+    ("channel", "row", "word"),
+    [
+        ("positions", POSITION | {"pos": ""}, "pos"),
+        ("positions", POSITION | {"posSide": "both"}, "posSide"),
+        ("positions", POSITION | {"instType": "MARGIN", "instId": "BTC-USDT"}, "margin position"),
+        ("account", {"details": [COIN | {"cashBal": ""}]}, "cashBal"),
+        ("account", {}, "details"),
+        ("account", {"details": [5]}, "details"),
+        ("balance_and_position", {"balData": {}}, "balData"),
+        ("balance_and_position", {"posData": [POSITION | {"pos": "1e5"}]}, "pos"),
+        ("status", {"state": "new"}, "state"),
+        ("instruments", {"instId": "BTC-USDT"}, "state"),
+        ("liquidation-warning", {}, "liquidation-warning"),
+    ],
+)
+def test_a_frame_that_cannot_be_read_is_named_and_nothing_of_it_is_used(channel, row, word):
+    assert word in odd(pushed(channel, row))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "5",
+        "{}",
+        '{"event":"new"}',
+        '{"op":"order","id":"1512","code":"0","data":[]}',
+        '{"arg":{"channel":"account"}}',
+        '{"arg":{"channel":5},"data":[]}',
+        '{"arg":{"channel":"account"},"data":[5]}',
+    ],
+)
+def test_what_nobody_knows_is_told_on_a_connection_of_the_account(text):
+    assert odd(logged_in().receive(text, T0)) == text
+    assert ready(BOOKS).receive(text, T0) == [] or '"account"' in text
+
+
+def test_a_changed_instrument_is_asked_for_again_and_its_state_told():
+    public = ready(("instruments", "SWAP"))
+    row = {"instType": "SWAP", "instId": "BTC-USDT-SWAP", "state": "suspend"}
+    relist, told = pushed("instruments", row, session=public)
+    assert relist == Relist("BTC-USDT-SWAP")
+    assert told.rows == (StatusRow(Market.OKX, "BTC-USDT-SWAP", "halt", "suspend"),)
+    relist, told = pushed("instruments", row, row | {"instId": "ETH-USDT-SWAP"}, session=public)
+    assert (relist, len(told.rows)) == (Relist(""), 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        ({"state": "ongoing", "env": "1"}, "maintenance"),
+        ({"state": "pre_open", "env": "1"}, "maintenance"),
+        ({"state": "completed", "env": "1"}, "trading"),
+        ({"state": "canceled"}, "trading"),
+        ({"state": "scheduled", "env": "1"}, ""),
+        ({"state": "ongoing", "env": "2"}, ""),
+    ],
+)
+def test_maintenance_of_our_environment_is_told(row, status):
+    actions = pushed("status", row, session=ready(("status", "")))
+    assert [x.status for a in actions for x in a.rows] == ([status] if status else [])
+
+
+def test_stop_orders_are_heard_of_on_the_business_endpoint():
+    session = Session("business", rules.ALGO_TOPICS, KEYS)
+    session.start(T0)
+    (subscribe,) = sent(tell(session, event="login", code="0", msg="", connId="a4"))
+    assert (subscribe["args"], session.path) == (
+        [{"channel": "orders-algo", "instType": "ANY"}],
+        "/ws/v5/business",
+    )
+
+
+def test_all_that_tells_of_an_account_is_subscribed_at_once():
+    session = Session("private", rules.PRIVATE_TOPICS, KEYS)
+    session.start(T0)
+    (subscribe,) = sent(tell(session, event="login", code="0", msg="", connId="a4"))
+    assert subscribe["args"] == [
+        {"channel": "orders", "instType": "ANY"},
+        {"channel": "account"},
+        {"channel": "positions", "instType": "ANY"},
+        {"channel": "balance_and_position"},
+    ]
+    actions = [
+        ack(session, x) if x[1] else tell(session, event="subscribe", arg={"channel": x[0]})
+        for x in rules.PRIVATE_TOPICS
+    ]
+    assert actions == [[], [], [], [Ready()]]
+
+
+@pytest.mark.parametrize("code", ["60011", "60014", "60012"])
+def test_an_error_that_names_no_request_ends_the_connection(code):
+    """Which of the orders in flight it was, nobody knows: all of them are of unknown fate."""
+    assert only(tell(logged_in(), event="error", code=code, msg="Please log in")).retry
+
+
+def test_a_real_account_is_read():
+    name = "private/okx-account.jsonl.gz"
+    path = Path(__file__).parents[4] / os.environ.get("TICKGATE_RECORDINGS", "../shared/recordings") / name
+    if not path.is_file():
+        pytest.skip(f"no recording at {path}")
+    session, seen = logged_in(), 0
+    with gzip.open(path) as stream:
+        for line in map(orjson.loads, stream):
+            if line["channel"] == "private:account":
+                rows = news(session.receive(line["raw"], T0))
+                assert all(isinstance(x, BalanceRow) for x in rows)
+                seen += any(x.coin == "USDT" and x.total == "281977.59356437845" for x in rows)
+    assert seen == 6

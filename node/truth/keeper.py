@@ -161,7 +161,8 @@ class Keeper:
             watch.all_due(now_ns)
 
     def is_settled(self, since_ns: int = 0) -> bool:
-        """Every list was asked for behind `since_ns` and compared, nothing is being found out, and nothing differs."""
+        """Every list was asked for behind `since_ns` and compared, nothing is being found out, and
+        nothing differs."""
         purses = all(x.compared_ns > since_ns and not x.is_open for x in self.purses.values())
         return purses and all(x.is_settled(since_ns) for x in self.watches.values())
 

@@ -72,13 +72,29 @@ def test_the_same_seed_asks_the_same_things():
 
 
 ACTS = st.sampled_from(
-    ["place", "lose", "ghost", "late", "fill", "fill_heard", "fill_silent", "venue_cancel", "hide", "unlist", "break",
-     "mend", "line", "foreign", "wait"]
-)  # fmt: skip
+    [
+        "place",
+        "lose",
+        "ghost",
+        "late",
+        "fill",
+        "fill_heard",
+        "fill_silent",
+        "venue_cancel",
+        "hide",
+        "unlist",
+        "break",
+        "mend",
+        "line",
+        "foreign",
+        "wait",
+    ]
+)
 
 
 class Chaos:
-    """Orders that get lost on the way there or back, fills that are heard or not, answers that fail: drawn by a test."""
+    """Orders that get lost on the way there or back, fills that are heard or not, answers that fail:
+    drawn by a test."""
 
     def __init__(self, world, draws):
         self.world, self.draws = world, draws
@@ -179,8 +195,8 @@ class Chaos:
     # ---- what must hold at every moment ----
 
     def check(self):
-        """Whatever rests at the venue and is ours is reserved here, unless its frame came behind deadline and margin (then it is
-        taken back as soon as it is seen)."""
+        """Whatever rests at the venue and is ours is reserved here, unless its frame came behind deadline
+        and margin (then it is taken back as soon as it is seen)."""
         venue = self.world.venues[SPOT]
         very_late = {c for c, id in self.ids.items() if self.world.state(id) == "NEVER_EXISTED"}
         for client, id in self.ids.items():

@@ -68,3 +68,17 @@ def test_a_row_that_cannot_be_read_changes_nothing_and_asks(world):
 def test_news_of_a_market_without_a_desk_are_nobodys(world):
     world.keeper.on_news(4, AccountNews((StatusRow(4, "", "halt"),)), world.now)
     assert world.halts(0) == {}
+
+
+def test_an_order_of_the_conditional_namespace_is_evidence(world):
+    world.settle()
+    id, client = world.order(state="LIVE")
+    world.run(0.1)
+    world.venues[SPOT].change(client, state="canceled")
+    news(world, SPOT, world.venues[SPOT].orders[client])
+    assert world.state(id) == "CANCELED"
+    sweeps = world.keeper.watches[SPOT].sweeps
+    world.run(1)
+    news(world, SPOT, world.venues[SPOT].place("somebody"))
+    world.run(1)
+    assert world.keeper.watches[SPOT].sweeps > sweeps

@@ -221,9 +221,14 @@ def test_a_liquidation_counts_stops_the_desk_and_cancels_everything(world, natur
 
 def why_not(world, instrument=0):
     world.engine.risk.set_limits(
-        instrument, max_size_lots=100, max_notional_e8=10**14, max_position_lots=100, collar_ppm=1000,
-        stale_ns=SEC, max_open_orders=9,
-    )  # fmt: skip
+        instrument,
+        max_size_lots=100,
+        max_notional_e8=10**14,
+        max_position_lots=100,
+        collar_ppm=1000,
+        stale_ns=SEC,
+        max_open_orders=9,
+    )
     return world.engine.risk.try_order(instrument, 0, 10_000, 1, world.now)[0]
 
 

@@ -18,10 +18,22 @@ DAY = 24 * 3600 * SEC
 
 def row(**fields):
     return {
-        "id": 1, "instrument": 0, "state": "UNKNOWN", "state_ns": SENT + SEC, "intent_ns": SENT, "sent_ns": SENT,
-        "heard_ns": 0, "filled_lots": 0, "type": 0, "cancel_wanted": 0, "doubt": 0, "behind_ns": 0, "amending": 0,
-        "final_state": 0, "amend_ns": 0,
-    } | fields  # fmt: skip
+        "id": 1,
+        "instrument": 0,
+        "state": "UNKNOWN",
+        "state_ns": SENT + SEC,
+        "intent_ns": SENT,
+        "sent_ns": SENT,
+        "heard_ns": 0,
+        "filled_lots": 0,
+        "type": 0,
+        "cancel_wanted": 0,
+        "doubt": 0,
+        "behind_ns": 0,
+        "amending": 0,
+        "final_state": 0,
+        "amend_ns": 0,
+    } | fields
 
 
 def case(**fields):
@@ -158,7 +170,8 @@ ACTS = st.tuples(
 
 @given(st.lists(ACTS, max_size=40))
 def test_no_order_of_answers_proves_what_one_of_them_denies(acts):
-    """A slow twin: the evidence behind the last sign of life must hold all four legs, all asked for behind the margin."""
+    """A slow twin: the evidence behind the last sign of life must hold all four legs, all asked for
+    behind the margin."""
     x, log, heard = case(), [], 0
     for what, after in acts:
         at = SENT + after

@@ -7,7 +7,7 @@ learned it must stay.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from ext.records import HaltReason
@@ -31,6 +31,8 @@ class Coin:
     effects: list[tuple[int, Decimal]] | None = None
     trades: int = 0  # that touched it: each may be rounded by the venue
     told: Decimal | None = None
+    guesses: list[Decimal] = field(default_factory=list)  # what the base may be, while it is being learned
+    guessed_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Purse:
         self.costs: dict[int, Cost | None] = {}
         self.contracts: dict[int, Decimal] = {}
         self.waiting: tuple[list[BalanceRow], int, int] | None = None
+        self.compared_ns = 0  # when the last balances that were compared had been asked for
         self._keys: OrderedDict[tuple, None] = OrderedDict()
         self.note: Callable[[dict[str, str]], None] = lambda fields: None
 
@@ -150,7 +153,7 @@ class Purse:
         if self.waiting is None or explained_ns <= self.waiting[2]:
             return
         rows, left_ns, read_ns = self.waiting
-        self.waiting = None
+        self.waiting, self.compared_ns = None, left_ns
         totals = {x.coin: number(x.total, x.coin) for x in rows}
         for name in sorted(totals.keys() | self.users.keys() | self.coins.keys()):
             if name in self.users or name in self.coins:
@@ -163,17 +166,31 @@ class Purse:
         if name in self.margin and None in self.costs.values():
             return  # profit cannot be counted before the positions are known
         values = self._values(coin, total, left_ns + offset_ns, read_ns + offset_ns)
-        base = coin.steady.base
-        if base is None and len(values) > 1:
-            return  # something moved meanwhile: what is learned now may be wrong for ever
-        value = values[-1] if base is None else min(values, key=lambda x: abs(x - base))
         dust = Decimal("1e-6" if name in self.margin else "1e-8") * (1 + coin.trades)
         coin.told = total
-        coin.steady.look(value, left_ns, read_ns, dust)
-        if base is None and coin.steady.base is not None:
-            coin.steady.settle_ns = self.settings.settle_ns
-            self.note({"event": "baseline", "coin": name, "amount": str(value), "total": str(total)})
+        base = coin.steady.base
+        if base is None:
+            self._learn(name, coin, values, dust, left_ns, read_ns)
+        else:
+            value = min(values, key=lambda x: abs(x - base))
+            coin.steady.look(value, left_ns, read_ns, dust)
         self._judge(name, coin, now_ns)
+
+    def _learn(
+        self, name: str, coin: Coin, values: list[Decimal], dust: Decimal, left_ns: int, read_ns: int
+    ) -> None:
+        """What was there before us: the one value that two looks or more, a settle window apart, have in
+        common, whatever moves meanwhile."""
+        if coin.guesses and left_ns < coin.guessed_ns + self.settings.start_settle_ns:
+            return
+        both = [x for x in values if any(abs(x - y) <= dust for y in coin.guesses)]
+        if both and max(both) - min(both) <= dust:
+            coin.steady = Steady(self.settings.settle_ns, both[-1])
+            coin.steady.agreed_ns, coin.guesses = read_ns, []
+            fields = {"event": "baseline", "coin": name, "amount": str(both[-1]), "total": str(coin.told)}
+            self.note(fields)
+        else:
+            coin.guesses, coin.guessed_ns = both or values, read_ns
 
     def _values(self, coin: Coin, total: Decimal, from_ns: int, to_ns: int) -> list[Decimal]:
         """Total minus effects, for each moment at which the venue may have made the answer."""
@@ -219,5 +236,7 @@ class Purse:
         return any(self.coin(x).steady.is_open for x in self.users)
 
     def differences(self) -> list[Difference]:
+        unknown = [x for x in sorted(self.users) if self.coin(x).steady.base is None]
+        out = [Difference(name, "balance not known yet", 0) for name in unknown]
         rows = [(name, x.steady) for name, x in sorted(self.coins.items()) if x.steady.drift is not None]
-        return [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]
+        return out + [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]

@@ -155,10 +155,16 @@ class Keeper:
 
     # ---- what is known ----
 
-    def is_settled(self) -> bool:
-        """Every desk has made a complete pass, nothing is being found out, and nothing differs."""
-        purses = any(x.is_open for x in self.purses.values())
-        return not purses and all(x.is_settled() for x in self.watches.values())
+    def look_now(self, now_ns: int) -> None:
+        """Ask for every list at once: at the end of a run, or for an operator."""
+        for watch in self.watches.values():
+            watch.all_due(now_ns)
+
+    def is_settled(self, since_ns: int = 0) -> bool:
+        """Every list was asked for behind `since_ns` and compared, nothing is being found out, and
+        nothing differs."""
+        purses = all(x.compared_ns > since_ns and not x.is_open for x in self.purses.values())
+        return purses and all(x.is_settled(since_ns) for x in self.watches.values())
 
     def differences(self) -> list[Difference]:
         """What the venues and the node see differently, or do not know, right now."""

@@ -3,7 +3,9 @@
 from ext.records import HaltReason
 from node.truth.halts import REDUCE_ONLY, STOP
 from node.truth.watch import Watch
-from node.venues.values import AccountNews, BalanceRow, CashRow, ModeRow, PositionRow, StatusRow
+from node.venues.values import AccountNews, BalanceRow, CashRow, ModeRow, OrderRow, PositionRow, StatusRow
+
+Row = PositionRow | BalanceRow | CashRow | ModeRow | StatusRow | OrderRow
 
 LEVELS = {
     "halt": STOP,
@@ -26,7 +28,7 @@ def on_news(watch: Watch, news: AccountNews, now_ns: int) -> None:
             watch.all_due(now_ns)
 
 
-def _row(watch: Watch, row: PositionRow | BalanceRow | CashRow | ModeRow | StatusRow, now_ns: int) -> None:
+def _row(watch: Watch, row: Row, now_ns: int) -> None:
     if isinstance(row, StatusRow):
         _status(watch, row, now_ns)
     elif isinstance(row, ModeRow):
@@ -35,6 +37,18 @@ def _row(watch: Watch, row: PositionRow | BalanceRow | CashRow | ModeRow | Statu
         _cash(watch, row, now_ns)
     elif isinstance(row, PositionRow):
         _position(watch, row, now_ns)
+    elif isinstance(row, OrderRow):
+        _order(watch, row, now_ns)
+
+
+def _order(watch: Watch, row: OrderRow, now_ns: int) -> None:
+    """An order of a namespace that only the cold side reads. One that the table does not hold is for the
+    next pass."""
+    key = watch.owners.key(row.client_id)
+    if key[1] and watch.table.find(key) is not None:
+        watch.cases.learn(row, now_ns, now_ns, key)
+    else:
+        watch.hurry(now_ns)
 
 
 def _position(watch: Watch, row: PositionRow, now_ns: int) -> None:

@@ -30,6 +30,7 @@ class Positions:
         self.history: dict[int, deque[tuple[int, int]]] = {i: deque() for i in self.steady}
         self.venue_lots: dict[int, int] = {}
         self.was_set: set[int] = set()
+        self.compared_ns = 0  # when the last complete answer was asked for; 0 where there are no perpetuals
         self._strays: set[str] = set()
         for product in desk.products.values():
             if not product.is_perpetual:
@@ -57,6 +58,7 @@ class Positions:
         it does not name is flat at the venue as far as this answer goes: where we are not, that is a
         difference, and never a reason to become flat."""
         told = self._by_instrument(rows)
+        self.compared_ns = left_ns
         self.sample(now_ns)
         for symbol, product in self.desk.products.items():
             if product.is_perpetual:

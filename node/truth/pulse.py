@@ -20,6 +20,7 @@ class Pulse:
         self.due_ns = 0
         self._asked = False
         self._level = ClockLevel.OK
+        self._was_known = False  # at start it is not, and nobody needs to be told
 
     def hurry(self, now_ns: int) -> None:
         self.due_ns = min(self.due_ns, now_ns)
@@ -43,6 +44,8 @@ class Pulse:
         known = self.clock.on_sample(ask.left_ns, venue_ns, now_ns)
         if not known or not self.clock.is_settled(now_ns):
             self.due_ns = min(self.due_ns, now_ns + self.settings.clock_hurry_ns)
+        if not known:
+            self.halts.tell(self.desk.title(), "clock: no answer that says anything", now_ns)
         if self.clock.steps != steps:
             self.halts.tell(self.desk.title(), "clock: ours or the venue's was set: measured anew", now_ns)
         if known:
@@ -52,11 +55,13 @@ class Pulse:
 
     def _judge(self, now_ns: int) -> None:
         level = self.clock.level(now_ns)
-        if level == self._level:
+        is_first = not self._was_known and self.clock.is_settled(now_ns)
+        if level == self._level and not is_first:
             return
         self._level = level
+        self._was_known |= is_first
         ms = self.clock.offset_ns(now_ns) // MS
-        if level != ClockLevel.OK:
+        if level != ClockLevel.OK and self._was_known:
             self.halts.tell(
                 self.desk.title(), f"clock {level.name.lower()}: {ms} ms from ours, or not known", now_ns
             )

@@ -72,6 +72,7 @@ class Reconciler:
         ] = {}  # trades up to here (venue's clock) are inside a position that was set
         self.zombies: dict[Key, Zombie] = {}
         self.adopted = self.foreign_orders = 0
+        self.too_new = 0  # orders that the last list did not show, and that were heard of too shortly before
         self.foreign_lots: dict[int, tuple[int, int]] = {}
         self.on_trade: Callable[[TradeRow], None] = lambda row: None
 
@@ -99,8 +100,8 @@ class Reconciler:
         self._trades(lists, now_ns)
         self._live(rows, lists.left_ns, now_ns)
         doubtful |= self._missing(rows, lists.left_ns, now_ns)
-        doubtful |= self._foreign(lists.orders, now_ns)
-        doubtful |= self._bury(rows, now_ns)
+        doubtful |= self._foreign(lists.orders, lists.left_ns, now_ns)
+        doubtful |= self._bury(rows, lists.left_ns, now_ns)
         self.cases.listed(lists.left_ns, set(rows))
         return {p.instrument for p in self.desk.products.values()} - doubtful
 
@@ -229,30 +230,31 @@ class Reconciler:
 
     def _missing(self, rows: dict[Key, OrderRow], left_ns: int, now_ns: int) -> set[int]:
         """Open here, and not on the list: ask for each. News under way at the time does not count."""
-        doubtful = set()
+        doubtful, self.too_new = set(), 0
         for product in self.desk.products.values():
             for key, order in self.table.open(product.instrument).items():
                 newest_ns = max(order["heard_ns"], order["sent_ns"], order["intent_ns"])
-                if (
-                    key in rows
-                    or newest_ns > left_ns - self.settings.settle_ns
-                    or order["state"] == "UNKNOWN"
-                ):
+                if key in rows or order["state"] == "UNKNOWN":
+                    continue
+                if newest_ns > left_ns - self.settings.settle_ns:
+                    self.too_new += 1
                     continue
                 self.cases.open(order, now_ns, missing=True)
                 doubtful.add(product.instrument)
         return doubtful
 
-    def _bury(self, rows: dict[Key, OrderRow], now_ns: int) -> set[int]:
+    def _bury(self, rows: dict[Key, OrderRow], left_ns: int, now_ns: int) -> set[int]:
         """Closed here, and open there in two lists: what could still fill counts as foreign exposure, the
         symbol is held."""
-        for key in [key for key in self.zombies if key not in rows or not self._is_zombie(key, rows[key])]:
+        for key in [
+            key for key in self.zombies if key not in rows or not self._is_zombie(key, rows[key], left_ns)
+        ]:
             zombie = self.zombies.pop(key)
             self.halts.free(
                 self.desk.products[zombie.symbol].instrument, HaltReason.HALT_DRIFT, zombie.client_id, now_ns
             )
         for key, row in rows.items():
-            if not self._is_zombie(key, row):
+            if not self._is_zombie(key, row, left_ns):
                 continue
             zombie = self.zombies.setdefault(key, Zombie(row.symbol, row.client_id, now_ns))
             if now_ns - zombie.first_ns >= self.settings.settle_ns and not zombie.was_told:
@@ -267,9 +269,13 @@ class Reconciler:
                 self.halts.tell(row.symbol, f"order {row.client_id} is closed here and open there", now_ns)
         return {self.desk.products[x.symbol].instrument for x in self.zombies.values()}
 
-    def _is_zombie(self, key: Key, row: OrderRow) -> bool:
+    def _is_zombie(self, key: Key, row: OrderRow, left_ns: int) -> bool:
+        """An end that was heard of about when the list was asked for is only newer than the list."""
         order = self.table.find(key)
-        return row.state in OPEN and order is not None and order["state"] in TERMINAL
+        return row.state in OPEN and order is not None and self._is_closed(order, left_ns)
+
+    def _is_closed(self, order: dict[str, Any], left_ns: int) -> bool:
+        return order["state"] in TERMINAL and order["heard_ns"] < left_ns - self.settings.settle_ns
 
     def zombie_cancels(self) -> list[Ask]:
         """One cancel for each order that is closed here and open there: it is ours."""
@@ -278,7 +284,7 @@ class Reconciler:
 
     # ---- others ----
 
-    def _foreign(self, orders: list[OrderRow], now_ns: int) -> set[int]:
+    def _foreign(self, orders: list[OrderRow], left_ns: int, now_ns: int) -> set[int]:
         """What orders that the table does not count could still do to the position."""
         lots = {p.instrument: [0, 0] for p in self.desk.products.values()}
         others, doubtful = 0, set()
@@ -288,7 +294,7 @@ class Reconciler:
             mine = self.table.find(key) if key[1] else None
             if (
                 instrument is None
-                or (mine is not None and mine["state"] not in TERMINAL)
+                or (mine is not None and not self._is_closed(mine, left_ns))
                 or row.state not in OPEN
             ):
                 continue
@@ -316,7 +322,7 @@ class Reconciler:
         self.halts.tell(row.symbol, f"an order that is not ours: {row.venue_id}, left alone", now_ns)
 
     def differences(self) -> list[Difference]:
+        told = [x for x in self.zombies.values() if x.was_told]
         return [
-            Difference(x.symbol, f"order {x.client_id}: closed here, open there", x.first_ns)
-            for x in self.zombies.values()
+            Difference(x.symbol, f"order {x.client_id}: closed here, open there", x.first_ns) for x in told
         ]

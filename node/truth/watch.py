@@ -164,6 +164,8 @@ class Watch:
             self.positions.is_open(p.instrument) for p in self.desk.products.values() if not p.is_perpetual
         ):
             self.due["orders"] = min(self.due["orders"], now_ns + self.settle_ns())
+        if self.reconciler.too_new:
+            self.due["orders"] = min(self.due["orders"], now_ns + self.settings.settle_ns)
         self.private.swept(lists.left_ns, now_ns)
         self._engine_halts(now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
@@ -376,12 +378,14 @@ class Watch:
 
     # ---- state ----
 
-    def is_settled(self) -> bool:
-        """Nothing is being found out, nothing differs, and a complete pass was made."""
+    def is_settled(self, since_ns: int = 0) -> bool:
+        """Nothing is being found out, nothing differs, and every list was asked for behind `since_ns`."""
         steady = any(x.is_open for x in self.positions.steady.values())
-        return bool(self.sweeps) and not (
-            self.starting or self.cases.cases or self.reconciler.zombies or steady
+        oldest_ns = min(self.swept_ns, self.positions.compared_ns or self.swept_ns)
+        return oldest_ns > since_ns and not (
+            self.starting or self.cases.cases or self.reconciler.zombies or self.reconciler.too_new or steady
         )
 
     def differences(self) -> list[Difference]:
-        return self.cases.differences() + self.reconciler.differences() + self.positions.differences()
+        out = [Difference(self.desk.symbol(x), "not reconciled yet", 0) for x in sorted(self.starting)]
+        return out + self.cases.differences() + self.reconciler.differences() + self.positions.differences()

@@ -1,4 +1,5 @@
-"""A venue that a test writes, its REST half as plain values, and a world in which a Keeper lives with a real engine."""
+"""A venue that a test writes, its REST half as plain values, and a world in which a Keeper lives with a
+real engine."""
 
 import json
 from dataclasses import replace
@@ -52,9 +53,18 @@ class Venue:
     def place(self, client_id, side=0, lots=10, ticks=10_000, state="live", filled=0, symbol=SYMBOL, **more):
         self.numbers += 1
         self.orders[client_id] = OrderRow(
-            self.market, symbol, client_id, f"v{self.numbers}", side, "limit", price(ticks), size(lots),
-            size(filled), state, **more,
-        )  # fmt: skip
+            self.market,
+            symbol,
+            client_id,
+            f"v{self.numbers}",
+            side,
+            "limit",
+            price(ticks),
+            size(lots),
+            size(filled),
+            state,
+            **more,
+        )
         return self.orders[client_id]
 
     def change(self, client_id, **fields):
@@ -65,9 +75,21 @@ class Venue:
         order = self.orders.get(client_id)
         number = venue_id if venue_id is not None else (order.venue_id if order else "")
         row = TradeRow(
-            self.market, SYMBOL, client_id if show_id else "", number, 0, 1000 + self.numbers, side, price(ticks),
-            size(lots), "0", "USDT", True, now_ns + self.offset_ns, **more,
-        )  # fmt: skip
+            self.market,
+            SYMBOL,
+            client_id if show_id else "",
+            number,
+            0,
+            1000 + self.numbers,
+            side,
+            price(ticks),
+            size(lots),
+            "0",
+            "USDT",
+            True,
+            now_ns + self.offset_ns,
+            **more,
+        )
         self.trades.append(row)
         return row
 
@@ -260,9 +282,14 @@ class World:
             self.engine.add_line("orders", LineKind.ORDER_LINE, self.wires[market])
             self.engine.add_line("private", LineKind.PRIVATE_LINE, self.wires[market])
         self.keeper = Keeper(
-            self.engine, venues, self.settings, lambda where, text: self.told.append((where, text)), seed,
-            note=self.notes.append, refresh=self.refreshed.append,
-        )  # fmt: skip
+            self.engine,
+            venues,
+            self.settings,
+            lambda where, text: self.told.append((where, text)),
+            seed,
+            note=self.notes.append,
+            refresh=self.refreshed.append,
+        )
         for line in range(4):
             self.line(line, True)
 

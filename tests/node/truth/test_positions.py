@@ -42,7 +42,7 @@ def test_or_holds_the_symbol_where_the_setting_says_so():
 
 def test_trades_that_are_inside_a_position_that_was_set_are_not_counted_again():
     world = World()
-    hold(world, 5)
+    hold(world, 5, entry="100.00")
     trade = world.venues[PERP].trade("", 0, 5, world.now)
     world.venues[PERP].trades.clear()
     world.settle()

@@ -219,15 +219,26 @@ def test_a_liquidation_counts_stops_the_desk_and_cancels_everything(world, natur
     assert "HALT_LIQUIDATION" not in world.halts(0)
 
 
+def why_not(world, instrument=0):
+    world.engine.risk.set_limits(
+        instrument,
+        max_size_lots=100,
+        max_notional_e8=10**14,
+        max_position_lots=100,
+        collar_ppm=1000,
+        stale_ns=SEC,
+        max_open_orders=9,
+    )
+    return world.engine.risk.try_order(instrument, 0, 10_000, 1, world.now)[0]
+
+
 def test_the_engine_is_told_of_each_complete_pass_that_agreed(world):
     world.engine.risk.require(reconcile_ns=60 * SEC)
-    told = []
-    world.keeper.settings  # noqa: B018
-    original = world.engine
+    assert why_not(world) == "RECONCILE_STALE"
     world.settle()
-    assert original.risk.halts(0) == {}
-    assert told == []
-    watch = world.keeper.watches[SPOT]
-    sweeps = watch.sweeps
-    world.run(25)
-    assert watch.sweeps >= sweeps + 2
+    world.run(100)
+    assert why_not(world) == "BOOK_UNSYNCED"
+    world.venues[SPOT].broken["open"] = "silent"
+    world.run(75)
+    assert why_not(world) == "RECONCILE_STALE"
+    assert why_not(world, 1) == "BOOK_UNSYNCED"

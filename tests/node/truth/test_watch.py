@@ -1,0 +1,134 @@
+"""One desk's schedule: what is asked when, what failures do, what the engine's own halts become."""
+
+import pytest
+from rig import PERP, SPOT, SYMBOL
+
+from ext.records import ErrorGroup, HaltReason, Outcome, ReportKind
+from node.truth.settings import SEC
+from node.venues.values import BudgetRow, KeyRow, Reply, RestError, Said
+
+
+def count(world, market, what):
+    return world.venues[market].asked.count(what)
+
+
+def test_lists_are_asked_for_on_their_schedule(world):
+    world.settle()
+    world.run(60)
+    before = {
+        what: count(world, PERP, what) for what in ("open", "trades", "positions", "balances", "key", "time")
+    }
+    world.run(600)
+    made = {what: count(world, PERP, what) - n for what, n in before.items()}
+    assert 59 <= made["open"] == made["trades"] <= 72
+    assert 19 <= made["positions"] <= 21
+    assert 9 <= made["balances"] <= 11
+    assert 9 <= made["key"] <= 11
+    assert 59 <= made["time"] <= 61
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_line_that_comes_back_is_followed_by_a_pass(world, line):
+    world.settle()
+    world.run(1)
+    sweeps = world.keeper.watches[SPOT].sweeps
+    world.line(line, False)
+    world.line(line, True)
+    world.run(1)
+    assert world.keeper.watches[SPOT].sweeps > sweeps
+
+
+def test_lists_that_fail_are_asked_for_later_and_later(world):
+    world.settle()
+    world.venues[SPOT].broken["open"] = RestError("x", Said(Outcome.UNCERTAIN, text="busy"))
+    before = count(world, SPOT, "open")
+    world.run(120)
+    assert 8 < count(world, SPOT, "open") - before < 40
+    assert len(world.heard("busy")) <= 3
+
+
+def test_a_refused_key_stops_the_desk_until_a_pass_works_again(world):
+    world.settle()
+    refusal = RestError("x", Said(Outcome.REFUSED, int(ErrorGroup.GROUP_ACCESS), -2015, "Invalid API-key"))
+    world.venues[SPOT].broken["open"] = refusal
+    assert world.run(15, lambda: world.halts(0) == {"HALT_ACCESS": 2})
+    assert world.halts(1) == {}
+    assert world.heard("Invalid API-key")
+    del world.venues[SPOT].broken["open"]
+    assert world.run(25, lambda: not world.halts(0))
+
+
+def test_a_key_that_may_not_trade_stops_and_one_that_may_withdraw_is_told(world):
+    world.venues[SPOT].key = KeyRow(
+        can_trade=False, can_withdraw=True, expires_ns=world.now + 100 * 3600 * SEC
+    )
+    world.keeper.begin(world.now)
+    world.run(5)
+    assert world.halts(0)["HALT_ACCESS"] == 2
+    assert world.heard("may withdraw")
+    assert world.heard("expires in 99 hours")
+    world.venues[SPOT].key = KeyRow(can_trade=True)
+    assert world.run(70, lambda: not world.halts(0))
+
+
+def test_a_clock_error_measures_the_clock_at_once(world):
+    world.settle()
+    world.run(11)
+    before = count(world, SPOT, "time")
+    world.keeper.watches[SPOT].refused(
+        "order", Said(1, int(ErrorGroup.GROUP_CLOCK), -1021, "ahead"), world.now
+    )
+    world.run(0.1)
+    assert count(world, SPOT, "time") == before + 1
+
+
+def test_too_many_requests_silence_the_path_cancels_included(world):
+    world.settle()
+    world.venues[SPOT].broken["open"] = Reply(429)
+    assert world.run(12, lambda: world.keeper.watches[SPOT].budget.paused_until_ns > world.now)
+    del world.venues[SPOT].broken["open"]
+    world.line(0, False)
+    world.order(state="UNKNOWN", at_venue=False)
+    asked = len(world.venues[SPOT].asked)
+    world.run(9)
+    assert len(world.venues[SPOT].asked) == asked
+    world.run(3)
+    assert "cancel" in world.venues[SPOT].asked[asked:]
+    assert world.heard("too many requests (429)")
+
+
+def test_the_venues_own_words_are_obeyed(world):
+    world.settle()
+    world.venues[SPOT].budgets = [BudgetRow(3, until_ns=world.now + 40 * SEC)]
+    world.run(11)
+    world.venues[SPOT].budgets = []
+    asked = len(world.venues[SPOT].asked)
+    world.run(25)
+    assert len(world.venues[SPOT].asked) == asked
+
+
+def test_an_odd_word_that_the_engine_heard_ends_with_two_passes(world):
+    world.settle()
+    _, client = world.order(state="LIVE")
+    world.report(0, ReportKind.REPORT_ODD, client)
+    assert world.halts(0) == {"HALT_ODD": 1}
+    assert world.run(60, lambda: not world.halts(0))
+
+
+def test_access_that_the_engine_lost_comes_back_with_a_new_login_and_a_pass(world):
+    world.settle()
+    world.engine.halt(0, int(HaltReason.HALT_ACCESS), 2, world.now)
+    world.run(60)
+    assert world.halts(0) == {"HALT_ACCESS": 2}
+    world.line(0, False)
+    world.line(0, True)
+    assert world.run(15, lambda: not world.halts(0))
+
+
+def test_halts_that_only_a_person_may_end_stay(world):
+    world.settle()
+    for reason in (HaltReason.HALT_OPERATOR, HaltReason.HALT_FILTER, HaltReason.HALT_LIQUIDATION):
+        world.engine.halt(0, int(reason), 1, world.now)
+    world.run(150)
+    assert len(world.halts(0)) == 3
+    assert world.keeper.watches[SPOT].desk.symbol(0) == SYMBOL

@@ -420,6 +420,7 @@ class BinanceFake(Streams):
 
     # ---- sessions and listen keys ----------------------------------------------------------------------
 
+    @property
     def listen_keys(self) -> dict[str, ListenKey]:
         return self.events.keys
 

@@ -93,12 +93,13 @@ class Streams(FakeVenue):
             if path.startswith(f"/{route}/"):
                 return BINANCE_USDM, route, path[len(route) + 1 :]
         key = path.removeprefix("/ws/")
-        if key in self.listen_keys():
-            return self.listen_keys()[key].market, "private", path
+        if key in self.listen_keys:
+            return self.listen_keys[key].market, "private", path
         if market == BINANCE_USDM:
             return BINANCE_USDM, "public" if self.unrouted == "public" else "", path
         return BINANCE_SPOT, "", path
 
+    @property
     def listen_keys(self) -> dict:
         raise NotImplementedError
 
@@ -117,7 +118,7 @@ class Streams(FakeVenue):
     def _topic(self, connection: Connection, name: str) -> tuple | None:
         """(market, symbol, kind, ...) of a stream name; None where the venue has nothing to say on it."""
         market, route = connection.notes["market"], connection.notes["route"]
-        if name in self.listen_keys() and route in ("", "private"):
+        if name in self.listen_keys and route in ("", "private"):
             connection.notes["key"] = name
             return None
         if route and stream_route(market, name) != route:

@@ -181,7 +181,9 @@ class BinanceFake(Streams):
         return account, account.keys[0] if account.keys else Key("")
 
     def balances_ms(self, account: Account) -> int:
-        return int(account.notes.get("balances_ms", 0))
+        """When the balances changed last: at the venue's start, where nothing has happened. Clients take a
+        balance that never changed for none at all."""
+        return int(account.notes.get("balances_ms", (self.faults.start_ns or self.now_ns) // MS))
 
     def trigger_ticks(self, listing: Listing, on_mark: bool) -> int:
         return self.trigger_price(listing, "mark" if on_mark else "last")
@@ -424,14 +426,20 @@ class BinanceFake(Streams):
     def listen_keys(self) -> dict[str, ListenKey]:
         return self.events.keys
 
+    def add_listen_key(self, market: int, expires_ns: int, account: Account | None = None) -> str:
+        """A listen key without a request for it: for the first account where none is named."""
+        key = "".join(self._ids.choices(ALPHABET, k=64))
+        self.events.keys[key] = ListenKey(account or self.default_identity()[0], market, expires_ns)
+        return key
+
     def listen_key(self, action: str, call: Call) -> dict:
         """Start, keep alive or close the listen key of an account; one per account and market."""
         mine = [
             k for k, x in self.events.keys.items() if x.account is call.account and x.market == call.market
         ]
         if action == "start":
-            key = mine[0] if mine else "".join(self._ids.choices(ALPHABET, k=64))
-            self.events.keys[key] = ListenKey(call.account, call.market, call.now_ns + KEY_LIFE_NS)
+            key = mine[0] if mine else self.add_listen_key(call.market, 0, call.account)
+            self.events.keys[key].expires_ns = call.now_ns + KEY_LIFE_NS
             return {"listenKey": key}
         if not mine or call.text("listenKey", mine[0]) != mine[0]:
             raise Reject(-1125, "This listenKey does not exist.")

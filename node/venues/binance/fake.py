@@ -348,10 +348,8 @@ class BinanceFake(Streams):
         reason = "ORDER" if order.nature == "trade" else "ADJUSTMENT"
         coins = dict.fromkeys((listing.settle_coin, trade.fee_coin))
         self.events.account_update(account, reason, now_ns, coins, [(listing, order.leg)])
-        if order.done and order.notes["algo_id"] in self.algos.algos:
-            algo = self.algos.algos[order.notes["algo_id"]]
-            if algo.order is order and algo.status == "TRIGGERED":
-                self.algos.end(algo, "FINISHED", now_ns)
+        if order.done:
+            self.algos.order_ended(order, now_ns)
 
     def on_done(self, order: FakeOrder, reason: str, now_ns: int) -> None:
         _complete_notes(order)
@@ -362,6 +360,7 @@ class BinanceFake(Streams):
             kind = "TRADE"
         self.events.order(order, kind, now_ns)
         self._tell_lock(order, now_ns)
+        self.algos.order_ended(order, now_ns)
 
     def on_prevented(self, taker: FakeOrder, maker: FakeOrder, price_ticks, size_lots, now_ns) -> None:
         number = len(self.prevented) + 1

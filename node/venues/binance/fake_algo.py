@@ -119,10 +119,15 @@ class AlgoService:
             self.end(algo, "REJECTED", now_ns, venue.words(no, order).text)
             return
         algo.order = order
-        algo.status, algo.updated_ms = "TRIGGERED", now_ns // MS
         venue.place(order.order_type, order, now_ns)
-        self.tell(algo, now_ns)
+        self.end(algo, "TRIGGERED", now_ns)
         if order.done:
+            self.end(algo, "FINISHED", now_ns)
+
+    def order_ended(self, order: FakeOrder, now_ns: int) -> None:
+        """The order that a conditional one became is closed."""
+        algo = self.algos.get(order.notes["algo_id"])
+        if algo is not None and algo.order is order and algo.status == "TRIGGERED":
             self.end(algo, "FINISHED", now_ns)
 
     def _order(self, algo: Algo) -> FakeOrder | None:

@@ -170,7 +170,8 @@ def parse_request(text: str) -> dict:
         message = json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise bad from None
-    if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+    method = message.get("method") if isinstance(message, dict) else None
+    if not isinstance(method, str) or isinstance(method, Number):
         raise bad
     number = message.get("id")
     if isinstance(number, Number):

@@ -7,7 +7,17 @@ from urllib.parse import urlencode
 
 from node.venues.binance.fake import BinanceFake
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS
-from node.venues.fakes import BUY, MS, PRIVATE_KEY_PEM, SELL, SIMULATED, Connection, Key, Listing, make_account
+from node.venues.fakes import (
+    BUY,
+    MS,
+    PRIVATE_KEY_PEM,
+    SELL,
+    SIMULATED,
+    Connection,
+    Key,
+    Listing,
+    make_account,
+)
 
 NOW = 1_770_000_000_000 * MS
 SECOND = 1000 * MS
@@ -19,7 +29,9 @@ def venue(**options) -> BinanceFake:
     """BTCUSDT on both products, with thirty levels per side around 6000 (spot) and 60000 (USD-M)."""
     least = options.pop("min_notional", "5")
     spot = Listing("BTCUSDT", "0.01", "0.00001", BINANCE_SPOT, base="BTC", min_notional=least)
-    usdm = Listing("BTCUSDT", "0.10", "0.001", BINANCE_USDM, base="BTC", is_perpetual=True, min_notional=least)
+    usdm = Listing(
+        "BTCUSDT", "0.10", "0.001", BINANCE_USDM, base="BTC", is_perpetual=True, min_notional=least
+    )
     fake = BinanceFake([spot, usdm], **options)
     for listing in (spot, usdm):
         fill_book(listing)
@@ -71,7 +83,9 @@ def user_line(fake, market):
     """Order line and the line that carries user events."""
     line = api(fake, market)
     if market == BINANCE_SPOT:
-        assert ask(fake, line, id="u", method="userDataStream.subscribe")[0]["result"] == {"subscriptionId": 0}
+        assert ask(fake, line, id="u", method="userDataStream.subscribe")[0]["result"] == {
+            "subscriptionId": 0
+        }
         return line, line
     key = ask(fake, line, id="u", method="userDataStream.start")[0]["result"]["listenKey"]
     return line, fake.open(f"/private/ws?listenKey={key}", NOW)

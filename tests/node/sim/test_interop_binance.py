@@ -47,7 +47,10 @@ def with_venue(run, **client):
     asyncio.run(main())
 
 
-PRODUCTS = [pytest.param("spot", "BTC/USDT", 0.01, id="spot"), pytest.param("swap", "BTC/USDT:USDT", 0.002, id="swap")]
+PRODUCTS = [
+    pytest.param("spot", "BTC/USDT", 0.01, id="spot"),
+    pytest.param("swap", "BTC/USDT:USDT", 0.002, id="swap"),
+]
 
 
 async def price_of(exchange, symbol):
@@ -111,7 +114,9 @@ def test_ccxt_protects_a_position():
         assert (position["side"], position["contracts"]) == ("long", 0.004)
         stop = {"stopLossPrice": price * 0.9, "reduceOnly": True}
         stopped = await exchange.create_order(symbol, "market", "sell", 0.004, None, stop)
-        assert [x["id"] for x in await exchange.fetch_open_orders(symbol, params={"trigger": True})] == [stopped["id"]]
+        assert [x["id"] for x in await exchange.fetch_open_orders(symbol, params={"trigger": True})] == [
+            stopped["id"]
+        ]
         assert await exchange.fetch_open_orders(symbol) == []
         await exchange.cancel_all_orders(symbol, {"trigger": True})
         closed = await exchange.create_order(symbol, "market", "sell", 0.004, None, {"reduceOnly": True})
@@ -166,8 +171,10 @@ def test_ccxt_pro_watches_and_trades_over_websockets(kind, symbol, amount):
 
 
 def subscribed(fake) -> bool:
-    return bool(fake.listen_keys) and any(x.notes.get("key") for x in fake.connections.values()) or any(
-        x.notes.get("subscriptions") for x in fake.connections.values()
+    return (
+        (bool(fake.listen_keys)
+        and any(x.notes.get("key") for x in fake.connections.values()))
+        or any(x.notes.get("subscriptions") for x in fake.connections.values())
     )
 
 

@@ -13,7 +13,9 @@ def test_the_account_has_documented_members_and_exact_balances():
     client.place(BINANCE_SPOT)
     status, body = client.get("/api/v3/account")
     assert status == 200
-    assert {"makerCommission", "commissionRates", "canTrade", "accountType", "permissions", "uid"} <= set(body)
+    assert {"makerCommission", "commissionRates", "canTrade", "accountType", "permissions", "uid"} <= set(
+        body
+    )
     rows = {x["asset"]: x for x in body["balances"]}
     assert rows["USDT"] == {"asset": "USDT", "free": "9999940.10000000", "locked": "59.90000000"}
 
@@ -23,7 +25,9 @@ def test_zero_balances_may_be_left_out():
     fake.accounts[1].balance("XRP")
     client = Rest(fake)
     assert "XRP" in {x["asset"] for x in client.get("/api/v3/account")[1]["balances"]}
-    assert "XRP" not in {x["asset"] for x in client.get("/api/v3/account", omitZeroBalances="true")[1]["balances"]}
+    assert "XRP" not in {
+        x["asset"] for x in client.get("/api/v3/account", omitZeroBalances="true")[1]["balances"]
+    }
 
 
 def test_own_trades_are_found_by_order_and_by_id():

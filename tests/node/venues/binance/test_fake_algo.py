@@ -36,7 +36,11 @@ def test_a_conditional_type_is_refused_on_the_ordinary_endpoint():
 def test_it_lives_apart_from_other_orders():
     client = Rest(venue())
     placed = stop(client, clientAlgoId="mine")[1]
-    assert (placed["algoStatus"], placed["orderType"], placed["triggerPrice"]) == ("NEW", "STOP_MARKET", "59990.0")
+    assert (placed["algoStatus"], placed["orderType"], placed["triggerPrice"]) == (
+        "NEW",
+        "STOP_MARKET",
+        "59990.0",
+    )
     assert client.get("/fapi/v1/openOrders")[1] == []
     assert client.delete("/fapi/v1/allOpenOrders", symbol="BTCUSDT")[1]["code"] == 200
     assert [x["algoId"] for x in client.get("/fapi/v1/openAlgoOrders")[1]] == [placed["algoId"]]

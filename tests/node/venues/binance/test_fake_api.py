@@ -26,7 +26,7 @@ from ext.wire import ListSink, Verdict
 from node.venues.binance import rest
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
 from node.venues.binance.session import Credentials, Session
-from node.venues.fakes import BUY, MS, PRIVATE_KEY_PEM, SELL, Key
+from node.venues.fakes import BUY, MS, SELL, Key
 from node.venues.values import Ready, Send
 
 
@@ -152,7 +152,9 @@ def test_numbers_are_signed_as_they_are_written():
     fake = strict()
     params = order(BINANCE_SPOT, price="5990.00") | {"apiKey": "simulated"}
     payload = "&".join(f"{k}={params[k]}" for k in sorted(params))
-    frame = json.dumps({"id": 1, "method": "order.place", "params": params | {"signature": sign_ed25519(payload)}})
+    frame = json.dumps(
+        {"id": 1, "method": "order.place", "params": params | {"signature": sign_ed25519(payload)}}
+    )
     frame = frame.replace('"5990.00"', "5990.00")
     line = api(fake, BINANCE_SPOT)
     fake.receive(line, frame, NOW)
@@ -214,7 +216,10 @@ def test_spot_user_data_is_subscribed_once_per_account_and_connection():
     assert answer(fake, line, subscribe, **signed({}, "second", "second"))["result"] == {"subscriptionId": 1}
     Rest(fake, "second", "second").place(BINANCE_SPOT)
     assert {json.loads(x)["subscriptionId"] for _, x in fake.take()} == {1}
-    assert answer(fake, line, "session.subscriptions")["result"] == [{"subscriptionId": 0}, {"subscriptionId": 1}]
+    assert answer(fake, line, "session.subscriptions")["result"] == [
+        {"subscriptionId": 0},
+        {"subscriptionId": 1},
+    ]
     assert answer(fake, line, "userDataStream.unsubscribe", subscriptionId=1)["result"] == {}
     assert answer(fake, line, "userDataStream.unsubscribe", subscriptionId=1)["error"]["code"] == -2036
 

@@ -23,9 +23,7 @@ from node.venues.fakes import MS, SIMULATED, Key
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 SPOT = Key(API_KEY, "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j")
 USDM = Key("k", "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9")
-REST_TEXT = (
-    "symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000&timestamp=1499827319559"
-)
+REST_TEXT = "symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000&timestamp=1499827319559"
 REST_SIGNATURE = "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71"
 
 
@@ -35,7 +33,9 @@ def test_rest_is_signed_over_query_and_body_as_they_were_sent(cut):
     signature = REST_SIGNATURE
     if 0 < cut < len(REST_TEXT):  # no separator between the two, so the signature is another
         signature = "0fd168b8ddb4876a0358a8d14d0c9f3da0e9b20c5d52b2a00fcf7d1c602f9a77"
-    call = rest_call(BINANCE_SPOT, "POST /api/v3/order", query, f"{body}&signature={signature}".lstrip("&"), NOW)
+    call = rest_call(
+        BINANCE_SPOT, "POST /api/v3/order", query, f"{body}&signature={signature}".lstrip("&"), NOW
+    )
     assert call.params["price"] == "0.1"
     assert signature_is_good(SPOT, call.payload, call.params["signature"])
 
@@ -73,14 +73,27 @@ def test_the_websocket_api_is_signed_over_sorted_raw_text(symbol, text, signatur
 
 
 def test_numbers_keep_the_text_they_were_written_in():
-    message = parse_request('{"id":1,"method":"x","params":{"a":0.10,"b":1e-5,"c":true,"d":["X",1.0],"e":null}}')
+    message = parse_request(
+        '{"id":1,"method":"x","params":{"a":0.10,"b":1e-5,"c":true,"d":["X",1.0],"e":null}}'
+    )
     call = api_call(BINANCE_SPOT, message, None, NOW)
     assert call.params == {"a": "0.10", "b": "1e-5", "c": "true", "d": '["X",1.0]'}
     assert call.lists["d"][0] == "X"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "5", '{"method":5}', '{"id":1.5,"method":"x"}', '{"method":"x","params":[]  ,"id":{}}', "[" * 100_000, '{"id":1,"method":"x","params":{"a":NaN}}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "5",
+        '{"method":5}',
+        '{"id":1.5,"method":"x"}',
+        '{"method":"x","params":[]  ,"id":{}}',
+        "[" * 100_000,
+        '{"id":1,"method":"x","params":{"a":NaN}}',
+    ],
 )
 def test_what_is_no_request_is_refused(text):
     with pytest.raises(Reject) as no:
@@ -106,8 +119,18 @@ def test_a_decimal_is_plain_digits(text):
 
 def test_parameters_are_read_with_their_kinds():
     call = call_with(a="12", b="0.50", c="TRUE", d="", e="BUY", f='["X"]')
-    assert (call.whole("a"), call.exact("b"), call.flag("c"), call.has("d")) == (12, Decimal("0.50"), True, False)
-    assert (call.exact("z"), call.whole("z", 7), call.text("d", "x"), call.items("f")) == (None, 7, "x", ["X"])
+    assert (call.whole("a"), call.exact("b"), call.flag("c"), call.has("d")) == (
+        12,
+        Decimal("0.50"),
+        True,
+        False,
+    )
+    assert (call.exact("z"), call.whole("z", 7), call.text("d", "x"), call.items("f")) == (
+        None,
+        7,
+        "x",
+        ["X"],
+    )
     for wrong, code in (
         (lambda: call.need("d"), -1102),
         (lambda: call.whole("b"), -1100),

@@ -43,7 +43,13 @@ def test_a_modify_is_refused_and_the_order_stays(change, code):
     fake = venue(min_notional="100")
     client = Rest(fake)
     number = client.place(BINANCE_USDM)[1]["orderId"]
-    new = {"symbol": "BTCUSDT", "orderId": str(number), "side": "BUY", "price": "59800.0", "quantity": "0.010"}
+    new = {
+        "symbol": "BTCUSDT",
+        "orderId": str(number),
+        "side": "BUY",
+        "price": "59800.0",
+        "quantity": "0.010",
+    }
     body = client.put(ORDER, **{k: v for k, v in (new | change).items() if v is not None})[1]
     assert body["code"] == code
     (kept,) = fake.open_orders()
@@ -55,7 +61,12 @@ def test_a_modify_keeps_the_number_and_is_remembered():
     number = client.place(BINANCE_USDM)[1]["orderId"]
     new = {"symbol": "BTCUSDT", "orderId": number, "side": "BUY", "price": "59800.0", "quantity": "0.020"}
     body = client.put(ORDER, **new)[1]
-    assert (body["orderId"], body["price"], body["origQty"], body["status"]) == (number, "59800.0", "0.020", "NEW")
+    assert (body["orderId"], body["price"], body["origQty"], body["status"]) == (
+        number,
+        "59800.0",
+        "0.020",
+        "NEW",
+    )
     (row,) = client.get("/fapi/v1/orderAmendment", symbol="BTCUSDT")[1]
     assert row["amendment"]["price"] == {"before": "59900.0", "after": "59800.0"}
 
@@ -119,7 +130,10 @@ def test_the_countdown_cancels_a_symbol_unless_it_is_set_again():
     client = Rest(fake)
     client.place(BINANCE_USDM)
     arm = "/fapi/v1/countdownCancelAll"
-    assert client.post(arm, symbol="BTCUSDT", countdownTime=1000)[1] == {"symbol": "BTCUSDT", "countdownTime": "1000"}
+    assert client.post(arm, symbol="BTCUSDT", countdownTime=1000)[1] == {
+        "symbol": "BTCUSDT",
+        "countdownTime": "1000",
+    }
     client.now_ns += 900 * MS
     client.post(arm, symbol="BTCUSDT", countdownTime=1000)
     fake.tick(NOW + 1500 * MS)
@@ -144,7 +158,9 @@ def test_a_good_till_date_order_ends_at_its_date():
     assert [x.done for x in fake.orders.values()] == ["expired"]
 
 
-@pytest.mark.parametrize(("match", "price"), [("OPPONENT", "60000.1"), ("QUEUE_5", "59999.6"), ("QUEUE", "60000.0")])
+@pytest.mark.parametrize(
+    ("match", "price"), [("OPPONENT", "60000.1"), ("QUEUE_5", "59999.6"), ("QUEUE", "60000.0")]
+)
 def test_a_price_may_be_that_of_the_book(match, price):
     client = Rest(venue())
     assert client.place(BINANCE_USDM, price=None, priceMatch=match)[1]["price"] == price

@@ -59,7 +59,9 @@ def test_too_much_weight_is_429_and_then_a_ban():
 @pytest.mark.parametrize("market", [BINANCE_SPOT, BINANCE_USDM])
 def test_the_websocket_api_says_when_to_come_back(market):
     fake = venue()
-    fake.faults.add("ratelimit", retry_after_ms=1500, limiter="spot.weight" if market == BINANCE_SPOT else "usdm.weight")
+    fake.faults.add(
+        "ratelimit", retry_after_ms=1500, limiter="spot.weight" if market == BINANCE_SPOT else "usdm.weight"
+    )
     reply = answer(fake, api(fake, market), "ping")
     assert (reply["status"], reply["error"]["code"]) == (429, -1003)
     assert reply["error"]["data"] == {"serverTime": NOW // MS, "retryAfter": NOW // MS + 1500}
@@ -92,7 +94,12 @@ def test_too_many_orders_are_429_and_cancels_go_on(market, limit):
 
 @pytest.mark.parametrize(
     ("api_key", "secret", "status", "code"),
-    [("", "", 401, -2014), ("a b", "", 401, -2014), ("nosuch", "x", 401, -2015), ("simulated", "x", 400, -1022)],
+    [
+        ("", "", 401, -2014),
+        ("a b", "", 401, -2014),
+        ("nosuch", "x", 401, -2015),
+        ("simulated", "x", 400, -1022),
+    ],
 )
 @pytest.mark.parametrize("path", ["/api/v3/account", "/fapi/v3/account", "/sapi/v1/capital/config/getall"])
 def test_wrong_credentials_have_their_codes(path, api_key, secret, status, code):

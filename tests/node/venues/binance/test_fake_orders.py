@@ -1,9 +1,20 @@
 """Spot orders: refusals with the venue's own codes, answers, cancel-replace, amend, queries."""
 
-import json
 
 import pytest
-from binance_venue import MARKETS, NOW, SECOND, Rest, answer, api, ask, events, order, two_accounts, user_line, venue
+from binance_venue import (
+    NOW,
+    SECOND,
+    Rest,
+    answer,
+    api,
+    ask,
+    events,
+    order,
+    two_accounts,
+    user_line,
+    venue,
+)
 
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
 from node.venues.fakes import BUY, MS, SELL, Listing
@@ -33,7 +44,13 @@ from node.venues.fakes import BUY, MS, SELL, Listing
         (BINANCE_SPOT, {"strategyType": 5}, 400, -1134, "strategyType"),
         (BINANCE_SPOT, {"quoteOrderQty": "5", "quantity": None}, 400, -1106, "quoteOrderQty"),
         (BINANCE_SPOT, {"icebergQty": "0.00001"}, 400, -1013, "ICEBERG_PARTS"),
-        (BINANCE_SPOT, {"type": "STOP_LOSS_LIMIT", "stopPrice": "5990.00"}, 400, -2010, "trigger immediately"),
+        (
+            BINANCE_SPOT,
+            {"type": "STOP_LOSS_LIMIT", "stopPrice": "5990.00"},
+            400,
+            -2010,
+            "trigger immediately",
+        ),
         (BINANCE_USDM, {"positionSide": "LONG"}, 400, -4061, "position side"),
         (BINANCE_USDM, {"timeInForce": "GTD"}, 400, -1102, "goodTillDate"),
         (BINANCE_USDM, {"timeInForce": "GTD", "goodTillDate": NOW // MS}, 400, -5040, "goodTillDate"),
@@ -170,7 +187,9 @@ def test_an_unfinished_fill_or_kill_order_expires_on_spot():
 
 def replace(client, mode, old, **change):
     params = {k: str(v) for k, v in order(BINANCE_SPOT, **change).items() if k != "timestamp"}
-    return client.post("/api/v3/order/cancelReplace", cancelReplaceMode=mode, cancelOrderId=str(old), **params)
+    return client.post(
+        "/api/v3/order/cancelReplace", cancelReplaceMode=mode, cancelOrderId=str(old), **params
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,7 +218,9 @@ def test_cancel_replace_answers_each_leg(mode, old_lives, new_is_good, status, c
         assert legs["cancelResponse"] == {"code": -2011, "msg": "Unknown order sent."}
 
 
-@pytest.mark.parametrize(("over", "status", "code", "lives"), [("DO_NOTHING", 429, -1015, 1), ("CANCEL_ONLY", 409, -2021, 0)])
+@pytest.mark.parametrize(
+    ("over", "status", "code", "lives"), [("DO_NOTHING", 429, -1015, 1), ("CANCEL_ONLY", 409, -2021, 0)]
+)
 def test_cancel_replace_beyond_the_order_limit(over, status, code, lives):
     fake = venue()
     client = Rest(fake)
@@ -238,7 +259,10 @@ def test_an_amend_keeps_its_place_and_loses_its_client_id_unless_it_is_sent_agai
         params = {"symbol": "BTCUSDT", "orderId": number, "newQty": new}
         assert answer(fake, line, "order.amend.keepPriority", **params)["error"]["code"] == code
     status, history = Rest(fake).get("/api/v3/order/amendments", symbol="BTCUSDT", orderId=number)
-    assert [(x["origQty"], x["newQty"]) for x in history] == [("0.01000000", "0.00800000"), ("0.00800000", "0.00700000")]
+    assert [(x["origQty"], x["newQty"]) for x in history] == [
+        ("0.01000000", "0.00800000"),
+        ("0.00800000", "0.00700000"),
+    ]
 
 
 # ---- more of placing ----
@@ -246,7 +270,9 @@ def test_an_amend_keeps_its_place_and_loses_its_client_id_unless_it_is_sent_agai
 
 def test_a_market_order_by_quote_buys_what_it_is_worth():
     fake = venue()
-    status, body = Rest(fake).post("/api/v3/order", symbol="BTCUSDT", side="BUY", type="MARKET", quoteOrderQty="100")
+    status, body = Rest(fake).post(
+        "/api/v3/order", symbol="BTCUSDT", side="BUY", type="MARKET", quoteOrderQty="100"
+    )
     assert (status, body["status"], body["origQuoteOrderQty"]) == (200, "FILLED", "100.00000000")
     assert 99 < float(body["cummulativeQuoteQty"]) <= 100
 
@@ -283,7 +309,9 @@ def test_a_test_order_is_checked_and_not_placed():
     assert fake.orders == {}
 
 
-@pytest.mark.parametrize(("limit", "code"), [("ONLY_NEW", None), ("ONLY_PARTIALLY_FILLED", -2011), ("X", -1145)])
+@pytest.mark.parametrize(
+    ("limit", "code"), [("ONLY_NEW", None), ("ONLY_PARTIALLY_FILLED", -2011), ("X", -1145)]
+)
 def test_a_cancel_may_be_restricted(limit, code):
     client = Rest(venue())
     number = client.place(BINANCE_SPOT)[1]["orderId"]
@@ -293,7 +321,10 @@ def test_a_cancel_may_be_restricted(limit, code):
 
 def test_cancel_all_without_orders_is_an_error():
     client = Rest(venue())
-    assert client.delete("/api/v3/openOrders", symbol="BTCUSDT") == (400, {"code": -2011, "msg": "Unknown order sent."})
+    assert client.delete("/api/v3/openOrders", symbol="BTCUSDT") == (
+        400,
+        {"code": -2011, "msg": "Unknown order sent."},
+    )
     client.place(BINANCE_SPOT)
     client.place(BINANCE_SPOT)
     assert [x["status"] for x in client.delete("/api/v3/openOrders", symbol="BTCUSDT")[1]] == ["CANCELED"] * 2
@@ -321,7 +352,12 @@ def test_accounts_do_not_see_each_others_orders():
 
 @pytest.mark.parametrize(
     ("mode", "states"),
-    [("EXPIRE_TAKER", ["NEW", "EXPIRED_IN_MATCH"]), ("EXPIRE_MAKER", ["EXPIRED_IN_MATCH", "NEW"]), ("EXPIRE_BOTH", ["EXPIRED_IN_MATCH"] * 2), ("DECREMENT", ["EXPIRED_IN_MATCH"] * 2)],
+    [
+        ("EXPIRE_TAKER", ["NEW", "EXPIRED_IN_MATCH"]),
+        ("EXPIRE_MAKER", ["EXPIRED_IN_MATCH", "NEW"]),
+        ("EXPIRE_BOTH", ["EXPIRED_IN_MATCH"] * 2),
+        ("DECREMENT", ["EXPIRED_IN_MATCH"] * 2),
+    ],
 )
 def test_self_trade_prevention_follows_the_taker(mode, states):
     fake = venue()
@@ -329,7 +365,9 @@ def test_self_trade_prevention_follows_the_taker(mode, states):
     maker = client.place(BINANCE_SPOT, price="6000.00", side="BUY")[1]["orderId"]
     for i in range(30):
         fake.listings[BINANCE_SPOT, "BTCUSDT"].engine.set_level(BUY, 600000 - i, 0)
-    taker = client.place(BINANCE_SPOT, price="6000.00", side="SELL", selfTradePreventionMode=mode)[1]["orderId"]
+    taker = client.place(BINANCE_SPOT, price="6000.00", side="SELL", selfTradePreventionMode=mode)[1][
+        "orderId"
+    ]
     got = [client.get("/api/v3/order", symbol="BTCUSDT", orderId=x)[1]["status"] for x in (maker, taker)]
     assert got == states
     (row,) = client.get("/api/v3/myPreventedMatches", symbol="BTCUSDT", orderId=taker)[1]

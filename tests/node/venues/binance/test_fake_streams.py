@@ -15,7 +15,6 @@ from node.venues.binance.session import Session
 from node.venues.fakes import BUY, MS, SELL, Refused
 from node.venues.values import Ready, Send
 
-
 said = ask
 
 
@@ -207,7 +206,9 @@ def test_a_client_that_says_too_much_in_a_second_is_cut_off():
     assert line.closing[0] == 1008
 
 
-@pytest.mark.parametrize("path", ["/stream/ws/0", "/stream.binance.com/ws", "/fstream/public/ws/3", "/fstream/ws"])
+@pytest.mark.parametrize(
+    "path", ["/stream/ws/0", "/stream.binance.com/ws", "/fstream/public/ws/3", "/fstream/ws"]
+)
 def test_a_stream_host_may_be_the_first_part_of_a_path(path):
     fake = venue()
     line = fake.open(path, NOW)

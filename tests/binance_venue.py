@@ -120,7 +120,8 @@ def signed(params: dict, secret="simulated", api_key="simulated", now_ns=NOW) ->
 
 
 class Rest:
-    """A REST client of a venue: signs with HMAC. Answers are (status, decoded body); `headers` the last ones."""
+    """A REST client of a venue: signs with HMAC. Answers are (status, decoded body); `headers` the last
+    ones."""
 
     def __init__(self, fake, api_key="simulated", secret="simulated"):
         self.fake, self.api_key, self.secret, self.now_ns = fake, api_key, secret, NOW

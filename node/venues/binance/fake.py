@@ -65,10 +65,10 @@ class BinanceFake(Streams):
     `credentials_required`: private requests need a known key and its signature; else requests without a known
     key act for the first account, unverified. `events_first`: user events precede the response that caused
     them. `usdm_prefix`: a path prefix under which the unrouted USD-M paths of before 2026-04 exist;
-    `unrouted`: whether they deliver "all" or, as now, "public" streams only. `public_keys`: API key -> Ed25519
-    public key (32 raw bytes) of the first account. `post_only_expires`: USD-M answers a crossing GTX order
-    with NEW and EXPIRED instead of error -5022 (both have been seen). `spot_listen_keys`: the endpoints that
-    were removed on 2026-02-20 still answer.
+    `unrouted`: whether they deliver "all" or, as now, "public" streams only. `public_keys`: API key ->
+    Ed25519 public key (32 raw bytes) of the first account. `post_only_expires`: USD-M answers a crossing GTX
+    order with NEW and EXPIRED instead of error -5022 (both have been seen). `spot_listen_keys`: the endpoints
+    that were removed on 2026-02-20 still answer.
     """
 
     def __init__(

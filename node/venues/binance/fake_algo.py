@@ -35,7 +35,8 @@ WORKING = ("CONTRACT_PRICE", "MARK_PRICE")
 
 @dataclass(eq=False)
 class Algo:
-    """One conditional order. `extreme` is the best price since a trailing one was activated (0 = it is not)."""
+    """One conditional order. `extreme` is the best price since a trailing one was activated (0 = it is
+    not)."""
 
     id: int
     client_id: str
@@ -164,7 +165,8 @@ class AlgoService:
 
 
 def is_reached(algo: Algo, price_ticks: int) -> bool:
-    """A stop of the buying side waits above the market, a take-profit below; the selling side the other way."""
+    """A stop of the buying side waits above the market, a take-profit below; the selling side the other
+    way."""
     above = (algo.side == BUY) == algo.kind.startswith("STOP")
     return price_ticks >= algo.trigger_ticks if above else price_ticks <= algo.trigger_ticks
 
@@ -180,7 +182,7 @@ def _trails(algo: Algo, price_ticks: int) -> bool:
     return sign * price_ticks <= sign * algo.extreme * (1 - sign * algo.callback / 100)
 
 
-# ---- requests ------------------------------------------------------------------------------------------------
+# ---- requests ------------------------------------------------------------------------------------
 
 
 def place(venue: BinanceFake, call: Call) -> dict:

@@ -1,4 +1,5 @@
-"""One request to the simulated Binance, whichever transport brought it: parameters, refusals, signatures, time.
+"""One request to the simulated Binance, whichever transport brought it: parameters, refusals, signatures,
+time.
 
 REST parameters are text; WebSocket API parameters are JSON, whose numbers keep the text they were written in,
 because that text is what was signed. Every way of being wrong has its documented code and text.
@@ -120,7 +121,8 @@ class Call:
         return value
 
     def exact(self, name: str) -> Decimal | None:
-        """A decimal parameter; None where it was not sent. An exponent or a sign is refused, as by the venue."""
+        """A decimal parameter; None where it was not sent. An exponent or a sign is refused, as by the
+        venue."""
         if not self.has(name):
             return None
         if not DECIMAL.fullmatch(self.params[name]):

@@ -1,5 +1,5 @@
-"""USD-M orders of the simulated Binance: place, test, modify, cancel, batches, countdown; REST and WebSocket API
-alike. Conditional types are refused here: they are `fake_algo`'s.
+"""USD-M orders of the simulated Binance: place, test, modify, cancel, batches, countdown; REST and WebSocket
+API alike. Conditional types are refused here: they are `fake_algo`'s.
 
 Sources: USD-M developer pages "trade", "websocket-api", "error-code", change log (answers without average
 price since 2026-06-30; algo service since 2025-12-09).
@@ -196,8 +196,8 @@ def cancel_all(venue: BinanceFake, call: Call) -> dict:
 
 
 def modify(venue: BinanceFake, call: Call) -> dict:
-    """New price and size, both mandatory; the place in the queue is lost. A GTX order that would take, and one
-    whose size is no more than what is filled, is cancelled."""
+    """New price and size, both mandatory; the place in the queue is lost. A GTX order that would take, and
+    one whose size is no more than what is filled, is cancelled."""
     order, price_ticks, size_lots = _modification(venue, call)
     order.notes["modify_id"] = call.whole("modifyId") if call.has("modifyId") else 0
     venue.gate.count_orders(call)
@@ -248,7 +248,7 @@ def amendments(venue: BinanceFake, call: Call) -> list[dict]:
     return rows[-min(call.whole("limit", 50, least=1), 100) :]
 
 
-# ---- batches ---------------------------------------------------------------------------------------------------
+# ---- batches -------------------------------------------------------------------------------------
 
 
 def batch_place(venue: BinanceFake, call: Call) -> list[dict]:
@@ -303,7 +303,7 @@ def _batch(
     return out
 
 
-# ---- queries and the countdown -----------------------------------------------------------------------------------
+# ---- queries and the countdown -------------------------------------------------------------------
 
 
 def query(venue: BinanceFake, call: Call) -> dict:

@@ -4,8 +4,8 @@ Weight is counted by address, REST and WebSocket API together; orders by account
 transports. Windows are fixed and aligned to the clock. On spot the order counter is the count of unfilled
 orders: the first fill of an order gives some back.
 
-Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md` (rate limits), `faqs/order_count_decrement.md`,
-`CHANGELOG.md` 2026-04-02 (refund); USD-M developer page "general-info".
+Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md` (rate limits),
+`faqs/order_count_decrement.md`, `CHANGELOG.md` 2026-04-02 (refund); USD-M developer page "general-info".
 """
 
 from __future__ import annotations

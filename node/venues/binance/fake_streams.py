@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from functools import partial
 from urllib.parse import parse_qsl, unquote
 
@@ -332,7 +333,7 @@ class Streams(FakeVenue):
         return head | {"st": 1}
 
     def funding_rate_of(self, listing: Listing) -> str:
-        return e8(listing.funding_rate)
+        return e8(Decimal(listing.funding_rate))
 
     def history(self, listing: Listing):
         raise NotImplementedError
@@ -383,7 +384,7 @@ class Streams(FakeVenue):
         open_ms = bucket_ms(now_ms, step_ms)
         rows = self.history(listing).candles(step_ms, open_ms, now_ms)
         bar = rows[-1][1] if rows else Bar(0, 0, 0, 0)
-        k = {"t": open_ms, "T": open_ms + step_ms - 1}
+        k: dict = {"t": open_ms, "T": open_ms + step_ms - 1}
         if source == "kline":
             k["s"] = listing.symbol
         k |= {"i": interval, "f": bar.first_id, "L": bar.last_id}

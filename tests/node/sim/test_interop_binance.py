@@ -171,10 +171,8 @@ def test_ccxt_pro_watches_and_trades_over_websockets(kind, symbol, amount):
 
 
 def subscribed(fake) -> bool:
-    return (
-        (bool(fake.listen_keys)
-        and any(x.notes.get("key") for x in fake.connections.values()))
-        or any(x.notes.get("subscriptions") for x in fake.connections.values())
+    return (bool(fake.listen_keys) and any(x.notes.get("key") for x in fake.connections.values())) or any(
+        x.notes.get("subscriptions") for x in fake.connections.values()
     )
 
 

@@ -1,6 +1,5 @@
 """Spot orders: refusals with the venue's own codes, answers, cancel-replace, amend, queries."""
 
-
 import pytest
 from binance_venue import (
     NOW,
@@ -258,7 +257,7 @@ def test_an_amend_keeps_its_place_and_loses_its_client_id_unless_it_is_sent_agai
     for new, code in (("0.007", -2038), ("0.009", -2038), ("0", -1013)):
         params = {"symbol": "BTCUSDT", "orderId": number, "newQty": new}
         assert answer(fake, line, "order.amend.keepPriority", **params)["error"]["code"] == code
-    status, history = Rest(fake).get("/api/v3/order/amendments", symbol="BTCUSDT", orderId=number)
+    _, history = Rest(fake).get("/api/v3/order/amendments", symbol="BTCUSDT", orderId=number)
     assert [(x["origQty"], x["newQty"]) for x in history] == [
         ("0.01000000", "0.00800000"),
         ("0.00800000", "0.00700000"),
@@ -303,7 +302,7 @@ def test_a_test_order_is_checked_and_not_placed():
     client = Rest(fake)
     params = {k: str(v) for k, v in order(BINANCE_SPOT).items() if k != "timestamp"}
     assert client.post("/api/v3/order/test", **params) == (200, {})
-    status, body = client.post("/api/v3/order/test", computeCommissionRates="true", **params)
+    _, body = client.post("/api/v3/order/test", computeCommissionRates="true", **params)
     assert body["standardCommissionForOrder"] == {"maker": "0.00100000", "taker": "0.00100000"}
     assert client.post("/api/v3/order/test", **params | {"price": "0.001"})[1]["code"] == -1013
     assert fake.orders == {}

@@ -23,7 +23,8 @@ def test_unknown_paths_get_the_venues_own_404():
 
 @pytest.mark.parametrize(("method", "path"), list(ROUTES), ids=" ".join)
 def test_no_path_falls_over(method, path):
-    """Without parameters, with some, with strange ones: an answer each time, errors as the venue shapes them."""
+    """Without parameters, with some, with strange ones: an answer each time, errors as the venue shapes
+    them."""
     some = {
         "symbol": "BTCUSDT",
         "pair": "BTCUSDT",

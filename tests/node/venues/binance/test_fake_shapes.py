@@ -6,9 +6,18 @@ from node.venues.binance import fake_shapes as shapes
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
 from node.venues.fakes import BUY, FakeOrder
 
-EXECUTION_REPORT = ["e", "E", "s", "c", "S", "o", "f", "q", "p", "P", "F", "g", "C", "x", "X", "r", "i", "l", "z", "L", "n", "N", "T", "t", "I", "w", "m", "M", "O", "Z", "Y", "Q", "W", "V"]
-ORDER_UPDATE = ["s", "c", "S", "o", "f", "q", "p", "ap", "sp", "x", "X", "i", "l", "z", "L", "T", "t", "b", "a", "m", "R", "wt", "ot", "ps", "cp", "rp", "pP", "si", "ss", "V", "pm", "gtd", "er"]
-RESULT = ["symbol", "orderId", "orderListId", "clientOrderId", "transactTime", "price", "origQty", "executedQty", "origQuoteOrderQty", "cummulativeQuoteQty", "status", "timeInForce", "type", "side", "workingTime", "selfTradePreventionMode"]
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+EXECUTION_REPORT = words("e E s c S o f q p P F g C x X r i l z L n N T t I w m M O Z Y Q W V ")
+ORDER_UPDATE = words("s c S o f q p ap sp x X i l z L T t b a m R wt ot ps cp rp pP si ss V pm gtd er ")
+RESULT = words(
+    "symbol orderId orderListId clientOrderId transactTime price origQty executedQty "
+    "origQuoteOrderQty cummulativeQuoteQty status timeInForce type side workingTime "
+    "selfTradePreventionMode "
+)
 
 
 def test_an_execution_report_has_its_members_in_order():
@@ -17,7 +26,7 @@ def test_an_execution_report_has_its_members_in_order():
     Rest(fake).place(BINANCE_SPOT)
     (report,) = [x for x in events(fake) if x["e"] == "executionReport"]
     assert list(report) == EXECUTION_REPORT
-    assert all(isinstance(report[x], str) for x in ["s", "c", "S", "o", "f", "q", "p", "P", "F", "C", "x", "X", "r", "l", "z", "L", "n", "Z", "Y", "Q", "V"])
+    assert all(isinstance(report[x], str) for x in words("s c S o f q p P F C x X r l z L n Z Y Q V"))
     assert all(isinstance(report[x], int) for x in ["E", "g", "i", "T", "t", "I", "O", "W"])
 
 

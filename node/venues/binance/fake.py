@@ -117,8 +117,10 @@ class BinanceFake(Streams):
         for market, product in PRODUCTS.items():
             if path.rstrip("/") == product.api:
                 notes.update(kind="api", market=market, combined=False)
+                self.gate.connect(market, connection.ip, now_ns)
                 return
         self.open_stream(connection, path, query)
+        self.gate.connect(connection.notes["market"], connection.ip, now_ns, weight=0)
 
     def open(self, path: str, now_ns: int) -> Connection:
         connection = super().open(path, now_ns)

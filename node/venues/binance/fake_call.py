@@ -87,6 +87,8 @@ class Call:
     has_order_counts: bool = False  # an order request: its answer tells the order counters
     is_trusted: bool = False  # the venue asks for no credentials: nothing is verified
     ordered: Any = None  # the order that it was about
+    in_batch: bool = False
+    is_missing: bool = False  # a fault: this item of a batch is left out of the answer
     lists: dict[str, list] = field(default_factory=dict)  # parameters that came as JSON arrays
 
     @property

@@ -27,7 +27,7 @@ from node.venues.binance.fake_orders import (
     on_grid,
     side_of,
 )
-from node.venues.binance.fake_refusals import refusal
+from node.venues.binance.fake_refusals import error_of, refusal
 from node.venues.fakes import BUY, MS, SELL, FakeOrder, Listing
 
 if TYPE_CHECKING:
@@ -151,10 +151,21 @@ def accept(venue: BinanceFake, call: Call) -> tuple[FakeOrder, str]:
         venue.gate.check_orders(call)
         checked(venue, call, order)
         engine_checks(venue, call, order)
+        if call.in_batch:
+            _disturb_item(venue, call, order)
     except Reject:
         venue.counts["rejects"] += 1
         raise
     return order, answer
+
+
+def _disturb_item(venue: BinanceFake, call: Call, order: FakeOrder) -> None:
+    """`ack.batch`: an item fails with a code, or is left out of the answer."""
+    fault = venue.item_fault(order)
+    if fault is not None and fault.get("missing"):
+        call.is_missing = True
+    elif fault is not None:
+        raise error_of(call.market, int(fault.get("code", -1008)))
 
 
 def place(venue: BinanceFake, call: Call) -> dict:
@@ -294,11 +305,13 @@ def _batch(
     """Each item by itself; a failed one is its error."""
     out = []
     for params in items:
-        item = replace(call, params=params)
+        item = replace(call, params=params, in_batch=True)
         try:
-            out.append(run(venue, item))
+            row = run(venue, item)
         except Reject as reject:
-            out.append({"code": reject.code, "msg": reject.text})
+            row = {"code": reject.code, "msg": reject.text}
+        if not item.is_missing:
+            out.append(row)
         call.ordered = call.ordered or item.ordered
     return out
 

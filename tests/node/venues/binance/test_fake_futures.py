@@ -192,3 +192,12 @@ def test_margin_limits_what_can_be_opened():
     client = Rest(fake)
     assert client.place(BINANCE_USDM, quantity="0.1")[1]["code"] == -2019
     assert client.place(BINANCE_USDM, quantity="0.01")[0] == 200
+
+
+@pytest.mark.parametrize(("fault", "rows", "live"), [({"code": "-2010"}, 2, 1), ({"missing": True}, 1, 2)])
+def test_items_of_a_batch_may_fail_or_be_left_out(fault, rows, live):
+    fake = venue()
+    fake.faults.add("ack.batch", count=1, **fault)
+    status, body = Rest(fake).post("/fapi/v1/batchOrders", batchOrders=[params(), params()])
+    assert (status, len(body), len(fake.open_orders())) == (200, rows, live)
+    assert fake.faults.counts["ack.batch"] == 1

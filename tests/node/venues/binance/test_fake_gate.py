@@ -5,7 +5,7 @@ from binance_venue import NOW, SECOND, Rest, answer, api, order, venue
 
 from node.venues.binance.fake_gate import WEIGHT_LIMIT
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
-from node.venues.fakes import MS
+from node.venues.fakes import MS, Refused
 
 
 def test_headers_tell_weight_and_order_counts():
@@ -32,7 +32,7 @@ def test_weight_is_shared_by_transports_and_counted_by_address_and_minute():
     client = Rest(fake)
     answer(fake, api(fake, BINANCE_SPOT), "account.status")
     client.get("/api/v3/account")
-    assert client.headers["X-MBX-USED-WEIGHT-1M"] == "40"
+    assert client.headers["X-MBX-USED-WEIGHT-1M"] == "42"  # 2 of them for connecting
     client.call("GET", "/api/v3/account", ip="10.0.0.9")
     assert client.headers["X-MBX-USED-WEIGHT-1M"] == "20"
     client.now_ns = (NOW // (60 * SECOND) + 1) * 60 * SECOND
@@ -59,10 +59,11 @@ def test_too_much_weight_is_429_and_then_a_ban():
 @pytest.mark.parametrize("market", [BINANCE_SPOT, BINANCE_USDM])
 def test_the_websocket_api_says_when_to_come_back(market):
     fake = venue()
+    line = api(fake, market)
     fake.faults.add(
         "ratelimit", retry_after_ms=1500, limiter="spot.weight" if market == BINANCE_SPOT else "usdm.weight"
     )
-    reply = answer(fake, api(fake, market), "ping")
+    reply = answer(fake, line, "ping")
     assert (reply["status"], reply["error"]["code"]) == (429, -1003)
     assert reply["error"]["data"] == {"serverTime": NOW // MS, "retryAfter": NOW // MS + 1500}
 
@@ -125,3 +126,14 @@ def test_without_required_credentials_unknown_keys_act_for_the_first_account():
     assert Rest(fake, "", "x").place(BINANCE_SPOT)[0] == 200
     assert Rest(fake, "simulated", "wrong").get("/api/v3/account")[1]["code"] == -1022
     assert order(BINANCE_SPOT)["symbol"] == "BTCUSDT"
+
+
+def test_connections_are_limited_by_address():
+    fake = venue()
+    for _ in range(300):
+        fake.close(fake.open("/ws", NOW))
+    with pytest.raises(Refused) as no:
+        fake.open("/ws", NOW)
+    assert no.value.status == 429
+    fake.admit("/ws", NOW, "10.0.0.9")
+    fake.open("/ws", NOW + 300 * SECOND)

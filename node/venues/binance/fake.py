@@ -32,6 +32,7 @@ from node.venues.binance.fake_refusals import error_of, refusal
 from node.venues.binance.fake_streams import Streams
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, CONNECTION_LIFE_H, PRODUCTS
 from node.venues.fakes import (
+    BUY,
     MS,
     SELL,
     Account,
@@ -293,6 +294,13 @@ class BinanceFake(Streams):
         limits = {"min_notional": listing.min_notional, "max_orders": listing.max_orders}
         return refusal(market, no.name, limits.get(no.name, ""))
 
+    def filter_price(self, listing: Listing, side: int, price_ticks: int) -> Refusal | None:
+        """On USD-M only the side that would take is bounded by the mark price."""
+        no = super().filter_price(listing, side, price_ticks)
+        if no is None or no.name != "percent_price" or listing.market == BINANCE_SPOT:
+            return no
+        return no if (no.text == "above") == (side == BUY) else None
+
     def error_message(self, code: str) -> str:
         return error_of(BINANCE_SPOT, int(code)).text if code.lstrip("-").isdigit() else code
 
@@ -385,12 +393,13 @@ class BinanceFake(Streams):
 
     def on_balance(self, account, coin, amount, kind, now_ns, listing) -> None:
         """Funding, transfers and what else changes a balance without a trade."""
-        if listing is None and kind in ("deposit", "withdraw"):
+        in_spot = not account.incomes or account.incomes[-1].wallet != USDM_WALLET
+        if listing is None and in_spot:
             self.events.balance_change(account, coin, amount, now_ns)
             self.events.balances(account, [coin], now_ns)
             return
         reasons = {"funding": "FUNDING_FEE", "insurance": "INSURANCE_CLEAR"}
-        change = amount if kind in ("deposit", "withdraw", "insurance") else Decimal(0)
+        change = amount if kind != "funding" else Decimal(0)
         legs = []
         if listing is not None:  # a crossed position is not listed with its funding
             held = [(k[2], p) for k, p in account.positions.items() if k[:2] == listing.key and p.lots]

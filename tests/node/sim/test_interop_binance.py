@@ -186,3 +186,74 @@ async def until(is_so):
     async with asyncio.timeout(PATIENCE_S):
         while not is_so():
             await asyncio.sleep(0.02)
+
+
+# ---- python-binance, where it is installed ------------------------------------------------------
+
+
+@pytest.fixture
+def python_binance(monkeypatch):
+    """python-binance and its socket manager. Other packages call themselves `binance` too."""
+    binance = pytest.importorskip("binance")
+    if not hasattr(binance, "BinanceSocketManager"):
+        pytest.skip("the package `binance` that is installed is not python-binance")
+    return binance
+
+
+def test_python_binance_trades_and_listens(python_binance, monkeypatch):
+    client_class, manager_class = python_binance.AsyncClient, python_binance.BinanceSocketManager
+
+    def aim(endpoint):
+        http, ws = endpoint.http_url, endpoint.ws_url
+        for name, url in (
+            ("API_URL", f"{http}/api"),
+            ("MARGIN_API_URL", f"{http}/sapi"),
+            ("FUTURES_URL", f"{http}/fapi"),
+            ("WS_API_URL", f"{ws}/ws-api/v3"),
+            ("WS_FUTURES_URL", f"{ws}/ws-fapi/v1"),
+        ):
+            monkeypatch.setattr(client_class, name, url)
+        monkeypatch.setattr(manager_class, "STREAM_URL", f"{ws}/")
+        monkeypatch.setattr(manager_class, "FSTREAM_URL", f"{ws}/fstream/")
+
+    async def main():
+        options = {"binance": {"credentials_required": True}}
+        simulation = Simulation(SimConfig(venues=("binance",), options=options))
+        aim((await simulation.start())["binance"])
+        client = await client_class.create("simulated", "simulated")
+        try:
+            async with asyncio.timeout(6 * PATIENCE_S):
+                await use(client, manager_class(client))
+        finally:
+            await client.close_connection()
+            await simulation.stop()
+
+    async def use(client, sockets):
+        price = float((await client.get_symbol_ticker(symbol="BTCUSDT"))["price"])
+        limit = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+        limit |= {"quantity": "0.01", "price": f"{price * 0.98:.1f}"}
+        for place, cancel in (
+            (client.create_order, client.cancel_order),
+            (client.ws_create_order, client.ws_cancel_order),
+            (client.futures_create_order, client.futures_cancel_order),
+            (client.ws_futures_create_order, client.ws_futures_cancel_order),
+        ):
+            placed = await place(**limit)
+            gone = await cancel(symbol="BTCUSDT", orderId=placed["orderId"])
+            assert (gone["orderId"], gone["status"]) == (placed["orderId"], "CANCELED")
+        market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
+        for socket, place, wanted in (
+            (sockets.user_socket(), client.create_order, "executionReport"),
+            (sockets.futures_user_socket(), client.futures_create_order, "ORDER_TRADE_UPDATE"),
+        ):
+            async with socket as stream:
+                await place(**market)
+                seen = ""
+                while seen != wanted:
+                    message = await stream.recv()
+                    seen = (message.get("event") or message.get("data") or message).get("e", "")
+        assert (await client.futures_position_information(symbol="BTCUSDT"))[0]["positionAmt"] == "0.010"
+        async with sockets.depth_socket("BTCUSDT", interval=100) as stream:
+            assert (await stream.recv())["e"] == "depthUpdate"
+
+    asyncio.run(main())

@@ -281,6 +281,19 @@ def test_a_deposit_is_a_delta_and_a_total():
     assert total["B"] == [{"a": "USDT", "f": "10000100.00000000", "l": "0.00000000"}]
 
 
+def test_a_deposit_to_the_futures_purse_is_an_account_update():
+    fake = venue()
+    user_line(fake, BINANCE_USDM)
+    fake.strike(fake.faults.add("acct.deposit", coin="USDT", amount="100", wallet="usdm"), NOW)
+    (told,) = events(fake)
+    assert (told["a"]["m"], told["a"]["P"]) == ("DEPOSIT", [])
+    assert told["a"]["B"] == [
+        {"a": "USDT", "wb": "10000100.00000000", "cw": "10000100.00000000", "bc": "100"}
+    ]
+    (row,) = Rest(fake).get("/fapi/v1/income")[1]
+    assert (row["incomeType"], row["income"]) == ("TRANSFER", "100.00000000")
+
+
 def test_a_change_of_leverage_outside_is_told():
     fake = venue()
     user_line(fake, BINANCE_USDM)

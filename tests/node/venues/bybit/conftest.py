@@ -17,8 +17,8 @@ MID = 100_000  # ticks: 10000.0
 
 
 class Venue:
-    """The venue, its time, and a signing client of one of its accounts. Prices of the book: 10000.0, a tick is 0.1;
-    each level has 5 coins on linear and 5 on spot."""
+    """The venue, its time, and a signing client of one of its accounts. Prices of the book: 10000.0, a
+    tick is 0.1; each level has 5 coins on linear and 5 on spot."""
 
     def __init__(self, **options):
         self.now = NOW
@@ -39,11 +39,20 @@ class Venue:
 
     # ---- REST ----
 
-    def raw(self, method, path, payload="", key="simulated", secret="simulated", stamp=None, window="5000", **head):
+    def raw(
+        self, method, path, payload="", key="simulated", secret="simulated", stamp=None, window="5000", **head
+    ):
         """(status, answer, headers) of a signed request; `payload` is the query or the body."""
         stamp = str(self.now // MS) if stamp is None else stamp
-        sign = hmac.new(secret.encode(), f"{stamp}{key}{window}{payload}".encode(), hashlib.sha256).hexdigest()
-        headers = {"X-BAPI-API-KEY": key, "X-BAPI-TIMESTAMP": stamp, "X-BAPI-RECV-WINDOW": window, "X-BAPI-SIGN": sign}
+        sign = hmac.new(
+            secret.encode(), f"{stamp}{key}{window}{payload}".encode(), hashlib.sha256
+        ).hexdigest()
+        headers = {
+            "X-BAPI-API-KEY": key,
+            "X-BAPI-TIMESTAMP": stamp,
+            "X-BAPI-RECV-WINDOW": window,
+            "X-BAPI-SIGN": sign,
+        }
         headers |= head
         target = f"{path}?{payload}" if method == "GET" and payload else path
         body = payload.encode() if method == "POST" else b""
@@ -62,8 +71,16 @@ class Venue:
         return answer["result"]
 
     def order(self, code=0, **wish):
-        """A limit order to buy 0.1 at 9900.0 on linear, with some members changed (None: left out); its id."""
-        order = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "9900.0"}
+        """A limit order to buy 0.1 at 9900.0 on linear, with some members changed (None: left out); its
+        id."""
+        order = {
+            "category": "linear",
+            "symbol": "BTCUSDT",
+            "side": "Buy",
+            "orderType": "Limit",
+            "qty": "0.1",
+            "price": "9900.0",
+        }
         order = {k: v for k, v in (order | wish).items() if v is not None}
         if order["orderType"] == "Market":
             order.pop("price", None)
@@ -114,7 +131,8 @@ class Venue:
 
 
 def second_account() -> Account:
-    """Another account, with a key that may read and trade, one that may only read, one that is bound and expires."""
+    """Another account, with a key that may read and trade, one that may only read, one that is bound and
+    expires."""
     keys = [
         Key("second", "second"),
         Key("reader", "reader", rights=frozenset({"read"})),

@@ -38,7 +38,10 @@ def test_both_legs_are_held_in_hedge_mode(venue):
     venue.order(10001, orderType="Market")
     venue.order(orderType="Market", qty="0.3", positionIdx=1)
     venue.order(side="Sell", orderType="Market", qty="0.2", positionIdx=2)
-    assert [(venue.position(i)["side"], venue.position(i)["size"]) for i in (1, 2)] == [("Buy", "0.3"), ("Sell", "0.2")]
+    assert [(venue.position(i)["side"], venue.position(i)["size"]) for i in (1, 2)] == [
+        ("Buy", "0.3"),
+        ("Sell", "0.2"),
+    ]
     venue.order(side="Sell", orderType="Market", qty="1", positionIdx=1, reduceOnly=True)
     assert venue.position(1)["size"] == "0"
     venue.post("position/switch-mode", 110024, **LEVERAGE, mode=0)
@@ -56,7 +59,9 @@ def test_the_wallet_adds_up(venue):
     fee = Decimal("10000.1") * Decimal("0.00055")
     assert Decimal(coin["walletBalance"]) == before - fee
     assert Decimal(coin["equity"]) == Decimal(coin["walletBalance"]) + Decimal(coin["unrealisedPnl"])
-    assert Decimal(total["totalMarginBalance"]) == Decimal(total["totalWalletBalance"]) + Decimal(total["totalPerpUPL"])
+    assert Decimal(total["totalMarginBalance"]) == Decimal(total["totalWalletBalance"]) + Decimal(
+        total["totalPerpUPL"]
+    )
     assert Decimal(coin["totalPositionIM"]) > 0
     venue.order(qty="1", price="9000")
     assert Decimal(wallet(venue)[1]["totalOrderIM"]) == Decimal(900)
@@ -126,7 +131,9 @@ def test_a_key_tells_what_it_may(two_accounts):
 def test_assets_and_borrowing_are_answered(venue):
     rows = venue.get("asset/coin/query-info", coin="BTC")["rows"]
     assert [x["coin"] for x in rows] == ["BTC"]
-    balance = venue.get("asset/transfer/query-account-coins-balance", accountType="UNIFIED", coin="USDT,BTC")["balance"]
+    balance = venue.get("asset/transfer/query-account-coins-balance", accountType="UNIFIED", coin="USDT,BTC")[
+        "balance"
+    ]
     assert [x["coin"] for x in balance] == ["USDT", "BTC"]
     venue.get("asset/transfer/query-account-coins-balance", 131002, accountType="UNIFIED")
     one = venue.get("asset/transfer/query-account-coin-balance", accountType="FUND", coin="USDT")
@@ -140,6 +147,8 @@ def test_assets_and_borrowing_are_answered(venue):
 
 def test_drift_of_a_position_is_told_to_nobody(venue):
     positions = venue.private("position")
-    venue.fake.strike(venue.fake.faults.add("acct.drift", symbol="BTCUSDT", market=venue.linear.market, lots=5), venue.now)
+    venue.fake.strike(
+        venue.fake.faults.add("acct.drift", symbol="BTCUSDT", market=venue.linear.market, lots=5), venue.now
+    )
     assert venue.heard(positions) == []
     assert venue.position()["size"] == "0.005"

@@ -37,5 +37,15 @@ def test_numbers_are_plain(value, text):
 
 
 def test_numbers_of_requests_are_read_strictly():
-    assert [number(x) for x in (5, "5", "05", -1, "", None, "1.0", True, "9" * 19)] == [5, 5, 5, -1, -1, -1, -1, -1, -1]
+    assert [number(x) for x in (5, "5", "05", -1, "", None, "1.0", True, "9" * 19)] == [
+        5,
+        5,
+        5,
+        -1,
+        -1,
+        -1,
+        -1,
+        -1,
+        -1,
+    ]
     assert scaled("5", "0.001") == "5.000"

@@ -20,7 +20,14 @@ def both(venue):
 
 
 def place(venue, trade, op="order.create", **wish):
-    order = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "9900.0"}
+    order = {
+        "category": "linear",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "orderType": "Limit",
+        "qty": "0.1",
+        "price": "9900.0",
+    }
     venue.fake.take()
     venue.requests += 1
     header = {"X-BAPI-TIMESTAMP": str(venue.now // MS)}
@@ -46,7 +53,12 @@ def test_an_order_is_new_then_partly_filled_then_filled(venue, both):
     venue.linear.engine.trade(SELL, 99_999, 60)
     venue.pass_time()
     row = venue.heard(both[1])[-1]["data"][0]
-    assert (row["orderStatus"], row["cumExecQty"], row["leavesQty"], row["avgPrice"]) == ("Filled", "0.1", "0", "9999.9")
+    assert (row["orderStatus"], row["cumExecQty"], row["leavesQty"], row["avgPrice"]) == (
+        "Filled",
+        "0.1",
+        "0",
+        "9999.9",
+    )
     assert list(row["cumFeeDetail"]) == ["USDT"]
 
 
@@ -93,7 +105,9 @@ def test_an_amend_keeps_the_ids_and_counts_the_whole_size(venue):
 
 def test_an_amend_across_the_book_takes_and_its_fast_fill_has_no_client_id(venue, both):
     place(venue, both[0], orderLinkId="a")
-    ack, told = place(venue, both[0], "order.amend", category="linear", symbol="BTCUSDT", orderLinkId="a", price="10000.1")
+    ack, told = place(
+        venue, both[0], "order.amend", category="linear", symbol="BTCUSDT", orderLinkId="a", price="10000.1"
+    )
     assert ack[0]["retCode"] == 0
     assert statuses(told) == ["New", "Filled"]
     fast = next(x for x in told if x["topic"] == "execution.fast")["data"][0]
@@ -123,7 +137,11 @@ def test_a_partly_filled_order_ends_cancelled_on_linear_and_partly_filled_on_spo
         venue.pass_time()
         venue.post("order/cancel", category=category, symbol="BTCUSDT", orderId=order_id)
         row = venue.row(order_id, category)
-        assert (row["orderStatus"], row["cancelType"], row["rejectReason"]) == (status, "CancelByUser", "EC_PerCancelRequest")
+        assert (row["orderStatus"], row["cancelType"], row["rejectReason"]) == (
+            status,
+            "CancelByUser",
+            "EC_PerCancelRequest",
+        )
         assert float(row["cumExecQty"]) > 0
 
 
@@ -145,24 +163,44 @@ def test_cancel_all_needs_a_scope_on_linear_and_takes_plain_orders_on_spot(venue
 def test_every_item_of_a_batch_has_its_own_answer(venue, category):
     good = {"symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "9900.0"}
     wish = {"category": category, "request": [good | {"orderLinkId": "g"}, good | {"qty": "0"}, good]}
-    status, answer, headers = venue.raw("POST", "/v5/order/create-batch", json.dumps(wish))
+    _, answer, headers = venue.raw("POST", "/v5/order/create-batch", json.dumps(wish))
     rows, codes = answer["result"]["list"], answer["retExtInfo"]["list"]
     assert [x["code"] for x in codes] == [0, 10001 if category == "linear" else 170136, 0]
     assert [bool(x["orderId"]) for x in rows] == [True, False, True]
     assert [bool(x["createAt"]) for x in rows] == [True, False, True]
     assert int(headers["X-Bapi-Limit-Status"]) == int(headers["X-Bapi-Limit"]) - 3
-    items = [{"symbol": "BTCUSDT", "orderId": rows[0]["orderId"], "qty": "0.2"}, {"symbol": "BTCUSDT", "orderLinkId": "?"}]
-    answer = venue.raw("POST", "/v5/order/amend-batch", json.dumps({"category": category, "request": items}))[1]
-    assert [x["code"] for x in answer["retExtInfo"]["list"]] == [0, 110001 if category == "linear" else 170213]
-    answer = venue.raw("POST", "/v5/order/cancel-batch", json.dumps({"category": category, "request": items}))[1]
-    assert [x["code"] for x in answer["retExtInfo"]["list"]] == [0, 110001 if category == "linear" else 170213]
-    assert answer["result"]["list"][1] == {"category": category, "symbol": "BTCUSDT", "orderId": "", "orderLinkId": "?"}
+    items = [
+        {"symbol": "BTCUSDT", "orderId": rows[0]["orderId"], "qty": "0.2"},
+        {"symbol": "BTCUSDT", "orderLinkId": "?"},
+    ]
+    answer = venue.raw("POST", "/v5/order/amend-batch", json.dumps({"category": category, "request": items}))[
+        1
+    ]
+    assert [x["code"] for x in answer["retExtInfo"]["list"]] == [
+        0,
+        110001 if category == "linear" else 170213,
+    ]
+    answer = venue.raw(
+        "POST", "/v5/order/cancel-batch", json.dumps({"category": category, "request": items})
+    )[1]
+    assert [x["code"] for x in answer["retExtInfo"]["list"]] == [
+        0,
+        110001 if category == "linear" else 170213,
+    ]
+    assert answer["result"]["list"][1] == {
+        "category": category,
+        "symbol": "BTCUSDT",
+        "orderId": "",
+        "orderLinkId": "?",
+    }
     assert venue.row(rows[0]["orderId"], category)["qty"] == "0.2"
 
 
 def test_a_batch_beyond_the_rate_fails_item_by_item(venue):
     good = {"symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "9900.0"}
-    answer = venue.raw("POST", "/v5/order/create-batch", json.dumps({"category": "linear", "request": [good] * 12}))[1]
+    answer = venue.raw(
+        "POST", "/v5/order/create-batch", json.dumps({"category": "linear", "request": [good] * 12})
+    )[1]
     assert [x["code"] for x in answer["retExtInfo"]["list"]] == [0] * 10 + [10006] * 2
     venue.now += S
     many = json.dumps({"category": "linear", "request": [good] * 21})
@@ -247,12 +285,20 @@ def test_the_faults_of_orders_are_told_in_bybits_words(venue, both):
     assert len({x["data"][0]["orderId"] for x in told if x["topic"] == "order"}) == 3
     faults.add("order.amend_fail_late", delay_ms=20, count=1)
     ack, _ = place(venue, both[0], orderLinkId="z")
-    ack, told = place(venue, both[0], "order.amend", category="linear", symbol="BTCUSDT", orderLinkId="z", qty="0.2")
+    ack, told = place(
+        venue, both[0], "order.amend", category="linear", symbol="BTCUSDT", orderLinkId="z", qty="0.2"
+    )
     assert (ack[0]["retCode"], told) == (0, [])
     venue.pass_time(100 * MS)
     (frame,) = venue.heard(both[1])
     assert (frame["data"][0]["orderStatus"], frame["data"][0]["qty"]) == ("New", "0.1")
-    for name in ("order.reject_late", "order.accept_silent", "exec.unknown_status", "order.split", "order.amend_fail_late"):
+    for name in (
+        "order.reject_late",
+        "order.accept_silent",
+        "exec.unknown_status",
+        "order.split",
+        "order.amend_fail_late",
+    ):
         assert faults.counts[name] == 1
 
 
@@ -285,7 +331,12 @@ def test_funding_is_an_execution_whose_fee_is_what_was_paid(venue):
     venue.fake.strike(venue.fake.faults.add("acct.funding", rate="0.001", symbol="BTCUSDT"), venue.now)
     (frame,) = venue.heard(executions)
     row = frame["data"][0]
-    assert (row["execType"], row["execQty"], row["orderType"], row["side"]) == ("Funding", "0.3", "UNKNOWN", "Buy")
+    assert (row["execType"], row["execQty"], row["orderType"], row["side"]) == (
+        "Funding",
+        "0.3",
+        "UNKNOWN",
+        "Buy",
+    )
     paid = before - venue.account.balance("USDT").total
     assert float(row["execFee"]) == float(paid) > 0
     logged = venue.get("account/transaction-log", type="SETTLEMENT")["list"]

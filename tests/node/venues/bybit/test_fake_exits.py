@@ -37,7 +37,9 @@ def test_exits_end_with_the_position(long):
     ids = [x["orderId"] for x in long.get("order/realtime", category="linear", symbol="BTCUSDT")["list"]]
     long.order(side="Sell", orderType="Market", qty="1", reduceOnly=True)
     assert waiting(long) == []
-    assert {(long.row(x)["orderStatus"], long.row(x)["cancelType"]) for x in ids} == {("Deactivated", "CancelByTpSlTsClear")}
+    assert {(long.row(x)["orderStatus"], long.row(x)["cancelType"]) for x in ids} == {
+        ("Deactivated", "CancelByTpSlTsClear")
+    }
 
 
 def test_a_stop_loss_that_is_reached_closes_the_position(long):
@@ -51,11 +53,21 @@ def test_a_stop_loss_that_is_reached_closes_the_position(long):
     assert (row["side"], row["closedSize"], row["orderType"]) == ("Sell", "1.000", "Market")
     assert float(row["closedPnl"]) < 0
     order = long.row(row["orderId"])
-    assert (order["createType"], order["reduceOnly"], order["closeOnTrigger"]) == ("CreateByStopLoss", True, True)
+    assert (order["createType"], order["reduceOnly"], order["closeOnTrigger"]) == (
+        "CreateByStopLoss",
+        True,
+        True,
+    )
 
 
 def test_parts_are_closed_in_pairs_of_which_one_ends_the_other(long):
-    wish = {"tpslMode": "Partial", "takeProfit": "10004", "stopLoss": "9800", "tpSize": "0.4", "slSize": "0.4"}
+    wish = {
+        "tpslMode": "Partial",
+        "takeProfit": "10004",
+        "stopLoss": "9800",
+        "tpSize": "0.4",
+        "slSize": "0.4",
+    }
     long.post("position/trading-stop", **STOP, **wish)
     assert [x[0] for x in waiting(long)] == ["PartialStopLoss", "PartialTakeProfit"]
     loss = next(
@@ -102,4 +114,6 @@ def test_exits_need_a_position_and_the_right_side_of_the_price(venue):
     venue.post("position/trading-stop", 10001, **STOP, tpslMode="Full", takeProfit="9500")
     venue.post("position/trading-stop", 10001, **STOP, tpslMode="Full", stopLoss="10500")
     venue.post("position/trading-stop", 34040, **STOP, tpslMode="Full")
-    venue.post("position/trading-stop", 10001, category="linear", symbol="BTCUSDT", positionIdx=1, takeProfit="10500")
+    venue.post(
+        "position/trading-stop", 10001, category="linear", symbol="BTCUSDT", positionIdx=1, takeProfit="10500"
+    )

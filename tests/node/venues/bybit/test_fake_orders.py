@@ -113,7 +113,11 @@ def test_the_venue_picks_the_price_of_the_best_offer(venue):
 
 def test_a_spot_market_buy_is_by_value_and_a_sell_by_size_unless_told_otherwise(venue):
     buy = venue.row(venue.order(category="spot", orderType="Market", qty="100.005"), "spot")
-    assert (buy["qty"], buy["cumExecQty"], buy["orderStatus"]) == ("100.005", "0.01", "PartiallyFilledCanceled")
+    assert (buy["qty"], buy["cumExecQty"], buy["orderStatus"]) == (
+        "100.005",
+        "0.01",
+        "PartiallyFilledCanceled",
+    )
     assert buy["rejectReason"] == "EC_CancelForNoFullFill"
     assert float(buy["leavesValue"]) > 0
     sell = venue.row(venue.order(category="spot", side="Sell", orderType="Market", qty="0.01"), "spot")
@@ -125,7 +129,11 @@ def test_a_spot_market_buy_is_by_value_and_a_sell_by_size_unless_told_otherwise(
 
 
 def test_a_halted_symbol_takes_no_orders(venue):
-    for status, linear, spot in (("halt", 110074, 170151), ("cancel_only", 110066, 170151), ("delisted", 30228, 170151)):
+    for status, linear, spot in (
+        ("halt", 110074, 170151),
+        ("cancel_only", 110066, 170151),
+        ("delisted", 30228, 170151),
+    ):
         venue.linear.status = venue.spot.status = status
         venue.order(linear)
         venue.order(spot, category="spot")
@@ -140,6 +148,8 @@ def test_the_number_of_open_orders_is_limited(venue):
 
 
 def test_a_tier_of_risk_limits_the_leverage(venue):
-    venue.post("position/set-leverage", category="linear", symbol="BTCUSDT", buyLeverage="60", sellLeverage="60")
+    venue.post(
+        "position/set-leverage", category="linear", symbol="BTCUSDT", buyLeverage="60", sellLeverage="60"
+    )
     venue.order(qty="190")
     venue.order(110086, qty="190")

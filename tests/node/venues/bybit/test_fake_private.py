@@ -4,24 +4,38 @@ from decimal import Decimal
 
 from node.venues.bybit.fake import BybitFake
 
-ORDER = """category symbol orderId orderLinkId isLeverage blockTradeId price qty side positionIdx orderStatus createType
-cancelType rejectReason avgPrice leavesQty leavesValue cumExecQty cumExecValue cumExecFee closedPnl feeCurrency timeInForce
-orderType stopOrderType orderIv marketUnit triggerPrice takeProfit stopLoss tpslMode tpLimitPrice slLimitPrice tpTriggerBy
-slTriggerBy triggerDirection triggerBy lastPriceOnCreated reduceOnly closeOnTrigger placeType smpType smpGroup smpOrderId
-createdTime updatedTime cumFeeDetail rpiTakerAccess rpiMatchedQty slippageToleranceType slippageTolerance parentOrderLinkId"""
-EXECUTION = """category symbol isLeverage orderId orderLinkId side orderPrice orderQty leavesQty createType orderType
-stopOrderType execFee execId execPrice execQty execPnl execType execValue execTime isMaker feeRate markPrice indexPrice
-underlyingPrice tradeIv markIv blockTradeId closedSize extraFees seq feeCurrency marketUnit"""
-POSITION = """category symbol side size positionIdx positionValue riskId riskLimitValue entryPrice markPrice leverage
-breakEvenPrice autoAddMargin positionIM positionMM positionIMByMp positionMMByMp liqPrice takeProfit stopLoss trailingStop
-unrealisedPnl curRealisedPnl cumRealisedPnl sessionAvgPrice positionStatus adlRankIndicator isReduceOnly createdTime
-updatedTime openTime seq mmrSysUpdatedTime leverageSysUpdatedTime tpslMode bustPrice positionBalance tradeMode"""
-WALLET = """accountType accountIMRate accountMMRate totalEquity totalWalletBalance totalMarginBalance totalAvailableBalance
-totalPerpUPL totalInitialMargin totalMaintenanceMargin accountIMRateByMp accountMMRateByMp totalInitialMarginByMp
-totalMaintenanceMarginByMp accountLTV coin"""
-COIN = """coin equity usdValue walletBalance locked spotHedgingQty borrowAmount accruedInterest totalOrderIM totalPositionIM
-totalPositionMM unrealisedPnl cumRealisedPnl bonus collateralSwitch marginCollateral colRes spotBorrow free
-availableToBorrow availableToWithdraw"""
+ORDER = """
+category symbol orderId orderLinkId isLeverage blockTradeId price qty side positionIdx orderStatus
+createType cancelType rejectReason avgPrice leavesQty leavesValue cumExecQty cumExecValue cumExecFee
+closedPnl feeCurrency timeInForce orderType stopOrderType orderIv marketUnit triggerPrice takeProfit
+stopLoss tpslMode tpLimitPrice slLimitPrice tpTriggerBy slTriggerBy triggerDirection triggerBy
+lastPriceOnCreated reduceOnly closeOnTrigger placeType smpType smpGroup smpOrderId createdTime
+updatedTime cumFeeDetail rpiTakerAccess rpiMatchedQty slippageToleranceType slippageTolerance
+parentOrderLinkId
+"""
+EXECUTION = """
+category symbol isLeverage orderId orderLinkId side orderPrice orderQty leavesQty createType
+orderType stopOrderType execFee execId execPrice execQty execPnl execType execValue execTime isMaker
+feeRate markPrice indexPrice underlyingPrice tradeIv markIv blockTradeId closedSize extraFees seq
+feeCurrency marketUnit
+"""
+POSITION = """
+category symbol side size positionIdx positionValue riskId riskLimitValue entryPrice markPrice
+leverage breakEvenPrice autoAddMargin positionIM positionMM positionIMByMp positionMMByMp liqPrice
+takeProfit stopLoss trailingStop unrealisedPnl curRealisedPnl cumRealisedPnl sessionAvgPrice
+positionStatus adlRankIndicator isReduceOnly createdTime updatedTime openTime seq mmrSysUpdatedTime
+leverageSysUpdatedTime tpslMode bustPrice positionBalance tradeMode
+"""
+WALLET = """
+accountType accountIMRate accountMMRate totalEquity totalWalletBalance totalMarginBalance
+totalAvailableBalance totalPerpUPL totalInitialMargin totalMaintenanceMargin accountIMRateByMp
+accountMMRateByMp totalInitialMarginByMp totalMaintenanceMarginByMp accountLTV coin
+"""
+COIN = """
+coin equity usdValue walletBalance locked spotHedgingQty borrowAmount accruedInterest totalOrderIM
+totalPositionIM totalPositionMM unrealisedPnl cumRealisedPnl bonus collateralSwitch marginCollateral
+colRes spotBorrow free availableToBorrow availableToWithdraw
+"""
 
 
 def rows(frames, topic):
@@ -34,7 +48,9 @@ def test_every_documented_member_is_there(venue):
     venue.order(category="spot", price="10000.1", qty="0.1")
     venue.pass_time()
     frames = venue.heard(connection)
-    linear, spot = (next(x for x in rows(frames, "order") if x["category"] == name) for name in ("linear", "spot"))
+    linear, spot = (
+        next(x for x in rows(frames, "order") if x["category"] == name) for name in ("linear", "spot")
+    )
     assert set(ORDER.split()) <= set(linear)
     assert set(spot) >= set(ORDER.split()) - {"createType", "tpslMode", "closedPnl", "lastPriceOnCreated"}
     assert not {"tpslMode", "createType"} & set(spot)

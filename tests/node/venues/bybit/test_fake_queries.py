@@ -76,7 +76,12 @@ def test_executions_come_in_pages_and_are_filtered(venue):
     assert venue.get("execution/list", category="linear", execType="Funding")["list"] == []
     assert venue.get("execution/list", category="spot")["list"] == []
     row = rows[0]
-    assert (row["feeRate"], row["feeCurrency"], row["isMaker"], row["execType"]) == ("0.00055", "USDT", False, "Trade")
+    assert (row["feeRate"], row["feeCurrency"], row["isMaker"], row["execType"]) == (
+        "0.00055",
+        "USDT",
+        False,
+        "Trade",
+    )
     assert "category" not in row
 
 
@@ -84,7 +89,12 @@ def test_closed_profit_is_per_closing_order(venue):
     venue.order(orderType="Market", qty="1")
     closing = venue.order(side="Sell", orderType="Market", qty="0.4")
     (row,) = venue.get("position/closed-pnl", category="linear", symbol="BTCUSDT")["list"]
-    assert (row["orderId"], row["closedSize"], row["avgEntryPrice"], row["avgExitPrice"]) == (closing, "0.400", "10000.1", "9999.9")
+    assert (row["orderId"], row["closedSize"], row["avgEntryPrice"], row["avgExitPrice"]) == (
+        closing,
+        "0.400",
+        "10000.1",
+        "9999.9",
+    )
     fee = 0.4 * 9999.9 * 0.00055
     assert abs(float(row["closedPnl"]) - (-0.2 * 0.4 - fee)) < 1e-9
     assert float(venue.row(closing)["closedPnl"]) == float(row["closedPnl"])

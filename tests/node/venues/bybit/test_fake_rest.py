@@ -90,7 +90,14 @@ def test_each_endpoint_has_its_rate_and_says_what_is_left(venue):
 
 def test_order_rates_are_shared_by_rest_and_the_trade_connection(venue):
     trade = venue.open("/v5/trade", login=True)
-    wish = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "9900"}
+    wish = {
+        "category": "linear",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "orderType": "Limit",
+        "qty": "0.1",
+        "price": "9900",
+    }
     for _ in range(6):
         assert venue.trade(trade, "order.create", **wish)[0]["retCode"] == 0
     codes = [venue.raw("POST", "/v5/order/create", json.dumps(wish))[1]["retCode"] for _ in range(6)]
@@ -111,7 +118,14 @@ def test_an_address_that_asks_too_much_is_shut_out_for_ten_minutes(venue):
 def test_the_faults_of_rest_strike_after_or_before_the_order_is_taken(venue):
     venue.fake.faults.add("rest.drop", count=1, live=True, path="/v5/order/create")
     body = json.dumps(
-        {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "9900"}
+        {
+            "category": "linear",
+            "symbol": "BTCUSDT",
+            "side": "Buy",
+            "orderType": "Limit",
+            "qty": "0.1",
+            "price": "9900",
+        }
     )
     venue.raw("POST", "/v5/order/create", body)
     assert venue.fake.faults.counts["rest.drop"] == 1

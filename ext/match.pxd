@@ -10,6 +10,8 @@ ctypedef struct Node:
     int64_t size_lots        # still resting
     int64_t filled_lots
     int side
+    bint reduce_only         # trades no further than its position goes
+    int64_t position         # whose lots its trades change; 0 = nobody's
     int64_t price_ticks
     Node* prev
     Node* next
@@ -48,6 +50,8 @@ cdef class MatchingEngine:
     cdef readonly int64_t update_id
     cdef bint stopped                # by self-trade prevention: the order that is being placed
     cdef int64_t prevented_lots      # of the order that is being placed
+    cdef int64_t taker_position      # the same; 0 while the background takes
+    cdef dict positions              # number -> signed lots
 
     cdef Node* _node(self, int side, int64_t price_ticks, int64_t size_lots, int64_t id, int64_t owner) except NULL
     cdef Rung* _rung(self, int side, int64_t price_ticks) except NULL
@@ -58,6 +62,8 @@ cdef class MatchingEngine:
     cdef int _publish_price(self, int side, int64_t price_ticks) except -1
     cdef int64_t _cross(self, int side, int64_t limit_ticks, int64_t size_lots, int64_t owner, int64_t id,
                         int stp) except -1
+    cdef int64_t _room(self, Node* node) except -1
+    cdef int _move(self, int64_t position, int side, int64_t size_lots) except -1
     cdef int64_t _prevent(self, Rung* rung, Node* maker, int64_t left_lots, int64_t id, int stp) except -1
     cdef int _check_order(self, int side, bint is_market, int64_t price, int64_t size_lots, str tif, int64_t owner,
                           str stp, int64_t order_id) except -1

@@ -20,6 +20,11 @@ Self-trade prevention, the mode of the order that comes (`stp` of `place`) when 
 "decrement" takes the smaller of the two sizes off both and closes what has nothing left, "none" lets them trade. What was
 prevented is a PREVENTED event; whoever is closed by it gets DONE "stp". A fill-or-kill order counts as available only
 what it could reach and trade with in its mode.
+
+Reduce-only: an order may name the position it belongs to (`position` of `place`, any number but 0). The engine keeps the
+lots of each, `set_position` says what happened elsewhere, and a reduce-only order trades no further than its position
+goes: what rests of it then is closed (DONE "reduce_only"), in the middle of a sweep if need be. A fill-or-kill order does
+not count resting reduce-only orders as available.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
@@ -49,7 +54,8 @@ TRADE = _TRADE      # (TRADE, trade_id, price_ticks, size_lots, taker_side): one
 FILL = _FILL        # (FILL, order_id, trade_id, price_ticks, size_lots, leaves_lots, is_maker): one match of a client's order
 DONE = _DONE        # (DONE, order_id, reason, filled_lots): a client's order is closed
 PREVENTED = _PREVENTED  # (PREVENTED, taker_id, maker_id, price_ticks, size_lots): a match of one owner that was not made
-# reasons of DONE: "filled", "canceled", "ioc" (also the rest of a market order), "fok", "post_only", "stp"
+# reasons of DONE: "filled", "canceled", "ioc" (also the rest of a market order), "fok", "post_only", "stp",
+# "reduce_only"
 
 cdef int64_t PRICE_MAX = <int64_t>1 << 48
 cdef int64_t SIZE_MAX = <int64_t>1 << 56       # per command
@@ -104,6 +110,7 @@ cdef class MatchingEngine:
         self.queue = queue
         self.proportional = queue == "proportional"
         self.nodes = {}
+        self.positions = {}
         self.events = []
         self.next_order_id = 1
         self.next_trade_id = 1
@@ -133,17 +140,18 @@ cdef class MatchingEngine:
     # ---- commands ----
 
     def place(self, int side, price_ticks, int64_t size_lots, str tif, int64_t owner=0, str stp="expire_maker",
-              int64_t order_id=0) -> int:
+              int64_t order_id=0, int64_t position=0, bint reduce_only=False) -> int:
         """A new order; returns its id. `price_ticks` None: a market order, whose rest is dropped as with "ioc".
 
         `tif` is "gtc", "ioc", "fok" or "post_only"; `owner` 0 is background flow, which gets no FILL and no DONE. `stp`
         is one of STP_MODES. `order_id`: one that was given before and does not rest now (an amended or triggered
-        order comes back); 0 = the next.
+        order comes back); 0 = the next. `position` and `reduce_only`: see the module.
         """
         cdef bint is_market = price_ticks is None
         cdef int64_t price = (INT64_MAX if side == BUY else 0) if is_market else price_ticks
         cdef int mode = self._check_order(side, is_market, price, size_lots, tif, owner, stp, order_id)
         cdef int64_t left
+        cdef Node* node
         if order_id == 0:
             order_id = self.next_order_id
             self.next_order_id += 1
@@ -153,8 +161,9 @@ cdef class MatchingEngine:
         if tif == "fok" and not self._can_fill(side, price, size_lots, owner, mode):
             self._done(owner, order_id, "fok", 0)
             return order_id
-        self.stopped, self.prevented_lots = False, 0
+        self.stopped, self.prevented_lots, self.taker_position = False, 0, position
         left = self._cross(side, price, size_lots, owner, order_id, mode)
+        self.taker_position = 0
         if self.stopped:
             self._done(owner, order_id, "stp", size_lots - left - self.prevented_lots)
         elif left == 0:
@@ -164,7 +173,9 @@ cdef class MatchingEngine:
         else:
             assert tif != "fok", "a fill-or-kill order must not rest"
             self._append(side, price, left, order_id, owner)
-            (<Node*><uintptr_t>self.nodes[order_id]).filled_lots = size_lots - left - self.prevented_lots
+            node = <Node*><uintptr_t>self.nodes[order_id]
+            node.filled_lots = size_lots - left - self.prevented_lots
+            node.position, node.reduce_only = position, reduce_only
             self._publish_price(side, price)
         self._check()
         return order_id
@@ -177,7 +188,9 @@ cdef class MatchingEngine:
             return 0
         cdef Node* node = <Node*><uintptr_t>address
         cdef int side = node.side
-        cdef int64_t price = node.price_ticks, size = min(size_lots, node.size_lots)
+        cdef int64_t price = node.price_ticks, size = min(size_lots, self._room(node))
+        if size == 0:
+            return 0
         self._match(ladder_get(&self.sides[side], key_of(side, price)), node, size, size, 1 - side, 0, 0)
         self._publish_price(side, price)
         self._check()
@@ -248,6 +261,10 @@ cdef class MatchingEngine:
         left = self._cross(taker_side, price_ticks, size_lots, 0, 0, _NONE)
         self._check()
         return size_lots - left
+
+    def set_position(self, int64_t position, int64_t lots) -> None:
+        """The lots of a position are these now, whatever the engine knew."""
+        self.positions[position] = lots
 
     def take(self) -> list:
         """Events since the last take, in order."""
@@ -375,6 +392,7 @@ cdef class MatchingEngine:
             if node == NULL:
                 raise MemoryError()
         node.id, node.owner, node.side = id, owner, side
+        node.position, node.reduce_only = 0, False
         node.price_ticks, node.size_lots, node.filled_lots = price_ticks, size_lots, 0
         node.prev = node.next = NULL
         return node
@@ -496,7 +514,7 @@ cdef class MatchingEngine:
             node = other.places[at].rung.head
             while node != NULL and size_lots > 0:
                 if owner == 0 or node.owner != owner or stp == _NONE:
-                    size_lots -= node.size_lots
+                    size_lots -= 0 if node.reduce_only else node.size_lots
                 elif stp != _EXPIRE_MAKER:
                     return False  # it would be stopped here, or lose size
                 node = node.next
@@ -517,6 +535,9 @@ cdef class MatchingEngine:
                 maker = rung.head
                 if owner > 0 and maker.owner == owner and stp != _NONE:
                     left = self._prevent(rung, maker, left, id, stp)
+                elif self._room(maker) == 0:
+                    self._done(maker.owner, maker.id, "reduce_only", maker.filled_lots)
+                    self._unlink(rung, maker)
                 else:
                     before = other.resting_lots + size_lots - left
                     left = self._match(rung, maker, left, size_lots, side, owner, id)
@@ -546,7 +567,7 @@ cdef class MatchingEngine:
     cdef int64_t _match(self, Rung* rung, Node* maker, int64_t left_lots, int64_t size_lots, int taker_side,
                         int64_t owner, int64_t id) except -1:
         """One match at the maker's price; returns what the taker has left. The maker may be gone afterwards."""
-        cdef int64_t size = min(left_lots, maker.size_lots), price = maker.price_ticks, trade_id = self.next_trade_id
+        cdef int64_t size = min(left_lots, self._room(maker)), price = maker.price_ticks, trade_id = self.next_trade_id
         self.next_trade_id += 1
         left_lots -= size
         maker.filled_lots += size
@@ -557,8 +578,23 @@ cdef class MatchingEngine:
                 self._done(maker.owner, maker.id, "filled", maker.filled_lots)
         if owner > 0:
             self.events.append((_FILL, id, trade_id, price, size, left_lots, False))
+        if maker.position != 0:
+            self._move(maker.position, maker.side, size)
+        if self.taker_position != 0:
+            self._move(self.taker_position, taker_side, size)
         self._shrink(rung, maker, size)
         return left_lots
+
+    cdef int64_t _room(self, Node* node) except -1:
+        """How much of a resting order may trade."""
+        if not node.reduce_only:
+            return node.size_lots
+        cdef int64_t lots = self.positions.get(node.position, 0)
+        return min(node.size_lots, max(0, -lots if node.side == BUY else lots))
+
+    cdef int _move(self, int64_t position, int side, int64_t size_lots) except -1:
+        self.positions[position] = self.positions.get(position, 0) + (size_lots if side == BUY else -size_lots)
+        return 0
 
     cdef int64_t _overrun(self, int side, int64_t price_ticks, int64_t size_lots) except -1:
         """Background of `side` now stands at a price: what it crosses is stale background, or clients' orders to be
@@ -571,7 +607,11 @@ cdef class MatchingEngine:
             rung = other.places[at].rung
             self._drop_background(rung)
             while left > 0 and rung.head != NULL:
-                left = self._match(rung, rung.head, left, size_lots, side, 0, 0)
+                if self._room(rung.head) == 0:
+                    self._done(rung.head.owner, rung.head.id, "reduce_only", rung.head.filled_lots)
+                    self._unlink(rung, rung.head)
+                else:
+                    left = self._match(rung, rung.head, left, size_lots, side, 0, 0)
             self._publish(1 - side, at)
             at -= 1
         return left

@@ -2,6 +2,7 @@
 input."""
 
 import asyncio
+import errno
 import json
 import os
 import ssl
@@ -181,7 +182,8 @@ async def _start_control(simulation: Simulation, config: SimConfig) -> Control |
         await control.start(config.control)
     except OSError as error:
         await simulation.stop()
-        raise UserError(f"control: cannot listen on 127.0.0.1:{config.control}: {error.strerror}") from None
+        why = "port in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise UserError(f"control: cannot listen on 127.0.0.1:{config.control}: {why}") from None
     return control
 
 

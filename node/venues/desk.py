@@ -72,13 +72,34 @@ class Desk(Terms):
                 order.trigger_rise = order.trigger_ticks >= price if price else order.side == BUY
             return
         order.waits = False
+        if order.reduce_only and not self._fits_position(order, now_ns):
+            return
         order.filled_before = order.filled_lots
         at = None if order.order_type in ("market", "stop_market") else order.price_ticks
         tif = "ioc" if at is None and order.tif == "post_only" else order.tif
         order.listing.engine.place(
-            order.side, at, order.leaves_lots, tif, order.owner, order.stp, order.number
+            order.side,
+            at,
+            order.leaves_lots,
+            tif,
+            order.owner,
+            order.stp,
+            order.number,
+            position_number(order.owner, order.leg) if order.listing.is_perpetual else 0,
+            order.reduce_only,
         )
         self.settle(order.listing, now_ns)
+
+    def _fits_position(self, order: FakeOrder, now_ns: int) -> bool:
+        """A reduce-only order goes to the book no larger than what it can reduce, or not at all."""
+        closable = self.closable(order)
+        if closable <= 0:
+            self._end_order(order, "reduce_only", now_ns)
+        elif order.leaves_lots > closable:
+            order.size_lots -= order.leaves_lots - closable
+            order.note(now_ns)
+            self.on_amended(order, now_ns)
+        return closable > 0
 
     def cancel(self, order: FakeOrder, now_ns: int, reason: str = "canceled") -> bool:
         """Cancel; False where the order is not open any more."""
@@ -172,8 +193,8 @@ class Desk(Terms):
             return "no_change"
         listing = order.listing
         has_price = order.order_type not in ("market", "stop_market")
-        refusal = (self._check_price(listing, order.side, price) if has_price else None) or (
-            self._check_size(listing, size, has_price)
+        refusal = (self._filter_price(listing, order.side, price) if has_price else None) or (
+            self._filter_size(listing, size, has_price)
         )
         return "" if refusal is None else refusal.name
 
@@ -184,7 +205,7 @@ class Desk(Terms):
             if not order.listing.is_perpetual and order.is_resting:
                 account.lock(order)
             elif order.listing.is_perpetual and not order.reduce_only:
-                self._check_margin(order, already_open=True)
+                self._filter_margin(order, already_open=True)
         except Refusal as refusal:
             order.price_ticks, order.size_lots = before
             return refusal.name
@@ -238,16 +259,16 @@ class Desk(Terms):
                 and order.trigger_on == "last"
                 and self._is_triggered(order, price_ticks)
             ):
-                self._fire(order)
+                self._fire_stop(order)
 
     def _trigger_by_mark(self, now_ns: int) -> None:
         for order in list(self._stop_orders.values()):
             price = self.trigger_price(order.listing, order.trigger_on) if order.trigger_on != "last" else 0
             if price and self._is_triggered(order, price):
-                self._fire(order)
+                self._fire_stop(order)
         self._work(now_ns)
 
-    def _fire(self, order: FakeOrder) -> None:
+    def _fire_stop(self, order: FakeOrder) -> None:
         """A stop goes to the book, as soon as what is going on there is told."""
         del self._stop_orders[order.number]
         self._todo.append(lambda now_ns: self._trigger_stop(order, now_ns))
@@ -263,7 +284,7 @@ class Desk(Terms):
                 self._end_order(order, "reduce_only", now_ns)
                 return
             order.size_lots = min(order.size_lots, closable)
-        refusal = self._check_funds(order)
+        refusal = self._filter_funds(order)
         if refusal is not None:
             self._end_order(order, refusal.name, now_ns)
             return
@@ -275,6 +296,28 @@ class Desk(Terms):
     def settle(self, listing: Listing, now_ns: int) -> None:
         """Turn what the matching engine did into changed levels, public trades and order events."""
         self.now_ns = max(self.now_ns, now_ns)
+        self._settling += 1
+        try:
+            self._settle_events(listing, now_ns)
+        finally:
+            self._settling -= 1
+        self._tell_positions()
+        top = (listing.engine.best(BUY), listing.engine.best(SELL))
+        if top != listing.top:
+            listing.top = top
+            self.tell_quote(listing, now_ns)
+        if not self._amending:
+            self._work(now_ns)
+
+    def _tell_positions(self) -> None:
+        """The matching engines hear what positions came to, once all that they did is booked."""
+        while self._moved and not self._settling:
+            account, key, leg = self._moved.pop()
+            listing = self.listings[key]
+            lots = account.position(listing, leg).lots
+            listing.engine.set_position(position_number(account.owner, leg), lots)
+
+    def _settle_events(self, listing: Listing, now_ns: int) -> None:
         for event in listing.engine.take():
             kind = event[0]
             if kind == LEVEL:
@@ -289,12 +332,6 @@ class Desk(Terms):
                 self._done(event, now_ns)
             elif kind == PREVENTED:
                 self._prevented(event, now_ns)
-        top = (listing.engine.best(BUY), listing.engine.best(SELL))
-        if top != listing.top:
-            listing.top = top
-            self.tell_quote(listing, now_ns)
-        if not self._amending:
-            self._work(now_ns)
 
     def _work(self, now_ns: int) -> None:
         """What follows from what was told: stops that were triggered, reduce-only orders that must shrink."""
@@ -358,6 +395,7 @@ class Desk(Terms):
         self.on_fill(order, trade_id, price_ticks, size_lots, is_maker, now_ns)
         self.trade = None
         if listing.is_perpetual:
+            self._moved.add((account, listing.key, order.leg))
             self._todo.append(lambda t: self._trim_reduce_only(account, listing, t))
 
     def _done(self, event: tuple, now_ns: int) -> None:
@@ -487,6 +525,7 @@ class Desk(Terms):
         trade_id = order.listing.engine.next_trade_id
         order.listing.engine.next_trade_id += 1
         self._book_fill(order, trade_id, price_ticks, lots, False, now_ns)
+        self._tell_positions()
         self._work(now_ns)
 
     # ---- faults of orders ----
@@ -563,3 +602,8 @@ class Desk(Terms):
             owner=order.owner, leg=order.leg, trigger_ticks=max(1, far // 2), trigger_rise=False,
         )  # fmt: skip
         self.place("stop_market", stop, now_ns)
+
+
+def position_number(owner: int, leg: str) -> int:
+    """What a matching engine knows a leg of an account by."""
+    return owner * 4 + {"net": 1, "long": 2, "short": 3}[leg]

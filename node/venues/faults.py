@@ -310,6 +310,12 @@ class Faults:
                 out.append(row)
         return out
 
+    def struck(self, fault: Fault) -> None:
+        """Count an active fault that was carried out before its time."""
+        if not fault.hits:
+            fault.hits = fault.seen = 1
+            self.counts[fault.name] += 1
+
     def load(self, rows: Iterable[dict[str, Any]], venue: str = "", now_ns: int | None = None) -> int:
         """Add the rows of a script; those that name another venue are left out. Returns how many. Raises
         FaultError, and then none is added."""
@@ -366,7 +372,9 @@ def _is_decimal(value: Any) -> bool:
         number = Decimal(str(value))
     except InvalidOperation:
         return False
-    return number.is_finite() and abs(number) < 10**12 and number == round(number, 18)
+    if not number.is_finite() or abs(number) >= 10**12:
+        return False
+    return int(number.as_tuple().exponent) >= -18
 
 
 def parse_row(row: Any, number: int = 1) -> dict[str, Any]:

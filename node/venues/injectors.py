@@ -354,6 +354,7 @@ class Injectors(Desk):
 
     def strike(self, fault: Fault, now_ns: int) -> None:
         """Carry out an active fault. Also for tests: `venue.strike(venue.faults.add(...), now_ns)`."""
+        self.faults.struck(fault)
         group, _, name = fault.name.partition(".")
         if group == "market":
             if self.disturb is not None:
@@ -453,6 +454,8 @@ class Injectors(Desk):
         """A position changes at the mark price without a trade, the house being the other side."""
         realised = change_position(position, listing, lots, self.mark_ticks(listing) or 1, now_ns)
         self.house.lots[listing.key] = self.house.lots.get(listing.key, 0) - lots
+        self._moved.add((account, listing.key, position.leg))
+        self._tell_positions()
         if realised:
             account.credit("drift", listing.settle_coin, realised, now_ns, listing, listing.wallet)
 

@@ -49,6 +49,8 @@ class Register:
         self._timer_number = 0
         self._todo: deque[Callable[[int], object]] = deque()
         self._busy = False
+        self._settling = 0  # how deep in settling
+        self._moved: set[tuple[Account, tuple[int, str], str]] = set()  # positions that engines must hear of
         self._amending = 0  # order that leaves its place in the book to come back
         self._funded: dict[tuple[int, str], int] = {}
         self._margin_due_ns = 0

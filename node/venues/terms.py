@@ -81,23 +81,23 @@ class Terms(Register):
             return Refusal(str(fault.get("filter", "percent_price")))
         has_price = order.order_type not in ("market", "stop_market")
         return (
-            self._check_status(listing, account, order)
-            or (self._check_price(listing, order.side, order.price_ticks) if has_price else None)
-            or self._check_size(listing, order.size_lots, has_price)
-            or self._check_reduce_only(order)
-            or self._check_notional(order, has_price)
-            or self._check_count(order, account)
-            or self._check_funds(order)
+            self._filter_status(listing, account, order)
+            or (self._filter_price(listing, order.side, order.price_ticks) if has_price else None)
+            or self._filter_size(listing, order.size_lots, has_price)
+            or self._filter_reduce_only(order)
+            or self._filter_notional(order, has_price)
+            or self._filter_count(order, account)
+            or self._filter_funds(order)
         )
 
-    def _check_status(self, listing: Listing, account: Account, order: FakeOrder) -> Refusal | None:
+    def _filter_status(self, listing: Listing, account: Account, order: FakeOrder) -> Refusal | None:
         if account.frozen:
             return Refusal("frozen")
         if listing.status == "post_only" and order.tif == "post_only":
             return None
         return None if listing.status == "trading" else Refusal("status", listing.status)
 
-    def _check_price(self, listing: Listing, side: int, price_ticks: int) -> Refusal | None:
+    def _filter_price(self, listing: Listing, side: int, price_ticks: int) -> Refusal | None:
         if price_ticks <= 0 or price_ticks % listing.tick_multiple:
             return Refusal("tick")
         mark = self.mark_ticks(listing)
@@ -107,7 +107,7 @@ class Terms(Register):
             return Refusal("percent_price", "below")
         return None
 
-    def _check_size(self, listing: Listing, size_lots: int, has_price: bool) -> Refusal | None:
+    def _filter_size(self, listing: Listing, size_lots: int, has_price: bool) -> Refusal | None:
         if size_lots <= 0:
             return Refusal("lot")
         size = EXACT.multiply(Decimal(listing.lot), Decimal(size_lots))
@@ -116,7 +116,7 @@ class Terms(Register):
             return Refusal("min_size")
         return Refusal("max_size") if most and size > Decimal(most) else None
 
-    def _check_reduce_only(self, order: FakeOrder) -> Refusal | None:
+    def _filter_reduce_only(self, order: FakeOrder) -> Refusal | None:
         if not order.reduce_only:
             return None
         if not order.listing.is_perpetual:
@@ -129,7 +129,7 @@ class Terms(Register):
         order.size_lots = min(order.size_lots, closable)
         return None
 
-    def _check_notional(self, order: FakeOrder, has_price: bool) -> Refusal | None:
+    def _filter_notional(self, order: FakeOrder, has_price: bool) -> Refusal | None:
         listing = order.listing
         price = order.price_ticks if has_price else self._market_price(order)
         if not price:
@@ -146,7 +146,7 @@ class Terms(Register):
         best = order.listing.engine.best(1 - order.side) or order.listing.engine.best(order.side)
         return best[0] if best else 0
 
-    def _check_count(self, order: FakeOrder, account: Account) -> Refusal | None:
+    def _filter_count(self, order: FakeOrder, account: Account) -> Refusal | None:
         twin = self._by_client.get((order.owner, *order.listing.key, order.client_id))
         if twin is not None and order.client_id and (not twin.done or self.duplicate_rule == "ever"):
             return Refusal("duplicate_id")
@@ -158,18 +158,18 @@ class Terms(Register):
             return Refusal("max_stop_orders")
         return Refusal("max_orders") if len(mine) - stops >= order.listing.max_orders else None
 
-    def _check_funds(self, order: FakeOrder) -> Refusal | None:
+    def _filter_funds(self, order: FakeOrder) -> Refusal | None:
         try:
             if order.listing.is_perpetual:
                 if not order.reduce_only:
-                    self._check_margin(order)
+                    self._filter_margin(order)
             elif not order.locked:
-                self._check_spot_funds(order)
+                self._filter_spot_funds(order)
         except Refusal as refusal:
             return refusal
         return None
 
-    def _check_spot_funds(self, order: FakeOrder) -> None:
+    def _filter_spot_funds(self, order: FakeOrder) -> None:
         listing, account = order.listing, self.account_of(order)
         base, quote = listing.coins
         coin, need = base, listing.amount(order.leaves_lots)
@@ -208,7 +208,7 @@ class Terms(Register):
         lots = self.account_of(order).position(order.listing, order.leg).lots
         return max(0, -lots if order.side == BUY else lots)
 
-    def _check_margin(self, order: FakeOrder, already_open: bool = False) -> None:
+    def _filter_margin(self, order: FakeOrder, already_open: bool = False) -> None:
         """Raises Refusal("leverage") or Refusal("funds")."""
         listing, account = order.listing, self.account_of(order)
         coin, wallet = listing.settle_coin, listing.wallet

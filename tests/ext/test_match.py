@@ -15,12 +15,33 @@ QUEUES = ("pessimistic", "proportional")
 
 class Naive:
     """The same engine with one flat list in order of arrival and nothing clever. Entries: [side, price, size,
-    id, owner, filled]."""
+    id, owner, filled, position, reduce_only]."""
 
     def __init__(self, queue):
         self.queue, self.entries, self.events, self.shown = queue, [], [], {}
         self.next_order_id, self.trade_id, self.update_id = 1, 0, 0
         self.stopped, self.prevented = False, 0
+        self.positions, self.taker_position = {}, 0
+
+    def set_position(self, position, lots):
+        self.positions[position] = lots
+
+    def room(self, entry):
+        lots = self.positions.get(entry[6], 0)
+        return min(entry[2], max(0, -lots if entry[0] == BUY else lots)) if entry[7] else entry[2]
+
+    def move(self, position, side, size):
+        if position:
+            self.positions[position] = self.positions.get(position, 0) + (size if side == BUY else -size)
+
+    def exhausted(self, maker):
+        """A reduce-only order that has nothing to reduce any more goes."""
+        if self.room(maker):
+            return False
+        self.done(maker[4], maker[3], "reduce_only", maker[5])
+        self.remove(maker)
+        maker[2] = 0
+        return True
 
     def at(self, side, price):
         return [e for e in self.entries if e[0] == side and e[1] == price]
@@ -47,9 +68,11 @@ class Naive:
         self.entries = [e for e in self.entries if e is not entry]
 
     def match(self, maker, left, side, owner, number):
-        size = min(left, maker[2])
+        size = min(left, self.room(maker))
         self.trade_id += 1
         left -= size
+        self.move(maker[6], maker[0], size)
+        self.move(self.taker_position, side, size)
         maker[2] -= size
         maker[5] += size
         self.events.append((TRADE, self.trade_id, maker[1], size, side))
@@ -81,8 +104,9 @@ class Naive:
             for maker in self.at(1 - side, price):
                 if left and not self.stopped and owner and maker[4] == owner and stp != "none":
                     left, self.stopped = self.prevent(maker, left, number, stp)
-                elif left and not self.stopped:
-                    left = self.match(maker, left, side, owner, number)
+                else:
+                    while left and not self.stopped and maker[2] and not self.exhausted(maker):
+                        left = self.match(maker, left, side, owner, number)
             self.show(1 - side, price)
         return left
 
@@ -92,17 +116,22 @@ class Naive:
         for price in prices:
             for e in self.at(1 - side, price):
                 if not owner or e[4] != owner or stp == "none":
-                    there += e[2]
+                    there += 0 if e[7] else e[2]
                 elif stp != "expire_maker":
                     return there
         return there
 
-    def place(self, side, price, size, tif, owner, stp="expire_maker"):
+    def place(
+        self, side, price, size, tif, owner, stp="expire_maker", order_id=0, position=0, reduce_only=False
+    ):
         number = self.next_order_id
         self.next_order_id += 1
-        return self.enter(number, side, price, size, tif, owner, stp)
+        self.taker_position = position
+        self.enter(number, side, price, size, tif, owner, stp, position, reduce_only)
+        self.taker_position = 0
+        return number
 
-    def enter(self, number, side, price, size, tif, owner, stp):
+    def enter(self, number, side, price, size, tif, owner, stp, position, reduce_only):
         prices = self.crossed_prices(side, price)
         if tif == "post_only" and prices:
             self.done(owner, number, "post_only", 0)
@@ -119,15 +148,15 @@ class Naive:
         elif price is None or tif == "ioc":
             self.done(owner, number, "ioc", filled)
         else:
-            self.entries.append([side, price, left, number, owner, filled])
+            self.entries.append([side, price, left, number, owner, filled, position, reduce_only])
             self.show(side, price)
         return number
 
     def fill(self, number, size):
         entry = self.by_id(number)
-        if entry is None or size <= 0:
+        size = 0 if entry is None else min(size, self.room(entry))
+        if size <= 0:
             return 0
-        size = min(size, entry[2])
         self.match(entry, size, 1 - entry[0], 0, 0)
         self.show(entry[0], entry[1])
         return size
@@ -157,7 +186,8 @@ class Naive:
         for other in self.crossed_prices(side, price) if size else ():
             self.entries = [e for e in self.entries if not (e[0] != side and e[1] == other and e[4] == 0)]
             for maker in self.at(1 - side, other):
-                left = self.match(maker, left, side, 0, 0) if left else 0
+                while left and maker[2] and not self.exhausted(maker):
+                    left = self.match(maker, left, side, 0, 0)
             self.show(1 - side, other)
         queue = self.at(side, price)
         background = [e for e in queue if e[4] == 0]
@@ -165,7 +195,7 @@ class Naive:
         if more > 0 and queue and queue[-1][3] == 0:
             queue[-1][2] += more
         elif more > 0:
-            self.entries.append([side, price, more, 0, 0, 0])
+            self.entries.append([side, price, more, 0, 0, 0, 0, False])
         elif self.queue == "pessimistic":
             for e in reversed(background):
                 gone = min(-more, e[2])
@@ -212,7 +242,11 @@ COMMANDS = st.one_of(
         st.sampled_from(["gtc", "ioc", "fok"]),
         st.integers(0, 2),
         st.sampled_from(STP_MODES),
+        st.just(0),
+        st.integers(0, 2),
+        st.booleans(),
     ),
+    st.tuples(st.just("set_position"), st.integers(1, 2), st.integers(-20, 20)),
     st.tuples(st.just("fill"), IDS, SIZES),
     st.tuples(st.just("cancel"), IDS),
     st.tuples(st.just("reduce"), IDS, SIZES),
@@ -254,7 +288,9 @@ def random_command(rng, ids):
         tif = rng.choice(["gtc", "gtc", "gtc", "post_only", "ioc", "fok"])
         at_market = tif != "post_only" and rng.random() < 0.05
         stp = rng.choice(STP_MODES)
-        return ("place", side, None if at_market else price, size, tif, rng.randrange(3), stp)
+        position, reduce_only = rng.randrange(3), rng.random() < 0.3
+        at = None if at_market else price
+        return ("place", side, at, size, tif, rng.randrange(3), stp, 0, position, reduce_only)
     if kind < 0.37:
         return ("fill", rng.randrange(max(1, ids - 40), ids + 2), size)
     if kind < 0.5:
@@ -387,6 +423,21 @@ def test_an_order_comes_back_under_its_number_and_no_other_can_take_it():
     assert engine.ahead(first) == 0
     with pytest.raises(ValueError, match="given before"):
         engine.place(BUY, 101, 5, "gtc", 1, "none", 99)
+
+
+def test_a_reduce_only_order_ends_where_its_position_does_in_the_middle_of_a_sweep():
+    engine = MatchingEngine()
+    engine.set_position(7, 10)
+    engine.place(SELL, 100, 8, "gtc", 1, "none", 0, 7)
+    reducing = engine.place(SELL, 101, 10, "gtc", 1, "none", 0, 7, True)
+    engine.set_level(SELL, 101, 50)
+    engine.take()
+    assert engine.trade(BUY, 101, 30) == 30
+    said = engine.take()
+    assert [e[4] for e in said if e[0] == FILL] == [8, 2]
+    assert (DONE, reducing, "reduce_only", 2) in said
+    assert engine.size(SELL, 101) == 30
+    engine.audit()
 
 
 def test_the_venue_can_fill_an_order_whose_turn_it_is_not():

@@ -5,6 +5,8 @@ import json
 import signal
 import socket
 import subprocess
+import time
+from urllib.request import Request, urlopen
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -58,6 +60,50 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_config(tmp_path)
 
 
+def test_accounts_faults_and_tls_come_from_the_file(tmp_path):
+    (tmp_path / "script.toml").write_text('[[fault]]\nname = "exec.drop"\nevery = 0.5\n')
+    path = tmp_path / "sim.toml"
+    path.write_text(
+        'faults = "script.toml"\ntls = "self"\ntls_cert = "cert.pem"\ncontrol = 0\n'
+        '[[account]]\nbalances = { USDT = "5" }\n[[fault]]\nname = "ack.drop"\nvenue = "okx"\n'
+    )
+    config = read_config(path)
+    assert [x["name"] for x in config.faults] == ["ack.drop", "exec.drop"]
+    assert config.tls is not None
+    assert (tmp_path / "cert.pem").read_text().startswith("-----BEGIN CERTIFICATE-----")
+    simulation = Simulation(config, clock=lambda: 10**18)
+    okx, bybit = (simulation.servers[x].fake for x in ("okx", "bybit"))
+    assert [x.name for x in okx.faults.rows] == ["ack.drop", "exec.drop"]
+    assert [x.name for x in bybit.faults.rows] == ["exec.drop"]
+    assert okx.accounts[1].balance("USDT").total == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[[fault]]\nname = "ack.dorp"', "fault 1: fault 'ack.dorp' is not known"),
+        ('[[fault]]\nname = "ban"\nvenue = "kraken"', "fault ban: venue 'kraken' is not known"),
+        ('faults = "nowhere.toml"', "nowhere.toml: cannot be read: No such file"),
+        ('faults = "self.toml"', "self.toml: faults is not known"),
+        ("control = 70000", "<= 65535"),
+        ('tls = "maybe"', "tls"),
+        ('tls = { cert = "a", key = "b" }', "tls: No such file"),
+        ('[[account]]\nbalances = { USDT = "x" }', "not an amount"),
+        ("[[account]]\nbalance = 1", "unknown field `balance`"),
+        ('[[account]]\nkey = [{ secret = "hush" }]', "api_key"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_one_line_that_names_it(tmp_path, text, why):
+    path = tmp_path / "self.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        read_config(path)
+    assert why in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "hush" not in str(error.value)
+
+
 # ---- the process ---------------------------------------------------------------------------------
 
 
@@ -94,6 +140,35 @@ def test_a_port_that_is_taken_is_one_line(processes, tmp_path):
         told = processes.run("sim", path)
     assert (told.code, told.out) == (2, "")
     assert told.err == f"tickgate: okx: cannot listen on 127.0.0.1:{port}: port in use\n"
+
+
+def test_a_running_simulation_is_controlled_over_http(processes, tmp_path):
+    path = tmp_path / "sim.toml"
+    path.write_text('venues = ["okx"]\ncontrol = 0\n')
+    process = processes.start("sim", "--json", path)
+    json.loads(process.stdout.readline())
+    url = json.loads(process.stdout.readline())["control"]
+    body = b'{"name": "acct.deposit", "coin": "USDT", "amount": "5"}'
+    with urlopen(Request(url + "/faults", body)) as reply:
+        assert json.load(reply) == {"added": {"okx": 1}}
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with urlopen(url + "/faults") as reply:
+            if json.load(reply)["okx"]["counts"]["acct.deposit"]:
+                break
+    with urlopen(url + "/truth") as reply:
+        assert [x["amount"] for x in json.load(reply)["okx"]["1"]["incomes"]] == ["5"]
+    stop(process)
+
+
+def test_a_control_port_that_is_taken_is_one_line(processes, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        path = tmp_path / "sim.toml"
+        path.write_text(f'venues = ["okx"]\ncontrol = {port}\n')
+        told = processes.run("sim", path)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == f"tickgate: control: cannot listen on 127.0.0.1:{port}: port in use\n"
 
 
 def test_a_cut_resets_the_newest_connection_that_fits(sim):

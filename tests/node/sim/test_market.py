@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
 from ext.match import DONE, FILL, LEVEL, TRADE
 from node.sim.market import Market, RecordedMarket
-from node.venues.fakes import BUY, MS, SELL, Listing
+from node.venues.fakes import BUY, MS, SECOND, SELL, Faults, Listing
 
 START_NS = 1_700_000_000 * 10**9
 
@@ -175,3 +176,93 @@ def test_records_of_an_unknown_kind_are_refused():
 
 def test_an_empty_recording_is_finished_at_once():
     assert RecordedMarket([], 0).finished
+
+
+# ---- faults ----
+
+
+class Disturbed:
+    """A market of one listing, and faults that strike it."""
+
+    def __init__(self):
+        self.listing = Listing("BTCUSDT", "0.1", "0.001", 1, base="BTC")
+        self.other = Listing("ETHUSDT", "0.01", "0.001", 1, base="ETH")
+        self.market = Market([self.listing, self.other], 3, START_NS)
+        self.faults, self.now_ns = Faults(), START_NS
+        self.run(1)
+
+    def run(self, seconds):
+        self.now_ns += int(seconds * SECOND)
+        self.market.step(self.now_ns)
+        self.listing.engine.audit()
+
+    def strike(self, name, **arguments):
+        fault = self.faults.add(name, **arguments)
+        self.market.disturb(fault, [self.listing], self.now_ns)
+
+    def middle(self, listing=None):
+        engine = (listing or self.listing).engine
+        return (engine.best(BUY)[0] + engine.best(SELL)[0]) // 2
+
+
+def test_a_crash_takes_its_time_and_stays_and_a_gap_is_at_once():
+    world = Disturbed()
+    before, other = world.middle(), world.middle(world.other)
+    world.strike("market.crash", percent="20", s=4)
+    world.run(2)
+    assert 0.86 < world.middle() / before < 0.94
+    world.run(6)
+    assert 0.78 < world.middle() / before < 0.82
+    world.strike("market.gap", percent="-25")
+    world.run(0.3)
+    assert 0.97 < world.middle() / before < 1.03
+    assert 0.99 < world.middle(world.other) / other < 1.01
+
+
+def test_a_sweep_takes_one_side_as_far_as_it_says():
+    world = Disturbed()
+    best = world.listing.engine.best(BUY)[0]
+    assert world.listing.engine.best(BUY)[0] * 99 // 100 < best
+    world.strike("market.sweep", percent="0.01", side="sell")
+    assert world.listing.engine.best(BUY)[0] < best * 0.99992
+    best = world.listing.engine.best(SELL)[0]
+    world.strike("market.sweep", percent="0.01", side="buy")
+    assert world.listing.engine.best(SELL)[0] > best * 1.00008
+    world.listing.engine.audit()
+
+
+def test_a_wide_spread_and_an_empty_side_come_and_go():
+    world = Disturbed()
+    engine = world.listing.engine
+    world.strike("market.spread", ticks=300, s=2)
+    world.run(1)
+    assert engine.best(SELL)[0] - engine.best(BUY)[0] >= 600
+    world.run(2)
+    assert engine.best(SELL)[0] - engine.best(BUY)[0] < 50
+    world.strike("market.empty", side="buy", s=2)
+    assert engine.best(BUY) is None
+    world.run(1)
+    assert engine.best(BUY) is None
+    assert engine.best(SELL) is not None
+    world.run(2)
+    assert engine.best(BUY) is not None
+
+
+def test_a_print_is_a_trade_off_the_market_that_changes_no_level():
+    world = Disturbed()
+    engine = world.listing.engine
+    before = engine.levels(BUY), engine.levels(SELL)
+    engine.take()
+    world.strike("market.print", percent="3", size_lots=7)
+    (trade,) = [e for e in engine.take() if e[0] == TRADE]
+    assert trade[3] == 7
+    assert trade[2] < world.middle() * 0.975
+    assert (engine.levels(BUY), engine.levels(SELL)) == before
+
+
+def test_the_mark_is_off_for_a_while():
+    world = Disturbed()
+    world.strike("market.mark", percent="-5", s=1)
+    assert world.listing.mark_factor == Decimal("0.95")
+    world.run(2)
+    assert world.listing.mark_factor == 1

@@ -315,6 +315,18 @@ def test_reduce_only_is_cut_to_the_position_and_shrinks_with_it(venue):
     assert venue.check(order).name == "reduce_only"
 
 
+def test_reduce_only_never_turns_a_position_even_in_one_sweep(venue):
+    put(venue, market=2, price=600_010, size=10)
+    put(venue, market=2, side=SELL, price=600_020, size=8, client_id="s")
+    order = put(venue, market=2, side=SELL, price=600_021, size=10, client_id="r", reduce_only=True)
+    venue.said()
+    venue.listings[2, "BTCUSDT"].engine.set_level(BUY, 600_030, 200)
+    venue.tick(NOW)
+    assert venue.truth(1)["positions"]["2:BTCUSDT:net"]["lots"] == 0
+    assert (order.done, order.filled_lots) == ("reduce_only", 2)
+    assert venue.audit() == []
+
+
 def test_orders_of_an_account_are_found_by_it_and_by_nobody_else(venue):
     mine, theirs = put(venue), put(venue, owner=2, price=598_000)
     first, second = venue.accounts[1], venue.accounts[2]

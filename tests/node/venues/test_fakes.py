@@ -1,9 +1,14 @@
 """The base of the venue fakes: what is said, in which order, and what the faults lose."""
 
+import importlib
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 
 from ext.match import MatchingEngine
-from node.venues.fakes import BUY, MS, SELL, FakeOrder, FakeVenue, Listing
+from node.venues.fakes import BUY, MS, SELL, FakeOrder, FakeVenue, Listing, RateLimited
 
 
 class Plain(FakeVenue):
@@ -271,3 +276,111 @@ def test_listings_may_bring_their_own_engine():
 def test_a_listing_keeps_its_quote_currency(venue, listing):
     venue.tick(0)
     assert listing.quote == "USDT"
+
+
+# ---- faults of market data ----
+
+
+def moved(venue, listing, n):
+    """`n` changes of the book, each pushed at once; what was said of depth."""
+    out = []
+    for _ in range(n):
+        listing.engine.set_level(BUY, 50, 100 + listing.engine.update_id)
+        venue.flush(listing, venue.now_ns)
+        out += [int(t.rsplit(" ", 1)[1]) for t in said(venue, "depth")]
+    return out
+
+
+def test_depth_is_lost_doubled_and_shuffled_by_faults(venue, listing):
+    venue.fast_interval_ns = 0
+    venue.open("/", 0)
+    assert moved(venue, listing, 3) == [0, 1, 2]
+    venue.faults.add("book.gap", n=2, count=1)
+    assert moved(venue, listing, 4) == [5, 6]
+    venue.faults.clear()
+    venue.faults.add("book.dup")
+    assert moved(venue, listing, 2) == [7, 7, 8, 8]
+    assert venue.faults.counts == {"book.gap": 1, "book.dup": 2}
+
+
+def test_depth_comes_last_first_in_a_window(venue, listing):
+    venue.fast_interval_ns = 0
+    venue.open("/", 0)
+    venue.faults.add("book.reorder", window=3, count=1)
+    assert moved(venue, listing, 4) == [2, 1, 0, 3]
+
+
+def test_a_frozen_topic_is_silent_for_the_connections_that_are_meant(venue, listing):
+    one, two = venue.open("/public", 0), venue.open("/other", 0)
+    venue.faults.add("book.freeze", topic="quote", path="public")
+    listing.engine.set_level(BUY, 60, 1)
+    venue.settle(listing, 1)
+    assert [c for c, text in venue.take() if text.startswith("quote")] == [two]
+    assert venue.faults.counts == {"book.freeze": 1}
+    assert one.number in venue.connections
+
+
+def test_a_book_that_only_keeps_alive_says_later_what_changed_and_misses_nothing(venue, listing):
+    venue.fast_interval_ns = 0
+    venue.open("/", 0)
+    assert moved(venue, listing, 1) == [0]
+    venue.faults.add("book.keepalive_only")
+    assert moved(venue, listing, 3) == []
+    venue.faults.clear()
+    assert moved(venue, listing, 1) == [1]
+
+
+def test_a_crossed_push_does_not_cross_the_book(venue, listing):
+    venue.fast_interval_ns = 0
+    venue.open("/", 0)
+    listing.engine.set_level(SELL, 70, 1)
+    venue.flush(listing, 1)
+    said(venue)
+    venue.faults.add("book.cross", ticks=3, count=1)
+    listing.engine.set_level(BUY, 50, 9)
+    venue.flush(listing, 1)
+    assert said(venue, "depth") == ["depth BTCUSDT [(73, 1), (50, 9)] [] 2 2 1"]
+    assert listing.engine.best(BUY) == (50, 9)
+
+
+def test_a_snapshot_is_stale_where_a_fault_wants_it(venue, listing):
+    venue.faults.add("book.stale_snapshot", by_ms=100, count=1)
+    listing.engine.set_level(BUY, 50, 1)
+    venue.flush(listing, 10**9)
+    listing.engine.set_level(BUY, 51, 1)
+    assert venue.book(listing, 5, 10**9 + 10**8) == (1, [(50, 1)], [])
+    assert venue.book(listing, 5, 10**9 + 10**8) == (2, [(51, 1), (50, 1)], [])
+
+
+def test_a_connection_has_the_address_and_headers_it_was_admitted_with(venue):
+    connection = venue.admit("/x", 5, "127.0.0.7", {"a": "b"})
+    assert (connection.ip, connection.headers) == ("127.0.0.7", {"a": "b"})
+    assert venue.open("/y", 6).ip == "127.0.0.1"
+
+
+def test_a_limiter_is_made_once_and_reached_by_faults(venue):
+    limiter = venue.limiter("orders", 5, 10**9)
+    assert venue.limiter("orders", 7, 10**9) is limiter
+    venue.faults.add("ratelimit", limiter="orders", count=1)
+    with pytest.raises(RateLimited):
+        limiter.charge("me", 1, 0)
+
+
+# what a subclass may set or extend, calling the base
+SHARED = {"_pushing", "_pushing_kind", "_skipping", "_doubling", "_decided", "_enter", "_add_algo"}
+
+
+def private_names(cls):
+    return {name for name in vars(cls) if name.startswith("_") and not name.startswith("__")}
+
+
+@pytest.mark.parametrize("name", ["binance.BinanceFake", "bybit.BybitFake", "okx.OkxFake"])
+def test_no_venue_takes_a_private_name_of_the_base(name):
+    """What a subclass calls by chance as the base calls something of its own breaks in odd ways."""
+    module, _, cls = name.partition(".")
+    fake = getattr(importlib.import_module(f"node.venues.{module}.fake"), cls)
+    base = {x for c in FakeVenue.__mro__ for x in private_names(c)} | set(vars(FakeVenue([])))
+    own = {x for c in fake.__mro__ if c not in FakeVenue.__mro__ for x in private_names(c)}
+    files = Path(inspect.getfile(fake)).parent.glob("fake*.py")
+    own |= {x for path in files for x in re.findall(r"self\.(_\w+)(?::[^=\n]*)? = ", path.read_text())}
+    assert own & base <= SHARED

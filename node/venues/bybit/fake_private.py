@@ -29,6 +29,7 @@ from node.venues.ledger import Account, Position
 
 LEG_INDEX = {"net": 0, "long": 1, "short": 2}
 INDEX_LEG = {index: leg for leg, index in LEG_INDEX.items()}
+EXECUTIONS_KEPT = 20_000  # of an account
 OPEN_STATUS = ("New", "PartiallyFilled", "Untriggered")
 FAST = (
     "category",
@@ -360,7 +361,7 @@ class PrivateStreams(MarketRest):
         self._push_private("execution", order.listing, row, account, now_ns, order)
 
     def keep_execution(self, account: Account, row: dict) -> None:
-        self._executions.setdefault(account.owner, deque(maxlen=100_000)).appendleft(row)
+        self._executions.setdefault(account.owner, deque(maxlen=EXECUTIONS_KEPT)).appendleft(row)
 
     # ---- positions ----
 

@@ -35,6 +35,11 @@ class Queries(Exits):
         """A fault: the order service restarts and forgets what was closed recently. The history keeps it."""
         self._closed_since_ns = now_ns
 
+    def forget_closed(self) -> None:
+        super().forget_closed()
+        self._executions.clear()
+        self._closed_rows.clear()
+
     @staticmethod
     def category(query: dict) -> str:
         category = query.get("category")

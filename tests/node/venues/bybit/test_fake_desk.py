@@ -341,3 +341,17 @@ def test_funding_is_an_execution_whose_fee_is_what_was_paid(venue):
     assert float(row["execFee"]) == float(paid) > 0
     logged = venue.get("account/transaction-log", type="SETTLEMENT")["list"]
     assert [float(x["funding"]) for x in logged] == [-float(paid)]
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("code", ["10000", "10016", "170007", "170146", "170147", "110079"])
+def test_an_answer_that_says_nothing_comes_with_and_without_a_live_order(venue, both, code, live):
+    venue.fake.faults.add("ack.error", code=code, live=live, count=1)
+    ack, told = place(venue, both[0], orderLinkId="a")
+    assert (ack[0]["retCode"], ack[0]["data"]) == (int(code), {})
+    assert statuses(told) == (["New"] if live else [])
+    rows = venue.get("order/realtime", category="linear", orderLinkId="a")["list"]
+    assert len(rows) == live
+    ack, _ = place(venue, both[0], orderLinkId="a")
+    assert ack[0]["retCode"] == (110072 if live else 0)
+    assert venue.fake.faults.counts["ack.error"] == 1

@@ -359,7 +359,7 @@ class AccountRest(Queries):
                 "symbol": listing.symbol,
                 "category": rules.CATEGORY[listing.market],
                 "side": SIDE_TEXT[trade.side],
-                "type": "TRADE" if trade.nature == "trade" else trade.nature.upper(),
+                "type": "DELIVERY" if trade.nature == "settlement" else trade.nature.upper(),
                 "orderId": mine.id,
                 "orderLinkId": trade.order.client_id,
                 "fee": plain(fee),

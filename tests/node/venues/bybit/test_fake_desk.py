@@ -323,6 +323,20 @@ def test_what_the_venue_does_to_a_position_is_an_execution_without_our_order(ven
     assert venue.position()["size"] == "0"
 
 
+def test_a_delisting_closes_the_position_by_a_trade_that_is_no_order(venue, both):
+    venue.order(orderType="Market", qty="0.3")
+    resting = venue.order()
+    venue.heard(both[1])
+    venue.fake.strike(venue.fake.faults.add("status.delist", symbol="BTCUSDT"), venue.now)
+    frames = venue.heard(both[1])
+    (row,) = [x["data"][0] for x in frames if x["topic"] == "execution"]
+    assert (row["execType"], row["execQty"], row["createType"]) == ("Delivery", "0.3", "CreateBySettle")
+    assert [x["data"][0]["orderId"] for x in frames if x["topic"] == "order"] == [resting]
+    assert venue.row(resting)["cancelType"] == "CancelBySettle"
+    assert len(venue.get("order/history", category="linear")["list"]) == 2
+    assert venue.get("account/transaction-log", type="DELIVERY")["list"]
+
+
 def test_funding_is_an_execution_whose_fee_is_what_was_paid(venue):
     executions = venue.private("execution")
     venue.order(orderType="Market", qty="0.3")

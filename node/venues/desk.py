@@ -193,8 +193,8 @@ class Desk(Terms):
             return "no_change"
         listing = order.listing
         has_price = order.order_type not in ("market", "stop_market")
-        refusal = (self._filter_price(listing, order.side, price) if has_price else None) or (
-            self._filter_size(listing, size, has_price)
+        refusal = (self.filter_price(listing, order.side, price) if has_price else None) or (
+            self.filter_size(listing, size, has_price)
         )
         return "" if refusal is None else refusal.name
 

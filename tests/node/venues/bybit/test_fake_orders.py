@@ -71,6 +71,8 @@ def test_a_client_id_is_unique_for_ever(venue, category, code):
     first = venue.order(category=category, orderLinkId="x-1")
     venue.post("order/cancel", category=category, symbol="BTCUSDT", orderId=first)
     venue.order(code, category=category, orderLinkId="x-1")
+    if category == "linear":
+        venue.order(code, symbol="ETHUSDT", orderLinkId="x-1")
     venue.order(category={"linear": "spot", "spot": "linear"}[category], orderLinkId="x-1")
 
 

@@ -43,7 +43,7 @@ class Fair:
 
     def __init__(self, rng: Random, price: str):
         self.rng = rng
-        self.anchor_e8 = self.price_e8 = _e8(price)
+        self.anchor_e8 = self.price_e8 = self.first_e8 = _e8(price)
         self.reach_e8 = max(1, self.anchor_e8 * 4 // FINE)  # longest ordinary step: some four cells
 
     def move(self) -> None:
@@ -223,7 +223,7 @@ class Market:
             elif name == "print":
                 self._print(maker, fault)
             elif name == "spread":
-                maker.wider_ticks = int(fault.get("ticks", 100))
+                maker.wider_ticks = min(int(fault.get("ticks", 100)), maker.fair_ticks() // 2)
                 self._after(fault, partial(setattr, maker, "wider_ticks", 0))
             elif name == "empty":
                 self._empty(maker, fault)
@@ -241,11 +241,12 @@ class Market:
         for base in bases:
             fair = self.fairs[base]
             step_e8 = int(fair.price_e8 * share) // steps
+            most_e8 = fair.first_e8 * 100
 
-            def move(fair: Fair = fair, step_e8: int = step_e8) -> None:
-                floor = fair.anchor_e8 // 2
-                fair.price_e8 = max(fair.price_e8 - step_e8, floor)
-                fair.anchor_e8 = max(fair.anchor_e8 - step_e8, floor)
+            def move(fair: Fair = fair, step_e8: int = step_e8, most_e8: int = most_e8) -> None:
+                floor = fair.first_e8 // 10
+                fair.price_e8 = min(max(fair.price_e8 - step_e8, floor), most_e8)
+                fair.anchor_e8 = min(max(fair.anchor_e8 - step_e8, floor), most_e8)
 
             self.later += [(self.slot + i, move) for i in range(steps)]
 

@@ -454,13 +454,14 @@ class Desk(Terms):
                 self._funded[listing.key] = number
                 self.pay_funding(listing, Decimal(listing.funding_rate), now_ns)
 
-    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> None:
-        """Every position of the listing pays or gets funding now."""
-        mark = self.mark(listing)
+    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> int:
+        """Every position of the listing pays or gets funding now; returns how many there were."""
+        mark, count = self.mark(listing), 0
         for account in self.accounts.values():
-            if mark is not None:
-                for income in account.fund(listing, rate, mark, now_ns):
-                    self.on_balance(account, income.coin, income.amount, "funding", now_ns, listing)
+            for income in account.fund(listing, rate, mark, now_ns) if mark is not None else ():
+                self.on_balance(account, income.coin, income.amount, "funding", now_ns, listing)
+                count += 1
+        return count
 
     def _watch_margin(self, now_ns: int) -> None:
         """Liquidate who has less than his maintenance margin."""

@@ -299,9 +299,19 @@ class World:
             self._relist(market)
 
     def _relist(self, market: int) -> None:
+        """Ask for the filters again; an answer that is none changes nothing."""
         wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
+        for request in MARKETS[market].instruments(market, wanted):
+            self._send_rest(market, request, partial(self._relisted, market))
+
+    def _relisted(self, market: int, reply: Reply | None) -> None:
+        try:
+            rows = [] if reply is None else MARKETS[market].read(market, reply.body)
+        except ValueError as error:
+            self.tell(MARKET_NAMES[market], f"instruments: {error}")
+            return
         states = []
-        for row in self._listed(market, wanted):
+        for row in rows:
             if (market, row.symbol) in self.desk.numbers:
                 self.desk.refresh(self.desk.numbers[market, row.symbol], row)
                 states.append(StatusRow(market, row.symbol, row.status))

@@ -811,3 +811,116 @@ def test_one_seed_gives_the_same_frames():
 
     assert frames(1) == frames(1)
     assert frames(1) != frames(2)
+
+
+# ---- sessions ----
+
+
+def test_a_login_is_checked_even_where_nobody_has_to_log_in(venue):
+    for path in ("/v5/private", "/v5/trade"):
+        connection = venue.open(path)
+        expires = venue.now // MS + 1000
+        (answer,) = venue.say(connection, op="auth", args=["simulated", expires, "0" * 64])
+        assert answer.get("success", answer.get("retCode") == 0) is False
+        assert not connection.logged_in
+
+
+def test_a_strict_venue_refuses_orders_and_topics_without_a_login(make_venue):
+    venue = make_venue(credentials={"key": "secret"})
+    wish = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit"}
+    wish |= {"qty": "0.1", "price": "9900"}
+    trade, private = venue.open("/v5/trade"), venue.open("/v5/private")
+    assert venue.trade(trade, "order.create", **wish)[0]["retCode"] == 10005
+    assert venue.say(private, op="subscribe", args=["order"])[0]["ret_msg"] == "Request not authorized"
+    trade = venue.open("/v5/trade", login=True, key="key", secret="secret")
+    assert venue.trade(trade, "order.create", **wish)[0]["retCode"] == 0
+
+
+@pytest.mark.parametrize(("key", "code"), [("reader", 10005), ("testnet", 10003), ("bound", 10010)])
+def test_a_key_that_may_not_trade_cannot_log_in_to_trade(two_accounts, key, code):
+    connection = two_accounts.open("/v5/trade")
+    expires = two_accounts.now // MS + 1000
+    sign = hmac.new(key.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
+    (answer,) = two_accounts.say(connection, op="auth", args=[key, expires, sign])
+    assert answer["retCode"] == code
+
+
+def test_request_ids_are_unique_on_their_connection(venue):
+    one, two = venue.open("/v5/trade", login=True), venue.open("/v5/trade", login=True)
+    message = {"reqId": "1", "op": "order.cancel", "header": {"X-BAPI-TIMESTAMP": str(venue.now // MS)}}
+    message["args"] = [{"category": "linear", "symbol": "BTCUSDT", "orderId": "x"}]
+    codes = [venue.say(x, **message)[0]["retCode"] for x in (one, one, two)]
+    assert codes == [110001, 20006, 110001]
+
+
+def test_one_account_has_a_limited_number_of_trade_sessions(venue):
+    for _ in range(50):
+        assert venue.open("/v5/trade", login=True).logged_in
+    assert not venue.open("/v5/trade", login=True).logged_in
+    connection = venue.open("/v5/trade")
+    expires = venue.now // MS + 1000
+    sign = hmac.new(b"simulated", f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
+    (answer,) = venue.say(connection, op="auth", args=["simulated", expires, sign])
+    assert (answer["retCode"], answer["retMsg"]) == (10003, "Too many sessions under the same UID")
+
+
+def test_sessions_expire_are_revoked_and_end_with_a_notice(venue):
+    wish = {"category": "linear", "symbol": "BTCUSDT", "orderId": "x"}
+    trade, private = venue.open("/v5/trade", login=True), venue.open("/v5/private", login=True)
+    venue.say(private, op="subscribe", args=["order"])
+    venue.fake.strike(venue.fake.faults.add("session.expire"), venue.now)
+    assert venue.trade(trade, "order.cancel", **wish)[0]["retCode"] == 10005
+    venue.order()
+    assert venue.heard(private) == []
+    trade = venue.open("/v5/trade", login=True)
+    venue.fake.strike(venue.fake.faults.add("session.shutdown_notice", s=2), venue.now)
+    assert venue.trade(trade, "order.cancel", **wish)[0]["retCode"] == 10019
+    venue.pass_time(3 * S)
+    assert trade.closing == (1001, "service restart")
+    trade = venue.open("/v5/trade", login=True)
+    venue.fake.strike(venue.fake.faults.add("session.revoke", key="simulated"), venue.now)
+    assert trade.closing is not None
+    assert venue.raw("GET", "/v5/account/info")[1]["retCode"] == 10003
+
+
+def test_a_subscription_fails_or_is_taken_back(venue):
+    venue.fake.faults.add("session.sub_fail", count=1)
+    private = venue.open("/v5/private", login=True)
+    assert not venue.say(private, op="subscribe", args=["order"])[0]["success"]
+    venue.fake.faults.add("session.sub_ack_then_kick", delay_ms=50, count=1)
+    assert venue.say(private, op="subscribe", args=["order"])[0]["success"]
+    venue.pass_time(100 * MS)
+    venue.order()
+    assert venue.heard(private) == []
+
+
+def test_orders_are_cancelled_when_the_last_watched_connection_is_gone(venue):
+    venue.post("order/disconnected-cancel-all", product="DERIVATIVES", timeWindow=3)
+    assert venue.get("account/query-dcp-info")["dcpInfos"] == [
+        {"product": "DERIVATIVES", "dcpStatus": "ON", "timeWindow": "3"}
+    ]
+    venue.post("order/disconnected-cancel-all", 10001, product="DERIVATIVES", timeWindow=2)
+    linear, spot = venue.order(), venue.order(category="spot")
+    first, second = venue.private("dcp.future"), venue.private("dcp.future")
+    venue.fake.close(first)
+    venue.pass_time(4 * S)
+    assert venue.row(linear)["orderStatus"] == "New"
+    venue.fake.close(second)
+    venue.pass_time(2 * S)
+    third = venue.private("dcp.future")
+    venue.pass_time(2 * S)
+    assert venue.row(linear)["orderStatus"] == "New"  # back in time
+    venue.fake.close(third)
+    venue.pass_time(4 * S)
+    row = venue.row(linear)
+    assert (row["orderStatus"], row["cancelType"]) == ("Cancelled", "CancelByDCP")
+    assert venue.row(spot, "spot")["orderStatus"] == "New"
+
+
+def test_connections_are_counted_per_address(make_venue):
+    venue = make_venue()
+    for _ in range(500):
+        venue.fake.close(venue.open("/v5/public/linear"))
+    with pytest.raises(Refused) as refused:
+        venue.open("/v5/public/linear")
+    assert refused.value.status == 403

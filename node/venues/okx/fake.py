@@ -65,8 +65,8 @@ class OkxFake(RestSide):
     """The venue. `credentials` maps API keys to (secret, passphrase): they are keys of the first account.
 
     `login_required`: refuse orders and private channels before a login (default: where there are credentials
-    or accounts); without it a client that does not log in is the first account, and one that logs in with a
-    key that nobody has is too. Wrong signatures of known keys are always refused. `tbt`: the account's fee
+    or accounts); without it a client that does not log in is the first account. A login is always
+    checked. `tbt`: the account's fee
     tier has the tick-by-tick books and the `fills` channel. `push_first`: the `orders` push overtakes the
     answer. `post_only_live_first`: a crossing post-only order is first pushed as live (before August 2026).
     `band_percent`: price limits around the middle instead of the listings' own. `connects_per_second`: more
@@ -108,8 +108,8 @@ class OkxFake(RestSide):
         self.by_symbol = {x.symbol: x for x in listings}
         self.by_code = {x.inst_code: x for x in listings if x.inst_code >= 0}
         super().__init__(listings, seed, accounts, faults)
-        self.login_required = strict if login_required is None else login_required
-        self.rate_limits = self.login_required if rate_limits is None else rate_limits
+        self._asked = login_required, rate_limits
+        self._be_strict(strict)
         self.tbt, self.push_first = tbt, push_first
         self.post_only_live_first, self.band_percent = post_only_live_first, band_percent
         self.environment, self.notice_ns = environment, notice_ns
@@ -122,6 +122,16 @@ class OkxFake(RestSide):
         self._closing_ns: dict[int, int] = {}  # connection number -> cut after a notice
         self.connects_per_second = connects_per_second
         self._opened_ns: dict[str, deque[int]] = {}  # address -> its latest connections
+
+    def _be_strict(self, strict: bool) -> None:
+        """Let nobody in without a key, unless the switches say otherwise."""
+        login, limits = self._asked
+        self.login_required = strict if login is None else login
+        self.rate_limits = self.login_required if limits is None else limits
+
+    def set_accounts(self, accounts: Iterable[Account]) -> None:
+        super().set_accounts(accounts)
+        self._be_strict(True)
 
     # ---- connections ----
 
@@ -261,8 +271,6 @@ class OkxFake(RestSide):
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", timestamp):
             raise Problem("60004")
         found = self.key(str(arg.get("apiKey")))
-        if found is None and not self.login_required:
-            return next(iter(self.accounts.values()))
         if abs(now_ns // SECOND - int(float(timestamp))) > LOGIN_NS // SECOND:
             raise Problem("60006")
         if found is None:

@@ -392,7 +392,7 @@ class OrderSide(ReadingSide):
         for connection, arg in self.hearers(account, "orders"):
             if connection.number not in told and covers(arg, order.listing):
                 told.add(connection.number)
-                text = dumps({"arg": {**arg, "uid": self.uid(account)}, "data": [row]})
+                text = dumps({"arg": {**arg, "uid": self.uid(account)}, "data": [dict(sorted(row.items()))]})
                 self.report(connection, text, kind, order)
 
     def _push_fill(self, account, order: FakeOrder, trade_id: int, is_maker: bool, hidden: bool, now_ns: int):

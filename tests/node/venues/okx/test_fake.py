@@ -97,7 +97,7 @@ def test_a_login_is_checked(message, want):
 
 
 def test_a_second_login_is_refused():
-    venue = Venue()
+    venue = Venue(credentials=KEYS)
     connection = venue.open(PRIVATE)
     assert code(venue.tell(connection, login())) == "0"
     assert code(venue.tell(connection, login())) == "60031"

@@ -127,10 +127,10 @@ class MarketSide(DepthSide):
         return Decimal(listing.price_grid.format(self.mark_ticks(listing)))
 
     def index_listing(self, family: str) -> Listing:
-        """Whose middle the index of a family is. Raises Problem 51001 for a family that is none."""
+        """Whose middle the index of a family is. Raises Problem 51014 for a family that is none."""
         found = [x for x in self.by_symbol.values() if family_of(x) == family]
         if not found:
-            raise Problem("51001")
+            raise Problem("51014")
         return next((x for x in found if not x.is_perpetual), found[0])
 
     def index_price(self, family: str) -> str:
@@ -410,7 +410,7 @@ class MarketSide(DepthSide):
 
     def rest_mark_price(self, query: dict[str, str], now_ns: int) -> list:
         """The type may be left out where the instrument is named."""
-        if query.get("instId") and not query.get("instType"):
+        if query.get("instId") and query.get("instType", "ANY") in ("", "ANY"):
             return [self.mark_row(self.listing_named(query["instId"]), now_ns)]
         return [self.mark_row(x, now_ns) for x in self._of_type(query)]
 

@@ -146,6 +146,21 @@ def test_what_is_not_there_cannot_be_subscribed(path, arg, want):
     assert code(venue.subscribe(venue.open(path), arg)) == want
 
 
+def test_members_that_mean_nothing_to_a_channel_are_let_pass():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    nulls = {"instType": None, "instFamily": None}
+    for channel in ("books", "mark-price", "tickers", "trades"):
+        frames = venue.subscribe(connection, books(channel=channel) | nulls)
+        assert frames[0]["arg"] == books(channel=channel) | nulls
+    venue.subscribe(connection, books("BTC-USDT-SWAP", "funding-rate") | {"instType": "SWAP"})
+    frames = venue.wait(connection, 11 * SECOND, 100 * MS)
+    assert {x["arg"]["channel"] for x in frames} == {"mark-price", "funding-rate"}
+    venue.tell(connection, {"op": "unsubscribe", "args": [books("BTC-USDT-SWAP", "funding-rate")]})
+    venue.tell(connection, {"op": "unsubscribe", "args": [books(channel="mark-price")]})
+    assert venue.wait(connection, 11 * SECOND, 100 * MS) == []
+
+
 def test_the_fast_and_the_slow_book_exclude_each_other():
     venue = Venue(tbt=True)
     connection = venue.open(PUBLIC)
@@ -656,6 +671,55 @@ def test_rest_replies():
     assert get("/api/v5/market/books?instId=BTC-USDT&sz=0")[0] == 400
     assert get("/nothing")[0] == 404
     assert venue.fake.http("POST", "/api/v5/public/time", {}, b"", venue.now)[0] == 404
+
+
+# ---- anything at all ----
+
+
+def junk(chance: random.Random, depth: int = 2):
+    """Any JSON value."""
+    scalars = [None, True, 5, -1.5, "", "BTC-USDT", "BTC-USDT-SWAP", "ANY", "SWAP", "1", "x" * 40, 10459, 3]
+    if depth and chance.random() < 0.2:
+        return [junk(chance, depth - 1) for _ in range(chance.randrange(3))]
+    if depth and chance.random() < 0.2:
+        return {chance.choice(("a", "instId")): junk(chance, depth - 1) for _ in range(2)}
+    return chance.choice(scalars)
+
+
+def test_whatever_a_client_says_the_venue_goes_on():
+    names = ["instId", "instIdCode", "instType", "channel", "clOrdId", "ordId", "sz", "px", "side", "ordType"]
+    names += ["tdMode", "reduceOnly", "newSz", "newPx", "reqId", "extraParams", "attachAlgoOrds", "tgtCcy"]
+    channels = ["books", "tickers", "candle1m", "orders", "account", "positions", "index-tickers", "status"]
+    good = {
+        "side": "buy",
+        "ordType": "limit",
+        "tdMode": "cross",
+        "sz": "1",
+        "px": "59999",
+        "instIdCode": 10459,
+    }
+    ops = [
+        "subscribe",
+        "unsubscribe",
+        "login",
+        "order",
+        "cancel-order",
+        "amend-order",
+        "batch-orders",
+        "mass-cancel",
+    ]
+    for seed in range(8):
+        venue, chance = Venue(tbt=True, orders_by_name=True), random.Random(seed)
+        connections = [venue.open(x) for x in (PUBLIC, PRIVATE, BUSINESS)]
+        for _ in range(150):
+            arg = good | {chance.choice(names): junk(chance) for _ in range(chance.randrange(4))}
+            if chance.random() < 0.7:
+                arg["channel"] = chance.choice(channels)
+            args = junk(chance) if chance.random() < 0.1 else [arg] * chance.choice((1, 1, 2))
+            message = {"op": chance.choice(ops), "id": chance.choice(("r1", junk(chance))), "args": args}
+            venue.tell(chance.choice(connections), message)
+            venue.wait(connections[0], 100 * MS, 50 * MS)
+        assert venue.fake.counts["orders"] > 0
 
 
 # ---- our own client ----

@@ -13,7 +13,7 @@ from ext.instruments import Instruments
 from ext.records import Action, DepthKind, Market, OrderType, ReportKind, TimeInForce
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Verdict
-from node.venues.fakes import BUY, MS, SELL, Refused
+from node.venues.fakes import BUY, MS, SELL, Faults, Key, Refused, make_account
 from node.venues.okx import rest
 from node.venues.okx.fake import SECOND
 from node.venues.okx.session import Credentials, Session, sign
@@ -175,6 +175,91 @@ def test_a_private_channel_tells_how_many_connections_it_has():
         frames = venue.subscribe(venue.open(PRIVATE), {"channel": "orders", "instType": "ANY"})
         assert [x["event"] for x in frames] == ["subscribe", "channel-conn-count"]
         assert frames[1]["connCount"] == count
+
+
+def test_the_thirty_first_connection_of_a_private_channel_loses_it_after_its_acknowledgement():
+    venue = Venue()
+    arg = {"channel": "account"}
+    for _ in range(30):
+        venue.subscribe(venue.open(PRIVATE), arg)
+    connection = venue.open(PRIVATE)
+    frames = venue.subscribe(connection, arg)
+    assert [x["event"] for x in frames] == ["subscribe", "channel-conn-count-error"]
+    assert frames[1]["connCount"] == "30"
+    assert connection.topics == {}
+
+
+def test_a_subscription_can_fail_or_be_taken_back_by_a_fault():
+    faults = Faults(1)
+    faults.add("session.sub_fail", count=1)
+    faults.add("session.sub_ack_then_kick", delay_ms=50, count=1)
+    venue, arg = Venue(faults=faults), {"channel": "orders", "instType": "ANY"}
+    connection = venue.open(PRIVATE)
+    assert code(venue.subscribe(connection, arg)) == "60012"
+    assert venue.subscribe(connection, arg)[0]["event"] == "subscribe"
+    (kicked,) = venue.wait(connection, 100 * MS)
+    assert (kicked["event"], kicked["channel"]) == ("channel-conn-count-error", "orders")
+    assert states(venue.order(connection)) == []
+
+
+def test_a_connection_has_480_requests_an_hour():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    for _ in range(480):
+        assert venue.subscribe(connection, books())[0]["event"] == "subscribe"
+    assert code(venue.subscribe(connection, books())) == "60014"
+    venue.now += 3601 * SECOND
+    assert venue.subscribe(connection, books())[0]["event"] == "subscribe"
+
+
+def test_an_upgrade_and_a_revoked_key_end_connections_in_their_own_way():
+    venue = Venue(credentials=KEYS)
+    connection, public = venue.open(PRIVATE), venue.open(PUBLIC)
+    venue.tell(connection, login())
+    venue.strike("session.shutdown_notice", s=10, path=PUBLIC)
+    assert [x["code"] for x in venue.take(public)] == ["64008"]
+    assert venue.take(connection) == []
+    venue.wait(connection, 11 * SECOND, SECOND)
+    assert public.closing is not None
+    venue.strike("session.revoke", key="K")
+    assert connection.closing is not None
+    assert connection.closing[0] == 4007
+    assert code(venue.tell(venue.open(PRIVATE), login(str(venue.now // SECOND)))) == "60005"
+
+
+def test_accounts_of_their_own_make_the_venue_strict():
+    venue = Venue()
+    assert not venue.fake.login_required
+    venue.fake.set_accounts([make_account(7, [("", "USDT"), ("", "BTC")], uid="77")])
+    assert venue.fake.login_required
+    assert code(venue.subscribe(venue.open(PRIVATE), {"channel": "orders", "instType": "ANY"})) == "60011"
+    assert venue.get("account/config")[0]["uid"] == "77"
+
+
+def test_two_accounts_do_not_hear_of_each_other():
+    accounts = [
+        make_account(i, [("", "USDT"), ("", "BTC")], [Key(f"k{i}", f"s{i}", f"p{i}")]) for i in (1, 2)
+    ]
+    venue = Venue(accounts=accounts)
+    connections = []
+    for i in (1, 2):
+        connection = venue.open(PRIVATE)
+        stamp = str(venue.now // SECOND)
+        arg = {"apiKey": f"k{i}", "passphrase": f"p{i}", "timestamp": stamp, "sign": sign(f"s{i}", stamp)}
+        venue.tell(connection, {"op": "login", "args": [arg]})
+        venue.subscribe(connection, {"channel": "orders", "instType": "ANY"})
+        connections.append(connection)
+    one, two = connections
+    swap = {"instIdCode": 10459, "tdMode": "cross"}
+    venue.order(one, **swap, side="sell", px="60000", sz="1", clOrdId="same")
+    assert states(venue.take(two)) == []
+    frames = venue.order(two, **swap, px="60000", sz="1", clOrdId="same")
+    assert states(frames) == ["live", "filled"]
+    assert states(venue.take(one)) == ["filled"]
+    assert [venue.fake.accounts[i].position(venue.swap).lots for i in (1, 2)] == [-100, 100]
+    missing = {"id": "c1", "op": "cancel-order", "args": [{"instIdCode": 10459, "clOrdId": "same"}]}
+    venue.order(one, **swap, px="50000", sz="1", clOrdId="same")
+    assert code(venue.tell(two, missing)[:1]) == "51400"
 
 
 def test_after_unsubscribing_nothing_comes_any_more():

@@ -72,6 +72,8 @@ class Desk(Terms):
                 order.trigger_rise = order.trigger_ticks >= price if price else order.side == BUY
             return
         order.waits = False
+        if order.reduce_only and not self._fits_position(order, now_ns):
+            return
         order.filled_before = order.filled_lots
         at = None if order.order_type in ("market", "stop_market") else order.price_ticks
         tif = "ioc" if at is None and order.tif == "post_only" else order.tif
@@ -87,6 +89,17 @@ class Desk(Terms):
             order.reduce_only,
         )
         self.settle(order.listing, now_ns)
+
+    def _fits_position(self, order: FakeOrder, now_ns: int) -> bool:
+        """A reduce-only order goes to the book no larger than what it can reduce, or not at all."""
+        closable = self.closable(order)
+        if closable <= 0:
+            self._end_order(order, "reduce_only", now_ns)
+        elif order.leaves_lots > closable:
+            order.size_lots -= order.leaves_lots - closable
+            order.note(now_ns)
+            self.on_amended(order, now_ns)
+        return closable > 0
 
     def cancel(self, order: FakeOrder, now_ns: int, reason: str = "canceled") -> bool:
         """Cancel; False where the order is not open any more."""
@@ -180,8 +193,8 @@ class Desk(Terms):
             return "no_change"
         listing = order.listing
         has_price = order.order_type not in ("market", "stop_market")
-        refusal = (self._filter_price(listing, order.side, price) if has_price else None) or (
-            self._filter_size(listing, size, has_price)
+        refusal = (self.filter_price(listing, order.side, price) if has_price else None) or (
+            self.filter_size(listing, size, has_price)
         )
         return "" if refusal is None else refusal.name
 

@@ -440,7 +440,8 @@ class Injectors(Desk):
         """A balance or position changes and nobody says so: nothing is pushed."""
         if fault.get("lots") is None:
             amount = Decimal(str(fault.get("amount", "0.001")))
-            account.credit("drift", str(fault.get("coin", "USDT")), amount, now_ns)
+            coin, wallet = str(fault.get("coin", "USDT")), str(fault.get("wallet", ""))
+            account.credit("drift", coin, amount, now_ns, None, wallet)
             return
         for listing in self._listings_of(fault):
             if listing.is_perpetual:

@@ -614,3 +614,14 @@ def test_an_hour_of_everything_loses_and_makes_nothing(seed):
         listing.engine.audit()
         resting = {x.number for x in venue.open_orders(None, None, listing) if not x.waits}
         assert all(listing.engine.ahead(n) is not None for n in resting)
+
+
+def test_the_same_seed_gives_the_same_hour():
+    def run(seed):
+        hour = Hour(seed)
+        for i in range(400):
+            hour.step(10**15 + i * SECOND)
+        return [hour.venue.truth(x) for x in hour.venue.accounts], hour.venue.faults.counts, hour.venue.told
+
+    assert run(5) == run(5)
+    assert run(5) != run(6)

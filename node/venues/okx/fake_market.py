@@ -7,7 +7,7 @@ spot is listed; the mark price is the middle of a book in whole ticks.
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
@@ -558,16 +558,20 @@ def tier_rows(listing: Listing, mark: Decimal) -> list[dict]:
     return rows
 
 
-def page(rows: list, key: Any, query: dict[str, str], most: int) -> list:
-    """One page of rows that are newest first. `after` = older than that key, `before` = newer, `begin` and
-    `end` bound times. A `limit` above the most is cut down to it."""
-    after, before = query.get("after"), query.get("before")
-    for text in (after, before, query.get("limit")):
+def page(rows: Iterable, key: Any, query: dict[str, str], most: int) -> list:
+    """One page of rows that come newest first, and are made no further than it goes. `after` = older than
+    that key, `before` = newer. A `limit` above the most is cut down to it."""
+    bounds = {k: query.get(k) or "" for k in ("after", "before", "limit")}
+    for name, text in bounds.items():
         if text and not re.fullmatch(r"-?[0-9]{1,20}", text):
-            raise Problem("51000", "after" if text == after else "before" if text == before else "limit")
-    limit = min(int(query.get("limit") or 100), most)
-    if after:
-        rows = [x for x in rows if int(x[key]) < int(after)]
-    if before:
-        rows = [x for x in rows if int(x[key]) > int(before)]
-    return rows[:limit]
+            raise Problem("51000", name)
+    limit = min(int(bounds["limit"] or 100), most)
+    out: list = []
+    for row in rows if limit > 0 else ():
+        if bounds["before"] and int(row[key]) <= int(bounds["before"]):
+            break
+        if not bounds["after"] or int(row[key]) < int(bounds["after"]):
+            out.append(row)
+            if len(out) == limit:
+                break
+    return out

@@ -279,6 +279,19 @@ def test_an_amend_keeps_the_number_and_only_a_smaller_size_keeps_the_place(venue
     assert venue.audit() == []
 
 
+def test_an_order_that_traded_moved_and_traded_again_can_still_be_made_smaller(venue):
+    order = put(venue, size=10)
+    engine = order.listing.engine
+    engine.fill(order.number, 4)
+    assert venue.amend(order, 598_000, None, NOW) == ""
+    engine.fill(order.number, 2)
+    assert venue.amend(order, None, 8, NOW) == ""
+    assert (order.filled_lots, order.leaves_lots, engine.size(BUY, 598_000)) == (6, 2, 2)
+    assert venue.amend(order, 597_000, 9, NOW) == ""
+    assert engine.size(BUY, 597_000) == order.leaves_lots == 3
+    assert venue.audit() == []
+
+
 @pytest.mark.parametrize("mode", STP_MODES)
 def test_every_self_trade_mode_leaves_orders_and_money_consistent(venue, mode):
     resting = put(venue, side=SELL, price=600_005, size=10)

@@ -96,6 +96,15 @@ def test_answers_to_questions_from_before_the_margin_do_not_count():
     assert x.proof(row(), DAY, END) is None
 
 
+def test_early_not_founds_do_not_count_beside_late_lists():
+    x = case()
+    for at in (RIPE - 2 * SEC, RIPE):
+        x.not_found(at)
+    STEPS["list"](x)
+    STEPS["trades"](x)
+    assert x.proof(row(), DAY, END) is None
+
+
 def test_two_answers_less_than_a_second_apart_are_one():
     x = case()
     for at in (1, 2, SEC):

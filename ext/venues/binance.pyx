@@ -3,7 +3,7 @@
 Market data: `depthUpdate`, `bookTicker`, `trade`, `aggTrade`, `markPriceUpdate`, partial depth and the depth snapshot
 (REST or WS API), on raw (`/ws`) and combined (`/stream`) connections. Order entry: requests to the WebSocket API and the
 answers to them: place, cancel, amend, cancel and replace, conditional orders. User data: spot `executionReport`, USD-M
-`ORDER_TRADE_UPDATE` and `TRADE_LITE`. Members may come in any order.
+`ORDER_TRADE_UPDATE`, `TRADE_LITE` and `ALGO_UPDATE`. Members may come in any order.
 
 Parameters are written in the order of their names: that is the order in which they are signed, so the signature of a
 key without session logon (HMAC) is made of the very bytes that were written.

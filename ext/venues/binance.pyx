@@ -1167,7 +1167,7 @@ cdef class BinanceWire(Wire):
         return self._skip(c, start)
 
     cdef int _algo_ids(self, Algo* algo, Report* report, const char* start, const char* end) except -1:
-        """Whose it is, its side, and the venue's id: that of the order it made as soon as it made one, for fills name that."""
+        """Whose it is, its side, and the venue's id: that of the order it made, once it made one, for fills name that."""
         cdef Py_ssize_t i
         if not algo.order.seen & HAS_CLIENT:
             return self._bad(TG_SYNTAX, b"caid", end, start)

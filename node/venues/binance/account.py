@@ -22,7 +22,6 @@ import orjson
 from ext.records import Action, Side
 from ext.venues.binance import client_nature
 from node.venues.binance.news import (
-    ALGO_REPLY,
     KINDS,
     LEGS,
     MS,
@@ -227,7 +226,7 @@ class Rest:
         if not isinstance(x, dict):
             raise ValueError(f"order: {str(x)[:40]!r} is not an object")
         if "algoId" in x:
-            return algo_order(self.market, x, ALGO_REPLY, time_ns(x, "updateTime", "createTime"))
+            return algo_order(self.market, x)
         state, kind = text(x, "status"), text(x, "origType" if "origType" in x else "type")
         row = OrderRow(
             market=self.market,

@@ -239,16 +239,17 @@ class Market:
         share = _percent(fault, "10")
         steps = max(1, fault.ns("", 5_000 * MS) // SLOT_NS) if fault.name == "market.crash" else 1
         for base in bases:
-            fair = self.fairs[base]
-            step_e8 = int(fair.price_e8 * share) // steps
-            most_e8 = fair.first_e8 * 100
+            step_e8 = int(self.fairs[base].price_e8 * share) // steps
+            self.later.append((self.slot, partial(self._fall, self.fairs[base], step_e8, steps)))
 
-            def move(fair: Fair = fair, step_e8: int = step_e8, most_e8: int = most_e8) -> None:
-                floor = fair.first_e8 // 10
-                fair.price_e8 = min(max(fair.price_e8 - step_e8, floor), most_e8)
-                fair.anchor_e8 = min(max(fair.anchor_e8 - step_e8, floor), most_e8)
-
-            self.later += [(self.slot + i, move) for i in range(steps)]
+    def _fall(self, fair: Fair, step_e8: int, steps: int) -> None:
+        """One step of a crash, and the next one a slot later; prices keep between a tenth and a hundred times
+        of where they began."""
+        low_e8, high_e8 = fair.first_e8 // 10, fair.first_e8 * 100
+        fair.price_e8 = min(max(fair.price_e8 - step_e8, low_e8), high_e8)
+        fair.anchor_e8 = min(max(fair.anchor_e8 - step_e8, low_e8), high_e8)
+        if steps > 1:
+            self.later.append((self.slot + 1, partial(self._fall, fair, step_e8, steps - 1)))
 
     def _sweep(self, maker: Maker, fault: Fault) -> None:
         side = BUY if str(fault.get("side")) == "buy" else SELL

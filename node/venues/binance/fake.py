@@ -412,6 +412,12 @@ class BinanceFake(Streams):
             change = {"ac": {"s": listing.symbol, "l": account.leverage_of(listing)}}
             self.events.config(account, change, now_ns)
 
+    def forget_closed(self) -> None:
+        """As the base, and conditional orders and prevented matches that are over."""
+        super().forget_closed()
+        self.algos.forget_closed()
+        self.prevented.clear()
+
     def _tell_lock(self, order: FakeOrder, now_ns: int) -> None:
         """What an open spot order holds is part of the balances."""
         listing = order.listing

@@ -125,6 +125,10 @@ class AlgoService:
         if order.done:
             self.end(algo, "FINISHED", now_ns)
 
+    def forget_closed(self) -> None:
+        """Forget those that are over."""
+        self.algos = {k: x for k, x in self.algos.items() if x.status in (*OPEN, "TRIGGERED")}
+
     def order_ended(self, order: FakeOrder, now_ns: int) -> None:
         """The order that a conditional one became is closed."""
         algo = self.algos.get(order.notes["algo_id"])

@@ -311,9 +311,9 @@ def error_body(reject: Reject, now_ns: int) -> dict:
 
 
 def _rates(venue: BinanceFake, connection: Connection, call: Call | None, now_ns: int) -> list[dict]:
-    """Counters: of orders where the request was about orders, and of weight. USD-M order answers tell only
-    the former."""
+    """Counters: of orders where the request places some, and of weight. USD-M order answers tell only the
+    former."""
     if call is None:
         call = Call(connection.notes["market"], "", {}, now_ns, is_rest=False, connection=connection)
-    rows = venue.gate.order_rows(call) if call.has_order_counts or call.name in ENTRIES else []
-    return [*rows, venue.gate.weight_row(call)]
+    rows = venue.gate.order_rows(call) if call.has_order_counts else []
+    return rows if rows and not call.is_spot else [*rows, venue.gate.weight_row(call)]

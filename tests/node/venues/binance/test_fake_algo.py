@@ -126,3 +126,13 @@ def test_take_profit_waits_on_the_other_side():
     assert client.get(PATH, algoId=placed["algoId"])[1]["algoStatus"] == "NEW"
     prices(fake, 600500, 2)
     assert client.get(PATH, algoId=placed["algoId"])[1]["algoStatus"] == "FINISHED"
+
+
+def test_what_is_over_may_be_forgotten():
+    fake = venue()
+    client = Rest(fake)
+    done, kept = (stop(client)[1]["algoId"] for _ in range(2))
+    client.delete(PATH, algoId=done)
+    fake.forget_closed()
+    assert client.get(PATH, algoId=done)[1]["code"] == -2013
+    assert client.get(PATH, algoId=kept)[1]["algoStatus"] == "NEW"

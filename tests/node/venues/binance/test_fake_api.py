@@ -252,6 +252,11 @@ def test_counters_are_told_unless_nobody_wants_them():
     reply = answer(fake, line, "order.place", **order(BINANCE_SPOT))
     kinds = [(x["rateLimitType"], x["interval"], x["count"]) for x in reply["rateLimits"]]
     assert kinds == [("ORDERS", "SECOND", 1), ("ORDERS", "DAY", 1), ("REQUEST_WEIGHT", "MINUTE", 2)]
+    futures = answer(fake, api(fake, BINANCE_USDM), "order.place", **order(BINANCE_USDM))
+    assert [(x["rateLimitType"], x["interval"]) for x in futures["rateLimits"]] == [
+        ("ORDERS", "SECOND"),
+        ("ORDERS", "MINUTE"),
+    ]
     assert "rateLimits" not in answer(fake, line, "ping", returnRateLimits=False)
     quiet = fake.open("/ws-api/v3?returnRateLimits=false", NOW)
     assert "rateLimits" not in answer(fake, quiet, "ping")

@@ -255,6 +255,18 @@ def test_positions_are_closed_by_the_venue(venue, client):
     assert venue.audit() == []
 
 
+def test_what_finds_nothing_to_strike_is_not_counted(venue):
+    for name in ("acct.liquidation", "acct.adl", "acct.funding", "session.kick", "px.storm", "market.crash"):
+        strike(venue, name)
+        assert venue.faults.counts[name] == 0, name
+    strike(venue, "acct.external_order", side="buy", price_ticks=10**12)
+    assert venue.faults.counts["acct.external_order"] == 0
+    strike(venue, "status.halt", symbol="NOWHERE")
+    assert venue.faults.counts["status.halt"] == 0
+    strike(venue, "market.mark")
+    assert venue.faults.counts["market.mark"] == 1
+
+
 def test_somebody_else_uses_the_account(venue):
     strike(venue, "acct.external_order", account=2, side="sell", size_lots=3, market=1)
     (order,) = venue.open_orders()

@@ -108,11 +108,14 @@ class World:
             MARKET_NUMBERS[x.market]: x.market.split("-")[0] for x in config.venue
         }
         if keep_fakes is None:
-            self._make_venues(options or {}, faults or [], moving)
+            self._make_venues(options or {}, moving)
         else:
             self.fakes, self.market, self.moving = keep_fakes.fakes, keep_fakes.market, moving
             self.now_ns = max(keep_fakes.now_ns, start_ns) if start_ns != START_NS else keep_fakes.now_ns
         self._make_node(tape, settings or {}, keys, strategy)
+        for name, fake in self.fakes.items() if keep_fakes is None else ():
+            # only now: what a node must know before it is one was asked without a network
+            fake.faults.load([x for x in faults or [] if x.get("venue", name) == name], name, self.now_ns)
         for every_ns, work in (
             (VENUE_NS, self._venues),
             (ENGINE_NS, self._engine),
@@ -124,7 +127,7 @@ class World:
 
     # ---- building ----
 
-    def _make_venues(self, options: dict[str, dict], faults: list[dict], moving: bool) -> None:
+    def _make_venues(self, options: dict[str, dict], moving: bool) -> None:
         listings = {
             name: [Listing(**x) for x in VENUES[name].listings]
             for name in sorted(set(self.venue_of.values()))
@@ -132,8 +135,6 @@ class World:
         for name, rows in listings.items():
             make = getattr(importlib.import_module(VENUES[name].module), VENUES[name].fake)
             self.fakes[name] = make(rows, seed=self.seed, **options.get(name, {}))
-            mine = [x for x in faults if x.get("venue", name) == name]
-            self.fakes[name].faults.load(mine, name, self.now_ns)
         self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.now_ns)
         self.moving = moving
         self.market.step(self.now_ns)

@@ -542,20 +542,21 @@ def test_41_a_trade_that_is_told_again_is_counted_once(make, market):
 
 def replay(hand, frames):
     """The venue says again what it said before, on the connection of now."""
-    for text in frames:
+    for path, text in frames:
         for connection in list(hand.fake.connections.values()):
-            if connection.account is not None:
+            if connection.path.partition("?")[0] == path:
                 hand.fake.send(connection, text)
     hand.world.drain()
+    answered(hand)
 
 
 def told_fills(hand):
-    """From now on: every private frame that carries a fill, as the venue said it."""
+    """From now on: every private frame that carries a fill, as the venue said it, with the path it went to."""
     frames, send = [], hand.fake.send
 
     def keep(connection, text):
         if FILLS.search(text):
-            frames.append(text)
+            frames.append((connection.path.partition("?")[0], text))
         send(connection, text)
 
     hand.fake.send = keep
@@ -576,7 +577,7 @@ def test_41_a_reconnect_that_replays_old_trades_counts_none_of_them(make, market
     hand.run(3)
     assert len(frames) >= 3
     replay(hand, frames[:])
-    hand.run(1)
+    assert hand.is_naive or hand.engine.orders.duplicates >= 3
     assert hand.position() == hand.traded_there() == 3 * hand.size
     finish(hand)
 
@@ -593,6 +594,348 @@ def test_41_trades_from_before_a_restart_are_not_counted_behind_it(make, market)
     hand = hand.restart().ready()
     assert hand.position() == hand.traded_there() == 3 * hand.size
     replay(hand, old)
-    hand.run(1)
+    assert hand.is_naive or hand.engine.orders.duplicates >= 3
     assert hand.position() == hand.traded_there() == 3 * hand.size
     finish(hand)
+
+
+@row(42, star=True)
+def test_42_an_order_that_the_stream_keeps_back_is_found_by_asking_and_no_risk_is_added_until_the_stream_is_proven(
+    make, market
+):
+    hand = make(market).ready()
+    hand.fault("order.accept_silent", count=1)
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(0.7)
+    assert hand.hits("order.accept_silent") == 1
+    if not hand.is_naive:
+        assert hand.state(order) == "LIVE"  # by its ack where that proves it, else by a query
+        if market in ("bybit-linear", "okx"):
+            assert hand.told("the private stream kept an order back")
+            assert not hand.may_trade()
+    hand.fill_there(hand.size)
+    hand.until(lambda: hand.position() == hand.traded_there() == hand.size, 30)
+    if not hand.is_naive:
+        hand.until(hand.may_trade, 30)
+    assert hand.open_here() == []
+    finish(hand)
+
+
+@row(42, star=True)
+def test_42_a_private_stream_that_alone_is_dead_is_found_out_and_bars_new_risk(make, market):
+    hand = make(market).ready()
+    hand.fault("px.blackhole", way="out", path="orders" if market == "binance-spot" else "private", for_s=8)
+    order = hand.place(BUY, hand.through(BUY))
+    hand.run(3)
+    assert hand.hits("px.blackhole") == 1
+    assert hand.traded_there() == hand.size
+    hand.until(lambda: hand.position() == hand.size, 12)  # before any stream is back, or by it
+    if not hand.is_naive:
+        hand.until(hand.may_trade, 40)
+        assert hand.state(order) == "FILLED"
+    assert hand.taken() == 1
+    finish(hand)
+
+
+@row(42, star=True, markets=("binance-usdm",))
+def test_42_a_listen_key_that_expired_costs_no_fill(make, market):
+    hand = make(market).ready()
+    resting = hand.place(BUY, hand.away(BUY))
+    answered(hand)
+    hand.fault("session.expire")
+    hand.fault("px.refuse", path="private", stream="ws", for_s=3)
+    hand.run(0.5)
+    hand.fill_there(hand.size)
+    hand.run(1)
+    assert hand.hits("session.expire") == 1
+    if not hand.is_naive:
+        assert not hand.may_trade()
+        hand.until(hand.may_trade, 30)
+        assert hand.state(resting) == "FILLED"
+    else:
+        hand.run(30)
+    assert hand.position() == hand.traded_there() == hand.size
+    finish(hand)
+
+
+@row(43, star=True)
+def test_43_a_fill_that_is_not_reported_is_found_while_the_stream_looks_healthy(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 4 * hand.size)
+    answered(hand)
+    hand.fault("exec.drop", for_s=0.1)
+    hand.fill_there(hand.size)
+    hand.run(0.2)
+    other = hand.place(SELL, hand.away(SELL))
+    answered(hand)
+    assert hand.hits("exec.drop") > 0
+    assert hand.state(other) == "LIVE"
+    assert hand.traded_there() == hand.size
+    hand.until(lambda: hand.position() == hand.size, 35)
+    assert hand.filled(order) == hand.size
+    finish(hand)
+
+
+@row(43, star=True)
+def test_43_a_last_fill_that_is_not_reported_closes_its_order_all_the_same(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    answered(hand)
+    hand.fault("exec.drop", for_s=0.1)
+    hand.fill_there(hand.size)
+    hand.run(0.2)
+    assert hand.hits("exec.drop") > 0
+    hand.until(lambda: hand.position() == hand.size, 35)
+    hand.run(1)
+    assert hand.state(order) == "FILLED"
+    assert hand.reserved(BUY) == 0
+    finish(hand)
+
+
+@row(43, star=True)
+def test_43_a_cumulative_quantity_that_runs_ahead_brings_the_missing_trade_at_once(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 4 * hand.size)
+    answered(hand)
+    hand.fault("exec.drop", for_s=0.1)
+    hand.fill_there(hand.size)
+    hand.run(0.2)
+    hand.fill_there(hand.size)
+    hand.until(lambda: hand.filled(order) == 2 * hand.size, 3)
+    assert hand.hits("exec.drop") > 0
+    assert hand.position() == hand.traded_there() == 2 * hand.size
+    finish(hand)
+
+
+# ---- 44 to 49: refusals and ends ----
+
+
+@row(44, markets=BYBIT_OKX)
+def test_44_an_ack_is_no_acceptance(make, market):
+    hand = make(market).ready()
+    for delay_ms in (5, 100, 200, 900):
+        hand.fault("order.reject_late", delay_ms=delay_ms, count=1)
+        live = hand.entered("LIVE")
+        order = hand.place(BUY, hand.away(BUY))
+        hand.run(2)
+        assert hand.state(order) in ("REJECTED", "CANCELED")
+        assert hand.entered("LIVE") == live, delay_ms
+        assert hand.reserved(BUY) == 0
+        hand.until(hand.may_trade, 20)
+    assert hand.hits("order.reject_late") == 4
+    assert hand.traded_there() == 0
+    finish(hand)
+
+
+@row(44, markets=BYBIT_OKX)
+def test_44_a_post_only_order_that_would_take_is_closed_by_its_report(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.through(BUY), tif=POST_ONLY) or hand.place(BUY, hand.best(SELL), tif=POST_ONLY)
+    if not order:
+        hand.engine.risk.set_limits  # our own gate refused it: nothing reached the venue
+        assert hand.asked_new() == 0
+        return
+    hand.run(1)
+    assert hand.state(order) in ("REJECTED", "CANCELED", "EXPIRED")
+    assert hand.reserved(BUY) == hand.traded_there() == 0
+    finish(hand)
+
+
+@row(45, markets=("binance-usdm",))
+def test_45_a_post_only_refusal_ends_the_order_and_its_absence_does_not_open_it_again(make, market):
+    hand = make(market).ready()
+    hand.fault("ack.error", code="-5022", live=False, op="place", count=1)
+    hand.fault("rest.not_found_for", ms=3_600_000)
+    order = hand.place(BUY, hand.away(BUY), tif=POST_ONLY)
+    answered(hand)
+    assert hand.hits("ack.error") == 1
+    assert hand.state(order) == "REJECTED"
+    assert hand.reserved(BUY) == 0
+    asked = len(hand.fake.heard)
+    hand.run(30)
+    client_id = hand.world.desk.wires[hand.market].client_id(hand.order(order)["sequence"], hand.order(order)["epoch"])
+    assert not any(client_id in x for x in hand.fake.heard[asked:])  # nobody searches for it
+    assert hand.state(order) == "REJECTED"
+    assert hand.entered("UNKNOWN") == 0
+    assert not hand.halts()
+    assert hand.may_trade()
+    finish(hand)
+
+
+@row(46)
+def test_46_refused_by_a_filter_again_and_again_the_symbol_stops_before_the_venue_does(make, market):
+    hand = make(market).ready()
+    hand.fault("order.reject", filter="percent_price")
+    orders = [hand.place(BUY, hand.away(BUY, 500 + i)) or hand.run(0.3) for i in range(100)]
+    answered(hand)
+    assert 5 <= hand.hits("order.reject") == hand.asked_new() <= 8  # those in flight when the fifth answer came
+    assert {hand.state(x) for x in orders if x} == {"REJECTED"}
+    assert "HALT_FILTER" in hand.halts()
+    assert not hand.may_trade()
+    finish(hand)
+
+
+@row(46)
+def test_46_refusals_between_orders_that_pass_are_not_in_a_row(make, market):
+    hand = make(market).ready()
+    for i in range(12):
+        if i % 2 == 0:
+            hand.fault("order.reject", filter="percent_price", count=1)
+        order = hand.place(BUY, hand.away(BUY, 500 + i))
+        hand.run(0.5)
+        assert order
+        assert hand.state(order) == ("LIVE" if i % 2 else "REJECTED")
+        hand.cancel(order)
+        hand.run(0.5)
+    assert hand.hits("order.reject") == 6
+    assert not hand.halts()
+    finish(hand)
+
+
+@row(46)
+def test_46_the_first_refusal_by_a_filter_brings_the_rules_anew(make, market):
+    hand = make(market).ready()
+    hand.fault("status.tick_change", multiple=10)
+    hand.run(0.1)
+    assert hand.hits("status.tick_change") == 1
+    step = hand.world.desk.instruments.row(0)["tick_step"]
+    off = hand.away(BUY) // (10 * step) * 10 * step + step
+    order = hand.place(BUY, off)
+    if order:
+        hand.run(5)
+        assert hand.state(order) == "REJECTED"
+    row = hand.world.desk.instruments.row(0)
+    assert row["tick_step"] == 10 * step
+    assert not hand.place(BUY, off)  # refused here from now on
+    hand.until(hand.may_trade, 20)
+    assert hand.place(BUY, off - step)
+    assert hand.asked_new() <= 2
+    hand.run(1)
+    finish(hand)
+
+
+@row(47, star=True)
+def test_47_no_client_id_is_used_again_after_a_start_without_memory(make, market):
+    hand = make(market).ready()
+    for i in range(3):
+        hand.place(BUY, hand.through(BUY, 200 + i))
+        hand.run(0.3)
+    hand.place(BUY, hand.away(BUY))
+    answered(hand)
+    first = set(hand.truth()["orders"])
+    hand = hand.restart().ready()
+    for i in range(4):
+        order = hand.place(BUY, hand.away(BUY, 600 + i))
+        answered(hand)
+        assert hand.state(order) == "LIVE"
+    orders = hand.truth()["orders"]
+    assert len(orders) == len(first) + 4
+    assert set(orders.values()) == {1}
+    assert all(x.isalnum() and len(x) <= 32 for x in orders)
+
+
+@row(48, star=True)
+def test_48_what_filled_before_a_cancel_counts_and_only_the_rest_is_replaced(make, market):
+    hand = make(market).ready()
+    hand.fault("order.fill_on_cancel", part="part", count=1)
+    order = hand.place(BUY, hand.away(BUY), 4 * hand.size)
+    answered(hand)
+    replacement = hand.replace_wanted(order, hand.away(BUY, 600))
+    hand.run(1)
+    assert hand.hits("order.fill_on_cancel") == 1
+    assert hand.state(order) == "CANCELED"
+    assert hand.filled(order) == hand.position() == hand.traded_there() == 2 * hand.size
+    assert replacement
+    assert hand.reserved(BUY) == 2 * hand.size
+    assert sum(x["size_lots"] - x["filled_lots"] for x in hand.open_there()) == 2 * hand.size
+    finish(hand)
+
+
+@row(48, star=True)
+def test_48_a_cancel_report_that_overtakes_its_trade_frees_the_rest_and_waits_for_the_trade(make, market):
+    hand = make(market).ready()
+    hand.fault("order.fill_on_cancel", part="part", count=1)
+    hand.fault("exec.drop", kind="execution", for_s=2)
+    order = hand.place(BUY, hand.away(BUY), 4 * hand.size)
+    answered(hand)
+    hand.cancel(order)
+    answered(hand)
+    assert hand.hits("order.fill_on_cancel") == 1
+    if not hand.is_naive and hand.position() < 2 * hand.size:
+        assert hand.reserved(BUY) == 2 * hand.size  # the trade that is on its way, no more and no less
+    hand.until(lambda: hand.position() == hand.traded_there() == 2 * hand.size, 20)
+    assert hand.state(order) == "CANCELED"
+    assert hand.reserved(BUY) == 0
+    finish(hand)
+
+
+@row(49, star=True)
+def test_49_a_refused_cancel_is_no_reason_for_a_replacement(make, market):
+    hand = make(market).ready()
+    hand.fault("order.fill_on_cancel", part="full", count=1)
+    order = hand.place(BUY, hand.away(BUY))
+    answered(hand)
+    hand.fault("exec.delay", delay_ms=1500, for_s=1)
+    replacement = hand.replace_wanted(order, hand.away(BUY, 600))
+    hand.run(3)
+    assert hand.hits("order.fill_on_cancel") == 1
+    assert not replacement
+    assert hand.asked_new() == hand.taken() == 1
+    assert hand.state(order) == "FILLED"
+    assert hand.position() == hand.traded_there() == hand.size
+    finish(hand)
+
+
+@row(49, star=True)
+def test_49_a_refused_cancel_without_any_report_is_resolved_by_asking(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    answered(hand)
+    hand.fault("order.fill_on_cancel", part="full", count=1)
+    blind(hand, 3)
+    replacement = hand.replace_wanted(order, hand.away(BUY, 600))
+    hand.run(5)
+    assert hand.hits("order.fill_on_cancel") == 1
+    assert hand.hits("exec.drop") > 0
+    assert not replacement
+    assert hand.taken() == 1
+    assert hand.state(order) == "FILLED"
+    assert hand.position() == hand.traded_there() == hand.size
+    finish(hand)
+
+
+@row(49, markets=(*VENUES, "bybit-spot"))
+def test_49_every_order_of_five_messages_ends_in_the_same_state(make, market):
+    """The ack, the reports and the refused cancel of an order that filled as its cancel came, in every order."""
+    hand = make(market).ready()
+    node, held = hand.world, []
+    towards = node._towards
+    for n, order_of in enumerate(permutations(range(5))):
+        hand.fault("order.fill_on_cancel", part="full", count=1)
+        before = hand.position()
+        node._towards = lambda wired, text: hold(towards, held, wired, text)
+        order = hand.place(BUY, hand.away(BUY, 500 + n % 300))
+        answered(hand)
+        hand.cancel(order)
+        answered(hand)
+        node._towards = towards
+        assert len(held) >= 3, held
+        turns = [held[i] for i in order_of if i < len(held)] + held[5:]
+        held.clear()
+        for wired, text in turns:
+            node._deliver(wired, wired.generation, text)
+            assert hand.filled(order) in (0, hand.size)
+        hand.run(0.3)
+        assert hand.state(order) == "FILLED", order_of
+        assert hand.position() - before == hand.size
+        assert hand.reserved(BUY) == 0
+    assert hand.hits("order.fill_on_cancel") == 120
+    finish(hand)
+
+
+def hold(towards, held, wired, text):
+    """Keep back what the venue says of orders; books go on."""
+    if wired.spec.role == "feed":
+        towards(wired, text)
+    else:
+        held.append((wired, text))

@@ -151,6 +151,7 @@ class World:
         )
         self.engine = self.desk.engine
         self.engine.ask_resync = self._resync
+        self.engine.ask_relist = lambda market: self._at(150 * MS, partial(self._relist, market))
         self.lines: dict[int, Wired] = {}
         for spec in self.desk.lines:
             self.lines[spec.line] = Wired(spec, self.fakes[self.venue_of[spec.market]])

@@ -32,7 +32,7 @@ SYMBOLS = {
     "okx-spot": ("BTC-USDT", "0.1", "0.00100000"),
 }
 POSTED = re.compile(r"POST \S*/(order|create|orders|algoOrder|order-algo|batch-orders)(\?| )")
-ENTERED = re.compile(r'"(?:method|op)":\s*"(?:order\.place|order\.create|order|batch-orders|order\.create-batch)"')
+ENTERED = re.compile(r'"(?:method|op)":\s*"(?:order\.(?:place|create|create-batch)|order|batch-orders)"')
 VENUES = ("binance-spot", "binance-usdm", "bybit-linear", "okx")  # what most rows are played on
 
 
@@ -287,12 +287,13 @@ class Ours(Hand):
 
     def replace_wanted(self, order_id: int, price: int) -> int:
         """Cancel an order, and place another as soon as it is held to be gone; 0 where it is not (yet)."""
+        size = self.order(order_id)["size_lots"]
         self.cancel(order_id)
         try:
             self.until(lambda: order_id not in self.open_here(), 20)
         except TimeoutError:
             return 0
-        left = self.order(order_id)["size_lots"] - self.filled(order_id)
+        left = size - self.filled(order_id)
         return self.place(BUY, price, left) if left > 0 else 0
 
     def told(self, text: str) -> bool:

@@ -2,12 +2,13 @@
 
 import re
 from itertools import permutations
+from pathlib import Path
 
-import pytest
-from hands import BUY, POST_ONLY, SELL, STOP, VENUES
-from rows import row
+from hands import BUY, POST_ONLY, SELL, VENUES
+from rows import ELSEWHERE, ROWS, row
 
 from ext.records import Outcome
+from node.venues.markets import MARKETS
 from node.venues.values import Reply, Request
 
 BINANCE, BYBIT_OKX = ("binance-spot", "binance-usdm"), ("bybit-spot", "bybit-linear", "okx")
@@ -16,7 +17,7 @@ LINK_ID = re.compile(r'"orderLinkId":"[^"]*"')
 
 
 def finish(hand, within_s=30):
-    """Nothing is being found out any more, both sides agree to the last lot, and each intent made one order at most."""
+    """Nothing is being found out any more, both sides agree, and each intent made one order at most."""
     if not hand.is_naive:
         since_ns = hand.world.now_ns
         hand.keeper.look_now(since_ns)
@@ -55,7 +56,7 @@ def test_28_an_ack_that_is_lost_leaves_one_order_at_the_venue_and_its_size_reser
 
 
 @row(28, star=True)
-def test_28_an_order_that_nobody_speaks_of_is_unknown_reserved_and_cancelled_and_never_sent_again(make, market):
+def test_28_an_order_that_nobody_speaks_of_is_unknown_reserved_cancelled_and_never_sent_again(make, market):
     hand = make(market).ready()
     hand.fault("ack.drop", count=1)
     blind(hand, 8)
@@ -173,7 +174,7 @@ def test_30_an_answer_that_does_not_know_frees_nothing_before_the_absence_is_pro
 
 UNKNOWN_503 = "Unknown error, please check your request or try again later."
 FAILED_503 = ("Service Unavailable.", "Internal error; unable to process your request. Please try again.")
-THROTTLED = "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. Please try again."
+THROTTLED = "Request throttled by system-level protection."
 
 
 def by_rest(hand):
@@ -186,7 +187,8 @@ def by_rest(hand):
         hand.until(hand.may_trade, 20)
 
 
-@row(31, star=True, markets=("binance-usdm",))  # spot sends no order by REST: its private stream is on the order line
+# Spot and OKX send no order by REST: their private stream is on the order line, and without it nothing is risked.
+@row(31, star=True, markets=("binance-usdm",))
 def test_31_a_503_that_does_not_know_is_unknown_and_a_live_order_behind_it_is_cancelled(make, market):
     hand = make(market).ready()
     bodies = [f'{{"code":-1000,"msg":"{UNKNOWN_503}"}}', "<html>503</html>", ""]
@@ -194,7 +196,7 @@ def test_31_a_503_that_does_not_know_is_unknown_and_a_live_order_behind_it_is_ca
     for i, body in enumerate(bodies, 1):
         hand.fault("rest.status", status=503, body=body, live=True, method="POST", path="/order", count=1)
         blind(hand, 1)
-        order = hand.place(BUY, hand.away(BUY))
+        hand.place(BUY, hand.away(BUY))
         answered(hand)
         if not hand.is_naive:
             assert hand.entered("UNKNOWN") == i, body
@@ -208,11 +210,12 @@ def test_31_a_503_that_does_not_know_is_unknown_and_a_live_order_behind_it_is_ca
     finish(hand)
 
 
-@row(31, markets=("binance-usdm",), naive=())  # nothing is lost here: what is judged is how soon the size is free
+@row(31, markets=("binance-usdm",))
 def test_31_a_503_frees_the_size_at_once_only_where_it_is_documented_as_failed(make, market):
     hand = make(market).ready()
     by_rest(hand)
-    bodies = {x: "REJECTED" for x in FAILED_503} | {UNKNOWN_503: "UNKNOWN", "Internal error; please wait.": "UNKNOWN"}
+    bodies = dict.fromkeys(FAILED_503, "REJECTED")
+    bodies |= {UNKNOWN_503: "UNKNOWN", "Internal error; please wait.": "UNKNOWN"}
     for body, state in bodies.items():
         code = -1000 if body == UNKNOWN_503 else -1001
         body = f'{{"code":{code},"msg":"{body}"}}'
@@ -254,17 +257,21 @@ def test_31_throttled_by_the_venue_stops_new_risk_and_lets_cancels_through(make,
 
 
 @row(31, markets=("binance-usdm",))
-def test_31_an_order_that_was_said_to_have_failed_and_rests_is_counted_again_and_cancelled(make, market):
+def test_31_an_order_that_was_said_to_have_failed_and_rests_is_counted_whatever_is_heard_first(make, market):
     hand = make(market).ready()
     by_rest(hand)
     body = f'{{"code":-1001,"msg":"{FAILED_503[1]}"}}'
-    hand.fault("rest.status", status=503, body=body, live=True, method="POST", path="/order", count=1)
-    order = hand.place(BUY, hand.away(BUY))
-    hand.run(0.3)
-    assert hand.hits("rest.status") == 1
-    assert (order in hand.open_here()) == bool(hand.open_there())
-    hand.run(10)
-    assert hand.reserved(BUY) >= len(hand.open_there()) * hand.size
+    for late_ms in (1, 400):
+        hand.fault("rest.status", status=503, body=body, live=True, method="POST", path="/order", count=1)
+        hand.fault("rest.delay", delay_ms=late_ms, method="POST", path="/order", count=1)
+        hand.place(BUY, hand.away(BUY))
+        for _ in range(20):
+            hand.run(0.1)
+            assert hand.reserved(BUY) >= len(hand.open_there()) * hand.size, late_ms
+        hand.run(10)
+        assert hand.reserved(BUY) == len(hand.open_there()) * hand.size
+        hand.until(hand.may_trade, 20)
+    assert hand.hits("rest.status") == hand.hits("rest.delay") == 2
     hand.run(60)
     finish(hand)
 
@@ -299,7 +306,7 @@ def test_33_no_retry_fires_behind_an_accept(make, market):
 
 
 @row(33, star=True)
-def test_33_an_order_that_was_reported_live_is_neither_sent_again_nor_cancelled_for_want_of_its_ack(make, market):
+def test_33_an_order_that_was_reported_live_is_not_sent_again_nor_cancelled_for_want_of_an_ack(make, market):
     hand = make(market).ready()
     hand.fault("ack.delay", delay_ms=1500, count=1)
     hand.fault("exec.delay", delay_ms=500, for_s=0.4)
@@ -317,7 +324,7 @@ def test_34_a_post_whose_answer_is_lost_is_not_repeated(make, market):
     hand = make(market).ready()
     by_rest(hand)
     hand.fault("rest.drop", live=True, method="POST", path="order", count=1)
-    order = hand.place(BUY, hand.away(BUY))
+    hand.place(BUY, hand.away(BUY))
     answered(hand)
     assert hand.hits("rest.drop") == 1
     if not hand.is_naive:
@@ -551,7 +558,7 @@ def replay(hand, frames):
 
 
 def told_fills(hand):
-    """From now on: every private frame that carries a fill, as the venue said it, with the path it went to."""
+    """From now on: (path, frame) of every private frame that carries a fill."""
     frames, send = [], hand.fake.send
 
     def keep(connection, text):
@@ -600,9 +607,7 @@ def test_41_trades_from_before_a_restart_are_not_counted_behind_it(make, market)
 
 
 @row(42, star=True)
-def test_42_an_order_that_the_stream_keeps_back_is_found_by_asking_and_no_risk_is_added_until_the_stream_is_proven(
-    make, market
-):
+def test_42_an_order_that_the_stream_keeps_back_is_found_by_asking_and_bars_new_risk(make, market):
     hand = make(market).ready()
     hand.fault("order.accept_silent", count=1)
     order = hand.place(BUY, hand.away(BUY))
@@ -624,7 +629,8 @@ def test_42_an_order_that_the_stream_keeps_back_is_found_by_asking_and_no_risk_i
 @row(42, star=True)
 def test_42_a_private_stream_that_alone_is_dead_is_found_out_and_bars_new_risk(make, market):
     hand = make(market).ready()
-    hand.fault("px.blackhole", way="out", path="orders" if market == "binance-spot" else "private", for_s=8)
+    tells_all = MARKETS[hand.market].orders_tell_all
+    hand.fault("px.blackhole", way="out", path="orders" if tells_all else "private", for_s=8)
     order = hand.place(BUY, hand.through(BUY))
     hand.run(3)
     assert hand.hits("px.blackhole") == 1
@@ -700,10 +706,10 @@ def test_43_a_cumulative_quantity_that_runs_ahead_brings_the_missing_trade_at_on
     hand.fault("exec.drop", for_s=0.1)
     hand.fill_there(hand.size)
     hand.run(0.2)
-    hand.fill_there(hand.size)
-    hand.until(lambda: hand.filled(order) == 2 * hand.size, 3)
+    hand.fill_there(2 * hand.size)
+    hand.until(lambda: hand.filled(order) == 3 * hand.size, 3)
     assert hand.hits("exec.drop") > 0
-    assert hand.position() == hand.traded_there() == 2 * hand.size
+    assert hand.position() == hand.traded_there() == 3 * hand.size
     finish(hand)
 
 
@@ -713,13 +719,13 @@ def test_43_a_cumulative_quantity_that_runs_ahead_brings_the_missing_trade_at_on
 @row(44, markets=BYBIT_OKX)
 def test_44_an_ack_is_no_acceptance(make, market):
     hand = make(market).ready()
-    for delay_ms in (5, 100, 200, 900):
+    for delay_ms in (5, 50, 200, 400):  # later than the query that looks for it, it was live
         hand.fault("order.reject_late", delay_ms=delay_ms, count=1)
         live = hand.entered("LIVE")
         order = hand.place(BUY, hand.away(BUY))
         hand.run(2)
-        assert hand.state(order) in ("REJECTED", "CANCELED")
-        assert hand.entered("LIVE") == live, delay_ms
+        assert hand.state(order) in ("REJECTED", "CANCELED", "EXPIRED")
+        assert market == "okx" or hand.entered("LIVE") == live  # OKX says "live" first
         assert hand.reserved(BUY) == 0
         hand.until(hand.may_trade, 20)
     assert hand.hits("order.reject_late") == 4
@@ -728,16 +734,18 @@ def test_44_an_ack_is_no_acceptance(make, market):
 
 
 @row(44, markets=BYBIT_OKX)
-def test_44_a_post_only_order_that_would_take_is_closed_by_its_report(make, market):
+def test_44_a_post_only_order_that_would_take_is_acked_and_closed_by_its_report(make, market):
     hand = make(market).ready()
-    order = hand.place(BUY, hand.through(BUY), tif=POST_ONLY) or hand.place(BUY, hand.best(SELL), tif=POST_ONLY)
-    if not order:
-        hand.engine.risk.set_limits  # our own gate refused it: nothing reached the venue
-        assert hand.asked_new() == 0
-        return
-    hand.run(1)
-    assert hand.state(order) in ("REJECTED", "CANCELED", "EXPIRED")
+    hand.fault("order.expire", reason="post_only", delay_ms=100, count=1)  # the price had moved
+    order = hand.place(BUY, hand.away(BUY), tif=POST_ONLY)
+    answered(hand)
+    assert hand.state(order) in ("ACKED", "LIVE")
+    assert hand.reserved(BUY) == hand.size
+    hand.run(0.5)
+    assert hand.hits("order.expire") == 1
+    assert hand.state(order) in ("CANCELED", "EXPIRED", "REJECTED")
     assert hand.reserved(BUY) == hand.traded_there() == 0
+    assert hand.may_trade()
     finish(hand)
 
 
@@ -753,7 +761,8 @@ def test_45_a_post_only_refusal_ends_the_order_and_its_absence_does_not_open_it_
     assert hand.reserved(BUY) == 0
     asked = len(hand.fake.heard)
     hand.run(30)
-    client_id = hand.world.desk.wires[hand.market].client_id(hand.order(order)["sequence"], hand.order(order)["epoch"])
+    row = hand.order(order)
+    client_id = hand.world.desk.wires[hand.market].client_id(row["sequence"], row["epoch"])
     assert not any(client_id in x for x in hand.fake.heard[asked:])  # nobody searches for it
     assert hand.state(order) == "REJECTED"
     assert hand.entered("UNKNOWN") == 0
@@ -768,7 +777,8 @@ def test_46_refused_by_a_filter_again_and_again_the_symbol_stops_before_the_venu
     hand.fault("order.reject", filter="percent_price")
     orders = [hand.place(BUY, hand.away(BUY, 500 + i)) or hand.run(0.3) for i in range(100)]
     answered(hand)
-    assert 5 <= hand.hits("order.reject") == hand.asked_new() <= 8  # those in flight when the fifth answer came
+    # the fifth stops it; a few may be on their way then
+    assert 5 <= hand.hits("order.reject") == hand.asked_new() <= 8
     assert {hand.state(x) for x in orders if x} == {"REJECTED"}
     assert "HALT_FILTER" in hand.halts()
     assert not hand.may_trade()
@@ -826,7 +836,7 @@ def test_47_no_client_id_is_used_again_after_a_start_without_memory(make, market
     hand = hand.restart().ready()
     for i in range(4):
         order = hand.place(BUY, hand.away(BUY, 600 + i))
-        answered(hand)
+        hand.run(0.3)
         assert hand.state(order) == "LIVE"
     orders = hand.truth()["orders"]
     assert len(orders) == len(first) + 4
@@ -861,6 +871,7 @@ def test_48_a_cancel_report_that_overtakes_its_trade_frees_the_rest_and_waits_fo
     hand.cancel(order)
     answered(hand)
     assert hand.hits("order.fill_on_cancel") == 1
+    assert hand.hits("exec.drop") > 0
     if not hand.is_naive and hand.position() < 2 * hand.size:
         assert hand.reserved(BUY) == 2 * hand.size  # the trade that is on its way, no more and no less
     hand.until(lambda: hand.position() == hand.traded_there() == 2 * hand.size, 20)
@@ -869,7 +880,8 @@ def test_48_a_cancel_report_that_overtakes_its_trade_frees_the_rest_and_waits_fo
     finish(hand)
 
 
-@row(49, star=True)
+# Bybit acknowledges the cancel, and reports the fill: there is no refusal to be misread.
+@row(49, star=True, naive=("binance-spot", "binance-usdm", "okx"))
 def test_49_a_refused_cancel_is_no_reason_for_a_replacement(make, market):
     hand = make(market).ready()
     hand.fault("order.fill_on_cancel", part="full", count=1)
@@ -906,7 +918,7 @@ def test_49_a_refused_cancel_without_any_report_is_resolved_by_asking(make, mark
 
 @row(49, markets=(*VENUES, "bybit-spot"))
 def test_49_every_order_of_five_messages_ends_in_the_same_state(make, market):
-    """The ack, the reports and the refused cancel of an order that filled as its cancel came, in every order."""
+    """Ack, reports and refused cancel of an order that filled as its cancel came, in every order."""
     hand = make(market).ready()
     node, held = hand.world, []
     towards = node._towards
@@ -914,7 +926,9 @@ def test_49_every_order_of_five_messages_ends_in_the_same_state(make, market):
         hand.fault("order.fill_on_cancel", part="full", count=1)
         before = hand.position()
         node._towards = lambda wired, text: hold(towards, held, wired, text)
-        order = hand.place(BUY, hand.away(BUY, 500 + n % 300))
+        side = SELL if n % 2 else BUY
+        order = hand.place(side, hand.away(side, 500 + n % 300))
+        assert order, hand.engine.risk.refusals()
         answered(hand)
         hand.cancel(order)
         answered(hand)
@@ -925,10 +939,10 @@ def test_49_every_order_of_five_messages_ends_in_the_same_state(make, market):
         for wired, text in turns:
             node._deliver(wired, wired.generation, text)
             assert hand.filled(order) in (0, hand.size)
-        hand.run(0.3)
+        hand.run(0.6)
         assert hand.state(order) == "FILLED", order_of
-        assert hand.position() - before == hand.size
-        assert hand.reserved(BUY) == 0
+        assert hand.position() - before == (hand.size if side == BUY else -hand.size)
+        assert hand.reserved(side) == 0
     assert hand.hits("order.fill_on_cancel") == 120
     finish(hand)
 
@@ -939,3 +953,10 @@ def hold(towards, held, wired, text):
         towards(wired, text)
     else:
         held.append((wired, text))
+
+
+def test_every_row_from_28_to_49_has_a_scenario_and_what_is_shown_elsewhere_is_there():
+    assert set(range(28, 50)) <= ROWS.keys()
+    for place in ELSEWHERE.values():
+        path, _, name = place.partition("::")
+        assert f"def {name}(" in (Path(__file__).parents[2] / path).read_text()

@@ -76,10 +76,12 @@ cdef class Engine(Sink):
     cdef readonly TapeWriter tape
     cdef public Outlet outlet
     cdef public object ask_resync    # called with (instrument, reason); the cold side carries it out
+    cdef public object ask_relist    # called with (market): a filter refused, the rules of its instruments are old
     cdef void* line_rows[LINES]      # borrowed from `lines`
     cdef int route[8]                # order line by market, -1 = none
     cdef int rest_route[8]           # REST line by market, -1 = none
     cdef int filter_refusals[256]    # in a row, by instrument
+    cdef uint64_t filter_refused[256]    # the last order of each that a filter refused
     cdef readonly int64_t evidence, halted
     cdef int32_t* feed_depth         # depth channel the book follows, -1 = the first that comes
     cdef int64_t* asked_ns

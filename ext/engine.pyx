@@ -24,7 +24,7 @@ from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CA
                           DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
                           HALT_VENUE, INTENT, LINK_DOWN, LIQUIDATION, LIVE, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
-                          REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_ODD, REPORT_REJECT,
+                          REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
                           REPORT_UNCERTAIN, SENT, STOP_MARKET, UNKNOWN, UNSUPPORTED)
 from ext.records import pack_reports
 from ext.tape cimport DIAL as TAPE_DIAL
@@ -647,6 +647,9 @@ cdef class Engine(Sink):
                 self.account.on_fee(order.instrument, report.fee_e8, report.fee_is_quote)
         if report.code or report.kind == REPORT_ODD or report.nature:
             self._refusal(report, order)
+        elif (order != NULL and (report.kind == REPORT_LIVE or report.kind == REPORT_FILL)
+                and order.id > self.filter_refused[order.instrument & 255]):
+            self.filter_refusals[order.instrument & 255] = 0    # a later order passed: not in a row
         if lots:
             self._book_fill(report, order, lots)
         else:
@@ -699,6 +702,9 @@ cdef class Engine(Sink):
             self.halt(instrument, HALT_VENUE, 1, self.now_ns)
         elif report.group == GROUP_FILTER and report.kind == REPORT_REJECT:
             self.filter_refusals[instrument & 255] += 1
+            self.filter_refused[instrument & 255] = order.id if order != NULL else 0
+            if self.filter_refusals[instrument & 255] == 1 and self.ask_relist is not None:
+                self.ask_relist(market)         # our rules are old: the venue has newer ones
             if self.filter_refusals[instrument & 255] == FILTER_REFUSALS:
                 self.halt(instrument, HALT_FILTER, 1, self.now_ns)
         return 0

@@ -139,6 +139,7 @@ class Node:
         self.link = Link(self.engine)
         self.link.failed = self._failed
         self.engine.ask_resync = self._resync
+        self.engine.ask_relist = lambda market: self._spawn(self._relist(market))
         for spec in self.desk.lines:
             self._connection(spec)
         for market, line in self.desk.rest_lines.items():

@@ -152,6 +152,7 @@ class World:
         )
         self.engine = self.desk.engine
         self.engine.ask_resync = self._resync
+        self.engine.ask_relist = lambda market: self._at(150 * MS, partial(self._relist, market))
         self.lines: dict[int, Wired] = {}
         for spec in self.desk.lines:
             self.lines[spec.line] = Wired(spec, self.fakes[self.venue_of[spec.market]])
@@ -436,7 +437,7 @@ class World:
         if faults.any_of("px.blackhole") and faults.standing("px.blackhole", self.now_ns, **about):
             return None
         late = faults.standing("px.delay", self.now_ns, **about) if faults.any_of("px.delay") else None
-        return self._delay() + (0 if late is None else late.ns("delay_ms"))
+        return self._delay() + (0 if late is None else late.ns("delay"))
 
     def _reset(self, wired: Wired, generation: int) -> None:
         if wired.generation == generation:

@@ -306,7 +306,8 @@ class Watch:
                 self.desk, "cash", requests, self.desk.rest.read_cash, self.settings.pages_max
             )
         read = one_page(self.desk.rest.read_balances)
-        self._list("balances", lambda: [self.desk.rest.balances()], read, now_ns)
+        if "told" not in self.pulls:  # a second list now would wait for cash that nobody asks for
+            self._list("balances", lambda: [self.desk.rest.balances()], read, now_ns)
         cash = self.pulls.get("cash")
         for ask in cash.asks(Purpose.RECONCILE) if cash is not None else ():
             self.budget.put(ask)

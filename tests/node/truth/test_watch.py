@@ -132,3 +132,21 @@ def test_halts_that_only_a_person_may_end_stay(world):
     world.run(150)
     assert len(world.halts(0)) == 3
     assert world.keeper.watches[SPOT].desk.symbol(0) == SYMBOL
+
+
+@pytest.mark.parametrize(
+    "late_ns", [SEC, SEC + 20_000_000]
+)  # with another list of balances on its way, and without
+def test_balances_that_are_wanted_again_while_their_cash_is_asked_for_go_on_being_compared(world, late_ns):
+    world.settle()
+    watch = world.keeper.watches[SPOT]
+    watch.all_due(world.now)
+    world.step()
+    assert "cash" in watch.pulls
+    late = [(at + late_ns * (one.what == "cash"), one, reply) for at, one, reply in world.flying]
+    world.flying[:] = late
+    while "cash" in watch.pulls:  # a private line came up, say, and another
+        watch.all_due(world.now)
+        world.step()
+    begun = world.now
+    assert world.run(130, lambda: min(x.compared_ns for x in world.keeper.purses.values()) > begun)

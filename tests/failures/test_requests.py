@@ -1,0 +1,197 @@
+"""Group B of the failure catalogue, requests and what the venue makes of them: cancels, amends, limits, sessions, units."""
+
+from functools import partial
+
+from hands import BUY, MS, SEC
+from rows import row
+
+from node.sim.memory import named_in
+
+NEW, CANCEL, AMEND = 0, 1, 2
+CHANGES = ("binance-usdm", "bybit-linear", "okx")  # venues that change an order in place
+
+
+def whole(hand) -> None:
+    """At the end: one order for each intent, the same open orders and position on both sides, nothing of unknown fate."""
+    hand.agree()
+    assert all(n == 1 for n in hand.truth()["orders"].values())
+    if not hand.is_naive:
+        assert hand.world.differences() == []
+
+
+def hold(hand, action: int, seconds: float) -> list[str]:
+    """The next order frame of this kind takes so long to arrive, and others overtake it. Returns a list of what was held."""
+    held, out = [], hand.world._out
+
+    def slow(wired, text):
+        if held or wired.spec.role != "orders" or not is_request(text, action):
+            return out(wired, text)
+        held.append(text)
+        hand.world._at(int(seconds * SEC), partial(hand.world._arrive, wired, wired.generation, text))
+
+    hand.world._out = slow
+    return held
+
+
+def is_request(text: str, action: int) -> bool:
+    """An order frame of this action? The node's request ids say so."""
+    try:
+        return named_in(text.encode())[1] == action
+    except ValueError:
+        return False
+
+
+def requests(hand, action: int) -> list[str]:
+    """From now on: the order frames of this action that leave."""
+    seen, out = [], hand.world._out
+
+    def watch(wired, text):
+        if wired.spec.role == "orders" and is_request(text, action):
+            seen.append(text)
+        out(wired, text)
+
+    hand.world._out = watch
+    return seen
+
+
+def live_there(hand) -> list[tuple[int, int]]:
+    """(price, lots left) of what is open at the venue."""
+    return [(x["price_ticks"], x["size_lots"] - x["filled_lots"]) for x in hand.open_there()]
+
+
+# ---- 50, 51: cancels ----
+
+
+@row(50, star=True)
+def test_50_a_cancel_that_overtakes_its_order_is_repeated_until_the_order_is_gone(make, market):
+    hand = make(market).ready()
+    held = hold(hand, NEW, 0.6)
+    order = hand.place(BUY, hand.away(BUY))
+    hand.cancel(order)
+    hand.run(0.3)
+    assert held and hand.taken() == 0  # the venue has answered the cancel: no such order
+    if not hand.is_naive:
+        assert hand.reserved(BUY) == hand.size  # which proves nothing
+    hand.run(10)
+    assert hand.taken() == 1
+    assert hand.open_there() == [] and order not in hand.open_here()
+    whole(hand)
+
+
+@row(50, star=True)
+def test_50_a_cancel_that_is_lost_on_the_way_is_repeated_too(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.fault("px.blackhole", way="in", path="orders", stream="ws", for_s=0.2)
+    hand.cancel(order)
+    assert hand.hits("px.blackhole") == 1
+    hand.run(10)
+    assert hand.open_there() == [] and order not in hand.open_here()
+    whole(hand)
+
+
+@row(51, markets=("bybit-linear", "okx"))
+def test_51_the_answer_to_a_cancel_frees_nothing_before_the_report_does(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("exec.delay", delay_ms=3000, for_s=2)
+    hand.fault("order.fill_on_cancel", part="part", count=1)
+    hand.cancel(order)
+    hand.run(0.5)
+    assert hand.hits("order.fill_on_cancel") == 1 and hand.hits("exec.delay") > 0
+    assert hand.open_there() == []
+    assert hand.reserved(BUY) + hand.position() == 2 * hand.size  # what filled is counted, or still reserved
+    assert order in hand.open_here()
+    hand.run(10)
+    assert hand.state(order) == "CANCELED" and hand.filled(order) == hand.size == hand.position()
+    assert hand.reserved(BUY) == 0
+    whole(hand)
+
+
+# ---- 52: amends ----
+
+
+@row(52, star=True, markets=("bybit-linear", "okx"))
+def test_52_an_amend_that_fails_behind_its_answer_leaves_the_order_as_it_was(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 2 * hand.size)
+    hand.run(1)
+    hand.fault("order.amend_fail_late", delay_ms=300, count=1)
+    hand.amend(order, price, 4 * hand.size)
+    hand.run(0.1)
+    assert hand.hits("order.amend_fail_late") == 1
+    assert hand.reserved(BUY) == 4 * hand.size  # the worst of both, until the venue has said
+    hand.run(90)
+    assert live_there(hand) == [(price, 2 * hand.size)]
+    assert hand.reserved(BUY) == 2 * hand.size
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_a_second_amend_waits_for_the_answer_to_the_first(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 2 * hand.size)
+    hand.run(1)
+    hand.fault("px.delay", delay_ms=300, way="in", path="orders")
+    sent = requests(hand, AMEND)
+    for times in (3, 4, 5):
+        hand.amend(order, price, times * hand.size)
+    assert hand.hits("px.delay") == 1
+    assert len(sent) == 1
+    assert hand.reserved(BUY) == 3 * hand.size
+    hand.run(5)
+    assert live_there(hand) == [(price, 3 * hand.size)]
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_the_venue_cuts_the_size_of_a_resting_order(make, market):
+    hand = make(market).ready()
+    hand.fault("order.amend_qty", part="0.5", delay_ms=500, count=1)
+    order = hand.place(BUY, hand.away(BUY), 4 * hand.size)
+    hand.run(15)
+    assert hand.hits("order.amend_qty") == 1
+    assert [left for _, left in live_there(hand)] == [2 * hand.size]
+    assert hand.reserved(BUY) == 2 * hand.size and order in hand.open_here()
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_a_fill_between_an_amend_and_its_arrival_counts_once(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 4 * hand.size)
+    hand.run(1)
+    hand.fault("px.delay", delay_ms=300, way="in", path="orders", for_s=0.1)
+    hand.amend(order, price, 2 * hand.size)
+    mine = next(x for x in hand.fake.open_orders() if x.filled_lots == 0)
+    mine.listing.engine.fill(mine.number, 3 * hand.size)
+    hand.fake.settle(mine.listing, hand.world.now_ns)
+    assert hand.hits("px.delay") == 1
+    hand.run(0.1)
+    assert hand.filled(order) + hand.reserved(BUY) == 4 * hand.size
+    hand.run(90)
+    assert hand.position() == 3 * hand.size  # the amend came below what was filled
+    assert hand.reserved(BUY) == sum(left for _, left in live_there(hand))
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_the_answer_to_an_amend_is_lost(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 2 * hand.size)
+    hand.run(1)
+    hand.fault("ack.drop", op="amend", count=1)
+    hand.fault("exec.drop", for_s=1)
+    hand.amend(order, price, 3 * hand.size)
+    hand.amend(order, price, 2 * hand.size)
+    hand.run(0.5)
+    assert hand.hits("ack.drop") == 1
+    hand.run(90)
+    assert hand.reserved(BUY) == sum(left for _, left in live_there(hand)) == 3 * hand.size
+    whole(hand)

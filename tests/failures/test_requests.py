@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from hands import BUY, MS, SEC
+from hands import BUY, SEC
 from rows import row
 
 from node.sim.memory import named_in
@@ -194,4 +194,148 @@ def test_52_the_answer_to_an_amend_is_lost(make, market):
     assert hand.hits("ack.drop") == 1
     hand.run(90)
     assert hand.reserved(BUY) == sum(left for _, left in live_there(hand)) == 3 * hand.size
+    whole(hand)
+
+
+# ---- 53, 54: what an amend is made of on Binance ----
+
+
+def fill_there(hand, lots: int) -> None:
+    """Somebody trades with the first open order of ours, at the venue."""
+    order = next(iter(hand.fake.open_orders()))
+    order.listing.engine.fill(order.number, lots)
+    hand.fake.settle(order.listing, hand.world.now_ns)
+    hand.world.drain()
+
+
+@row(53, star=True, markets=("binance-spot",))
+def test_53_the_cancel_half_works_and_the_new_half_is_refused(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("order.reject", count=1)
+    hand.fault("exec.drop", for_s=1)  # the answer's two halves are all there is
+    hand.amend(order, hand.away(BUY, 600), 2 * hand.size)
+    hand.run(5)
+    assert hand.hits("order.reject") == 1 and hand.hits("exec.drop") > 0
+    assert hand.open_there() == []
+    assert hand.open_here() == [] and hand.reserved(BUY) == 0
+    whole(hand)
+
+
+# the fill comes on the stream as well, and tells the naive manager that the order is gone
+@row(53, star=True, markets=("binance-spot",), naive=())
+def test_53_the_cancel_half_fails_and_the_new_half_is_not_tried(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("exec.delay", delay_ms=300, for_s=0.2)
+    fill_there(hand, 2 * hand.size)
+    hand.amend(order, hand.away(BUY, 600), 2 * hand.size)
+    assert hand.hits("exec.delay") > 0
+    hand.run(0.1)
+    assert hand.filled(order) + hand.reserved(BUY) >= 2 * hand.size  # nothing is freed by the refusal
+    hand.run(10)
+    assert hand.taken() == 1 and hand.position() == 2 * hand.size
+    assert hand.open_here() == [] and hand.reserved(BUY) == 0
+    whole(hand)
+
+
+@row(53, star=True, markets=("binance-spot",))
+def test_53_both_halves_count_while_the_answer_is_on_its_way_and_when_it_is_lost(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("ack.drop", count=1)
+    hand.fault("exec.drop", for_s=2)
+    hand.amend(order, hand.away(BUY, 600), 3 * hand.size)
+    hand.run(0.5)
+    assert hand.hits("ack.drop") == 1 and hand.hits("exec.drop") > 0
+    assert hand.reserved(BUY) == 5 * hand.size
+    hand.run(90)
+    assert hand.taken() == 2
+    assert hand.reserved(BUY) == sum(left for _, left in live_there(hand))
+    whole(hand)
+
+
+@row(54, star=True, markets=("binance-spot", "binance-usdm"))
+def test_54_the_venue_gives_an_amended_order_another_client_id(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 4 * hand.size)
+    hand.run(1)
+    hand.fault("order.amend_id_change", count=1)
+    hand.amend(order, price, 3 * hand.size)
+    hand.run(1)
+    assert hand.hits("order.amend_id_change") == 1
+    fill_there(hand, hand.size)
+    hand.run(1)
+    assert hand.filled(order) == hand.position() == hand.size
+    hand.run(30)
+    assert hand.reserved(BUY) == 2 * hand.size
+    hand.cancel(order)
+    hand.run(30)
+    assert hand.truth()["open"] == [] and hand.open_here() == []
+    whole(hand)
+
+
+# ---- 55, 56: what the venue does not show ----
+
+
+def sleep(hand, seconds: float) -> None:
+    """The whole process is stopped for so long, and goes on."""
+    gap_ns = int(seconds * SEC)
+    hand.world.events = [(at_ns + gap_ns, number, work) for at_ns, number, work in hand.world.events]
+    hand.world.now_ns += gap_ns
+
+
+@row(55, star=True)
+def test_55_an_order_that_queries_do_not_find_has_filled(make, market):
+    hand = make(market).ready()
+    hand.fault("ack.drop", for_s=5)
+    hand.fault("exec.drop", for_s=5)
+    hand.fault("rest.not_found_for", ms=30_000)
+    order = hand.place(BUY, hand.through(BUY))
+    hand.run(15)
+    assert hand.hits("ack.drop") > 0 and hand.hits("exec.drop") > 0 and hand.hits("rest.not_found_for") > 0
+    assert hand.filled(order) + hand.reserved(BUY) == hand.size
+    hand.run(90)
+    assert hand.taken() == 1
+    assert hand.position() == hand.filled(order) == hand.size
+    whole(hand)
+
+
+@row(55, star=True)
+def test_55_absence_proves_nothing_once_the_venue_may_have_forgotten(make, market):
+    hand = make(market).ready()
+    hand.fault("px.blackhole", for_s=3)
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1.5)
+    assert hand.hits("px.blackhole") > 0 and hand.taken() == 0
+    sleep(hand, 91 * 86_400)
+    hand.run(200)
+    assert order in hand.open_here() and hand.reserved(BUY) == hand.size
+    assert hand.state(order) == "UNKNOWN" and "HALT_UNKNOWN" in hand.halts()
+    assert hand.told("longer than the venue remembers")
+    assert not hand.may_trade()
+
+
+@row(56)
+def test_56_reads_that_are_two_seconds_old_bring_nothing_back(make, market):
+    hand = make(market).ready()
+    hand.fault("rest.stale_by", ms=2000)
+    gone = hand.place(BUY, hand.away(BUY))
+    hand.run(3)
+    hand.cancel(gone)
+    stays = hand.place(BUY, hand.away(BUY, 600))
+    hand.place(BUY, hand.through(BUY))
+    for _ in range(12):
+        hand.keeper.look_now(hand.world.now_ns)
+        hand.run(0.25)
+        assert hand.state(gone) == "CANCELED" and hand.state(stays) == "LIVE"
+        assert hand.position() == hand.size
+    assert hand.hits("rest.stale_by") > 5
+    hand.run(15)
+    assert hand.open_here() == [stays] and not hand.halts()
+    assert hand.may_trade()
     whole(hand)

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from ext.records import Action, OrderType, Outcome, ReportKind, TimeInForce
+from ext.records import Action, HaltReason, OrderType, Outcome, ReportKind, TimeInForce
 from ext.strategy import Strategy
 from ext.wire import ListSink, Verdict
 from node.config import MARKETS, Config, check
@@ -222,6 +222,11 @@ class Ours(Hand):
 
     def amend(self, order_id: int, price: int, size: int) -> None:
         self._command(lambda s: s.amend(order_id, price, size))
+
+    def kill(self) -> None:
+        """An operator stops everything."""
+        self.engine.halt(0, int(HaltReason.HALT_OPERATOR), 2, self.world.now_ns)
+        self.run(0.02)
 
     def state(self, order_id: int) -> str:
         return self.engine.orders.order(order_id)["state"]
@@ -450,6 +455,10 @@ class Naive(Hand):
         text = "&".join(f"{k}={params[k]}" for k in sorted(params))
         params["signature"] = self.world.desk.keys[self.market].hex(text)
         return message | {"params": params}
+
+    def kill(self) -> None:
+        for number in self.open_here():
+            self.cancel(number)
 
     # ---- hearing: everything is true ----
 

@@ -853,6 +853,8 @@ cdef class Engine(Sink):
         if approved is None:
             return 0
         order_id = approved.order_id
+        if intent.action == CANCEL:         # asked for once, repeated until the venue says that it is closed
+            self.orders.want_cancel(self.orders.find(order_id))
         self._send(approved)
         if intent.action != CANCEL:
             strategy.on_order(intent.instrument, intent.side, order_id, self.now_ns)

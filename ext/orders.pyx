@@ -215,7 +215,9 @@ cdef class Orders:
             self.strays += report.order_id != 0
             self.foreign += report.order_id == 0
             return 0
-        order.heard_ns = now_ns
+        # that a cancel or an amend found nothing, or that nobody knows, is no sign of life of the order
+        if report.kind not in (REPORT_CANCEL_REJECT, REPORT_AMEND_REJECT, REPORT_UNCERTAIN):
+            order.heard_ns = now_ns
         self._name(order, report)
         if report.kind == REPORT_ACK:
             if order.state == INTENT or order.state == SENT or order.state == UNKNOWN:

@@ -96,12 +96,19 @@ class Case:
     def wants_query(self, row: dict[str, Any], now_ns: int) -> bool:
         """At once, but for an order that is live and only waits for its cancel or its fills: those come
         by themselves."""
-        if self.is_asking or not self.query.is_due(now_ns):
+        if self.is_asking or not self.query.is_due(now_ns) or self.is_early(row, now_ns):
             return False
         quiet = row["state"] in ("LIVE", "PARTIAL") and not (
             self.is_missing or row["doubt"] or row["amending"]
         )
         return not quiet or now_ns - self.opened_ns > self.settings.second_path_ns
+
+    def is_early(self, row: dict[str, Any], now_ns: int) -> bool:
+        """In flight, or just taken: its report is still under way, and whoever asks now learns nothing from it."""
+        if row["doubt"] or self.is_missing:
+            return False
+        acked = row["state"] == "ACKED" and now_ns - row["acked_ns"] < self.settings.report_due_ns
+        return acked or row["state"] in ("INTENT", "SENT")
 
     def wants_lists(self, now_ns: int) -> bool:
         """The open orders and the trades are all that the proof still needs."""

@@ -113,9 +113,12 @@ def _okx_topic(frame: bytes) -> tuple[str, str] | None:
 
 
 def _rules(rows: Any) -> list[Rule]:
-    """The limits on orders, cancels and amends out of a venue's table, whichever way it spells them."""
+    """The limits on orders, cancels and amends out of a venue's table, whichever way it spells them. Those on OKX's
+    conditional orders are not limits on all orders."""
     out = []
     for row in rows:
+        if "algo" in getattr(row, "name", ""):
+            continue
         if row.kind < BudgetKind.BUDGET_WEIGHT and row.limit > 2:
             by_instrument = getattr(row, "scope", "account") == "instrument"
             out.append((int(row.kind), row.limit, row.interval_ns, by_instrument))

@@ -904,6 +904,29 @@ def test_a_wanted_cancel_is_repeated_with_growing_pauses_until_the_order_is_clos
     assert not desk.engine.want_cancel(1, desk.now)
 
 
+def test_a_strategy_asks_for_a_cancel_once_and_the_engine_repeats_it_until_the_order_is_closed():
+    asked = []
+
+    def think(self, instrument, now):
+        if not self.orders.open_orders():
+            self.buy(instrument, 9990, 10)
+        elif not asked:
+            asked.append(self.cancel(1))
+
+    desk = BybitDesk(Script(on_book=think))
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    for _ in range(100):
+        desk.now += 20 * MS
+        desk.engine.on_time(desk.now)
+    assert asked == [True]
+    assert [x[1]["op"] for x in desk.sent].count("order.cancel") > 1
+    desk.evidence(1, ReportKind.REPORT_CANCELED)
+    count = len(desk.sent)
+    desk.engine.on_time(desk.now + 10 * SEC)
+    assert [x[1]["op"] for x in desk.sent[count:]].count("order.cancel") == 0
+
+
 def test_only_an_order_of_unknown_fate_can_be_closed_as_absent_and_it_rises_again():
     desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
     desk.book()

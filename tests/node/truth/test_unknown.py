@@ -24,6 +24,7 @@ def row(**fields):
         "state_ns": SENT + SEC,
         "intent_ns": SENT,
         "sent_ns": SENT,
+        "acked_ns": 0,
         "heard_ns": 0,
         "filled_lots": 0,
         "type": 0,
@@ -206,3 +207,15 @@ def test_no_order_of_answers_proves_what_one_of_them_denies(acts):
     legs = {"list", "trades"} <= {what for what, _ in valid} and found and max(found) - min(found) >= SEC
     if x.proof(row(), DAY, SENT + 300 * SEC) is not None:
         assert legs
+
+
+def test_an_order_in_flight_or_just_taken_is_not_asked_for_though_its_cancel_is_wanted():
+    x = case()
+    now = SENT + 2 * SEC
+    for state, acked, asked in (
+        ("SENT", 0, False),
+        ("ACKED", now - 1, False),
+        ("ACKED", now - SEC, True),
+        ("UNKNOWN", 0, True),
+    ):
+        assert x.wants_query(row(state=state, acked_ns=acked, cancel_wanted=1), now) is asked

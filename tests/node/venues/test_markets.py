@@ -133,6 +133,11 @@ def test_depth_snapshots_are_requested_where_the_venue_works_so():
     assert [m for m in MARKETS if MARKETS[m].snapshot is None] == [BYBIT_SPOT, BYBIT, OKX]
 
 
+def test_the_limit_on_conditional_orders_of_okx_is_no_limit_on_all_orders():
+    rows = MARKETS[NUMBERS["okx"]].budgets(NUMBERS["okx"])
+    assert min(limit for _, limit, _, _ in rows) == 60
+
+
 def test_okx_is_asked_for_each_kind_of_instrument_once():
     asked = MARKETS[OKX].instruments(OKX, ["BTC-USDT", "BTC-USDT-SWAP", "ETH-USDT-SWAP"])
     assert [x.target.partition("instType=")[2] for x in asked] == ["SPOT", "SWAP"]

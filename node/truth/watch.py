@@ -22,11 +22,12 @@ from node.truth.settings import MS, SEC, Settings
 from node.truth.sweep import Sweep
 from node.truth.table import Table
 from node.truth.unknown import Pace
-from node.venues.values import KeyRow, ModeRow, PositionRow, Said
+from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 
 HURRY_NS = 200 * MS
 KEY_WARN_NS = 14 * 86_400 * SEC
 VENUE_AGAIN_NS = 60 * SEC
+QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hours or with every trade
 ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
 
 
@@ -46,6 +47,7 @@ class Watch:
     ):
         self.desk, self.native, self.settings, self.halts, self.purse = desk, native, settings, halts, purse
         self.rng, self.asks_balances = rng, asks_balances
+        self.lists_cash = bool(desk.rest.cash(0))
         self.budget = Budget(settings)
         self.pulse = Pulse(desk, native, self.budget, halts, settings)
         self.clock = self.pulse.clock
@@ -71,7 +73,7 @@ class Watch:
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
-        self.cash_from_ns = 0
+        self.cash_from_ns = self.begun_ns = 0
         self.due = {"orders": 0, "positions": 0, "balances": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
@@ -91,6 +93,7 @@ class Watch:
             self.positions.steady[product.instrument].settle_ns = self.settings.start_settle_ns
         self.cases.is_starting = True
         self.cash_from_ns = since_ns - self.settings.start_overlap_ns
+        self.begun_ns = since_ns
         self.due = dict.fromkeys(self.due, now_ns)
 
     # ---- a turn ----
@@ -322,13 +325,24 @@ class Watch:
             return
         try:
             for row in cash.rows:
-                self.purse.on_cash(row)
+                self.moved(row, now_ns)
             self.purse.put(balances.rows, balances.left_ns, balances.read_ns)
         except ValueError as error:
             self._again("balances", Said(outcome=0, text=str(error)), now_ns)
             return
         self.cash_from_ns = cash.left_ns or balances.left_ns
         self.hurry(now_ns)
+
+    def moved(self, row: CashRow, now_ns: int) -> None:
+        """Money moved without a trade: counted once, and told where it does not come by itself. What moved before
+        the start is part of what was there."""
+        is_new = self.purse.on_cash(row)
+        if not is_new or 0 < row.event_ns < self.begun_ns:
+            return
+        if row.kind == "liquidation":
+            self.reconciler.liquidated(row.symbol or self.desk.title(), now_ns)
+        elif row.kind not in QUIET:
+            self.halts.tell(self.desk.title(), f"{row.kind} of {row.amount} {row.coin}", now_ns)
 
     def _got_balances(self, pull: Pull, now_ns: int) -> None:
         self.pulls["told"] = pull

@@ -28,6 +28,11 @@ HURRY_NS = 200 * MS
 KEY_WARN_NS = 14 * 86_400 * SEC
 VENUE_AGAIN_NS = 60 * SEC
 QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hours or with every trade
+HELD = {
+    HaltReason.HALT_ACCESS: "access: the venue refused an order because of the key",
+    HaltReason.HALT_VENUE: "the venue refused an order because of the market's state",
+    HaltReason.HALT_FILTER: "the venue's filters refused one order after the other: an operator must look",
+}
 ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
 
 
@@ -100,6 +105,7 @@ class Watch:
 
     def tick(self, troubled: list[dict[str, Any]], now_ns: int) -> None:
         self.positions.sample(now_ns)
+        self._engine_halts(now_ns)
         for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
             self.budget.put(ask)
         self.pulse.tick(now_ns)
@@ -170,7 +176,6 @@ class Watch:
         if self.reconciler.too_new:
             self.due["orders"] = min(self.due["orders"], now_ns + self.settings.settle_ns)
         self.private.swept(lists.left_ns, now_ns)
-        self._engine_halts(now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
 
     def settle_ns(self) -> int:
@@ -195,19 +200,25 @@ class Watch:
                 self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
 
     def _engine_halts(self, now_ns: int) -> None:
-        """What the engine held by itself, in answer to the venue's words, ends by the same rules as what
-        is held from here."""
+        """What the engine held by itself, in answer to the venue's words: a person is told, and it ends by the
+        same rules as what is held from here."""
         for product in self.desk.products.values():
-            for name in self.native.risk.halts(product.instrument):
-                reason = HaltReason[name]
-                if reason not in ENDS or self.halts.has(product.instrument, reason):
-                    continue
-                if reason == HaltReason.HALT_ODD:
-                    self.cases.odd(product.instrument, "the venue said something unknown on a stream", now_ns)
-                else:
-                    level = self.native.risk.halts(product.instrument)[name]
-                    self.halts.hold(product.instrument, reason, level, "engine", now_ns)
-                    self.engine_held[product.instrument, reason] = now_ns
+            for name, level in self.native.risk.halts(product.instrument).items():
+                if not self.halts.has(product.instrument, HaltReason[name]):
+                    self._engine_halt(product.instrument, HaltReason[name], level, now_ns)
+
+    def _engine_halt(self, instrument: int, reason: HaltReason, level: int, now_ns: int) -> None:
+        symbol = self.desk.symbol(instrument)
+        if reason == HaltReason.HALT_ODD:
+            self.cases.odd(instrument, "the venue said something unknown on a stream", now_ns)
+        elif reason == HaltReason.HALT_LIQUIDATION:
+            self.reconciler.liquidated(symbol, now_ns)
+        elif reason in HELD:
+            self.halts.hold(instrument, reason, level, "engine", now_ns)
+            if reason in ENDS:
+                self.engine_held[instrument, reason] = now_ns
+            what = "stopped" if level == STOP else "reduce-only"
+            self.halts.tell(symbol, f"{HELD[reason]}: {what}", now_ns)
 
     def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
         """Access is back when the order line came up again; a refused market is tried again after a

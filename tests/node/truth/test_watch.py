@@ -132,3 +132,15 @@ def test_halts_that_only_a_person_may_end_stay(world):
     world.run(150)
     assert len(world.halts(0)) == 3
     assert world.keeper.watches[SPOT].desk.symbol(0) == SYMBOL
+
+
+def test_what_the_engine_stopped_by_itself_is_told_at_once(world):
+    world.settle()
+    for reason, level in ((HaltReason.HALT_FILTER, 1), (HaltReason.HALT_VENUE, 1), (HaltReason.HALT_LIQUIDATION, 2)):
+        world.engine.halt(1, int(reason), level, world.now)
+    world.run(0.1)
+    assert world.heard("filters refused one order after the other: an operator must look: reduce-only")
+    assert world.heard("refused an order because of the market's state: reduce-only")
+    assert world.heard("liquidated or deleveraged by the venue: stopped")
+    world.run(100)
+    assert world.halts(1) == {"HALT_FILTER": 1, "HALT_LIQUIDATION": 2}

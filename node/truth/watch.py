@@ -78,8 +78,8 @@ class Watch:
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
-        self.cash_from_ns = self.begun_ns = 0
-        self.due = {"orders": 0, "positions": 0, "balances": 0, "key": 0}
+        self.cash_from_ns = self.begun_ns = self.modes_ns = 0
+        self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
         self.pulls: dict[str, Pull] = {}
@@ -113,6 +113,7 @@ class Watch:
         self._list("positions", self.desk.rest.positions, self.desk.rest.read_positions, now_ns)
         if self.asks_balances:
             self._balances(now_ns)
+        self._list("modes", self._mode_requests, one_page(self.desk.rest.read_modes), now_ns)
         self._list(
             "key", self.desk.rest.key_info, one_page(lambda x: [self.desk.rest.read_key_info(x)]), now_ns
         )
@@ -241,6 +242,8 @@ class Watch:
 
     def _is_ready(self, instrument: int) -> bool:
         product = self.desk.products[self.desk.symbol(instrument)]
+        if product.is_perpetual and not self.modes_ns:
+            return False  # whether the account is set up as configured is not known yet
         return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
 
     def _arm(self, instrument: int, now_ns: int) -> None:
@@ -354,6 +357,20 @@ class Watch:
             self.reconciler.liquidated(row.symbol or self.desk.title(), now_ns)
         elif row.kind not in QUIET:
             self.halts.tell(self.desk.title(), f"{row.kind} of {row.amount} {row.coin}", now_ns)
+
+    def _mode_requests(self) -> list[Any]:
+        return self.desk.rest.modes([x for x, p in self.desk.products.items() if p.is_perpetual])
+
+    def _got_modes(self, pull: Pull, now_ns: int) -> None:
+        try:
+            for row in pull.rows:
+                self.positions.mode(row, now_ns)
+        except ValueError as error:
+            self._again("modes", Said(outcome=0, text=str(error)), now_ns)
+            return
+        self.modes_ns = pull.left_ns
+        if self.starting:
+            self.hurry(now_ns)
 
     def _got_balances(self, pull: Pull, now_ns: int) -> None:
         self.pulls["told"] = pull

@@ -155,6 +155,8 @@ class Positions:
         here."""
         if row.hedge is not None:
             for symbol, product in self.desk.products.items():
+                if row.symbol not in ("", symbol):
+                    continue
                 wrong = product.is_perpetual and row.hedge != self.desk.hedge
                 self._mode(
                     symbol, "position mode", wrong, f"hedge mode is {'on' if row.hedge else 'off'}", now_ns

@@ -119,11 +119,16 @@ class Reader:
             "trade_hi": row.trade_hi,
             "trade_lo": row.trade_lo,
             "fee_e8": int(fee),
-            "fee_is_quote": int(row.fee_coin == self.desk.products[row.symbol].quote),
+            "fee_is_quote": self._coin(row),
             "nature": row.nature,
             "event_ns": row.event_ns,
             "venue_id": row.venue_id,
         }
+
+    def _coin(self, row: TradeRow) -> int:
+        """What the fee is paid in, as `records.Report.fee_is_quote`: 1 quote coin, 2 base coin, 0 another."""
+        product = self.desk.products[row.symbol]
+        return {product.base: 2, product.quote: 1}.get(row.fee_coin, 0)
 
     def adoption(self, row: OrderRow, key: tuple[int, int], filled_lots: int) -> dict[str, Any]:
         """Arguments of `engine.adopt` for an own order that the table does not hold."""

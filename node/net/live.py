@@ -39,6 +39,7 @@ RELIST_S = 60.0  # filters are asked for again so often, and when the venue says
 RELIST_CALM_S = 0.5  # ... this much later, so that one question is for all that is said at once
 TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
 STOP_WAIT_S = 8.0  # at the end: for orders to be confirmed as closed, and a last look at the trades
+LOST_WAIT_S = 2.0  # ... where no venue can be reached any more
 SHOWN = 5
 
 
@@ -445,11 +446,14 @@ class Node:
         """Every order of ours; the keeper goes on asking about those that are not confirmed."""
         loop = asyncio.get_running_loop()
         deadline_s, keep_s, looked_ns = loop.time() + STOP_WAIT_S, 0.0, 0
+        lost_s = loop.time() + LOST_WAIT_S
         asked = [
             x for x in self.engine.orders.open_orders() if self.engine.want_cancel(x, self.link.now_ns())
         ]
         while (left := self.engine.orders.open_orders()) or not self._has_looked(looked_ns):
-            if loop.time() >= deadline_s:
+            if self._reaches_a_venue():
+                lost_s = loop.time() + LOST_WAIT_S
+            if loop.time() >= min(deadline_s, lost_s):
                 break
             self.link.tick()
             if not left and not looked_ns and self.keeper is not None:
@@ -464,6 +468,9 @@ class Node:
         )
         self._say_end(left, looked_ns)
         self._note({"event": "stop", "open_orders": len(left)})
+
+    def _reaches_a_venue(self) -> bool:
+        return any(x.up for x in self.engine.lines if x.kind == LineKind.ORDER_LINE)
 
     def _has_looked(self, since_ns: int) -> bool:
         """Trades that no stream told of are known too. A node that is broken does not wait for them."""

@@ -56,9 +56,12 @@ def test_a_trade_is_exact_and_says_its_fee(reader):
         10_001,
         12,
         -2,
-        0,
+        2,
     )
     assert pack_reports([report])
+    for coin, told in (("USDT", 1), ("BNB", 0)):
+        changed = type(row)(**{f: getattr(row, f) for f in row.__slots__} | {"fee_coin": coin})
+        assert reader.trade(changed, (EPOCH, 9))["fee_is_quote"] == told
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,11 @@ HELD = {
     HaltReason.HALT_VENUE: "the venue refused an order because of the market's state",
     HaltReason.HALT_FILTER: "the venue's filters refused one order after the other: an operator must look",
 }
+ASKED = {  # what was asked for, in words
+    "orders": "open orders and trades",
+    "order": "fate of an order",
+    "key": "rights of the key",
+}
 ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
 
 
@@ -85,6 +90,7 @@ class Watch:
         self.pulls: dict[str, Pull] = {}
         self.odd: dict[int, int] = {}
         self.engine_held: dict[tuple[int, HaltReason], int] = {}
+        self.recycle: Callable[[int], None] = lambda market: None
         self._done_ns = 0
 
     def begin(self, since_ns: int, now_ns: int) -> None:
@@ -220,6 +226,9 @@ class Watch:
                 self.engine_held[instrument, reason] = now_ns
             what = "stopped" if level == STOP else "reduce-only"
             self.halts.tell(symbol, f"{HELD[reason]}: {what}", now_ns)
+            if reason == HaltReason.HALT_ACCESS:  # what the key may do is looked at anew, on a new connection
+                self.halts.tell(self.desk.title(), "an order was refused for want of access: logging in anew", now_ns)
+                self.recycle(self.desk.market)
 
     def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
         """Access is back when the order line came up again; a refused market is tried again after a
@@ -252,7 +261,12 @@ class Watch:
         self.starting.discard(instrument)
         self.positions.steady[instrument].settle_ns = self.settings.settle_ns
         self.cases.is_starting = bool(self.starting)
-        self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns)
+        if self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns):
+            self.halts.tell(
+                f"{self.desk.title()} {self.desk.symbol(instrument)}",
+                "the venue and the node agree: trading may begin",
+                now_ns,
+            )
 
     def on_orders(self, kind: int, up: bool, now_ns: int) -> None:
         """A line for requests went up or down."""
@@ -402,13 +416,13 @@ class Watch:
     def refused(self, what: str, said: Said, now_ns: int) -> None:
         """What a refusal says beyond its request. Texts are the venue's: they hold no secret of ours."""
         if said.group == ErrorGroup.GROUP_ACCESS:
-            self._access("refused", True, f"{what}: {said.code} {said.text}", now_ns)
+            self._access("refused", True, f"{ASKED.get(what, what)}: {_words(said)}", now_ns)
         elif said.group == ErrorGroup.GROUP_CLOCK:
             self.pulse.hurry(now_ns)
         if said.until_ns:
             self.budget.pause(said.until_ns - self.clock.offset_ns(now_ns), now_ns)
         if what != "cancel" and (said.code or said.text):
-            self.halts.tell(self.desk.title(), f"{what}: {said.code} {said.text[:120]}", now_ns)
+            self.halts.tell(self.desk.title(), f"{ASKED.get(what, what)}: {_words(said)}", now_ns)
 
     def _access(self, source: str, bad: bool, text: str, now_ns: int) -> None:
         for product in self.desk.products.values():
@@ -417,7 +431,8 @@ class Watch:
             else:
                 self.halts.free(product.instrument, HaltReason.HALT_ACCESS, source, now_ns)
         if bad:
-            self.halts.tell(self.desk.title(), f"access: {text}: stopped", now_ns)
+            fix = "no orders until the venue takes the key; check its rights, IP list and expiry"
+            self.halts.tell(self.desk.title(), f"access refused: {text}: {fix}", now_ns)
 
     # ---- state ----
 
@@ -432,3 +447,8 @@ class Watch:
     def differences(self) -> list[Difference]:
         out = [Difference(self.desk.symbol(x), "not reconciled yet", 0) for x in sorted(self.starting)]
         return out + self.cases.differences() + self.reconciler.differences() + self.positions.differences()
+
+
+def _words(said: Said) -> str:
+    """A refusal for people: the venue's code, where it has one, and its words."""
+    return f"{said.code or ''} {said.text[:120]}".strip()

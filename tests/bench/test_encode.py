@@ -64,7 +64,7 @@ def test_a_frame_of_another_order_is_an_error():
     engine = risk.desk(risk.PRODUCTS["bybit-linear"])
     _, frame = engine.encode_many(1, 0, Side.BUY, 618_000, encode.SIZE_LOTS, risk.NOW_NS)
     engine.encode_many(1, 0, Side.BUY, 618_000, encode.SIZE_LOTS, risk.NOW_NS + 5)
-    with pytest.raises(BenchError, match=r"tick.* is not in the frame"):
+    with pytest.raises(BenchError, match=r"tckg.* is not in the frame"):
         encode.check(engine, frame, 618_000, cancel=True)
 
 

@@ -457,24 +457,25 @@ def _plain_order(row: dict, symbol: str) -> OrderRow:
 
 
 def _algo_order(row: dict, symbol: str) -> OrderRow:
-    """A conditional order. One that was triggered is `odd:effective`: what became of it, the orders it made
-    say."""
+    """A conditional order. What became of one that was triggered, the order that it made says; where that has
+    no number yet it is `odd:effective`."""
     state, kind = _word(row, symbol, "state"), _word(row, symbol, "ordType")
     triggers = ("slTriggerPx", "triggerPx", "tpTriggerPx", "moveTriggerPx")
     trigger = next((_limit(row, symbol, x) for x in triggers if row.get(x)), "0")
     is_stop = kind == "conditional" and _text(row, symbol, "slOrdPx") == "-1"
-    reason = _text(row, symbol, "failCode")
+    reason, made = _text(row, symbol, "failCode"), _text(row, symbol, "ordId")
+    is_triggered = state == "effective" and made not in ("", "0")
     return OrderRow(
         market=Market.OKX,
         symbol=symbol,
         client_id=_text(row, symbol, "algoClOrdId"),
-        venue_id=_word(row, symbol, "algoId"),
+        venue_id=made if is_triggered else _word(row, symbol, "algoId"),
         side=_side(row, symbol),
         kind="stop_market" if is_stop else kind,
         price="0",
         size=_limit(row, symbol, "sz"),
         filled="0",
-        state=ALGO_STATES.get(state, f"odd:{state}"),
+        state="triggered" if is_triggered else ALGO_STATES.get(state, f"odd:{state}"),
         reduce_only=_text(row, symbol, "reduceOnly") == "true",
         trigger=trigger,
         updated_ns=_ns(row, symbol, "uTime"),

@@ -178,7 +178,7 @@ class FakeRest:
     def read_time(self, reply):
         return self._read(reply)
 
-    def order(self, symbol, client_id="", venue_id=""):
+    def order(self, symbol, client_id="", venue_id="", *, is_algo=False):
         return ask("order", symbol, client_id, venue_id)
 
     def read_order(self, reply):
@@ -226,7 +226,7 @@ class FakeRest:
     def read_key_info(self, reply):
         return self._read(reply)
 
-    def cancel(self, symbol, client_id):
+    def cancel(self, symbol, client_id, *, is_algo=False):
         return ask("cancel", symbol, client_id)
 
     def cancel_all(self, symbol):

@@ -361,6 +361,7 @@ def test_a_stop_that_waits_is_untriggered():
         (ALGO | {"state": "canceled"}, "canceled"),
         (ALGO | {"state": "order_failed", "failCode": "51008"}, "expired"),
         (ALGO | {"state": "effective"}, "odd:effective"),
+        (ALGO | {"state": "effective", "ordId": "812"}, "triggered"),
         (ALGO | {"state": "partially_failed"}, "odd:partially_failed"),
     ],
 )

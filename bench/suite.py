@@ -148,14 +148,10 @@ def risk_rows(found: dict) -> list[Row]:
 
 def encode_rows(found: dict) -> list[Row]:
     return [
-        (
-            f"{market} {action}, ns",
-            row[f"{action}_ns"],
-            found["budget_ns"],
-            f"median {row[f'{action}_ns_median']}",
-        )
-        for market, row in found["markets"].items()
-        for action in ("new", "cancel")
+        (f"{market} {what}{how}, ns", row["ns"], budget, f"median {row['ns_median']}")
+        for how, key, budget in (("", "markets", found["budget_ns"]), (" signed", "signed", None))
+        for market, rows in found[key].items()
+        for what, row in rows.items()
     ]
 
 

@@ -28,7 +28,7 @@ ACTIONS = {"new": Action.NEW, "cancel": Action.CANCEL, "amend": Action.AMEND, "r
 
 
 def run(rounds: int = 100, count: int = 1000, progress: Progress = silent) -> dict:
-    """ns per order by market and request: the fastest of `rounds` passes of `count` frames, and the median."""
+    """ns per order by market and request: fastest of `rounds` passes of `count` frames, and the median."""
     passes: dict[str, Callable[[], int]] = {}
     for name, product in PRODUCTS.items():
         for what in requests_of(desk(product).lines[0].wire):

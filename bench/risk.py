@@ -85,8 +85,8 @@ def desk(product: Product) -> Engine:
 
 
 def prove(engine: Engine, market: int) -> None:
-    """What the keeper of a live node would have shown, and as many request budgets as a venue has (Binance: two
-    windows), of a size that no pass of a bench uses up."""
+    """What the keeper of a live node would have shown, and as many request budgets as a venue has (Binance:
+    two windows), of a size that no pass of a bench uses up."""
     engine.risk.require(reconcile_ns=70 * SECOND_NS, clock_ns=120 * SECOND_NS, private=True, max_unacked=8)
     engine.reconciled(0, NOW_NS)
     engine.venue_clock(market, 0, 0, NOW_NS)

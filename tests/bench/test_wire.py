@@ -80,7 +80,7 @@ def test_every_order_is_at_the_best_ask(setup, name):
     assert len({request["id"] for request in requests}) == len(requests)
     assert len({request["params"]["newClientOrderId"] for request in requests}) == len(requests)
     assert {request["method"] for request in requests} == {"order.place"}
-    assert all(abs(request["params"]["timestamp"] - wire.now_ms()) < 600_000 for request in requests)
+    assert all(abs(request["params"]["timestamp"] - account.now_ms()) < 600_000 for request in requests)
 
 
 def test_a_run_pools_all_clients_and_compares_the_node_with_the_floor(tmp_path):

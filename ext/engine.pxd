@@ -125,6 +125,7 @@ cdef class Engine(Sink):
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1
     cdef int _batch(self, Strategy strategy, int first, int count) except -1
     cdef int _run(self, Strategy strategy, int first) noexcept
+    cdef int _batchable(self, const Intent* intent) noexcept
     cdef int _line_for(self, const Intent* intent, const Order* order) noexcept
     cdef int _send(self, Approved approved) except -1
     cdef int _sent(self, Approved approved, int line, int written) except -1

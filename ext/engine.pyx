@@ -793,24 +793,36 @@ cdef class Engine(Sink):
         return 0
 
     cdef int _run(self, Strategy strategy, int first) noexcept:
-        """How many proposals from `first` on can go in one request: new orders of one market that takes batches."""
-        cdef const Intent* intent = &strategy.proposals[first]
-        cdef int market, line, i, most
-        if intent.action != NEW or not 0 <= intent.instrument < self.instruments.count:
+        """How many proposals from `first` on can go in one request: new orders, or cancels, of one market that takes batches."""
+        cdef int market = self._batchable(&strategy.proposals[first])
+        cdef int action = strategy.proposals[first].action
+        cdef int i = first + 1
+        cdef int line, most
+        if market < 0:
             return 1
-        market = self.instruments.rows[intent.instrument].market
         line = self.route[market]
         if line < 0 or not (<Line>self.line_rows[line]).up:
             return 1
-        most = (<Line>self.line_rows[line]).wire.batch_max
-        i = first
-        while i < strategy.proposed and i - first < most and i - first < BATCH_MAX:
-            intent = &strategy.proposals[i]
-            if (intent.action != NEW or not 0 <= intent.instrument < self.instruments.count or intent.type == STOP_MARKET
-                    or self.instruments.rows[intent.instrument].market != market):
-                break
+        most = min((<Line>self.line_rows[line]).wire.batch_max, BATCH_MAX)
+        while (i < strategy.proposed and i - first < most and strategy.proposals[i].action == action
+               and self._batchable(&strategy.proposals[i]) == market):
             i += 1
-        return i - first if i - first > 1 else 1
+        return i - first
+
+    cdef int _batchable(self, const Intent* intent) noexcept:
+        """The market of a proposal that may share a request with others; -1 where it goes alone: amends, replacements, stops
+        (they have requests of their own), and what names nothing that there is."""
+        cdef Order* order
+        if intent.action == NEW:
+            if intent.type == STOP_MARKET or not 0 <= intent.instrument < self.instruments.count:
+                return -1
+            return self.instruments.rows[intent.instrument].market
+        if intent.action != CANCEL:
+            return -1
+        order = self.orders.find(intent.order_id)
+        if order == NULL or not self.orders.is_open(order) or order.type == STOP_MARKET:
+            return -1
+        return self.instruments.rows[order.instrument].market
 
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1:
         cdef VerdictRow verdict
@@ -868,7 +880,7 @@ cdef class Engine(Sink):
         return self._submit(strategy, &other)
 
     cdef int _batch(self, Strategy strategy, int first, int count) except -1:
-        """Several new orders in one request; each has its own verdict, its own id and its own answer."""
+        """Several new orders or cancels in one request; each has its own verdict, its own id and its own answer."""
         cdef Approved approved
         cdef const Intent* intent
         cdef int i, passed = 0, reason, line, written = 0
@@ -877,7 +889,10 @@ cdef class Engine(Sink):
         for i in range(first, first + count):
             intent = &strategy.proposals[i]
             self.risk.value = self.risk.limit = reason = 0
-            approved = self.risk.approve(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
+            if intent.action == CANCEL:
+                approved = self.risk.approve_cancel(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
+            else:
+                approved = self.risk.approve(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
             self._verdict(intent, approved, reason)
             passed += approved is not None
         if passed == 1:
@@ -892,10 +907,12 @@ cdef class Engine(Sink):
                     approved = self.risk.pool[i]
                     self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM,
                                  size if i == 0 else 0)
-                if not self.tape_full and self.outlet is not None:
+                if (not self.tape_full or approved.intent.action == CANCEL) and self.outlet is not None:
                     written = self.outlet.write_batch(line, self.risk.pool, passed, self.out + HEADROOM, size)
             for i in range(passed):
                 self._sent(<Approved>self.risk.pool[i], line, written)
+        if strategy.proposals[first].action == CANCEL:
+            return 0
         for i in range(passed):
             approved = self.risk.pool[i]
             strategy.on_order(approved.intent.instrument, approved.intent.side, approved.order_id, self.now_ns)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 
 from ext.match import DONE, FILL, LEVEL, PREVENTED, TRADE
+from node.venues.faults import share_of
 from node.venues.ledger import BUY, EXACT, SELL, ZERO, Account, Position, Refusal, VenueTrade
 from node.venues.parts import MS, SECOND, FakeOrder, Listing
 from node.venues.terms import Terms
@@ -533,8 +534,7 @@ class Desk(Terms):
 
     def _fill_part(self, order: FakeOrder, part: str, now_ns: int) -> None:
         """The venue lets an order trade with nobody in particular: all of it, or a share of what is left."""
-        share = Decimal(1) if part == "full" else Decimal("0.5") if part == "part" else Decimal(part)
-        lots = max(1, int(order.leaves_lots * share))
+        lots = max(1, int(order.leaves_lots * share_of(part)))
         if not order.waits:
             order.listing.engine.fill(order.number, lots)
             self.settle(order.listing, now_ns)
@@ -551,7 +551,7 @@ class Desk(Terms):
         if self._hit("order.zero_fill_filled", order, now_ns):
             self._end_order(order, "zero_fill", now_ns)
             return True
-        if fault := self._hit("order.split", order, now_ns):
+        if "parent" not in order.notes and (fault := self._hit("order.split", order, now_ns)):
             self._split(order, int(fault.get("k", 2)), now_ns)
         return False
 
@@ -584,9 +584,9 @@ class Desk(Terms):
         if fault := self._hit("order.stp", order, now_ns):
             self.at(now_ns + fault.ns("delay"), lambda t: self._take_away(order, STP_DONE, t))
         if fault := self._hit("order.amend_qty", order, now_ns):
-            share = Decimal(str(fault.get("part", "0.5")))
+            share = share_of(fault.get("part", "part"))
             self.at(now_ns + fault.ns("delay"), lambda t: self._amend_by_venue(order, share, t))
-        if self._hit("order.algo", order, now_ns):
+        if not order.is_stop and self._hit("order.algo", order, now_ns):
             self._add_algo(order, now_ns)
 
     def _amend_by_venue(self, order: FakeOrder, share: Decimal, now_ns: int) -> None:

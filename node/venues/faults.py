@@ -46,6 +46,7 @@ WAY = ("in", "out", "both")
 CLOSE = range(1000, 5000)  # close codes
 HTTP = range(200, 600)
 PERCENT = "percent (-900 to 99)"
+RATE = "rate (-0.5 to 0.5)"
 Kind = str | tuple[str, ...] | range
 WHEN: dict[str, Kind] = {"delay_ms": N}
 PASSIVE: dict[str, dict[str, Kind]] = {
@@ -69,7 +70,7 @@ PASSIVE: dict[str, dict[str, Kind]] = {
     "exec.delay": WHEN,
     "exec.reorder": {"window": N},
     "exec.split": {"k": N},
-    "exec.fee": {"coin": S, "rate": D},
+    "exec.fee": {"coin": S, "rate": RATE},
     "exec.unknown_status": {"text": S},
     "order.fill_immediately": {"part": P},
     "order.fill_on_cancel": {"part": P},
@@ -131,7 +132,7 @@ ACTIVE: dict[str, dict[str, Kind]] = {
     "acct.drift": {"coin": S, "amount": D, "wallet": S, "lots": N, "leg": ("net", "long", "short")},
     "acct.deposit": {"coin": S, "amount": D, "wallet": S},
     "acct.withdraw": {"coin": S, "amount": D, "wallet": S},
-    "acct.funding": {"rate": D},
+    "acct.funding": {"rate": RATE},
     "acct.adl": {"part": P},
     "acct.liquidation": {"part": P},
     "acct.leverage": {"leverage": N, "times": N, "mode": ("cross", "isolated")},
@@ -149,6 +150,11 @@ ACTIVE: dict[str, dict[str, Kind]] = {
 }
 NAMES = PASSIVE | ACTIVE
 COMMON = {"every", "count", "skip", "after_s", "at_s", "for_s", "period_s", "name"}
+
+
+def share_of(part: Any) -> Decimal:
+    """The factor that a `part` argument means: "part" is a half."""
+    return {"full": Decimal(1), "part": Decimal("0.5")}.get(str(part)) or Decimal(str(part))
 
 
 class FaultError(ValueError):
@@ -393,6 +399,8 @@ def _is_kind(kind: Kind, value: Any) -> bool:
         return False
     if kind == P:
         return value in ("full", "part") or (_is_decimal(value) and 0 < Decimal(str(value)) <= 1)
+    if kind == RATE:
+        return _is_decimal(value) and abs(Decimal(str(value))) <= Decimal("0.5")
     if kind == PERCENT:
         return _is_decimal(value) and -900 <= Decimal(str(value)) <= 99
     return kind != D or _is_decimal(value)

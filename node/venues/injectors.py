@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from node.venues.desk import Desk
-from node.venues.faults import Fault
+from node.venues.faults import Fault, share_of
 from node.venues.ledger import BUY, EXACT, SELL, Account, Position, change_position
 from node.venues.parts import MS, SECOND, Answer, Connection, FakeOrder, Listing, RateLimited, Refused
 
@@ -475,8 +475,7 @@ class Injectors(Desk):
 
     def _force_close(self, account: Account, nature: str, fault: Fault, now_ns: int) -> bool:
         """Liquidation cancels what is open and sells at market; ADL takes the position over at the mark."""
-        part = str(fault.get("part", "full"))
-        share = Decimal(1) if part == "full" else Decimal("0.5") if part == "part" else Decimal(part)
+        share = share_of(fault.get("part", "full"))
         closed = False
         for listing in self._listings_of(fault):
             held = [p for key, p in account.positions.items() if key[:2] == listing.key and p.lots]

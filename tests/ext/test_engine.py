@@ -778,6 +778,19 @@ def test_an_order_of_a_batch_that_risk_refuses_does_not_hold_up_the_others():
     assert desk.engine.risk.refusals() == {"SIZE_MAX": 1}
 
 
+def test_cancels_of_one_turn_leave_in_one_request_too_and_stops_alone(tape):
+    desk = BybitDesk(Script(on_book=both, on_timer=lambda self, now: self.cancel_all()), tape)
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    desk.now += MS
+    desk.engine.on_time(desk.now)
+    assert [f["op"] for _, f in desk.sent] == ["order.create-batch", "order.cancel-batch"]
+    items = desk.sent[-1][1]["args"][0]["request"]
+    assert [desk.wire.order_id(x["orderLinkId"]) for x in items] == [1, 2]
+    assert [desk.engine.orders.order(i)["cancel_asked"] for i in (1, 2)] == [1, 1]
+    assert [desk.engine.orders.order(i)["state"] for i in (1, 2)] == ["LIVE", "SENT"]
+
+
 def test_a_batch_on_a_line_that_died_is_closed_order_by_order():
     desk = BybitDesk(Script(on_book=both))
     desk.engine.on_line(1, False, desk.now)

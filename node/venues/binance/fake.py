@@ -63,13 +63,14 @@ ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
 class BinanceFake(Streams):
     """Both products of Binance. `listings` say which market each belongs to.
 
-    `credentials_required`: private requests need a known key and its signature; else requests without a known
-    key act for the first account, unverified. `events_first`: user events precede the response that caused
-    them. `usdm_prefix`: a path prefix under which the unrouted USD-M paths of before 2026-04 exist;
-    `unrouted`: whether they deliver "all" or, as now, "public" streams only. `public_keys`: API key ->
-    Ed25519 public key (32 raw bytes) of the first account. `post_only_expires`: USD-M answers a crossing GTX
-    order with NEW and EXPIRED instead of error -5022 (both have been seen). `spot_listen_keys`: the endpoints
-    that were removed on 2026-02-20 still answer.
+    `credentials_required`: private requests need a known key and its signature; else requests without any
+    key act for the first account, unverified (one that names a key is verified all the same).
+    `events_first`: user events precede the response that caused them. `usdm_prefix`: a path prefix under
+    which the unrouted USD-M paths of before 2026-04 exist; `unrouted`: whether they deliver "all" or, as
+    now, "public" streams only. `public_keys`: API key -> Ed25519 public key (32 raw bytes) of the first
+    account. `post_only_expires`: USD-M answers a crossing GTX order with NEW and EXPIRED instead of error
+    -5022 (both have been seen). `spot_listen_keys`: the endpoints that were removed on 2026-02-20 still
+    answer.
     """
 
     def __init__(

@@ -170,7 +170,7 @@ class Gate:
         """Find the account of the request's key, and whether the key may do this. Raises 401."""
         api_key = call.api_key or _session_key(call)
         found = self.venue.key(api_key) if api_key else None
-        if found is None and not self.venue.credentials_required:
+        if not api_key and not self.venue.credentials_required:
             call.account, call.key = self.venue.default_identity()
             call.is_trusted = True
             return

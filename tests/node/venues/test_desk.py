@@ -394,10 +394,10 @@ def test_an_order_fills_while_it_is_cancelled(venue):
 def test_orders_are_filled_expired_cut_or_rejected_by_the_venue(venue):
     def with_fault(name, **arguments):
         venue.faults.clear()
-        venue.faults.add(name, count=1, **arguments)
+        fault = venue.faults.add(name, count=1, **arguments)
         order = put(venue, client_id=name)
         venue.tick(venue.now_ns + SECOND)
-        assert venue.faults.counts[name] == 1
+        assert fault.hits == 1
         assert venue.audit() == []
         return order
 
@@ -411,7 +411,11 @@ def test_orders_are_filled_expired_cut_or_rejected_by_the_venue(venue):
     children = [x for x in venue.orders.values() if x.notes.get("parent") == split.number]
     assert split.size_lots + sum(x.size_lots for x in children) == 10
     assert len(children) == 2
-    with_fault("order.algo")
+    assert with_fault("order.amend_qty", part="full").leaves_lots == 10
+    venue.faults.clear()
+    venue.faults.add("order.algo")
+    put(venue, client_id="algo")
+    assert venue.faults.counts["order.algo"] == 1
     assert any(x.is_stop for x in venue.open_orders())
 
 

@@ -133,6 +133,7 @@ def test_every_injector_of_the_catalogue_is_known():
         ({"name": "acct.drift", "leg": "left"}, "must be one of net, long, short"),
         ({"name": "acct.funding", "account": "one"}, "must be an account's number"),
         ({"name": "market.sweep", "side": "up"}, "must be buy or sell"),
+        ({"name": "exec.fee", "rate": "1"}, "must be a rate"),
         ({"name": "market.gap", "percent": "100"}, "must be a percent"),
         ({"name": "session.kick", "code": 5000}, "must be 1000 to 4999"),
         ({"name": "rest.status", "status": 42}, "must be 200 to 599"),

@@ -120,9 +120,9 @@ def test_a_signed_request_needs_time_and_signature():
     assert fake_now.now_ns >= NOW
 
 
-def test_without_required_credentials_unknown_keys_act_for_the_first_account():
+def test_without_required_credentials_who_names_no_key_acts_for_the_first_account():
     fake = venue()
-    assert Rest(fake, "nosuch", "x").get("/api/v3/account")[0] == 200
+    assert Rest(fake, "nosuch", "x").get("/api/v3/account")[1]["code"] == -2015
     assert Rest(fake, "", "x").place(BINANCE_SPOT)[0] == 200
     assert Rest(fake, "simulated", "wrong").get("/api/v3/account")[1]["code"] == -1022
     assert order(BINANCE_SPOT)["symbol"] == "BTCUSDT"

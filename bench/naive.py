@@ -3,8 +3,8 @@
     python naive.py HOST PORT KEY SECRET
 
 asyncio, websockets, orjson, a SortedDict per side keyed by float price. Nothing is slowed down on purpose
-and nothing is tuned. The answer to each depth frame is a LIMIT IOC BUY at the best ask, signed as a key without
-log-on must.
+and nothing is tuned. The answer to each depth frame is a LIMIT IOC BUY at the best ask, signed as a key that
+cannot log on must.
 """
 
 import asyncio

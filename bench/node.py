@@ -2,8 +2,9 @@
 
     python -m bench.node CONFIG
 
-runs `tickgate run CONFIG` with one difference: the venue's published request budgets (USD-M: 300 orders in 10 s)
-are a thousand times larger, because the bench sends thousands a second. They are still checked, at the same cost.
+runs `tickgate run CONFIG` with one difference: the venue's published request budgets (USD-M: 300 orders in
+10 s) are a thousand times larger, because the bench sends thousands a second. They are still checked, at the
+same cost.
 """
 
 import shutil
@@ -56,8 +57,8 @@ class NodeArgv(Protocol):
 
 @contextmanager
 def node_command(loop: str = "spin") -> Iterator[NodeArgv]:
-    """Such a function, valid inside the context. Every start has its own config and tape, on tmpfs where there
-    is one, as a colocated node's would be; all of it is removed at the end."""
+    """Such a function, valid inside the context. Every start has its own config and tape, on tmpfs where
+    there is one, as a colocated node's would be; all of it is removed at the end."""
     shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="tickgate-wire-", dir=shm if shm.is_dir() else None))
     starts = 0

@@ -1,7 +1,7 @@
 """The `wire` benchmark: frame in -> order frame out, wire to wire, on loopback.
 
-A venue process plays Binance USD-M: REST, a market-data and an order-entry WebSocket, and a private stream for
-a client that has one. It sends real depth frames one at a time and times each until the order frame is back.
+A venue process plays Binance USD-M: REST, a market-data and an order-entry WebSocket, and a private stream
+for a client that has one. It sends real depth frames one at a time and times each until the order is back.
 The same venue, sockets and frames meet all clients in one run: the node, `floor.c` (busy-polling C) and
 `naive.py` (websockets + orjson + sortedcontainers). Clients take turns in rounds, a new process each, so that
 a noisy minute hits all of them; samples are pooled per client.
@@ -313,8 +313,8 @@ def role_of(target: str) -> str:
 class Venue:
     """The listening side: serves REST on threads, upgrades, and hands the timed connections out.
 
-    The threads stay off the client's core: a question of the client's cold side then costs the venue time, not
-    the client."""
+    The threads stay off the client's core: a question of the client's cold side then costs the venue time,
+    not the client."""
 
     def __init__(
         self, feed: Feed, rest: dict[str, str] | None = None, cores: tuple[int, int] | None = None
@@ -580,7 +580,7 @@ def connections(name: str, venue: Venue, client: subprocess.Popen, setup: Setup)
             raise WireError(f"{name}: ended with code {client.returncode} before it was connected")
         if time.monotonic() > deadline_s:
             raise WireError(
-                f"{name}: not connected, or not silent, after {setup.connect_timeout_s:g} s, has {sorted(peers)}"
+                f"{name}: not connected and silent after {setup.connect_timeout_s:g} s, has {sorted(peers)}"
             )
     if any(peer.buffer for peer in peers.values()):
         raise WireError(f"{name}: half a frame pending at the end of set-up")

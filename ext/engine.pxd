@@ -118,6 +118,11 @@ cdef class Engine(Sink):
     cdef int _think(self) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
+    cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1
+    cdef Approved _approve_one(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif, int place,
+                               int64_t now_ns)
+    cdef Approved _approve_next(self, Approved first, int action, int64_t now_ns)
+    cdef int _forget(self, uint64_t first, int64_t now_ns) except -1
     cdef int _amend(self, Strategy strategy, const Intent* intent) except -1
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1
     cdef int _batch(self, Strategy strategy, int first, int count) except -1

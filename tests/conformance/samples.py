@@ -69,8 +69,12 @@ def _bybit(market: str) -> list[Sample]:
     found = [sample(key, raw) for key, (of, raw) in bybit.SAMPLES.items() if of == name]
     if name == "spot":
         shared = {k: raw for k, (of, raw) in bybit.SAMPLES.items() if of == "linear" and k not in LINEAR_ONLY}
-        found += [sample(f"{k}, spot", raw.replace(b'"linear"', b'"spot"')) for k, raw in shared.items()]
+        found += [sample(f"{k}, spot", as_spot(raw)) for k, raw in shared.items()]
     return found
+
+
+def as_spot(raw: bytes) -> bytes:
+    return raw.replace(b'"linear"', b'"spot"').replace(b"SOLUSDT", b"BTCUSDT")
 
 
 def _okx(market: str) -> list[Sample]:

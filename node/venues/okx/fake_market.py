@@ -217,9 +217,9 @@ class MarketSide(DepthSide):
             "ts": ms(now_ns),
         }
 
-    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> None:
+    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> int:
         self._funding_paid[listing.symbol].append((now_ns // MS, rate))
-        super().pay_funding(listing, rate, now_ns)
+        return super().pay_funding(listing, rate, now_ns)
 
     def funding_row(self, listing: Listing, now_ns: int) -> dict:
         interval_ms = listing.funding_interval_ns // MS

@@ -268,6 +268,7 @@ class Assembly:
         *,
         note: Callable[[dict], None],
         refresh: Callable[[int], None],
+        login: Callable[[int], None],
         seed: int = 0,
         **settings: Any,
     ) -> Keeper:
@@ -287,7 +288,10 @@ class Assembly:
             private=True,
             max_unacked=self.config.max_unacked,
         )
-        return Keeper(self.engine, desks, replace(chosen, **settings), tell, seed, note=note, refresh=refresh)
+        settings_now = replace(chosen, **settings)
+        return Keeper(
+            self.engine, desks, settings_now, tell, seed, note=note, refresh=refresh, login=login
+        )
 
     def _desk(self, venue: VenueConfig) -> VenueDesk:
         market = MARKET_NUMBERS[venue.market]

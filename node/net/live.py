@@ -144,7 +144,9 @@ class Node:
         for market, line in self.desk.rest_lines.items():
             self.link.by_rest(line, partial(self._by_rest, market))
         if self.desk.rest:
-            self.keeper = self.desk.keeper(self.tell, note=self._note, refresh=self._refresh_private)
+            self.keeper = self.desk.keeper(
+                self.tell, note=self._note, refresh=self._refresh_private, login=self._log_in
+            )
         if config.dials:
             try:
                 self.dials = Dials(config.dials, make_dials())
@@ -218,7 +220,13 @@ class Node:
 
     def _refresh_private(self, market: int) -> None:
         """The keeper does not trust the private stream of a market any more: connect it anew."""
-        role = "orders" if MARKETS[market].orders_tell_all else "private"
+        self._hang_up(market, "orders" if MARKETS[market].orders_tell_all else "private")
+
+    def _log_in(self, market: int) -> None:
+        """Orders are refused for want of access: see whether a new login helps."""
+        self._hang_up(market, "orders")
+
+    def _hang_up(self, market: int, role: str) -> None:
         for spec, connection in zip(self.desk.lines, self.connections, strict=True):
             if spec.market == market and spec.role == role:
                 connection.hang_up()

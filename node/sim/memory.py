@@ -158,7 +158,8 @@ class World:
         self.keeper: Keeper | None = None
         if self.desk.rest:
             self.keeper = self.desk.keeper(
-                self.tell, note=self.notes.append, refresh=self._refresh, seed=self.seed, **settings
+                self.tell, note=self.notes.append, refresh=self._refresh, login=self._log_in, seed=self.seed,
+                **settings,
             )
             self.keeper.begin(self.now_ns)
         for line in self.rest_of:
@@ -399,6 +400,9 @@ class World:
         for wired in self.lines.values():
             if wired.spec.market == market and wired.spec.role == role:
                 self.cut(wired, "not trusted any more")
+
+    def _log_in(self, market: int) -> None:
+        self.cut(self.line(market, "orders"), "the login may have ended")
 
     def drain(self) -> None:
         """What the venues have said so far sets out for the node."""

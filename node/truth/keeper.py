@@ -20,7 +20,7 @@ class Keeper:
     """`begin` once, then `tick` every few ms: it returns the requests to sign and write now. Every one of
     them is answered by `on_reply`, with None where no answer came. `tell(where, text)` is for people,
     `note(fields)` for the tape, and `refresh(market)` asks the owner to replace the private connection of a
-    market."""
+    market, `login(market)` its order line."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Keeper:
         *,
         note: Callable[[dict], None] = lambda fields: None,
         refresh: Callable[[int], None] = lambda market: None,
+        login: Callable[[int], None] = lambda market: None,
     ):
         self.engine, self.settings = engine, settings
         self.halts = Halts(engine, tell)
@@ -40,11 +41,11 @@ class Keeper:
         self._market_of: dict[int, int] = {}
         rng = Random(seed)
         for desk in venues:
-            self._add(desk, Random(rng.getrandbits(64)), note, refresh)
+            self._add(desk, Random(rng.getrandbits(64)), note)
+            self.watches[desk.market].private.refresh = refresh
+            self.watches[desk.market].login = login
 
-    def _add(
-        self, desk: VenueDesk, rng: Random, note: Callable[[dict], None], refresh: Callable[[int], None]
-    ) -> None:
+    def _add(self, desk: VenueDesk, rng: Random, note: Callable[[dict], None]) -> None:
         if desk.market in self.watches:
             raise ValueError(f"{desk.title()}: there are two desks of this market")
         is_first = desk.purse() not in self.purses
@@ -52,7 +53,6 @@ class Keeper:
         if is_first:
             purse.note = lambda fields: note({"purse": desk.purse(), **fields})
         watch = Watch(desk, self.engine, self.settings, self.halts, purse, rng, asks_balances=is_first)
-        watch.private.refresh = refresh
         self.watches[desk.market] = watch
         for product in desk.products.values():
             row = self.engine.instruments.row(product.instrument)

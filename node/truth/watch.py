@@ -27,6 +27,7 @@ from node.venues.values import KeyRow, ModeRow, PositionRow, Said
 HURRY_NS = 200 * MS
 KEY_WARN_NS = 14 * 86_400 * SEC
 VENUE_AGAIN_NS = 60 * SEC
+LOGIN_AGAIN_NS = 600 * SEC  # a refusal this soon behind a new login is no session that ended
 ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
 
 
@@ -78,6 +79,8 @@ class Watch:
         self.pulls: dict[str, Pull] = {}
         self.odd: dict[int, int] = {}
         self.engine_held: dict[tuple[int, HaltReason], int] = {}
+        self.login: Callable[[int], None] = lambda market: None  # asks the owner to log the order line in anew
+        self.login_ns = -LOGIN_AGAIN_NS
         self._done_ns = 0
 
     def begin(self, since_ns: int, now_ns: int) -> None:
@@ -205,6 +208,15 @@ class Watch:
                     level = self.native.risk.halts(product.instrument)[name]
                     self.halts.hold(product.instrument, reason, level, "engine", now_ns)
                     self.engine_held[product.instrument, reason] = now_ns
+                    if reason == HaltReason.HALT_ACCESS:
+                        self._log_in(now_ns)
+
+    def _log_in(self, now_ns: int) -> None:
+        """A request was refused for want of access: the session may have ended, and a venue that says so only in
+        answer to orders tells nobody else. A new login shows it; where that does not help, somebody must."""
+        if now_ns - self.login_ns >= LOGIN_AGAIN_NS:
+            self.login_ns = now_ns
+            self.login(self.desk.market)
 
     def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
         """Access is back when the order line came up again; a refused market is tried again after a

@@ -29,6 +29,7 @@ INFERRED = {"REJECTED", "NEVER_EXISTED"}  # the only ends that evidence may undo
 TIFS = ("gtc", "ioc", "fok", "post_only")
 TYPES = ("limit", "market", "stop_market")
 TAPE_BYTES = 1 << 22
+OVER_STEPS = 64  # orders that are over are looked at every so many steps: they are many
 
 
 class Watched(World):
@@ -46,8 +47,12 @@ class Watched(World):
         self.accepted: dict[str, Any] = {}  # client id -> the venue's order
         self.arrived: dict[tuple, deque[int]] = defaultdict(deque)
         self.most: Counter[tuple] = Counter()  # the fullest window of each budget
-        self.refusals: Counter[str] = Counter()  # limits of the venue that were met, by no fault
+        self.refused: list[str] = []  # requests that the venue refused because there were too many
         self.before: dict[int, dict] = {}
+        self.open: set[int] = set()
+        self.limits: dict[int, tuple[int, int]] = {}
+        self.traded: Counter[tuple] = Counter()  # listing key -> net lots, as the venue booked them
+        self.seen_trades: Counter[str] = Counter()
         self.tested = 0
         start_ns = more.get("start_ns", START_NS)
         self.writer = TapeWriter(str(directory), now_ns=start_ns, segment_size=TAPE_BYTES, ahead=0)
@@ -76,6 +81,10 @@ class Watched(World):
             on_amended(order, now_ns)
 
         fake.on_accepted, fake.on_amended = accepted, amended
+        for limiter in fake.limiters.values():
+            self._listen_limiter(limiter)
+        make = fake.limiter
+        fake.limiter = lambda *given, **more: self._listen_limiter(make(*given, **more))
         algos = getattr(fake, "algos", None)
         if hasattr(algos, "add"):  # Binance USD-M: stops are no orders until they are reached
             add = algos.add
@@ -85,6 +94,18 @@ class Watched(World):
                 add(algo, now_ns)
 
             algos.add = added
+
+    def _listen_limiter(self, limiter: Limiter) -> Limiter:
+        """S16: nothing is refused because there was too much of it."""
+        if "_refuse" not in vars(limiter):
+            refuse = limiter._refuse
+
+            def told(who: Any, now_ns: int) -> None:
+                self.refused.append(f"{(now_ns - START_NS) / SEC:.3f} s: {limiter.name}")
+                refuse(who, now_ns)
+
+            limiter._refuse = told  # type: ignore[method-assign]
+        return limiter
 
     def _write(self, line: int, frame: bytes) -> None:
         """S1: by now the frame and its verdict are on the tape."""
@@ -154,9 +175,11 @@ class Watched(World):
         if order.nature != "trade" or order.notes.get("is_child") or not self._is_ours(listing, order.client_id):
             return
         name = f"{listing.symbol} {order.client_id}"
-        if order.client_id in self.accepted:
+        before, self.accepted[order.client_id] = self.accepted.get(order.client_id), order
+        if isinstance(before, SimpleNamespace):
+            return  # a stop of Binance USD-M was reached: the order that it made
+        if before is not None:
             self.fail(f"S2: {name}: a second order with one intent")
-        self.accepted[order.client_id] = order
         self._read_tape()
         intents = self.intents.get(self.desk.wires[listing.market].whose(order.client_id)[0], [])
         if not intents:
@@ -249,8 +272,10 @@ class Watched(World):
 
     def _check_orders(self) -> None:
         """S6: states and filled quantity only rise; S5: never more than was ordered."""
-        orders = self.engine.orders
-        for order_id in {*orders.open_orders(), *self.before}:
+        orders, now_open = self.engine.orders, set(self.engine.orders.open_orders())
+        ids = now_open | self.open if self.tested % OVER_STEPS else now_open | self.before.keys()
+        self.open = now_open
+        for order_id in ids:
             row, old = orders.order(order_id), self.before.get(order_id)
             if row is None:  # its place was needed: it was over, or it was lost
                 if old and old["state"] not in OVER:
@@ -287,29 +312,33 @@ class Watched(World):
     def _check_position(self, market: int, fake: Any) -> None:
         """S5: position is the sum of what was applied, each a trade of the venue's. S3: with the venue's own numbers
         the position and all open orders of a side stay inside the limit."""
-        limits = {MARKETS[x.market]: x for x in self.config.instrument}
+        for trade in self.account(market).trades[self.seen_trades[str(market)] :]:
+            self.seen_trades[str(market)] += 1
+            self.traded[market, *trade.listing.key] += -trade.size_lots if trade.side else trade.size_lots
         for (of, symbol), number in self.desk.numbers.items():
             if of != market:
                 continue
             listing, here = fake.listings[of, symbol], self.engine.account.position(number)
             if here["lots"] != self.lots[number]:
                 self.fail(f"S5: {symbol}: position {here['lots']}, applied {self.lots[number]}")
-            lots = fake.lots_traded[listing.key] if hasattr(fake, "lots_traded") else self._traded(fake, market, listing)
-            config = next(x for x in self.config.instrument if MARKETS[x.market] == market and x.symbol == symbol)
-            most = self.desk.lots(number, config, "max_position", config.limits.max_position)
-            scale = Decimal(listing.lot) / Decimal(self.desk.instruments.size_grid(number).step)
+            scale, most = self._limit(number, listing)
+            rows = fake.open_orders(self.account(market), market, listing)
             for side, sign in ((0, 1), (1, -1)):
-                rows = [x for x in fake.open_orders(self.account(market), market, listing) if x.side == side]
-                rows = [x for x in rows if not x.is_stop and not x.reduce_only and self._is_ours(listing, x.client_id)]
-                worst = (sign * lots + sum(x.leaves_lots for x in rows)) * scale
-                if rows and worst > most:
+                ours = [x for x in rows if x.side == side and not x.is_stop and not x.reduce_only]
+                ours = [x for x in ours if self._is_ours(listing, x.client_id)]
+                worst = sign * self.traded[market, *listing.key] + sum(x.leaves_lots for x in ours)
+                if ours and worst * scale > most:
                     self.fail(f"S3: {symbol}: {worst} lots at worst, {most} allowed")
-        assert limits
 
-    def _traded(self, fake: Any, market: int, listing: Any) -> int:
-        return sum(
-            -x.size_lots if x.side else x.size_lots for x in self.account(market).trades if x.listing is listing
-        )
+    def _limit(self, number: int, listing: Any) -> tuple[int, int]:
+        """(lots of the node in one of the venue's, most lots of a position)."""
+        if number in self.limits:
+            return self.limits[number]
+        market, symbol = self.desk.instruments.market(number), self.desk.instruments.symbol(number)
+        config = next(x for x in self.config.instrument if (MARKETS[x.market], x.symbol) == (market, symbol))
+        scale = Decimal(listing.lot) / Decimal(self.desk.instruments.size_grid(number).step)
+        most = self.desk.lots(number, config, "max_position", config.limits.max_position)
+        return self.limits.setdefault(number, (int(scale), most))
 
     def check_trades(self) -> None:
         """S5: every fill that was applied is a trade of the venue's, and the other way round. At the end, once all is heard."""
@@ -378,4 +407,4 @@ class Witnessed(Ours):
         self.engine, self.keeper = self.world.engine, self.world.keeper
 
 
-__all__ = ["Limiter", "Watched", "Witnessed", "requests_in"]
+__all__ = ["Watched", "Witnessed", "requests_in"]

@@ -267,7 +267,7 @@ class World:
         self.now = START
         self.latency_ns = latency_ns
         self.instruments = Instruments(4)
-        self.frames, self.told, self.notes, self.refreshed = [], [], [], []
+        self.frames, self.told, self.notes, self.refreshed, self.logins = [], [], [], [], []
         self.engine = None
         self.venues = {SPOT: Venue(SPOT), PERP: Venue(PERP)}
         self.wires = {}
@@ -299,6 +299,7 @@ class World:
             seed,
             note=self.notes.append,
             refresh=self.refreshed.append,
+            login=self.logins.append,
         )
         for line in range(4):
             self.line(line, True)

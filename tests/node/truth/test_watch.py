@@ -125,6 +125,19 @@ def test_access_that_the_engine_lost_comes_back_with_a_new_login_and_a_pass(worl
     assert world.run(15, lambda: not world.halts(0))
 
 
+def test_access_that_the_engine_lost_asks_once_for_a_new_login(world):
+    """A venue that says in answer to orders only that the session ended: nobody else hears of it. Where a login does not help,
+    the key is refused, and asking again and again would help no more."""
+    world.settle()
+    for _ in range(2):
+        world.engine.halt(0, int(HaltReason.HALT_ACCESS), 2, world.now)
+        world.run(15)
+        assert world.logins == [SPOT]
+        world.line(0, False)
+        world.line(0, True)
+        assert world.run(15, lambda: not world.halts(0))
+
+
 def test_halts_that_only_a_person_may_end_stay(world):
     world.settle()
     for reason in (HaltReason.HALT_OPERATOR, HaltReason.HALT_FILTER, HaltReason.HALT_LIQUIDATION):

@@ -118,10 +118,16 @@ cdef class Engine(Sink):
     cdef int _think(self) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
+    cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1
+    cdef Approved _approve_one(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif, int place,
+                               int64_t now_ns)
+    cdef Approved _approve_next(self, Approved first, int action, int64_t now_ns)
+    cdef int _forget(self, uint64_t first, int64_t now_ns) except -1
     cdef int _amend(self, Strategy strategy, const Intent* intent) except -1
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1
     cdef int _batch(self, Strategy strategy, int first, int count) except -1
     cdef int _run(self, Strategy strategy, int first) noexcept
+    cdef int _batchable(self, const Intent* intent) noexcept
     cdef int _line_for(self, const Intent* intent, const Order* order) noexcept
     cdef int _send(self, Approved approved) except -1
     cdef int _sent(self, Approved approved, int line, int written) except -1

@@ -799,24 +799,36 @@ cdef class Engine(Sink):
         return 0
 
     cdef int _run(self, Strategy strategy, int first) noexcept:
-        """How many proposals from `first` on can go in one request: new orders of one market that takes batches."""
-        cdef const Intent* intent = &strategy.proposals[first]
-        cdef int market, line, i, most
-        if intent.action != NEW or not 0 <= intent.instrument < self.instruments.count:
+        """How many proposals from `first` on can go in one request: new orders, or cancels, of one market that takes batches."""
+        cdef int market = self._batchable(&strategy.proposals[first])
+        cdef int action = strategy.proposals[first].action
+        cdef int i = first + 1
+        cdef int line, most
+        if market < 0:
             return 1
-        market = self.instruments.rows[intent.instrument].market
         line = self.route[market]
         if line < 0 or not (<Line>self.line_rows[line]).up:
             return 1
-        most = (<Line>self.line_rows[line]).wire.batch_max
-        i = first
-        while i < strategy.proposed and i - first < most and i - first < BATCH_MAX:
-            intent = &strategy.proposals[i]
-            if (intent.action != NEW or not 0 <= intent.instrument < self.instruments.count or intent.type == STOP_MARKET
-                    or self.instruments.rows[intent.instrument].market != market):
-                break
+        most = min((<Line>self.line_rows[line]).wire.batch_max, BATCH_MAX)
+        while (i < strategy.proposed and i - first < most and strategy.proposals[i].action == action
+               and self._batchable(&strategy.proposals[i]) == market):
             i += 1
-        return i - first if i - first > 1 else 1
+        return i - first
+
+    cdef int _batchable(self, const Intent* intent) noexcept:
+        """The market of a proposal that may share a request with others; -1 where it goes alone: amends, replacements, stops
+        (they have requests of their own), and what names nothing that there is."""
+        cdef Order* order
+        if intent.action == NEW:
+            if intent.type == STOP_MARKET or not 0 <= intent.instrument < self.instruments.count:
+                return -1
+            return self.instruments.rows[intent.instrument].market
+        if intent.action != CANCEL:
+            return -1
+        order = self.orders.find(intent.order_id)
+        if order == NULL or not self.orders.is_open(order) or order.type == STOP_MARKET:
+            return -1
+        return self.instruments.rows[order.instrument].market
 
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1:
         cdef VerdictRow verdict
@@ -841,6 +853,8 @@ cdef class Engine(Sink):
         if approved is None:
             return 0
         order_id = approved.order_id
+        if intent.action == CANCEL:         # asked for once, repeated until the venue says that it is closed
+            self.orders.want_cancel(self.orders.find(order_id))
         self._send(approved)
         if intent.action != CANCEL:
             strategy.on_order(intent.instrument, intent.side, order_id, self.now_ns)
@@ -874,7 +888,7 @@ cdef class Engine(Sink):
         return self._submit(strategy, &other)
 
     cdef int _batch(self, Strategy strategy, int first, int count) except -1:
-        """Several new orders in one request; each has its own verdict, its own id and its own answer."""
+        """Several new orders or cancels in one request; each has its own verdict, its own id and its own answer."""
         cdef Approved approved
         cdef const Intent* intent
         cdef int i, passed = 0, reason, line, written = 0
@@ -883,7 +897,10 @@ cdef class Engine(Sink):
         for i in range(first, first + count):
             intent = &strategy.proposals[i]
             self.risk.value = self.risk.limit = reason = 0
-            approved = self.risk.approve(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
+            if intent.action == CANCEL:
+                approved = self.risk.approve_cancel(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
+            else:
+                approved = self.risk.approve(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
             self._verdict(intent, approved, reason)
             passed += approved is not None
         if passed == 1:
@@ -898,16 +915,18 @@ cdef class Engine(Sink):
                     approved = self.risk.pool[i]
                     self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM,
                                  size if i == 0 else 0)
-                if not self.tape_full and self.outlet is not None:
+                if (not self.tape_full or approved.intent.action == CANCEL) and self.outlet is not None:
                     written = self.outlet.write_batch(line, self.risk.pool, passed, self.out + HEADROOM, size)
             for i in range(passed):
                 self._sent(<Approved>self.risk.pool[i], line, written)
+        if strategy.proposals[first].action == CANCEL:
+            return 0
         for i in range(passed):
             approved = self.risk.pool[i]
             strategy.on_order(approved.intent.instrument, approved.intent.side, approved.order_id, self.now_ns)
         return 0
 
-    def _encode(self, Line row, Approved approved, int count):
+    cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1:
         """Encode one request, or a batch of the pool; 0 where our own half refuses, which is a fault of ours."""
         try:
             if approved is not None:
@@ -971,34 +990,77 @@ cdef class Engine(Sink):
         return 0
 
     def encode_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *,
-                    int tif=0, bint cancel=False) -> tuple:
-        """Approve one limit order and encode it (or its cancel) `count` times; returns (bytes in all, last frame). What the
-        bench times. Nothing can be sent: the frames stay in this engine's buffer, no outlet sees the approval, and the
-        order is closed as never sent. ValueError where risk refuses it or its market has no order line."""
-        cdef Intent intent
-        cdef Approved approved
+                    int tif=0, int action=NEW, int batch=1) -> tuple:
+        """Approve one limit order, or `batch` of them a tick apart, and encode what does `action` to it `count` times:
+        (bytes in all, last frame). AMEND and REPLACE are of one tick and one lot less. What the bench times. Nothing can
+        be sent: the frames stay in this engine's buffer, no outlet sees an approval, and the orders are closed as never
+        sent. ValueError where risk refuses, the market has no order line, or its wire no such request."""
+        cdef Approved approved = None
         cdef Wire wire
         cdef Py_ssize_t total = 0, size = 0
-        cdef uint64_t order_id
-        cdef int i, reason = 0
+        cdef uint64_t first = self.orders.next_id
+        cdef int i, line = self.route[self.instruments.rows[instrument].market]
+        if line < 0 or not 1 <= batch <= BATCH_MAX:
+            raise ValueError(f"instrument {instrument}: no order line, or a batch of {batch}")
+        wire = (<Line>self.line_rows[line]).wire
+        try:
+            for i in range(batch):
+                approved = self._approve_one(instrument, side, price_ticks - i, size_lots, tif, i, now_ns)
+            if action != NEW:
+                approved = self._approve_next(approved, action, now_ns)
+            for i in range(count):
+                size = (wire.encode(approved, self.out + HEADROOM, FRAME_MAX, now_ns) if batch == 1 else
+                        wire.encode_batch(self.risk.pool, batch, self.out + HEADROOM, FRAME_MAX, now_ns))
+                total += size
+        finally:
+            self._forget(first, now_ns)
+        return total, self.out[HEADROOM:HEADROOM + size]
+
+    cdef Approved _approve_one(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif, int place,
+                               int64_t now_ns):
+        """For `encode_many`: a new order, approved into this place of the pool."""
+        cdef Intent intent
+        cdef Approved approved
+        cdef int reason = 0
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.tif = instrument, side, tif
         intent.price_ticks, intent.size_lots = price_ticks, size_lots
-        approved = self.risk.approve(&intent, now_ns, &reason)
-        if approved is None or self.route[self.instruments.rows[instrument].market] < 0:
-            raise ValueError(f"instrument {instrument}: no order line, or refused by risk (reason {reason})")
-        wire = (<Line>self.line_rows[self.route[self.instruments.rows[instrument].market]]).wire
-        order_id = intent.order_id = approved.order_id
-        if cancel:
-            approved = self.risk.approve_cancel(&intent, now_ns, &reason)
-        try:
-            for i in range(count):
-                size = wire.encode(approved, self.out + HEADROOM, FRAME_MAX, now_ns)
-                total += size
-        finally:
+        approved = self.risk.approve(&intent, now_ns, &reason, <Approved>self.risk.pool[place])
+        if approved is None:
+            raise ValueError(f"instrument {instrument}: refused by risk (reason {reason})")
+        return approved
+
+    cdef Approved _approve_next(self, Approved first, int action, int64_t now_ns):
+        """For `encode_many`: a cancel, amend or replacement of an order that was just approved, as if it rested."""
+        cdef Intent intent = first.intent
+        cdef Approved approved
+        cdef int reason = 0
+        self.orders.to_state(self.orders.find(first.order_id), LIVE, now_ns)
+        first.live = False
+        intent.action, intent.order_id = action, first.order_id
+        if action == CANCEL:
+            return self.risk.approve_cancel(&intent, now_ns, &reason)
+        intent.size_lots -= 1
+        intent.price_ticks -= 1
+        approved = (self.risk.approve_amend(&intent, now_ns, &reason) if action == AMEND else
+                    self.risk.approve(&intent, now_ns, &reason))
+        if approved is None:
+            raise ValueError(f"action {action}: refused by risk (reason {reason})")
+        return approved
+
+    cdef int _forget(self, uint64_t first, int64_t now_ns) except -1:
+        """For `encode_many`: nothing it approved can be sent, and all orders from `first` on are closed."""
+        cdef Approved approved
+        cdef Order* order
+        cdef uint64_t order_id
+        self.risk.approved.live = False
+        for approved in self.risk.pool:
             approved.live = False
-            self.orders.to_state(self.orders.find(order_id), REJECTED, now_ns)
-        return total, self.out[HEADROOM:HEADROOM + size]
+        for order_id in range(first, self.orders.next_id):
+            order = self.orders.find(order_id)
+            if order != NULL:
+                self.orders.to_state(order, REJECTED, now_ns)
+        return 0
 
     cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
                      Py_ssize_t size) except -1:

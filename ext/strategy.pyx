@@ -169,6 +169,11 @@ cdef class Strategy:
         """Propose to cancel an order."""
         return bool(self.withdraw(order_id))
 
+    def cancel_all(self, int instrument=-1) -> int:
+        """Propose to cancel every open order of this node, or those of one instrument; returns how many. Orders of others on
+        the account are not touched."""
+        return sum(self.cancel(order_id) for order_id in self.open_orders(instrument))
+
     def position(self, int instrument) -> int:
         """Signed position in lots."""
         return self.account.position(instrument)["lots"]

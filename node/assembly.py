@@ -3,7 +3,7 @@
 `node.net.live` gives the lines sockets and a real clock, `node.sim.memory` gives them venues in memory and a virtual one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -19,6 +19,7 @@ from ext.tape import TapeWriter
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
 from node.errors import UserError
+from node.recall import Counted
 from node.strategies import make_strategy
 from node.truth.desk import Product, VenueDesk
 from node.truth.halts import Tell
@@ -114,6 +115,15 @@ class Assembly:
         except ValueError:
             return False
 
+    def remember(self, trades: Iterable[Counted]) -> int:
+        """Trades that an earlier run counted: they are not counted again. Returns how many are of instruments here."""
+        count = 0
+        for x in trades:
+            number = self.numbers.get((x.market, x.symbol))
+            if number is not None:
+                count += self.engine.orders.remember(number, x.side, x.trade_hi, x.trade_lo)
+        return count
+
     # ---- lines ----
 
     def _build_lines(self) -> None:
@@ -124,9 +134,7 @@ class Assembly:
             wire = make_wire(self.instruments, market, self.config.deployment, self.epoch)
             wire.window(venue.window_ms)
             wire.set_codes(MARKETS[market].codes)
-            wire.set_stp("expire_" + venue.stp) if hasattr(wire, "set_stp") else setattr(
-                wire, "stp", "expire_" + venue.stp
-            )
+            wire.stp = "expire_" + venue.stp  # type: ignore[attr-defined]  # each venue's own property
             self.wires[market] = wire
         for venue in used:
             self._try(venue, self._feeds)
@@ -268,6 +276,7 @@ class Assembly:
         *,
         note: Callable[[dict], None],
         refresh: Callable[[int], None],
+        recycle: Callable[[int], None],
         seed: int = 0,
         **settings: Any,
     ) -> Keeper:
@@ -287,7 +296,16 @@ class Assembly:
             private=True,
             max_unacked=self.config.max_unacked,
         )
-        return Keeper(self.engine, desks, replace(chosen, **settings), tell, seed, note=note, refresh=refresh)
+        return Keeper(
+            self.engine,
+            desks,
+            replace(chosen, **settings),
+            tell,
+            seed,
+            note=note,
+            refresh=refresh,
+            recycle=recycle,
+        )
 
     def _desk(self, venue: VenueConfig) -> VenueDesk:
         market = MARKET_NUMBERS[venue.market]

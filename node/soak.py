@@ -128,7 +128,7 @@ def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: 
         unknown_left=sum(x["unknown"] > 0 for x in rows),
         faults=dict(sorted(hits.items())),
         rows=rows,
-        differences=world.differences(),
+        differences=world.differences() + _unsettled(world),
     )
 
 
@@ -140,13 +140,17 @@ def _settle(world: World) -> None:
     for order_id in world.engine.orders.open_orders():
         world.engine.want_cancel(order_id, world.now_ns)
     world.run_for(CALM_NS)
-    end_ns = world.now_ns + CALM_MOST_NS
-    while world.now_ns < end_ns and (world.differences() or not _is_settled(world)):
+    assert world.keeper is not None
+    since_ns, end_ns = world.now_ns, world.now_ns + CALM_MOST_NS
+    world.keeper.look_now(since_ns)
+    while world.now_ns < end_ns and (world.differences() or not world.keeper.is_settled(since_ns)):
         world.run_for(STEP_NS)
 
 
-def _is_settled(world: World) -> bool:
-    return world.keeper is not None and world.keeper.is_settled()
+def _unsettled(world: World) -> list[str]:
+    """Orders, positions and balances must have been compared once more, behind everything that happened."""
+    assert world.keeper is not None
+    return [] if world.keeper.is_settled() else ["the keeper has not settled"]
 
 
 def soak_command(

@@ -7,6 +7,12 @@ from ext.records cimport Approved, Budget, Intent, Report
 from ext.text cimport tg_cur, tg_grid
 from ext.wire cimport Sink, Wire
 
+cdef extern from "sha256.h":
+    ctypedef struct tg_hmac:
+        pass
+    void tg_hmac_key(tg_hmac* h, const unsigned char* key, size_t size) noexcept nogil
+    void tg_hmac_sign(const tg_hmac* h, const unsigned char* text, size_t size, unsigned char* out) noexcept nogil
+
 cdef enum Keys:
     # Bits of Fields.named: members that may come once.
     KEY_STREAM = 1
@@ -80,6 +86,9 @@ cdef enum Member:
     HAS_MESSAGE = 1024
     HAS_AMENDED = 2048
     HAS_UPDATE = 4096
+    HAS_CLIENT = 8192         # the rest: ALGO_UPDATE only
+    HAS_MADE = 16384
+    HAS_SIDE = 32768
 
 ctypedef struct Answer:
     # An order as an answer shows it, or the error in its place. All zero: nothing is said.
@@ -97,6 +106,16 @@ ctypedef struct Answer:
     const char* filled_at
     int64_t time
     int64_t code
+
+ctypedef struct Algo:
+    # The `o` of ALGO_UPDATE: a conditional order.
+    Answer order
+    const char* client        # its client id
+    Py_ssize_t client_size
+    const char* made          # the order that it made when it was triggered: digits, or empty
+    Py_ssize_t made_size
+    const char* side
+    Py_ssize_t side_size
 
 ctypedef struct Legs:
     # The two legs of a replace: 0 the cancel, 1 the new order.
@@ -120,10 +139,9 @@ ctypedef struct Said:
 @cython.final
 cdef class BinanceWire(Wire):
     cdef public int partial_depth   # raw (not combined) connection of a partial depth stream: its depth, else 0
-    cdef public bint stop_by_rest   # stops go by the REST line; False: the WebSocket API has `algoOrder.place`
     cdef char stp_mode[16]
     cdef int stp_size
-    cdef bytes secret               # signs order frames; None = no signature
+    cdef tg_hmac secret             # signs order frames; `key_size` 0 = no signature
     cdef char api_key[128]
     cdef int key_size
 
@@ -200,6 +218,10 @@ cdef class BinanceWire(Wire):
     cdef int _own_numbers(self, Fields* f, Report* report, const char* start, const char* end) except -1
     cdef int _word_at(self, Fields* f, char key, const char** text, Py_ssize_t* size, const char* name, const char* start,
                       const char* end) except -1
+    cdef int _algo_update(self, Fields* f, Sink sink, const char* start, const char* end) except -1
+    cdef int _algo_read(self, tg_cur* c, Algo* algo, const char* start) except -1
+    cdef int _algo_member(self, tg_cur* c, Algo* algo, const char* key, Py_ssize_t size, const char* start) except -1
+    cdef int _algo_ids(self, Algo* algo, Report* report, const char* start, const char* end) except -1
     cdef int _trade_lite(self, Fields* f, Sink sink, const char* start, const char* end) except -1
     cdef int _order_head(self, Fields* f, Report* report, const char* start, const char* end) except -1
     cdef int _fee(self, Fields* f, Report* report, const char* start, const char* end) except -1

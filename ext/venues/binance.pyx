@@ -3,7 +3,7 @@
 Market data: `depthUpdate`, `bookTicker`, `trade`, `aggTrade`, `markPriceUpdate`, partial depth and the depth snapshot
 (REST or WS API), on raw (`/ws`) and combined (`/stream`) connections. Order entry: requests to the WebSocket API and the
 answers to them: place, cancel, amend, cancel and replace, conditional orders. User data: spot `executionReport`, USD-M
-`ORDER_TRADE_UPDATE` and `TRADE_LITE`. Members may come in any order.
+`ORDER_TRADE_UPDATE`, `TRADE_LITE` and `ALGO_UPDATE`. Members may come in any order.
 
 Parameters are written in the order of their names: that is the order in which they are signed, so the signature of a
 key without session logon (HMAC) is made of the very bytes that were written.
@@ -13,8 +13,7 @@ Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`, `us
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from hmac import digest as hmac_digest
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from libc.string cimport memcmp, memcpy, memset, strlen
 
@@ -215,7 +214,9 @@ cdef class BinanceWire(Wire):
         cdef bytes raw = api_key.encode()
         if secret is not None and not (raw.isalnum() and len(raw) <= KEY_MAX):
             raise ValueError("the API key is not letters and digits")
-        self.secret = secret
+        memset(&self.secret, 0, sizeof(self.secret))
+        if secret is not None:
+            tg_hmac_key(&self.secret, <const unsigned char*>PyBytes_AS_STRING(secret), PyBytes_GET_SIZE(secret))
         self.key_size = 0 if secret is None else <int>PyBytes_GET_SIZE(raw)
         memcpy(self.api_key, PyBytes_AS_STRING(raw), self.key_size)
 
@@ -264,6 +265,8 @@ cdef class BinanceWire(Wire):
             return BAD
         if self.market == BINANCE_USDM and named(e, size, b"ORDER_TRADE_UPDATE"):
             return self._order_update(f, sink, start, end)
+        if self.market == BINANCE_USDM and named(e, size, b"ALGO_UPDATE"):
+            return self._algo_update(f, sink, start, end)
         if f.instrument < 0:
             return NOT_MINE
         if named(e, size, b"depthUpdate"):
@@ -1089,6 +1092,103 @@ cdef class BinanceWire(Wire):
             report.order_lots -= prevented
         return self._own_price(report)
 
+    cdef int _algo_update(self, Fields* f, Sink sink, const char* start, const char* end) except -1:
+        """ALGO_UPDATE: a conditional order, until it is triggered and makes an order of its own. FINISHED is "executed or
+        canceled": where not all is executed, the reports of the order that it made say what became of it."""
+        cdef Algo algo
+        cdef Report report
+        cdef tg_cur c
+        memset(&algo, 0, sizeof(Algo))
+        memset(&report, 0, sizeof(Report))
+        report.filled_lots = report.order_ticks = report.order_lots = -1
+        c.p, c.end = f.at[c'o'] if has(f, c'o') else end, end
+        if self._algo_read(&c, &algo, start) == BAD or self._numbers(&algo.order, &report, start, end) == BAD:
+            return BAD
+        if report.instrument < 0:
+            return NOT_MINE if algo.order.symbol_size else self._bad(TG_SYNTAX, b"s", end, start)
+        if not has(f, c'T'):
+            return self._bad(TG_SYNTAX, b"T", end, start)
+        if self._time_at(f, c'T', &report.event_ns, b"T", start, end) == BAD or \
+                self._algo_ids(&algo, &report, start, end) == BAD:
+            return BAD
+        if named(algo.order.state, algo.order.state_size, b"FINISHED"):
+            report.kind = REPORT_FILLED if 0 < report.order_lots <= report.filled_lots else REPORT_LIVE
+        else:
+            report.kind = order_state(algo.order.state, algo.order.state_size)
+        if report.kind == REPORT_LIVE:
+            report.filled_lots = -1
+        sink.on_report(&report)
+        return HANDLED
+
+    cdef int _algo_read(self, tg_cur* c, Algo* algo, const char* start) except -1:
+        cdef const char* key
+        cdef Py_ssize_t size
+        cdef int more = tg_enter(c, c'{', c'}')
+        while more > 0:
+            if not tg_key(c, &key, &size):
+                return self.fail(TG_SYNTAX, b"o", c, start)
+            if self._algo_member(c, algo, key, size, start) == BAD:
+                return BAD
+            more = tg_more(c, c'}')
+        return HANDLED if more == 0 else self.fail(TG_SYNTAX, b"o", c, start)
+
+    cdef int _algo_member(self, tg_cur* c, Algo* algo, const char* key, Py_ssize_t size, const char* start) except -1:
+        cdef Answer* a = &algo.order
+        cdef int name = algo_key(key, size)
+        cdef bint quoted
+        if name == 0:
+            return self._skip(c, start)
+        if a.seen & name:
+            return self.fail(TG_SYNTAX, b"repeated key", c, start)
+        a.seen |= name
+        quoted = tg_peek(c) == c'"'
+        if name == HAS_STATUS:
+            return self._text(c, &a.state, &a.state_size, b"X", start)
+        if name == HAS_SYMBOL:
+            return self._text(c, &a.symbol, &a.symbol_size, b"s", start)
+        if name == HAS_SIDE:
+            return self._text(c, &algo.side, &algo.side_size, b"S", start)
+        if name == HAS_CLIENT and quoted:
+            return self._text(c, &algo.client, &algo.client_size, b"caid", start)
+        if name == HAS_ALGO:
+            return self._digits(c, &a.venue_id, &a.venue_id_size, b"aid", start)
+        if name == HAS_MADE:
+            if quoted:
+                return self._text(c, &algo.made, &algo.made_size, b"ai", start)
+            return self._skip(c, start) if c.p < c.end and c.p[0] == c'n' else \
+                self._digits(c, &algo.made, &algo.made_size, b"ai", start)
+        if c.p < c.end and c.p[0] == c'n':      # null: an order that closes a whole position has no size
+            return self._skip(c, start)
+        if name == HAS_PRICE:
+            a.price_at = c.p
+        elif name == HAS_SIZE:
+            a.size_at = c.p
+        elif name == HAS_FILLED:
+            a.filled_at = c.p
+        return self._skip(c, start)
+
+    cdef int _algo_ids(self, Algo* algo, Report* report, const char* start, const char* end) except -1:
+        """Whose it is, its side, and the venue's id: that of the order it made, once it made one, for fills name that."""
+        cdef Py_ssize_t i
+        if not algo.order.seen & HAS_CLIENT:
+            return self._bad(TG_SYNTAX, b"caid", end, start)
+        if algo.order.venue_id_size == 0:
+            return self._bad(TG_SYNTAX, b"aid", end, start)
+        if algo.order.state_size == 0:
+            return self._bad(TG_SYNTAX, b"X", end, start)
+        report.order_id = self.own_id(algo.client, algo.client_size, &report.epoch)
+        if not (named(algo.side, algo.side_size, b"BUY") or named(algo.side, algo.side_size, b"SELL")):
+            return self._bad(TG_SYNTAX, b"S", end, start)
+        report.side = BUY if algo.side_size == 3 else SELL
+        if algo.made_size == 0 or (algo.made_size == 1 and algo.made[0] == c'0'):
+            return HANDLED
+        for i in range(algo.made_size):
+            if algo.made_size > 20 or not c'0' <= algo.made[i] <= c'9':
+                return self._bad(TG_NUMBER, b"ai", algo.made, start)
+        memcpy(report.venue_id, algo.made, algo.made_size)
+        report.venue_id_size = <int32_t>algo.made_size
+        return HANDLED
+
     cdef int _trade_lite(self, Fields* f, Sink sink, const char* start, const char* end) except -1:
         """TRADE_LITE: the fast notice of a fill, without fee and totals; the full event has the same trade id."""
         cdef Report report
@@ -1147,7 +1247,7 @@ cdef class BinanceWire(Wire):
         return HANDLED if size[0] else self._bad(TG_SYNTAX, name, f.at[<int>key] if has(f, key) else end, start)
 
     cdef int _fee(self, Fields* f, Report* report, const char* start, const char* end) except -1:
-        """Commission `n` in asset `N`; absent or null where there is none. The quote asset ends the symbol."""
+        """Commission `n` in asset `N`; absent or null where there is none."""
         cdef const char* text
         cdef Py_ssize_t size
         cdef tg_cur c
@@ -1161,8 +1261,7 @@ cdef class BinanceWire(Wire):
                 return self.fail(code, b"n", &c, start)
         if self._text_at(f, c'N', &text, &size, b"N", start, end) == BAD:
             return BAD
-        report.fee_is_quote = 0 < size < f.symbol_size and \
-            memcmp(f.symbol + f.symbol_size - size, text, size) == 0
+        report.fee_is_quote = self.coin(f.instrument, text, size)
         return HANDLED
 
     # ---- writing ----
@@ -1211,12 +1310,12 @@ cdef class BinanceWire(Wire):
 
     cdef Py_ssize_t _close(self, char* out, char* params, char* p) except -1:
         """The end of a request, with the signature of its parameters where frames are signed."""
-        cdef char text[ORDER_FRAME_MAX]
-        cdef bytes mac
+        cdef unsigned char text[ORDER_FRAME_MAX]
+        cdef unsigned char mac[32]
         if self.key_size:
-            mac = hmac_digest(self.secret, PyBytes_FromStringAndSize(text, spell(text, params, p)), "sha256")
+            tg_hmac_sign(&self.secret, text, spell(<char*>text, params, p), mac)
             p = say(p, b',"signature":"')
-            p = put_hex(p, <const unsigned char*>PyBytes_AS_STRING(mac), 32)
+            p = put_hex(p, mac, 32)
             p = say(p, b'"')
         return say(p, b'}}') - out
 
@@ -1505,6 +1604,20 @@ cdef int answer_key(const char* key, Py_ssize_t size) noexcept nogil:
     if named(key, size, b"msg"):
         return HAS_MESSAGE
     return HAS_AMENDED if named(key, size, b"amendedOrder") else 0
+
+
+cdef int algo_key(const char* key, Py_ssize_t size) noexcept nogil:
+    """Which member of the `o` of ALGO_UPDATE this is; 0 = one that says nothing here."""
+    if size == 1:
+        return HAS_SYMBOL if key[0] == c's' else HAS_SIDE if key[0] == c'S' else HAS_STATUS if key[0] == c'X' else \
+            HAS_SIZE if key[0] == c'q' else HAS_PRICE if key[0] == c'p' else 0
+    if named(key, size, b"caid"):
+        return HAS_CLIENT
+    if named(key, size, b"aid"):
+        return HAS_ALGO
+    if named(key, size, b"ai"):
+        return HAS_MADE
+    return HAS_FILLED if named(key, size, b"aq") else 0
 
 
 cdef int64_t interval_ns(const char* text, Py_ssize_t size) noexcept nogil:

@@ -188,8 +188,7 @@ def _open_binance(listings: list[Listing], markets: list[int], line, now_ns: int
         if market == Market.BINANCE_SPOT:
             fake.receive(connection, '{"id":"1","method":"userDataStream.subscribe"}', now_ns)
             continue
-        key = "k" * 64
-        fake.listen_keys[key] = now_ns + binance.KEY_LIFE_NS
+        key = fake.add_listen_key(market, now_ns + binance.KEY_LIFE_NS)
         stream = fake.open(f"/private/ws?listenKey={key}", now_ns)
         desk.join(line(market, LineKind.PRIVATE_LINE), stream, False)
     return desk

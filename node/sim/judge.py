@@ -16,6 +16,7 @@ def differences(world: "World") -> list[str]:
         truth = world.fakes[world.venue_of[market]].truth(world.account(market))
         out += _orders(world, market, truth)
         out += _positions(world, market, truth)
+        out += _fees(world, market, truth)
         out += _identities(world, market, truth)
     if world.keeper is not None:
         out += [str(x) for x in world.keeper.differences()]
@@ -70,6 +71,21 @@ def _positions(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
         position = truth["positions"].get(f"{market}:{symbol}:net")
         if position is not None and position["lots"] != here["lots"]:
             out.append(f"{place}: ledger has {position['lots']} lots, {here['lots']} here")
+    return out
+
+
+def _fees(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
+    """Fees in quote and in base coin. The node keeps eight decimals: each fill may differ by less than one of them."""
+    out = []
+    for (of, symbol), number in world.desk.numbers.items():
+        if of != market:
+            continue
+        row, here = world.desk.rows[market, symbol], world.engine.account.position(number)
+        fills = [x for k, x in truth["fills"].items() if k.startswith(f"{market}:{symbol}:")]
+        for coin, name in ((row.quote, "fee_e8"), (row.base, "fee_base_e8")):
+            theirs = sum((Decimal(x["fee"]) for x in fills if x["fee_coin"] == coin), Decimal(0)).scaleb(8)
+            if abs(theirs - here[name]) > len(fills):
+                out.append(f"{MARKET_NAMES[market]} {symbol}: fees of {theirs} e-8 {coin} at the venue, {here[name]} here")
     return out
 
 

@@ -43,7 +43,7 @@ class Fair:
 
     def __init__(self, rng: Random, price: str):
         self.rng = rng
-        self.anchor_e8 = self.price_e8 = _e8(price)
+        self.anchor_e8 = self.price_e8 = self.first_e8 = _e8(price)
         self.reach_e8 = max(1, self.anchor_e8 * 4 // FINE)  # longest ordinary step: some four cells
 
     def move(self) -> None:
@@ -223,7 +223,7 @@ class Market:
             elif name == "print":
                 self._print(maker, fault)
             elif name == "spread":
-                maker.wider_ticks = int(fault.get("ticks", 100))
+                maker.wider_ticks = min(int(fault.get("ticks", 100)), maker.fair_ticks() // 2)
                 self._after(fault, partial(setattr, maker, "wider_ticks", 0))
             elif name == "empty":
                 self._empty(maker, fault)
@@ -239,15 +239,17 @@ class Market:
         share = _percent(fault, "10")
         steps = max(1, fault.ns("", 5_000 * MS) // SLOT_NS) if fault.name == "market.crash" else 1
         for base in bases:
-            fair = self.fairs[base]
-            step_e8 = int(fair.price_e8 * share) // steps
+            step_e8 = int(self.fairs[base].price_e8 * share) // steps
+            self.later.append((self.slot, partial(self._fall, self.fairs[base], step_e8, steps)))
 
-            def move(fair: Fair = fair, step_e8: int = step_e8) -> None:
-                floor = fair.anchor_e8 // 2
-                fair.price_e8 = max(fair.price_e8 - step_e8, floor)
-                fair.anchor_e8 = max(fair.anchor_e8 - step_e8, floor)
-
-            self.later += [(self.slot + i, move) for i in range(steps)]
+    def _fall(self, fair: Fair, step_e8: int, steps: int) -> None:
+        """One step of a crash, and the next one a slot later; prices keep between a tenth and a hundred times
+        of where they began."""
+        low_e8, high_e8 = fair.first_e8 // 10, fair.first_e8 * 100
+        fair.price_e8 = min(max(fair.price_e8 - step_e8, low_e8), high_e8)
+        fair.anchor_e8 = min(max(fair.anchor_e8 - step_e8, low_e8), high_e8)
+        if steps > 1:
+            self.later.append((self.slot + 1, partial(self._fall, fair, step_e8, steps - 1)))
 
     def _sweep(self, maker: Maker, fault: Fault) -> None:
         side = BUY if str(fault.get("side")) == "buy" else SELL

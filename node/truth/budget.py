@@ -57,6 +57,7 @@ class Budget:
         self.pauses = 0
         self._count = 0
         self._row = 0  # pauses in a row
+        self._refused_ns = 0  # when the last of them began
         plain = (int(BudgetKind.BUDGET_WEIGHT), 0)
         self.windows[plain] = Window(settings.plain_interval_ns, settings.plain_limit)
 
@@ -128,7 +129,9 @@ class Budget:
                 self.kind_until_ns[row.kind] = max(self.kind_until_ns.get(row.kind, 0), until_ns)
             self._window(row).on_row(row, ask.left_ns, now_ns)
         if status in PAUSES:
-            self._row += 1
+            if not self._row or ask.left_ns > self._refused_ns:  # not one of several that were under way together
+                self._row += 1
+                self._refused_ns = now_ns
             pause_ns = getattr(self.settings, PAUSES[status]) << min(self._row - 1, 10)
             own_ns = now_ns + min(pause_ns, self.settings.pause_cap_ns)
             said_until_ns = said_until_ns or own_ns

@@ -119,11 +119,16 @@ class Reader:
             "trade_hi": row.trade_hi,
             "trade_lo": row.trade_lo,
             "fee_e8": int(fee),
-            "fee_is_quote": int(row.fee_coin == self.desk.products[row.symbol].quote),
+            "fee_is_quote": self._coin(row),
             "nature": row.nature,
             "event_ns": row.event_ns,
             "venue_id": row.venue_id,
         }
+
+    def _coin(self, row: TradeRow) -> int:
+        """Report.fee_is_quote: 1 quote, 2 base, 0 another coin."""
+        product = self.desk.products[row.symbol]
+        return 1 if row.fee_coin == product.quote else 2 if row.fee_coin == product.base else 0
 
     def adoption(self, row: OrderRow, key: tuple[int, int], filled_lots: int) -> dict[str, Any]:
         """Arguments of `engine.adopt` for an own order that the table does not hold."""

@@ -63,8 +63,9 @@ class Case:
         sent_ns = max(row["sent_ns"], row["intent_ns"]) if row["sent_ns"] else max(self.since_ns, now_ns)
         self.sent_ns = sent_ns
         self.asked_from_ns = row["intent_ns"] or sent_ns  # trades are wanted from here on
-        stop = row["type"] == OrderType.STOP_MARKET
-        window_ns = max(window_ns, settings.stop_window_ns) if stop else window_ns
+        self.is_stop = row["type"] == OrderType.STOP_MARKET
+        self.made_id = ""  # the venue's id of the order that a triggered stop made
+        window_ns = max(window_ns, settings.stop_window_ns) if self.is_stop else window_ns
         self.window_ns = window_ns
         self.ripe_ns = sent_ns + window_ns + settings.absence_margin_ns
         self.query = Pace(settings.ask_first_ns, settings.ask_cap_ns, rng, now_ns)
@@ -96,17 +97,29 @@ class Case:
     def wants_query(self, row: dict[str, Any], now_ns: int) -> bool:
         """At once, but for an order that is live and only waits for its cancel or its fills: those come
         by themselves."""
-        if self.is_asking or not self.query.is_due(now_ns):
+        if self.is_asking or not self.query.is_due(now_ns) or self.is_early(row, now_ns):
             return False
         quiet = row["state"] in ("LIVE", "PARTIAL") and not (
             self.is_missing or row["doubt"] or row["amending"]
         )
         return not quiet or now_ns - self.opened_ns > self.settings.second_path_ns
 
+    def is_early(self, row: dict[str, Any], now_ns: int) -> bool:
+        """In flight, or just taken: its report is still under way, and whoever asks now learns nothing from it."""
+        if row["doubt"] or self.is_missing:
+            return False
+        acked = row["state"] == "ACKED" and now_ns - row["acked_ns"] < self.settings.report_due_ns
+        return acked or row["state"] in ("INTENT", "SENT")
+
     def wants_lists(self, now_ns: int) -> bool:
         """The open orders and the trades are all that the proof still needs."""
         asked = self._not_found and now_ns > self.ripe_ns
         return bool(asked) and not (self._listed_ns and self._trades_ns)
+
+    @property
+    def is_algo(self) -> bool:
+        """A stop of which nobody knows that it triggered: some venues keep those apart."""
+        return self.is_stop and not self.made_id
 
     def query_left(self, now_ns: int) -> None:
         self.is_asking = True

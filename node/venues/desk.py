@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 
 from ext.match import DONE, FILL, LEVEL, PREVENTED, TRADE
+from node.venues.faults import share_of
 from node.venues.ledger import BUY, EXACT, SELL, ZERO, Account, Position, Refusal, VenueTrade
 from node.venues.parts import MS, SECOND, FakeOrder, Listing
 from node.venues.terms import Terms
@@ -73,6 +74,8 @@ class Desk(Terms):
                 order.trigger_rise = order.trigger_ticks >= price if price else order.side == BUY
             return
         order.waits = False
+        if order.reduce_only and not self._fits_position(order, now_ns):
+            return
         order.filled_before = order.filled_lots
         at = None if order.order_type in ("market", "stop_market") else order.price_ticks
         tif = "ioc" if at is None and order.tif == "post_only" else order.tif
@@ -88,6 +91,17 @@ class Desk(Terms):
             order.reduce_only,
         )
         self.settle(order.listing, now_ns)
+
+    def _fits_position(self, order: FakeOrder, now_ns: int) -> bool:
+        """A reduce-only order goes to the book no larger than what it can reduce, or not at all."""
+        closable = self.closable(order)
+        if closable <= 0:
+            self._end_order(order, "reduce_only", now_ns)
+        elif order.leaves_lots > closable:
+            order.size_lots -= order.leaves_lots - closable
+            order.note(now_ns)
+            self.on_amended(order, now_ns)
+        return closable > 0
 
     def cancel(self, order: FakeOrder, now_ns: int, reason: str = "canceled") -> bool:
         """Cancel; False where the order is not open any more."""
@@ -181,8 +195,8 @@ class Desk(Terms):
             return "no_change"
         listing = order.listing
         has_price = order.order_type not in ("market", "stop_market")
-        refusal = (self._filter_price(listing, order.side, price) if has_price else None) or (
-            self._filter_size(listing, size, has_price)
+        refusal = (self.filter_price(listing, order.side, price) if has_price else None) or (
+            self.filter_size(listing, size, has_price)
         )
         return "" if refusal is None else refusal.name
 
@@ -442,13 +456,14 @@ class Desk(Terms):
                 self._funded[listing.key] = number
                 self.pay_funding(listing, Decimal(listing.funding_rate), now_ns)
 
-    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> None:
-        """Every position of the listing pays or gets funding now."""
-        mark = self.mark(listing)
+    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> int:
+        """Every position of the listing pays or gets funding now; returns how many there were."""
+        mark, count = self.mark(listing), 0
         for account in self.accounts.values():
-            if mark is not None:
-                for income in account.fund(listing, rate, mark, now_ns):
-                    self.on_balance(account, income.coin, income.amount, "funding", now_ns, listing)
+            for income in account.fund(listing, rate, mark, now_ns) if mark is not None else ():
+                self.on_balance(account, income.coin, income.amount, "funding", now_ns, listing)
+                count += 1
+        return count
 
     def _watch_margin(self, now_ns: int) -> None:
         """Liquidate who has less than his maintenance margin."""
@@ -520,8 +535,7 @@ class Desk(Terms):
 
     def _fill_part(self, order: FakeOrder, part: str, now_ns: int) -> None:
         """The venue lets an order trade with nobody in particular: all of it, or a share of what is left."""
-        share = Decimal(1) if part == "full" else Decimal("0.5") if part == "part" else Decimal(part)
-        lots = max(1, int(order.leaves_lots * share))
+        lots = max(1, int(order.leaves_lots * share_of(part)))
         if not order.waits:
             order.listing.engine.fill(order.number, lots)
             self.settle(order.listing, now_ns)
@@ -536,7 +550,7 @@ class Desk(Terms):
         if self._hit("order.zero_fill_filled", order, now_ns):
             self._end_order(order, "zero_fill", now_ns)
             return True
-        if fault := self._hit("order.split", order, now_ns):
+        if "parent" not in order.notes and (fault := self._hit("order.split", order, now_ns)):
             self._split(order, int(fault.get("k", 2)), now_ns)
         return False
 
@@ -569,9 +583,9 @@ class Desk(Terms):
         if fault := self._hit("order.stp", order, now_ns):
             self.at(now_ns + fault.ns("delay"), lambda t: self._take_away(order, STP_DONE, t))
         if fault := self._hit("order.amend_qty", order, now_ns):
-            share = Decimal(str(fault.get("part", "0.5")))
+            share = share_of(fault.get("part", "part"))
             self.at(now_ns + fault.ns("delay"), lambda t: self._amend_by_venue(order, share, t))
-        if self._hit("order.algo", order, now_ns):
+        if not order.is_stop and self._hit("order.algo", order, now_ns):
             self._add_algo(order, now_ns)
 
     def _amend_by_venue(self, order: FakeOrder, share: Decimal, now_ns: int) -> None:

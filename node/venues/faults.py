@@ -42,8 +42,14 @@ ABOUT = (
 
 # What each injector takes beside the common keys: name -> kind of value.
 N, S, B, D, P = "number", "text", "boolean", "decimal", "share (full, part, or up to 1)"
-WHEN = {"delay_ms": N}
-PASSIVE: dict[str, dict[str, str]] = {
+WAY = ("in", "out", "both")
+CLOSE = range(1000, 5000)  # close codes
+HTTP = range(200, 600)
+PERCENT = "percent (-900 to 99)"
+RATE = "rate (-0.5 to 0.5)"
+Kind = str | tuple[str, ...] | range
+WHEN: dict[str, Kind] = {"delay_ms": N}
+PASSIVE: dict[str, dict[str, Kind]] = {
     "book.gap": {"n": N},
     "book.dup": {},
     "book.reorder": {"window": N},
@@ -64,7 +70,7 @@ PASSIVE: dict[str, dict[str, str]] = {
     "exec.delay": WHEN,
     "exec.reorder": {"window": N},
     "exec.split": {"k": N},
-    "exec.fee": {"coin": S, "rate": D},
+    "exec.fee": {"coin": S, "rate": RATE},
     "exec.unknown_status": {"text": S},
     "order.fill_immediately": {"part": P},
     "order.fill_on_cancel": {"part": P},
@@ -79,7 +85,7 @@ PASSIVE: dict[str, dict[str, str]] = {
     "order.split": {"k": N},
     "order.zero_fill_filled": {},
     "order.algo": {},
-    "rest.status": {"status": N, "body": S, "live": B},
+    "rest.status": {"status": HTTP, "body": S, "live": B},
     "rest.body": {"body": S, "truncate": N},
     "rest.delay": WHEN,
     "rest.drop": {"live": B},
@@ -93,51 +99,62 @@ PASSIVE: dict[str, dict[str, str]] = {
     "ratelimit": {"limit": N, "retry_after_ms": N},
     "ban": {"ban_s": N, "ip": S},
     "me_stall": {},
-    "px.blackhole": {"way": S},
-    "px.delay": {"delay_ms": N, "jitter_ms": N, "way": S},
-    "px.rate": {"bytes_per_s": N, "way": S},
-    "px.chop": {"n": N, "way": S},
-    "px.merge": {"delay_ms": N, "way": S},
-    "px.corrupt": {"way": S},
+    "px.blackhole": {"way": WAY},
+    "px.delay": {"delay_ms": N, "jitter_ms": N, "way": WAY},
+    "px.rate": {"bytes_per_s": N, "way": WAY},
+    "px.chop": {"n": N, "way": WAY},
+    "px.merge": {"delay_ms": N, "way": WAY},
+    "px.corrupt": {"way": WAY},
     "px.refuse": {},
-    "px.rst": {"way": S},
-    "px.half": {"way": S},
+    "px.rst": {"way": WAY},
+    "px.half": {"way": WAY},
 }
-ACTIVE: dict[str, dict[str, str]] = {
+ACTIVE: dict[str, dict[str, Kind]] = {
     "book.reset": {},
     "session.expire": {},
     "session.revoke": {"key": S},
     "session.shutdown_notice": {"s": N},
-    "session.kick": {"code": N, "reason": S},
+    "session.kick": {"code": CLOSE, "reason": S},
     "status.halt": {"s": N},
     "status.cancel_only": {"s": N},
     "status.phase": {"phase": S, "s": N},
-    "status.maintenance": {"s": N, "expire": S},
+    "status.maintenance": {"s": N, "expire": ("all", "half", "none")},
     "status.tick_change": {"multiple": N},
     "status.delist": {},
     "status.relist": {"inst_code": N},
-    "acct.external_order": {"price_ticks": N, "size_lots": N, "order_type": S, "tif": S, "client": S},
-    "acct.drift": {"coin": S, "amount": D, "lots": N, "leg": S},
-    "acct.deposit": {"coin": S, "amount": D},
-    "acct.withdraw": {"coin": S, "amount": D},
-    "acct.funding": {"rate": D},
+    "acct.external_order": {
+        "price_ticks": N,
+        "size_lots": N,
+        "order_type": ("limit", "market"),
+        "tif": ("gtc", "ioc", "fok", "post_only"),
+        "client": S,
+    },
+    "acct.drift": {"coin": S, "amount": D, "wallet": S, "lots": N, "leg": ("net", "long", "short")},
+    "acct.deposit": {"coin": S, "amount": D, "wallet": S},
+    "acct.withdraw": {"coin": S, "amount": D, "wallet": S},
+    "acct.funding": {"rate": RATE},
     "acct.adl": {"part": P},
     "acct.liquidation": {"part": P},
-    "acct.leverage": {"leverage": N, "times": N, "mode": S},
+    "acct.leverage": {"leverage": N, "times": N, "mode": ("cross", "isolated")},
     "acct.posmode": {"hedge": B},
     "acct.collateral_price": {"coin": S, "price": D},
-    "market.crash": {"percent": D, "s": N},
-    "market.gap": {"percent": D},
-    "market.sweep": {"percent": D},
+    "market.crash": {"percent": PERCENT, "s": N},
+    "market.gap": {"percent": PERCENT},
+    "market.sweep": {"percent": PERCENT},
     "market.spread": {"ticks": N, "s": N},
     "market.empty": {"s": N},
-    "market.print": {"percent": D, "size_lots": N},
-    "market.mark": {"percent": D, "s": N},
+    "market.print": {"percent": PERCENT, "size_lots": N},
+    "market.mark": {"percent": PERCENT, "s": N},
     "dms.fire": {},
     "px.storm": {"s": N},
 }
 NAMES = PASSIVE | ACTIVE
 COMMON = {"every", "count", "skip", "after_s", "at_s", "for_s", "period_s", "name"}
+
+
+def share_of(part: Any) -> Decimal:
+    """The factor that a `part` argument means: "part" is a half."""
+    return {"full": Decimal(1), "part": Decimal("0.5")}.get(str(part)) or Decimal(str(part))
 
 
 class FaultError(ValueError):
@@ -316,6 +333,10 @@ class Faults:
             fault.hits = fault.seen = 1
             self.counts[fault.name] += 1
 
+    def missed(self, fault: Fault) -> None:
+        """It struck, and there was nothing to be struck: no hit."""
+        self.counts[fault.name] -= 1
+
     def load(self, rows: Iterable[dict[str, Any]], venue: str = "", now_ns: int | None = None) -> int:
         """Add the rows of a script; those that name another venue are left out. Returns how many. Raises
         FaultError, and then none is added."""
@@ -350,12 +371,26 @@ def check_row(name: str, every: float, count: int | None, arguments: dict[str, A
             known = ", ".join([*NAMES[name], *ABOUT])
             raise FaultError(f"{name}: {key} is not an argument; there are {known}")
         if kind is not None and not _is_kind(kind, value):
-            raise FaultError(f"{name}: {key} = {str(value)[:60]!r}: must be a {kind}")
+            raise FaultError(f"{name}: {key} = {str(value)[:60]!r}: must be {_spell(kind)}")
         if kind is None and not isinstance(value, str | int):
             raise FaultError(f"{name}: {key}: must be text or a whole number")
+        if key == "account" and (not isinstance(value, int) or value < 1):
+            raise FaultError(f"{name}: account = {str(value)[:60]!r}: must be an account's number")
+        if key == "side" and value not in ("buy", "sell"):
+            raise FaultError(f"{name}: side = {str(value)[:60]!r}: must be buy or sell")
 
 
-def _is_kind(kind: str, value: Any) -> bool:
+def _spell(kind: Kind) -> str:
+    if isinstance(kind, range):
+        return f"{kind.start} to {kind.stop - 1}"
+    return f"a {kind}" if isinstance(kind, str) else f"one of {', '.join(kind)}"
+
+
+def _is_kind(kind: Kind, value: Any) -> bool:
+    if isinstance(kind, tuple):
+        return isinstance(value, str) and value in kind
+    if isinstance(kind, range):
+        return isinstance(value, int) and value in kind
     if kind == B:
         return isinstance(value, bool)
     if kind == N:
@@ -364,6 +399,10 @@ def _is_kind(kind: str, value: Any) -> bool:
         return False
     if kind == P:
         return value in ("full", "part") or (_is_decimal(value) and 0 < Decimal(str(value)) <= 1)
+    if kind == RATE:
+        return _is_decimal(value) and abs(Decimal(str(value))) <= Decimal("0.5")
+    if kind == PERCENT:
+        return _is_decimal(value) and -900 <= Decimal(str(value)) <= 99
     return kind != D or _is_decimal(value)
 
 

@@ -17,13 +17,14 @@ from typing import Any
 import orjson
 
 from node.venues.desk import Desk
-from node.venues.faults import Fault
+from node.venues.faults import Fault, share_of
 from node.venues.ledger import BUY, EXACT, SELL, Account, Position, change_position
 from node.venues.parts import MS, SECOND, Answer, Connection, FakeOrder, Listing, RateLimited, Refused
 
 STALL_POLL_NS = 10 * MS
 REORDER_NS = 100 * MS  # a report is held back no longer, however few follow it
 HOLD_NS = 5 * SECOND
+PRICE_MAX = 2**48  # ticks that the matching engine takes
 STATUS = re.compile(r'("(?:X|orderStatus|state|status)"\s*:\s*)"[^"]*"')
 ENTRY = re.compile(r"order", re.IGNORECASE)
 NO_ENTRY = ("order.status", "order.test", "openOrders.status", "allOrders", "orderList.status")
@@ -353,28 +354,37 @@ class Injectors(Desk):
             self.strike(fault, now_ns)
 
     def strike(self, fault: Fault, now_ns: int) -> None:
-        """Carry out an active fault. Also for tests: `venue.strike(venue.faults.add(...), now_ns)`."""
+        """Carry out an active fault. Also for tests: `venue.strike(venue.faults.add(...), now_ns)`. Where
+        there is nothing to be struck (no position to liquidate), it is not counted."""
         self.faults.struck(fault)
+        if not self._strike(fault, now_ns):
+            self.faults.missed(fault)
+
+    def _strike(self, fault: Fault, now_ns: int) -> bool:
+        """Carry it out; was there anything to be struck?"""
         group, _, name = fault.name.partition(".")
-        if group == "market":
-            if self.disturb is not None:
-                self.disturb(fault, self._listings_of(fault), now_ns)
-            else:
-                self._move_mark(fault, now_ns)
-        elif group == "acct":
-            self._strike_account(name, fault, now_ns)
+        listings = self._listings_of(fault)
+        if group == "acct":
+            return self._strike_account(name, fault, now_ns)
+        if group == "session":
+            return self._strike_session(name, fault, now_ns)
+        if fault.name == "dms.fire":
+            self.on_dms_fire(self._account_of(fault), now_ns)
+        elif group == "px":
+            if self.network is None:
+                return False
+            self.network(fault, now_ns)
+        elif group == "market" and self.disturb is not None:
+            self.disturb(fault, listings, now_ns)
+        elif group == "market":
+            self._move_mark(fault, now_ns)
+            return bool(listings) and fault.name == "market.mark"
         elif group == "status":
             self._strike_status(name, fault, now_ns)
-        elif group == "session":
-            self._strike_session(name, fault, now_ns)
-        elif fault.name == "book.reset":
-            for listing in self._listings_of(fault):
+        else:
+            for listing in listings:
                 self.on_book_reset(listing, now_ns)
-        elif group == "px":
-            if self.network is not None:
-                self.network(fault, now_ns)
-        elif fault.name == "dms.fire":
-            self.on_dms_fire(self._account_of(fault), now_ns)
+        return bool(listings)
 
     def _listings_of(self, fault: Fault) -> list[Listing]:
         return [x for x in self.listings.values() if fault.fits({"symbol": x.symbol, "market": x.market})]
@@ -390,63 +400,67 @@ class Injectors(Desk):
             if fault.get("s"):
                 self.at(now_ns + fault.ns(""), partial(_restore_mark, listing))
 
-    def _strike_session(self, name: str, fault: Fault, now_ns: int) -> None:
+    def _strike_session(self, name: str, fault: Fault, now_ns: int) -> bool:
         connections = self._chosen(fault)
         if name == "kick":
             for connection in connections:
                 self.hang_up(connection, int(fault.get("code", 1001)), str(fault.get("reason", "kicked")))
-            return
+            return bool(connections)
         if name == "revoke" and fault.get("key"):
             for account in self.accounts.values():
                 account.keys = [x for x in account.keys if x.api_key != fault.get("key")]
         self.on_session_fault(name, connections, fault, now_ns)
+        return True
 
     # ---- accounts ----
 
-    def _strike_account(self, name: str, fault: Fault, now_ns: int) -> None:
+    def _strike_account(self, name: str, fault: Fault, now_ns: int) -> bool:
         account = self._account_of(fault)
         if name in ("deposit", "withdraw"):
-            self._transfer(account, name, fault, now_ns)
-        elif name == "drift":
-            self._drift(account, fault, now_ns)
-        elif name == "funding":
+            return self._transfer(account, name, fault, now_ns)
+        if name == "drift":
+            return self._drift(account, fault, now_ns)
+        if name == "funding":
             rate = Decimal(str(fault.get("rate", "0.0001")))
-            for listing in self._listings_of(fault):
-                if listing.is_perpetual:
-                    self.pay_funding(listing, rate, now_ns)
-        elif name in ("liquidation", "adl"):
-            self._force_close(account, name, fault, now_ns)
-        elif name == "external_order":
-            self._external_order(account, fault, now_ns)
-        elif name == "posmode":
+            perpetuals = [x for x in self._listings_of(fault) if x.is_perpetual]
+            return sum(self.pay_funding(x, rate, now_ns) for x in perpetuals) > 0
+        if name in ("liquidation", "adl"):
+            return self._force_close(account, name, fault, now_ns)
+        if name == "external_order":
+            return self._external_order(account, fault, now_ns)
+        if name == "leverage":
+            return self._change_leverage(account, fault, now_ns)
+        if name == "posmode":
             account.hedge = bool(fault.get("hedge", True))
-            self.on_config(account, "posmode", None, now_ns)
-        elif name == "leverage":
-            self._change_leverage(account, fault, now_ns)
-        elif name == "collateral_price":
+        else:
             prices = account.notes.setdefault("collateral_prices", {})
             prices[str(fault.get("coin", "USDT"))] = str(fault.get("price", "1"))
-            self.on_config(account, "collateral_price", None, now_ns)
+        self.on_config(account, name, None, now_ns)
+        return True
 
-    def _transfer(self, account: Account, kind: str, fault: Fault, now_ns: int) -> None:
-        coin, amount = str(fault.get("coin", "USDT")), Decimal(str(fault.get("amount", "100")))
+    def _transfer(self, account: Account, kind: str, fault: Fault, now_ns: int) -> bool:
+        coin, amount = str(fault.get("coin", "USDT")), abs(Decimal(str(fault.get("amount", "100"))))
         wallet = str(fault.get("wallet", ""))
         if kind == "withdraw":
-            amount = -min(amount, account.balance(coin, wallet).free)
-        account.credit(kind, coin, amount, now_ns, None, wallet)
-        self.on_balance(account, coin, amount, kind, now_ns, None)
+            amount = -max(Decimal(0), min(amount, account.balance(coin, wallet).free))
+        if amount:
+            account.credit(kind, coin, amount, now_ns, None, wallet)
+            self.on_balance(account, coin, amount, kind, now_ns, None)
+        return bool(amount)
 
-    def _drift(self, account: Account, fault: Fault, now_ns: int) -> None:
+    def _drift(self, account: Account, fault: Fault, now_ns: int) -> bool:
         """A balance or position changes and nobody says so: nothing is pushed."""
         if fault.get("lots") is None:
             amount = Decimal(str(fault.get("amount", "0.001")))
-            account.credit("drift", str(fault.get("coin", "USDT")), amount, now_ns)
-            return
-        for listing in self._listings_of(fault):
-            if listing.is_perpetual:
-                position = account.position(listing, str(fault.get("leg", "net")))
-                lots = int(fault.get("lots")) * (-1 if str(fault.get("side")) == "sell" else 1)
-                self.drift_position(account, listing, position, lots, now_ns)
+            coin, wallet = str(fault.get("coin", "USDT")), str(fault.get("wallet", ""))
+            account.credit("drift", coin, amount, now_ns, None, wallet)
+            return True
+        perpetuals = [x for x in self._listings_of(fault) if x.is_perpetual]
+        for listing in perpetuals:
+            position = account.position(listing, str(fault.get("leg", "net")))
+            lots = int(fault.get("lots")) * (-1 if str(fault.get("side")) == "sell" else 1)
+            self.drift_position(account, listing, position, lots, now_ns)
+        return bool(perpetuals)
 
     def drift_position(
         self, account: Account, listing: Listing, position: Position, lots: int, now_ns: int
@@ -459,10 +473,10 @@ class Injectors(Desk):
         if realised:
             account.credit("drift", listing.settle_coin, realised, now_ns, listing, listing.wallet)
 
-    def _force_close(self, account: Account, nature: str, fault: Fault, now_ns: int) -> None:
+    def _force_close(self, account: Account, nature: str, fault: Fault, now_ns: int) -> bool:
         """Liquidation cancels what is open and sells at market; ADL takes the position over at the mark."""
-        part = str(fault.get("part", "full"))
-        share = Decimal(1) if part == "full" else Decimal("0.5") if part == "part" else Decimal(part)
+        share = share_of(fault.get("part", "full"))
+        closed = False
         for listing in self._listings_of(fault):
             held = [p for key, p in account.positions.items() if key[:2] == listing.key and p.lots]
             if held and nature == "liquidation":
@@ -472,12 +486,14 @@ class Injectors(Desk):
                 lots = max(1, int(EXACT.multiply(Decimal(abs(position.lots)), share)))
                 at_market = nature == "liquidation"
                 self.close_position(account, listing, position, lots, nature, now_ns, at_market)
+            closed = closed or bool(held)
+        return closed
 
-    def _external_order(self, account: Account, fault: Fault, now_ns: int) -> None:
+    def _external_order(self, account: Account, fault: Fault, now_ns: int) -> bool:
         """Somebody uses the account by hand: an order without our client id."""
         listing = next(iter(self._listings_of(fault)), None)
         if listing is None:
-            return
+            return False
         side = SELL if str(fault.get("side")) == "sell" else BUY
         kind = str(fault.get("order_type", "limit"))
         mark = self.mark_ticks(listing) or 1
@@ -490,10 +506,13 @@ class Injectors(Desk):
             owner=account.owner, leg="net" if not account.hedge else ("short" if side else "long"),
         )  # fmt: skip
         order.notes["external"] = True
-        if self.check(order, now_ns) is None:
-            self.place(kind, order, now_ns)
+        order.order_type = kind
+        if price > PRICE_MAX or self.check(order, now_ns) is not None:
+            return False
+        self.place(kind, order, now_ns)
+        return True
 
-    def _change_leverage(self, account: Account, fault: Fault, now_ns: int) -> None:
+    def _change_leverage(self, account: Account, fault: Fault, now_ns: int) -> bool:
         for listing in self._listings_of(fault):
             if listing.is_perpetual:
                 times = int(fault.get("times", 1))
@@ -506,6 +525,7 @@ class Injectors(Desk):
                             str(fault.get("mode")) if key[:2] == listing.key else position.margin_mode
                         )
                 self.on_config(account, "leverage", listing, now_ns)
+        return any(x.is_perpetual for x in self._listings_of(fault))
 
     # ---- status ----
 

@@ -170,8 +170,8 @@ class Account:
 
     `wallets`: purse -> coin -> Balance; `balances` is purse "". `positions`: (market, symbol, leg) ->
     Position; a flat one stays, with 0 lots. `fee_coin`: fees are paid in this coin as far as there is enough
-    of it, at `fee_prices[coin]` per unit of the coin the fee is reckoned in. `group`: accounts of one group
-    do not trade with each other (self-trade prevention); "" = only with themselves.
+    of it, at `fee_prices[coin]` quote coins apiece, or at the venue's own price. `margin_modes` are told to
+    clients; the margin itself is reckoned as cross margin.
     """
 
     owner: int

@@ -13,6 +13,7 @@ from node.venues.ledger import EXACT, ROUND, UP, Account
 
 MS = 1_000_000
 SECOND = 1000 * MS
+HISTORY = 64  # states that an order remembers
 Best = tuple[int, int] | None  # (price_ticks, size_lots); None = the side is empty
 QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "USD")
 
@@ -268,8 +269,9 @@ class FakeOrder:
     def note(self, now_ns: int) -> None:
         """Remember how it stands: what a stale answer shows later."""
         self.updated_ns = now_ns
-        if len(self.history) < 64:
-            self.history.append((now_ns, self.price_ticks, self.size_lots, self.filled_lots, self.done))
+        if len(self.history) >= HISTORY:
+            del self.history[1]  # the first stays: when it was placed
+        self.history.append((now_ns, self.price_ticks, self.size_lots, self.filled_lots, self.done))
 
     def as_of(self, then_ns: int) -> "FakeOrder | None":
         """A copy of the order as it stood at a time, None before it was placed."""

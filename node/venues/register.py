@@ -306,7 +306,8 @@ class Register:
         return out + [f"order {x.number}: filled {x.filled_lots} of {x.size_lots}" for x in over]
 
     def _audit_locks(self, account: Account) -> list[str]:
-        """What is locked is what the open orders lock, and nobody owes spot coins."""
+        """What is locked is what the open orders lock, and nobody owes coins but by a loss on perpetuals."""
+        lossy = {(x.wallet, x.settle_coin) for x in self.listings.values() if x.is_perpetual}
         locked: dict[tuple[str, str], Decimal] = {}
         for order in self._open_orders.values():
             if order.owner == account.owner and order.locked:
@@ -319,6 +320,8 @@ class Register:
                     out.append(
                         f"account {account.owner}, {coin}: locked {balance.locked}, and orders say else"
                     )
+                if balance.free < 0 and (wallet, coin) not in lossy:
+                    out.append(f"account {account.owner}, {coin}: {balance.free} is free")
         return out
 
     # ---- what a subclass may want to know ----

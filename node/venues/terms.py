@@ -82,8 +82,8 @@ class Terms(Register):
         has_price = order.order_type not in ("market", "stop_market")
         return (
             self._filter_status(listing, account, order)
-            or (self._filter_price(listing, order.side, order.price_ticks) if has_price else None)
-            or self._filter_size(listing, order.size_lots, has_price)
+            or (self.filter_price(listing, order.side, order.price_ticks) if has_price else None)
+            or self.filter_size(listing, order.size_lots, has_price)
             or self._filter_reduce_only(order)
             or self._filter_notional(order, has_price)
             or self._filter_count(order, account)
@@ -97,7 +97,8 @@ class Terms(Register):
             return None
         return None if listing.status == "trading" else Refusal("status", listing.status)
 
-    def _filter_price(self, listing: Listing, side: int, price_ticks: int) -> Refusal | None:
+    def filter_price(self, listing: Listing, side: int, price_ticks: int) -> Refusal | None:
+        """Tick and percent-price, also for an amend."""
         if price_ticks <= 0 or price_ticks % listing.tick_multiple:
             return Refusal("tick")
         mark = self.mark_ticks(listing)
@@ -107,7 +108,8 @@ class Terms(Register):
             return Refusal("percent_price", "below")
         return None
 
-    def _filter_size(self, listing: Listing, size_lots: int, has_price: bool) -> Refusal | None:
+    def filter_size(self, listing: Listing, size_lots: int, has_price: bool) -> Refusal | None:
+        """Lot and sizes, also for an amend; orders without a price have limits of their own."""
         if size_lots <= 0:
             return Refusal("lot")
         size = EXACT.multiply(Decimal(listing.lot), Decimal(size_lots))

@@ -778,6 +778,19 @@ def test_an_order_of_a_batch_that_risk_refuses_does_not_hold_up_the_others():
     assert desk.engine.risk.refusals() == {"SIZE_MAX": 1}
 
 
+def test_cancels_of_one_turn_leave_in_one_request_too_and_stops_alone(tape):
+    desk = BybitDesk(Script(on_book=both, on_timer=lambda self, now: self.cancel_all()), tape)
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    desk.now += MS
+    desk.engine.on_time(desk.now)
+    assert [f["op"] for _, f in desk.sent] == ["order.create-batch", "order.cancel-batch"]
+    items = desk.sent[-1][1]["args"][0]["request"]
+    assert [desk.wire.order_id(x["orderLinkId"]) for x in items] == [1, 2]
+    assert [desk.engine.orders.order(i)["cancel_asked"] for i in (1, 2)] == [1, 1]
+    assert [desk.engine.orders.order(i)["state"] for i in (1, 2)] == ["LIVE", "SENT"]
+
+
 def test_a_batch_on_a_line_that_died_is_closed_order_by_order():
     desk = BybitDesk(Script(on_book=both))
     desk.engine.on_line(1, False, desk.now)
@@ -889,6 +902,29 @@ def test_a_wanted_cancel_is_repeated_with_growing_pauses_until_the_order_is_clos
     desk.engine.on_time(desk.now + 10 * SEC)
     assert len(desk.sent) == sent
     assert not desk.engine.want_cancel(1, desk.now)
+
+
+def test_a_strategy_asks_for_a_cancel_once_and_the_engine_repeats_it_until_the_order_is_closed():
+    asked = []
+
+    def think(self, instrument, now):
+        if not self.orders.open_orders():
+            self.buy(instrument, 9990, 10)
+        elif not asked:
+            asked.append(self.cancel(1))
+
+    desk = BybitDesk(Script(on_book=think))
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    for _ in range(100):
+        desk.now += 20 * MS
+        desk.engine.on_time(desk.now)
+    assert asked == [True]
+    assert [x[1]["op"] for x in desk.sent].count("order.cancel") > 1
+    desk.evidence(1, ReportKind.REPORT_CANCELED)
+    count = len(desk.sent)
+    desk.engine.on_time(desk.now + 10 * SEC)
+    assert [x[1]["op"] for x in desk.sent[count:]].count("order.cancel") == 0
 
 
 def test_only_an_order_of_unknown_fate_can_be_closed_as_absent_and_it_rises_again():

@@ -635,3 +635,14 @@ def test_an_order_of_an_earlier_epoch_is_a_stray_until_it_is_adopted():
 def test_an_instrument_beyond_the_table_is_an_index_error():
     with pytest.raises(IndexError, match="the table has 2"):
         table().reserved(2)
+
+
+def test_a_refused_cancel_or_amend_is_no_sign_of_life_of_an_order():
+    orders = table()
+    number = orders.intend(0, BUY, 100, 10, 1)
+    orders.report(number, ACK, now_ns=5)
+    for kind in (CANCEL_REJECT, UNCERTAIN, ReportKind.REPORT_AMEND_REJECT):
+        orders.report(number, kind, now_ns=9)
+        assert orders.order(number)["heard_ns"] == 5
+    orders.report(number, LIVE, now_ns=12)
+    assert orders.order(number)["heard_ns"] == 12

@@ -160,7 +160,7 @@ def test_the_bytes_on_disk_are_the_documented_ones(tmp_path):
 
 def test_the_document_states_the_same_numbers():
     text = (ROOT / "docs" / "TAPE.md").read_text()
-    for fact in ("Layout version 1", "TKGTAPE1", "64 bytes", "32 bytes"):
+    for fact in ("Layout version 2", "TKGTAPE1", "64 bytes", "32 bytes"):
         assert fact in text
 
 

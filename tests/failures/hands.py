@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from ext.records import Action, OrderType, Outcome, ReportKind, TimeInForce
+from ext.records import Action, HaltReason, OrderType, Outcome, ReportKind, TimeInForce
 from ext.strategy import Strategy
 from ext.wire import ListSink, Verdict
 from node.config import MARKETS, Config, check
@@ -262,6 +262,11 @@ class Ours(Hand):
     def amend(self, order_id: int, price: int, size: int) -> None:
         self._command(lambda s: s.amend(order_id, price, size))
 
+    def kill(self) -> None:
+        """An operator stops everything."""
+        self.engine.halt(0, int(HaltReason.HALT_OPERATOR), 2, self.world.now_ns)
+        self.run(0.02)
+
     def state(self, order_id: int) -> str:
         return self.engine.orders.order(order_id)["state"]
 
@@ -331,6 +336,7 @@ class Wish:
     sent_ns: int = 0
     tries: int = 1
     answered: bool = False  # by a reply to its request: the transport knows nothing else
+    replaces: int = 0
 
 
 ANSWERS = (ReportKind.REPORT_ACK, ReportKind.REPORT_REJECT, ReportKind.REPORT_UNCERTAIN)
@@ -452,8 +458,21 @@ class Naive(Hand):
 
     def amend(self, number: int, price: int, size: int) -> None:
         wish = self.wishes[number]
+        if self.wire.can_replace and price != wish.price:
+            self.replace(wish, price, size)
+            return
         self.write(self.frame(Action.AMEND, number, side=wish.side, price_ticks=price, size_lots=size))
         wish.price, wish.size = price, size  # what was asked for is what is
+        self.run(0.02)
+
+    def replace(self, old: Wish, price: int, size: int) -> None:
+        """A cancel and a new order in one request, held to be one thing."""
+        number = len(self.wishes) + 1
+        intent = {"action": int(Action.REPLACE), "order_id": old.number, "side": old.side, "price_ticks": price,
+                  "size_lots": size}  # fmt: skip
+        frame = self.wire.preview(intent, number, self.world.now_ns).decode()
+        self.wishes[number] = Wish(number, frame, old.side, size, price, sent_ns=self.world.now_ns, replaces=old.number)
+        self.write(frame)
         self.run(0.02)
 
     def replace_wanted(self, number: int, price: int) -> int:
@@ -497,6 +516,10 @@ class Naive(Hand):
         params["signature"] = self.world.desk.keys[self.market].hex(text)
         return message | {"params": params}
 
+    def kill(self) -> None:
+        for number in self.open_here():
+            self.cancel(number)
+
     # ---- hearing: everything is true ----
 
     def on_report(self, event: dict) -> None:
@@ -513,6 +536,8 @@ class Naive(Hand):
         if wish is None:
             return
         wish.answered |= kind in ANSWERS
+        if wish.replaces and kind in ANSWERS:  # it worked, or nothing happened
+            self.wishes[wish.replaces].state = "CANCELED" if kind == ReportKind.REPORT_ACK else "LIVE"
         if kind in (ReportKind.REPORT_ACK, ReportKind.REPORT_LIVE):
             wish.state = "LIVE"  # whatever it was before
         elif kind in (ReportKind.REPORT_REJECT, ReportKind.REPORT_UNCERTAIN):

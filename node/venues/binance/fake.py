@@ -32,6 +32,7 @@ from node.venues.binance.fake_refusals import error_of, refusal
 from node.venues.binance.fake_streams import Streams
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, CONNECTION_LIFE_H, PRODUCTS
 from node.venues.fakes import (
+    BUY,
     MS,
     SELL,
     Account,
@@ -62,13 +63,14 @@ ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
 class BinanceFake(Streams):
     """Both products of Binance. `listings` say which market each belongs to.
 
-    `credentials_required`: private requests need a known key and its signature; else requests without a known
-    key act for the first account, unverified. `events_first`: user events precede the response that caused
-    them. `usdm_prefix`: a path prefix under which the unrouted USD-M paths of before 2026-04 exist;
-    `unrouted`: whether they deliver "all" or, as now, "public" streams only. `public_keys`: API key -> Ed25519
-    public key (32 raw bytes) of the first account. `post_only_expires`: USD-M answers a crossing GTX order
-    with NEW and EXPIRED instead of error -5022 (both have been seen). `spot_listen_keys`: the endpoints that
-    were removed on 2026-02-20 still answer.
+    `credentials_required`: private requests need a known key and its signature; else requests without any
+    key act for the first account, unverified (one that names a key is verified all the same).
+    `events_first`: user events precede the response that caused them. `usdm_prefix`: a path prefix under
+    which the unrouted USD-M paths of before 2026-04 exist; `unrouted`: whether they deliver "all" or, as
+    now, "public" streams only. `public_keys`: API key -> Ed25519 public key (32 raw bytes) of the first
+    account. `post_only_expires`: USD-M answers a crossing GTX order with NEW and EXPIRED instead of error
+    -5022 (both have been seen). `spot_listen_keys`: the endpoints that were removed on 2026-02-20 still
+    answer.
     """
 
     def __init__(
@@ -117,8 +119,10 @@ class BinanceFake(Streams):
         for market, product in PRODUCTS.items():
             if path.rstrip("/") == product.api:
                 notes.update(kind="api", market=market, combined=False)
+                self.gate.connect(market, connection.ip, now_ns)
                 return
         self.open_stream(connection, path, query)
+        self.gate.connect(connection.notes["market"], connection.ip, now_ns, weight=0)
 
     def open(self, path: str, now_ns: int) -> Connection:
         connection = super().open(path, now_ns)
@@ -181,7 +185,9 @@ class BinanceFake(Streams):
         return account, account.keys[0] if account.keys else Key("")
 
     def balances_ms(self, account: Account) -> int:
-        return int(account.notes.get("balances_ms", 0))
+        """When the balances changed last: at the venue's start, where nothing has happened. Clients take a
+        balance that never changed for none at all."""
+        return int(account.notes.get("balances_ms", (self.faults.start_ns or self.now_ns) // MS))
 
     def trigger_ticks(self, listing: Listing, on_mark: bool) -> int:
         return self.trigger_price(listing, "mark" if on_mark else "last")
@@ -289,6 +295,13 @@ class BinanceFake(Streams):
         limits = {"min_notional": listing.min_notional, "max_orders": listing.max_orders}
         return refusal(market, no.name, limits.get(no.name, ""))
 
+    def filter_price(self, listing: Listing, side: int, price_ticks: int) -> Refusal | None:
+        """On USD-M only the side that would take is bounded by the mark price."""
+        no = super().filter_price(listing, side, price_ticks)
+        if no is None or no.name != "percent_price" or listing.market == BINANCE_SPOT:
+            return no
+        return no if (no.text == "above") == (side == BUY) else None
+
     def error_message(self, code: str) -> str:
         return error_of(BINANCE_SPOT, int(code)).text if code.lstrip("-").isdigit() else code
 
@@ -346,10 +359,8 @@ class BinanceFake(Streams):
         reason = "ORDER" if order.nature == "trade" else "ADJUSTMENT"
         coins = dict.fromkeys((listing.settle_coin, trade.fee_coin))
         self.events.account_update(account, reason, now_ns, coins, [(listing, order.leg)])
-        if order.done and order.notes["algo_id"] in self.algos.algos:
-            algo = self.algos.algos[order.notes["algo_id"]]
-            if algo.order is order and algo.status == "TRIGGERED":
-                self.algos.end(algo, "FINISHED", now_ns)
+        if order.done:
+            self.algos.order_ended(order, now_ns)
 
     def on_done(self, order: FakeOrder, reason: str, now_ns: int) -> None:
         _complete_notes(order)
@@ -360,6 +371,7 @@ class BinanceFake(Streams):
             kind = "TRADE"
         self.events.order(order, kind, now_ns)
         self._tell_lock(order, now_ns)
+        self.algos.order_ended(order, now_ns)
 
     def on_prevented(self, taker: FakeOrder, maker: FakeOrder, price_ticks, size_lots, now_ns) -> None:
         number = len(self.prevented) + 1
@@ -382,12 +394,13 @@ class BinanceFake(Streams):
 
     def on_balance(self, account, coin, amount, kind, now_ns, listing) -> None:
         """Funding, transfers and what else changes a balance without a trade."""
-        if listing is None and kind in ("deposit", "withdraw"):
+        in_spot = not account.incomes or account.incomes[-1].wallet != USDM_WALLET
+        if listing is None and in_spot:
             self.events.balance_change(account, coin, amount, now_ns)
             self.events.balances(account, [coin], now_ns)
             return
         reasons = {"funding": "FUNDING_FEE", "insurance": "INSURANCE_CLEAR"}
-        change = amount if kind in ("deposit", "withdraw", "insurance") else Decimal(0)
+        change = amount if kind != "funding" else Decimal(0)
         legs = []
         if listing is not None:  # a crossed position is not listed with its funding
             held = [(k[2], p) for k, p in account.positions.items() if k[:2] == listing.key and p.lots]
@@ -399,6 +412,12 @@ class BinanceFake(Streams):
         if what == "leverage" and listing is not None:
             change = {"ac": {"s": listing.symbol, "l": account.leverage_of(listing)}}
             self.events.config(account, change, now_ns)
+
+    def forget_closed(self) -> None:
+        """As the base, and conditional orders and prevented matches that are over."""
+        super().forget_closed()
+        self.algos.forget_closed()
+        self.prevented.clear()
 
     def _tell_lock(self, order: FakeOrder, now_ns: int) -> None:
         """What an open spot order holds is part of the balances."""
@@ -420,8 +439,15 @@ class BinanceFake(Streams):
 
     # ---- sessions and listen keys ----------------------------------------------------------------------
 
+    @property
     def listen_keys(self) -> dict[str, ListenKey]:
         return self.events.keys
+
+    def add_listen_key(self, market: int, expires_ns: int, account: Account | None = None) -> str:
+        """A listen key without a request for it: for the first account where none is named."""
+        key = "".join(self._ids.choices(ALPHABET, k=64))
+        self.events.keys[key] = ListenKey(account or self.default_identity()[0], market, expires_ns)
+        return key
 
     def listen_key(self, action: str, call: Call) -> dict:
         """Start, keep alive or close the listen key of an account; one per account and market."""
@@ -429,8 +455,8 @@ class BinanceFake(Streams):
             k for k, x in self.events.keys.items() if x.account is call.account and x.market == call.market
         ]
         if action == "start":
-            key = mine[0] if mine else "".join(self._ids.choices(ALPHABET, k=64))
-            self.events.keys[key] = ListenKey(call.account, call.market, call.now_ns + KEY_LIFE_NS)
+            key = mine[0] if mine else self.add_listen_key(call.market, 0, call.account)
+            self.events.keys[key].expires_ns = call.now_ns + KEY_LIFE_NS
             return {"listenKey": key}
         if not mine or call.text("listenKey", mine[0]) != mine[0]:
             raise Reject(-1125, "This listenKey does not exist.")

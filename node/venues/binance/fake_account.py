@@ -1,5 +1,5 @@
-"""Spot account requests of the simulated Binance: balances, commission, trades, counters, and what is asked of
-`/sapi` when a client starts.
+"""Spot account requests of the simulated Binance: balances, commission, trades, counters, and what is asked
+of `/sapi` when a client starts.
 
 Sources: binance-spot-api-docs `rest-api.md` (Account endpoints); developer pages "wallet".
 """
@@ -62,14 +62,16 @@ def spot_fees(venue: BinanceFake, account_: Account) -> tuple[Decimal, Decimal]:
 
 def commission(venue: BinanceFake, call: Call) -> dict:
     call.need("symbol")
-    return {"symbol": venue.listing(call).symbol} | commission_rates(venue, venue.listing(call))
+    listing = venue.listing(call)
+    return {"symbol": listing.symbol} | commission_rates(venue, call.account, listing)
 
 
-def commission_rates(venue: BinanceFake, listing: Listing) -> dict:
+def commission_rates(venue: BinanceFake, account_: Account, listing: Listing) -> dict:
     """The three parts of the fee; only the standard one is charged here."""
+    maker, taker = venue.rates(account_, listing)
     none = {"maker": ZERO8, "taker": ZERO8, "buyer": ZERO8, "seller": ZERO8}
     return {
-        "standardCommission": none | {"maker": e8(listing.maker_fee), "taker": e8(listing.taker_fee)},
+        "standardCommission": none | {"maker": e8(maker), "taker": e8(taker)},
         "specialCommission": none,
         "taxCommission": none,
         "discount": {
@@ -214,8 +216,9 @@ def api_restrictions(venue: BinanceFake, call: Call) -> dict:
 def trade_fee(venue: BinanceFake, call: Call) -> list[dict]:
     listings = [venue.listing(call)] if call.has("symbol") else venue.of_market(BINANCE_SPOT)
     return [
-        {"symbol": x.symbol, "makerCommission": _short(x.maker_fee), "takerCommission": _short(x.taker_fee)}
+        {"symbol": x.symbol, "makerCommission": _short(maker), "takerCommission": _short(taker)}
         for x in listings
+        for maker, taker in (venue.rates(call.account, x),)
     ]
 
 

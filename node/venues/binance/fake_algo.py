@@ -35,7 +35,8 @@ WORKING = ("CONTRACT_PRICE", "MARK_PRICE")
 
 @dataclass(eq=False)
 class Algo:
-    """One conditional order. `extreme` is the best price since a trailing one was activated (0 = it is not)."""
+    """One conditional order. `extreme` is the best price since a trailing one was activated (0 = it is
+    not)."""
 
     id: int
     client_id: str
@@ -119,10 +120,19 @@ class AlgoService:
             self.end(algo, "REJECTED", now_ns, venue.words(no, order).text)
             return
         algo.order = order
-        algo.status, algo.updated_ms = "TRIGGERED", now_ns // MS
         venue.place(order.order_type, order, now_ns)
-        self.tell(algo, now_ns)
+        self.end(algo, "TRIGGERED", now_ns)
         if order.done:
+            self.end(algo, "FINISHED", now_ns)
+
+    def forget_closed(self) -> None:
+        """Forget those that are over."""
+        self.algos = {k: x for k, x in self.algos.items() if x.status in (*OPEN, "TRIGGERED")}
+
+    def order_ended(self, order: FakeOrder, now_ns: int) -> None:
+        """The order that a conditional one became is closed."""
+        algo = self.algos.get(order.notes["algo_id"])
+        if algo is not None and algo.order is order and algo.status == "TRIGGERED":
             self.end(algo, "FINISHED", now_ns)
 
     def _order(self, algo: Algo) -> FakeOrder | None:
@@ -159,7 +169,8 @@ class AlgoService:
 
 
 def is_reached(algo: Algo, price_ticks: int) -> bool:
-    """A stop of the buying side waits above the market, a take-profit below; the selling side the other way."""
+    """A stop of the buying side waits above the market, a take-profit below; the selling side the other
+    way."""
     above = (algo.side == BUY) == algo.kind.startswith("STOP")
     return price_ticks >= algo.trigger_ticks if above else price_ticks <= algo.trigger_ticks
 
@@ -175,7 +186,7 @@ def _trails(algo: Algo, price_ticks: int) -> bool:
     return sign * price_ticks <= sign * algo.extreme * (1 - sign * algo.callback / 100)
 
 
-# ---- requests ------------------------------------------------------------------------------------------------
+# ---- requests ------------------------------------------------------------------------------------
 
 
 def place(venue: BinanceFake, call: Call) -> dict:

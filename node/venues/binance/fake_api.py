@@ -120,10 +120,7 @@ def subscribe(venue: BinanceFake, call: Call) -> dict:
 def unsubscribe(venue: BinanceFake, call: Call) -> dict:
     """One subscription, or all of the connection."""
     active = subscriptions(_connection(call))
-    if call.has("subscriptionId"):
-        found = [call.whole("subscriptionId")]
-    else:
-        found = list(active)
+    found = [call.whole("subscriptionId")] if call.has("subscriptionId") else list(active)
     if not found or any(x not in active for x in found):
         raise Reject(-2036, "User Data Stream subscription not active.")
     for number in found:
@@ -314,9 +311,9 @@ def error_body(reject: Reject, now_ns: int) -> dict:
 
 
 def _rates(venue: BinanceFake, connection: Connection, call: Call | None, now_ns: int) -> list[dict]:
-    """Counters: of orders where the request was about orders, and of weight. USD-M order answers tell only the
+    """Counters: of orders where the request places some, and of weight. USD-M order answers tell only the
     former."""
     if call is None:
         call = Call(connection.notes["market"], "", {}, now_ns, is_rest=False, connection=connection)
-    rows = venue.gate.order_rows(call) if call.has_order_counts or call.name in ENTRIES else []
-    return [*rows, venue.gate.weight_row(call)]
+    rows = venue.gate.order_rows(call) if call.has_order_counts else []
+    return rows if rows and not call.is_spot else [*rows, venue.gate.weight_row(call)]

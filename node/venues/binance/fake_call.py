@@ -1,4 +1,5 @@
-"""One request to the simulated Binance, whichever transport brought it: parameters, refusals, signatures, time.
+"""One request to the simulated Binance, whichever transport brought it: parameters, refusals, signatures,
+time.
 
 REST parameters are text; WebSocket API parameters are JSON, whose numbers keep the text they were written in,
 because that text is what was signed. Every way of being wrong has its documented code and text.
@@ -86,6 +87,8 @@ class Call:
     has_order_counts: bool = False  # an order request: its answer tells the order counters
     is_trusted: bool = False  # the venue asks for no credentials: nothing is verified
     ordered: Any = None  # the order that it was about
+    in_batch: bool = False
+    is_missing: bool = False  # a fault: this item of a batch is left out of the answer
     lists: dict[str, list] = field(default_factory=dict)  # parameters that came as JSON arrays
 
     @property
@@ -120,7 +123,8 @@ class Call:
         return value
 
     def exact(self, name: str) -> Decimal | None:
-        """A decimal parameter; None where it was not sent. An exponent or a sign is refused, as by the venue."""
+        """A decimal parameter; None where it was not sent. An exponent or a sign is refused, as by the
+        venue."""
         if not self.has(name):
             return None
         if not DECIMAL.fullmatch(self.params[name]):
@@ -170,7 +174,8 @@ def parse_request(text: str) -> dict:
         message = json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise bad from None
-    if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+    method = message.get("method") if isinstance(message, dict) else None
+    if not isinstance(method, str) or isinstance(method, Number):
         raise bad
     number = message.get("id")
     if isinstance(number, Number):

@@ -1,8 +1,9 @@
-"""User data of the simulated Binance: who listens, and what is told of orders, balances, positions and settings.
+"""User data of the simulated Binance: who listens, and what is told of orders, balances, positions and
+settings.
 
 Spot user data comes over WebSocket API connections, wrapped with the subscription's number; USD-M user data
-over streams of a listen key, where `events=` is an allow-list. While a request is being answered its events are
-held back, so that the answer comes first; or after them (`events_first`): the venue promises neither.
+over streams of a listen key, where `events=` is an allow-list. While a request is being answered its events
+are held back, so that the answer comes first; or after them (`events_first`): the venue promises neither.
 
 Sources: binance-spot-api-docs `user-data-stream.md`, `web-socket-api.md`; USD-M developer pages
 "user-data-streams".

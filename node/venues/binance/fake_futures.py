@@ -1,5 +1,5 @@
-"""USD-M orders of the simulated Binance: place, test, modify, cancel, batches, countdown; REST and WebSocket API
-alike. Conditional types are refused here: they are `fake_algo`'s.
+"""USD-M orders of the simulated Binance: place, test, modify, cancel, batches, countdown; REST and WebSocket
+API alike. Conditional types are refused here: they are `fake_algo`'s.
 
 Sources: USD-M developer pages "trade", "websocket-api", "error-code", change log (answers without average
 price since 2026-06-30; algo service since 2025-12-09).
@@ -27,7 +27,7 @@ from node.venues.binance.fake_orders import (
     on_grid,
     side_of,
 )
-from node.venues.binance.fake_refusals import refusal
+from node.venues.binance.fake_refusals import error_of, refusal
 from node.venues.fakes import BUY, MS, SELL, FakeOrder, Listing
 
 if TYPE_CHECKING:
@@ -151,10 +151,21 @@ def accept(venue: BinanceFake, call: Call) -> tuple[FakeOrder, str]:
         venue.gate.check_orders(call)
         checked(venue, call, order)
         engine_checks(venue, call, order)
+        if call.in_batch:
+            _disturb_item(venue, call, order)
     except Reject:
         venue.counts["rejects"] += 1
         raise
     return order, answer
+
+
+def _disturb_item(venue: BinanceFake, call: Call, order: FakeOrder) -> None:
+    """`ack.batch`: an item fails with a code, or is left out of the answer."""
+    fault = venue.item_fault(order)
+    if fault is not None and fault.get("missing"):
+        call.is_missing = True
+    elif fault is not None:
+        raise error_of(call.market, int(fault.get("code", -1008)))
 
 
 def place(venue: BinanceFake, call: Call) -> dict:
@@ -196,8 +207,8 @@ def cancel_all(venue: BinanceFake, call: Call) -> dict:
 
 
 def modify(venue: BinanceFake, call: Call) -> dict:
-    """New price and size, both mandatory; the place in the queue is lost. A GTX order that would take, and one
-    whose size is no more than what is filled, is cancelled."""
+    """New price and size, both mandatory; the place in the queue is lost. A GTX order that would take, and
+    one whose size is no more than what is filled, is cancelled."""
     order, price_ticks, size_lots = _modification(venue, call)
     order.notes["modify_id"] = call.whole("modifyId") if call.has("modifyId") else 0
     venue.gate.count_orders(call)
@@ -248,7 +259,7 @@ def amendments(venue: BinanceFake, call: Call) -> list[dict]:
     return rows[-min(call.whole("limit", 50, least=1), 100) :]
 
 
-# ---- batches ---------------------------------------------------------------------------------------------------
+# ---- batches -------------------------------------------------------------------------------------
 
 
 def batch_place(venue: BinanceFake, call: Call) -> list[dict]:
@@ -294,16 +305,18 @@ def _batch(
     """Each item by itself; a failed one is its error."""
     out = []
     for params in items:
-        item = replace(call, params=params)
+        item = replace(call, params=params, in_batch=True)
         try:
-            out.append(run(venue, item))
+            row = run(venue, item)
         except Reject as reject:
-            out.append({"code": reject.code, "msg": reject.text})
+            row = {"code": reject.code, "msg": reject.text}
+        if not item.is_missing:
+            out.append(row)
         call.ordered = call.ordered or item.ordered
     return out
 
 
-# ---- queries and the countdown -----------------------------------------------------------------------------------
+# ---- queries and the countdown -------------------------------------------------------------------
 
 
 def query(venue: BinanceFake, call: Call) -> dict:

@@ -4,8 +4,8 @@ Weight is counted by address, REST and WebSocket API together; orders by account
 transports. Windows are fixed and aligned to the clock. On spot the order counter is the count of unfilled
 orders: the first fill of an order gives some back.
 
-Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md` (rate limits), `faqs/order_count_decrement.md`,
-`CHANGELOG.md` 2026-04-02 (refund); USD-M developer page "general-info".
+Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md` (rate limits),
+`faqs/order_count_decrement.md`, `CHANGELOG.md` 2026-04-02 (refund); USD-M developer page "general-info".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.venues.binance.fake_call import Call, Reject, check_signature, check_time, no_access
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS
-from node.venues.fakes import MS, FakeOrder, RateLimited
+from node.venues.fakes import MS, FakeOrder, RateLimited, Refused
 from node.venues.ledger import Account
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ ORDER_LIMITS = {
     BINANCE_SPOT: (("SECOND", 10, 10 * SECOND, 100), ("DAY", 1, 86400 * SECOND, 200_000)),
     BINANCE_USDM: (("SECOND", 10, 10 * SECOND, 300), ("MINUTE", 1, MINUTE_NS, 1200)),
 }
+CONNECT_WEIGHT = {BINANCE_SPOT: 2, BINANCE_USDM: 5}
+CONNECTIONS_MAX = 300  # attempts per 5 minutes
 WEIGHT_LIMIT = {BINANCE_SPOT: 6000, BINANCE_USDM: 2400}
 FIRST_FILL = {False: 1, True: 5}  # by is_maker: what the first fill takes off the spot counter
 PUBLIC, KEY, READ, TRADE = "", "key", "read", "trade"
@@ -61,6 +63,7 @@ class Gate:
             market: venue.limiter(f"{PRODUCTS[market].name}.weight", limit, MINUTE_NS, ban_after=BAN_AFTER)
             for market, limit in WEIGHT_LIMIT.items()
         }
+        self._attempts = venue.limiter("connections", CONNECTIONS_MAX, 5 * MINUTE_NS)
 
     # ---- windows ----
 
@@ -79,6 +82,15 @@ class Gate:
             limiter.charge(call.ip, weight, call.now_ns)
         except RateLimited as limited:
             raise rate_reject(limited, call.ip, limiter.limit, call.now_ns) from None
+
+    def connect(self, market: int, ip: str, now_ns: int, weight: int | None = None) -> None:
+        """A connection is opened: attempts are limited by address, and the WebSocket API has a weight. Raises
+        Refused."""
+        try:
+            self._attempts.charge((market, ip), 1, now_ns)
+            self._weights[market].charge(ip, CONNECT_WEIGHT[market] if weight is None else weight, now_ns)
+        except RateLimited as limited:
+            raise Refused(418 if limited.banned else 429, "Too many requests") from None
 
     def used(self, call: Call) -> int:
         return self._weights[call.market].used(call.ip, call.now_ns)
@@ -158,7 +170,7 @@ class Gate:
         """Find the account of the request's key, and whether the key may do this. Raises 401."""
         api_key = call.api_key or _session_key(call)
         found = self.venue.key(api_key) if api_key else None
-        if found is None and not self.venue.credentials_required:
+        if not api_key and not self.venue.credentials_required:
             call.account, call.key = self.venue.default_identity()
             call.is_trusted = True
             return

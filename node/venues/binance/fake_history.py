@@ -1,4 +1,5 @@
-"""What the simulated Binance remembers of its markets: trades, minute bars, and candles and statistics from them."""
+"""What the simulated Binance remembers of its markets: trades, minute bars, and candles and statistics from
+them."""
 
 from collections import deque
 from collections.abc import Iterator

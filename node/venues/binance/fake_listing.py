@@ -1,6 +1,7 @@
 """What the simulated Binance lists: `exchangeInfo` of both products, with every filter that is enforced.
 
-Sources: binance-spot-api-docs `rest-api.md`, `filters.md`; USD-M developer pages "market-data", "common-definition".
+Sources: binance-spot-api-docs `rest-api.md`, `filters.md`; USD-M developer pages "market-data",
+"common-definition".
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """USD-M account requests of the simulated Binance: balances, positions, margin, leverage, modes, income.
 
-One-way and hedge mode; crossed margin is simulated in full, an isolated position only holds its initial margin.
+One-way and hedge mode; crossed margin is simulated in full, an isolated position only holds its initial
+margin.
 
 Sources: USD-M developer pages "account", "trade" (position information V3), "common-definition".
 """
@@ -232,7 +233,7 @@ def position_risk_v2(venue: BinanceFake, call: Call) -> list[dict]:
 def _risk(venue: BinanceFake, account: Account, listing: Listing, position: Position, is_v3: bool) -> dict:
     margins = position_margins(venue, account, listing, position)
     isolated = margins["initial"] if position.margin_mode == "isolated" else ZERO
-    row = {
+    row: dict = {
         "symbol": listing.symbol,
         "positionSide": LEGS[position.leg],
         "positionAmt": size_text(listing, position.lots),
@@ -285,7 +286,7 @@ def brackets_of(listing: Listing) -> list[dict]:
     before = ZERO
     for number, x in enumerate(listing.brackets, 1):
         cum += floor * (x.maintenance_rate - before)
-        row = {"bracket": number, "initialLeverage": x.leverage_max, "notionalCap": int(x.notional_max)}
+        row: dict = {"bracket": number, "initialLeverage": x.leverage_max, "notionalCap": int(x.notional_max)}
         row |= {"notionalFloor": int(floor), "maintMarginRatio": float(x.maintenance_rate), "cum": float(cum)}
         out.append(row)
         floor, before = x.notional_max, x.maintenance_rate
@@ -367,7 +368,8 @@ def set_multi_assets_mode(venue: BinanceFake, call: Call) -> dict:
     if wanted and "isolated" in call.account.margin_modes.values():
         raise Reject(
             -4167,
-            "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode.",
+            "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin "
+            "mode.",
         )
     call.account.notes["multi_assets"] = wanted
     venue.events.config(call.account, {"ai": {"j": wanted}}, call.now_ns)
@@ -415,7 +417,7 @@ def symbol_config(venue: BinanceFake, call: Call) -> list[dict]:
 def commission_rate(venue: BinanceFake, call: Call) -> dict:
     call.need("symbol")
     listing = venue.listing(call)
-    maker, taker = plain(listing.maker_fee), plain(listing.taker_fee)
+    maker, taker = (plain(x) for x in venue.rates(call.account, listing))
     return {
         "symbol": listing.symbol,
         "makerCommissionRate": maker,
@@ -445,7 +447,7 @@ def adl_quantile(venue: BinanceFake, call: Call) -> list[dict]:
     return [{"symbol": x.symbol, "adlQuantile": {"LONG": 0, "SHORT": 0, "BOTH": 0}} for x in listings]
 
 
-# ---- history -------------------------------------------------------------------------------------------------
+# ---- history -----------------------------------------------------------------------------------
 
 
 def user_trades(venue: BinanceFake, call: Call) -> list[dict]:
@@ -530,7 +532,7 @@ def _other_incomes(venue: BinanceFake, call: Call) -> list[dict]:
             "tradeId": "",
         }
         for x in call.account.incomes
-        if x.wallet == wallet
+        if x.wallet == wallet and x.kind != "drift"  # a fault that nobody says anything of
     ]
 
 

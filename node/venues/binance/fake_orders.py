@@ -1,10 +1,10 @@
-"""Spot orders of the simulated Binance: place, test, cancel, cancel-replace, amend, query; REST and WebSocket API
-alike. What both products share in reading an order is here too.
+"""Spot orders of the simulated Binance: place, test, cancel, cancel-replace, amend, query; REST and WebSocket
+API alike. What both products share in reading an order is here too.
 
 Order of checks: parameters, enums, precision, order counter, filters, then what the matching engine refuses.
 
-Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md` (Trading requests), `filters.md`, `errors.md`,
-`faqs/order_amend_keep_priority.md`.
+Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md` (Trading requests), `filters.md`,
+`errors.md`, `faqs/order_amend_keep_priority.md`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def client_id(venue: BinanceFake, call: Call, name: str = "newClientOrderId") ->
 
 
 def on_grid(call: Call, listing: Listing, name: str, required: bool = True) -> int:
-    """A price or size in ticks or lots (0 where it may be left out); every way of being wrong has its own code."""
+    """A price or size in ticks or lots (0 where it may be left out); every way of being wrong has its own
+    code."""
     if required:
         call.need(name)
     value = call.exact(name)
@@ -123,7 +124,7 @@ def crosses(order: FakeOrder) -> bool:
     return order.price_ticks >= opposite[0] if order.side == BUY else order.price_ticks <= opposite[0]
 
 
-# ---- new spot orders -----------------------------------------------------------------------------------------
+# ---- new spot orders -----------------------------------------------------------------------------
 
 
 def new_order(venue: BinanceFake, call: Call) -> tuple[FakeOrder, str]:
@@ -265,7 +266,7 @@ def test(venue: BinanceFake, call: Call) -> dict:
     order, _ = accept(venue, call)
     if not call.flag("computeCommissionRates"):
         return {}
-    rates = commission_rates(venue, order.listing)
+    rates = commission_rates(venue, call.account, order.listing)
     names = ("standard", "special", "tax")
     out = {
         f"{x}CommissionForOrder": {y: rates[f"{x}Commission"][y] for y in ("maker", "taker")} for x in names
@@ -337,7 +338,7 @@ def cancel_all(venue: BinanceFake, call: Call) -> list[dict]:
     return out
 
 
-# ---- cancel-replace and amend --------------------------------------------------------------------------------
+# ---- cancel-replace and amend --------------------------------------------------------------------
 
 
 def cancel_replace(venue: BinanceFake, call: Call) -> dict:
@@ -407,7 +408,7 @@ def _replace_failed(cancel_result: str, old: object, new_result: str, new: objec
     def part(x: object) -> object:
         return {"code": x.code, "msg": x.text} if isinstance(x, Reject) else x
 
-    data = {"cancelResult": cancel_result, "newOrderResult": new_result}
+    data: dict[str, object] = {"cancelResult": cancel_result, "newOrderResult": new_result}
     data |= {"cancelResponse": part(old), "newOrderResponse": part(new)}
     if status == 400:
         return Reject(-2022, "Order cancel-replace failed.", 400, data)
@@ -415,7 +416,8 @@ def _replace_failed(cancel_result: str, old: object, new_result: str, new: objec
 
 
 def amend(venue: BinanceFake, call: Call) -> dict:
-    """Less quantity, same place in the queue. A client id that is not sent again is lost: it becomes random."""
+    """Less quantity, same place in the queue. A client id that is not sent again is lost: it becomes
+    random."""
     call.need("symbol", "newQty")
     order = find(venue, call)
     if order is not None:
@@ -458,7 +460,7 @@ def amendments(venue: BinanceFake, call: Call) -> list[dict]:
     return list(order.notes.get("amendments", [])) if order is not None else []
 
 
-# ---- queries, both products ------------------------------------------------------------------------------------
+# ---- queries, both products ----------------------------------------------------------------------
 
 
 def query(venue: BinanceFake, call: Call) -> dict:

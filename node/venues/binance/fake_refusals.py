@@ -106,7 +106,8 @@ USDM = {
     "max_amends": (-5026, "Exceed maximum modify order limit."),
     "good_till": (
         -5040,
-        "The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than 253402300799000.",
+        "The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than "
+        "253402300799000.",
     ),
     "price_match": (-5039, "Invalid price match: there is no such price in the order book."),
     "late": (-5028, "Timestamp for this request is outside of the ME recvWindow."),
@@ -132,7 +133,8 @@ BY_CODE = {
     ),
     -1008: (
         503,
-        "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. Please try again.",
+        "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
+        "Please try again.",
     ),
     -1015: (429, "Too many new orders."),
     -1016: (503, "This service is no longer available."),

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from node.venues.binance.fake import BinanceFake
 
 NOT_FOUND = b"<html><body><h2>404 Not found</h2></body></html>"
-GONE = b'{"code":-1,"msg":"This endpoint has been retired. Please use the WebSocket API to subscribe to the User Data Stream."}'
+GONE = (
+    b'{"code":-1,"msg":"This endpoint has been retired. '
+    b'Please use the WebSocket API to subscribe to the User Data Stream."}'
+)
 Answer = tuple[int, bytes, dict[str, str]]
 
 

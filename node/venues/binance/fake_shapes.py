@@ -3,8 +3,8 @@
 `FakeOrder.notes` holds what only Binance knows of an order, see `note_order`. Names are the wire's, where
 `cummulativeQuoteQty` is really spelled so.
 
-Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md`, `user-data-stream.md`; USD-M developer pages
-"trade", "user-data-streams".
+Sources: binance-spot-api-docs `rest-api.md`, `web-socket-api.md`, `user-data-stream.md`; USD-M developer
+pages "trade", "user-data-streams".
 """
 
 from decimal import Decimal
@@ -187,7 +187,8 @@ def spot_amended(order: FakeOrder, former_id: str) -> dict:
 def execution_report(
     order: FakeOrder, kind: str, execution_id: int, now_ms: int, fill: dict | None = None, maker: bool = False
 ) -> dict:
-    """A spot user event. `kind` is the execution type; on a cancel `c` is the cancel's id, `C` the order's."""
+    """A spot user event. `kind` is the execution type; on a cancel `c` is the cancel's id, `C` the
+    order's."""
     listing, notes = order.listing, order.notes
     cancel_id = notes["cancel_id"] if kind == "CANCELED" else ""
     former_id = order.client_id if cancel_id else notes.get("former_id", "") if kind == "REPLACED" else ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from functools import partial
 from urllib.parse import parse_qsl, unquote
 
@@ -93,12 +94,13 @@ class Streams(FakeVenue):
             if path.startswith(f"/{route}/"):
                 return BINANCE_USDM, route, path[len(route) + 1 :]
         key = path.removeprefix("/ws/")
-        if key in self.listen_keys():
-            return self.listen_keys()[key].market, "private", path
+        if key in self.listen_keys:
+            return self.listen_keys[key].market, "private", path
         if market == BINANCE_USDM:
             return BINANCE_USDM, "public" if self.unrouted == "public" else "", path
         return BINANCE_SPOT, "", path
 
+    @property
     def listen_keys(self) -> dict:
         raise NotImplementedError
 
@@ -117,7 +119,7 @@ class Streams(FakeVenue):
     def _topic(self, connection: Connection, name: str) -> tuple | None:
         """(market, symbol, kind, ...) of a stream name; None where the venue has nothing to say on it."""
         market, route = connection.notes["market"], connection.notes["route"]
-        if name in self.listen_keys() and route in ("", "private"):
+        if name in self.listen_keys and route in ("", "private"):
             connection.notes["key"] = name
             return None
         if route and stream_route(market, name) != route:
@@ -331,7 +333,7 @@ class Streams(FakeVenue):
         return head | {"st": 1}
 
     def funding_rate_of(self, listing: Listing) -> str:
-        return e8(listing.funding_rate)
+        return e8(Decimal(listing.funding_rate))
 
     def history(self, listing: Listing):
         raise NotImplementedError
@@ -382,7 +384,7 @@ class Streams(FakeVenue):
         open_ms = bucket_ms(now_ms, step_ms)
         rows = self.history(listing).candles(step_ms, open_ms, now_ms)
         bar = rows[-1][1] if rows else Bar(0, 0, 0, 0)
-        k = {"t": open_ms, "T": open_ms + step_ms - 1}
+        k: dict = {"t": open_ms, "T": open_ms + step_ms - 1}
         if source == "kline":
             k["s"] = listing.symbol
         k |= {"i": interval, "f": bar.first_id, "L": bar.last_id}

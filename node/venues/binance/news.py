@@ -60,6 +60,7 @@ SILENT = {
     "listStatus",
     "ORDER_TRADE_UPDATE",
     "TRADE_LITE",
+    "ALGO_UPDATE",
     "GRID_UPDATE",
     "STRATEGY_UPDATE",
 }
@@ -220,76 +221,41 @@ def _trigger_reject(market: int, event: dict) -> list[Row]:
     return [StatusRow(market, text(event["or"], "s"), "odd", f"stop not triggered: {event['or'].get('r')}")]
 
 
-def _algo_update(market: int, event: dict) -> list[Row]:
-    return [algo_order(market, event["o"], ALGO_EVENT, time_ns(event, "T", "E"))]
+# ---- conditional orders in a REST answer ----
 
 
-# ---- conditional orders, in an event and in a REST answer: the same things by other names ----
-
-ALGO_EVENT = {
-    "client": "caid",
-    "id": "aid",
-    "order": "ai",
-    "kind": "o",
-    "symbol": "s",
-    "side": "S",
-    "size": "q",
-    "price": "p",
-    "trigger": "tp",
-    "state": "X",
-    "filled": "aq",
-    "reason": "rm",
-    "reduce": "R",
-}
-ALGO_REPLY = {
-    "client": "clientAlgoId",
-    "id": "algoId",
-    "order": "actualOrderId",
-    "kind": "orderType",
-    "symbol": "symbol",
-    "side": "side",
-    "size": "quantity",
-    "price": "price",
-    "trigger": "triggerPrice",
-    "state": "algoStatus",
-    "filled": "executedQty",
-    "reason": "rejectReason",
-    "reduce": "reduceOnly",
-}
-
-
-def algo_order(market: int, x: dict, names: dict[str, str], updated_ns: int) -> OrderRow:
+def algo_order(market: int, x: dict) -> OrderRow:
     """A USD-M conditional order. Its `venue_id` is that of the order it made, as soon as it made one: fills
     name that."""
-    made = str(x.get(names["order"]) or "")
-    number_ = x[names["id"]]
+    made = str(x.get("actualOrderId") or "")
+    number_ = x["algoId"]
     if not isinstance(number_, int) or isinstance(number_, bool) or (made and not made.isdigit()):
-        raise ValueError(f"{names['id']}: {number_!r} / {made!r} are no order ids")
-    state, side = text(x, names["state"]), text(x, names["side"])
-    kind = text(x, names["kind"] if names["kind"] in x else "type")
-    filled = x.get(names["filled"]) or "0"
+        raise ValueError(f"algoId: {number_!r} / {made!r} are no order ids")
+    state, side = text(x, "algoStatus"), text(x, "side")
+    kind = text(x, "orderType" if "orderType" in x else "type")
+    filled = x.get("executedQty") or "0"
     if state == "FINISHED":
-        state = _finished(str(filled), _or_zero(x, names["size"]))
+        state = _finished(str(filled), _or_zero(x, "quantity"), made)
     else:
         state = ALGO_STATES.get(state, f"odd:{state}")
     if side not in ("BUY", "SELL") or not _is_decimal(str(filled)):
-        raise ValueError(f"{names['side']}: {side!r}, or {names['filled']}: {filled!r}")
+        raise ValueError(f"side: {side!r}, or executedQty: {filled!r}")
     return OrderRow(
         market=market,
-        symbol=text(x, names["symbol"]),
-        client_id=text(x, names["client"], empty=True),
+        symbol=text(x, "symbol"),
+        client_id=text(x, "clientAlgoId", empty=True),
         venue_id=made if made not in ("", "0") else str(number_),
         side=int(Side.BUY if side == "BUY" else Side.SELL),
         kind=KINDS.get(kind, kind.lower()),
-        price=_or_zero(x, names["price"]),
-        size=_or_zero(x, names["size"]),
+        price=_or_zero(x, "price"),
+        size=_or_zero(x, "quantity"),
         filled=str(filled),
         state=state,
-        reduce_only=x.get(names["reduce"]) is True,
-        trigger=_or_zero(x, names["trigger"]),
-        updated_ns=updated_ns,
+        reduce_only=x.get("reduceOnly") is True,
+        trigger=_or_zero(x, "triggerPrice"),
+        updated_ns=time_ns(x, "updateTime", "createTime"),
         is_algo=True,
-        reason=str(x.get(names["reason"]) or ""),
+        reason=str(x.get("rejectReason") or ""),
     )
 
 
@@ -299,12 +265,12 @@ def _or_zero(x: dict, field: str) -> str:
     return "0" if x.get(field) is None else number(x, field)
 
 
-def _finished(filled: str, size: str) -> str:
+def _finished(filled: str, size: str, made: str) -> str:
     """FINISHED is "executed or canceled": only a full fill says which. Else the order it made must be asked
     for."""
     if _is_decimal(filled) and Decimal(filled) >= Decimal(size) > 0:
         return "filled"
-    return "odd:FINISHED"
+    return "triggered" if made not in ("", "0") else "odd:FINISHED"
 
 
 # ---- symbols ----
@@ -332,6 +298,5 @@ _USDM: dict[str, Callable[[int, dict], list[Row]]] = {
     "ACCOUNT_UPDATE": _account_update,
     "ACCOUNT_CONFIG_UPDATE": _config_update,
     "MARGIN_CALL": _margin_call,
-    "ALGO_UPDATE": _algo_update,
     "CONDITIONAL_ORDER_TRIGGER_REJECT": _trigger_reject,
 }

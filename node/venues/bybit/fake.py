@@ -28,6 +28,7 @@ from node.venues.fakes import (
     SECOND,
     Account,
     Connection,
+    FakeOrder,
     Fault,
     Faults,
     Key,
@@ -50,6 +51,7 @@ OPS = ("create", "amend", "cancel")
 ENTRY = {"create": "place", "amend": "amend", "cancel": "cancel"}
 # as the venue lists them, where a listing does not say otherwise
 PLAIN_BAND = ("5", "0.2")
+GENERAL_LEVERAGE = 20
 LINEAR_TERMS = {"taker_fee": "0.0005", "max_leverage": 125, "max_orders": 200}
 
 
@@ -76,15 +78,18 @@ class BybitFake(RestDoor):
     ):
         for listing in listings:
             _dress(listing)
+        self._credentials = credentials or {}
         super().__init__(listings, seed, accounts=accounts, faults=faults)
         self.strict = credentials is not None
         self.ack_first, self.limit_orders = ack_first, limit_orders
         self._restarting_ns = 0
-        for account in self.accounts.values():
+
+    def add_account(self, account: Account) -> Account:
+        if account.default_leverage == GENERAL_LEVERAGE:
             account.default_leverage = 10
-        first = next(iter(self.accounts.values()))
-        for api_key, secret in (credentials or {}).items():
-            first.keys.append(Key(api_key, secret))
+        if not self.accounts:
+            account.keys = [*account.keys, *(Key(x, secret) for x, secret in self._credentials.items())]
+        return super().add_account(account)
 
     # ---- connections ----
 
@@ -436,6 +441,8 @@ class BybitFake(RestDoor):
             raise
         data = {"orderId": ticket(order).id, "orderLinkId": order.client_id}
         text = self._trade_reply(connection, message, 0, "OK", data, {}, headers, now_ns)
+        if self._fails(connection, text, ENTRY[op], [order]):
+            return
         if self.ack_first:
             self.reply(connection, text, ENTRY[op], order)
         act(now_ns)
@@ -447,12 +454,26 @@ class BybitFake(RestDoor):
     ) -> None:
         data, ext, acts, headers = self.prepare_batch(who, op, wish, connection, now_ns)
         text = self._trade_reply(connection, message, 0, "OK", data, ext, headers, now_ns)
+        if self._fails(connection, text, "batch", [order for order, _ in acts]):
+            return
         if self.ack_first:
             self.reply(connection, text, "batch")
         for _, act in acts:
             act(now_ns)
         if not self.ack_first:
             self.reply(connection, text, "batch")
+
+    def _fails(self, connection: Connection, text: str, kind: str, orders: list[FakeOrder]) -> bool:
+        """A fault: the request is answered with an error, and really not carried out."""
+        about = (self._about(orders[0]) if orders else {}) | {"op": kind, "connection": connection.number}
+        fault = self.faults.hit("ack.error", self.now_ns, live=False, **about)
+        if fault is None:
+            return False
+        for order in orders:
+            if kind in ("place", "batch") and not order.number:
+                self._client_ids.discard((order.owner, order.listing.market, order.client_id))
+        self.send(connection, self.error_text(str(fault.get("code", "10016")), text, kind))
+        return True
 
     def _trade_reply(
         self,

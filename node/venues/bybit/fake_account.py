@@ -73,7 +73,9 @@ class AccountRest(Queries):
     def _position_rows(self, account: Account, query: dict, now_ns: int) -> list[dict]:
         if query.get("symbol"):
             listing = self._listing(query)
-            return [self.position_row(account, listing, leg, now_ns) for leg in self.legs(account)]
+            return [
+                self.position_row(account, listing, leg, now_ns) for leg in self._legs_of(account, listing)
+            ]
         rows = []
         for listing in self._listed("linear"):
             if listing.settle_coin == query["settleCoin"]:
@@ -81,6 +83,13 @@ class AccountRest(Queries):
                     if (p := account.positions.get((*listing.key, leg))) is not None and p.lots:
                         rows.append(self.position_row(account, listing, leg, now_ns))
         return rows
+
+    def _legs_of(self, account: Account, listing: Listing) -> list[str]:
+        """Those of the mode, and others that are held from before the mode changed."""
+        held = [
+            x for x in ("net", "long", "short") if (p := account.positions.get((*listing.key, x))) and p.lots
+        ]
+        return list(dict.fromkeys([*self.legs(account), *held]))
 
     def _linear_of(self, wish: dict) -> Listing:
         if wish.get("category") not in ("linear", "inverse"):
@@ -317,6 +326,8 @@ class AccountRest(Queries):
         for trade in account.trades:
             found += [(trade.number, row, change) for row, change in self._trade_rows(account, trade)]
         for income in account.incomes:
+            if income.kind == "drift":
+                continue  # a fault that nobody says anything of
             row = self._log_row(account, income.coin, income.amount, income.now_ns, income.number)
             row |= {"type": INCOME_TYPE.get(income.kind, "TRANSFER_IN")}
             if income.listing is not None:
@@ -350,7 +361,7 @@ class AccountRest(Queries):
                 "symbol": listing.symbol,
                 "category": rules.CATEGORY[listing.market],
                 "side": SIDE_TEXT[trade.side],
-                "type": "TRADE" if trade.nature == "trade" else trade.nature.upper(),
+                "type": "DELIVERY" if trade.nature == "settlement" else trade.nature.upper(),
                 "orderId": mine.id,
                 "orderLinkId": trade.order.client_id,
                 "fee": plain(fee),

@@ -171,7 +171,7 @@ class OrderEntry(OrderChecks):
         if not isinstance(text, str) or not DECIMAL.fullmatch(text):
             raise Denial(10001, "Qty invalid")
         size_lots = self.size_lots(order.listing, text)
-        refusal = self._check_size(order.listing, size_lots, True)
+        refusal = self.filter_size(order.listing, size_lots, True)
         if refusal is not None:
             raise self.denial(refusal, order.listing)
         return size_lots

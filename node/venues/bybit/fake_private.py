@@ -29,7 +29,11 @@ from node.venues.ledger import Account, Position
 
 LEG_INDEX = {"net": 0, "long": 1, "short": 2}
 INDEX_LEG = {index: leg for leg, index in LEG_INDEX.items()}
+EXECUTIONS_KEPT = 20_000  # of an account
 OPEN_STATUS = ("New", "PartiallyFilled", "Untriggered")
+MARGINS = ("positionIM", "positionIMByMp", "positionMM", "positionMMByMp")
+# of a flat position, where REST has nothing
+ZERO_IN_STREAM = ("positionValue", *MARGINS, "unrealisedPnl", "takeProfit", "stopLoss")
 FAST = (
     "category",
     "symbol",
@@ -42,7 +46,7 @@ FAST = (
     "execTime",
     "seq",
 )
-EXEC_TYPE = {"trade": "Trade", "liquidation": "BustTrade", "adl": "AdlTrade", "settlement": "Settle"}
+EXEC_TYPE = {"trade": "Trade", "liquidation": "BustTrade", "adl": "AdlTrade", "settlement": "Delivery"}
 CREATE_TYPE = {
     "liquidation": "CreateByTakeOver_PassThrough",
     "adl": "CreateByAdl_PassThrough",
@@ -214,6 +218,8 @@ class PrivateStreams(MarketRest):
         mine.status, mine.cancel_type, mine.why = status, cancel_type, why
         row = self.order_row(order) | {"updatedTime": str(now_ns // MS)}
         order.updated_ns = now_ns
+        if order.nature == "settlement":  # the venue lists it as a trade, and not as an order
+            return
         self._push_private("order", order.listing, row, self.account_of(order), now_ns, order)
 
     def order_row(self, order: FakeOrder) -> dict:
@@ -360,7 +366,7 @@ class PrivateStreams(MarketRest):
         self._push_private("execution", order.listing, row, account, now_ns, order)
 
     def keep_execution(self, account: Account, row: dict) -> None:
-        self._executions.setdefault(account.owner, deque(maxlen=100_000)).appendleft(row)
+        self._executions.setdefault(account.owner, deque(maxlen=EXECUTIONS_KEPT)).appendleft(row)
 
     # ---- positions ----
 
@@ -370,6 +376,7 @@ class PrivateStreams(MarketRest):
             row = self.position_row(account, listing, leg, now_ns)
             row["entryPrice"] = row.pop("avgPrice")
             row["mmrSysUpdatedTime"] = row.pop("mmrSysUpdateTime")
+            row |= {name: row[name] or "0" for name in ZERO_IN_STREAM}
             self._push_private("position", listing, {"category": "linear", **row}, account, now_ns)
 
     def position_row(self, account: Account, listing: Listing, leg: str, now_ns: int) -> dict:

@@ -35,6 +35,11 @@ class Queries(Exits):
         """A fault: the order service restarts and forgets what was closed recently. The history keeps it."""
         self._closed_since_ns = now_ns
 
+    def forget_closed(self) -> None:
+        super().forget_closed()
+        self._executions.clear()
+        self._closed_rows.clear()
+
     @staticmethod
     def category(query: dict) -> str:
         category = query.get("category")
@@ -62,7 +67,11 @@ class Queries(Exits):
         if not is_closed:
             return self._newest(self.open_orders(who.account, market))
         closed = [x for x in self.closed_orders(who.account, market) if self._is_recent(x)]
-        return self._newest(closed)[:RECENT_CLOSED]
+        return self._listed_orders(closed)[:RECENT_CLOSED]
+
+    def _listed_orders(self, orders: Iterable[FakeOrder]) -> list[FakeOrder]:
+        """A settlement is a trade and no order."""
+        return self._newest(x for x in orders if x.nature != "settlement")
 
     def _is_recent(self, order: FakeOrder) -> bool:
         return order.done_ns >= self._closed_since_ns
@@ -73,7 +82,7 @@ class Queries(Exits):
 
     def _everything(self, who: Who, category: str) -> list[FakeOrder]:
         market = self._market(category)
-        return self._newest(
+        return self._listed_orders(
             [*self.open_orders(who.account, market), *self.closed_orders(who.account, market)]
         )
 
@@ -109,7 +118,7 @@ class Queries(Exits):
     def get_history(self, who: Who, query: dict, now_ns: int) -> dict:
         category = self.category(query)
         limit, (start, end) = self._limit(query, 50, 20), self._week(query, now_ns)
-        rows = self._newest(self.closed_orders(who.account, self._market(category)))
+        rows = self._listed_orders(self.closed_orders(who.account, self._market(category)))
         if query.get("orderId") or query.get("orderLinkId"):
             rows = self._by_id(who, query, rows)
         else:

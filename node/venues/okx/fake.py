@@ -64,16 +64,16 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9]{0,32}")
 class OkxFake(RestSide):
     """The venue. `credentials` maps API keys to (secret, passphrase): they are keys of the first account.
 
-    `login_required`: refuse orders and private channels before a login (default: where there are credentials
-    or accounts); without it a client that does not log in is the first account, and one that logs in with a
-    key that nobody has is too. Wrong signatures of known keys are always refused. `tbt`: the account's fee
-    tier has the tick-by-tick books and the `fills` channel. `push_first`: the `orders` push overtakes the
-    answer. `post_only_live_first`: a crossing post-only order is first pushed as live (before August 2026).
-    `band_percent`: price limits around the middle instead of the listings' own. `connects_per_second`: more
-    connections of one address are refused (documented: 3; 0 = none is). `rate_limits`: default as
-    `login_required`. `environment`: "demo" wants the header `x-simulated-trading: 1`, "production" its
-    absence, "" either. `notice_ns`: from notice 64008 to the cut. `refusals` are (sCode, sMsg) for the next
-    orders, before any check.
+    `login_required`: refuse orders and private channels before a login (default: where there are
+    credentials or accounts); without it a client that does not log in is the first account. A login is
+    always checked. `tbt`: the account's fee tier has the tick-by-tick books and the `fills` channel.
+    `push_first`: the `orders` push overtakes the answer. `post_only_live_first`: a crossing post-only
+    order is first pushed as live (before August 2026). `band_percent`: price limits around the middle
+    instead of the listings' own. `connects_per_second`: more connections of one address are refused
+    (documented: 3; 0 = none is). `orders_by_name`: orders by WebSocket may name `instId` instead of
+    `instIdCode` (before March 2026). `rate_limits`: default as `login_required`. `environment`: "demo"
+    wants the header `x-simulated-trading: 1`, "production" its absence, "" either. `notice_ns`: from
+    notice 64008 to the cut. `refusals` are (sCode, sMsg) for the next orders, before any check.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class OkxFake(RestSide):
         post_only_live_first: bool = False,
         band_percent: int = 0,
         connects_per_second: int = 0,
+        orders_by_name: bool = False,
         rate_limits: bool | None = None,
         environment: str = "",
         notice_ns: int = NOTICE_NS,
@@ -108,8 +109,8 @@ class OkxFake(RestSide):
         self.by_symbol = {x.symbol: x for x in listings}
         self.by_code = {x.inst_code: x for x in listings if x.inst_code >= 0}
         super().__init__(listings, seed, accounts, faults)
-        self.login_required = strict if login_required is None else login_required
-        self.rate_limits = self.login_required if rate_limits is None else rate_limits
+        self._asked = login_required, rate_limits
+        self._be_strict(strict)
         self.tbt, self.push_first = tbt, push_first
         self.post_only_live_first, self.band_percent = post_only_live_first, band_percent
         self.environment, self.notice_ns = environment, notice_ns
@@ -120,8 +121,18 @@ class OkxFake(RestSide):
         self._open_market()
         self._spoken_ns: dict[int, int] = {}  # connection number -> when it was last told something
         self._closing_ns: dict[int, int] = {}  # connection number -> cut after a notice
-        self.connects_per_second = connects_per_second
+        self.connects_per_second, self.orders_by_name = connects_per_second, orders_by_name
         self._opened_ns: dict[str, deque[int]] = {}  # address -> its latest connections
+
+    def _be_strict(self, strict: bool) -> None:
+        """Let nobody in without a key, unless the switches say otherwise."""
+        login, limits = self._asked
+        self.login_required = strict if login is None else login
+        self.rate_limits = self.login_required if limits is None else limits
+
+    def set_accounts(self, accounts: Iterable[Account]) -> None:
+        super().set_accounts(accounts)
+        self._be_strict(True)
 
     # ---- connections ----
 
@@ -261,8 +272,6 @@ class OkxFake(RestSide):
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", timestamp):
             raise Problem("60004")
         found = self.key(str(arg.get("apiKey")))
-        if found is None and not self.login_required:
-            return next(iter(self.accounts.values()))
         if abs(now_ns // SECOND - int(float(timestamp))) > LOGIN_NS // SECOND:
             raise Problem("60006")
         if found is None:
@@ -331,10 +340,11 @@ class OkxFake(RestSide):
     def _check_subscription(self, connection: Connection, arg: dict) -> None:
         """Raises Problem with the code that the venue gives."""
         channel, symbol = arg.get("channel"), arg.get("instId")
+        is_text = all(x is None or isinstance(x, str) for x in arg.values())
         private = connection.path == PRIVATE_PATH or channel in BUSINESS_PRIVATE
         if private and not self.hears_private(connection):
             raise Problem("60011")
-        if not isinstance(channel, str) or not self._exists(connection.path, channel, arg):
+        if not is_text or not channel or not self._exists(connection.path, channel, arg):
             name = "channel:" + ",".join(f"{k}:{v}" for k, v in arg.items()).removeprefix("channel:")
             raise Problem("60018", name[:200])
         if channel in BEST_CHANNELS:
@@ -511,6 +521,11 @@ def _type_is_known(arg: dict) -> bool:
 
 
 def _topic(arg: dict) -> str:
-    """What a subscription is kept under: the channel, then whatever else the argument names."""
-    rest = [str(arg[k]) for k in sorted(arg) if k not in ("channel", "extraParams")]
-    return "|".join([str(arg.get("channel")), *rest])
+    """What a subscription is kept under: the channel, then what it is about. Clients add members that mean
+    nothing to a channel, and nulls."""
+    channel = str(arg.get("channel"))
+    if channel in PRIVATE or channel in BUSINESS_PRIVATE:
+        names = [k for k in sorted(arg) if k not in ("channel", "extraParams") and arg[k] not in (None, "")]
+    else:
+        names = ["instType"] if channel in BY_TYPE else ["instId"] if channel != "status" else []
+    return "|".join([channel, *(str(arg.get(k)) for k in names)])

@@ -5,7 +5,7 @@ figures are per coin. What an account has is in its ledger; rows are made from i
 "Trading account", "Funding account".
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -491,12 +491,11 @@ class AccountSide(MarketSide):
 
     # ---- bills ----
 
-    def bills(self, account: Account) -> list[dict]:
-        """Newest first, each with the balance after it: the ledger read backwards."""
+    def bills(self, account: Account) -> Iterator[dict]:
+        """Newest first, each with the balance after it: the ledger read backwards, as far as is asked."""
         events: list[tuple[int, VenueTrade | Income]] = [(x.number, x) for x in account.trades]
         events += [(x.number, x) for x in account.incomes]
         totals = {coin: x.total for coin, x in account.balances.items()}
-        rows = []
         for number, event in sorted(events, key=lambda x: x[0], reverse=True):
             changes = trade_changes(event) if isinstance(event, VenueTrade) else [(event.coin, event.amount)]
             for i, (coin, amount) in enumerate(reversed(changes)):
@@ -506,8 +505,7 @@ class AccountSide(MarketSide):
                 row |= {"billId": str(FIRST_ORDER + number * 10 + 1 - i), "ccy": coin, "bal": plain(balance)}
                 row |= {"balChg": plain(amount)}
                 if row["type"]:
-                    rows.append(row)
-        return rows
+                    yield row
 
     def _trade_bill(self, trade: VenueTrade) -> dict:
         listing, order = trade.listing, trade.order
@@ -547,8 +545,9 @@ class AccountSide(MarketSide):
         return row | {"sz": plain(abs(income.amount)), "ts": ms(income.now_ns)}
 
     def rest_bills(self, account: Account, query: dict[str, str], now_ns: int) -> list:
-        wanted = ("instType", "instId", "ccy", "mgnMode", "type", "subType")
-        rows = [x for x in self.bills(account) if all(query.get(k) in (None, "", x[k]) for k in wanted)]
+        names = ("instType", "instId", "ccy", "mgnMode", "type", "subType")
+        wanted = {k: query[k] for k in names if query.get(k)}
+        rows = (x for x in self.bills(account) if all(x[k] == v for k, v in wanted.items()))
         return page(in_time(rows, query), "billId", query, 100)
 
     # ---- settings ----
@@ -783,12 +782,12 @@ def trade_changes(trade: VenueTrade) -> list[tuple[str, Decimal]]:
     return [(coin, x - trade.fee if coin == trade.fee_coin else x) for coin, x in changes]
 
 
-def in_time(rows: list[dict], query: dict[str, str]) -> list[dict]:
+def in_time(rows: Iterable[dict], query: dict[str, str]) -> Iterable[dict]:
     """Rows between `begin` and `end`, both included."""
     begin, end = query.get("begin") or "0", query.get("end") or "9" * 15
     if not (begin.isascii() and begin.isdigit() and end.isascii() and end.isdigit()):
         raise Problem("51000", "begin")
-    return [x for x in rows if int(begin) <= int(x["ts"]) <= int(end)]
+    return (x for x in rows if int(begin) <= int(x["ts"]) <= int(end))
 
 
 def update_interval_ns(arg: dict) -> int:

@@ -49,6 +49,7 @@ check the request result).
 51006 200 Order price is not within the price limit (max buy price: {0} , min sell price: {1} )
 51008 200 Order failed. Insufficient {0} balance in account.
 51010 200 Request unsupported under current account mode
+51014 200 Index doesn't exist.
 51015 200 Instrument ID doesn't match instrument type.
 51016 200 Client order ID already exists.
 51020 200 Your order should meet or exceed the minimum order amount.

@@ -7,7 +7,7 @@ spot is listed; the mark price is the middle of a book in whole ticks.
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
@@ -127,10 +127,10 @@ class MarketSide(DepthSide):
         return Decimal(listing.price_grid.format(self.mark_ticks(listing)))
 
     def index_listing(self, family: str) -> Listing:
-        """Whose middle the index of a family is. Raises Problem 51001 for a family that is none."""
+        """Whose middle the index of a family is. Raises Problem 51014 for a family that is none."""
         found = [x for x in self.by_symbol.values() if family_of(x) == family]
         if not found:
-            raise Problem("51001")
+            raise Problem("51014")
         return next((x for x in found if not x.is_perpetual), found[0])
 
     def index_price(self, family: str) -> str:
@@ -217,9 +217,9 @@ class MarketSide(DepthSide):
             "ts": ms(now_ns),
         }
 
-    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> None:
+    def pay_funding(self, listing: Listing, rate: Decimal, now_ns: int) -> int:
         self._funding_paid[listing.symbol].append((now_ns // MS, rate))
-        super().pay_funding(listing, rate, now_ns)
+        return super().pay_funding(listing, rate, now_ns)
 
     def funding_row(self, listing: Listing, now_ns: int) -> dict:
         interval_ms = listing.funding_interval_ns // MS
@@ -410,7 +410,7 @@ class MarketSide(DepthSide):
 
     def rest_mark_price(self, query: dict[str, str], now_ns: int) -> list:
         """The type may be left out where the instrument is named."""
-        if query.get("instId") and not query.get("instType"):
+        if query.get("instId") and query.get("instType", "ANY") in ("", "ANY"):
             return [self.mark_row(self.listing_named(query["instId"]), now_ns)]
         return [self.mark_row(x, now_ns) for x in self._of_type(query)]
 
@@ -558,16 +558,20 @@ def tier_rows(listing: Listing, mark: Decimal) -> list[dict]:
     return rows
 
 
-def page(rows: list, key: Any, query: dict[str, str], most: int) -> list:
-    """One page of rows that are newest first. `after` = older than that key, `before` = newer, `begin` and
-    `end` bound times. A `limit` above the most is cut down to it."""
-    after, before = query.get("after"), query.get("before")
-    for text in (after, before, query.get("limit")):
+def page(rows: Iterable, key: Any, query: dict[str, str], most: int) -> list:
+    """One page of rows that come newest first, and are made no further than it goes. `after` = older than
+    that key, `before` = newer. A `limit` above the most is cut down to it."""
+    bounds = {k: query.get(k) or "" for k in ("after", "before", "limit")}
+    for name, text in bounds.items():
         if text and not re.fullmatch(r"-?[0-9]{1,20}", text):
-            raise Problem("51000", "after" if text == after else "before" if text == before else "limit")
-    limit = min(int(query.get("limit") or 100), most)
-    if after:
-        rows = [x for x in rows if int(x[key]) < int(after)]
-    if before:
-        rows = [x for x in rows if int(x[key]) > int(before)]
-    return rows[:limit]
+            raise Problem("51000", name)
+    limit = min(int(bounds["limit"] or 100), most)
+    out: list = []
+    for row in rows if limit > 0 else ():
+        if bounds["before"] and int(row[key]) <= int(bounds["before"]):
+            break
+        if not bounds["after"] or int(row[key]) < int(bounds["after"]):
+            out.append(row)
+            if len(out) == limit:
+                break
+    return out

@@ -386,13 +386,16 @@ class OrderSide(ReadingSide):
     def push_order(self, order: FakeOrder, state: str, now_ns: int, extra: dict | None = None) -> None:
         """Tell the owner's connections how an order stands."""
         account = self.account_of(order)
+        hearers = self.hearers(account, "orders")
+        if not hearers:
+            return
         row = self.push_row(order, state, now_ns) | (extra or {})
         kind = "execution" if row["tradeId"] else "order"
         told = set()
-        for connection, arg in self.hearers(account, "orders"):
+        for connection, arg in hearers:
             if connection.number not in told and covers(arg, order.listing):
                 told.add(connection.number)
-                text = dumps({"arg": {**arg, "uid": self.uid(account)}, "data": [row]})
+                text = dumps({"arg": {**arg, "uid": self.uid(account)}, "data": [dict(sorted(row.items()))]})
                 self.report(connection, text, kind, order)
 
     def _push_fill(self, account, order: FakeOrder, trade_id: int, is_maker: bool, hidden: bool, now_ns: int):

@@ -3,15 +3,16 @@
 Sources: docs-v5 "Order book trading / Trade". Orders canceled without a fill are findable for two hours.
 """
 
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import partial
 
-from node.venues.fakes import BUY, SELL, FakeOrder, Listing, VenueTrade
+from node.venues.fakes import BUY, MS, SELL, FakeOrder, Listing, VenueTrade
 from node.venues.ledger import Account
 from node.venues.okx.fake_account import in_time
 from node.venues.okx.fake_errors import Problem
 from node.venues.okx.fake_market import page
-from node.venues.okx.fake_orders import OrderSide, side_of
+from node.venues.okx.fake_orders import OrderSide, side_of, state_of
 from node.venues.okx.fake_reading import Terms, terms_of
 from node.venues.okx.fake_rows import (
     BLANK_FILL,
@@ -121,19 +122,19 @@ class QuerySide(OrderSide):
             raise Problem("51603")
         return [self.order_row(order)]
 
-    def _rows(self, orders: list[FakeOrder], query: dict[str, str]) -> list[dict]:
+    def _rows(self, orders: list[FakeOrder], query: dict[str, str]) -> Iterator[dict]:
         """Newest first, by what a query names."""
         kinds = [x for x in (query.get("ordType") or "").split(",") if x]
         named = {k: query.get(k) for k in ("instType", "instFamily", "uly", "instId")}
-        rows = [self.order_row(x) for x in orders if self.is_order(x) and covers(named, x.listing)]
-        rows.sort(key=lambda x: int(x["ordId"]), reverse=True)
-        return [
-            x
-            for x in rows
-            if (not kinds or x["ordType"] in kinds)
-            and query.get("state") in (None, "", x["state"])
-            and query.get("category") in (None, "", x["category"])
-        ]
+        chosen = [x for x in orders if self.is_order(x) and covers(named, x.listing)]
+        for order in sorted(chosen, key=lambda x: x.number, reverse=True):
+            terms = terms_of(order)
+            if (
+                (not kinds or terms.kind in kinds)
+                and query.get("state") in (None, "", state_of(order))
+                and query.get("category") in (None, "", terms.category)
+            ):
+                yield self.order_row(order)
 
     def rest_pending(self, account: Account, query: dict[str, str], now_ns: int) -> list:
         self._settle_all(now_ns)
@@ -143,12 +144,15 @@ class QuerySide(OrderSide):
         if query.get("instType") not in KINDS:
             raise Problem("51000", "instType")
         self._settle_all(now_ns)
-        closed = [x for x in self.closed_orders(account) if now_ns - x.done_ns <= days * DAY_NS]
-        rows = self._rows(closed, query)
         begin, end = query.get("begin") or "0", query.get("end") or "9" * 15
         if not (begin.isascii() and begin.isdigit() and end.isascii() and end.isdigit()):
             raise Problem("51000", "begin")
-        return _page_of_orders([x for x in rows if int(begin) <= int(x["cTime"]) <= int(end)], query)
+        closed = [
+            x
+            for x in self.closed_orders(account)
+            if now_ns - x.done_ns <= days * DAY_NS and int(begin) <= x.placed_ns // MS <= int(end)
+        ]
+        return _page_of_orders(self._rows(closed, query), query)
 
     def rest_history(self, account: Account, query: dict[str, str], now_ns: int) -> list:
         return self._history(account, query, now_ns, 7)
@@ -165,12 +169,12 @@ class QuerySide(OrderSide):
     def rest_fills(self, account: Account, query: dict[str, str], now_ns: int) -> list:
         self._settle_all(now_ns)
         named = {k: query.get(k) for k in ("instType", "instFamily", "uly", "instId")}
-        rows = [
+        rows = (
             self.fill_row(x)
             for x in reversed(self.trades(account))
             if covers(named, x.listing) and query.get("ordId") in (None, "", order_id(x.order.number))
-        ]
-        rows = [x for x in rows if query.get("subType") in (None, "", x["subType"])]
+        )
+        rows = (x for x in rows if query.get("subType") in (None, "", x["subType"]))
         return page(in_time(rows, query), "billId", query, 100)
 
     def fill_row(self, trade: VenueTrade) -> dict:
@@ -280,7 +284,7 @@ class QuerySide(OrderSide):
         self.cancel_by_timer(account, "", now_ns)
 
 
-def _page_of_orders(rows: list[dict], query: dict[str, str]) -> list:
+def _page_of_orders(rows: Iterable[dict], query: dict[str, str]) -> list:
     return page(rows, "ordId", query, 100)
 
 

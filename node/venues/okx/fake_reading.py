@@ -72,6 +72,7 @@ class ReadingSide(AccountSide):
     """Reads orders."""
 
     by_code: dict[int, Listing]
+    orders_by_name: bool
 
     def margin_mode_of(self, order: FakeOrder) -> str:
         return "isolated" if terms_of(order).mode == "isolated" else "cross"
@@ -81,7 +82,9 @@ class ReadingSide(AccountSide):
         if not by_code:
             return self.listing_named(arg.get("instId"))
         code = arg.get("instIdCode")
-        if code in (None, ""):
+        if code is None or code == "":
+            if self.orders_by_name and arg.get("instId"):
+                return self.listing_named(arg["instId"])
             raise Problem("50014", "instIdCode")
         if isinstance(code, bool) or not isinstance(code, int):
             raise Problem("51000", "instIdCode")

@@ -240,8 +240,8 @@ def dumps(value: object) -> str:
 
 
 def reply(code: str, rows: list, text: str = "", **more: str) -> bytes:
-    """The envelope of a REST answer."""
-    return orjson.dumps({"code": code, "data": rows, "msg": text, **more})
+    """The envelope of a REST answer; the venue sorts its members."""
+    return orjson.dumps({"code": code, "data": rows, "msg": text, **more}, option=orjson.OPT_SORT_KEYS)
 
 
 def min_size(listing: Listing) -> str:

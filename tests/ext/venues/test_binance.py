@@ -269,6 +269,12 @@ STOP = {"id": request_id(USDM), "status": 200, "result": STOP_RESULT}
 WAIT = {"id": request_id(SPOT), "status": 429, "rateLimits": RATES}
 WAIT |= {"error": {"code": -1015, "msg": "x", "data": {"serverTime": 1, "retryAfter": 1684804350000}}}
 PREVENTED = REPORT | {"x": "TRADE_PREVENTION", "X": "NEW", "l": "0.00", "L": "0.00", "t": -1, "A": "0.25"}
+# um-docs "Event: Algo Order Update"
+ALGO_O = {"caid": CID, "aid": 2148719, "at": "CONDITIONAL", "o": "STOP_MARKET", "s": "BTCUSDT", "S": "SELL"}
+ALGO_O |= {"ps": "BOTH", "f": "GTC", "q": "0.010", "X": "NEW", "ai": "", "aq": "0.00000"}
+ALGO_O |= {"act": "0", "tp": "750", "p": "0", "V": "EXPIRE_MAKER", "wt": "MARK_PRICE", "R": True, "rm": ""}
+ALGO = {"e": "ALGO_UPDATE", "T": 1750515742297, "E": 1750515742303, "o": ALGO_O}
+ALGO_DONE = ALGO | {"o": ALGO_O | {"X": "FINISHED", "ai": "887001", "aq": "0.010"}}
 LIQUIDATED = {
     **UPDATE,
     "o": {**UPDATE_O, "x": "CALCULATED", "X": "FILLED", "c": "autoclose-123", "ps": "LONG"},
@@ -305,6 +311,8 @@ SAMPLES = {
     "wait": (SPOT, WAIT, -1),
     "prevented": (SPOT, PREVENTED, -1),
     "liquidation": (USDM, LIQUIDATED, -1),
+    "algo": (USDM, ALGO, -1),
+    "algo done": (USDM, ALGO_DONE, -1),
 }
 
 
@@ -343,6 +351,8 @@ def twin(market: int, context: int):
         if "id" in message and context < 0:
             return [twin_answer(market, message, event) for event in events]
         m = merged(message)
+        if m.get("e") == "ALGO_UPDATE":
+            return [twin_algo(m, event) for event in events]
         if isinstance(m.get("o"), dict):
             m = {"e": m["e"]} | m["o"]
         return [globals()[f"twin_{event['type']}"](market, context, m, event) for event in events]
@@ -423,15 +433,31 @@ def twin_report(market, context, m, event) -> dict:
     if event["kind"] != ReportKind.REPORT_FILL:
         return out
     fee = m.get("n") or "0"
-    quote = bool(m.get("N")) and m["s"].endswith(m["N"]) and m["s"] != m["N"]
+    coin = m.get("N") or ""
+    kind = 0
+    if 0 < len(coin) < len(m["s"]):
+        kind = 1 if m["s"].endswith(coin) else 2 if m["s"].startswith(coin) else 0
     return out | {
         "price_ticks": steps(m["L"], tick),
         "size_lots": steps(m["l"], lot),
         "trade_lo": plain_int(m["t"]),
         "maker": int(m["m"]),
         "fee_e8": steps(fee, "0.00000001"),
-        "fee_is_quote": -1 if m.get("e") == "TRADE_LITE" else int(quote),  # the fast notice tells no fee
+        "fee_is_quote": -1 if m.get("e") == "TRADE_LITE" else kind,  # the fast notice tells no fee
     }
+
+
+def twin_algo(m, event) -> dict:
+    o, (tick, lot) = m["o"], STEPS[BTCF]
+    out = {
+        "order_id": WIRES[USDM].order_id(o["caid"] or ""),
+        "side": ["BUY", "SELL"].index(o["S"]),
+        "venue_id": str(o["aid"]) if o.get("ai", "") in ("", None, "0") else str(o["ai"]),
+        "order_lots": (steps(o["q"], lot) if o.get("q") else 0) or -1,
+        "order_ticks": (steps(o["p"], tick) if "p" in o else 0) or -1,
+        "event_ns": time_ns(m["T"]),
+    }
+    return out | ({"filled_lots": steps(o["aq"], lot)} if event["filled_lots"] >= 0 else {})
 
 
 def twin_answer(market, message, event) -> dict:
@@ -787,7 +813,7 @@ def test_a_fill_and_its_end_come_as_two_reports():
         25000,
         100000,
     )
-    assert (fill["trade_lo"], fill["fee_e8"], fill["fee_is_quote"], fill["maker"]) == (77, 25000, 0, 1)
+    assert (fill["trade_lo"], fill["fee_e8"], fill["fee_is_quote"], fill["maker"]) == (77, 25000, 2, 1)
     assert (filled["kind"], filled["filled_lots"], filled["size_lots"]) == (
         ReportKind.REPORT_FILLED,
         100000,
@@ -898,6 +924,44 @@ def test_an_order_of_somebody_else_is_told_with_its_numbers():
         _, (event,) = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change}))
         assert (event["kind"], event["order_id"], event["instrument"]) == (ReportKind.REPORT_LIVE, 0, BTCF)
         assert (event["order_ticks"], event["order_lots"], event["filled_lots"]) == (431870, 100, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "venue_id", "filled"),
+    [
+        ({}, "LIVE", "2148719", -1),
+        ({"X": "TRIGGERING"}, "LIVE", "2148719", -1),
+        ({"X": "TRIGGERED", "ai": "887001"}, "LIVE", "887001", -1),
+        ({"X": "TRIGGERED", "ai": 887001}, "LIVE", "887001", -1),
+        ({"X": "FINISHED", "ai": "887001", "aq": "0.010"}, "FILLED", "887001", 10),
+        ({"X": "FINISHED", "ai": "887001", "aq": "0.004"}, "LIVE", "887001", -1),
+        ({"X": "CANCELED", "ai": None}, "CANCELED", "2148719", 0),
+        ({"X": "EXPIRED", "ai": "0"}, "EXPIRED", "2148719", 0),
+        ({"X": "REJECTED", "rm": "Reduce Only reject"}, "REJECT", "2148719", 0),
+        ({"X": "PAUSED"}, "ODD", "2148719", 0),
+    ],
+)
+def test_a_stop_of_usdm_is_told_with_the_order_it_made(change, kind, venue_id, filled):
+    _, (event,) = read(WIRES[USDM], dump(ALGO | {"o": ALGO_O | change}))
+    assert event["kind"] == ReportKind[f"REPORT_{kind}"]
+    assert (event["order_id"], event["venue_id"], event["filled_lots"]) == (ORDER, venue_id, filled)
+    assert (event["order_ticks"], event["order_lots"], event["side"]) == (-1, 10, Side.SELL)
+
+
+def test_a_stop_of_somebody_else_is_told_and_one_of_another_symbol_is_not():
+    _, (event,) = read(WIRES[USDM], dump(ALGO | {"o": ALGO_O | {"caid": "web_1", "q": None}}))
+    assert (event["order_id"], event["order_lots"]) == (0, -1)
+    assert read(WIRES[USDM], dump(ALGO | {"o": ALGO_O | {"s": "DOGEUSDT"}})) == (Verdict.NOT_MINE, [])
+    assert read(WIRES[SPOT], dump(ALGO)) == (Verdict.NOT_MINE, [])
+
+
+@pytest.mark.parametrize("key", ["caid", "aid", "s", "S", "X"])
+def test_a_stop_without_a_member_is_bad_and_says_which(key):
+    short = {k: v for k, v in ALGO_O.items() if k != key}
+    assert read(WIRES[USDM], dump(ALGO | {"o": short})) == (Verdict.BAD, [])
+    assert WIRES[USDM].error().startswith(f"{key}:")
+    for value in ("x1", "1" * 21, -5, [], "1.0"):
+        assert read(WIRES[USDM], dump(ALGO | {"o": ALGO_O | {"ai": value}})) == (Verdict.BAD, [])
 
 
 def test_a_market_order_tells_no_price_and_an_order_by_value_no_size():

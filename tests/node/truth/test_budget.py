@@ -89,11 +89,23 @@ def test_the_venues_own_time_is_obeyed_on_its_own_clock():
 
 
 def test_bans_in_a_row_grow_and_end_with_an_answer():
-    out = budget()
-    waits = [out.on_answer(ask(), 429, [], 0, NOW + i * 10**15) - NOW - i * 10**15 for i in range(8)]
+    out, waits = budget(), []
+    for now in range(NOW, NOW + 8 * 10**15, 10**15):
+        one = ask()
+        one.left_ns = now - 1
+        waits.append(out.on_answer(one, 429, [], 0, now) - now)
     assert [x // SEC for x in waits] == [10, 20, 40, 80, 160, 320, 600, 600]
     out.on_answer(ask(), 200, [], 0, NOW + 10**17)
     assert out.on_answer(ask(), 429, [], 0, NOW + 10**17) - NOW - 10**17 == 10 * SEC
+
+
+def test_refusals_of_requests_that_were_under_way_together_are_one():
+    out = budget()
+    for i in range(6):
+        one = ask()
+        one.left_ns = NOW + i
+        until = out.on_answer(one, 429, [], 0, NOW + 100)
+    assert until == NOW + 100 + 10 * SEC
 
 
 def test_a_pause_of_cancels_holds_cancels_only():

@@ -46,17 +46,19 @@ def test_old_terms_are_left_out(reader):
     assert (report["order_ticks"], report["order_lots"]) == (-1, -1)
 
 
-def test_a_trade_is_exact_and_says_its_fee(reader):
+@pytest.mark.parametrize(("coin", "told"), [("USDT", 1), ("BTC", 2), ("BNB", 0)])
+def test_a_trade_is_exact_and_says_its_fee_and_in_which_coin(reader, coin, told):
+    """Base and quote fees are booked; a base fee was never received."""
     row = Venue(SPOT).trade("x", 1, 12, 5, ticks=10_001, venue_id="v")
     row = type(row)(
-        **{f: getattr(row, f) for f in row.__slots__} | {"fee": "-0.000000015", "fee_coin": "BTC"}
+        **{f: getattr(row, f) for f in row.__slots__} | {"fee": "-0.000000015", "fee_coin": coin}
     )
     report = reader.trade(row, (EPOCH, 9))
     assert (report["price_ticks"], report["size_lots"], report["fee_e8"], report["fee_is_quote"]) == (
         10_001,
         12,
         -2,
-        0,
+        told,
     )
     assert pack_reports([report])
 

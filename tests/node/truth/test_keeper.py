@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hyp_settings
 from hypothesis import strategies as st
 from rig import SPOT, World
@@ -210,7 +210,12 @@ class Chaos:
 setattr(Chaos, "break", Chaos.broken)
 
 
-@hyp_settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@hyp_settings(
+    max_examples=20,
+    phases=[Phase.explicit, Phase.generate],
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(st.lists(st.tuples(ACTS, st.integers(0, 1000)), min_size=5, max_size=40))
 def test_whatever_happens_nothing_is_freed_without_proof_and_all_agrees_in_the_end(acts):
     world = World()

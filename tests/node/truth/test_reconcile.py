@@ -103,6 +103,17 @@ def test_a_live_order_that_the_list_does_not_show_is_asked_for(world):
     assert world.run(15, lambda: world.state(id) == "CANCELED")
 
 
+def test_an_order_heard_of_just_before_the_list_left_is_not_missing(world):
+    world.settle()
+    _, client_id = world.order(state="LIVE")
+    world.venues[SPOT].unlisted.add(client_id)
+    world.venues[SPOT].asked.clear()
+    world.keeper.watches[SPOT].hurry(world.now)
+    world.run(1)
+    assert "open" in world.venues[SPOT].asked
+    assert "order" not in world.venues[SPOT].asked
+
+
 def test_an_order_that_a_stale_list_leaves_out_stays_live(world):
     world.settle()
     id, client_id = world.order(state="LIVE")

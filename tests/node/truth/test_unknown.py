@@ -24,6 +24,7 @@ def row(**fields):
         "state_ns": SENT + SEC,
         "intent_ns": SENT,
         "sent_ns": SENT,
+        "acked_ns": 0,
         "heard_ns": 0,
         "filled_lots": 0,
         "type": 0,
@@ -93,6 +94,15 @@ def test_answers_to_questions_from_before_the_margin_do_not_count():
     for early in (x.not_found, lambda at: x.listed(at, False), lambda at: x.traded(at, SENT, False)):
         early(RIPE)
         early(RIPE - SEC)
+    assert x.proof(row(), DAY, END) is None
+
+
+def test_early_not_founds_do_not_count_beside_late_lists():
+    x = case()
+    for at in (RIPE - 2 * SEC, RIPE):
+        x.not_found(at)
+    STEPS["list"](x)
+    STEPS["trades"](x)
     assert x.proof(row(), DAY, END) is None
 
 
@@ -197,3 +207,15 @@ def test_no_order_of_answers_proves_what_one_of_them_denies(acts):
     legs = {"list", "trades"} <= {what for what, _ in valid} and found and max(found) - min(found) >= SEC
     if x.proof(row(), DAY, SENT + 300 * SEC) is not None:
         assert legs
+
+
+def test_an_order_in_flight_or_just_taken_is_not_asked_for_though_its_cancel_is_wanted():
+    x = case()
+    now = SENT + 2 * SEC
+    for state, acked, asked in (
+        ("SENT", 0, False),
+        ("ACKED", now - 1, False),
+        ("ACKED", now - SEC, True),
+        ("UNKNOWN", 0, True),
+    ):
+        assert x.wants_query(row(state=state, acked_ns=acked, cancel_wanted=1), now) is asked

@@ -279,6 +279,19 @@ def test_an_amend_keeps_the_number_and_only_a_smaller_size_keeps_the_place(venue
     assert venue.audit() == []
 
 
+def test_an_order_that_traded_moved_and_traded_again_can_still_be_made_smaller(venue):
+    order = put(venue, size=10)
+    engine = order.listing.engine
+    engine.fill(order.number, 4)
+    assert venue.amend(order, 598_000, None, NOW) == ""
+    engine.fill(order.number, 2)
+    assert venue.amend(order, None, 8, NOW) == ""
+    assert (order.filled_lots, order.leaves_lots, engine.size(BUY, 598_000)) == (6, 2, 2)
+    assert venue.amend(order, 597_000, 9, NOW) == ""
+    assert engine.size(BUY, 597_000) == order.leaves_lots == 3
+    assert venue.audit() == []
+
+
 @pytest.mark.parametrize("mode", STP_MODES)
 def test_every_self_trade_mode_leaves_orders_and_money_consistent(venue, mode):
     resting = put(venue, side=SELL, price=600_005, size=10)
@@ -381,10 +394,10 @@ def test_an_order_fills_while_it_is_cancelled(venue):
 def test_orders_are_filled_expired_cut_or_rejected_by_the_venue(venue):
     def with_fault(name, **arguments):
         venue.faults.clear()
-        venue.faults.add(name, count=1, **arguments)
+        fault = venue.faults.add(name, count=1, **arguments)
         order = put(venue, client_id=name)
         venue.tick(venue.now_ns + SECOND)
-        assert venue.faults.counts[name] == 1
+        assert fault.hits == 1
         assert venue.audit() == []
         return order
 
@@ -398,7 +411,11 @@ def test_orders_are_filled_expired_cut_or_rejected_by_the_venue(venue):
     children = [x for x in venue.orders.values() if x.notes.get("parent") == split.number]
     assert split.size_lots + sum(x.size_lots for x in children) == 10
     assert len(children) == 2
-    with_fault("order.algo")
+    assert with_fault("order.amend_qty", part="full").leaves_lots == 10
+    venue.faults.clear()
+    venue.faults.add("order.algo")
+    put(venue, client_id="algo")
+    assert venue.faults.counts["order.algo"] == 1
     assert any(x.is_stop for x in venue.open_orders())
 
 
@@ -614,3 +631,14 @@ def test_an_hour_of_everything_loses_and_makes_nothing(seed):
         listing.engine.audit()
         resting = {x.number for x in venue.open_orders(None, None, listing) if not x.waits}
         assert all(listing.engine.ahead(n) is not None for n in resting)
+
+
+def test_the_same_seed_gives_the_same_hour():
+    def run(seed):
+        hour = Hour(seed)
+        for i in range(400):
+            hour.step(10**15 + i * SECOND)
+        return [hour.venue.truth(x) for x in hour.venue.accounts], hour.venue.faults.counts, hour.venue.told
+
+    assert run(5) == run(5)
+    assert run(5) != run(6)

@@ -128,6 +128,15 @@ def test_every_injector_of_the_catalogue_is_known():
         ({"name": "order.fill_on_cancel", "part": "2"}, "must be a share"),
         ({"name": "ack.error", "live": "no"}, "must be a boolean"),
         ({"name": "ack.drop", "symbol": [1]}, "symbol: must be text"),
+        ({"name": "px.rst", "way": "up"}, "must be one of in, out, both"),
+        ({"name": "acct.external_order", "tif": "day"}, "must be one of gtc"),
+        ({"name": "acct.drift", "leg": "left"}, "must be one of net, long, short"),
+        ({"name": "acct.funding", "account": "one"}, "must be an account's number"),
+        ({"name": "market.sweep", "side": "up"}, "must be buy or sell"),
+        ({"name": "exec.fee", "rate": "1"}, "must be a rate"),
+        ({"name": "market.gap", "percent": "100"}, "must be a percent"),
+        ({"name": "session.kick", "code": 5000}, "must be 1000 to 4999"),
+        ({"name": "rest.status", "status": 42}, "must be 200 to 599"),
     ],
 )
 def test_a_row_that_is_wrong_is_one_line(row, why):

@@ -173,8 +173,10 @@ def test_reports_are_lost_doubled_shuffled_or_unknown(venue, client):
 
     assert kinds(filled("exec.drop", count=1)) == ["fill", "fill", "done"]
     assert len(filled("exec.dup", every=1.0)) == 8
-    shuffled = kinds(filled("exec.reorder", window=4))
-    assert sorted(shuffled) == ["done", "fill", "fill", "fill"]
+    shuffled = filled("exec.reorder", window=4)
+    assert sorted(kinds(shuffled)) == ["done", "fill", "fill", "fill"]
+    first = min(x["fill"] for x in shuffled if "fill" in x)
+    assert shuffled[0].get("fill") != first, "another order than it happened in"
     assert kinds(filled("exec.delay", count=1, delay_ms=100)) == ["fill", "fill", "done", "fill"]
     assert {x["X"] for x in filled("exec.unknown_status", text="ODD")} == {"ODD"}
     assert len(filled("exec.split", k=2, count=1)) == 4
@@ -251,6 +253,18 @@ def test_positions_are_closed_by_the_venue(venue, client):
     natures = [x.nature for x in venue.accounts[1].trades]
     assert natures == ["trade", "adl", "liquidation"]
     assert venue.audit() == []
+
+
+def test_what_finds_nothing_to_strike_is_not_counted(venue):
+    for name in ("acct.liquidation", "acct.adl", "acct.funding", "session.kick", "px.storm", "market.crash"):
+        strike(venue, name)
+        assert venue.faults.counts[name] == 0, name
+    strike(venue, "acct.external_order", side="buy", price_ticks=10**12)
+    assert venue.faults.counts["acct.external_order"] == 0
+    strike(venue, "status.halt", symbol="NOWHERE")
+    assert venue.faults.counts["status.halt"] == 0
+    strike(venue, "market.mark")
+    assert venue.faults.counts["market.mark"] == 1
 
 
 def test_somebody_else_uses_the_account(venue):

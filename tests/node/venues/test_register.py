@@ -63,6 +63,8 @@ def test_the_audit_finds_money_from_nowhere_and_locks_without_orders(venue):
     ]
     venue.house.lots[1, "BTCUSDT"] = 3
     assert "BTCUSDT: positions and house differ" in venue.audit()
+    account.balance("BTC", "spot").total = Decimal(-1)
+    assert "account 1, BTC: -1 is free" in venue.audit()
 
 
 def test_the_truth_is_json_and_complete(venue):

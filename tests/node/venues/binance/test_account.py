@@ -256,6 +256,30 @@ def test_conditional_orders_are_read_beside_the_others():
     assert USDM.read_order(ok(ALGO | {"algoStatus": "TRIGGERED", "actualOrderId": "55"})).venue_id == "55"
 
 
+@pytest.mark.parametrize(
+    ("change", "state", "venue_id"),
+    [
+        ({}, "untriggered", "2146760"),
+        ({"algoStatus": "TRIGGERING"}, "live", "2146760"),
+        ({"algoStatus": "TRIGGERED", "actualOrderId": "887001"}, "live", "887001"),
+        ({"algoStatus": "FINISHED", "actualOrderId": "887001", "executedQty": "0.01"}, "filled", "887001"),
+        ({"algoStatus": "FINISHED", "actualOrderId": "887001"}, "triggered", "887001"),
+        ({"algoStatus": "CANCELED"}, "canceled", "2146760"),
+        ({"algoStatus": "EXPIRED"}, "expired", "2146760"),
+        ({"algoStatus": "REJECTED"}, "rejected", "2146760"),
+        ({"algoStatus": "PAUSED"}, "odd:PAUSED", "2146760"),
+    ],
+)
+def test_a_conditional_order_is_told_with_the_order_it_made(change, state, venue_id):
+    row = USDM.read_order(ok(ALGO | change))
+    assert (row.state, row.venue_id, row.kind, row.reduce_only) == (state, venue_id, "stop_market", True)
+
+
+def test_a_stop_that_closes_a_whole_position_has_no_size():
+    row = USDM.read_order(ok(ALGO | {"quantity": None, "price": None}))
+    assert (row.size, row.price, row.state) == ("0", "0", "untriggered")
+
+
 @BOTH
 def test_not_found_is_none_and_every_other_refusal_is_an_error(rest):
     assert rest.read_order(no(-2013, "Order does not exist.")) is None

@@ -5,7 +5,6 @@ import json
 import frames
 import pytest
 
-from ext.records import Side
 from node.venues.binance import news
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
 from node.venues.values import (
@@ -13,7 +12,6 @@ from node.venues.values import (
     BalanceRow,
     CashRow,
     ModeRow,
-    OrderRow,
     PositionRow,
     Relist,
     StatusRow,
@@ -26,26 +24,6 @@ UPDATE = {"e": "ACCOUNT_UPDATE", "E": 1564745798939, "T": AT}
 COIN = {"a": "USDT", "wb": "122624.12", "cw": "100.12", "bc": "50.12"}
 PLACE = {"s": "BTCUSDT", "pa": "-0.5", "ep": "6563.8", "bep": "0", "cr": "200", "up": "0"}
 PLACE |= {"mt": "isolated", "iw": "0.0", "ps": "BOTH"}
-ALGO = {"caid": "Q5xaq5EGKgXXa0fD7fs0Ip", "aid": 2148719, "at": "CONDITIONAL", "o": "STOP_MARKET"}
-ALGO |= {
-    "s": "BNBUSDT",
-    "S": "SELL",
-    "ps": "BOTH",
-    "f": "GTC",
-    "q": "0.01",
-    "X": "NEW",
-    "ai": "",
-    "ap": "0.00000",
-}
-ALGO |= {
-    "aq": "0.00000",
-    "act": "0",
-    "tp": "750",
-    "p": "0",
-    "V": "EXPIRE_MAKER",
-    "wt": "MARK_PRICE",
-    "R": True,
-}
 SAMPLES = {
     "account position": (
         BINANCE_SPOT,
@@ -63,7 +41,6 @@ SAMPLES = {
         BINANCE_USDM,
         {"e": "MARGIN_CALL", "E": 1, "p": [{"s": "ETHUSDT", "mp": "187", "mm": "1"}]},
     ),
-    "algo": (BINANCE_USDM, {"e": "ALGO_UPDATE", "T": 5, "E": 6, "o": ALGO}),
 }
 
 
@@ -156,33 +133,6 @@ def test_leverage_margin_type_and_asset_mode_are_told():
 def test_a_margin_call_names_its_symbol():
     (row,) = rows(*SAMPLES["margin call"])
     assert (row.symbol, row.status) == ("ETHUSDT", "margin_call")
-
-
-@pytest.mark.parametrize(
-    ("change", "state", "venue_id"),
-    [
-        ({}, "untriggered", "2148719"),
-        ({"X": "TRIGGERING"}, "live", "2148719"),
-        ({"X": "TRIGGERED", "ai": "887001"}, "live", "887001"),
-        ({"X": "FINISHED", "ai": "887001", "aq": "0.01"}, "filled", "887001"),
-        ({"X": "FINISHED", "ai": "887001", "aq": "0.00"}, "odd:FINISHED", "887001"),
-        ({"X": "CANCELED"}, "canceled", "2148719"),
-        ({"X": "EXPIRED"}, "expired", "2148719"),
-        ({"X": "REJECTED", "rm": "Reduce Only reject"}, "rejected", "2148719"),
-        ({"X": "PAUSED"}, "odd:PAUSED", "2148719"),
-    ],
-)
-def test_a_conditional_order_is_told_with_the_order_it_made(change, state, venue_id):
-    (row,) = rows(BINANCE_USDM, {"e": "ALGO_UPDATE", "T": 5, "E": 6, "o": ALGO | change})
-    assert isinstance(row, OrderRow)
-    assert (row.state, row.venue_id, row.is_algo, row.client_id) == (state, venue_id, True, ALGO["caid"])
-    assert (row.side, row.kind, row.trigger, row.reduce_only) == (Side.SELL, "stop_market", "750", True)
-
-
-def test_a_stop_that_closes_a_whole_position_has_no_size():
-    change = {"q": None, "p": None, "cp": True}
-    (row,) = rows(BINANCE_USDM, {"e": "ALGO_UPDATE", "T": 5, "E": 6, "o": ALGO | change})
-    assert (row.size, row.price, row.state) == ("0", "0", "untriggered")
 
 
 def test_sums_are_exact_however_many_digits():

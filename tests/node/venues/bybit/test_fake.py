@@ -16,6 +16,7 @@ from node.venues.bybit.fake import BybitFake
 from node.venues.bybit.rules import LINEAR, SPOT
 from node.venues.bybit.session import Session
 from node.venues.fakes import Listing, Refused
+from node.venues.keys import Key
 from node.venues.values import Down, Ready, Send
 
 NUMBERS = itertools.count()
@@ -23,6 +24,7 @@ MS, S = 1_000_000, 1_000_000_000
 NOW = 1_711_001_595_000_000_000
 PUBLIC = {SPOT: "/v5/public/spot", LINEAR: "/v5/public/linear"}
 LIVE, FILLED, CANCELED = ReportKind.REPORT_LIVE, ReportKind.REPORT_FILLED, ReportKind.REPORT_CANCELED
+EXPIRED = ReportKind.REPORT_EXPIRED
 ACK, FILL, REJECT = ReportKind.REPORT_ACK, ReportKind.REPORT_FILL, ReportKind.REPORT_REJECT
 
 
@@ -204,10 +206,10 @@ def test_a_login_is_checked_where_keys_are_configured():
     assert [asked(fake, trade, login)[0]["retCode"] for _ in range(2)] == [0, 20001]
     assert asked(fake, private, {"op": "subscribe", "args": ["order"]})[0]["success"] is True
     for kind, path in (("private", "/v5/private"), ("trade", "/v5/trade")):
-        client = Client(fake, path, Session(kind, LINEAR, credentials=("key", "secret")))
+        client = Client(fake, path, Session(kind, LINEAR, key=Key("key", "secret")))
         pump(fake, [client], NOW)
         assert client.ready
-        client = Client(fake, path, Session(kind, LINEAR, credentials=("key", "wrong")))
+        client = Client(fake, path, Session(kind, LINEAR, key=Key("key", "wrong")))
         pump(fake, [client], NOW)
         assert client.down is not None
         assert not client.down.retry
@@ -465,7 +467,9 @@ class Desk:
 
     def __init__(self, fake, market=LINEAR):
         self.fake, self.now = fake, NOW
+        self.budgets = []  # what the answers said of the rate limits
         self.wire = BybitWire(table(fake), market)
+        self.wire.set_codes(rules.CODES)
         self.row = self.wire.instruments.index(market, "BTCUSDT")
         self.trade = Client(fake, "/v5/trade", Session("trade", market), self.wire)
         self.private = Client(fake, "/v5/private", Session("private", market), self.wire)
@@ -491,7 +495,8 @@ class Desk:
         for connection, text in self.fake.take():
             name, client = clients[connection]
             client.hear(text, self.now)
-            out += [(name, x) for x in client.events]
+            self.budgets += [x for x in client.events if x["type"] == "budget"]
+            out += [(name, x) for x in client.events if x["type"] != "budget"]
             client.events.clear()
         return out
 
@@ -533,7 +538,7 @@ def test_an_order_rests_is_filled_and_every_report_agrees(fake, market):
         rest_of_it[0][1]["trade_hi"],
         rest_of_it[0][1]["trade_lo"],
     )
-    assert fill["fee_is_quote"] == (market == LINEAR)
+    assert fill["fee_is_quote"] == (1 if market == LINEAR else 2)
     assert fill["fee_e8"] > 0
 
 
@@ -553,17 +558,17 @@ def test_an_order_that_takes_is_filled_at_the_prices_of_the_book(fake, market):
     assert lots(fake, market) == 9_000
 
 
-def test_an_immediate_order_that_finds_too_little_ends_canceled_with_its_fills(fake):
+def test_an_immediate_order_that_finds_too_little_expires_with_its_fills(fake):
     desk = Desk(fake)
     reports = desk.send(7, price_ticks=100_001, size_lots=9_000, tif=TimeInForce.IOC)
-    assert kinds(reports)[-1] == ("private", CANCELED)
+    assert kinds(reports)[-1] == ("private", EXPIRED)
     assert reports[-1][1]["filled_lots"] == 5000
     reports = desk.send(8, price_ticks=100_002, size_lots=9_000, tif=TimeInForce.FOK)
-    assert kinds(reports) == [("trade", ACK), ("private", CANCELED)]
+    assert kinds(reports) == [("trade", ACK), ("private", EXPIRED)]
     assert reports[-1][1]["filled_lots"] == 0
 
 
-@pytest.mark.parametrize(("market", "end"), [(LINEAR, CANCELED), (SPOT, REJECT)])
+@pytest.mark.parametrize(("market", "end"), [(LINEAR, EXPIRED), (SPOT, REJECT)])
 def test_a_post_only_order_that_would_take_is_acknowledged_and_then_ended(fake, market, end):
     desk = Desk(fake, market)
     assert kinds(desk.send(9, price_ticks=100_001, tif=TimeInForce.POST_ONLY)) == [
@@ -680,7 +685,7 @@ def test_a_spot_market_buy_is_by_value_unless_told_otherwise(fake):
     fill_book(fake.listings[(SPOT, "BTCUSDT")], 1, 100_000)
     fake.listings[(SPOT, "BTCUSDT")].engine.set_level(Side.SELL, 100_001, 3_000_000)
     reports = desk.say(json.dumps(message | {"args": [order]}).encode())
-    assert kinds(reports) == [("trade", ACK), ("private", FILL), ("private", CANCELED)]
+    assert kinds(reports) == [("trade", ACK), ("private", FILL), ("private", EXPIRED)]
     assert reports[-1][1]["filled_lots"] == 2_000_000
 
 
@@ -715,6 +720,7 @@ def test_order_and_execution_of_one_match_share_their_id(fake):
     )
     fake.receive(desk.trade.connection, frame.decode(), NOW)
     messages = [json.loads(text) for to, text in fake.take() if to is desk.private.connection]
+    messages = [x for x in messages if x["topic"] in ("execution.linear", "order.linear")]
     assert [x["topic"] for x in messages] == ["execution.linear", "order.linear"]
     assert messages[0]["id"] == messages[1]["id"]
     assert messages[0]["creationTime"] == messages[1]["creationTime"]
@@ -811,3 +817,116 @@ def test_one_seed_gives_the_same_frames():
 
     assert frames(1) == frames(1)
     assert frames(1) != frames(2)
+
+
+# ---- sessions ----
+
+
+def test_a_login_is_checked_even_where_nobody_has_to_log_in(venue):
+    for path in ("/v5/private", "/v5/trade"):
+        connection = venue.open(path)
+        expires = venue.now // MS + 1000
+        (answer,) = venue.say(connection, op="auth", args=["simulated", expires, "0" * 64])
+        assert answer.get("success", answer.get("retCode") == 0) is False
+        assert not connection.logged_in
+
+
+def test_a_strict_venue_refuses_orders_and_topics_without_a_login(make_venue):
+    venue = make_venue(credentials={"key": "secret"})
+    wish = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit"}
+    wish |= {"qty": "0.1", "price": "9900"}
+    trade, private = venue.open("/v5/trade"), venue.open("/v5/private")
+    assert venue.trade(trade, "order.create", **wish)[0]["retCode"] == 10005
+    assert venue.say(private, op="subscribe", args=["order"])[0]["ret_msg"] == "Request not authorized"
+    trade = venue.open("/v5/trade", login=True, key="key", secret="secret")
+    assert venue.trade(trade, "order.create", **wish)[0]["retCode"] == 0
+
+
+@pytest.mark.parametrize(("key", "code"), [("reader", 10005), ("testnet", 10003), ("bound", 10010)])
+def test_a_key_that_may_not_trade_cannot_log_in_to_trade(two_accounts, key, code):
+    connection = two_accounts.open("/v5/trade")
+    expires = two_accounts.now // MS + 1000
+    sign = hmac.new(key.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
+    (answer,) = two_accounts.say(connection, op="auth", args=[key, expires, sign])
+    assert answer["retCode"] == code
+
+
+def test_request_ids_are_unique_on_their_connection(venue):
+    one, two = venue.open("/v5/trade", login=True), venue.open("/v5/trade", login=True)
+    message = {"reqId": "1", "op": "order.cancel", "header": {"X-BAPI-TIMESTAMP": str(venue.now // MS)}}
+    message["args"] = [{"category": "linear", "symbol": "BTCUSDT", "orderId": "x"}]
+    codes = [venue.say(x, **message)[0]["retCode"] for x in (one, one, two)]
+    assert codes == [110001, 20006, 110001]
+
+
+def test_one_account_has_a_limited_number_of_trade_sessions(venue):
+    for _ in range(50):
+        assert venue.open("/v5/trade", login=True).logged_in
+    assert not venue.open("/v5/trade", login=True).logged_in
+    connection = venue.open("/v5/trade")
+    expires = venue.now // MS + 1000
+    sign = hmac.new(b"simulated", f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
+    (answer,) = venue.say(connection, op="auth", args=["simulated", expires, sign])
+    assert (answer["retCode"], answer["retMsg"]) == (10003, "Too many sessions under the same UID")
+
+
+def test_sessions_expire_are_revoked_and_end_with_a_notice(venue):
+    wish = {"category": "linear", "symbol": "BTCUSDT", "orderId": "x"}
+    trade, private = venue.open("/v5/trade", login=True), venue.open("/v5/private", login=True)
+    venue.say(private, op="subscribe", args=["order"])
+    venue.fake.strike(venue.fake.faults.add("session.expire"), venue.now)
+    assert venue.trade(trade, "order.cancel", **wish)[0]["retCode"] == 10005
+    venue.order()
+    assert venue.heard(private) == []
+    trade = venue.open("/v5/trade", login=True)
+    venue.fake.strike(venue.fake.faults.add("session.shutdown_notice", s=2), venue.now)
+    assert venue.trade(trade, "order.cancel", **wish)[0]["retCode"] == 10019
+    venue.pass_time(3 * S)
+    assert trade.closing == (1001, "service restart")
+    trade = venue.open("/v5/trade", login=True)
+    venue.fake.strike(venue.fake.faults.add("session.revoke", key="simulated"), venue.now)
+    assert trade.closing is not None
+    assert venue.raw("GET", "/v5/account/info")[1]["retCode"] == 10003
+
+
+def test_a_subscription_fails_or_is_taken_back(venue):
+    venue.fake.faults.add("session.sub_fail", count=1)
+    private = venue.open("/v5/private", login=True)
+    assert not venue.say(private, op="subscribe", args=["order"])[0]["success"]
+    venue.fake.faults.add("session.sub_ack_then_kick", delay_ms=50, count=1)
+    assert venue.say(private, op="subscribe", args=["order"])[0]["success"]
+    venue.pass_time(100 * MS)
+    venue.order()
+    assert venue.heard(private) == []
+
+
+def test_orders_are_cancelled_when_the_last_watched_connection_is_gone(venue):
+    venue.post("order/disconnected-cancel-all", product="DERIVATIVES", timeWindow=3)
+    assert venue.get("account/query-dcp-info")["dcpInfos"] == [
+        {"product": "DERIVATIVES", "dcpStatus": "ON", "timeWindow": "3"}
+    ]
+    venue.post("order/disconnected-cancel-all", 10001, product="DERIVATIVES", timeWindow=2)
+    linear, spot = venue.order(), venue.order(category="spot")
+    first, second = venue.private("dcp.future"), venue.private("dcp.future")
+    venue.fake.close(first)
+    venue.pass_time(4 * S)
+    assert venue.row(linear)["orderStatus"] == "New"
+    venue.fake.close(second)
+    venue.pass_time(2 * S)
+    third = venue.private("dcp.future")
+    venue.pass_time(2 * S)
+    assert venue.row(linear)["orderStatus"] == "New"  # back in time
+    venue.fake.close(third)
+    venue.pass_time(4 * S)
+    row = venue.row(linear)
+    assert (row["orderStatus"], row["cancelType"]) == ("Cancelled", "CancelByDCP")
+    assert venue.row(spot, "spot")["orderStatus"] == "New"
+
+
+def test_connections_are_counted_per_address(make_venue):
+    venue = make_venue()
+    for _ in range(500):
+        venue.fake.close(venue.open("/v5/public/linear"))
+    with pytest.raises(Refused) as refused:
+        venue.open("/v5/public/linear")
+    assert refused.value.status == 403

@@ -13,7 +13,8 @@ from ext.instruments import Instruments
 from ext.records import Action, DepthKind, Market, Nature, OrderType, Outcome, ReportKind, TimeInForce
 from ext.venues.okx import OkxWire
 from ext.wire import ListSink, Verdict
-from node.venues.fakes import BUY, MS, SELL, Refused
+from node.venues.fakes import BUY, MS, SELL, Faults, Refused, make_account
+from node.venues.fakes import Key as VenueKey
 from node.venues.keys import Key
 from node.venues.okx import rest, rules
 from node.venues.okx.fake import SECOND
@@ -100,7 +101,7 @@ def test_a_login_is_checked(message, want):
 
 
 def test_a_second_login_is_refused():
-    venue = Venue()
+    venue = Venue(credentials=KEYS)
     connection = venue.open(PRIVATE)
     assert code(venue.tell(connection, login())) == "0"
     assert code(venue.tell(connection, login())) == "60031"
@@ -149,6 +150,21 @@ def test_what_is_not_there_cannot_be_subscribed(path, arg, want):
     assert code(venue.subscribe(venue.open(path), arg)) == want
 
 
+def test_members_that_mean_nothing_to_a_channel_are_let_pass():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    nulls = {"instType": None, "instFamily": None}
+    for channel in ("books", "mark-price", "tickers", "trades"):
+        frames = venue.subscribe(connection, books(channel=channel) | nulls)
+        assert frames[0]["arg"] == books(channel=channel) | nulls
+    venue.subscribe(connection, books("BTC-USDT-SWAP", "funding-rate") | {"instType": "SWAP"})
+    frames = venue.wait(connection, 11 * SECOND, 100 * MS)
+    assert {x["arg"]["channel"] for x in frames} == {"mark-price", "funding-rate"}
+    venue.tell(connection, {"op": "unsubscribe", "args": [books("BTC-USDT-SWAP", "funding-rate")]})
+    venue.tell(connection, {"op": "unsubscribe", "args": [books(channel="mark-price")]})
+    assert venue.wait(connection, 11 * SECOND, 100 * MS) == []
+
+
 def test_the_fast_and_the_slow_book_exclude_each_other():
     venue = Venue(tbt=True)
     connection = venue.open(PUBLIC)
@@ -163,6 +179,92 @@ def test_a_private_channel_tells_how_many_connections_it_has():
         frames = venue.subscribe(venue.open(PRIVATE), {"channel": "orders", "instType": "ANY"})
         assert [x["event"] for x in frames] == ["subscribe", "channel-conn-count"]
         assert frames[1]["connCount"] == count
+
+
+def test_the_thirty_first_connection_of_a_private_channel_loses_it_after_its_acknowledgement():
+    venue = Venue()
+    arg = {"channel": "account"}
+    for _ in range(30):
+        venue.subscribe(venue.open(PRIVATE), arg)
+    connection = venue.open(PRIVATE)
+    frames = venue.subscribe(connection, arg)
+    assert [x["event"] for x in frames] == ["subscribe", "channel-conn-count-error"]
+    assert frames[1]["connCount"] == "30"
+    assert connection.topics == {}
+
+
+def test_a_subscription_can_fail_or_be_taken_back_by_a_fault():
+    faults = Faults(1)
+    faults.add("session.sub_fail", count=1)
+    faults.add("session.sub_ack_then_kick", delay_ms=50, count=1)
+    venue, arg = Venue(faults=faults), {"channel": "orders", "instType": "ANY"}
+    connection = venue.open(PRIVATE)
+    assert code(venue.subscribe(connection, arg)) == "60012"
+    assert venue.subscribe(connection, arg)[0]["event"] == "subscribe"
+    (kicked,) = venue.wait(connection, 100 * MS)
+    assert (kicked["event"], kicked["channel"]) == ("channel-conn-count-error", "orders")
+    assert states(venue.order(connection)) == []
+
+
+def test_a_connection_has_480_requests_an_hour():
+    venue = Venue()
+    connection = venue.open(PUBLIC)
+    for _ in range(480):
+        assert venue.subscribe(connection, books())[0]["event"] == "subscribe"
+    assert code(venue.subscribe(connection, books())) == "60014"
+    venue.now += 3601 * SECOND
+    assert venue.subscribe(connection, books())[0]["event"] == "subscribe"
+
+
+def test_an_upgrade_and_a_revoked_key_end_connections_in_their_own_way():
+    venue = Venue(credentials=KEYS)
+    connection, public = venue.open(PRIVATE), venue.open(PUBLIC)
+    venue.tell(connection, login())
+    venue.strike("session.shutdown_notice", s=10, path=PUBLIC)
+    assert [x["code"] for x in venue.take(public)] == ["64008"]
+    assert venue.take(connection) == []
+    venue.wait(connection, 11 * SECOND, SECOND)
+    assert public.closing is not None
+    venue.strike("session.revoke", key="K")
+    assert connection.closing is not None
+    assert connection.closing[0] == 4007
+    assert code(venue.tell(venue.open(PRIVATE), login(str(venue.now // SECOND)))) == "60005"
+
+
+def test_accounts_of_their_own_make_the_venue_strict():
+    venue = Venue()
+    assert not venue.fake.login_required
+    venue.fake.set_accounts([make_account(7, [("", "USDT"), ("", "BTC")], uid="77")])
+    assert venue.fake.login_required
+    assert code(venue.subscribe(venue.open(PRIVATE), {"channel": "orders", "instType": "ANY"})) == "60011"
+    assert venue.get("account/config")[0]["uid"] == "77"
+
+
+def test_two_accounts_do_not_hear_of_each_other():
+    accounts = [
+        make_account(i, [("", "USDT"), ("", "BTC")], [VenueKey(f"k{i}", f"s{i}", f"p{i}")]) for i in (1, 2)
+    ]
+    venue = Venue(accounts=accounts)
+    connections = []
+    for i in (1, 2):
+        connection = venue.open(PRIVATE)
+        stamp = str(venue.now // SECOND)
+        sign = Key(f"k{i}", f"s{i}").base64(stamp + rules.LOGIN_TARGET)
+        arg = {"apiKey": f"k{i}", "passphrase": f"p{i}", "timestamp": stamp, "sign": sign}
+        venue.tell(connection, {"op": "login", "args": [arg]})
+        venue.subscribe(connection, {"channel": "orders", "instType": "ANY"})
+        connections.append(connection)
+    one, two = connections
+    swap = {"instIdCode": 10459, "tdMode": "cross"}
+    venue.order(one, **swap, side="sell", px="60000", sz="1", clOrdId="same")
+    assert states(venue.take(two)) == []
+    frames = venue.order(two, **swap, px="60000", sz="1", clOrdId="same")
+    assert states(frames) == ["live", "filled"]
+    assert states(venue.take(one)) == ["filled"]
+    assert [venue.fake.accounts[i].position(venue.swap).lots for i in (1, 2)] == [-100, 100]
+    missing = {"id": "c1", "op": "cancel-order", "args": [{"instIdCode": 10459, "clOrdId": "same"}]}
+    venue.order(one, **swap, px="50000", sz="1", clOrdId="same")
+    assert code(venue.tell(two, missing)[:1]) == "51400"
 
 
 def test_after_unsubscribing_nothing_comes_any_more():
@@ -661,6 +763,55 @@ def test_rest_replies():
     assert get("/api/v5/market/books?instId=BTC-USDT&sz=0")[0] == 400
     assert get("/nothing")[0] == 404
     assert venue.fake.http("POST", "/api/v5/public/time", {}, b"", venue.now)[0] == 404
+
+
+# ---- anything at all ----
+
+
+def junk(chance: random.Random, depth: int = 2):
+    """Any JSON value."""
+    scalars = [None, True, 5, -1.5, "", "BTC-USDT", "BTC-USDT-SWAP", "ANY", "SWAP", "1", "x" * 40, 10459, 3]
+    if depth and chance.random() < 0.2:
+        return [junk(chance, depth - 1) for _ in range(chance.randrange(3))]
+    if depth and chance.random() < 0.2:
+        return {chance.choice(("a", "instId")): junk(chance, depth - 1) for _ in range(2)}
+    return chance.choice(scalars)
+
+
+def test_whatever_a_client_says_the_venue_goes_on():
+    names = ["instId", "instIdCode", "instType", "channel", "clOrdId", "ordId", "sz", "px", "side", "ordType"]
+    names += ["tdMode", "reduceOnly", "newSz", "newPx", "reqId", "extraParams", "attachAlgoOrds", "tgtCcy"]
+    channels = ["books", "tickers", "candle1m", "orders", "account", "positions", "index-tickers", "status"]
+    good = {
+        "side": "buy",
+        "ordType": "limit",
+        "tdMode": "cross",
+        "sz": "1",
+        "px": "59999",
+        "instIdCode": 10459,
+    }
+    ops = [
+        "subscribe",
+        "unsubscribe",
+        "login",
+        "order",
+        "cancel-order",
+        "amend-order",
+        "batch-orders",
+        "mass-cancel",
+    ]
+    for seed in range(8):
+        venue, chance = Venue(tbt=True, orders_by_name=True), random.Random(seed)
+        connections = [venue.open(x) for x in (PUBLIC, PRIVATE, BUSINESS)]
+        for _ in range(150):
+            arg = good | {chance.choice(names): junk(chance) for _ in range(chance.randrange(4))}
+            if chance.random() < 0.7:
+                arg["channel"] = chance.choice(channels)
+            args = junk(chance) if chance.random() < 0.1 else [arg] * chance.choice((1, 1, 2))
+            message = {"op": chance.choice(ops), "id": chance.choice(("r1", junk(chance))), "args": args}
+            venue.tell(chance.choice(connections), message)
+            venue.wait(connections[0], 100 * MS, 50 * MS)
+        assert venue.fake.counts["orders"] > 0
 
 
 # ---- our own client ----

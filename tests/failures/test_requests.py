@@ -1,0 +1,575 @@
+"""Group B of the failure catalogue, requests and what the venue makes of them: cancels, amends, limits, sessions, units."""
+
+from functools import partial
+
+from hands import BUY, MS, SEC
+from rows import row
+
+from node.sim.memory import named_in
+
+NEW, CANCEL, AMEND = 0, 1, 2
+CHANGES = ("binance-usdm", "bybit-linear", "okx")  # venues that change an order in place
+
+
+def whole(hand) -> None:
+    """At the end: one order for each intent, the same open orders and position on both sides, nothing of unknown fate."""
+    hand.agree()
+    assert all(n == 1 for n in hand.truth()["orders"].values())
+    if not hand.is_naive:
+        assert hand.world.differences() == []
+
+
+def hold(hand, action: int, seconds: float) -> list[str]:
+    """The next order frame of this kind takes so long to arrive, and others overtake it. Returns a list of what was held."""
+    held, out = [], hand.world._out
+
+    def slow(wired, text):
+        if held or wired.spec.role != "orders" or not is_request(text, action):
+            return out(wired, text)
+        held.append(text)
+        hand.world._at(int(seconds * SEC), partial(hand.world._arrive, wired, wired.generation, text))
+
+    hand.world._out = slow
+    return held
+
+
+def is_request(text: str, action: int) -> bool:
+    """An order frame of this action? The node's request ids say so."""
+    try:
+        return named_in(text.encode())[1] == action
+    except ValueError:
+        return False
+
+
+def requests(hand, action: int) -> list[str]:
+    """From now on: the order frames of this action that leave."""
+    seen, out = [], hand.world._out
+
+    def watch(wired, text):
+        if wired.spec.role == "orders" and is_request(text, action):
+            seen.append(text)
+        out(wired, text)
+
+    hand.world._out = watch
+    return seen
+
+
+def live_there(hand) -> list[tuple[int, int]]:
+    """(price, lots left) of what is open at the venue."""
+    return [(x["price_ticks"], x["size_lots"] - x["filled_lots"]) for x in hand.open_there()]
+
+
+# ---- 50, 51: cancels ----
+
+
+@row(50, star=True)
+def test_50_a_cancel_that_overtakes_its_order_is_repeated_until_the_order_is_gone(make, market):
+    hand = make(market).ready()
+    held = hold(hand, NEW, 0.6)
+    order = hand.place(BUY, hand.away(BUY))
+    hand.cancel(order)
+    hand.run(0.3)
+    assert held and hand.taken() == 0  # the venue has answered the cancel: no such order
+    if not hand.is_naive:
+        assert hand.reserved(BUY) == hand.size  # which proves nothing
+    hand.run(10)
+    assert hand.taken() == 1
+    assert hand.open_there() == [] and order not in hand.open_here()
+    whole(hand)
+
+
+@row(50, star=True)
+def test_50_a_cancel_that_is_lost_on_the_way_is_repeated_too(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.fault("px.blackhole", way="in", path="orders", stream="ws", for_s=0.2)
+    hand.cancel(order)
+    assert hand.hits("px.blackhole") == 1
+    hand.run(10)
+    assert hand.open_there() == [] and order not in hand.open_here()
+    whole(hand)
+
+
+@row(51, markets=("bybit-linear", "okx"))
+def test_51_the_answer_to_a_cancel_frees_nothing_before_the_report_does(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("exec.delay", delay_ms=3000, for_s=2)
+    hand.fault("order.fill_on_cancel", part="part", count=1)
+    hand.cancel(order)
+    hand.run(0.5)
+    assert hand.hits("order.fill_on_cancel") == 1 and hand.hits("exec.delay") > 0
+    assert hand.open_there() == []
+    assert hand.reserved(BUY) + hand.position() == 2 * hand.size  # what filled is counted, or still reserved
+    assert order in hand.open_here()
+    hand.run(10)
+    assert hand.state(order) == "CANCELED" and hand.filled(order) == hand.size == hand.position()
+    assert hand.reserved(BUY) == 0
+    whole(hand)
+
+
+# ---- 52: amends ----
+
+
+@row(52, star=True, markets=("bybit-linear", "okx"))
+def test_52_an_amend_that_fails_behind_its_answer_leaves_the_order_as_it_was(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 2 * hand.size)
+    hand.run(1)
+    hand.fault("order.amend_fail_late", delay_ms=300, count=1)
+    hand.amend(order, price, 4 * hand.size)
+    hand.run(0.1)
+    assert hand.hits("order.amend_fail_late") == 1
+    assert hand.reserved(BUY) == 4 * hand.size  # the worst of both, until the venue has said
+    hand.run(90)
+    assert live_there(hand) == [(price, 2 * hand.size)]
+    assert hand.reserved(BUY) == 2 * hand.size
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_a_second_amend_waits_for_the_answer_to_the_first(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 2 * hand.size)
+    hand.run(1)
+    hand.fault("px.delay", delay_ms=300, way="in", path="orders")
+    sent = requests(hand, AMEND)
+    for times in (3, 4, 5):
+        hand.amend(order, price, times * hand.size)
+    assert hand.hits("px.delay") == 1
+    assert len(sent) == 1
+    assert hand.reserved(BUY) == 3 * hand.size
+    hand.run(5)
+    assert live_there(hand) == [(price, 3 * hand.size)]
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_the_venue_cuts_the_size_of_a_resting_order(make, market):
+    hand = make(market).ready()
+    hand.fault("order.amend_qty", part="0.5", delay_ms=500, count=1)
+    order = hand.place(BUY, hand.away(BUY), 4 * hand.size)
+    hand.run(15)
+    assert hand.hits("order.amend_qty") == 1
+    assert [left for _, left in live_there(hand)] == [2 * hand.size]
+    assert hand.reserved(BUY) == 2 * hand.size and order in hand.open_here()
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_a_fill_between_an_amend_and_its_arrival_counts_once(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 4 * hand.size)
+    hand.run(1)
+    hand.fault("px.delay", delay_ms=300, way="in", path="orders", for_s=0.1)
+    hand.amend(order, price, 2 * hand.size)
+    mine = next(x for x in hand.fake.open_orders() if x.filled_lots == 0)
+    mine.listing.engine.fill(mine.number, 3 * hand.size)
+    hand.fake.settle(mine.listing, hand.world.now_ns)
+    assert hand.hits("px.delay") == 1
+    hand.run(0.1)
+    assert hand.filled(order) + hand.reserved(BUY) == 4 * hand.size
+    hand.run(90)
+    assert hand.position() == 3 * hand.size  # the amend came below what was filled
+    assert hand.reserved(BUY) == sum(left for _, left in live_there(hand))
+    whole(hand)
+
+
+@row(52, star=True, markets=CHANGES)
+def test_52_the_answer_to_an_amend_is_lost(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 2 * hand.size)
+    hand.run(1)
+    hand.fault("ack.drop", op="amend", count=1)
+    hand.fault("exec.drop", for_s=1)
+    hand.amend(order, price, 3 * hand.size)
+    hand.amend(order, price, 2 * hand.size)
+    hand.run(0.5)
+    assert hand.hits("ack.drop") == 1
+    hand.run(90)
+    assert hand.reserved(BUY) == sum(left for _, left in live_there(hand)) == 3 * hand.size
+    whole(hand)
+
+
+# ---- 53, 54: what an amend is made of on Binance ----
+
+
+def fill_there(hand, lots: int) -> None:
+    """Somebody trades with the first open order of ours, at the venue."""
+    order = next(iter(hand.fake.open_orders()))
+    order.listing.engine.fill(order.number, lots)
+    hand.fake.settle(order.listing, hand.world.now_ns)
+    hand.world.drain()
+
+
+@row(53, star=True, markets=("binance-spot",))
+def test_53_the_cancel_half_works_and_the_new_half_is_refused(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("order.reject", count=1)
+    hand.fault("exec.drop", for_s=1)  # the answer's two halves are all there is
+    hand.amend(order, hand.away(BUY, 600), 2 * hand.size)
+    hand.run(5)
+    assert hand.hits("order.reject") == 1 and hand.hits("exec.drop") > 0
+    assert hand.open_there() == []
+    assert hand.open_here() == [] and hand.reserved(BUY) == 0
+    whole(hand)
+
+
+# the fill comes on the stream as well, and tells the naive manager that the order is gone
+@row(53, star=True, markets=("binance-spot",), naive=())
+def test_53_the_cancel_half_fails_and_the_new_half_is_not_tried(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("exec.delay", delay_ms=300, for_s=0.2)
+    fill_there(hand, 2 * hand.size)
+    hand.amend(order, hand.away(BUY, 600), 2 * hand.size)
+    assert hand.hits("exec.delay") > 0
+    hand.run(0.1)
+    assert hand.filled(order) + hand.reserved(BUY) >= 2 * hand.size  # nothing is freed by the refusal
+    hand.run(10)
+    assert hand.taken() == 1 and hand.position() == 2 * hand.size
+    assert hand.open_here() == [] and hand.reserved(BUY) == 0
+    whole(hand)
+
+
+@row(53, star=True, markets=("binance-spot",))
+def test_53_both_halves_count_while_the_answer_is_on_its_way_and_when_it_is_lost(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 2 * hand.size)
+    hand.run(1)
+    hand.fault("ack.drop", count=1)
+    hand.fault("exec.drop", for_s=2)
+    hand.amend(order, hand.away(BUY, 600), 3 * hand.size)
+    hand.run(0.5)
+    assert hand.hits("ack.drop") == 1 and hand.hits("exec.drop") > 0
+    assert hand.reserved(BUY) == 5 * hand.size
+    hand.run(90)
+    assert hand.taken() == 2
+    assert hand.reserved(BUY) == sum(left for _, left in live_there(hand))
+    whole(hand)
+
+
+@row(54, star=True, markets=("binance-spot", "binance-usdm"))
+def test_54_the_venue_gives_an_amended_order_another_client_id(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    order = hand.place(BUY, price, 4 * hand.size)
+    hand.run(1)
+    hand.fault("order.amend_id_change", count=1)
+    hand.amend(order, price, 3 * hand.size)
+    hand.run(1)
+    assert hand.hits("order.amend_id_change") == 1
+    fill_there(hand, hand.size)
+    hand.run(1)
+    assert hand.filled(order) == hand.position() == hand.size
+    hand.run(30)
+    assert hand.reserved(BUY) == 2 * hand.size
+    hand.cancel(order)
+    hand.run(30)
+    assert hand.truth()["open"] == [] and hand.open_here() == []
+    whole(hand)
+
+
+# ---- 55, 56: what the venue does not show ----
+
+
+def sleep(hand, seconds: float) -> None:
+    """The whole process is stopped for so long, and goes on."""
+    gap_ns = int(seconds * SEC)
+    hand.world.events = [(at_ns + gap_ns, number, work) for at_ns, number, work in hand.world.events]
+    hand.world.now_ns += gap_ns
+
+
+@row(55, star=True)
+def test_55_an_order_that_queries_do_not_find_has_filled(make, market):
+    hand = make(market).ready()
+    hand.fault("ack.drop", for_s=5)
+    hand.fault("exec.drop", for_s=5)
+    hand.fault("rest.not_found_for", ms=30_000)
+    order = hand.place(BUY, hand.through(BUY))
+    hand.run(15)
+    assert hand.hits("ack.drop") > 0 and hand.hits("exec.drop") > 0 and hand.hits("rest.not_found_for") > 0
+    assert hand.filled(order) + hand.reserved(BUY) == hand.size
+    hand.run(90)
+    assert hand.taken() == 1
+    assert hand.position() == hand.filled(order) == hand.size
+    whole(hand)
+
+
+@row(55, star=True)
+def test_55_absence_proves_nothing_once_the_venue_may_have_forgotten(make, market):
+    hand = make(market).ready()
+    hand.fault("px.blackhole", for_s=3)
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1.5)
+    assert hand.hits("px.blackhole") > 0 and hand.taken() == 0
+    sleep(hand, 91 * 86_400)
+    hand.run(200)
+    assert order in hand.open_here() and hand.reserved(BUY) == hand.size
+    assert hand.state(order) == "UNKNOWN" and "HALT_UNKNOWN" in hand.halts()
+    assert hand.told("longer than the venue remembers")
+    assert not hand.may_trade()
+
+
+@row(56)
+def test_56_reads_that_are_two_seconds_old_bring_nothing_back(make, market):
+    hand = make(market).ready()
+    hand.fault("rest.stale_by", ms=2000)
+    gone = hand.place(BUY, hand.away(BUY))
+    hand.run(3)
+    hand.cancel(gone)
+    stays = hand.place(BUY, hand.away(BUY, 600))
+    hand.place(BUY, hand.through(BUY))
+    for _ in range(12):
+        hand.keeper.look_now(hand.world.now_ns)
+        hand.run(0.25)
+        assert hand.state(gone) == "CANCELED" and hand.state(stays) == "LIVE"
+        assert hand.position() == hand.size
+    assert hand.hits("rest.stale_by") > 5
+    hand.run(15)
+    assert hand.open_here() == [stays] and not hand.halts()
+    assert hand.may_trade()
+    whole(hand)
+
+
+# ---- 57, 58: limits ----
+
+ENTRY = {
+    "binance-spot": "spot.orders",
+    "binance-usdm": "usdm.orders",
+    "bybit-linear": "order.create linear",
+    "okx": "order",
+}
+TOO_MANY = ("-1015", "-1003", "10006", "50011", "50061")
+
+
+def refused_there(hand) -> list[str]:
+    """From now on: the private frames in which the venue says "too many requests"."""
+    seen, towards = [], hand.world._towards
+
+    def watch(wired, text):
+        if wired.spec.role != "feed" and any(f":{x}" in text or f':"{x}"' in text for x in TOO_MANY):
+            seen.append(text)
+        towards(wired, text)
+
+    hand.world._towards = watch
+    return seen
+
+
+@row(57, markets=("binance-spot", "binance-usdm", "bybit-linear"))
+def test_57_a_ban_is_waited_for_without_another_request(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.fault("ban", ban_s=60, count=1)
+    hand.until(lambda: hand.hits("ban"), 30)
+    hand.run(1)
+    assert hand.told("too many requests")
+    count = hand.world.requests
+    hand.run(45)
+    assert hand.world.requests - count <= 4  # public lists, which are not asked for with the key
+    hand.until(hand.may_trade, 90)
+    assert hand.open_here() == [order]
+    hand.run(75)
+    whole(hand)
+
+
+@row(57, markets=("okx",))  # it bans nobody, and its refusal does not say until when
+def test_57_refusals_without_a_time_are_waited_for_longer_and_longer(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.fault("ratelimit", limit=0, for_s=60)
+    count = hand.world.requests
+    hand.run(60)
+    assert hand.hits("ratelimit") > 0 and hand.told("too many requests")
+    assert hand.world.requests - count < 25
+    hand.until(hand.may_trade, 120)
+    assert hand.open_here() == [order]
+    hand.run(75)
+    whole(hand)
+
+
+@row(57)
+def test_57_too_many_orders_stop_new_ones_and_no_cancel(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.fault("ratelimit", limiter=ENTRY[market], limit=0, retry_after_ms=3000, for_s=2.5)
+    sent = requests(hand, NEW)
+    refused = hand.place(BUY, hand.away(BUY))
+    hand.run(0.2)
+    assert hand.hits("ratelimit") == 1 and hand.state(refused) == "REJECTED"
+    for _ in range(10):
+        assert hand.place(BUY, hand.away(BUY)) == 0
+    assert len(sent) == 1
+    hand.cancel(order)
+    hand.run(0.2)
+    assert hand.open_there() == []
+    hand.run(10)
+    assert hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    assert len(hand.open_there()) == 1
+    whole(hand)
+
+
+# at this pace nobody comes near what Binance USD-M and OKX allow, 300 orders in 10 s and 60 in 2 s
+@row(58, star=True, naive=("binance-spot", "bybit-linear"))
+def test_58_a_kill_in_a_burst_of_quotes_cancels_everything_at_once(make, market):
+    hand = make(market, options={"okx": {"rate_limits": True}}).ready()
+    refusals = refused_there(hand)
+    for i in range(500):
+        hand.place(BUY, hand.away(BUY, 400 + i % 50))
+        if len(hand.open_here()) > 12:
+            hand.cancel(hand.open_here()[0])
+    assert hand.taken() > 30 and len(hand.open_there()) > 0
+    assert refusals == []
+    hand.kill()
+    hand.run(3)  # Bybit takes ten cancels a second
+    assert hand.open_there() == []
+    hand.run(15)
+    whole(hand)
+
+
+# ---- 59: the venue's clock ----
+
+
+class Skew:
+    """The venue's clock runs so much ahead of the node's."""
+
+    def __init__(self, hand):
+        self.ns = 0
+        for name in ("open", "receive", "tick", "request"):
+            setattr(hand.fake, name, self._shifted(getattr(hand.fake, name)))
+
+    def _shifted(self, method):
+        def call(*arguments):
+            *rest, now_ns = arguments
+            return method(*rest, now_ns + self.ns)
+
+        return call
+
+
+@row(59)
+def test_59_a_clock_that_differs_is_measured_and_stamps_follow_it(make, market):
+    for ms in (-5000, -600, 600, 5000):
+        hand = make(market)
+        Skew(hand).ns = ms * MS
+        hand.run(5)
+        assert abs(hand.world.desk.wires[hand.market].offset_ns - ms * MS) < 10 * MS
+        assert hand.told("clock")
+        assert ("HALT_CLOCK" in hand.halts()) == (abs(ms) > 1000)
+        if abs(ms) < 1000:
+            hand.ready()
+            order = hand.place(BUY, hand.away(BUY))
+            hand.run(1)
+            assert hand.state(order) == "LIVE"
+            hand.cancel(order)
+            hand.run(5)
+            whole(hand)
+
+
+@row(59)
+def test_59_a_clock_that_is_set_while_orders_rest_stops_new_risk_and_no_cancel(make, market):
+    hand = make(market)
+    skew = Skew(hand)
+    hand.ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    skew.ns = -3 * SEC
+    hand.run(15)
+    assert "HALT_CLOCK" in hand.halts() and hand.told("clock")
+    assert hand.place(BUY, hand.away(BUY)) == 0
+    hand.cancel(order)
+    hand.run(1)
+    assert hand.open_there() == []
+    skew.ns = 0
+    hand.run(20)
+    hand.until(hand.may_trade)
+    whole(hand)
+
+
+# ---- 60, 61: sessions and walls ----
+
+
+@row(60, star=True)
+def test_60_a_logon_that_expires_is_renewed_and_what_it_kept_back_is_found(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY), 4 * hand.size)
+    hand.run(1)
+    hand.fault("session.expire")
+    hand.run(0.02)
+    assert hand.hits("session.expire") == 1
+    fill_there(hand, hand.size)
+    hand.run(0.05)
+    fill_there(hand, hand.size)
+    hand.run(40)
+    assert hand.position() == hand.filled(order) == 2 * hand.size
+    assert hand.may_trade()
+    hand.cancel(order)
+    hand.run(10)
+    assert hand.open_there() == []
+    whole(hand)
+
+
+@row(60, star=True)
+def test_60_a_key_that_is_revoked_stops_new_risk_and_is_told(make, market):
+    hand = make(market, options={"binance": {"credentials_required": True}}).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    key = hand.fake.accounts[1].keys[0]
+    requests_before = hand.world.requests
+    hand.fault("session.revoke", key=key.api_key)
+    hand.run(60)
+    assert hand.hits("session.revoke") == 1
+    assert not hand.may_trade()
+    assert hand.told("access") or hand.told("cannot connect") or hand.told("refused")
+    assert hand.place(BUY, hand.away(BUY)) == 0
+    assert order in hand.open_here() and hand.reserved(BUY) == hand.size
+    assert hand.world.requests - requests_before < 200  # nothing hammers at a closed door
+
+
+@row(61)
+def test_61_a_wall_in_front_of_the_venue_is_waited_for(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.fault("rest.status", status=403, body="<html>Request blocked</html>", for_s=50)
+    count = hand.world.requests
+    hand.run(50)
+    assert hand.hits("rest.status") > 0
+    assert hand.world.requests - count < 25
+    assert "HALT_ACCESS" not in hand.halts() and not hand.told("access")
+    assert hand.open_here() == [order]
+    hand.until(hand.may_trade, 120)
+    hand.run(75)
+    whole(hand)
+
+
+@row(61)
+def test_61_an_order_that_meets_the_wall_is_of_unknown_fate(make, market):
+    for live in (True, False):  # did the request pass before the wall answered?
+        hand = make(market).ready()
+        hand.fault("px.refuse", path="orders", stream="ws", for_s=4)
+        hand.fault("rest.status", method="POST", status=403, body="<html>Blocked</html>", for_s=3, live=live)
+        hand.world.cut(hand.world.line(hand.market, "orders"))
+        order = hand.place(BUY, hand.away(BUY))
+        if market == "binance-spot" or order == 0:  # the line that is gone was the private stream too
+            assert order == 0 and hand.engine.risk.refusals() == {"PRIVATE_DOWN": 1}
+            continue
+        hand.run(0.3)
+        assert hand.hits("rest.status") == 1
+        assert hand.reserved(BUY) == hand.size
+        assert hand.state(order) == ("LIVE" if live else "UNKNOWN")  # the private stream knows the one that passed
+        hand.run(100)
+        assert hand.taken() == live
+        whole(hand)

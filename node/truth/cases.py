@@ -19,8 +19,8 @@ from node.venues.values import OrderRow, Reply, Request, RestError, Said
 
 
 class Cases:
-    """`hurry(now_ns)` asks for a pass over open orders and trades; `suspect(now_ns)` says that the private
-    stream kept something back; `refused(what, said, now_ns)` hears of every refusal."""
+    """`hurry(now_ns)` asks for a pass over open orders and trades; `suspect(now_ns, sent_ns)` says that the
+    private stream kept an order back that left at `sent_ns`; `refused(what, said, now_ns)` hears of every refusal."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Cases:
         self.is_starting = False  # orders of unknown fate that an earlier run left hold their symbol at once
         self.odd_ns: dict[int, int] = {}  # instrument -> when something was not understood last
         self.hurry: Callable[[int], None] = lambda now_ns: None
-        self.suspect: Callable[[int], None] = lambda now_ns: None
+        self.suspect: Callable[[int, int], None] = lambda now_ns, sent_ns: None
         self.refused: Callable[[str, Said, int], None] = lambda what, said, now_ns: None
 
     def open(self, row: dict[str, Any], now_ns: int, *, missing: bool = False) -> Case:
@@ -181,13 +181,13 @@ class Cases:
     def _found(self, case: Case, row: OrderRow, left_ns: int, now_ns: int) -> None:
         case.found()
         before = self.native.orders.order(case.id)
-        unreported = before is not None and before["state"] == "ACKED"
+        silent = before is not None and before["state"] in ("SENT", "ACKED", "UNKNOWN")
         if row.state in OPEN:
             case.is_missing = False
         self.learn(row, left_ns, now_ns, self.table.key(before) if before is not None else None)
         self.native.settle(case.id, now_ns)
-        if unreported:
-            self.suspect(now_ns)
+        if silent and left_ns - case.asked_from_ns >= self.settings.report_due_ns:
+            self.suspect(now_ns, case.asked_from_ns)
         if before is not None and row.state in OPEN and case.amend_is_lost(before, left_ns):
             self._end_amend(before, now_ns)
 

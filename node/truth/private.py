@@ -24,9 +24,10 @@ class Private:
         if up:
             self.hurry(now_ns)
 
-    def suspect(self, now_ns: int) -> None:
-        """An order was acknowledged and is known to the venue, and the stream said nothing of it."""
-        if self.is_suspect or not self.desk.has_private:
+    def suspect(self, now_ns: int, sent_ns: int) -> None:
+        """An order that left at `sent_ns` is known to the venue, and the stream, up all the time since, said
+        nothing of it."""
+        if self.is_suspect or not self.desk.has_private or not self.up or sent_ns < self.from_ns:
             return
         self.is_suspect = True
         self.halts.tell(

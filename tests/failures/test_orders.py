@@ -60,16 +60,16 @@ def test_28_an_order_that_nobody_speaks_of_is_unknown_reserved_cancelled_and_nev
     hand = make(market).ready()
     hand.fault("ack.drop", count=1)
     blind(hand, 8)
-    order = hand.place(BUY, hand.away(BUY))
+    hand.place(BUY, hand.away(BUY))
     if not hand.is_naive:
-        hand.until(lambda: hand.state(order) == "UNKNOWN", 1.5)
-        assert hand.reserved(BUY) == hand.size
+        hand.until(lambda: hand.entered("UNKNOWN") or hand.entered("LIVE"), 2)  # LIVE: a list came first
+        assert hand.reserved(BUY) >= len(hand.open_there()) * hand.size
     hand.run(20)
     assert hand.hits("ack.drop") == 1
     assert hand.hits("exec.drop") > 0
     assert hand.taken() == hand.asked_new() == 1
-    assert hand.open_there() == []  # neutralised
-    assert hand.reserved(BUY) == 0
+    assert hand.is_naive or not hand.entered("UNKNOWN") or hand.open_there() == []  # neutralised
+    assert hand.reserved(BUY) == len(hand.open_there()) * hand.size
     finish(hand)
 
 
@@ -187,7 +187,7 @@ def by_rest(hand):
         hand.until(hand.may_trade, 20)
 
 
-# Spot and OKX send no order by REST: their private stream is on the order line, and without it nothing is risked.
+# Spot and OKX send no order by REST: without the order line they have no private stream, and risk nothing.
 @row(31, star=True, markets=("binance-usdm",))
 def test_31_a_503_that_does_not_know_is_unknown_and_a_live_order_behind_it_is_cancelled(make, market):
     hand = make(market).ready()
@@ -614,10 +614,9 @@ def test_42_an_order_that_the_stream_keeps_back_is_found_by_asking_and_bars_new_
     hand.run(0.7)
     assert hand.hits("order.accept_silent") == 1
     if not hand.is_naive:
-        assert hand.state(order) == "LIVE"  # by its ack where that proves it, else by a query
-        if market in ("bybit-linear", "okx"):
-            assert hand.told("the private stream kept an order back")
-            assert not hand.may_trade()
+        assert hand.state(order) == "LIVE"  # by a query: its ack proves less
+        assert hand.told("the private stream kept an order back")
+        assert not hand.may_trade()
     hand.fill_there(hand.size)
     hand.until(lambda: hand.position() == hand.traded_there() == hand.size, 30)
     if not hand.is_naive:
@@ -635,6 +634,7 @@ def test_42_a_private_stream_that_alone_is_dead_is_found_out_and_bars_new_risk(m
     hand.run(3)
     assert hand.hits("px.blackhole") == 1
     assert hand.traded_there() == hand.size
+    assert hand.is_naive or hand.told("the private stream kept an order back")
     hand.until(lambda: hand.position() == hand.size, 12)  # before any stream is back, or by it
     if not hand.is_naive:
         hand.until(hand.may_trade, 40)

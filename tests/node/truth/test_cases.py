@@ -182,6 +182,17 @@ def test_acked_and_never_reported_makes_the_private_stream_prove_itself(world):
     assert world.run(5, lambda: private.is_proven)
 
 
+def test_an_order_of_unknown_fate_that_was_there_all_the_time_makes_the_private_stream_prove_itself(world):
+    world.settle()
+    world.engine.outlet.taker = lambda line, frame: None  # its cancels are lost, too
+    world.venues[SPOT].broken["cancel"] = "silent"
+    id, _ = world.order(state="SENT")
+    world.run(1.5)
+    assert world.state(id) == "LIVE"
+    assert world.refreshed == [SPOT]
+    assert not world.keeper.watches[SPOT].private.is_proven
+
+
 def test_a_live_order_whose_cancel_was_refused_is_asked_for(world):
     world.settle()
     id, client = world.order(state="LIVE")

@@ -34,8 +34,8 @@ def test_a_suspicion_is_told_once_and_ends_with_a_probe_or_a_new_connection():
     x = private()
     x.on_line(True, 1)
     x.swept(2, 3)
-    x.suspect(5)
-    x.suspect(6)
+    x.suspect(5, 5)
+    x.suspect(6, 6)
     assert x.refreshed == [2]
     x.swept(7, 8)
     assert not x.is_proven
@@ -44,7 +44,7 @@ def test_a_suspicion_is_told_once_and_ends_with_a_probe_or_a_new_connection():
     assert not x.is_proven
     x.swept(9, 11)
     assert x.is_proven
-    x.suspect(12)
+    x.suspect(12, 12)
     x.on_line(True, 13)
     x.swept(14, 15)
     assert x.is_proven
@@ -52,6 +52,16 @@ def test_a_suspicion_is_told_once_and_ends_with_a_probe_or_a_new_connection():
 
 def test_a_desk_without_a_private_stream_is_proven_by_its_passes():
     x = private(has_private=False)
-    x.suspect(1)
+    x.suspect(1, 1)
     x.swept(2, 3)
     assert x.is_proven
+
+
+def test_a_stream_that_was_not_up_when_the_order_left_is_not_to_blame_for_its_silence():
+    x = private()
+    x.on_line(True, 10)
+    x.swept(11, 12)
+    x.suspect(20, 9)
+    assert x.is_proven
+    x.suspect(21, 10)
+    assert not x.is_proven

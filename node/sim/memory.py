@@ -344,7 +344,11 @@ class World:
         if wired.connection is not None or not wired.retry:
             return
         wired.generation += 1
-        if wired.fake.faults.standing("px.refuse", self.now_ns, path=wired.spec.role, stream="ws"):
+        about = {"path": wired.spec.role, "stream": "ws"}
+        faults = wired.fake.faults
+        if faults.standing("px.refuse", self.now_ns, **about) or any(
+            faults.standing("px.blackhole", self.now_ns, way=way, **about) for way in ("in", "out")
+        ):  # refused, or a handshake that nobody answers
             self._later(wired)
             return
         if wired.spec.asks is None:
@@ -499,7 +503,7 @@ class World:
     def _arrive(self, wired: Wired, generation: int, text: str) -> None:
         connection = wired.connection
         if wired.generation == generation and connection is not None and connection.closing is None:
-            wired.fake.receive(connection, text, self.now_ns)
+            wired.fake.hear(connection, text, self.now_ns)
             self.drain()
 
     def _write(self, line: int, frame: bytes) -> None:

@@ -299,7 +299,7 @@ class World:
             seed,
             note=self.notes.append,
             refresh=self.refreshed.append,
-            login=self.logins.append,
+            recycle=self.logins.append,
         )
         for line in range(4):
             self.line(line, True)

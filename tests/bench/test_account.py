@@ -22,15 +22,24 @@ KEY = {"x-mbx-apikey": account.API_KEY}
         ("/fapi/v1/depth?symbol=BTCUSDT", {}, 0),
         ("/fapi/v1/listenKey", KEY, 0),
         ("/fapi/v1/listenKey", {}, account.BAD_KEY),
-        (f"/fapi/v1/openOrders?{query()}", KEY, 0),
-        (f"/fapi/v1/openOrders?{query()}", {"x-mbx-apikey": "other"}, account.BAD_KEY),
-        (f"/fapi/v1/openOrders?{query('wrong')}", KEY, account.BAD_SIGNATURE),
         ("/fapi/v1/openOrders", KEY, account.BAD_SIGNATURE),
-        (f"/fapi/v1/openOrders?{query(stamp_ms=1)}", KEY, account.BAD_TIME),
     ],
 )
-def test_a_request_is_refused_for_what_is_wrong_with_it(target, headers, code):
+def test_private_paths_want_a_key_and_a_signature(target, headers, code):
     assert account.refuse_request(target, headers) == code
+
+
+@pytest.mark.parametrize(
+    ("made_with", "headers", "code"),
+    [
+        ({}, KEY, 0),
+        ({}, {"x-mbx-apikey": "other"}, account.BAD_KEY),
+        ({"secret": "wrong"}, KEY, account.BAD_SIGNATURE),
+        ({"stamp_ms": 1}, KEY, account.BAD_TIME),
+    ],
+)
+def test_a_signed_request_is_refused_for_what_is_wrong_with_it(made_with, headers, code):
+    assert account.refuse_request(f"/fapi/v1/openOrders?{query(**made_with)}", headers) == code
 
 
 def test_parameters_of_another_order_do_not_fit_the_signature():

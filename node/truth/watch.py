@@ -27,6 +27,7 @@ from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 HURRY_NS = 200 * MS
 KEY_WARN_NS = 14 * 86_400 * SEC
 VENUE_AGAIN_NS = 60 * SEC
+RECYCLE_AGAIN_NS = 300 * SEC
 QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hours or with every trade
 HELD = {
     HaltReason.HALT_ACCESS: "access: the venue refused an order because of the key",
@@ -91,6 +92,7 @@ class Watch:
         self.odd: dict[int, int] = {}
         self.engine_held: dict[tuple[int, HaltReason], int] = {}
         self.recycle: Callable[[int], None] = lambda market: None
+        self.recycled_ns = -RECYCLE_AGAIN_NS
         self._done_ns = 0
 
     def begin(self, since_ns: int, now_ns: int) -> None:
@@ -226,9 +228,17 @@ class Watch:
                 self.engine_held[instrument, reason] = now_ns
             what = "stopped" if level == STOP else "reduce-only"
             self.halts.tell(symbol, f"{HELD[reason]}: {what}", now_ns)
-            if reason == HaltReason.HALT_ACCESS:  # what the key may do is looked at anew, on a new connection
-                self.halts.tell(self.desk.title(), "an order was refused for want of access: logging in anew", now_ns)
-                self.recycle(self.desk.market)
+            if reason == HaltReason.HALT_ACCESS:
+                self._log_in_anew(now_ns)
+
+    def _log_in_anew(self, now_ns: int) -> None:
+        """A session may have ended: what the key may do is looked at on a new connection. Where that did not help, trying again
+        at once would not either."""
+        if now_ns - self.recycled_ns < RECYCLE_AGAIN_NS:
+            return
+        self.recycled_ns = now_ns
+        self.halts.tell(self.desk.title(), "an order was refused for want of access: logging in anew", now_ns)
+        self.recycle(self.desk.market)
 
     def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
         """Access is back when the order line came up again; a refused market is tried again after a

@@ -473,7 +473,7 @@ class World:
     def _arrive(self, wired: Wired, generation: int, text: str) -> None:
         connection = wired.connection
         if wired.generation == generation and connection is not None and connection.closing is None:
-            wired.fake.receive(connection, text, self.now_ns)
+            wired.fake.hear(connection, text, self.now_ns)
             self.drain()
 
     def _write(self, line: int, frame: bytes) -> None:

@@ -139,7 +139,7 @@ class Budget:
                 self.kind_until_ns[row.kind] = max(self.kind_until_ns.get(row.kind, 0), until_ns)
             self._window(row).on_row(row, ask.left_ns, now_ns)
         if status in PAUSES:
-            if not self._row or ask.left_ns > self._refused_ns:  # not one of several that were under way together
+            if not self._row or ask.left_ns > self._refused_ns:  # not one of several under way together
                 self._row += 1
                 self._refused_ns = now_ns
             pause_ns = getattr(self.settings, PAUSES[status]) << min(self._row - 1, 10)

@@ -436,7 +436,8 @@ class Naive(Hand):
         intent = {"action": int(Action.REPLACE), "order_id": old.number, "side": old.side, "price_ticks": price,
                   "size_lots": size}  # fmt: skip
         frame = self.wire.preview(intent, number, self.world.now_ns).decode()
-        self.wishes[number] = Wish(number, frame, old.side, size, price, sent_ns=self.world.now_ns, replaces=old.number)
+        wish = Wish(number, frame, old.side, size, price, sent_ns=self.world.now_ns, replaces=old.number)
+        self.wishes[number] = wish
         self.write(frame)
         self.run(0.02)
 

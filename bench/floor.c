@@ -1,11 +1,12 @@
 /* The floor of the wire benchmark: the least a busy-polling C program can do between the same two sockets.
  *
- *     floor HOST PORT
+ *     floor HOST PORT [KEY SECRET]
  *
  * It does the whole job: seeds the book from the REST snapshot, reads each depth frame without blocking, checks
  * the update chain, turns every price and size text into integers (ticks of 0.1, lots of 0.001, anything off the
- * grid refused), keeps the complete book, and answers with a masked order.place at the best ask. What it leaves
- * out is what a node adds: risk, order state, tape, several instruments, reconnects, any other venue. It knows
+ * grid refused), keeps the complete book, and answers with a masked order.place at the best ask, signed with
+ * HMAC-SHA-256 where it has a key (with the node's own code for that, ext/sha256.h: a slower library would make the
+ * floor higher). What it leaves out is what a node adds: risk, order state, a private stream, proofs, tape, several instruments, reconnects, any other venue. It knows
  * one instrument, one key order and one symbol, and it spins on two sockets only.
  *
  * The book is a flat array of sizes indexed by tick, with one bit per occupied tick for finding the next best
@@ -25,6 +26,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../ext/sha256.h"
 
 enum { TICKS = 1 << 23, WORDS = TICKS / 64, BUFFER = 1 << 20, REFUSED = -1 };
 
@@ -214,31 +217,70 @@ static void digits(char *at, int width, int64_t v) {
         at[i] = (char)('0' + v % 10);
 }
 
-#define HEAD "{\"id\":\"0000000000\",\"method\":\"order.place\",\"params\":{\"symbol\":\"BTCUSDT\",\"side\":\"BUY\","
-#define MIDDLE "\"type\":\"LIMIT\",\"timeInForce\":\"IOC\",\"quantity\":\"0.001\",\"price\":\""
-#define TAIL "\",\"newClientOrderId\":\"floor-0000000000\",\"newOrderRespType\":\"RESULT\",\"timestamp\":0000000000000}}"
-enum { HEADER = 8, ID_AT = 7, CID_AT = 28, TIME_AT = sizeof(TAIL) - 1 - 15, ORDER_MAX = 512 };
+/* Parameters stand in the order of their names, as they are signed. Everything but key, price and signature has a
+ * fixed width, so both texts are kept whole and only what changes is written. */
+#define HEAD "{\"id\":\"0000000000\",\"method\":\"order.place\",\"params\":{"
+#define CLIENT "\"newClientOrderId\":\"floor-0000000000\",\"newOrderRespType\":\"RESULT\",\"price\":\""
+#define MIDDLE "\",\"quantity\":\"0.001\",\"recvWindow\":1500,\"side\":\"BUY\",\"symbol\":\"BTCUSDT\",\"timeInForce\":\"IOC\"," \
+               "\"timestamp\":0000000000000,\"type\":\"LIMIT\""
+#define P_CLIENT "newClientOrderId=floor-0000000000&newOrderRespType=RESULT&price="
+#define P_MIDDLE "&quantity=0.001&recvWindow=1500&side=BUY&symbol=BTCUSDT&timeInForce=IOC&timestamp=0000000000000&type=LIMIT"
+enum { HEADER = 8, ID_AT = 7, ORDER_MAX = 1024, KEY_MAX = 128 };
+enum { CID_AT = 26, P_CID_AT = 23, TIME_AT = sizeof(MIDDLE) - 1 - 28, P_TIME_AT = sizeof(P_MIDDLE) - 1 - 24 };
 
-/* Fixed-width fields in a prepared text: only the price has a length of its own. */
-static size_t build_order(char *out, int64_t id, int64_t tick) {
-    struct timespec t;
-    char *p = out + HEADER, price[24];
+static tg_hmac signer;
+static const char *api_key;
+
+static char *put(char *p, const char *text, size_t size) {
+    memcpy(p, text, size);
+    return p + size;
+}
+#define PUT(p, text) put(p, text, sizeof(text) - 1)
+
+static size_t price_text(char *out, int64_t tick) {
     int width = 1;
-    clock_gettime(CLOCK_REALTIME, &t);
     for (int64_t whole = tick / 10; whole >= 10; whole /= 10)
         width++;
-    digits(price, width, tick / 10);
-    price[width] = '.';
-    price[width + 1] = (char)('0' + tick % 10);
-    memcpy(p, HEAD MIDDLE, sizeof(HEAD MIDDLE) - 1);
-    digits(p + ID_AT, 10, id);
-    p += sizeof(HEAD MIDDLE) - 1;
-    memcpy(p, price, (size_t)width + 2);
-    p += width + 2;
-    memcpy(p, TAIL, sizeof(TAIL) - 1);
-    memcpy(p + CID_AT, out + HEADER + ID_AT, 10);
-    digits(p + TIME_AT, 13, (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000);
-    return (size_t)(p + sizeof(TAIL) - 1 - (out + HEADER));
+    digits(out, width, tick / 10);
+    out[width] = '.';
+    out[width + 1] = (char)('0' + tick % 10);
+    return (size_t)width + 2;
+}
+
+/* `,"signature":"..."` of the payload that says what the request does. */
+static char *sign(char *p, const char *id, const char *price, size_t price_size, int64_t now_ms) {
+    char text[ORDER_MAX], *t = PUT(text, "apiKey=");
+    uint8_t mac[TG_SHA256_SIZE];
+    t = PUT(put(t, api_key, strlen(api_key)), "&");
+    memcpy(PUT(t, P_CLIENT) - sizeof(P_CLIENT) + 1 + P_CID_AT, id, 10);
+    t = put(t + sizeof(P_CLIENT) - 1, price, price_size);
+    digits(PUT(t, P_MIDDLE) - sizeof(P_MIDDLE) + 1 + P_TIME_AT, 13, now_ms);
+    t += sizeof(P_MIDDLE) - 1;
+    tg_hmac_sign(&signer, (uint8_t *)text, (size_t)(t - text), mac);
+    p = PUT(p, ",\"signature\":\"");
+    for (int i = 0; i < TG_SHA256_SIZE; i++, p += 2) {
+        p[0] = "0123456789abcdef"[mac[i] >> 4];
+        p[1] = "0123456789abcdef"[mac[i] & 15];
+    }
+    return PUT(p, "\"");
+}
+
+static size_t build_order(char *out, int64_t id, int64_t tick) {
+    struct timespec t;
+    char *start = out + HEADER, *p = PUT(start, HEAD), price[24];
+    size_t price_size = price_text(price, tick);
+    clock_gettime(CLOCK_REALTIME, &t);
+    int64_t now_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    digits(start + ID_AT, 10, id);
+    if (api_key)
+        p = PUT(put(PUT(p, "\"apiKey\":\""), api_key, strlen(api_key)), "\",");
+    memcpy(PUT(p, CLIENT) - sizeof(CLIENT) + 1 + CID_AT, start + ID_AT, 10);
+    p = put(p + sizeof(CLIENT) - 1, price, price_size);
+    digits(PUT(p, MIDDLE) - sizeof(MIDDLE) + 1 + TIME_AT, 13, now_ms);
+    p += sizeof(MIDDLE) - 1;
+    if (api_key)
+        p = sign(p, start + ID_AT, price, price_size, now_ms);
+    return (size_t)(PUT(p, "}}") - start);
 }
 
 /* Header (always the 16-bit length form) and masking, in place. */
@@ -364,8 +406,14 @@ static void spin(int md_fd, int order_fd) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3)
-        die("usage: floor HOST PORT");
+    if (argc != 3 && argc != 5)
+        die("usage: floor HOST PORT [KEY SECRET]");
+    if (argc == 5) {
+        if (strlen(argv[3]) > KEY_MAX)
+            die("the key is longer than %d letters", KEY_MAX);
+        api_key = argv[3];
+        tg_hmac_key(&signer, (uint8_t *)argv[4], strlen(argv[4]));
+    }
     memset(bid_lots, 0, sizeof bid_lots); /* touch every page now, not inside a measured interval */
     memset(ask_lots, 0, sizeof ask_lots);
     memset(bid_bits, 0, sizeof bid_bits);

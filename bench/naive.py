@@ -1,12 +1,15 @@
 """The naive client of the wire benchmark: what an average developer writes in an afternoon.
 
-    python naive.py HOST PORT
+    python naive.py HOST PORT KEY SECRET
 
 asyncio, websockets, orjson, a SortedDict per side keyed by float price. Nothing is slowed down on purpose
-and nothing is tuned. The answer to each depth frame is a LIMIT IOC BUY at the best ask.
+and nothing is tuned. The answer to each depth frame is a LIMIT IOC BUY at the best ask, signed as a key that
+cannot log on must.
 """
 
 import asyncio
+import hashlib
+import hmac
 import sys
 import time
 import urllib.request
@@ -50,8 +53,9 @@ class Book:
         return self.asks.peekitem(0)[0]
 
 
-def order_at(price: float) -> str:
+def order_at(price: float, key: str, secret: str) -> str:
     params = {
+        "apiKey": key,
         "symbol": "BTCUSDT",
         "side": "BUY",
         "type": "LIMIT",
@@ -60,8 +64,11 @@ def order_at(price: float) -> str:
         "price": f"{price:.1f}",
         "newClientOrderId": str(uuid.uuid4()),
         "newOrderRespType": "RESULT",
+        "recvWindow": 1500,
         "timestamp": int(time.time() * 1000),
     }
+    payload = "&".join(f"{name}={value}" for name, value in sorted(params.items()))
+    params["signature"] = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
     return orjson.dumps({"id": str(uuid.uuid4()), "method": "order.place", "params": params}).decode()
 
 
@@ -78,7 +85,7 @@ async def read_replies(orders: websockets.ClientConnection) -> None:
             print(f"naive: order refused: {reply}", file=sys.stderr)
 
 
-async def main(host: str, port: str) -> None:
+async def main(host: str, port: str, key: str, secret: str) -> None:
     book = Book(fetch_snapshot(host, port))
     base = f"ws://{host}:{port}"
     async with (
@@ -88,12 +95,12 @@ async def main(host: str, port: str) -> None:
         replies = asyncio.create_task(read_replies(orders))
         async for raw in market:
             book.update(orjson.loads(raw)["data"])
-            await orders.send(order_at(book.best_ask()))
+            await orders.send(order_at(book.best_ask(), key, secret))
         replies.cancel()
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(sys.argv[1], sys.argv[2]))
+        asyncio.run(main(*sys.argv[1:5]))
     except websockets.ConnectionClosed:
         sys.exit(0)

@@ -1,9 +1,11 @@
 /* The venue side of the wire benchmark: sends one depth frame, times until the order frame is back.
  *
- * Python accepts the connections, does the upgrades and hands over two descriptors. From then on only this
+ * Python accepts the connections, does the upgrades and hands over the descriptors: market data, orders and, where
+ * the client has one, its private stream. From then on only this
  * file touches them, busy-polling, so that no interpreter and no scheduler sits inside a measured interval.
  * The clock stops when the last byte of the order frame is in user space; unmasking, checking and answering
- * come after it.
+ * come after it: the answer to the request and, on the private stream, the two reports of an IOC that found nothing.
+ * Signatures are checked by Python when all frames are done.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,11 +18,13 @@
 enum { CLOSED = -1, PROTOCOL = -2, SOCKET = -3, SILENT = -4 };
 enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9 };
 enum { BUFFER = 1 << 16, REPLY = 4096, FIELD = 64 };
-enum { MAX_SILENT = 20 }; /* frames without any order, even late, before a client counts as dead */
+enum { MAX_SILENT = 20 };  /* frames without any order, even late, before a client counts as dead */
+enum { MAX_START = 60 };   /* the same before its first order: it may have to prove its account first */
+enum { START_LATE_NS = 250000000 };
 
 /* What Python asks for and what it gets back; mirrored field by field by `Job` in wire.py. */
 struct job {
-    int32_t md_fd, order_fd;
+    int32_t md_fd, order_fd, private_fd /* -1: none */, pad;
     const uint8_t **frames; /* complete server frames, header included */
     const int64_t *lens;
     int64_t n;
@@ -160,27 +164,62 @@ static void value_of(const struct frame *f, const char *key, char out[FIELD]) {
     out[q - v] = 0;
 }
 
-/* The final answer to an IOC order that found nothing, so that the client can free it. */
-static int answer_order(struct job *j, const struct frame *f) {
-    char id[FIELD], cid[FIELD], symbol[FIELD], side[FIELD], price[FIELD], qty[FIELD], out[REPLY];
+struct order {
+    char id[FIELD], cid[FIELD], symbol[FIELD], side[FIELD], price[FIELD], qty[FIELD];
+    long long number, now_ms;
+    int acked; /* newOrderRespType ACK: the answer says that it was taken, reports say the rest */
+};
+
+static void read_order(struct job *j, const struct frame *f, struct order *o) {
     struct timespec t;
-    value_of(f, "\"id\":", id);
-    value_of(f, "\"newClientOrderId\":", cid);
-    value_of(f, "\"symbol\":", symbol);
-    value_of(f, "\"side\":", side);
-    value_of(f, "\"price\":", price);
-    value_of(f, "\"quantity\":", qty);
+    value_of(f, "\"id\":", o->id);
+    value_of(f, "\"newClientOrderId\":", o->cid);
+    value_of(f, "\"symbol\":", o->symbol);
+    value_of(f, "\"side\":", o->side);
+    value_of(f, "\"price\":", o->price);
+    value_of(f, "\"quantity\":", o->qty);
+    o->acked = holds(f, "\"newOrderRespType\":\"ACK\"");
+    o->number = 325078477LL + (long long)j->orders_seen;
     clock_gettime(CLOCK_REALTIME, &t);
+    o->now_ms = (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The answer to the request. One that did not ask for an ACK alone gets the final state, so that the client can free
+ * the order. */
+static int answer_order(struct job *j, const struct order *o) {
+    char out[REPLY];
     int n = snprintf(out, sizeof out,
-        "{\"id\":%s,\"status\":200,\"result\":{\"orderId\":%lld,\"symbol\":%s,\"status\":\"EXPIRED\","
+        "{\"id\":%s,\"status\":200,\"result\":{\"orderId\":%lld,\"symbol\":%s,\"status\":\"%s\","
         "\"clientOrderId\":%s,\"price\":%s,\"origQty\":%s,\"executedQty\":\"0.000\",\"cumQty\":\"0.000\","
         "\"timeInForce\":\"IOC\",\"type\":\"LIMIT\",\"reduceOnly\":false,\"closePosition\":false,\"side\":%s,"
         "\"positionSide\":\"BOTH\",\"stopPrice\":\"0.00\",\"workingType\":\"CONTRACT_PRICE\","
         "\"priceProtect\":false,\"origType\":\"LIMIT\",\"priceMatch\":\"NONE\","
         "\"selfTradePreventionMode\":\"EXPIRE_MAKER\",\"goodTillDate\":0,\"updateTime\":%lld}}",
-        id, 325078477LL + (long long)j->orders_seen, symbol, cid, price, qty, side,
-        (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000);
+        o->id, o->number, o->symbol, o->acked ? "NEW" : "EXPIRED", o->cid, o->price, o->qty, o->side, o->now_ms);
     return send_frame(j->order_fd, OP_TEXT, out, (size_t)n);
+}
+
+/* One ORDER_TRADE_UPDATE; execution type and order status are the same word in both that an unfilled IOC has. */
+static int report(struct job *j, const struct order *o, const char *word) {
+    char out[REPLY];
+    int n = snprintf(out, sizeof out,
+        "{\"e\":\"ORDER_TRADE_UPDATE\",\"T\":%lld,\"E\":%lld,\"o\":{\"s\":%s,\"c\":%s,\"S\":%s,\"o\":\"LIMIT\","
+        "\"f\":\"IOC\",\"q\":%s,\"p\":%s,\"ap\":\"0\",\"sp\":\"0\",\"x\":\"%s\",\"X\":\"%s\",\"i\":%lld,\"l\":\"0\","
+        "\"z\":\"0\",\"L\":\"0\",\"n\":\"0\",\"N\":\"USDT\",\"T\":%lld,\"t\":0,\"b\":\"0\",\"a\":\"0\",\"m\":false,"
+        "\"R\":false,\"wt\":\"CONTRACT_PRICE\",\"ot\":\"LIMIT\",\"ps\":\"BOTH\",\"cp\":false,\"rp\":\"0\",\"pP\":false,"
+        "\"si\":0,\"ss\":0,\"V\":\"EXPIRE_MAKER\",\"pm\":\"NONE\",\"gtd\":0,\"er\":\"0\"}}",
+        o->now_ms, o->now_ms, o->symbol, o->cid, o->side, o->qty, o->price, word, word, o->number, o->now_ms);
+    return send_frame(j->private_fd, OP_TEXT, out, (size_t)n);
+}
+
+/* What became of an order that found nothing: everything the venue has to say of it. */
+static int tell(struct job *j, const struct frame *f) {
+    struct order o;
+    int r;
+    read_order(j, f, &o);
+    if ((r = answer_order(j, &o)) < 0 || !o.acked || j->private_fd < 0)
+        return r;
+    return (r = report(j, &o, "NEW")) < 0 ? r : report(j, &o, "EXPIRED");
 }
 
 /* Anything that is not an order: pings, and requests answered with an empty success. */
@@ -225,7 +264,7 @@ static int service(struct job *j, struct line *l, int64_t i, int64_t start_ns) {
         j->orders_seen++;
         if (i < 0)
             j->strays++;
-        if ((r = answer_order(j, &f)) < 0)
+        if ((r = tell(j, &f)) < 0)
             return r;
         if (i >= 0) {
             j->out_ns[i] = done_ns - start_ns;
@@ -236,23 +275,30 @@ static int service(struct job *j, struct line *l, int64_t i, int64_t start_ns) {
     return r;
 }
 
-/* Between two frames: keep both lines answered, so that nothing old is in flight when the clock starts. The
- * market line is read here only, so that a measured interval polls one socket. */
-static int pause_for(struct job *j, struct line *md, struct line *order, int64_t pause_ns) {
+struct lines {
+    struct line md, order, private;
+};
+
+/* Between two frames: keep all lines answered, so that nothing old is in flight when the clock starts. Market line
+ * and private line are read here only, so that a measured interval polls one socket. */
+static int pause_for(struct job *j, struct lines *l, int64_t pause_ns) {
     int64_t until_ns = now_ns() + pause_ns;
     int r;
     do {
-        if ((r = service(j, order, -1, 0)) < 0 || (r = service(j, md, -1, 0)) < 0)
+        if ((r = service(j, &l->order, -1, 0)) < 0 || (r = service(j, &l->md, -1, 0)) < 0)
+            return r;
+        if (j->private_fd >= 0 && (r = service(j, &l->private, -1, 0)) < 0)
             return r;
     } while (now_ns() < until_ns);
     return 0;
 }
 
 /* After a missed frame: a late order must not be taken for the answer to the next one. 1 where it came. */
-static int await_late(struct job *j, struct line *md, struct line *order) {
-    int64_t before = j->strays, until_ns = now_ns() + j->late_ns;
+static int await_late(struct job *j, struct lines *l) {
+    int64_t late_ns = j->orders_seen || j->late_ns < START_LATE_NS ? j->late_ns : START_LATE_NS;
+    int64_t before = j->strays, until_ns = now_ns() + late_ns;
     while (j->strays == before && now_ns() < until_ns) {
-        int r = pause_for(j, md, order, 0);
+        int r = pause_for(j, l, 0);
         if (r < 0)
             return r;
     }
@@ -271,27 +317,36 @@ static int one_frame(struct job *j, struct line *order, int64_t i) {
     return 0;
 }
 
+/* A frame without an order: 0 where the run goes on. Before the first order a client may still be proving its
+ * account; behind it, too many of them make the run invalid anyway. */
+static int on_missed(struct job *j, struct lines *l, int *silent) {
+    int r = await_late(j, l), started = j->orders_seen > 0;
+    if (r < 0)
+        return r;
+    if (started && ++j->missed > j->max_missed)
+        return SILENT;
+    return r == 0 && ++*silent > (started ? MAX_SILENT : MAX_START) ? SILENT : 0;
+}
+
 /* 0, or one of the negative codes above. The generator only spreads the pauses; its quality does not matter. */
 int run(struct job *j) {
-    static struct line md, order;
+    static struct lines l;
     uint64_t lcg = j->seed;
     int r, silent = 0;
-    md = (struct line){.fd = j->md_fd};
-    order = (struct line){.fd = j->order_fd};
+    l.md = (struct line){.fd = j->md_fd};
+    l.order = (struct line){.fd = j->order_fd};
+    l.private = (struct line){.fd = j->private_fd};
     for (int64_t i = 0; i < j->n; i++) {
         lcg = lcg * 6364136223846793005ULL + 1442695040888963407ULL;
         int64_t pause_ns = j->pause_min_ns + (int64_t)((lcg >> 33) % (uint64_t)(j->pause_max_ns - j->pause_min_ns + 1));
         j->out_ns[i] = -1;
-        if ((r = one_frame(j, &order, i)) < 0)
+        if ((r = one_frame(j, &l.order, i)) < 0)
             return r;
-        if (j->out_ns[i] < 0) {
-            r = await_late(j, &md, &order);
-            if (++j->missed > j->max_missed || (r == 0 && ++silent > MAX_SILENT))
-                return SILENT;
-            if (r < 0)
-                return r;
-        }
-        if ((r = pause_for(j, &md, &order, pause_ns)) < 0)
+        if (j->out_ns[i] < 0 && (r = on_missed(j, &l, &silent)) < 0)
+            return r;
+        if (j->out_ns[i] >= 0)
+            silent = 0;
+        if ((r = pause_for(j, &l, pause_ns)) < 0)
             return r;
     }
     return 0;

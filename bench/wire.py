@@ -1,13 +1,19 @@
 """The `wire` benchmark: frame in -> order frame out, wire to wire, on loopback.
 
-A venue process plays Binance USD-M: REST at start, one market-data and one order-entry WebSocket. It sends
-real depth frames one at a time and times each until the order frame is back. The same venue, sockets and
-frames meet three clients in one run: the node, `floor.c` (busy-polling C) and `naive.py` (websockets + orjson
-+ sortedcontainers). Clients take turns in rounds, a new process each, so that a noisy minute hits all of
-them; samples are pooled per client.
+A venue process plays Binance USD-M: REST, a market-data and an order-entry WebSocket, and a private stream
+for a client that has one. It sends real depth frames one at a time and times each until the order is back.
+The same venue, sockets and frames meet all clients in one run: the node, `floor.c` (busy-polling C) and
+`naive.py` (websockets + orjson + sortedcontainers). Clients take turns in rounds, a new process each, so that
+a noisy minute hits all of them; samples are pooled per client.
 
-Python only sets a session up; `venue.c` does everything inside a measured interval. Each order's price is
-compared with the best ask of an independent book, so a client cannot be fast by being wrong.
+Every order is authenticated. `node`, `floor` and `naive` sign each with HMAC inside the measured interval:
+what a venue asks of a key that cannot log on, the worst case. `node_logon` logs on once, with Ed25519;
+`floor_plain` is the floor without a signature, to hold it against. The node is the whole one: it proves its
+account over REST before it trades, and is told of each order on the private stream.
+
+Python only sets a session up and answers REST; `venue.c` does everything inside a measured interval. Each
+order's price is compared with the best ask of an independent book and its signature verified, so a client
+cannot be fast by being wrong.
 """
 
 import base64
@@ -26,12 +32,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench import account
 from bench.conditions import BenchError, Progress, percentile, pinned, recordings_dir, silent
 from bench.conditions import conditions as machine
 
@@ -213,16 +221,12 @@ def rest_replies(feed: Feed) -> dict[str, Callable[[], str]]:
     """What a client may ask over HTTP, by path without query."""
     exchange = {"timezone": "UTC", "rateLimits": [], "exchangeFilters": [], "assets": [], "symbols": [SYMBOL]}
     return {
-        "/fapi/v1/exchangeInfo": lambda: compact({**exchange, "serverTime": now_ms()}),
+        "/fapi/v1/exchangeInfo": lambda: compact({**exchange, "serverTime": account.now_ms()}),
         "/fapi/v1/depth": lambda: feed.snapshot,
         "/fapi/v1/ping": lambda: "{}",
-        "/fapi/v1/time": lambda: compact({"serverTime": now_ms()}),
-        "/fapi/v1/listenKey": lambda: compact({"listenKey": "wire"}),
+        "/fapi/v1/time": lambda: compact({"serverTime": account.now_ms()}),
+        **account.documents(),
     }
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def server_frame(payload: bytes, op: int = 1) -> bytes:
@@ -242,6 +246,7 @@ class Peer:
     sock: socket.socket
     role: str
     buffer: bytearray
+    logged_on: bool = False
 
     def receive(self) -> bool:
         """Reads what is there and answers it; False where the client has closed."""
@@ -282,29 +287,43 @@ class Peer:
         request_id = request.get("id")
         if self.role == "market":
             return {"result": None, "id": request_id}
-        if request.get("method") == "session.logon":
-            key = request.get("params", {}).get("apiKey", "")
-            times = dict.fromkeys(("authorizedSince", "connectedSince", "serverTime"), now_ms())
-            result = {"apiKey": key, **times, "returnRateLimits": False}
-            return {"id": request_id, "status": 200, "result": result}
-        return {"id": request_id, "status": 200, "result": {}}
+        method, params = str(request.get("method")), request.get("params")
+        if method == "session.logon" or "signature" in (params or {}):
+            code = account.refuse_params(params or {}, account.now_ms())
+            if code:
+                refusal = {"code": code, "msg": account.REASONS[code]}
+                return {"id": request_id, "status": 401, "error": refusal}
+        result: object = {}
+        if method == "session.logon":
+            self.logged_on = True
+            times = dict.fromkeys(("authorizedSince", "connectedSince", "serverTime"), account.now_ms())
+            result = {"apiKey": account.API_KEY, **times, "returnRateLimits": False}
+        return {"id": request_id, "status": 200, "result": result}
 
 
 def role_of(target: str) -> str:
-    """Which of the two timed connections a path asks for; "other" is served but not timed."""
+    """Which of the connections that `venue.c` serves a path asks for; "other" is served here."""
     if "ws-fapi" in target or "ws-api" in target:
         return "order"
     if "/private" in target:
-        return "other"
+        return "private" if account.LISTEN_KEY in target else "other"
     return "market" if any(part in target for part in ("stream", "/public", "/ws")) else "other"
 
 
 class Venue:
-    """The listening side: serves REST on threads, upgrades, and hands the two timed connections out."""
+    """The listening side: serves REST on threads, upgrades, and hands the timed connections out.
 
-    def __init__(self, feed: Feed, rest: dict[str, str] | None = None) -> None:
+    The threads stay off the client's core: a question of the client's cold side then costs the venue time,
+    not the client."""
+
+    def __init__(
+        self, feed: Feed, rest: dict[str, str] | None = None, cores: tuple[int, int] | None = None
+    ) -> None:
         """`rest`: further replies by path, where a client asks for more than the built-in ones."""
         self.rest = rest_replies(feed) | {path: partial(str, text) for path, text in (rest or {}).items()}
+        self.cores = cores
+        self.asked: Counter[str] = Counter()  # REST requests by path, while the client ran
+        self.refused: Counter[str] = Counter()
         self.peers: queue.Queue[Peer] = queue.Queue()
         self.open: list[socket.socket] = []
         self.closing = False
@@ -323,6 +342,7 @@ class Venue:
             sock.close()
 
     def accept(self) -> None:
+        self.leave_the_client_alone()
         while not self.closing:
             try:
                 sock, _ = self.listener.accept()
@@ -331,6 +351,11 @@ class Venue:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.open.append(sock)
             threading.Thread(target=self.serve, args=(sock,), name="wire-serve", daemon=True).start()
+
+    def leave_the_client_alone(self) -> None:
+        """This thread, on any core but the client's."""
+        if self.cores:
+            os.sched_setaffinity(0, os.sched_getaffinity(0) - {self.cores[1]})
 
     def serve(self, sock: socket.socket) -> None:
         """HTTP on one connection until it closes or becomes a WebSocket."""
@@ -341,17 +366,25 @@ class Venue:
                 if headers.get("upgrade", "").lower() == "websocket":
                     self.upgrade(Peer(sock, role_of(target), buffer), headers)
                     return
-                self.reply(sock, target)
+                self.reply(sock, target, headers)
                 if headers.get("connection", "").lower() == "close":
                     break
             sock.close()
 
-    def reply(self, sock: socket.socket, target: str) -> None:
-        answer = self.rest.get(target.partition("?")[0])
-        status = "200 OK" if answer else "404 Not Found"
-        body = (answer() if answer else '{"code":-1,"msg":"not part of the wire benchmark"}').encode()
+    def reply(self, sock: socket.socket, target: str, headers: dict[str, str]) -> None:
+        path = target.partition("?")[0]
+        answer, code = self.rest.get(path), account.refuse_request(target, headers)
+        self.asked[path] += 1
+        status, body = "200 OK", ""
+        if code:
+            status, body = "401 Unauthorized", compact({"code": code, "msg": account.REASONS[code]})
+        elif answer is None:
+            status, body = "404 Not Found", '{"code":-1,"msg":"not part of the wire benchmark"}'
+        else:
+            body = answer()
+        self.refused[path] += status != "200 OK"
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        sock.sendall(head.encode() + body)
+        sock.sendall((head + body).encode())
 
     def upgrade(self, peer: Peer, headers: dict[str, str]) -> None:
         key = headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -398,6 +431,8 @@ class Job(ctypes.Structure):
     _fields_ = (
         ("md_fd", ctypes.c_int32),
         ("order_fd", ctypes.c_int32),
+        ("private_fd", ctypes.c_int32),
+        ("pad", ctypes.c_int32),
         ("frames", ctypes.POINTER(ctypes.c_char_p)),
         ("lens", ctypes.POINTER(ctypes.c_int64)),
         ("n", ctypes.c_int64),
@@ -443,6 +478,9 @@ class Round:
     orders: list[bytes]
     strays: int
     preempted: int
+    logged_on: bool = False
+    asked: int = 0  # REST requests
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 def compile_c(source: Path, target: Path, *flags: str) -> Path:
@@ -460,14 +498,16 @@ def compile_c(source: Path, target: Path, *flags: str) -> Path:
 def run_client(name: str, argv_builder: ArgvBuilder, setup: Setup, seed: int = 1) -> Round:
     """Starts one client, lets it connect, times every frame, and leaves nothing behind."""
     with (
-        Venue(setup.feed, setup.rest) as venue,
+        Venue(setup.feed, setup.rest, setup.cores) as venue,
         client_process(name, argv_builder(venue.port), setup) as client,
     ):
-        market, order = connections(name, venue, client, setup)
+        peers = connections(name, venue, client, setup)
         with pinned(setup.cores and setup.cores[0]):
             before = preemptions(client.pid)
-            done = time_frames(name, market, order, setup, seed)
+            done = time_frames(name, peers, setup, seed)
             done.preempted = preemptions(client.pid) - before
+        done.logged_on = peers["order"].logged_on
+        done.asked, done.refused = venue.asked.total(), venue.refused
         return done
 
 
@@ -520,22 +560,31 @@ def end(process: subprocess.Popen) -> None:
             process.wait(patience_s)
 
 
-def connections(name: str, venue: Venue, client: subprocess.Popen, setup: Setup) -> tuple[Peer, Peer]:
-    """Both timed connections, upgraded, with set-up requests answered and then silence."""
+def connections(name: str, venue: Venue, client: subprocess.Popen, setup: Setup) -> dict[str, Peer]:
+    """The timed connections by role, upgraded, with set-up requests answered and then silence. A client that
+    asked for a listen key has a private stream too."""
     peers: dict[str, Peer] = {}
     deadline_s = time.monotonic() + setup.connect_timeout_s
-    while len(peers) < 2:
+    quiet_since_s = time.monotonic()
+    while True:
         with suppress(queue.Empty):
-            peer = venue.peers.get(timeout=0.02)
+            peer = venue.peers.get(timeout=0.01)
             peers[peer.role] = peer
-        for peer in peers.values():
-            answer_setup(name, peer, 0)
+            quiet_since_s = time.monotonic()
+        if any([answer_setup(name, peer, 0) for peer in peers.values()]):
+            quiet_since_s = time.monotonic()
+        wanted = {"market", "order"} | ({"private"} if venue.asked["/fapi/v1/listenKey"] else set())
+        if wanted <= set(peers) and time.monotonic() - quiet_since_s >= setup.settle_s:
+            break
         if client.poll() is not None:
             raise WireError(f"{name}: ended with code {client.returncode} before it was connected")
         if time.monotonic() > deadline_s:
-            raise WireError(f"{name}: not connected after {setup.connect_timeout_s:g} s, has {sorted(peers)}")
-    settle(name, list(peers.values()), setup.settle_s, deadline_s)
-    return peers["market"], peers["order"]
+            raise WireError(
+                f"{name}: not connected and silent after {setup.connect_timeout_s:g} s, has {sorted(peers)}"
+            )
+    if any(peer.buffer for peer in peers.values()):
+        raise WireError(f"{name}: half a frame pending at the end of set-up")
+    return peers
 
 
 def answer_setup(name: str, peer: Peer, patience_s: float) -> bool:
@@ -548,27 +597,16 @@ def answer_setup(name: str, peer: Peer, patience_s: float) -> bool:
     return True
 
 
-def settle(name: str, peers: list[Peer], settle_s: float, deadline_s: float) -> None:
-    """Answers until nothing came for `settle_s`: the client has subscribed, logged on and gone quiet."""
-    quiet_since_s = time.monotonic()
-    while time.monotonic() - quiet_since_s < settle_s:
-        if any([answer_setup(name, peer, 0.01) for peer in peers]):
-            quiet_since_s = time.monotonic()
-        if time.monotonic() > deadline_s:
-            raise WireError(f"{name}: still sending set-up requests after the time allowed")
-    if any(peer.buffer for peer in peers):
-        raise WireError(f"{name}: half a frame pending at the end of set-up")
-
-
-def time_frames(name: str, market: Peer, order: Peer, setup: Setup, seed: int) -> Round:
-    """Hands both descriptors to venue.c and unpacks what it measured."""
+def time_frames(name: str, peers: dict[str, Peer], setup: Setup, seed: int) -> Round:
+    """Hands the descriptors to venue.c and unpacks what it measured."""
     frames = [server_frame(text.encode()) for text in setup.feed.frames]
     n = len(frames)
     out_ns = (ctypes.c_int64 * n)()
     slots = ctypes.create_string_buffer(n * SLOT_BYTES)
     job = Job(
-        md_fd=market.sock.fileno(),
-        order_fd=order.sock.fileno(),
+        md_fd=peers["market"].sock.fileno(),
+        order_fd=peers["order"].sock.fileno(),
+        private_fd=peers["private"].sock.fileno() if "private" in peers else -1,
         frames=(ctypes.c_char_p * n)(*frames),
         lens=(ctypes.c_int64 * n)(*map(len, frames)),
         n=n,
@@ -595,17 +633,36 @@ def time_frames(name: str, market: Peer, order: Peer, setup: Setup, seed: int) -
 
 
 def floor_argv(build_dir: Path) -> ArgvBuilder:
+    return lambda port: [str(build_dir / "floor"), HOST, str(port), account.API_KEY, account.SECRET]
+
+
+def plain_floor_argv(build_dir: Path) -> ArgvBuilder:
+    """Without a key it signs nothing: what is left of an order when the connection is logged on."""
     return lambda port: [str(build_dir / "floor"), HOST, str(port)]
 
 
 def naive_argv(_: Path) -> ArgvBuilder:
-    return lambda port: [sys.executable, str(HERE / "naive.py"), HOST, str(port)]
+    naive = [sys.executable, str(HERE / "naive.py"), HOST]
+    return lambda port: [*naive, str(port), account.API_KEY, account.SECRET]
 
 
-# The clients that need nothing but this folder; the node's command comes from the caller of `run`.
-CLIENTS: dict[str, Callable[[Path], ArgvBuilder]] = {"floor": floor_argv, "naive": naive_argv}
-LOOPS = {"floor": "spin", "naive": "epoll"}
-ASKS_CHECKED = ("floor", "naive")
+# The clients that need nothing but this folder; the node's commands come from the caller of `run`.
+CLIENTS: dict[str, Callable[[Path], ArgvBuilder]] = {
+    "floor": floor_argv,
+    "floor_plain": plain_floor_argv,
+    "naive": naive_argv,
+}
+ORDER = ("floor", "node", "floor_plain", "node_logon", "naive")
+LOOPS = {"floor": "spin", "floor_plain": "spin", "naive": "epoll"}
+ASKS_CHECKED = ("floor", "floor_plain", "naive")
+UNPROVEN = ("floor_plain",)  # neither signs nor logs on
+ENTRY = {
+    "floor": "HMAC of every order",
+    "node": "HMAC of every order",
+    "naive": "HMAC of every order",
+    "floor_plain": "not authenticated",
+    "node_logon": "session.logon, Ed25519",
+}
 
 
 @contextmanager
@@ -627,41 +684,53 @@ def run(
     progress: Progress = silent,
     node_loop: str = "spin",
     rest: dict[str, str] | None = None,
+    node_logon: ArgvBuilder | None = None,
 ) -> dict:
-    """The whole benchmark. `node(port)` returns the command that starts the node against 127.0.0.1:port.
-
-    `rest` adds REST replies by path, where the node asks for more than exchangeInfo, depth, time and ping.
+    """The whole benchmark. `node(port)` returns the command that starts the node against 127.0.0.1:port, with
+    an HMAC key; `node_logon(port)` the same with a key that logs on. `rest` adds REST replies by path.
     """
     if rounds < 1 or frames < 1 or warmup < 0:
         raise WireError(f"rounds {rounds}, frames {frames}, warmup {warmup}: at least 1, 1 and 0 are needed")
     with prepared(frames, warmup) as setup:
         setup.rest |= rest or {}
+        nodes = {"node": node, "node_logon": node_logon}
         builders = {name: make(setup.build_dir) for name, make in CLIENTS.items()}
-        if node:
-            builders = {"floor": builders["floor"], "node": node, "naive": builders["naive"]}
-        pools: dict[str, list[Round]] = {name: [] for name in builders}
+        builders |= {name: builder for name, builder in nodes.items() if builder}
+        if not node_logon:
+            del builders["floor_plain"]  # nobody to hold against it
+        pools: dict[str, list[Round]] = {name: [] for name in ORDER if name in builders}
         for turn in range(rounds):
-            for name, builder in builders.items():
+            for name in pools:
                 progress(f"wire: round {turn + 1} of {rounds}, {name}")
-                pools[name].append(run_client(name, builder, setup, seed=turn + 1))
+                pools[name].append(run_client(name, builders[name], setup, seed=turn + 1))
         return {"wire": report(pools, setup, rounds, frames, node_loop)}
 
 
 def report(pools: dict[str, list[Round]], setup: Setup, rounds: int, frames: int, node_loop: str) -> dict:
     """One summary per client, ratios, conditions. Where `quiet` is false, other processes made the p99."""
     result: dict = {name: summary(name, done, setup) for name, done in pools.items()}
-    floor, node = result["floor"], result.get("node")
-    for key in ("p50", "p99"):
-        result[f"ratio_{key}"] = round(node[f"{key}_us"] / floor[f"{key}_us"], 3) if node else None
-    loops = {**LOOPS, "node": node_loop}
+    result |= ratios(result, "node", "floor", "") | ratios(result, "node_logon", "floor_plain", "_logon")
+    loops = {**LOOPS, "node": node_loop, "node_logon": node_loop}
     result["conditions"] = conditions(setup) | {
         "quiet": all(result[name]["preempted"] < result[name]["count"] / 100 for name in pools),
         "loops": {name: loops[name] for name in pools},
+        "order_entry": {name: ENTRY[name] for name in pools},
         "rounds": rounds,
         "frames_per_round": frames,
         "warmup_per_round": setup.warmup,
     }
     return result
+
+
+def ratios(result: dict, node: str, floor: str, ending: str) -> dict:
+    """p50 and p99 of a node over those of a floor, None where there is no such node."""
+    keys = ("p50", "p99")
+    if node not in result:
+        return {f"ratio_{key}{ending}": None for key in keys}
+    return {
+        f"ratio_{key}{ending}": round(result[node][f"{key}_us"] / result[floor][f"{key}_us"], 3)
+        for key in keys
+    }
 
 
 def summary(name: str, done: list[Round], setup: Setup) -> dict:
@@ -670,10 +739,13 @@ def summary(name: str, done: list[Round], setup: Setup) -> dict:
     got = sorted(ns for ns in timed if ns >= 0)
     missed = len(timed) - len(got)
     off_ask = sum(count_off_ask(one, setup) for one in done)
+    unproven = 0 if name in UNPROVEN else sum(count_unproven(one) for one in done)
     if not got or missed > len(timed) / 100:
         raise WireError(f"{name}: {missed} of {len(timed)} frames without an order, the run is invalid")
     if off_ask and name in ASKS_CHECKED:
         raise WireError(f"{name}: {off_ask} of {len(got)} orders not at the best ask, the run is invalid")
+    if unproven:
+        raise WireError(f"{name}: {unproven} orders without a valid signature or log-on, the run is invalid")
     out: dict = {f"{key}_us": round(percentile(got, q) / 1000, 2) for key, q in QUANTILES.items()}
     return out | {
         "count": len(got),
@@ -681,6 +753,8 @@ def summary(name: str, done: list[Round], setup: Setup) -> dict:
         "strays": sum(one.strays for one in done),
         "off_best_ask": off_ask,
         "preempted": sum(one.preempted for one in done),
+        "rest_requests": sum(one.asked for one in done),
+        "rest_refused": dict(sum((one.refused for one in done), Counter())),
     }
 
 
@@ -691,6 +765,12 @@ def count_off_ask(one: Round, setup: Setup) -> int:
     """Orders after warm-up whose price is not the best ask of the independent book."""
     pairs = list(zip(one.orders, setup.feed.best_asks, strict=True))[setup.warmup :]
     return sum(1 for order, ask in pairs if order and order_ticks(order) != ask)
+
+
+def count_unproven(one: Round) -> int:
+    """Orders that a venue would have refused: on a connection that is not logged on each must be signed."""
+    orders = [json.loads(order)["params"] for order in one.orders if order]
+    return 0 if one.logged_on else sum(1 for params in orders if account.refuse_params(params))
 
 
 def order_ticks(order: bytes) -> int:
@@ -706,7 +786,7 @@ def conditions(setup: Setup) -> dict:
     return {
         **machine(),
         "pinning": f"venue on core {cores[0]}, client on core {cores[1]}" if cores else "none (one core)",
-        "transport": "ws:// on 127.0.0.1, TCP_NODELAY, two connections",
+        "transport": "ws:// on 127.0.0.1, TCP_NODELAY; the node has a private stream besides the other two",
         "frames": setup.feed.source,
         "mean_frame_bytes": round(setup.feed.mean_bytes),
         "mean_levels": round(setup.feed.mean_levels, 1),

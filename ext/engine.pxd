@@ -76,10 +76,12 @@ cdef class Engine(Sink):
     cdef readonly TapeWriter tape
     cdef public Outlet outlet
     cdef public object ask_resync    # called with (instrument, reason); the cold side carries it out
+    cdef public object ask_relist    # called with (market): a filter refused, the rules of its instruments are old
     cdef void* line_rows[LINES]      # borrowed from `lines`
     cdef int route[8]                # order line by market, -1 = none
     cdef int rest_route[8]           # REST line by market, -1 = none
     cdef int filter_refusals[256]    # in a row, by instrument
+    cdef uint64_t filter_refused[256]    # the last order of each that a filter refused
     cdef readonly int64_t evidence, halted
     cdef int32_t* feed_depth         # depth channel the book follows, -1 = the first that comes
     cdef int64_t* asked_ns
@@ -116,6 +118,11 @@ cdef class Engine(Sink):
     cdef int _think(self) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
+    cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1
+    cdef Approved _approve_one(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif, int place,
+                               int64_t now_ns)
+    cdef Approved _approve_next(self, Approved first, int action, int64_t now_ns)
+    cdef int _forget(self, uint64_t first, int64_t now_ns) except -1
     cdef int _amend(self, Strategy strategy, const Intent* intent) except -1
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1
     cdef int _batch(self, Strategy strategy, int first, int count) except -1

@@ -24,7 +24,7 @@ from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CA
                           DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
                           HALT_VENUE, INTENT, LINK_DOWN, LIQUIDATION, LIVE, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
-                          REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_ODD, REPORT_REJECT,
+                          REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
                           REPORT_UNCERTAIN, SENT, STOP_MARKET, UNKNOWN, UNSUPPORTED)
 from ext.records import pack_reports
 from ext.tape cimport DIAL as TAPE_DIAL
@@ -647,6 +647,9 @@ cdef class Engine(Sink):
                 self.account.on_fee(order.instrument, report.fee_e8, report.fee_is_quote)
         if report.code or report.kind == REPORT_ODD or report.nature:
             self._refusal(report, order)
+        elif (order != NULL and (report.kind == REPORT_LIVE or report.kind == REPORT_FILL)
+                and order.id > self.filter_refused[order.instrument & 255]):
+            self.filter_refusals[order.instrument & 255] = 0    # a later order passed: not in a row
         if lots:
             self._book_fill(report, order, lots)
         else:
@@ -699,6 +702,9 @@ cdef class Engine(Sink):
             self.halt(instrument, HALT_VENUE, 1, self.now_ns)
         elif report.group == GROUP_FILTER and report.kind == REPORT_REJECT:
             self.filter_refusals[instrument & 255] += 1
+            self.filter_refused[instrument & 255] = order.id if order != NULL else 0
+            if self.filter_refusals[instrument & 255] == 1 and self.ask_relist is not None:
+                self.ask_relist(market)         # our rules are old: the venue has newer ones
             if self.filter_refusals[instrument & 255] == FILTER_REFUSALS:
                 self.halt(instrument, HALT_FILTER, 1, self.now_ns)
         return 0
@@ -922,7 +928,7 @@ cdef class Engine(Sink):
             strategy.on_order(approved.intent.instrument, approved.intent.side, approved.order_id, self.now_ns)
         return 0
 
-    def _encode(self, Line row, Approved approved, int count):
+    cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1:
         """Encode one request, or a batch of the pool; 0 where our own half refuses, which is a fault of ours."""
         try:
             if approved is not None:
@@ -986,34 +992,77 @@ cdef class Engine(Sink):
         return 0
 
     def encode_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *,
-                    int tif=0, bint cancel=False) -> tuple:
-        """Approve one limit order and encode it (or its cancel) `count` times; returns (bytes in all, last frame). What the
-        bench times. Nothing can be sent: the frames stay in this engine's buffer, no outlet sees the approval, and the
-        order is closed as never sent. ValueError where risk refuses it or its market has no order line."""
-        cdef Intent intent
-        cdef Approved approved
+                    int tif=0, int action=NEW, int batch=1) -> tuple:
+        """Approve one limit order, or `batch` of them a tick apart, and encode what does `action` to it `count` times:
+        (bytes in all, last frame). AMEND and REPLACE are of one tick and one lot less. What the bench times. Nothing can
+        be sent: the frames stay in this engine's buffer, no outlet sees an approval, and the orders are closed as never
+        sent. ValueError where risk refuses, the market has no order line, or its wire no such request."""
+        cdef Approved approved = None
         cdef Wire wire
         cdef Py_ssize_t total = 0, size = 0
-        cdef uint64_t order_id
-        cdef int i, reason = 0
+        cdef uint64_t first = self.orders.next_id
+        cdef int i, line = self.route[self.instruments.rows[instrument].market]
+        if line < 0 or not 1 <= batch <= BATCH_MAX:
+            raise ValueError(f"instrument {instrument}: no order line, or a batch of {batch}")
+        wire = (<Line>self.line_rows[line]).wire
+        try:
+            for i in range(batch):
+                approved = self._approve_one(instrument, side, price_ticks - i, size_lots, tif, i, now_ns)
+            if action != NEW:
+                approved = self._approve_next(approved, action, now_ns)
+            for i in range(count):
+                size = (wire.encode(approved, self.out + HEADROOM, FRAME_MAX, now_ns) if batch == 1 else
+                        wire.encode_batch(self.risk.pool, batch, self.out + HEADROOM, FRAME_MAX, now_ns))
+                total += size
+        finally:
+            self._forget(first, now_ns)
+        return total, self.out[HEADROOM:HEADROOM + size]
+
+    cdef Approved _approve_one(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif, int place,
+                               int64_t now_ns):
+        """For `encode_many`: a new order, approved into this place of the pool."""
+        cdef Intent intent
+        cdef Approved approved
+        cdef int reason = 0
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.tif = instrument, side, tif
         intent.price_ticks, intent.size_lots = price_ticks, size_lots
-        approved = self.risk.approve(&intent, now_ns, &reason)
-        if approved is None or self.route[self.instruments.rows[instrument].market] < 0:
-            raise ValueError(f"instrument {instrument}: no order line, or refused by risk (reason {reason})")
-        wire = (<Line>self.line_rows[self.route[self.instruments.rows[instrument].market]]).wire
-        order_id = intent.order_id = approved.order_id
-        if cancel:
-            approved = self.risk.approve_cancel(&intent, now_ns, &reason)
-        try:
-            for i in range(count):
-                size = wire.encode(approved, self.out + HEADROOM, FRAME_MAX, now_ns)
-                total += size
-        finally:
+        approved = self.risk.approve(&intent, now_ns, &reason, <Approved>self.risk.pool[place])
+        if approved is None:
+            raise ValueError(f"instrument {instrument}: refused by risk (reason {reason})")
+        return approved
+
+    cdef Approved _approve_next(self, Approved first, int action, int64_t now_ns):
+        """For `encode_many`: a cancel, amend or replacement of an order that was just approved, as if it rested."""
+        cdef Intent intent = first.intent
+        cdef Approved approved
+        cdef int reason = 0
+        self.orders.to_state(self.orders.find(first.order_id), LIVE, now_ns)
+        first.live = False
+        intent.action, intent.order_id = action, first.order_id
+        if action == CANCEL:
+            return self.risk.approve_cancel(&intent, now_ns, &reason)
+        intent.size_lots -= 1
+        intent.price_ticks -= 1
+        approved = (self.risk.approve_amend(&intent, now_ns, &reason) if action == AMEND else
+                    self.risk.approve(&intent, now_ns, &reason))
+        if approved is None:
+            raise ValueError(f"action {action}: refused by risk (reason {reason})")
+        return approved
+
+    cdef int _forget(self, uint64_t first, int64_t now_ns) except -1:
+        """For `encode_many`: nothing it approved can be sent, and all orders from `first` on are closed."""
+        cdef Approved approved
+        cdef Order* order
+        cdef uint64_t order_id
+        self.risk.approved.live = False
+        for approved in self.risk.pool:
             approved.live = False
-            self.orders.to_state(self.orders.find(order_id), REJECTED, now_ns)
-        return total, self.out[HEADROOM:HEADROOM + size]
+        for order_id in range(first, self.orders.next_id):
+            order = self.orders.find(order_id)
+            if order != NULL:
+                self.orders.to_state(order, REJECTED, now_ns)
+        return 0
 
     cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
                      Py_ssize_t size) except -1:

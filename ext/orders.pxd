@@ -51,6 +51,7 @@ cpdef enum Doubt:
     DOUBT_ODD = 2            # the venue used a word that the decoder does not know
     DOUBT_LINE = 4           # its line died with a request in the air
     DOUBT_RISEN = 8          # it was closed as absent or refused, and turned out to exist
+    DOUBT_REFUSED = 16       # it was reported to rest, and is said to have been refused
 
 ctypedef struct Exposure:
     # What could still happen to the position of one instrument: everything not terminal, UNKNOWN included.
@@ -117,6 +118,7 @@ cdef class Orders:
     cdef int _count(self, const Order* order, int sign) except -1
     cdef int _enter(self, Order* order, int state, int64_t now_ns) except -1
     cdef int _closed(self, Order* order, int64_t filled_lots, int state, int64_t now_ns) except -1
+    cdef int _refused(self, Order* order, int64_t now_ns) except -1
     cdef int _alive(self, Order* order, const Report* report, int64_t now_ns) except -1
     cdef int _amended(self, Order* order, const Report* report, int64_t now_ns) except -1
     cdef int _rise(self, Order* order, int64_t now_ns) except -1

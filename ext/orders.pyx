@@ -228,7 +228,7 @@ cdef class Orders:
             self._alive(order, report, now_ns)
         elif report.kind == REPORT_REJECT:
             order.reject_code, order.group = report.code, report.group
-            self.to_state(order, REJECTED, now_ns)
+            self._refused(order, now_ns)
         elif report.kind == REPORT_UNCERTAIN:
             order.reject_code, order.group = report.code, report.group
             if order.state == INTENT or order.state == SENT:
@@ -252,6 +252,15 @@ cdef class Orders:
         elif report.kind == REPORT_FILLED:
             self._closed(order, report.filled_lots if report.filled_lots >= 0 else order.size_lots, FILLED, now_ns)
         return 0
+
+    cdef int _refused(self, Order* order, int64_t now_ns) except -1:
+        """Refused: it never rested. One that was reported to rest keeps its exposure until the venue has said so twice, for
+        the second time when it was asked."""
+        if (order.state == LIVE or order.state == PARTIAL) and not order.doubt & DOUBT_REFUSED:
+            order.doubt |= DOUBT_REFUSED
+            self.troubles += 1
+            return 0
+        return self.to_state(order, REJECTED, now_ns)
 
     cdef int _alive(self, Order* order, const Report* report, int64_t now_ns) except -1:
         """It rests at the venue. A word from before its end does not open it again, unless its end was only inferred."""

@@ -134,9 +134,7 @@ class Assembly:
             wire = make_wire(self.instruments, market, self.config.deployment, self.epoch)
             wire.window(venue.window_ms)
             wire.set_codes(MARKETS[market].codes)
-            wire.set_stp("expire_" + venue.stp) if hasattr(wire, "set_stp") else setattr(
-                wire, "stp", "expire_" + venue.stp
-            )
+            wire.stp = "expire_" + venue.stp  # type: ignore[attr-defined]  # each venue's own property
             self.wires[market] = wire
         for venue in used:
             self._try(venue, self._feeds)
@@ -278,6 +276,7 @@ class Assembly:
         *,
         note: Callable[[dict], None],
         refresh: Callable[[int], None],
+        recycle: Callable[[int], None],
         seed: int = 0,
         **settings: Any,
     ) -> Keeper:
@@ -297,7 +296,16 @@ class Assembly:
             private=True,
             max_unacked=self.config.max_unacked,
         )
-        return Keeper(self.engine, desks, replace(chosen, **settings), tell, seed, note=note, refresh=refresh)
+        return Keeper(
+            self.engine,
+            desks,
+            replace(chosen, **settings),
+            tell,
+            seed,
+            note=note,
+            refresh=refresh,
+            recycle=recycle,
+        )
 
     def _desk(self, venue: VenueConfig) -> VenueDesk:
         market = MARKET_NUMBERS[venue.market]

@@ -4,6 +4,7 @@ venue is 4."""
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def print_json(result: object) -> None:
 
 @app.command()
 def demo(
-    seconds: Annotated[float, typer.Option(min=2, max=3600, help="How long to trade.")] = 7.0,
+    seconds: Annotated[float, typer.Option(min=4, max=3600, help="How long to trade.")] = 7.0,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = 1,
     recording: Annotated[Path | None, typer.Option(help="Move the market by this recording instead.")] = None,
     instruments: Annotated[Path | None, typer.Option(help="Tick and lot for --recording.")] = None,
@@ -110,9 +111,13 @@ def replay(
 
 @app.command()
 def soak(
-    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="How many runs, each with a seed of its own.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100_000, help="How many runs, each with a seed of its own.")
+    ] = 1,
     minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="Venue time of each run.")] = 10.0,
-    first_seed: Annotated[int, typer.Option(help="Seed of the first run; the same seed is the same run.")] = 1,
+    first_seed: Annotated[
+        int, typer.Option(help="Seed of the first run; the same seed is the same run.")
+    ] = 1,
     faults: Annotated[Path | None, typer.Option(help="Fault script (TOML) instead of the mixed one.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +146,10 @@ def bench(
     try:
         with node_command("spin") as node:
             result = suite.run(
-                names or [], node=node, progress=lambda text: console.print(f"[dim]{text}[/dim]")
+                names or [],
+                node=node,
+                node_options={"node_logon": partial(node, logon=True)},
+                progress=lambda text: console.print(f"[dim]{text}[/dim]"),
             )
     except BenchError as error:
         _fail(error, 1)

@@ -32,7 +32,7 @@ from node.report import demo_json, live_table, print_report
 from node.slow.summary import Summary
 
 CUT = ("binance", "/public")  # whose newest connection is reset half way
-START_S, STOP_S = 10.0, 5.0
+START_S, STOP_S = 10.0, 10.0
 READ_S = 120.0  # to look through a long recording
 ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2

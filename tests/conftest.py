@@ -6,3 +6,4 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "ext" / "venues"))
 sys.path.insert(0, str(Path(__file__).parent / "failures"))
+sys.path.insert(0, str(Path(__file__).parent / "conformance"))

@@ -7,6 +7,12 @@ from ext.records cimport Approved, Budget, Intent, Report
 from ext.text cimport tg_cur, tg_grid
 from ext.wire cimport Sink, Wire
 
+cdef extern from "sha256.h":
+    ctypedef struct tg_hmac:
+        pass
+    void tg_hmac_key(tg_hmac* h, const unsigned char* key, size_t size) noexcept nogil
+    void tg_hmac_sign(const tg_hmac* h, const unsigned char* text, size_t size, unsigned char* out) noexcept nogil
+
 cdef enum Keys:
     # Bits of Fields.named: members that may come once.
     KEY_STREAM = 1
@@ -135,7 +141,7 @@ cdef class BinanceWire(Wire):
     cdef public int partial_depth   # raw (not combined) connection of a partial depth stream: its depth, else 0
     cdef char stp_mode[16]
     cdef int stp_size
-    cdef bytes secret               # signs order frames; None = no signature
+    cdef tg_hmac secret             # signs order frames; `key_size` 0 = no signature
     cdef char api_key[128]
     cdef int key_size
 

@@ -13,8 +13,7 @@ Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`, `us
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from hmac import digest as hmac_digest
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from libc.string cimport memcmp, memcpy, memset, strlen
 
@@ -215,7 +214,9 @@ cdef class BinanceWire(Wire):
         cdef bytes raw = api_key.encode()
         if secret is not None and not (raw.isalnum() and len(raw) <= KEY_MAX):
             raise ValueError("the API key is not letters and digits")
-        self.secret = secret
+        memset(&self.secret, 0, sizeof(self.secret))
+        if secret is not None:
+            tg_hmac_key(&self.secret, <const unsigned char*>PyBytes_AS_STRING(secret), PyBytes_GET_SIZE(secret))
         self.key_size = 0 if secret is None else <int>PyBytes_GET_SIZE(raw)
         memcpy(self.api_key, PyBytes_AS_STRING(raw), self.key_size)
 
@@ -1309,12 +1310,12 @@ cdef class BinanceWire(Wire):
 
     cdef Py_ssize_t _close(self, char* out, char* params, char* p) except -1:
         """The end of a request, with the signature of its parameters where frames are signed."""
-        cdef char text[ORDER_FRAME_MAX]
-        cdef bytes mac
+        cdef unsigned char text[ORDER_FRAME_MAX]
+        cdef unsigned char mac[32]
         if self.key_size:
-            mac = hmac_digest(self.secret, PyBytes_FromStringAndSize(text, spell(text, params, p)), "sha256")
+            tg_hmac_sign(&self.secret, text, spell(<char*>text, params, p), mac)
             p = say(p, b',"signature":"')
-            p = put_hex(p, <const unsigned char*>PyBytes_AS_STRING(mac), 32)
+            p = put_hex(p, mac, 32)
             p = say(p, b'"')
         return say(p, b'}}') - out
 

@@ -58,7 +58,7 @@ ctypedef struct Frame:
 
 
 cdef class OkxWire(Wire):
-    cdef readonly str stp             # self-trade prevention: expire_maker, expire_taker, expire_both
+    cdef str stp_mode                 # self-trade prevention, in our words and in the venue's
     cdef bytes _stp
     cdef const char* stp_text
     cdef int stp_size

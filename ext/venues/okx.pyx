@@ -294,15 +294,20 @@ cdef class OkxWire(Wire):
         self.batch_max = BATCH_MAX
         self.can_amend = True
         self.stop_by_rest = True        # stop orders and their cancels: `Rest.from_frame`
-        self.set_stp("expire_maker")
+        self.stp = "expire_maker"
         self.set_spot_mode("cash")
 
-    def set_stp(self, str mode):
+    @property
+    def stp(self) -> str:
         """Self-trade prevention of every NEW: expire_maker, expire_taker or expire_both. The venue asks for some mode
         always, and looks at the whole master account. ValueError for another word."""
+        return self.stp_mode
+
+    @stp.setter
+    def stp(self, str mode):
         if mode not in STP_MODES:
             raise ValueError(f"stp {mode!r}: must be one of {', '.join(STP_MODES)}")
-        self.stp, self._stp = mode, STP_MODES[mode]
+        self.stp_mode, self._stp = mode, STP_MODES[mode]
         self.stp_text, self.stp_size = PyBytes_AS_STRING(self._stp), len(self._stp)
 
     def set_spot_mode(self, str mode):

@@ -133,8 +133,9 @@ class Connection:
         self._do(self.session.tick(now_ns))
 
     def _subscribed(self) -> list[Any]:
-        """What the session is subscribed to, in its venue's words."""
-        return list(getattr(self.session, "streams", None) or getattr(self.session, "topics", None) or ())
+        """What the session is subscribed to and hears of all the time, in its venue's words."""
+        names = (getattr(self.session, x, None) for x in ("spoken", "streams", "topics"))
+        return list(next((x for x in names if x), ()))
 
     def _dropped(self) -> None:
         if self.channel is not None and self.link.engine.lines[self.line].up:

@@ -5,6 +5,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ext import build_id
 from ext.dials import Dial, DialMismatch, Dials
 from ext.engine import LineKind
 from ext.link import Link, Spinner
+from ext.records import Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of
@@ -25,17 +27,20 @@ from node.net.connection import Connection
 from node.net.http import Http
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
-from node.truth.said import report_of
+from node.truth.said import report_of, said_of
 from node.venues.depth import data_steps
 from node.venues.markets import MARKETS
-from node.venues.values import AccountNews, InstrumentRow, Reply, Request, StatusRow
+from node.venues.values import AccountNews, InstrumentRow, Reply, Request, Said, StatusRow
 
 TIMER_S = 0.02
 KEEPER_S = 0.05
 PREPARE_S = 0.04
-RELIST_S = 60.0  # filters are asked for again so often, and when one was refused
+RELIST_S = 60.0  # filters are asked for again so often, and when the venue says that they changed
+RELIST_CALM_S = 0.5  # ... this much later, so that one question is for all that is said at once
 TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
-STOP_WAIT_S = 2.0
+STOP_WAIT_S = 8.0  # at the end: for orders to be confirmed as closed, and a last look at the trades
+LOST_WAIT_S = 2.0  # ... where no venue can be reached any more
+SHOWN = 5
 
 
 def make_dials() -> list[Dial]:
@@ -59,6 +64,8 @@ class Node:
         self.tape: TapeWriter | None = None
         self.dials: Dials | None = None
         self.keeper: Keeper | None = None
+        self.relisting: set[int] = set()  # markets whose filters are being asked for
+        self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
         self.failure: BaseException | None = None
 
     # ---- instruments ----
@@ -104,7 +111,19 @@ class Node:
         except ValueError as error:
             raise UserError(f"{venue.rest}: depth of {row.symbol}: {error}") from None
 
+    def _relist_soon(self, market: int) -> None:
+        """Ask for the filters again, once, however often it is wanted meanwhile: venues tell of changes in
+        storms."""
+        if market not in self.relisting:
+            self.relisting.add(market)
+            self._spawn(self._relist(market))
+
     async def _relist(self, market: int) -> None:
+        await asyncio.sleep(RELIST_CALM_S)
+        self.relisting.discard(market)  # what is said from here on may be news to the answer
+        await self._take_filters(market)
+
+    async def _take_filters(self, market: int) -> None:
         """Take over the venue's filters as they are now; a symbol whose increments no longer fit stops."""
         wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
         try:
@@ -139,12 +158,15 @@ class Node:
         self.link = Link(self.engine)
         self.link.failed = self._failed
         self.engine.ask_resync = self._resync
+        self.engine.ask_relist = lambda market: self._spawn(self._relist(market))
         for spec in self.desk.lines:
             self._connection(spec)
         for market, line in self.desk.rest_lines.items():
             self.link.by_rest(line, partial(self._by_rest, market))
         if self.desk.rest:
-            self.keeper = self.desk.keeper(self.tell, note=self._note, refresh=self._refresh_private)
+            self.keeper = self.desk.keeper(
+                self.tell, note=self._note, refresh=self._refresh_private, recycle=self._recycle
+            )
         if config.dials:
             try:
                 self.dials = Dials(config.dials, make_dials())
@@ -185,7 +207,7 @@ class Node:
                 tell=self.tell,
                 resync=resync,
                 news=partial(self._on_news, spec.market),
-                relist=lambda: self._spawn(self._relist(spec.market)),
+                relist=partial(self._relist_soon, spec.market),
                 turned=partial(self._turned, spec),
                 ask=partial(self._ask, spec.market),
             )
@@ -218,7 +240,13 @@ class Node:
 
     def _refresh_private(self, market: int) -> None:
         """The keeper does not trust the private stream of a market any more: connect it anew."""
-        role = "orders" if MARKETS[market].orders_tell_all else "private"
+        self._renew(market, "orders" if MARKETS[market].orders_tell_all else "private")
+
+    def _recycle(self, market: int) -> None:
+        """An order was refused for want of access: log in anew."""
+        self._renew(market, "orders")
+
+    def _renew(self, market: int, role: str) -> None:
         for spec, connection in zip(self.desk.lines, self.connections, strict=True):
             if spec.market == market and spec.role == role:
                 connection.hang_up()
@@ -247,9 +275,18 @@ class Node:
 
     async def _order(self, market: int, order_id: int, action: int, frame: bytes) -> None:
         rest = self.desk.rest[market]
-        request = rest.from_frame(frame)
-        reply = await self._ask(market, request)
-        said = None if reply is None else rest.read_said(request, reply)
+        try:
+            request = rest.from_frame(frame)
+        except ValueError as error:
+            self.tell(MARKET_NAMES[market], f"order by REST: {error}: not sent")
+            refused = Said(int(Outcome.REFUSED), text=str(error))
+            self.engine.on_evidence(
+                report_of(self.engine.orders.order(order_id), action, refused), self.link.now_ns()
+            )
+            return
+        said = said_of(rest, request, await self._ask(market, request))
+        if said is not None and said.outcome == Outcome.UNCERTAIN:
+            self.tell(MARKET_NAMES[market], f"order by REST: {said.code} {said.text}: its fate will be asked for")
         reports = report_of(self.engine.orders.order(order_id), action, said)
         self.engine.on_evidence(reports, self.link.now_ns())
 
@@ -321,10 +358,21 @@ class Node:
         for spec, connection in zip(self.desk.lines, self.connections, strict=True):
             if connection.session is not None:
                 connection.session.offset_ns = self.desk.wires[spec.market].offset_ns
+            if spec.role == "private":
+                self._probe(spec)
+
+    def _probe(self, spec: LineSpec) -> None:
+        """Reports on a private stream show that it delivers."""
+        assert self.keeper is not None
+        line = self.engine.lines[spec.line]
+        told = line.frames - line.not_mine - line.bad
+        if told != self.heard.get(spec.line, 0):
+            self.heard[spec.line] = told
+            self.keeper.on_probe(spec.market, self.link.now_ns())
 
     def _relist_all(self) -> None:
         for market in self.desk.rest:
-            self._spawn(self._relist(market))
+            self._relist_soon(market)
 
     def _read_dials(self) -> list[int] | None:
         if self.dials is None:
@@ -398,12 +446,20 @@ class Node:
     async def _cancel_all(self) -> None:
         """Every order of ours; the keeper goes on asking about those that are not confirmed."""
         loop = asyncio.get_running_loop()
-        deadline_s, keep_s = loop.time() + STOP_WAIT_S, 0.0
+        deadline_s, keep_s, looked_ns = loop.time() + STOP_WAIT_S, 0.0, 0
+        lost_s = loop.time() + LOST_WAIT_S
         asked = [
             x for x in self.engine.orders.open_orders() if self.engine.want_cancel(x, self.link.now_ns())
         ]
-        while (left := self.engine.orders.open_orders()) and loop.time() < deadline_s:
+        while (left := self.engine.orders.open_orders()) or not self._has_looked(looked_ns):
+            if self._reaches_a_venue():
+                lost_s = loop.time() + LOST_WAIT_S
+            if loop.time() >= min(deadline_s, lost_s):
+                break
             self.link.tick()
+            if not left and not looked_ns and self.keeper is not None:
+                looked_ns = self.link.now_ns()
+                self.keeper.look_now(looked_ns)
             if loop.time() >= keep_s:
                 keep_s = loop.time() + KEEPER_S
                 self._keep()
@@ -411,7 +467,32 @@ class Node:
         self.tell(
             "node", f"stopping: {len(asked)} orders asked to be cancelled, {len(left)} not known to be closed"
         )
+        self._say_end(left, looked_ns)
         self._note({"event": "stop", "open_orders": len(left)})
+
+    def _reaches_a_venue(self) -> bool:
+        return any(x.up for x in self.engine.lines if x.kind == LineKind.ORDER_LINE)
+
+    def _has_looked(self, since_ns: int) -> bool:
+        """Trades that no stream told of are known too. A node that is broken does not wait for them."""
+        return self.keeper is None or self.failure is not None or (since_ns > 0 and self.keeper.has_looked(since_ns))
+
+    def _say_end(self, left: list[int], looked_ns: int) -> None:
+        """What a person must look after, and what the node leaves behind."""
+        for order_id in left[:SHOWN]:
+            row = self.engine.orders.order(order_id)
+            market = self.instruments.market(row["instrument"])
+            name = self.desk.wires[market].client_id(row["sequence"], row["epoch"])
+            where = f"{MARKET_NAMES[market]} {self.instruments.symbol(row['instrument'])}"
+            self.tell(where, f"order {name} is {row['state']}: look at the venue; the next start asks for it too")
+        if len(left) > SHOWN:
+            self.tell("node", f"... and {len(left) - SHOWN} more orders")
+        if not left and not self._has_looked(looked_ns):
+            self.tell("node", f"the venues' trades could not be listed within {STOP_WAIT_S:g} s: the next start does")
+        for number in range(self.instruments.count if self.keeper is not None else 0):
+            here, step = self.engine.account.position(number), self.instruments.size_grid(number).step
+            where = f"{MARKET_NAMES[self.instruments.market(number)]} {self.instruments.symbol(number)}"
+            self.tell(where, f"position {here['lots'] * Decimal(step):f}, {here['fills']} trades")
 
     async def _let_go(self) -> None:
         """Lines, tasks, tape."""

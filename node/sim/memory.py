@@ -24,7 +24,7 @@ from node.sim.market import Market
 from node.sim.serve import VENUES
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
-from node.truth.said import report_of
+from node.truth.said import report_of, said_of
 from node.venues.depth import data_steps
 from node.venues.fakes import Connection, FakeVenue, Listing, Refused
 from node.venues.keys import Key
@@ -50,7 +50,7 @@ VENUE_NS = 10 * MS
 ENGINE_NS = 20 * MS
 KEEPER_NS = 50 * MS
 SESSION_NS = 250 * MS
-RELIST_NS = 60 * SEC
+RELIST_NS, RELIST_CALM_NS = 60 * SEC, 500 * MS
 STIR_NS = 200 * MS
 BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 200 * MS, 20 * SEC
 ANSWER_NS = 10 * SEC
@@ -69,6 +69,7 @@ class Wired:
     in_ns: int = 0  # when the last frame to the node arrives: the next one is not earlier
     out_ns: int = 0
     frames: int = 0
+    told: int = 0  # reports on a private line so far
     retry: bool = True
 
 
@@ -102,17 +103,21 @@ class World:
         self.told: list[tuple[float, str, str]] = []
         self.notes: list[dict] = []
         self.requests = 0
+        self.relisting: set[int] = set()  # markets whose filters will be asked for
         self.cut_rest: set[int] = set()  # markets whose REST does not answer (tests)
         self.fakes: dict[str, FakeVenue] = {}
         self.venue_of: dict[int, str] = {
             MARKET_NUMBERS[x.market]: x.market.split("-")[0] for x in config.venue
         }
         if keep_fakes is None:
-            self._make_venues(options or {}, faults or [], moving)
+            self._make_venues(options or {}, moving)
         else:
             self.fakes, self.market, self.moving = keep_fakes.fakes, keep_fakes.market, moving
             self.now_ns = max(keep_fakes.now_ns, start_ns) if start_ns != START_NS else keep_fakes.now_ns
         self._make_node(tape, settings or {}, keys, strategy)
+        for name, fake in self.fakes.items() if keep_fakes is None else ():
+            # only now: what a node must know before it is one was asked without a network
+            fake.faults.load([x for x in faults or [] if x.get("venue", name) == name], name, self.now_ns)
         for every_ns, work in (
             (VENUE_NS, self._venues),
             (ENGINE_NS, self._engine),
@@ -124,7 +129,7 @@ class World:
 
     # ---- building ----
 
-    def _make_venues(self, options: dict[str, dict], faults: list[dict], moving: bool) -> None:
+    def _make_venues(self, options: dict[str, dict], moving: bool) -> None:
         listings = {
             name: [Listing(**x) for x in VENUES[name].listings]
             for name in sorted(set(self.venue_of.values()))
@@ -132,8 +137,6 @@ class World:
         for name, rows in listings.items():
             make = getattr(importlib.import_module(VENUES[name].module), VENUES[name].fake)
             self.fakes[name] = make(rows, seed=self.seed, **options.get(name, {}))
-            mine = [x for x in faults if x.get("venue", name) == name]
-            self.fakes[name].faults.load(mine, name, self.now_ns)
         self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.now_ns)
         self.moving = moving
         self.market.step(self.now_ns)
@@ -151,6 +154,7 @@ class World:
         )
         self.engine = self.desk.engine
         self.engine.ask_resync = self._resync
+        self.engine.ask_relist = lambda market: self._at(150 * MS, partial(self._relist, market))
         self.lines: dict[int, Wired] = {}
         for spec in self.desk.lines:
             self.lines[spec.line] = Wired(spec, self.fakes[self.venue_of[spec.market]])
@@ -158,7 +162,12 @@ class World:
         self.keeper: Keeper | None = None
         if self.desk.rest:
             self.keeper = self.desk.keeper(
-                self.tell, note=self.notes.append, refresh=self._refresh, seed=self.seed, **settings
+                self.tell,
+                note=self.notes.append,
+                refresh=self._refresh,
+                recycle=self._recycle,
+                seed=self.seed,
+                **settings,
             )
             self.keeper.begin(self.now_ns)
         for line in self.rest_of:
@@ -263,6 +272,11 @@ class World:
         for wired in self.lines.values():
             if wired.session is not None:
                 wired.session.offset_ns = self.desk.wires[wired.spec.market].offset_ns
+            line = self.engine.lines[wired.spec.line]
+            told = line.frames - line.not_mine - line.bad
+            if wired.spec.role == "private" and told != wired.told:
+                wired.told = told
+                self.keeper.on_probe(wired.spec.market, self.now_ns)
 
     def _answered(self, ask: Ask, reply: Reply | None) -> None:
         assert self.keeper is not None
@@ -299,7 +313,13 @@ class World:
             self._relist(market)
 
     def _relist(self, market: int) -> None:
-        """Ask for the filters again; an answer that is none changes nothing."""
+        """Ask for the filters again, once, however often it is wanted meanwhile."""
+        if market not in self.relisting:
+            self.relisting.add(market)
+            self._at(RELIST_CALM_NS, partial(self._ask_filters, market))
+
+    def _ask_filters(self, market: int) -> None:
+        self.relisting.discard(market)
         wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
         for request in MARKETS[market].instruments(market, wanted):
             self._send_rest(market, request, partial(self._relisted, market))
@@ -396,9 +416,15 @@ class World:
 
     def _refresh(self, market: int) -> None:
         role = "orders" if MARKETS[market].orders_tell_all else "private"
+        self._renew(market, role, "not trusted any more")
+
+    def _recycle(self, market: int) -> None:
+        self._renew(market, "orders", "refused an order for want of access")
+
+    def _renew(self, market: int, role: str, why: str) -> None:
         for wired in self.lines.values():
             if wired.spec.market == market and wired.spec.role == role:
-                self.cut(wired, "not trusted any more")
+                self.cut(wired, why)
 
     def drain(self) -> None:
         """What the venues have said so far sets out for the node."""
@@ -489,7 +515,7 @@ class World:
         sequence, epoch = self.desk.wires[market].whose(client_id)
 
         def then(reply: Reply | None) -> None:
-            said = None if reply is None else rest.read_said(request, reply)
+            said = said_of(rest, request, reply)
             order = self.engine.orders.order(self.engine.orders.whose(sequence, epoch))
             self.engine.on_evidence(report_of(order, action, said), self.now_ns)
 

@@ -2,6 +2,7 @@
 told."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -10,10 +11,11 @@ from node.truth.desk import Ask, Purpose, VenueDesk
 from node.truth.evidence import OPEN, Owners, Reader
 from node.truth.halts import REDUCE_ONLY, Difference, Halts
 from node.truth.native import Native
+from node.truth.said import said_of
 from node.truth.settings import SEC, Settings
 from node.truth.table import Key, Table
 from node.truth.unknown import Case
-from node.venues.values import OrderRow, Reply, RestError, Said
+from node.venues.values import OrderRow, Reply, Request, RestError, Said
 
 
 class Cases:
@@ -95,38 +97,36 @@ class Cases:
         if (self.is_starting or age_ns >= self.settings.reduce_only_ns) and self.halts.hold(
             case.instrument, HaltReason.HALT_UNKNOWN, REDUCE_ONLY, f"order {case.id}", now_ns
         ):
-            self.halts.tell(case.symbol, f"{what}: reduce-only", now_ns)
+            self.halts.tell(self.desk.place(case.symbol), f"{what}: reduce-only", now_ns)
         if age_ns >= self.settings.page_ns and not case.was_paged:
             case.was_paged = True
             self.halts.tell(
-                case.symbol, f"{what}: an operator must look; the symbol stays reduce-only", now_ns
+                self.desk.place(case.symbol), f"{what}: an operator must look; the symbol stays reduce-only", now_ns
             )
         if case.is_beyond(self.desk.rest.retention_ns(), now_ns) and not case.was_late:
             case.was_late = True
             late = "longer than the venue remembers: its absence cannot be proven now, an operator must look"
-            self.halts.tell(case.symbol, f"order {case.client_id} of unknown fate for {late}", now_ns)
+            self.halts.tell(self.desk.place(case.symbol), f"order {case.client_id} of unknown fate for {late}", now_ns)
 
     # ---- questions ----
 
     def _cancel(self, case: Case, now_ns: int) -> Ask:
         case.is_canceling = True
         case.cancel.took(now_ns)
-        return self.rest_cancel(case.symbol, case.client_id, lambda: setattr(case, "is_canceling", False))
+        done = partial(setattr, case, "is_canceling", False)
+        return self.rest_cancel(case.symbol, case.client_id, done, is_algo=case.is_algo)
 
-    def rest_cancel(self, symbol: str, client_id: str, done: Callable[[], None]) -> Ask:
+    def rest_cancel(
+        self, symbol: str, client_id: str, done: Callable[[], None], *, is_algo: bool = False
+    ) -> Ask:
         """A cancel by the other path. It can only help; what the answer does not show is asked for."""
-        request = self.desk.rest.cancel(symbol, client_id)
+        request = self.desk.rest.cancel(symbol, client_id, is_algo=is_algo)
 
         def then(reply: Reply | None, now_ns: int) -> None:
             done()
-            if reply is None:
+            said = said_of(self.desk.rest, request, reply)
+            if said is None:
                 return
-            try:
-                said = self.desk.rest.read_said(request, reply)
-            except RestError as error:
-                said = error.said
-            except ValueError as error:
-                said = Said(outcome=0, text=f"cannot be understood: {error}")
             self.refused("cancel", said, now_ns)
             if said.row is not None:
                 self.learn(said.row, ask.left_ns, now_ns)
@@ -136,7 +136,7 @@ class Cases:
 
     def _query(self, case: Case, now_ns: int) -> Ask:
         case.query_left(now_ns)
-        request = self.desk.rest.order(case.symbol, client_id=case.client_id)
+        request = self._question(case)
 
         def then(reply: Reply | None, now_ns: int) -> None:
             case.is_asking = False
@@ -145,6 +145,12 @@ class Cases:
 
         ask = Ask(self.desk, request, Purpose.UNKNOWN, "order", then)
         return ask
+
+    def _question(self, case: Case) -> Request:
+        """For a stop, where the venue keeps stops; for one that triggered, the order that it made."""
+        if case.made_id:
+            return self.desk.rest.order(case.symbol, venue_id=case.made_id)
+        return self.desk.rest.order(case.symbol, client_id=case.client_id, is_algo=case.is_algo)
 
     def _answer(self, case: Case, reply: Reply, left_ns: int, now_ns: int) -> None:
         try:
@@ -157,8 +163,10 @@ class Cases:
             return
         if row is None:
             self._not_found(case, left_ns, now_ns)
-        elif row.client_id and row.client_id != case.client_id:
-            self.halts.tell(case.symbol, f"asked for {case.client_id}, was told of {row.client_id}", now_ns)
+        elif row.state == "triggered":
+            case.made_id, case.query.due_ns = row.venue_id, now_ns
+        elif row.client_id and row.client_id != case.client_id and row.venue_id != case.made_id:
+            self.halts.tell(self.desk.place(case.symbol), f"asked for {case.client_id}, was told of {row.client_id}", now_ns)
         else:
             self._found(case, row, left_ns, now_ns)
 
@@ -202,6 +210,9 @@ class Cases:
         if order is None:
             return
         self.owners.learn(row.symbol, row.venue_id, key)
+        if row.state == "triggered":
+            self.hurry(now_ns)  # what became of the order that it made is in the lists
+            return
         is_closed = order["state"] in ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
         if row.state in OPEN and (is_closed or order["heard_ns"] >= left_ns):
             return  # older than what is known
@@ -225,7 +236,7 @@ class Cases:
         self.resurrected += 1
         client_id = self.table.client_id(key)
         self.halts.tell(
-            symbol,
+            self.desk.place(symbol),
             f"order {client_id} was proven absent and is there: counted again, being cancelled",
             now_ns,
         )
@@ -240,7 +251,7 @@ class Cases:
         symbol = self.desk.symbol(instrument)
         self.odd_ns[instrument] = now_ns
         self.halts.hold(instrument, HaltReason.HALT_ODD, REDUCE_ONLY, "odd", now_ns)
-        self.halts.tell(symbol, why, now_ns)
+        self.halts.tell(self.desk.place(symbol), why, now_ns)
 
     def listed(self, left_ns: int, present: set[Key]) -> None:
         """A complete list of open orders, asked for at `left_ns`."""
@@ -274,7 +285,7 @@ class Cases:
         what = f"not found {asked} s after it left, not listed, no trade"
         if not self.native.close_absent(case.id, now_ns):
             self._gone(row, now_ns)  # it was there once: what is left of it is not
-        self.halts.tell(case.symbol, f"order {case.client_id} is not there: {what}", now_ns)
+        self.halts.tell(self.desk.place(case.symbol), f"order {case.client_id} is not there: {what}", now_ns)
         self._end(case, now_ns)
         return True
 

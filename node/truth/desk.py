@@ -48,6 +48,10 @@ class VenueDesk:
     def title(self) -> str:
         return self.name or f"market {self.market}"
 
+    def place(self, symbol: str) -> str:
+        """A symbol, or "" for the venue itself, as people are told of it."""
+        return f"{self.name} {symbol}".strip() if symbol != self.title() else symbol
+
     def purse(self) -> str:
         return self.wallet or f"market {self.market}"
 

@@ -19,8 +19,8 @@ from node.venues.values import AccountNews, Reply
 class Keeper:
     """`begin` once, then `tick` every few ms: it returns the requests to sign and write now. Every one of
     them is answered by `on_reply`, with None where no answer came. `tell(where, text)` is for people,
-    `note(fields)` for the tape, and `refresh(market)` asks the owner to replace the private connection of a
-    market."""
+    `note(fields)` for the tape, `refresh(market)` asks the owner to replace the private connection of a
+    market and `recycle(market)` the one that its orders go by."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Keeper:
         *,
         note: Callable[[dict], None] = lambda fields: None,
         refresh: Callable[[int], None] = lambda market: None,
+        recycle: Callable[[int], None] = lambda market: None,
     ):
         self.engine, self.settings = engine, settings
         self.halts = Halts(engine, tell)
@@ -40,11 +41,10 @@ class Keeper:
         self._market_of: dict[int, int] = {}
         rng = Random(seed)
         for desk in venues:
-            self._add(desk, Random(rng.getrandbits(64)), note, refresh)
+            watch = self._add(desk, Random(rng.getrandbits(64)), note)
+            watch.private.refresh, watch.recycle = refresh, recycle
 
-    def _add(
-        self, desk: VenueDesk, rng: Random, note: Callable[[dict], None], refresh: Callable[[int], None]
-    ) -> None:
+    def _add(self, desk: VenueDesk, rng: Random, note: Callable[[dict], None]) -> Watch:
         if desk.market in self.watches:
             raise ValueError(f"{desk.title()}: there are two desks of this market")
         is_first = desk.purse() not in self.purses
@@ -52,12 +52,12 @@ class Keeper:
         if is_first:
             purse.note = lambda fields: note({"purse": desk.purse(), **fields})
         watch = Watch(desk, self.engine, self.settings, self.halts, purse, rng, asks_balances=is_first)
-        watch.private.refresh = refresh
         self.watches[desk.market] = watch
         for product in desk.products.values():
             row = self.engine.instruments.row(product.instrument)
             purse.add(product, Decimal(row["contract_mantissa"]).scaleb(-row["contract_decimals"]))
             self._market_of[product.instrument] = desk.market
+        return watch
 
     def begin(
         self, now_ns: int, since_ns: int = 0, baselines: Mapping[tuple[str, str], str] | None = None
@@ -159,6 +159,10 @@ class Keeper:
         """Ask for every list at once: at the end of a run, or for an operator."""
         for watch in self.watches.values():
             watch.all_due(now_ns)
+
+    def has_looked(self, since_ns: int) -> bool:
+        """Open orders and trades were asked for behind `since_ns` everywhere, and no order is in doubt."""
+        return all(x.swept_ns > since_ns and not x.cases.cases for x in self.watches.values())
 
     def is_settled(self, since_ns: int = 0) -> bool:
         """Every list was asked for behind `since_ns` and compared, nothing is being found out, and

@@ -90,9 +90,9 @@ class Positions:
     def _judge(self, symbol: str, instrument: int, what: str, now_ns: int) -> None:
         if self.steady[instrument].drift is None:
             if self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns):
-                self.halts.tell(symbol, "position: both agree again", now_ns)
+                self.halts.tell(self.desk.place(symbol), "position: both agree again", now_ns)
         elif self.halts.hold(instrument, HaltReason.HALT_DRIFT, REDUCE_ONLY, "position", now_ns):
-            self.halts.tell(symbol, f"position: {what}, and no trade explains it: reduce-only", now_ns)
+            self.halts.tell(self.desk.place(symbol), f"position: {what}, and no trade explains it: reduce-only", now_ns)
 
     def take_over(self, symbol: str, entry: str, now_ns: int) -> None:
         """At start only: a position that differs in two looks is taken from the venue, as a correction on
@@ -108,7 +108,7 @@ class Positions:
         steady.rebase(0)
         self.sample(now_ns)
         self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns)
-        self.halts.tell(symbol, f"{why}, and no trade explains it: taken from the venue", now_ns)
+        self.halts.tell(self.desk.place(symbol), f"{why}, and no trade explains it: taken from the venue", now_ns)
 
     def _cash(self, instrument: int, entry: str, lots: int) -> int:
         """What was paid for the position in tick * lot units, 0 where the venue does not say its price."""
@@ -155,6 +155,8 @@ class Positions:
         here."""
         if row.hedge is not None:
             for symbol, product in self.desk.products.items():
+                if row.symbol not in ("", symbol):
+                    continue
                 wrong = product.is_perpetual and row.hedge != self.desk.hedge
                 self._mode(
                     symbol, "position mode", wrong, f"hedge mode is {'on' if row.hedge else 'off'}", now_ns
@@ -174,9 +176,9 @@ class Positions:
     def _mode(self, symbol: str, what: str, wrong: bool, text: str, now_ns: int) -> None:
         instrument = self.desk.products[symbol].instrument
         if wrong and self.halts.hold(instrument, HaltReason.HALT_MODE, REDUCE_ONLY, what, now_ns):
-            self.halts.tell(symbol, f"{what} {text}: reduce-only", now_ns)
+            self.halts.tell(self.desk.place(symbol), f"{what} {text}: reduce-only", now_ns)
         elif not wrong and self.halts.free(instrument, HaltReason.HALT_MODE, what, now_ns):
-            self.halts.tell(symbol, f"{what}: as configured again", now_ns)
+            self.halts.tell(self.desk.place(symbol), f"{what}: as configured again", now_ns)
 
     # ---- state ----
 

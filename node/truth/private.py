@@ -38,7 +38,7 @@ class Private:
 
     def on_probe(self, now_ns: int) -> None:
         """The stream answered a probe, or told of an order behind the suspicion: it delivers."""
-        if self.is_suspect or not self.is_proven:
+        if self.is_suspect:
             self.is_suspect, self.from_ns = False, now_ns
             self.hurry(now_ns)
 

@@ -45,9 +45,9 @@ class Pulse:
         if not known or not self.clock.is_settled(now_ns):
             self.due_ns = min(self.due_ns, now_ns + self.settings.clock_hurry_ns)
         if not known:
-            self.halts.tell(self.desk.title(), "clock: no answer that says anything", now_ns)
+            self.halts.tell(self.desk.title(), "clock: no useful answer from the venue; asked again", now_ns)
         if self.clock.steps != steps:
-            self.halts.tell(self.desk.title(), "clock: ours or the venue's was set: measured anew", now_ns)
+            self.halts.tell(self.desk.title(), "clock: ours or the venue's was set by hand or NTP: measured anew", now_ns)
         if known:
             offset_ns, error_ns = self.clock.offset_ns(now_ns), self.clock.error_ns(now_ns)
             self.native.venue_clock(self.desk.market, offset_ns, error_ns, now_ns)
@@ -60,13 +60,23 @@ class Pulse:
             return
         self._level = level
         self._was_known |= is_first
-        ms = self.clock.offset_ns(now_ns) // MS
-        if level != ClockLevel.OK and self._was_known:
-            self.halts.tell(
-                self.desk.title(), f"clock {level.name.lower()}: {ms} ms from ours, or not known", now_ns
-            )
+        if self._was_known and (level != ClockLevel.OK or not is_first):
+            self.halts.tell(self.desk.title(), f"clock: {self._in_words(level, now_ns)}", now_ns)
         for product in self.desk.products.values():
             if level == ClockLevel.STOP:
                 self.halts.hold(product.instrument, HaltReason.HALT_CLOCK, REDUCE_ONLY, "clock", now_ns)
             else:
                 self.halts.free(product.instrument, HaltReason.HALT_CLOCK, "clock", now_ns)
+
+    def _in_words(self, level: ClockLevel, now_ns: int) -> str:
+        """What is so, what it means, what helps."""
+        if not self.clock.is_settled(now_ns):
+            return "the venue's is not known: reduce-only until it answers requests for its time"
+        offset_ns, error_ns = self.clock.offset_ns(now_ns), self.clock.error_ns(now_ns)
+        side = "ahead of" if offset_ns > 0 else "behind"
+        told = f"the venue's is {abs(offset_ns) // MS} ms {side} ours, to within {-(-error_ns // MS)} ms"
+        if level == ClockLevel.OK:
+            return f"{told}: fine again"
+        means = "reduce-only" if level == ClockLevel.STOP else "still trading"
+        is_ours = abs(offset_ns) > error_ns
+        return f"{told}: {means}; {'set this machine by NTP' if is_ours else 'the connection is slow'}"

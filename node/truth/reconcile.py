@@ -41,6 +41,7 @@ class Zombie:
     symbol: str
     client_id: str
     first_ns: int
+    is_algo: bool = False
     was_told: bool = False
 
 
@@ -165,7 +166,7 @@ class Reconciler:
             for row in self.table.open(product.instrument).values():
                 self.native.want_cancel(row["id"], now_ns)
         self.halts.tell(
-            symbol, "liquidated or deleveraged by the venue: stopped, everything is being cancelled", now_ns
+            self.desk.place(symbol), "liquidated or deleveraged by the venue: stopped, everything is being cancelled", now_ns
         )
 
     # ---- own orders ----
@@ -194,7 +195,7 @@ class Reconciler:
                 self.cases.odd(instrument, "the order table is full", now_ns)
                 doubtful.add(instrument)
                 continue
-            self.halts.tell(row.symbol, f"adopted order {row.client_id}", now_ns)
+            self.halts.tell(self.desk.place(row.symbol), f"adopted order {row.client_id}", now_ns)
             if not self.settings.keep_old or key[0] == self.desk.wire.epoch:
                 self.native.want_cancel(id, now_ns)
         return doubtful
@@ -256,7 +257,7 @@ class Reconciler:
         for key, row in rows.items():
             if not self._is_zombie(key, row, left_ns):
                 continue
-            zombie = self.zombies.setdefault(key, Zombie(row.symbol, row.client_id, now_ns))
+            zombie = self.zombies.setdefault(key, Zombie(row.symbol, row.client_id, now_ns, row.is_algo))
             if now_ns - zombie.first_ns >= self.settings.settle_ns and not zombie.was_told:
                 zombie.was_told = True
                 self.halts.hold(
@@ -266,7 +267,7 @@ class Reconciler:
                     row.client_id,
                     now_ns,
                 )
-                self.halts.tell(row.symbol, f"order {row.client_id} is closed here and open there", now_ns)
+                self.halts.tell(self.desk.place(row.symbol), f"order {row.client_id} is closed here and open there", now_ns)
         return {self.desk.products[x.symbol].instrument for x in self.zombies.values()}
 
     def _is_zombie(self, key: Key, row: OrderRow, left_ns: int) -> bool:
@@ -280,7 +281,9 @@ class Reconciler:
     def zombie_cancels(self) -> list[Ask]:
         """One cancel for each order that is closed here and open there: it is ours."""
         told = [x for x in self.zombies.values() if x.was_told]
-        return [self.cases.rest_cancel(x.symbol, x.client_id, lambda: None) for x in told]
+        return [
+            self.cases.rest_cancel(x.symbol, x.client_id, lambda: None, is_algo=x.is_algo) for x in told
+        ]
 
     # ---- others ----
 
@@ -319,7 +322,7 @@ class Reconciler:
             return
         if self.settings.foreign == "halt":
             self.halts.hold(instrument, HaltReason.HALT_FOREIGN, STOP, "foreign orders", now_ns)
-        self.halts.tell(row.symbol, f"an order that is not ours: {row.venue_id}, left alone", now_ns)
+        self.halts.tell(self.desk.place(row.symbol), f"an order that is not ours: {row.venue_id}, left alone", now_ns)
 
     def differences(self) -> list[Difference]:
         told = [x for x in self.zombies.values() if x.was_told]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ext.records import Action, Outcome, ReportKind
-from node.venues.values import Said
+from node.venues.values import Reply, Request, Rest, RestError, Said
 
 REFUSALS = {
     Action.NEW: ReportKind.REPORT_REJECT,
@@ -13,11 +13,24 @@ REFUSALS = {
 }
 
 
-def report_of(order: dict[str, Any] | None, action: int, said: Said | None) -> list[dict[str, Any]]:
-    """What `said` (None: no answer) proves of the order (a row of `Orders.order`) whose request it answers.
+def said_of(rest: Rest, request: Request, reply: Reply | None) -> Said | None:
+    """What the answer to `request` says, None where none came. One that cannot be read proves nothing."""
+    if reply is None:
+        return None
+    try:
+        return rest.read_said(request, reply)
+    except RestError as error:
+        return error.said
+    except ValueError as error:
+        return Said(int(Outcome.UNCERTAIN), text=f"cannot be understood: {error}"[:200])
 
-    An accepted new order is acknowledged, not live, and an accepted cancel proves nothing: a report or a query must say more.
-    An amend is in force where it was accepted.
+
+def report_of(order: dict[str, Any] | None, action: int, said: Said | None) -> list[dict[str, Any]]:
+    """What `said` (None: no answer) proves of the order (a row of `Orders.order`) whose request it
+    answers.
+
+    An accepted new order is acknowledged, not live, and an accepted cancel proves nothing: a report or a
+    query must say more. An amend is in force where it was accepted.
     """
     if order is None:
         return []

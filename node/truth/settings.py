@@ -28,6 +28,7 @@ class Settings:
     orders_every_ns: int = 10 * SEC
     positions_every_ns: int = 30 * SEC
     balances_every_ns: int = 60 * SEC
+    modes_every_ns: int = 60 * SEC
     keys_every_ns: int = 60 * SEC
     settle_ns: int = 2 * SEC  # news may still be under way: a difference is looked at again after this
     start_settle_ns: int = SEC

@@ -63,8 +63,9 @@ class Case:
         sent_ns = max(row["sent_ns"], row["intent_ns"]) if row["sent_ns"] else max(self.since_ns, now_ns)
         self.sent_ns = sent_ns
         self.asked_from_ns = row["intent_ns"] or sent_ns  # trades are wanted from here on
-        stop = row["type"] == OrderType.STOP_MARKET
-        window_ns = max(window_ns, settings.stop_window_ns) if stop else window_ns
+        self.is_stop = row["type"] == OrderType.STOP_MARKET
+        self.made_id = ""  # the venue's id of the order that a triggered stop made
+        window_ns = max(window_ns, settings.stop_window_ns) if self.is_stop else window_ns
         self.window_ns = window_ns
         self.ripe_ns = sent_ns + window_ns + settings.absence_margin_ns
         self.query = Pace(settings.ask_first_ns, settings.ask_cap_ns, rng, now_ns)
@@ -114,6 +115,11 @@ class Case:
         """The open orders and the trades are all that the proof still needs."""
         asked = self._not_found and now_ns > self.ripe_ns
         return bool(asked) and not (self._listed_ns and self._trades_ns)
+
+    @property
+    def is_algo(self) -> bool:
+        """A stop of which nobody knows that it triggered: some venues keep those apart."""
+        return self.is_stop and not self.made_id
 
     def query_left(self, now_ns: int) -> None:
         self.is_asking = True

@@ -22,11 +22,22 @@ from node.truth.settings import MS, SEC, Settings
 from node.truth.sweep import Sweep
 from node.truth.table import Table
 from node.truth.unknown import Pace
-from node.venues.values import KeyRow, ModeRow, PositionRow, Said
+from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 
 HURRY_NS = 200 * MS
 KEY_WARN_NS = 14 * 86_400 * SEC
 VENUE_AGAIN_NS = 60 * SEC
+QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hours or with every trade
+HELD = {
+    HaltReason.HALT_ACCESS: "access: the venue refused an order because of the key",
+    HaltReason.HALT_VENUE: "the venue refused an order because of the market's state",
+    HaltReason.HALT_FILTER: "the venue's filters refused one order after the other: an operator must look",
+}
+ASKED = {  # what was asked for, in words
+    "orders": "open orders and trades",
+    "order": "fate of an order",
+    "key": "rights of the key",
+}
 ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
 
 
@@ -46,6 +57,7 @@ class Watch:
     ):
         self.desk, self.native, self.settings, self.halts, self.purse = desk, native, settings, halts, purse
         self.rng, self.asks_balances = rng, asks_balances
+        self.lists_cash = bool(desk.rest.cash(0))
         self.budget = Budget(settings)
         self.pulse = Pulse(desk, native, self.budget, halts, settings)
         self.clock = self.pulse.clock
@@ -71,13 +83,14 @@ class Watch:
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
-        self.cash_from_ns = 0
-        self.due = {"orders": 0, "positions": 0, "balances": 0, "key": 0}
+        self.cash_from_ns = self.begun_ns = self.modes_ns = 0
+        self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
         self.pulls: dict[str, Pull] = {}
         self.odd: dict[int, int] = {}
         self.engine_held: dict[tuple[int, HaltReason], int] = {}
+        self.recycle: Callable[[int], None] = lambda market: None
         self._done_ns = 0
 
     def begin(self, since_ns: int, now_ns: int) -> None:
@@ -91,12 +104,14 @@ class Watch:
             self.positions.steady[product.instrument].settle_ns = self.settings.start_settle_ns
         self.cases.is_starting = True
         self.cash_from_ns = since_ns - self.settings.start_overlap_ns
+        self.begun_ns = since_ns
         self.due = dict.fromkeys(self.due, now_ns)
 
     # ---- a turn ----
 
     def tick(self, troubled: list[dict[str, Any]], now_ns: int) -> None:
         self.positions.sample(now_ns)
+        self._engine_halts(now_ns)
         for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
             self.budget.put(ask)
         self.pulse.tick(now_ns)
@@ -104,6 +119,7 @@ class Watch:
         self._list("positions", self.desk.rest.positions, self.desk.rest.read_positions, now_ns)
         if self.asks_balances:
             self._balances(now_ns)
+        self._list("modes", self._mode_requests, one_page(self.desk.rest.read_modes), now_ns)
         self._list(
             "key", self.desk.rest.key_info, one_page(lambda x: [self.desk.rest.read_key_info(x)]), now_ns
         )
@@ -167,7 +183,6 @@ class Watch:
         if self.reconciler.too_new:
             self.due["orders"] = min(self.due["orders"], now_ns + self.settings.settle_ns)
         self.private.swept(lists.left_ns, now_ns)
-        self._engine_halts(now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
 
     def settle_ns(self) -> int:
@@ -192,19 +207,28 @@ class Watch:
                 self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
 
     def _engine_halts(self, now_ns: int) -> None:
-        """What the engine held by itself, in answer to the venue's words, ends by the same rules as what
-        is held from here."""
+        """What the engine held by itself, in answer to the venue's words: a person is told, and it ends by the
+        same rules as what is held from here."""
         for product in self.desk.products.values():
-            for name in self.native.risk.halts(product.instrument):
-                reason = HaltReason[name]
-                if reason not in ENDS or self.halts.has(product.instrument, reason):
-                    continue
-                if reason == HaltReason.HALT_ODD:
-                    self.cases.odd(product.instrument, "the venue said something unknown on a stream", now_ns)
-                else:
-                    level = self.native.risk.halts(product.instrument)[name]
-                    self.halts.hold(product.instrument, reason, level, "engine", now_ns)
-                    self.engine_held[product.instrument, reason] = now_ns
+            for name, level in self.native.risk.halts(product.instrument).items():
+                if not self.halts.has(product.instrument, HaltReason[name]):
+                    self._engine_halt(product.instrument, HaltReason[name], level, now_ns)
+
+    def _engine_halt(self, instrument: int, reason: HaltReason, level: int, now_ns: int) -> None:
+        symbol = self.desk.symbol(instrument)
+        if reason == HaltReason.HALT_ODD:
+            self.cases.odd(instrument, "the venue said something unknown on a stream", now_ns)
+        elif reason == HaltReason.HALT_LIQUIDATION:
+            self.reconciler.liquidated(symbol, now_ns)
+        elif reason in HELD:
+            self.halts.hold(instrument, reason, level, "engine", now_ns)
+            if reason in ENDS:
+                self.engine_held[instrument, reason] = now_ns
+            what = "stopped" if level == STOP else "reduce-only"
+            self.halts.tell(symbol, f"{HELD[reason]}: {what}", now_ns)
+            if reason == HaltReason.HALT_ACCESS:  # what the key may do is looked at anew, on a new connection
+                self.halts.tell(self.desk.title(), "an order was refused for want of access: logging in anew", now_ns)
+                self.recycle(self.desk.market)
 
     def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
         """Access is back when the order line came up again; a refused market is tried again after a
@@ -227,6 +251,8 @@ class Watch:
 
     def _is_ready(self, instrument: int) -> bool:
         product = self.desk.products[self.desk.symbol(instrument)]
+        if product.is_perpetual and not self.modes_ns:
+            return False  # whether the account is set up as configured is not known yet
         return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
 
     def _arm(self, instrument: int, now_ns: int) -> None:
@@ -235,7 +261,12 @@ class Watch:
         self.starting.discard(instrument)
         self.positions.steady[instrument].settle_ns = self.settings.settle_ns
         self.cases.is_starting = bool(self.starting)
-        self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns)
+        if self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns):
+            self.halts.tell(
+                f"{self.desk.title()} {self.desk.symbol(instrument)}",
+                "the venue and the node agree: trading may begin",
+                now_ns,
+            )
 
     def on_orders(self, kind: int, up: bool, now_ns: int) -> None:
         """A line for requests went up or down."""
@@ -306,7 +337,8 @@ class Watch:
                 self.desk, "cash", requests, self.desk.rest.read_cash, self.settings.pages_max
             )
         read = one_page(self.desk.rest.read_balances)
-        self._list("balances", lambda: [self.desk.rest.balances()], read, now_ns)
+        if "told" not in self.pulls:  # a second list now would wait for cash that nobody asks for
+            self._list("balances", lambda: [self.desk.rest.balances()], read, now_ns)
         cash = self.pulls.get("cash")
         for ask in cash.asks(Purpose.RECONCILE) if cash is not None else ():
             self.budget.put(ask)
@@ -322,13 +354,38 @@ class Watch:
             return
         try:
             for row in cash.rows:
-                self.purse.on_cash(row)
+                self.moved(row, now_ns)
             self.purse.put(balances.rows, balances.left_ns, balances.read_ns)
         except ValueError as error:
             self._again("balances", Said(outcome=0, text=str(error)), now_ns)
             return
         self.cash_from_ns = cash.left_ns or balances.left_ns
         self.hurry(now_ns)
+
+    def moved(self, row: CashRow, now_ns: int) -> None:
+        """Money moved without a trade: counted once, and told where it does not come by itself. What moved before
+        the start is part of what was there."""
+        is_new = self.purse.on_cash(row)
+        if not is_new or 0 < row.event_ns < self.begun_ns:
+            return
+        if row.kind == "liquidation":
+            self.reconciler.liquidated(row.symbol or self.desk.title(), now_ns)
+        elif row.kind not in QUIET:
+            self.halts.tell(self.desk.title(), f"{row.kind} of {row.amount} {row.coin}", now_ns)
+
+    def _mode_requests(self) -> list[Any]:
+        return self.desk.rest.modes([x for x, p in self.desk.products.items() if p.is_perpetual])
+
+    def _got_modes(self, pull: Pull, now_ns: int) -> None:
+        try:
+            for row in pull.rows:
+                self.positions.mode(row, now_ns)
+        except ValueError as error:
+            self._again("modes", Said(outcome=0, text=str(error)), now_ns)
+            return
+        self.modes_ns = pull.left_ns
+        if self.starting:
+            self.hurry(now_ns)
 
     def _got_balances(self, pull: Pull, now_ns: int) -> None:
         self.pulls["told"] = pull
@@ -359,13 +416,13 @@ class Watch:
     def refused(self, what: str, said: Said, now_ns: int) -> None:
         """What a refusal says beyond its request. Texts are the venue's: they hold no secret of ours."""
         if said.group == ErrorGroup.GROUP_ACCESS:
-            self._access("refused", True, f"{what}: {said.code} {said.text}", now_ns)
+            self._access("refused", True, f"{ASKED.get(what, what)}: {_words(said)}", now_ns)
         elif said.group == ErrorGroup.GROUP_CLOCK:
             self.pulse.hurry(now_ns)
         if said.until_ns:
             self.budget.pause(said.until_ns - self.clock.offset_ns(now_ns), now_ns)
         if what != "cancel" and (said.code or said.text):
-            self.halts.tell(self.desk.title(), f"{what}: {said.code} {said.text[:120]}", now_ns)
+            self.halts.tell(self.desk.title(), f"{ASKED.get(what, what)}: {_words(said)}", now_ns)
 
     def _access(self, source: str, bad: bool, text: str, now_ns: int) -> None:
         for product in self.desk.products.values():
@@ -374,7 +431,8 @@ class Watch:
             else:
                 self.halts.free(product.instrument, HaltReason.HALT_ACCESS, source, now_ns)
         if bad:
-            self.halts.tell(self.desk.title(), f"access: {text}: stopped", now_ns)
+            fix = "no orders until the venue takes the key; check its rights, IP list and expiry"
+            self.halts.tell(self.desk.title(), f"access refused: {text}: {fix}", now_ns)
 
     # ---- state ----
 
@@ -389,3 +447,8 @@ class Watch:
     def differences(self) -> list[Difference]:
         out = [Difference(self.desk.symbol(x), "not reconciled yet", 0) for x in sorted(self.starting)]
         return out + self.cases.differences() + self.reconciler.differences() + self.positions.differences()
+
+
+def _words(said: Said) -> str:
+    """A refusal for people: the venue's code, where it has one, and its words."""
+    return f"{said.code or ''} {said.text[:120]}".strip()

@@ -45,6 +45,7 @@ class Desk(Terms):
         order.number = self._next_number(listing)
         self._remember(order, now_ns)
         self.counts["orders"] += 1
+        order.silent = order.silent or self._hit("order.accept_silent", order, now_ns) is not None
         self.on_accepted(order, now_ns)
         if not self._kept_out(order, now_ns):
             self._enter(order, now_ns)
@@ -541,8 +542,6 @@ class Desk(Terms):
 
     def _kept_out(self, order: FakeOrder, now_ns: int) -> bool:
         """Faults that keep an accepted order out of the book."""
-        if self._hit("order.accept_silent", order, now_ns):
-            order.silent = True
         if fault := self._hit("order.reject_late", order, now_ns):
             order.waits = True
             reason = "rejected"

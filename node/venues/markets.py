@@ -89,12 +89,16 @@ def _okx_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> l
     books = {400: "books", 50: "books50-l2-tbt"}
     others = ("bbo-tbt", "trades") if trades else ("bbo-tbt",)
     topics = [(c, s) for s in symbols for c in dict.fromkeys((books[depths[s]], *others))]
-    return [OkxSession("public", topics)]
+    news = [("instruments", kind) for kind in _okx_kinds(symbols)] + [("status", "")]
+    return [OkxSession("public", topics + news)]
+
+
+def _okx_kinds(symbols: Symbols) -> list[str]:
+    return sorted({"SWAP" if s.endswith("-SWAP") else "SPOT" for s in symbols})
 
 
 def _okx_requests(market: int, symbols: Symbols) -> list[Request]:
-    kinds = sorted({"SWAP" if s.endswith("-SWAP") else "SPOT" for s in symbols})
-    return [okx_rest.instruments_request(kind) for kind in kinds]
+    return [okx_rest.instruments_request(kind) for kind in _okx_kinds(symbols)]
 
 
 def _member(name: str) -> Callable[[bytes], str | None]:

@@ -4,7 +4,7 @@ A session is a venue's cold half without I/O: it is told what happened and when,
 frames never pass through it; only frames that the native decoder calls "not mine" do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -113,7 +113,7 @@ class InstrumentRow:
 @dataclass(frozen=True, slots=True)
 class OrderRow:
     """One order as the venue knows it. `state`: live, partial, untriggered, filled, canceled, expired, rejected,
-    or "odd:<the venue's word>". Sizes and prices are decimal text; `filled` is cumulative."""
+    triggered (a stop that made an order: `venue_id` is that order's, which says the rest), or "odd:<the venue's word>". Sizes and prices are decimal text; `filled` is cumulative."""
 
     market: int
     symbol: str
@@ -277,7 +277,10 @@ class Rest(Protocol):
     def sign(self, request: Request, stamp_ms: int) -> Request: ...
     def time(self) -> Request: ...
     def read_time(self, reply: Reply) -> int: ...  # venue's clock, ns
-    def order(self, symbol: str, client_id: str = "", venue_id: str = "") -> Request: ...
+    # `is_algo`: a stop order, where the venue keeps those that have not triggered in a namespace of their own
+    def order(
+        self, symbol: str, client_id: str = "", venue_id: str = "", *, is_algo: bool = False
+    ) -> Request: ...
     def read_order(self, reply: Reply) -> OrderRow | None: ...  # None: the venue says that there is none
     def open_orders(self, symbol: str = "") -> list[Request]: ...  # every namespace (algo orders too)
     def read_open_orders(self, reply: Reply) -> tuple[list[OrderRow], Request | None]: ...
@@ -285,6 +288,10 @@ class Rest(Protocol):
     def read_trades(self, reply: Reply) -> tuple[list[TradeRow], Request | None]: ...
     def positions(self) -> list[Request]: ...  # [] on spot
     def read_positions(self, reply: Reply) -> tuple[list[PositionRow], Request | None]: ...
+    def modes(
+        self, symbols: Sequence[str]
+    ) -> list[Request]: ...  # leverage, margin and position mode, held or flat; [] on spot
+    def read_modes(self, reply: Reply) -> list[ModeRow]: ...
     def balances(self) -> Request: ...
     def read_balances(self, reply: Reply) -> list[BalanceRow]: ...
     def cash(
@@ -293,7 +300,7 @@ class Rest(Protocol):
     def read_cash(self, reply: Reply) -> tuple[list[CashRow], Request | None]: ...
     def key_info(self) -> list[Request]: ...
     def read_key_info(self, reply: Reply) -> KeyRow: ...
-    def cancel(self, symbol: str, client_id: str) -> Request: ...
+    def cancel(self, symbol: str, client_id: str, *, is_algo: bool = False) -> Request: ...
     def cancel_all(
         self, symbol: str
     ) -> list[Request]: ...  # every namespace, foreign orders too: an operator's tool

@@ -14,7 +14,13 @@ WIRE = {
     "node": {"p50_us": 12.0, "p99_us": 50.0, "p999_us": 60.0, "max_us": 70.0},
     "ratio_p50": 1.2,
     "ratio_p99": 2.5,
-    "conditions": {"quiet": True, "loops": {"floor": "spin", "node": "spin"}},
+    "ratio_p50_logon": None,
+    "ratio_p99_logon": None,
+    "conditions": {
+        "quiet": True,
+        "loops": dict.fromkeys(("floor", "node", "node_logon", "floor_plain"), "spin"),
+        "order_entry": dict.fromkeys(("floor", "node", "node_logon", "floor_plain"), "HMAC"),
+    },
 }
 
 
@@ -55,6 +61,16 @@ def test_the_node_reaches_the_wire_bench_and_its_ratios_are_held_against_the_bud
     assert (given["node"], given["rest"]) == (argv, {"/x": "{}"})
     assert found["wire"]["within_budget"] is False
     assert "wire: OVER BUDGET" in shown(found)
+
+
+def test_the_ratio_behind_a_log_on_is_held_against_the_budget_too(monkeypatch):
+    both = WIRE | {"node_logon": WIRE["node"], "floor_plain": WIRE["floor"], "ratio_p99": 1.9}
+    for ratio, within in ((1.4, True), (1.6, False)):
+        told = both | {"ratio_p50_logon": ratio, "ratio_p99_logon": 1.0}
+        monkeypatch.setattr(suite.wire, "run", lambda told=told, **_: {"wire": told})
+        found = suite.run(["wire"])
+        assert found["wire"]["within_budget"] is within
+        assert "node_logon / floor_plain, p50" in shown(found)
 
 
 def test_without_a_node_nothing_is_held_against_the_wire_budget(monkeypatch):

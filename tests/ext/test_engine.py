@@ -1008,6 +1008,28 @@ def test_a_filter_that_refuses_again_and_again_stops_the_symbol():
     assert desk.engine.risk.halts(0) == {"HALT_FILTER": 1}
 
 
+def test_refusals_by_a_filter_are_in_a_row_only_where_no_later_order_passed():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    for turn in range(8):
+        desk.book(1 + turn)
+        if turn % 4 == 3:  # this one rests, and is gone again
+            desk.evidence(turn + 1, ReportKind.REPORT_LIVE)
+            desk.evidence(turn + 1, ReportKind.REPORT_CANCELED)
+        else:
+            desk.evidence(turn + 1, ReportKind.REPORT_REJECT, code=5, group=ErrorGroup.GROUP_FILTER)
+    assert desk.engine.risk.halts(0) == {}
+
+
+def test_the_first_refusal_by_a_filter_asks_for_the_rules_anew_and_those_that_follow_do_not():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    asked = []
+    desk.engine.ask_relist = asked.append
+    for turn in range(3):
+        desk.book(1 + turn)
+        desk.evidence(turn + 1, ReportKind.REPORT_REJECT, code=5, group=ErrorGroup.GROUP_FILTER)
+    assert asked == [Market.BYBIT_LINEAR]
+
+
 def test_an_unknown_word_of_the_venue_makes_the_symbol_reduce_only():
     desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
     desk.book()

@@ -49,7 +49,7 @@ class Twin:
 
     def __init__(self, side, size):
         self.side, self.size, self.trades, self.state = side, size, {}, "INTENT"
-        self.final, self.told, self.amend, self.risen = "", 0, None, 0
+        self.final, self.told, self.amend, self.risen, self.refused = "", 0, None, 0, False
 
     @property
     def filled(self):
@@ -88,7 +88,8 @@ class Twin:
         elif kind == ACK and self.state in ("INTENT", "SENT", "UNKNOWN"):
             self.raise_to("PARTIAL" if self.filled else "ACKED")
         elif kind == REJECT:
-            self.state = "REJECTED"
+            doubted, self.refused = self.refused, self.refused or self.state in ("LIVE", "PARTIAL")
+            self.state = "REJECTED" if doubted or not self.refused else self.state
         elif kind == UNCERTAIN and self.state in ("INTENT", "SENT"):
             self.state = "UNKNOWN"
         return 0
@@ -554,6 +555,30 @@ def test_an_order_that_was_closed_as_refused_and_exists_is_open_again_and_to_be_
     assert reserved(orders)[0] >= 3 - lots
     if kind != CANCELED:
         assert row["cancel_wanted"]
+
+
+def test_a_refusal_of_an_order_that_was_reported_to_rest_frees_nothing_before_it_is_said_again():
+    orders = table()
+    order_id = orders.intend(0, BUY, 100, 10)
+    orders.report(order_id, LIVE)
+    orders.report(order_id, REJECT)  # an answer that says "failed" behind a report that says "live"
+    assert state(orders, order_id) == "LIVE"
+    assert reserved(orders) == (10, 0, 1)
+    assert [x["id"] for x in orders.troubled(0)] == [order_id]  # somebody must ask
+    orders.report(order_id, REJECT)
+    assert state(orders, order_id) == "REJECTED"
+    assert reserved(orders) == (0, 0, 0)
+
+
+def test_a_refusal_that_was_not_so_leaves_no_doubt_behind():
+    orders = table()
+    order_id = orders.intend(0, BUY, 100, 10)
+    for kind in (LIVE, REJECT, LIVE):
+        orders.report(order_id, kind)
+    orders.settle(order_id)
+    assert orders.troubled(0) == []
+    orders.report(order_id, REJECT)
+    assert state(orders, order_id) == "LIVE"
 
 
 def test_the_unknown_size_is_told_apart_and_so_are_requests_in_the_air():

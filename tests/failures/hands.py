@@ -7,8 +7,10 @@ was traded.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal
+from unittest.mock import patch
 
 import msgspec
 
@@ -16,7 +18,7 @@ from ext.records import Action, HaltReason, OrderType, Outcome, ReportKind, Time
 from ext.strategy import Strategy
 from ext.wire import ListSink, Verdict
 from node.config import MARKETS, Config, check
-from node.sim.memory import MS, SEC, START_NS, World
+from node.sim.memory import MS, SEC, START_NS, World, named_in
 
 BUY, SELL = 0, 1
 LIMIT, MARKET, STOP = int(OrderType.LIMIT), int(OrderType.MARKET), int(OrderType.STOP_MARKET)
@@ -29,6 +31,8 @@ SYMBOLS = {
     "okx": ("BTC-USDT-SWAP", "0.1", "1.00"),
     "okx-spot": ("BTC-USDT", "0.1", "0.00100000"),
 }
+POSTED = re.compile(r"POST \S*/(order|create|orders|algoOrder|order-algo|batch-orders)(\?| )")
+ENTERED = re.compile(r'"(?:method|op)":\s*"(?:order\.(?:place|create|create-batch)|order|batch-orders)"')
 VENUES = ("binance-spot", "binance-usdm", "bybit-linear", "okx")  # what most rows are played on
 
 
@@ -107,6 +111,8 @@ class Hand:
 
     # ---- what both share ----
 
+    by_rest_too = False  # may use REST for new orders that get no answer (the naive one does)
+
     @property
     def fake(self):
         return self.world.fakes[self.world.venue_of[self.market]]
@@ -151,6 +157,38 @@ class Hand:
         """A price at which an order trades at once."""
         return self.away(side, -ticks)
 
+    def fill_there(self, lots: int) -> None:
+        """Our oldest open order trades at the venue with somebody."""
+        mine = self.world.desk.wires[self.market]
+        orders = self.fake.open_orders(self.world.account(self.market), None, self.listing)
+        order = next(x for x in orders if mine.whose(x.client_id)[0])
+        self.listing.engine.fill(order.number, lots)
+        self.fake.settle(self.listing, self.world.now_ns)
+        self.world.drain()
+
+    def listen(self) -> None:
+        """Remember every request that reaches the venue, by socket and by REST."""
+        if hasattr(self.fake, "heard"):
+            return
+        heard = self.fake.heard = []
+        receive, request = self.fake.receive, self.fake.request
+
+        def on_frame(connection, text, now_ns):
+            heard.append(text)
+            receive(connection, text, now_ns)
+
+        def on_request(method, target, headers, body, now_ns, **more):
+            heard.append(f"{method} {target} {body.decode()}")
+            return request(method, target, headers, body, now_ns, **more)
+
+        self.fake.receive, self.fake.request = on_frame, on_request
+
+    def asked_new(self, by: str = "") -> int:
+        """How many requests for new orders reached the venue, taken or not; `by`: only "rest" or "socket"."""
+        rest = [x for x in self.fake.heard if POSTED.match(x)]
+        socket = [x for x in self.fake.heard if ENTERED.search(x)]
+        return len({"rest": rest, "socket": socket}.get(by, rest + socket))
+
     # the judge
 
     def truth(self) -> dict:
@@ -184,6 +222,7 @@ class Ours(Hand):
         self.strategy = Commands()
         self.world = World(self.config, strategy=self.strategy, **world)
         self.engine, self.keeper = self.world.engine, self.world.keeper
+        self.listen()
 
     def ready(self) -> "Ours":
         """Everything is up, reconciled and may trade."""
@@ -234,6 +273,10 @@ class Ours(Hand):
     def order(self, order_id: int) -> dict:
         return self.engine.orders.order(order_id)
 
+    def entered(self, state: str) -> int:
+        """How many times an order entered this state."""
+        return self.engine.orders.state_counts().get(state, 0)
+
     def filled(self, order_id: int) -> int:
         return self.engine.orders.order(order_id)["filled_lots"]
 
@@ -249,12 +292,13 @@ class Ours(Hand):
 
     def replace_wanted(self, order_id: int, price: int) -> int:
         """Cancel an order, and place another as soon as it is held to be gone; 0 where it is not (yet)."""
+        size = self.order(order_id)["size_lots"]
         self.cancel(order_id)
         try:
             self.until(lambda: order_id not in self.open_here(), 20)
         except TimeoutError:
             return 0
-        left = self.order(order_id)["size_lots"] - self.filled(order_id)
+        left = size - self.filled(order_id)
         return self.place(BUY, price, left) if left > 0 else 0
 
     def told(self, text: str) -> bool:
@@ -344,7 +388,9 @@ class Naive(Hand):
         self.wishes: dict[int, Wish] = {}
         self.queue: list[str] = []
         self.lots_held, self.fills, self.halted = 0, 0, False
-        self.world = NaiveWorld(self.config, strategy=Commands(), **world)
+        with patch("node.sim.memory.epoch_of", lambda now_ns: 7):  # ids count from 1 again after every start
+            self.world = NaiveWorld(self.config, strategy=Commands(), **world)
+        self.listen()
         self.world.manager, self.engine = self, self.world.engine
         self.wire = self.world.desk.wires[self.market]
 
@@ -363,9 +409,9 @@ class Naive(Hand):
     # ---- sending: fire and believe ----
 
     def write(self, frame: str) -> None:
-        """While the line is down frames wait, and leave when it is back."""
+        """While the line is down frames wait, and leave when it is back (or go by REST)."""
         if self.line.connection is None or not self.engine.lines[self.line.spec.line].up:
-            self.queue.append(frame)
+            self.post(frame) if self.by_rest_too else self.queue.append(frame)
         else:
             self.world._out(self.line, frame)
 
@@ -373,6 +419,19 @@ class Naive(Hand):
         waiting, self.queue = self.queue, []
         for frame in waiting:
             self.world._out(self.line, frame)
+
+    def post(self, frame: str, tries: int = 2) -> None:
+        """By REST: a transport that repeats what got no answer, and one rule for all errors."""
+        client_id, _ = named_in(frame.encode())
+        wish = self.wishes[self.wire.whose(client_id)[0]]
+
+        def then(reply) -> None:
+            if reply is None and tries:
+                return self.post(frame, tries - 1)
+            wish.answered = True
+            wish.state = "LIVE" if reply is not None and reply.status == 200 else "REJECTED"
+
+        self.world._send_rest(self.market, self.world.desk.rest[self.market].from_frame(frame.encode()), then)
 
     def frame(self, action: int, number: int, **more) -> str:
         intent = {"instrument": 0, "action": int(action), "order_id": number} | more
@@ -445,7 +504,7 @@ class Naive(Hand):
         wish = self.wishes[number]
         self.cancel(number)
         self.run(1)
-        return self.place(BUY, price, wish.size - wish.filled) if wish.state in ("GONE", "CANCELED") else 0
+        return self.place(BUY, price, wish.size) if wish.state in ("GONE", "CANCELED") else 0  # nothing happened
 
     def tick(self) -> None:
         """A retry timer in the transport: what is not answered is sent again, and at last held to be refused."""
@@ -456,7 +515,8 @@ class Naive(Hand):
                     wish.state, wish.answered = "REJECTED", True
                 else:
                     wish.tries += 1
-                    self.write(self.again(wish))
+                    frame = self.again(wish)
+                    self.post(frame) if self.by_rest_too else self.write(frame)
 
     def again(self, wish: Wish) -> str:
         """The same order with a fresh stamp and the same client id."""

@@ -10,6 +10,11 @@ import pytest
 from hands import VENUES, Naive, Ours
 
 ROWS: dict[int, list[tuple[str, Callable]]] = {}
+# What only a real socket shows: row -> "path::test", beside its scenario.
+ELSEWHERE: dict[int, str] = {
+    34: "tests/node/net/test_http.py::test_a_post_on_a_connection_that_dies_before_it_answers_is_sent_once",
+    37: "tests/ext/test_link.py::test_a_reset_that_is_not_noticed_yet_leaves_an_order_unknown_not_lost",
+}
 
 
 def row(number: int, *, star: bool = False, markets: tuple[str, ...] = VENUES, naive: tuple[str, ...] | None = None):

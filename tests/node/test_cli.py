@@ -78,7 +78,7 @@ def test_every_command_takes_json(tickgate, command):
         ["replay", "x", "--at", "0"],
         ["replay", "x", "--at", "many"],
         ["demo", "--seconds", "nan"],
-        ["demo", "--seconds", "1"],
+        ["demo", "--seconds", "3"],
         ["demo", "--seconds", "4000"],
         ["demo", "--seed", "1.5"],
         ["demo", "extra"],

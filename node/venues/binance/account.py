@@ -131,8 +131,8 @@ def error_of(reply: Reply) -> tuple[int, str]:
 class Rest:
     """`values.Rest` for one Binance market. `key` None: nothing can be signed (ValueError).
 
-    Conditional orders of USD-M are a namespace of their own: `order` and `cancel` take `is_algo` for those,
-    and `open_orders` and `cancel_all` ask both.
+    Conditional orders of USD-M are a namespace of their own: `order` and `cancel` take `is_algo` for those
+    (on spot it changes nothing), and `open_orders` and `cancel_all` ask both.
     """
 
     def __init__(self, market: int, key: Key | None = None, window_ms: int = 1500):
@@ -173,11 +173,13 @@ class Rest:
 
     # ---- orders ----
 
-    def order(self, symbol: str, client_id: str = "", venue_id: str = "", is_algo: bool = False) -> Request:
+    def order(
+        self, symbol: str, client_id: str = "", venue_id: str = "", *, is_algo: bool = False
+    ) -> Request:
         """One order, by the venue's id where it is known, else by ours."""
         if not client_id and not venue_id:
             raise ValueError("order: needs a client id or a venue id")
-        if is_algo:
+        if is_algo and not self.is_spot:
             return self._get(
                 "/algoOrder", **({"algoId": venue_id} if venue_id else {"clientAlgoId": client_id})
             )
@@ -198,8 +200,8 @@ class Rest:
     def read_open_orders(self, reply: Reply) -> tuple[list[OrderRow], Request | None]:
         return self._rows(reply, "open orders", self._order_row), None
 
-    def cancel(self, symbol: str, client_id: str, is_algo: bool = False) -> Request:
-        if is_algo:
+    def cancel(self, symbol: str, client_id: str, *, is_algo: bool = False) -> Request:
+        if is_algo and not self.is_spot:
             return self._ask("DELETE", self.base + "/algoOrder", [("clientAlgoId", client_id)])
         return self._ask(
             "DELETE", self.base + "/order", [("symbol", symbol), ("origClientOrderId", client_id)]
@@ -375,7 +377,7 @@ class Rest:
         hedge = body.get("dualSidePosition")
         return KeyRow(can_trade=_flag(body, "canTrade"), hedge=hedge if isinstance(hedge, bool) else None)
 
-    def modes(self) -> list[Request]:
+    def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
         """USD-M: leverage and margin type of each symbol, and the account's position mode."""
         return [] if self.is_spot else [self._get("/symbolConfig"), self._get("/positionSide/dual")]
 

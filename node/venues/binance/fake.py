@@ -18,10 +18,11 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from decimal import Decimal
 from random import Random
+from typing import Any
 from urllib.parse import parse_qsl
 
 from node.venues.binance import fake_api, fake_rest, fake_shapes
-from node.venues.binance.fake_algo import Algo, AlgoService
+from node.venues.binance.fake_algo import Algo, AlgoService, truth_row
 from node.venues.binance.fake_api import end_session
 from node.venues.binance.fake_call import Call, Reject, dump
 from node.venues.binance.fake_events import Events, ListenKey, subscriptions
@@ -418,6 +419,15 @@ class BinanceFake(Streams):
         super().forget_closed()
         self.algos.forget_closed()
         self.prevented.clear()
+
+    def truth(self, account: Account | int = 1) -> dict[str, Any]:
+        """As the base, and the conditional orders of USD-M, which are no orders yet."""
+        out = super().truth(account)
+        found = self.accounts[account] if isinstance(account, int) else account
+        for algo in (x for x in self.algos.of(found) if x.order is None):
+            out["orders"][algo.client_id] = out["orders"].get(algo.client_id, 0) + 1
+        out["open"] += [truth_row(x) for x in self.algos.open(found)]
+        return out
 
     def _tell_lock(self, order: FakeOrder, now_ns: int) -> None:
         """What an open spot order holds is part of the balances."""

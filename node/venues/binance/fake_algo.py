@@ -68,6 +68,14 @@ class Algo:
     notes: dict = field(default_factory=dict)
 
 
+def truth_row(algo: Algo) -> dict:
+    """One that waits, as the judge lists open orders."""
+    row = {"market": algo.listing.market, "symbol": algo.listing.symbol, "number": algo.id}
+    row |= {"client_id": algo.client_id, "side": "sell" if algo.side else "buy", "type": algo.kind.lower()}
+    row |= {"price_ticks": algo.price_ticks, "size_lots": algo.size_lots, "filled_lots": 0, "waits": True}
+    return row | {"reduce_only": algo.reduce, "leg": LEG_OF.get(algo.leg, "net")}
+
+
 class AlgoService:
     """The conditional orders of a venue."""
 

@@ -37,6 +37,12 @@ KINDS = {
 }
 
 
+def kind_of(event: dict) -> str:
+    """What a fault calls this push: an order push that carries a fill is an execution."""
+    row = event["o"] if event["e"] == "ORDER_TRADE_UPDATE" else event
+    return "execution" if row.get("x") == "TRADE" else KINDS.get(event["e"], "account")
+
+
 @dataclass
 class ListenKey:
     account: Account
@@ -100,7 +106,7 @@ class Events:
                     if x.account is account:
                         raw = raw or dump(event)
                         frame = f'{{"subscriptionId":{number},"event":{raw}}}'
-                        self._tell(connection, frame, KINDS.get(event["e"], "account"), order)
+                        self._tell(connection, frame, kind_of(event), order)
         self._by_key(BINANCE_SPOT, account, event, order)
 
     def usdm(self, account: Account, event: dict, order: FakeOrder | None = None) -> None:
@@ -115,7 +121,7 @@ class Events:
             if wants(connection, event["e"]):
                 raw = raw or dump(event)
                 frame = private_frame(connection, raw)
-                self._tell(connection, frame, KINDS.get(event["e"], "account"), order)
+                self._tell(connection, frame, kind_of(event), order)
 
     # ---- orders ----
 

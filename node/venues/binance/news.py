@@ -235,7 +235,7 @@ def algo_order(market: int, x: dict) -> OrderRow:
     kind = text(x, "orderType" if "orderType" in x else "type")
     filled = x.get("executedQty") or "0"
     if state == "FINISHED":
-        state = _finished(str(filled), _or_zero(x, "quantity"))
+        state = _finished(str(filled), _or_zero(x, "quantity"), made)
     else:
         state = ALGO_STATES.get(state, f"odd:{state}")
     if side not in ("BUY", "SELL") or not _is_decimal(str(filled)):
@@ -265,12 +265,12 @@ def _or_zero(x: dict, field: str) -> str:
     return "0" if x.get(field) is None else number(x, field)
 
 
-def _finished(filled: str, size: str) -> str:
+def _finished(filled: str, size: str, made: str) -> str:
     """FINISHED is "executed or canceled": only a full fill says which. Else the order it made must be asked
     for."""
     if _is_decimal(filled) and Decimal(filled) >= Decimal(size) > 0:
         return "filled"
-    return "odd:FINISHED"
+    return "triggered" if made not in ("", "0") else "odd:FINISHED"
 
 
 # ---- symbols ----

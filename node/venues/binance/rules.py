@@ -230,12 +230,13 @@ _USDM: list[Row] = [
     # account in liquidation; it may not place orders, or may only reduce
     *_no(ACCESS, -2023, -4087, -4088, -4192, -4400, -4401),
     # open orders; price, quantity, tick, step, percent price, notional
-    *_no(FILTER, -2025, *range(-4005, -4001), -4013, -4014, -4016, -4023, -4024, -4131, -4164, -4183, -4184),
+    *_no(FILTER, -2025, *range(-4005, -4000), -4013, -4014, -4016, -4023, -4024, -4131, -4164, -4183, -4184),
     *_no(OTHER, -4015, -4061, -4062),  # length of a client id; position side; reduce-only in hedge mode
     # This id is on an open order: perhaps on this very one, by another copy of the request.
     (-4116, MAYBE, NO, NO, DUPLICATE),
     *_no(OTHER, -4117, -4118, -4120, *range(-4139, -4134), -4142, -4161, *range(-4209, -4201)),
-    *_no(HALTED, -4140, -4141, -4402),  # symbol not open for positions, closed, barred for this account
+    *_no(FILTER, -4045),  # too many stop orders
+    *_no(HALTED, -4108, -4140, -4141, -4402),  # symbol not open for positions, closed, barred for this account
     *_no(OTHER, -4403),  # leverage barred
     *_no(OTHER, -5021, *range(-5027, -5023), *range(-5041, -5036)),  # fill-or-kill; modify; parameters
     *_no(POST_ONLY, -5022),

@@ -326,6 +326,8 @@ class AccountRest(Queries):
         for trade in account.trades:
             found += [(trade.number, row, change) for row, change in self._trade_rows(account, trade)]
         for income in account.incomes:
+            if income.kind == "drift":
+                continue  # a fault that nobody says anything of
             row = self._log_row(account, income.coin, income.amount, income.now_ns, income.number)
             row |= {"type": INCOME_TYPE.get(income.kind, "TRANSFER_IN")}
             if income.listing is not None:

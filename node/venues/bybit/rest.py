@@ -8,7 +8,7 @@ Public market endpoints are functions; `Rest` is the signed half. Sources: bybit
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -522,8 +522,11 @@ class Rest:
 
     # ---- orders ----
 
-    def order(self, symbol: str, client_id: str = "", venue_id: str = "") -> Request:
-        """An order, open or among the 500 closed last. After a restart those are in `history` only."""
+    def order(
+        self, symbol: str, client_id: str = "", venue_id: str = "", *, is_algo: bool = False
+    ) -> Request:
+        """An order, stops too, open or among the 500 closed last. After a restart those are in `history`
+        only."""
         return self._get(rules.OPEN_ORDERS_PATH, symbol=symbol, **_named(client_id, venue_id))
 
     def history(self, symbol: str, client_id: str = "", venue_id: str = "") -> Request:
@@ -552,7 +555,9 @@ class Rest:
         base = self.open_orders()[0] if self.market == rules.SPOT else self._open(settle_coin(rows[0].symbol))
         return rows, _page(base, _cursor(result, "open orders"))
 
-    def cancel(self, symbol: str, client_id: str) -> Request:
+    def cancel(self, symbol: str, client_id: str, *, is_algo: bool = False) -> Request:
+        if is_algo:
+            return self.cancel_stop(symbol, client_id)
         return self._post("cancel", {"symbol": symbol, "orderLinkId": client_id})
 
     def cancel_stop(self, symbol: str, client_id: str) -> Request:
@@ -619,6 +624,10 @@ class Rest:
         rows = [position_row(self.market, x) for x in _rows(result, "positions")]
         cursor = _cursor(result, "positions")
         return rows, _page(self._positions(settle_coin(rows[0].symbol)), cursor) if cursor and rows else None
+
+    def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
+        """How the account is set up for these symbols, held or flat."""
+        return [] if self.market == rules.SPOT else [self.position(x) for x in symbols]
 
     def read_modes(self, reply: Reply) -> list[ModeRow]:
         return [mode_row(self.market, x) for x in _rows(self._checked(reply, "positions"), "positions")]

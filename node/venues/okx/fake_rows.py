@@ -126,7 +126,7 @@ def instrument_row(listing: Listing) -> dict[str, Any]:
         "ctVal": listing.contract if swap else "",
         "ctMult": "1" if swap else "",
         "ctValCcy": base if swap else "",
-        "tickSz": listing.tick,
+        "tickSz": listing.tick if listing.tick_multiple == 1 else listing.price(listing.tick_multiple),
         "lotSz": listing.lot,
         "minSz": min_size(listing),
         "maxLmtSz": max_size(listing),

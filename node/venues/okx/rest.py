@@ -35,6 +35,7 @@ from node.venues.values import (
     CashRow,
     InstrumentRow,
     KeyRow,
+    ModeRow,
     OrderRow,
     PositionRow,
     Reply,
@@ -62,6 +63,7 @@ FILLS_KEPT_MS = (
 CANCEL_PATH, CANCEL_ALGOS_PATH = TRADE + "cancel-order", TRADE + "cancel-algos"
 CANCELS_PATH = TRADE + "cancel-batch-orders"
 POSITIONS_PATH, BALANCE_PATH = "/api/v5/account/positions", "/api/v5/account/balance"
+LEVERAGE_PATH = "/api/v5/account/leverage-info"  # of 20 instruments a request
 BILLS_PATH, CONFIG_PATH = "/api/v5/account/bills", "/api/v5/account/config"
 # Conditional orders that rest without showing in the list of orders. Iceberg, TWAP and chase work through
 # orders that do show.
@@ -455,24 +457,25 @@ def _plain_order(row: dict, symbol: str) -> OrderRow:
 
 
 def _algo_order(row: dict, symbol: str) -> OrderRow:
-    """A conditional order. One that was triggered is `odd:effective`: what became of it, the orders it made
-    say."""
+    """A conditional order. What became of one that was triggered, the order that it made says; where that has
+    no number yet it is `odd:effective`."""
     state, kind = _word(row, symbol, "state"), _word(row, symbol, "ordType")
     triggers = ("slTriggerPx", "triggerPx", "tpTriggerPx", "moveTriggerPx")
     trigger = next((_limit(row, symbol, x) for x in triggers if row.get(x)), "0")
     is_stop = kind == "conditional" and _text(row, symbol, "slOrdPx") == "-1"
-    reason = _text(row, symbol, "failCode")
+    reason, made = _text(row, symbol, "failCode"), _text(row, symbol, "ordId")
+    is_triggered = state == "effective" and made not in ("", "0")
     return OrderRow(
         market=Market.OKX,
         symbol=symbol,
         client_id=_text(row, symbol, "algoClOrdId"),
-        venue_id=_word(row, symbol, "algoId"),
+        venue_id=made if is_triggered else _word(row, symbol, "algoId"),
         side=_side(row, symbol),
         kind="stop_market" if is_stop else kind,
         price="0",
         size=_limit(row, symbol, "sz"),
         filled="0",
-        state=ALGO_STATES.get(state, f"odd:{state}"),
+        state="triggered" if is_triggered else ALGO_STATES.get(state, f"odd:{state}"),
         reduce_only=_text(row, symbol, "reduceOnly") == "true",
         trigger=trigger,
         updated_ns=_ns(row, symbol, "uTime"),
@@ -682,6 +685,24 @@ class Rest:
         """An account without positions answers with an empty list; rows of size 0 are positions that
         ended."""
         return [position_row(row) for row in _rows(reply, "positions")], None
+
+    def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
+        """Leverage of swaps in cross margin, which is what orders here ask for; the list of positions has it only
+        for those that are held."""
+        swaps = ",".join(x for x in symbols if _kind_of(x) == "SWAP")
+        return [self._ask(LEVERAGE_PATH, instId=swaps, mgnMode="cross")] if swaps else []
+
+    def read_modes(self, reply: Reply) -> list[ModeRow]:
+        return [
+            ModeRow(
+                Market.OKX,
+                _word(row, "leverage", "instId"),
+                hedge=_word(row, "leverage", "posSide") != "net",
+                leverage=_number(row, "leverage", "lever"),
+                margin_mode=_word(row, "leverage", "mgnMode"),
+            )
+            for row in _rows(reply, "leverage")
+        ]
 
     def balances(self) -> Request:
         return self._ask(BALANCE_PATH)

@@ -99,6 +99,7 @@ CHANNELS = {
 # What an account's private connection subscribes, and its business connection for stop orders.
 PRIVATE_TOPICS = (("orders", "ANY"), ("account", ""), ("positions", "ANY"), ("balance_and_position", ""))
 ALGO_TOPICS = (("orders-algo", "ANY"),)
+NEWS_CHANNELS = ("instruments", "status")  # speak when something changed, to every session
 BOOK_CHANNELS = tuple(name for name, channel in CHANNELS.items() if channel.depth)
 
 # ---- connection rules ----

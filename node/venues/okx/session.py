@@ -105,6 +105,11 @@ class Session:
         """Where to connect."""
         return rules.PATHS[self.kind]
 
+    @property
+    def spoken(self) -> list[Topic]:
+        """Topics that speak all the time: the others have news only."""
+        return [x for x in self.topics if x[0] not in rules.NEWS_CHANNELS]
+
     # ---- what happened ----
 
     def start(self, now_ns: int) -> list[Action]:

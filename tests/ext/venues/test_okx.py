@@ -1421,11 +1421,11 @@ def test_what_the_venue_has_no_request_for_is_not_written(wire, intent):
     [("expire_maker", "cancel_maker"), ("expire_taker", "cancel_taker"), ("expire_both", "cancel_both")],
 )
 def test_self_trade_prevention_is_always_sent(wire, mode, word):
-    wire.set_stp(mode)
+    wire.stp = mode
     assert wire.stp == mode
     assert sent(wire, instrument=SWAP, price_ticks=1, size_lots=1)["args"][0]["stpMode"] == word
     with pytest.raises(ValueError, match="stp"):
-        wire.set_stp("none")
+        wire.stp = "none"
     with pytest.raises(ValueError, match="spot mode"):
         wire.set_spot_mode("isolated")
 

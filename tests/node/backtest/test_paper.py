@@ -143,7 +143,7 @@ def test_the_better_of_two_orders_fills_first(bench):
 
 def test_an_order_that_wants_to_take_finds_nobody_and_expires(bench):
     [order] = bench.do(("buy", 0, 1005, 20, IOC))
-    assert order["state"] == "CANCELED"
+    assert order["state"] == "EXPIRED"
     assert bench.hand.fills == []
 
 

@@ -21,12 +21,15 @@ class Server:
         self.seen: list[tuple[str, str, dict, bytes]] = []
         self.peers: set = set()
         self.wait_s = 0.0
+        self.dies = False
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.seen.append((request.method, request.raw_path, dict(request.headers), body))
         self.peers.add(request.transport.get_extra_info("peername"))
         await asyncio.sleep(self.wait_s)
+        if self.dies:
+            request.transport.abort()
         status, body, headers = self.answer
         return web.Response(status=status, body=body, headers=headers)
 
@@ -86,6 +89,19 @@ def test_anything_but_success_is_one_line_with_address_status_and_what_was_said(
         assert str(told.value).startswith(f"{base}/api?key=1: HTTP {status}: no")
         assert len(str(told.value)) < 300
         assert len(server.seen) == 1  # a redirect is not followed
+
+    play(scenario)
+
+
+def test_a_post_on_a_connection_that_dies_before_it_answers_is_sent_once():
+    """It may be an order: nothing below us repeats it."""
+
+    async def scenario(server, base, http):
+        await http.fetch(base, Request("GET", "/time"))
+        server.dies = True
+        with pytest.raises(Unreachable):
+            await http.send(base, Request("POST", "/order", (), b"x=1"))
+        assert [x[0] for x in server.seen] == ["GET", "POST"]
 
     play(scenario)
 

@@ -15,9 +15,9 @@ from ext.engine import Engine, LineKind
 from ext.records import sent_row, state_row
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
+from node import assembly, strategies
 from node.config import Config, load
 from node.errors import Unreachable, UserError
-from node import strategies
 from node.net import live
 from node.net.live import Node, make_dials
 from node.sim.serve import SimConfig, Simulation
@@ -338,7 +338,7 @@ def test_a_snapshot_that_fails_is_asked_for_again_until_the_book_is_there(play, 
         b'{"lastUpdateId":1,"bids":[["60000.00","1"]],"asks":[]}'  # the one that tells how fine the book is
     )
     asked = replies(monkeypatch, "depth", depth, answer, answer)
-    monkeypatch.setattr(live, "Engine", functools.partial(Engine, ask_every_ns=200_000_000))
+    monkeypatch.setattr(assembly, "Engine", functools.partial(Engine, ask_every_ns=200_000_000))
 
     async def scenario(world):
         node = world.node(markets=("binance-spot",))
@@ -387,7 +387,7 @@ def test_quotes_start_with_the_first_book_and_at_its_price(play):
 
         async def act():
             await until(lambda: quoting(node))
-            assert node._unquoted == {}
+            assert node.desk._unquoted == {}
 
         await world.run(node, act)
         records = world.records()
@@ -412,8 +412,8 @@ def test_dials_reach_the_strategy_and_the_tape(play, tmp_path):
         async def act():
             await until(lambda: quoting(node))
             writer.set(0, [2000], node.link.monotonic_ns(), 10**9)
-            await until(lambda: node.quoter.dial_values() == [2000, 1000])
-            await until(lambda: node.quoter.dial_values() == [1000, 1000])  # the lease ran out
+            await until(lambda: node.desk.quoter.dial_values() == [2000, 1000])
+            await until(lambda: node.desk.quoter.dial_values() == [1000, 1000])  # the lease ran out
 
         await world.run(node, act)
         dials = [x.payload for x in world.records() if x.type == RecordType.DIAL]
@@ -577,19 +577,21 @@ def test_a_full_disk_stops_new_orders_and_says_so_once(play):
 
 
 class Resting(Strategy):
-    """Places one order far from the market, then does what `then` says on each further book."""
+    """Places one order far from the market as soon as the gate lets it, then does what `then` says on each further
+    book."""
 
     then = staticmethod(lambda: 0)
 
     def __init__(self, *_):
-        self.books = 0
+        self.placed = False
 
     def on_book(self, instrument, now_ns):
-        self.books += 1
-        if self.books == 1:
-            self.buy(instrument, self.best(instrument)[0][0] - 1000, 1)
-        elif self.open_orders():
+        if self.open_orders():
+            self.placed = True
             return self.then()
+        bid, _ = self.best(instrument)
+        if bid and not self.placed:
+            self.buy(instrument, bid[0] - 1000, 1)
         return 0
 
 

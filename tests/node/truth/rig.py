@@ -40,6 +40,7 @@ class Venue:
         self.position = PositionRow(market, SYMBOL, "0")
         self.balances = {"BTC": "2", "USDT": "10000"}
         self.cash = []
+        self.modes = []
         self.key = KeyRow(can_trade=True)
         self.broken: dict[str, object] = {}
         self.hidden: set[str] = set()  # orders that queries do not find
@@ -126,6 +127,9 @@ class Venue:
     def _cash(self, since_ns, now_ns):
         return [x for x in self.cash if x.event_ns >= since_ns], None
 
+    def _modes(self, now_ns):
+        return list(self.modes)
+
     def _key(self, now_ns):
         return self.key
 
@@ -174,7 +178,7 @@ class FakeRest:
     def read_time(self, reply):
         return self._read(reply)
 
-    def order(self, symbol, client_id="", venue_id=""):
+    def order(self, symbol, client_id="", venue_id="", *, is_algo=False):
         return ask("order", symbol, client_id, venue_id)
 
     def read_order(self, reply):
@@ -210,13 +214,19 @@ class FakeRest:
     def read_cash(self, reply):
         return self._read(reply)
 
+    def modes(self, symbols):
+        return [ask("modes")] if self.venue.market == PERP else []
+
+    def read_modes(self, reply):
+        return self._read(reply)
+
     def key_info(self):
         return [ask("key")]
 
     def read_key_info(self, reply):
         return self._read(reply)
 
-    def cancel(self, symbol, client_id):
+    def cancel(self, symbol, client_id, *, is_algo=False):
         return ask("cancel", symbol, client_id)
 
     def cancel_all(self, symbol):
@@ -257,7 +267,7 @@ class World:
         self.now = START
         self.latency_ns = latency_ns
         self.instruments = Instruments(4)
-        self.frames, self.told, self.notes, self.refreshed = [], [], [], []
+        self.frames, self.told, self.notes, self.refreshed, self.logins = [], [], [], [], []
         self.engine = None
         self.venues = {SPOT: Venue(SPOT), PERP: Venue(PERP)}
         self.wires = {}
@@ -289,6 +299,7 @@ class World:
             seed,
             note=self.notes.append,
             refresh=self.refreshed.append,
+            login=self.logins.append,
         )
         for line in range(4):
             self.line(line, True)

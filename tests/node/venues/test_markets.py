@@ -6,8 +6,8 @@ from ext.instruments import Instruments
 from ext.records import Market
 from node.config import DEPTHS
 from node.config import MARKETS as NUMBERS
-from node.venues.markets import MARKETS, listen_key_session, make_wire
-from node.venues.values import Request, Send
+from node.venues.markets import MARKETS, make_wire
+from node.venues.values import Reply, Request, Send
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
 BYBIT, BYBIT_SPOT, OKX = int(Market.BYBIT_LINEAR), int(Market.BYBIT_SPOT), int(Market.OKX)
@@ -25,7 +25,8 @@ def topics(market: int, depth: int | None = None, trades: bool = True) -> list[l
     name = next(x for x, number in NUMBERS.items() if number == market)
     depths = dict.fromkeys(SYMBOLS[market], DEPTHS[name][0] if depth is None else depth)
     sessions = MARKETS[market].feeds(market, SYMBOLS[market], depths, trades)
-    return [list(getattr(x, "streams", None) or x.topics) for x in sessions]
+    names = [getattr(x, "spoken", None) or getattr(x, "streams", None) or x.topics for x in sessions]
+    return [list(x) for x in names]
 
 
 def test_there_is_a_row_for_each_market_that_can_be_configured():
@@ -48,7 +49,10 @@ def test_a_row_makes_what_a_node_needs_of_it(market):
         x.start(1) for x in row.feeds(market, SYMBOLS[market], dict.fromkeys(SYMBOLS[market], 50), True)
     )
     assert isinstance(first, Send)
-    row.orders(market).start(1)
+    row.orders(market, None).start(1)
+    for address, session in row.private(market, None):
+        assert address in ("streams", "orders")
+        assert (session is None) == (row.listen_key is not None)
 
 
 @pytest.mark.parametrize("market", MARKETS)
@@ -98,6 +102,13 @@ def test_okx_names_the_channel_of_a_depth():
     assert topics(OKX, 50)[0][0] == ("books50-l2-tbt", "BTC-USDT-SWAP")
 
 
+def test_okx_tells_of_instruments_and_of_its_own_state_to_every_feed():
+    depths = {"BTC-USDT-SWAP": 400, "BTC-USDT": 400}
+    (session,) = MARKETS[OKX].feeds(OKX, list(depths), depths, False)
+    assert session.topics[-3:] == [("instruments", "SPOT"), ("instruments", "SWAP"), ("status", "")]
+    assert not set(session.topics[-3:]) & set(session.spoken)
+
+
 def test_without_trades_only_books_and_quotes_are_subscribed():
     assert topics(SPOT, trades=False) == [topics(SPOT)[0][:4]]
     assert topics(USDM, trades=False) == topics(USDM)[:1]
@@ -143,10 +154,16 @@ def test_okx_is_asked_for_each_kind_of_instrument_once():
     assert [x.target.partition("instType=")[2] for x in asked] == ["SPOT", "SWAP"]
 
 
+def opened(body: bytes):
+    asks, opened = MARKETS[USDM].listen_key(USDM, "key", None)
+    assert (asks().method, dict(asks().headers)) == ("POST", {"X-MBX-APIKEY": "key"})
+    return opened(Reply(200, {}, body))
+
+
 def test_a_listen_key_opens_a_private_stream():
-    session = listen_key_session(USDM, b'{"listenKey":"abc"}')
+    session = opened(b'{"listenKey":"abc"}')
     assert "abc" in session.path
-    assert session.path != listen_key_session(USDM, b'{"listenKey":"abd"}').path
+    assert session.path != opened(b'{"listenKey":"abd"}').path
 
 
 @pytest.mark.parametrize(
@@ -154,4 +171,4 @@ def test_a_listen_key_opens_a_private_stream():
 )
 def test_a_reply_without_a_listen_key_is_refused(reply):
     with pytest.raises(ValueError, match=r"."):
-        listen_key_session(USDM, reply)
+        opened(reply)

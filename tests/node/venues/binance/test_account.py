@@ -263,7 +263,7 @@ def test_conditional_orders_are_read_beside_the_others():
         ({"algoStatus": "TRIGGERING"}, "live", "2146760"),
         ({"algoStatus": "TRIGGERED", "actualOrderId": "887001"}, "live", "887001"),
         ({"algoStatus": "FINISHED", "actualOrderId": "887001", "executedQty": "0.01"}, "filled", "887001"),
-        ({"algoStatus": "FINISHED", "actualOrderId": "887001"}, "odd:FINISHED", "887001"),
+        ({"algoStatus": "FINISHED", "actualOrderId": "887001"}, "triggered", "887001"),
         ({"algoStatus": "CANCELED"}, "canceled", "2146760"),
         ({"algoStatus": "EXPIRED"}, "expired", "2146760"),
         ({"algoStatus": "REJECTED"}, "rejected", "2146760"),

@@ -249,7 +249,8 @@ def test_two_accounts_do_not_hear_of_each_other():
     for i in (1, 2):
         connection = venue.open(PRIVATE)
         stamp = str(venue.now // SECOND)
-        arg = {"apiKey": f"k{i}", "passphrase": f"p{i}", "timestamp": stamp, "sign": sign(f"s{i}", stamp)}
+        sign = Key(f"k{i}", f"s{i}").base64(stamp + rules.LOGIN_TARGET)
+        arg = {"apiKey": f"k{i}", "passphrase": f"p{i}", "timestamp": stamp, "sign": sign}
         venue.tell(connection, {"op": "login", "args": [arg]})
         venue.subscribe(connection, {"channel": "orders", "instType": "ANY"})
         connections.append(connection)

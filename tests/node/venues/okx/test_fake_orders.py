@@ -188,6 +188,14 @@ def test_an_accepted_order_can_still_come_to_nothing():
     assert (row["state"], row["fillSz"], row["accFillSz"], row["tradeId"]) == ("filled", "0", "0", "")
 
 
+def test_an_order_that_is_accepted_in_silence_is_never_told_of():
+    venue = faulty("order.accept_silent")
+    connection = venue.private()
+    frames = venue.order(connection)
+    assert states(frames) == []
+    assert frames[0]["data"][0]["sCode"] == "0"
+
+
 @pytest.mark.parametrize(("part", "state", "filled"), [("part", "canceled", "0.5"), ("full", "filled", "1")])
 def test_a_cancel_may_meet_a_fill(part, state, filled):
     venue = faulty("order.fill_on_cancel", part=part)

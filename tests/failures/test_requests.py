@@ -824,7 +824,7 @@ def test_68_a_kill_reaches_stops_too_and_what_is_not_ours_is_told(make, market):
     stop = hand.place(SELL, 0, type=STOP, trigger=hand.away(BUY, 3000), reduce_only=True)
     hand.run(2)
     assert hand.hits("order.algo") == 1
-    assert len(hand.open_there()) == (5 if market == "binance-usdm" else 6)  # whose stops are kept elsewhere
+    assert len(hand.open_there()) == 6
     assert stop in hand.open_here()
     hand.kill()
     hand.run(10)

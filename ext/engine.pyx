@@ -899,6 +899,8 @@ cdef class Engine(Sink):
             self.risk.value = self.risk.limit = reason = 0
             if intent.action == CANCEL:
                 approved = self.risk.approve_cancel(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
+                if approved is not None:
+                    self.orders.want_cancel(self.orders.find(approved.order_id))
             else:
                 approved = self.risk.approve(intent, self.now_ns, &reason, <Approved>self.risk.pool[passed])
             self._verdict(intent, approved, reason)

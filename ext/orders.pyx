@@ -94,7 +94,7 @@ cdef class Orders:
         exposure.open_orders += sign
         if order.state == UNKNOWN:
             exposure.unknown_lots += lots
-        elif order.state < ACKED:
+        if order.state == UNKNOWN or order.state < ACKED:      # that time went by is no answer
             exposure.unacked += sign
         assert exposure.buy_lots >= 0 and exposure.sell_lots >= 0 and exposure.open_orders >= 0, "exposure below zero"
         return 0

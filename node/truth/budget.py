@@ -70,15 +70,19 @@ class Budget:
         """Requests to write now. They are charged, and stamped with `now_ns` as the time they left."""
         out: list[Ask] = []
         held: list[tuple[int, int, Ask]] = []
+        full: set[int] = set()
         while self.queue and now_ns >= self.paused_until_ns:
             entry = heapq.heappop(self.queue)
             ask = entry[2]
-            if now_ns < self.kind_until_ns.get(_kind(ask), 0):
+            if now_ns < self.kind_until_ns.get(_kind(ask), 0) or _kind(ask) in full:
                 held.append(entry)
                 continue
             if not self._fits(ask, now_ns):
                 held.append(entry)
-                break  # what comes behind is less urgent
+                if not self._is_full_alone(ask, now_ns):
+                    break  # what comes behind is less urgent
+                full.add(_kind(ask))
+                continue
             self._charge(ask, now_ns)
             out.append(ask)
         for entry in held:
@@ -101,6 +105,12 @@ class Budget:
         if not urgent and len(self.flying) >= self.settings.in_flight:
             return False
         return all(self._has_room(w, ask, urgent, now_ns) for w in self._windows(ask))
+
+    def _is_full_alone(self, ask: Ask, now_ns: int) -> bool:
+        """Only the windows of its own kind are full: what others spend does not come out of them."""
+        plain = int(BudgetKind.BUDGET_WEIGHT)
+        shared = [w for (kind, _), w in self.windows.items() if kind == plain]
+        return _kind(ask) != plain and all(self._has_room(w, ask, True, now_ns) for w in shared)
 
     def _has_room(self, window: Window, ask: Ask, urgent: bool, now_ns: int) -> bool:
         used = window.used(now_ns)
@@ -129,7 +139,7 @@ class Budget:
                 self.kind_until_ns[row.kind] = max(self.kind_until_ns.get(row.kind, 0), until_ns)
             self._window(row).on_row(row, ask.left_ns, now_ns)
         if status in PAUSES:
-            if not self._row or ask.left_ns > self._refused_ns:  # not one of several that were under way together
+            if not self._row or ask.left_ns > self._refused_ns:  # not one of several under way together
                 self._row += 1
                 self._refused_ns = now_ns
             pause_ns = getattr(self.settings, PAUSES[status]) << min(self._row - 1, 10)

@@ -105,7 +105,7 @@ class Case:
         return not quiet or now_ns - self.opened_ns > self.settings.second_path_ns
 
     def is_early(self, row: dict[str, Any], now_ns: int) -> bool:
-        """In flight, or just taken: its report is still under way, and whoever asks now learns nothing from it."""
+        """In flight, or just taken: its report is still under way, and who asks now learns nothing."""
         if row["doubt"] or self.is_missing:
             return False
         acked = row["state"] == "ACKED" and now_ns - row["acked_ns"] < self.settings.report_due_ns

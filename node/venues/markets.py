@@ -117,8 +117,8 @@ def _okx_topic(frame: bytes) -> tuple[str, str] | None:
 
 
 def _rules(rows: Any) -> list[Rule]:
-    """The limits on orders, cancels and amends out of a venue's table, whichever way it spells them. Those on OKX's
-    conditional orders are not limits on all orders."""
+    """The limits on orders, cancels and amends out of a venue's table, whichever way it spells them. Those
+    on OKX's conditional orders are not limits on all orders."""
     out = []
     for row in rows:
         if "algo" in getattr(row, "name", ""):

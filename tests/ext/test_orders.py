@@ -588,7 +588,7 @@ def test_the_unknown_size_is_told_apart_and_so_are_requests_in_the_air():
     assert (row["unknown_lots"], row["unacked"]) == (0, 2)
     orders.report(first, UNCERTAIN)
     row = orders.reserved(0)
-    assert (row["unknown_lots"], row["unacked"]) == (10, 1)
+    assert (row["unknown_lots"], row["unacked"]) == (10, 2)  # not knowing is no answer
     orders.report(first, FILL, 4, 1)
     orders.report(second, ACK)
     row = orders.reserved(0)

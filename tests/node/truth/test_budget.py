@@ -119,6 +119,15 @@ def test_a_pause_of_cancels_holds_cancels_only():
     assert [x.purpose for x in out.take(NOW + 6 * SEC)] == [Purpose.CANCEL]
 
 
+def test_cancels_that_used_up_a_limit_of_their_own_keep_no_question_waiting():
+    out = budget()
+    out.on_answer(ask(), 200, [BudgetRow(int(BudgetKind.BUDGET_CANCELS), SEC, 10, 10)], 0, NOW)
+    for purpose in (Purpose.CANCEL, Purpose.CANCEL, Purpose.UNKNOWN, Purpose.RECONCILE):
+        out.put(ask(purpose))
+    assert [x.purpose for x in out.take(NOW + 1)] == [Purpose.UNKNOWN, Purpose.RECONCILE]
+    assert [x.purpose for x in out.take(NOW + 2 * SEC)] == [Purpose.CANCEL, Purpose.CANCEL]
+
+
 def test_only_so_many_are_in_flight_but_for_what_is_urgent():
     out = Budget(Settings(in_flight=2))
     assert take(out, 5) == 2

@@ -78,7 +78,8 @@ class Watch:
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
-        self.cash_from_ns = self.begun_ns = self.modes_ns = 0
+        self.modes_of: set[str] = set()  # symbols of which it is known how they are set up
+        self.cash_from_ns = self.begun_ns = 0
         self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
@@ -242,7 +243,7 @@ class Watch:
 
     def _is_ready(self, instrument: int) -> bool:
         product = self.desk.products[self.desk.symbol(instrument)]
-        if product.is_perpetual and not self.modes_ns:
+        if product.is_perpetual and self.desk.symbol(instrument) not in self.modes_of:
             return False  # whether the account is set up as configured is not known yet
         return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
 
@@ -368,7 +369,7 @@ class Watch:
         except ValueError as error:
             self._again("modes", Said(outcome=0, text=str(error)), now_ns)
             return
-        self.modes_ns = pull.left_ns
+        self.modes_of |= {row.symbol for row in pull.rows}
         if self.starting:
             self.hurry(now_ns)
 

@@ -6,6 +6,8 @@ from node.truth.pull import Pull
 from node.truth.reconcile import Lists, Reconciler
 from node.venues.values import Reply, RestError, Said
 
+BY_SYMBOL = 4  # as many symbols are asked for one by one: Binance counts 80 for all symbols, 6 for one
+
 
 class Sweep:
     """`from_ns`: by symbol, since when trades are wanted (our clock); `offset_ns` is the venue's clock
@@ -22,7 +24,9 @@ class Sweep:
     ):
         rest = desk.rest
         self.desk, self.reconciler, self.owners, self.from_ns = desk, reconciler, owners, from_ns
-        self.open = Pull(desk, "open", rest.open_orders(), rest.read_open_orders, pages_max)
+        names = list(desk.products) if len(desk.products) <= BY_SYMBOL else [""]
+        requests = [x for name in names for x in rest.open_orders(name)]
+        self.open = Pull(desk, "open", requests, rest.read_open_orders, pages_max)
         self.trades = [
             Pull(desk, "trades", [rest.trades(symbol, since_ns + offset_ns)], rest.read_trades, pages_max)
             for symbol, since_ns in from_ns.items()

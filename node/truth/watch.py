@@ -84,7 +84,9 @@ class Watch:
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
-        self.cash_from_ns = self.begun_ns = self.modes_ns = 0
+        self.absent_ns: dict[str, int] = {}  # by symbol: since when lists of positions do not name it, 0 = they do
+        self.modes_of: set[str] = set()  # symbols of which it is known how they are set up
+        self.cash_from_ns = self.begun_ns = 0
         self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
@@ -201,6 +203,8 @@ class Watch:
             if instrument not in agreed or self.positions.steady[instrument].drift is not None:
                 continue
             if instrument in self.starting and not self._is_ready(product.instrument):
+                if self.positions.has_moved_since(instrument):
+                    self.due["positions"] = min(self.due["positions"], now_ns + self.settle_ns())
                 continue
             self.native.reconciled(instrument, now_ns)
             self._arm(instrument, now_ns)
@@ -261,7 +265,7 @@ class Watch:
 
     def _is_ready(self, instrument: int) -> bool:
         product = self.desk.products[self.desk.symbol(instrument)]
-        if product.is_perpetual and not self.modes_ns:
+        if product.is_perpetual and self.desk.symbol(instrument) not in self.modes_of:
             return False  # whether the account is set up as configured is not known yet
         return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
 
@@ -315,8 +319,10 @@ class Watch:
             self._again("positions", Said(outcome=0, text=str(error)), now_ns)
             return
         entries = {x.symbol: x for x in rows if x.size.strip("-0.")}
+        named = {x.symbol for x in rows}
         for symbol, product in self.desk.products.items():
             if product.is_perpetual:
+                self.absent_ns[symbol] = 0 if symbol in named else self.absent_ns.get(symbol) or now_ns
                 self._got_position(symbol, entries.get(symbol), now_ns)
         if any(self.positions.is_open(p.instrument) for p in self.desk.products.values() if p.is_perpetual):
             self.due["positions"] = now_ns + self.settle_ns()
@@ -324,7 +330,7 @@ class Watch:
 
     def _got_position(self, symbol: str, row: PositionRow | None, now_ns: int) -> None:
         instrument = self.desk.products[symbol].instrument
-        if instrument in self.starting and self.settings.set_at_start:
+        if instrument in self.starting and self.settings.set_at_start and self._is_said(symbol, now_ns):
             self.positions.take_over(symbol, row.entry if row else "", now_ns)
             if instrument in self.positions.was_set:
                 self.reconciler.floor_ns[instrument] = now_ns + self.clock.offset_ns(now_ns)
@@ -337,6 +343,12 @@ class Watch:
                 return  # no entry price yet: the purse waits
             if instrument in self.starting:
                 self.hurry(now_ns)
+
+    def _is_said(self, symbol: str, now_ns: int) -> bool:
+        """The venue says what it holds: it names the symbol, or has left it out of every answer for so long that it is
+        no incident. Absence is not zero."""
+        since_ns = self.absent_ns[symbol]
+        return not since_ns or now_ns - since_ns >= self.settings.absent_ns
 
     def _balances(self, now_ns: int) -> None:
         """Cash first: what it explains must be known when the balances are compared."""
@@ -393,7 +405,7 @@ class Watch:
         except ValueError as error:
             self._again("modes", Said(outcome=0, text=str(error)), now_ns)
             return
-        self.modes_ns = pull.left_ns
+        self.modes_of |= {row.symbol for row in pull.rows}
         if self.starting:
             self.hurry(now_ns)
 

@@ -12,6 +12,7 @@ from node.truth.desk import Product, VenueDesk
 from node.truth.keeper import Keeper
 from node.truth.settings import MS, SEC, Settings
 from node.venues.values import (
+    ModeRow,
     BalanceRow,
     KeyRow,
     OrderRow,
@@ -40,7 +41,7 @@ class Venue:
         self.position = PositionRow(market, SYMBOL, "0")
         self.balances = {"BTC": "2", "USDT": "10000"}
         self.cash = []
-        self.modes = []
+        self.modes = [ModeRow(market, SYMBOL)]
         self.key = KeyRow(can_trade=True)
         self.broken: dict[str, object] = {}
         self.hidden: set[str] = set()  # orders that queries do not find

@@ -459,7 +459,7 @@ class World:
         if faults.any_of("px.blackhole") and faults.standing("px.blackhole", self.now_ns, **about):
             return None
         late = faults.standing("px.delay", self.now_ns, **about) if faults.any_of("px.delay") else None
-        return self._delay() + (0 if late is None else late.ns("delay_ms"))
+        return self._delay() + (0 if late is None else late.ns("delay"))
 
     def _reset(self, wired: Wired, generation: int) -> None:
         if wired.generation == generation:

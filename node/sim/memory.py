@@ -133,7 +133,8 @@ class World:
         }
         for name, rows in listings.items():
             make = getattr(importlib.import_module(VENUES[name].module), VENUES[name].fake)
-            self.fakes[name] = make(rows, seed=self.seed, **options.get(name, {}))
+            told = dict(VENUES[name].options) | options.get(name, {})
+            self.fakes[name] = make(rows, seed=self.seed, **told)
             mine = [x for x in faults if x.get("venue", name) == name]
             self.fakes[name].faults.load(mine, name, self.now_ns)
         self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.now_ns)

@@ -52,6 +52,7 @@ class Connection:
         self.drops = 0
         self._retry = True
         self._frames = 0
+        self._told = ""  # why it cannot connect, as it was said last
         self._topics: set[Any] = set()
         self._random = random.Random(f"{seed}:{line}")  # jitter: two lines must not come back together
 
@@ -67,15 +68,19 @@ class Connection:
                 await self._connect()
                 await self._serve()
             except (OSError, picows.WSError) as error:
-                self.tell(
-                    self.name, f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}"
-                )
+                self._cannot(f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}")
             finally:
                 self._dropped()
             if loop.time() - began_s > STEADY_S:
                 delay_s = BACKOFF_FIRST_S
             await asyncio.sleep(delay_s * (0.5 + self._random.random()))
             delay_s = min(2 * delay_s, BACKOFF_MOST_S)
+
+    def _cannot(self, text: str) -> None:
+        """Once for each reason, not for each attempt."""
+        if text != self._told:
+            self._told = text
+            self.tell(self.name, f"{text}; trying again")
 
     async def _connect(self) -> None:
         if self.fresh is not None:
@@ -191,7 +196,9 @@ class Connection:
             elif isinstance(action, Relist):
                 self.relist()
             elif isinstance(action, Down):
-                self.tell(self.name, action.reason)
+                self.tell(
+                    self.name, action.reason if action.retry else f"{action.reason}: not tried again before a restart"
+                )
                 self._retry = self._retry and action.retry
                 self.hang_up()
 
@@ -200,6 +207,7 @@ class Connection:
             self.link.engine.on_line(self.line, True, self.link.now_ns())
             self.turned(True)
         self.ready.set()
+        self._told = ""
         self.tell(self.name, "ready")
 
     def hang_up(self) -> None:

@@ -488,7 +488,7 @@ class Node:
         if len(left) > SHOWN:
             self.tell("node", f"... and {len(left) - SHOWN} more orders")
         if not left and not self._has_looked(looked_ns):
-            self.tell("node", f"the venues' trades could not be listed within {STOP_WAIT_S:g} s: the next start does")
+            self.tell("node", "the venues' trades could not be listed once more: the next start does it")
         for number in range(self.instruments.count if self.keeper is not None else 0):
             here, step = self.engine.account.position(number), self.instruments.size_grid(number).step
             where = f"{MARKET_NAMES[self.instruments.market(number)]} {self.instruments.symbol(number)}"

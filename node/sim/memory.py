@@ -140,7 +140,8 @@ class World:
         }
         for name, rows in listings.items():
             make = getattr(importlib.import_module(VENUES[name].module), VENUES[name].fake)
-            self.fakes[name] = make(rows, seed=self.seed, **options.get(name, {}))
+            told = dict(VENUES[name].options) | options.get(name, {})
+            self.fakes[name] = make(rows, seed=self.seed, **told)
         self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.venue_ns)
         self.moving = moving
         self.market.step(self.venue_ns)

@@ -405,6 +405,7 @@ class VenueRow:
     listings: tuple[dict[str, Any], ...]
     ping_interval_s: float | None
     slow_close: tuple[int, str] = (1008, "slow consumer")
+    options: tuple[tuple[str, Any], ...] = ()  # of the fake, where nothing else is said
 
 
 def _row(market: int, symbol: str, base: str, tick: str, lot: str, **more: Any) -> dict[str, Any]:
@@ -426,6 +427,7 @@ VENUES = {
             ),
         ),
         20,
+        options=(("credentials_required", True),),
     ),
     "bybit": VenueRow(
         "node.venues.bybit.fake",
@@ -497,7 +499,7 @@ class Simulation:
         self.servers: dict[str, VenueServer] = {}
         for name, row in rows.items():
             make = getattr(importlib.import_module(row.module), row.fake)
-            fake = make(listings[name], seed=config.seed, **config.options.get(name, {}))
+            fake = make(listings[name], seed=config.seed, **(dict(row.options) | config.options.get(name, {})))
             self._equip(fake, name, config)
             ws_port, http_port = config.ports.get(name, (0, 0))
             self.servers[name] = VenueServer(

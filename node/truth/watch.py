@@ -439,7 +439,8 @@ class Watch:
         """What a refusal says beyond its request. Texts are the venue's: they hold no secret of ours."""
         if said.group == ErrorGroup.GROUP_ACCESS:
             self._access("refused", True, f"{ASKED.get(what, what)}: {_words(said)}", now_ns)
-        elif said.group == ErrorGroup.GROUP_CLOCK:
+            return  # once is enough, whatever else is refused for the same reason
+        if said.group == ErrorGroup.GROUP_CLOCK:
             self.pulse.hurry(now_ns)
         if said.until_ns:
             self.budget.pause(said.until_ns - self.clock.offset_ns(now_ns), now_ns)
@@ -447,12 +448,13 @@ class Watch:
             self.halts.tell(self.desk.title(), f"{ASKED.get(what, what)}: {_words(said)}", now_ns)
 
     def _access(self, source: str, bad: bool, text: str, now_ns: int) -> None:
+        is_new = False
         for product in self.desk.products.values():
             if bad:
-                self.halts.hold(product.instrument, HaltReason.HALT_ACCESS, STOP, source, now_ns)
+                is_new |= self.halts.hold(product.instrument, HaltReason.HALT_ACCESS, STOP, source, now_ns)
             else:
                 self.halts.free(product.instrument, HaltReason.HALT_ACCESS, source, now_ns)
-        if bad:
+        if is_new:
             fix = "no orders until the venue takes the key; check its rights, IP list and expiry"
             self.halts.tell(self.desk.title(), f"access refused: {text}: {fix}", now_ns)
 
@@ -473,4 +475,5 @@ class Watch:
 
 def _words(said: Said) -> str:
     """A refusal for people: the venue's code, where it has one, and its words."""
-    return f"{said.code or ''} {said.text[:120]}".strip()
+    words = said.text.partition(" origin_string")[0]  # Bybit repeats what was signed
+    return f"{said.code or ''} {words[:120]}".strip()

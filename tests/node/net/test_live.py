@@ -4,7 +4,10 @@ end."""
 import asyncio
 import functools
 import os
+import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -20,7 +23,10 @@ from node.config import Config, load
 from node.errors import Unreachable, UserError
 from node.net import live
 from node.net.live import Node, make_dials
+from node.sim import judge
 from node.sim.serve import SimConfig, Simulation
+from node.soak import read_faults
+from node.venues.ledger import PRIVATE_KEY_PEM
 
 SYNCED = 2
 
@@ -40,6 +46,7 @@ streams = ["{ws}", "{ws}"]
 rest = "{http}"
 orders = "{ws}"
 key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
+wallet = "{wallet}"
 """
 KEY = (
     'key = { api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }\n'
@@ -80,7 +87,8 @@ class World:
         for market in markets:
             venue, symbol, size = MARKETS[market]
             at = self.endpoints[venue]
-            text += VENUE.format(market=market, ws=at.ws_url, http=at.http_url)
+            wallet = "bybit" if venue == "bybit" else market  # a unified account
+            text += VENUE.format(market=market, ws=at.ws_url, http=at.http_url, wallet=wallet)
             text += INSTRUMENT.format(market=market, symbol=symbol, size=size)
         for old, new in changes:
             assert old in text
@@ -101,7 +109,7 @@ class World:
         if running.done() and not acting.done():
             acting.cancel()
         stop.set()
-        await asyncio.wait((running,), timeout=5)
+        await asyncio.wait((running,), timeout=12)
         if acting.done() and not acting.cancelled():
             acting.result()  # what the test saw comes before what the node raised
         running.result()
@@ -123,12 +131,12 @@ class World:
 def play(tmp_path):
     """`play(scenario)` calls `scenario(world)`."""
 
-    def run(scenario, venues=("bybit",), loop=uvloop.new_event_loop):
+    def run(scenario, venues=("bybit",), loop=uvloop.new_event_loop, seconds=20):
         async def main():
             simulation = Simulation(SimConfig(venues=venues))
             endpoints = await simulation.start()
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(seconds):
                     await scenario(World(simulation, endpoints, tmp_path))
             finally:
                 await simulation.stop()
@@ -693,3 +701,195 @@ def test_the_tape_ends_with_the_state_that_was_left(play):
         assert len(sent) == node.link.written
 
     play(scenario)
+
+
+# ---- orders by other ways, and keys --------------------------------------------------------------
+
+
+def test_without_an_order_line_orders_go_by_rest_and_are_known_all_the_same(play):
+    async def scenario(world):
+        node = world.node(("half_spread_ppm = 100", "half_spread_ppm = 4"))
+
+        async def act():
+            await until(lambda: quoting(node))
+            fake = world.fake()
+            fake.faults.load([{"name": "px.refuse", "path": "/v5/trade"}], "bybit", time.time_ns())
+            world.simulation.servers["bybit"].cut(lambda c: "trade" in c.path)
+            line = next(x for x in node.engine.lines if x.name == "bybit-linear orders")
+            await until(lambda: not line.up)
+            before = fake.counts["orders"]
+            await until(lambda: fake.counts["orders"] >= before + 3)
+            assert not line.up
+            assert len(world.said("cannot connect")) >= 1
+            fake.faults.clear()
+
+        await world.run(node, act)
+        assert world.open_orders() == []
+        assert compared(world, node) == []
+
+    play(scenario)
+
+
+def test_an_answer_by_rest_that_cannot_be_read_leaves_an_order_to_be_asked_for(play):
+    async def scenario(world):
+        node = world.node(("half_spread_ppm = 100", "half_spread_ppm = 4"))
+
+        async def act():
+            await until(lambda: quoting(node))
+            fake = world.fake()
+            odd = {"name": "rest.status", "status": 502, "body": "<html>busy</html>", "path": "/v5/order/create"}
+            rows = [{"name": "px.refuse", "path": "/v5/trade"}, odd | {"live": True}]
+            fake.faults.load(rows, "bybit", time.time_ns())
+            world.simulation.servers["bybit"].cut(lambda c: "trade" in c.path)
+            await until(lambda: world.said("its fate will be asked for"))
+            fake.faults.clear()
+            await until(lambda: node.engine.orders.reserved(0)["unknown_lots"] == 0)
+
+        await world.run(node, act)
+        assert node.failure is None
+        assert compared(world, node) == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("market", ["binance-spot", "binance-usdm"])
+def test_a_node_logs_on_with_an_ed25519_key_out_of_a_file_of_its_own(play, tmp_path, market):
+    pem = tmp_path / "key.pem"
+    pem.write_text(PRIVATE_KEY_PEM)
+    pem.chmod(0o600)
+    key = f'key = {{ api_key = "plain:simulated", private_key = "file:{pem}" }}\n'
+
+    async def scenario(world):
+        node = world.node((KEY, key), markets=(market,))
+
+        async def act():
+            await until(lambda: quoting(node))
+            orders = next(x for x in node.connections if x.name == f"{market} orders")
+            assert orders.session.key.is_ed25519
+            assert orders.ready.is_set()
+            await agreed(node)
+
+        await world.run(node, act)
+        assert world.open_orders("binance") == []
+        assert compared(world, node) == []
+
+    play(scenario, ("binance",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (('secret = "plain:simulated"', 'secret = "plain:not-the-secret-at-all"'), ("secret", "sign")),
+        (('api_key = "plain:simulated"', 'api_key = "plain:nobodyhasthiskey"'), ("key", "key")),
+    ],
+)
+@pytest.mark.parametrize("market", MARKETS)
+def test_wrong_credentials_are_one_clear_line_and_no_secret(play, market, changes, words):
+    venue = MARKETS[market][0]
+
+    async def scenario(world):
+        node = world.node(changes, markets=(market,))
+
+        async def act():
+            try:
+                await until(lambda: world.said("access refused"), 4)
+            finally:
+                print(*world.told, sep="\n")
+            await asyncio.sleep(1.5)
+
+        await world.run(node, act)
+        assert world.fake(venue).counts["orders"] == 0
+        assert "not-the-secret-at-all" not in str(world.told)
+        lines = [x for x in world.told if x[0] == market]
+        (line,) = [text for _, text in lines if "access refused" in text]
+        assert any(word in line.lower() for word in words)
+        assert line.endswith("check its rights, IP list and expiry")
+        assert len({x for x in world.told}) == len(world.told)  # nothing is said again and again
+
+    play(scenario, (venue,))
+
+
+# ---- under faults --------------------------------------------------------------------------------
+
+
+def compared(world, node) -> list[str]:
+    """What the venues' ledgers and the node count differently; prints what both have."""
+    names = {m: MARKETS[x.market][0] for m, x in node.venues.items()}
+    fakes = {x: world.fake(x) for x in names.values()}
+    both = SimpleNamespace(
+        venue_of=names, fakes=fakes, account=lambda market: fakes[names[market]].accounts[1],
+        desk=node.desk, engine=node.engine, keeper=node.keeper,
+    )  # fmt: skip
+    for row in judge.totals(both):
+        print(
+            f"{row['market']} {row['symbol']}: {row['orders']} orders;",
+            f"venue {row['fills_venue']} fills {row['lots_venue']} lots;",
+            f"node {row['fills_node']} fills {row['lots_node']} lots; {row['unknown']} lots unknown",
+        )
+    return judge.differences(both)
+
+
+async def agreed(node, within_s: float = 8) -> None:
+    """Every list was asked for again, and shows nothing but what the node knows."""
+    node.keeper.look_now(node.link.now_ns())
+    try:
+        await until(lambda: not node.keeper.differences(), within_s)
+    except TimeoutError:
+        purses = {k: (p.costs, p.coins, p.waiting) for k, p in node.keeper.purses.items()}
+        raise AssertionError(f"{node.keeper.differences()}: {purses}") from None
+
+
+def campaign(world, faults: list[dict], seconds: float, calm_s: float):
+    """A node that quotes on five markets while all faults strike for so long; then they stop, and so does the node once
+    nothing is of unknown fate any more (within `calm_s`)."""
+    node = world.node(("half_spread_ppm = 100", "half_spread_ppm = 4"), markets=tuple(MARKETS))
+    fakes = [world.fake(x) for x in ("binance", "bybit", "okx")]
+
+    async def act():
+        await until(lambda: quoting(node) and all(node.engine.orders.open_orders(i) for i in range(5)), 15)
+        for fake, name in zip(fakes, ("binance", "bybit", "okx"), strict=True):
+            fake.faults.load([x for x in faults if x.get("venue", name) == name], name, time.time_ns())
+        await asyncio.sleep(seconds)
+        struck = Counter()
+        for fake in fakes:
+            struck.update(fake.faults.counts)
+            fake.faults.clear()
+        print("faults that struck:", dict(sorted(struck.items())))
+        assert sum(struck.values()) > seconds
+        await agreed(node, calm_s)
+
+    return node, act
+
+
+def finish(world, node) -> None:
+    """After the node went down in order: nothing open, nothing unknown, all ledgers agree."""
+    differences = compared(world, node)
+    print(*(f"{where}: {what}" for where, what in world.told), sep="\n")
+    assert differences == []
+    assert node.engine.orders.open_orders() == []
+    assert [world.open_orders(x) for x in ("binance", "bybit", "okx")] == [[], [], []]
+    assert world.said("0 not known to be closed")
+    assert sum(node.engine.account.position(i)["fills"] for i in range(5)) > 0
+    check(world)
+
+
+def test_a_node_on_sockets_agrees_with_the_venues_after_some_seconds_of_all_faults(play):
+    """The faults that lose whole requests are left to the long run: proving that an order never was takes a minute."""
+    faults = [x for x in read_faults(None) if not x["name"].startswith("px.")]
+
+    async def scenario(world):
+        node, act = campaign(world, faults, 4, 8)
+        await world.run(node, act)
+        finish(world, node)
+
+    play(scenario, ("binance", "bybit", "okx"), seconds=30)
+
+
+@pytest.mark.soak
+def test_a_node_on_sockets_agrees_with_the_venues_after_minutes_of_all_faults(play):
+    async def scenario(world):
+        node, act = campaign(world, read_faults(None), 240, 120)
+        await world.run(node, act)
+        finish(world, node)
+
+    play(scenario, ("binance", "bybit", "okx"), seconds=420)

@@ -16,11 +16,12 @@ from typing import Any
 
 from hands import Ours
 
-from ext.records import Action, OrderState, OrderType, fill_row, verdict_row
+from ext.records import Action, Market, OrderState, OrderType, fill_row, verdict_row
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node.config import MARKETS
 from node.sim.memory import SEC, START_NS, World
 from node.venues.markets import MARKETS as MARKET_ROWS
+from node.venues.okx import rules as okx_rules
 from node.venues.parts import Limiter
 
 RANKS = {x.name: x.value for x in OrderState}
@@ -239,8 +240,9 @@ class Watched(World):
     # ---- how often it was asked ----
 
     def _count_requests(self, market: int, text: str) -> None:
-        for action, count, symbol in requests_in(text):
-            for kind, limit, interval_ns, by_instrument in MARKET_ROWS[market].budgets(market):
+        op, found = requests_in(text)
+        for action, count, symbol in found:
+            for kind, limit, interval_ns, by_instrument in budgets_of(market, op):
                 if kind == action:
                     self._count(market, symbol if by_instrument else "", (kind, limit, interval_ns), count)
 
@@ -366,28 +368,31 @@ def as_order(algo: Any) -> SimpleNamespace:
 
 
 def is_batch(frame: bytes) -> bool:
-    return any(count > 1 for _, count, _ in requests_in(frame.decode()))
+    return any(count > 1 for _, count, _ in requests_in(frame.decode())[1])
 
 
-def requests_in(text: str) -> list[tuple[int, int, str]]:
-    """(records.Action, how many orders, symbol) of an order frame; [] for any other frame. A cancel-replace is a cancel and
-    a new order."""
+def budgets_of(market: int, op: str) -> list[tuple[int, int, int, bool]]:
+    """(kind, limit, interval, by instrument) of what the venue counts for an op. OKX counts each op for itself."""
+    if market != Market.OKX:
+        return MARKET_ROWS[market].budgets(market)
+    rows = [x for x in okx_rules.BUDGETS[market] if x.name == op]
+    return [(int(x.kind), x.limit, x.interval_ns, x.scope == "instrument") for x in rows]
+
+
+def requests_in(text: str) -> tuple[str, list[tuple[int, int, str]]]:
+    """What an order frame asks for, in the venue's word, and (records.Action, how many orders, symbol); [] for any other
+    frame. A cancel-replace is a cancel and a new order."""
     if not text.startswith("{"):
-        return []
+        return "", []
     message = json.loads(text)
     op = str(message.get("method") or message.get("op"))
     args = message.get("args") or [message.get("params") or {}]
     rows = args[0].get("request", args) if isinstance(args[0], dict) else args
     symbol = str(rows[0].get("symbol") or rows[0].get("instIdCode")) if isinstance(rows[0], dict) else ""
-    if op in NEWS:
-        return [(int(Action.NEW), len(rows), symbol)]
-    if op in CANCELS:
-        return [(int(Action.CANCEL), len(rows), symbol)]
-    if op in AMENDS:
-        return [(int(Action.AMEND), len(rows), symbol)]
     if op == "order.cancelReplace":
-        return [(int(Action.CANCEL), 1, symbol), (int(Action.NEW), 1, symbol)]
-    return []
+        return op, [(int(Action.CANCEL), 1, symbol), (int(Action.NEW), 1, symbol)]
+    actions = ((Action.NEW, NEWS), (Action.CANCEL, CANCELS), (Action.AMEND, AMENDS))
+    return op, [(int(action), len(rows), symbol) for action, ops in actions if op in ops]
 
 
 NEWS = {"order.place", "algoOrder.place", "order.create", "order.create-batch", "order", "batch-orders"}

@@ -289,9 +289,7 @@ class Assembly:
             max_unacked=self.config.max_unacked,
         )
         settings_now = replace(chosen, **settings)
-        return Keeper(
-            self.engine, desks, settings_now, tell, seed, note=note, refresh=refresh, login=login
-        )
+        return Keeper(self.engine, desks, settings_now, tell, seed, note=note, refresh=refresh, login=login)
 
     def _desk(self, venue: VenueConfig) -> VenueDesk:
         market = MARKET_NUMBERS[venue.market]

@@ -76,7 +76,8 @@ class World:
     """Venues as `tickgate sim` makes them, and one node with `config`. `run_for` lets time pass.
 
     `options`: venue -> keyword arguments of its fake; `faults`: script rows, as of a fault file; `latency_ns`: least and most
-    of one way. `taker(world, line, frame)` may take order frames instead of the venue (tests).
+    of one way. `epoch`: what client ids carry, 0 = by the start's time;
+    `skew_ns`: the venues' clocks minus ours. `taker(world, line, frame)` may take order frames instead of the venue (tests).
     """
 
     def __init__(
@@ -94,11 +95,14 @@ class World:
         keep_fakes: "World | None" = None,
         keys: dict[int, Key] | None = None,
         strategy: Strategy | None = None,
+        epoch: int = 0,
+        skew_ns: int = 0,
     ):
         self.config, self.seed, self.now_ns, self.latency_ns = config, seed, start_ns, latency_ns
         self.random = Random(f"memory {seed}")
         self.events: list[tuple[int, int, Callable[[], None]]] = []
         self.number = self.stirs = self.stirred_ns = 0
+        self.epoch, self.skew_ns = epoch, skew_ns
         self.told: list[tuple[float, str, str]] = []
         self.notes: list[dict] = []
         self.requests = 0
@@ -133,20 +137,21 @@ class World:
             make = getattr(importlib.import_module(VENUES[name].module), VENUES[name].fake)
             self.fakes[name] = make(rows, seed=self.seed, **options.get(name, {}))
             mine = [x for x in faults if x.get("venue", name) == name]
-            self.fakes[name].faults.load(mine, name, self.now_ns)
-        self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.now_ns)
+            self.fakes[name].faults.load(mine, name, self.venue_ns)
+        self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.venue_ns)
         self.moving = moving
-        self.market.step(self.now_ns)
+        self.market.step(self.venue_ns)
 
     def _make_node(
         self, tape: Any, settings: dict[str, Any], keys: dict[int, Key] | None, strategy: Strategy | None
     ) -> None:
         rows, steps = self._instruments()
+        self.epoch = self.epoch or epoch_of(self.now_ns)
         if keys is None:
             keys = {m: simulated_key(self.fakes[v]) for m, v in self.venue_of.items()}
         self.outlet = Recorder(self._write)
         self.desk = Assembly(
-            self.config, rows, steps, keys, tape=tape, epoch=epoch_of(self.now_ns), outlet=self.outlet,
+            self.config, rows, steps, keys, tape=tape, epoch=self.epoch, outlet=self.outlet,
             strategy=strategy,
         )
         self.engine = self.desk.engine
@@ -191,9 +196,14 @@ class World:
     def _call(self, market: int, request: Request) -> Any:
         """A REST request without a way there and back: only for building."""
         fake = self.fakes[self.venue_of[market]]
-        return fake.request(request.method, request.target, dict(request.headers), request.body, self.now_ns)
+        return fake.request(request.method, request.target, dict(request.headers), request.body, self.venue_ns)
 
     # ---- time ----
+
+    @property
+    def venue_ns(self) -> int:
+        """What time it is at the venues."""
+        return self.now_ns + self.skew_ns
 
     def _at(self, in_ns: int, work: Callable[[], None]) -> None:
         self.number += 1
@@ -235,11 +245,11 @@ class World:
 
     def _venues(self) -> None:
         if self.moving:
-            self.market.step(self.now_ns)
+            self.market.step(self.venue_ns)
         elif self.now_ns - self.stirred_ns >= STIR_NS:
             self._stir()
         for fake in self.fakes.values():
-            fake.tick(self.now_ns)
+            fake.tick(self.venue_ns)
         self.drain()
 
     def _stir(self) -> None:
@@ -325,7 +335,7 @@ class World:
         if wired.connection is not None or not wired.retry:
             return
         wired.generation += 1
-        if wired.fake.faults.standing("px.refuse", self.now_ns, path=wired.spec.role, stream="ws"):
+        if wired.fake.faults.standing("px.refuse", self.venue_ns, path=wired.spec.role, stream="ws"):
             self._later(wired)
             return
         if wired.spec.asks is None:
@@ -352,7 +362,7 @@ class World:
 
     def _open(self, wired: Wired) -> None:
         try:
-            wired.connection = wired.fake.open(path_of(wired.session, wired.spec.market), self.now_ns)
+            wired.connection = wired.fake.open(path_of(wired.session, wired.spec.market), self.venue_ns)
         except Refused as error:
             self.tell(wired.spec.name, f"cannot connect: {error}")
             self._later(wired)
@@ -433,12 +443,12 @@ class World:
     def _network(self, wired: Wired, way: str) -> int | None:
         """ns that the network takes now, None where it swallows what is written."""
         faults, about = wired.fake.faults, {"way": way, "path": wired.spec.role, "stream": "ws"}
-        if faults.any_of("px.rst") and faults.hit("px.rst", self.now_ns, **about):
+        if faults.any_of("px.rst") and faults.hit("px.rst", self.venue_ns, **about):
             self._at(0, partial(self._reset, wired, wired.generation))
             return None
-        if faults.any_of("px.blackhole") and faults.standing("px.blackhole", self.now_ns, **about):
+        if faults.any_of("px.blackhole") and faults.standing("px.blackhole", self.venue_ns, **about):
             return None
-        late = faults.standing("px.delay", self.now_ns, **about) if faults.any_of("px.delay") else None
+        late = faults.standing("px.delay", self.venue_ns, **about) if faults.any_of("px.delay") else None
         return self._delay() + (0 if late is None else late.ns("delay_ms"))
 
     def _reset(self, wired: Wired, generation: int) -> None:
@@ -477,7 +487,7 @@ class World:
     def _arrive(self, wired: Wired, generation: int, text: str) -> None:
         connection = wired.connection
         if wired.generation == generation and connection is not None and connection.closing is None:
-            wired.fake.receive(connection, text, self.now_ns)
+            wired.fake.receive(connection, text, self.venue_ns)
             self.drain()
 
     def _write(self, line: int, frame: bytes) -> None:
@@ -528,24 +538,24 @@ class World:
             request = rest.sign(request, stamp_ns // MS)
         self.requests += 1
         about = {"path": request.target, "stream": "rest"}
-        if market in self.cut_rest or fake.faults.standing("px.blackhole", self.now_ns, way="in", **about):
+        if market in self.cut_rest or fake.faults.standing("px.blackhole", self.venue_ns, way="in", **about):
             self._at(ANSWER_NS, partial(then, None))
             return
-        if fake.faults.standing("px.refuse", self.now_ns, **about):
+        if fake.faults.standing("px.refuse", self.venue_ns, **about):
             self._at(self._delay(), partial(then, None))
             return
         self._at(self._delay(), partial(self._serve_rest, fake, request, then))
 
     def _serve_rest(self, fake: FakeVenue, request: Request, then: Callable[[Reply | None], None]) -> None:
         answer = fake.request(
-            request.method, request.target, dict(request.headers), request.body, self.now_ns
+            request.method, request.target, dict(request.headers), request.body, self.venue_ns
         )
         self.drain()
         if answer.again_ns:
             self._at(answer.again_ns, partial(self._serve_rest, fake, request, then))
             return
         lost = fake.faults.standing(
-            "px.blackhole", self.now_ns, way="out", path=request.target, stream="rest"
+            "px.blackhole", self.venue_ns, way="out", path=request.target, stream="rest"
         )
         if answer.drop or lost or answer.delay_ns > ANSWER_NS:
             self._at(ANSWER_NS if not answer.drop else self._delay(), partial(then, None))

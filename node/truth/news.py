@@ -1,6 +1,7 @@
 """What a private stream told of the account besides orders and fills: each row and what it changes."""
 
 from ext.records import HaltReason
+from node.truth.evidence import number
 from node.truth.halts import REDUCE_ONLY, STOP
 from node.truth.watch import Watch
 from node.venues.values import AccountNews, BalanceRow, CashRow, ModeRow, OrderRow, PositionRow, StatusRow
@@ -15,7 +16,6 @@ LEVELS = {
     "settling": STOP,
     "delisting": REDUCE_ONLY,
 }
-QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hours or with every trade
 
 
 def on_news(watch: Watch, news: AccountNews, now_ns: int) -> None:
@@ -62,11 +62,15 @@ def _position(watch: Watch, row: PositionRow, now_ns: int) -> None:
 
 
 def _cash(watch: Watch, row: CashRow, now_ns: int) -> None:
-    is_new = watch.purse.on_cash(row)
+    """Where the venue lists such money, the list counts it: stream and list name the same payment differently
+    (kind, id, time), and what cannot be told apart would be counted twice."""
+    if not watch.lists_cash:
+        watch.moved(row, now_ns)
+        return
+    number(row.amount, "amount")
     if row.kind == "liquidation":
         watch.reconciler.liquidated(row.symbol or watch.desk.title(), now_ns)
-    elif is_new and row.kind not in QUIET:
-        watch.halts.tell(watch.desk.title(), f"{row.kind} of {row.amount} {row.coin}", now_ns)
+    watch.due["balances"] = min(watch.due["balances"], now_ns + watch.settings.settle_ns)
 
 
 def _status(watch: Watch, row: StatusRow, now_ns: int) -> None:

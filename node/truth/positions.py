@@ -155,6 +155,8 @@ class Positions:
         here."""
         if row.hedge is not None:
             for symbol, product in self.desk.products.items():
+                if row.symbol not in ("", symbol):
+                    continue
                 wrong = product.is_perpetual and row.hedge != self.desk.hedge
                 self._mode(
                     symbol, "position mode", wrong, f"hedge mode is {'on' if row.hedge else 'off'}", now_ns
@@ -186,7 +188,13 @@ class Positions:
     def has_agreed(self, instrument: int) -> bool:
         """A complete answer agreed with us, or was taken over, and nothing speaks against it now."""
         steady = self.steady[instrument]
-        return not steady.is_open and bool(steady.agreed_ns or instrument in self.was_set)
+        told = not steady.is_open and bool(steady.agreed_ns or instrument in self.was_set)
+        return told and not self.has_moved_since(instrument)
+
+    def has_moved_since(self, instrument: int) -> bool:
+        """The last answer agreed with a position that is ours no more: trades came behind it."""
+        lots = self.native.account.position(instrument)["lots"]
+        return self.venue_lots.get(instrument, lots) != lots
 
     def differences(self) -> list[Difference]:
         out = []

@@ -28,6 +28,7 @@ class Settings:
     orders_every_ns: int = 10 * SEC
     positions_every_ns: int = 30 * SEC
     balances_every_ns: int = 60 * SEC
+    modes_every_ns: int = 60 * SEC
     keys_every_ns: int = 60 * SEC
     settle_ns: int = 2 * SEC  # news may still be under way: a difference is looked at again after this
     start_settle_ns: int = SEC
@@ -36,6 +37,7 @@ class Settings:
     pages_max: int = 200
     foreign: str = "report"  # orders that are not ours: ignore, report, halt; they count in exposure always
     keep_old: bool = False  # own orders of an earlier epoch: keep them, or cancel them
+    absent_ns: int = 60 * SEC  # at start: a position that no answer names for so long is held to be none
     set_at_start: bool = (
         True  # a position that differs at start is taken from the venue; else the symbol halts
     )

@@ -22,12 +22,18 @@ from node.truth.settings import MS, SEC, Settings
 from node.truth.sweep import Sweep
 from node.truth.table import Table
 from node.truth.unknown import Pace
-from node.venues.values import KeyRow, ModeRow, PositionRow, Said
+from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 
 HURRY_NS = 200 * MS
 KEY_WARN_NS = 14 * 86_400 * SEC
 VENUE_AGAIN_NS = 60 * SEC
 LOGIN_AGAIN_NS = 600 * SEC  # a refusal this soon behind a new login is no session that ended
+QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hours or with every trade
+HELD = {
+    HaltReason.HALT_ACCESS: "access: the venue refused an order because of the key",
+    HaltReason.HALT_VENUE: "the venue refused an order because of the market's state",
+    HaltReason.HALT_FILTER: "the venue's filters refused one order after the other: an operator must look",
+}
 ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
 
 
@@ -47,6 +53,7 @@ class Watch:
     ):
         self.desk, self.native, self.settings, self.halts, self.purse = desk, native, settings, halts, purse
         self.rng, self.asks_balances = rng, asks_balances
+        self.lists_cash = bool(desk.rest.cash(0))
         self.budget = Budget(settings)
         self.pulse = Pulse(desk, native, self.budget, halts, settings)
         self.clock = self.pulse.clock
@@ -72,14 +79,20 @@ class Watch:
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
-        self.cash_from_ns = 0
-        self.due = {"orders": 0, "positions": 0, "balances": 0, "key": 0}
+        self.absent_ns: dict[
+            str, int
+        ] = {}  # by symbol: since when lists of positions do not name it, 0 = they do
+        self.modes_of: set[str] = set()  # symbols of which it is known how they are set up
+        self.cash_from_ns = self.begun_ns = 0
+        self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
         self.pulls: dict[str, Pull] = {}
         self.odd: dict[int, int] = {}
         self.engine_held: dict[tuple[int, HaltReason], int] = {}
-        self.login: Callable[[int], None] = lambda market: None  # asks the owner to log the order line in anew
+        self.login: Callable[[int], None] = lambda market: (
+            None
+        )  # asks the owner to log the order line in anew
         self.login_ns = -LOGIN_AGAIN_NS
         self._done_ns = 0
 
@@ -94,12 +107,14 @@ class Watch:
             self.positions.steady[product.instrument].settle_ns = self.settings.start_settle_ns
         self.cases.is_starting = True
         self.cash_from_ns = since_ns - self.settings.start_overlap_ns
+        self.begun_ns = since_ns
         self.due = dict.fromkeys(self.due, now_ns)
 
     # ---- a turn ----
 
     def tick(self, troubled: list[dict[str, Any]], now_ns: int) -> None:
         self.positions.sample(now_ns)
+        self._engine_halts(now_ns)
         for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
             self.budget.put(ask)
         self.pulse.tick(now_ns)
@@ -107,6 +122,7 @@ class Watch:
         self._list("positions", self.desk.rest.positions, self.desk.rest.read_positions, now_ns)
         if self.asks_balances:
             self._balances(now_ns)
+        self._list("modes", self._mode_requests, one_page(self.desk.rest.read_modes), now_ns)
         self._list(
             "key", self.desk.rest.key_info, one_page(lambda x: [self.desk.rest.read_key_info(x)]), now_ns
         )
@@ -170,7 +186,6 @@ class Watch:
         if self.reconciler.too_new:
             self.due["orders"] = min(self.due["orders"], now_ns + self.settings.settle_ns)
         self.private.swept(lists.left_ns, now_ns)
-        self._engine_halts(now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
 
     def settle_ns(self) -> int:
@@ -187,6 +202,8 @@ class Watch:
             if instrument not in agreed or self.positions.steady[instrument].drift is not None:
                 continue
             if instrument in self.starting and not self._is_ready(product.instrument):
+                if self.positions.has_moved_since(instrument):
+                    self.due["positions"] = min(self.due["positions"], now_ns + self.settle_ns())
                 continue
             self.native.reconciled(instrument, now_ns)
             self._arm(instrument, now_ns)
@@ -195,25 +212,31 @@ class Watch:
                 self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
 
     def _engine_halts(self, now_ns: int) -> None:
-        """What the engine held by itself, in answer to the venue's words, ends by the same rules as what
-        is held from here."""
+        """What the engine held by itself, in answer to the venue's words: a person is told, and it ends by the
+        same rules as what is held from here."""
         for product in self.desk.products.values():
-            for name in self.native.risk.halts(product.instrument):
-                reason = HaltReason[name]
-                if reason not in ENDS or self.halts.has(product.instrument, reason):
-                    continue
-                if reason == HaltReason.HALT_ODD:
-                    self.cases.odd(product.instrument, "the venue said something unknown on a stream", now_ns)
-                else:
-                    level = self.native.risk.halts(product.instrument)[name]
-                    self.halts.hold(product.instrument, reason, level, "engine", now_ns)
-                    self.engine_held[product.instrument, reason] = now_ns
-                    if reason == HaltReason.HALT_ACCESS:
-                        self._log_in(now_ns)
+            for name, level in self.native.risk.halts(product.instrument).items():
+                if not self.halts.has(product.instrument, HaltReason[name]):
+                    self._engine_halt(product.instrument, HaltReason[name], level, now_ns)
+
+    def _engine_halt(self, instrument: int, reason: HaltReason, level: int, now_ns: int) -> None:
+        symbol = self.desk.symbol(instrument)
+        if reason == HaltReason.HALT_ODD:
+            self.cases.odd(instrument, "the venue said something unknown on a stream", now_ns)
+        elif reason == HaltReason.HALT_LIQUIDATION:
+            self.reconciler.liquidated(symbol, now_ns)
+        elif reason in HELD:
+            self.halts.hold(instrument, reason, level, "engine", now_ns)
+            if reason in ENDS:
+                self.engine_held[instrument, reason] = now_ns
+            what = "stopped" if level == STOP else "reduce-only"
+            self.halts.tell(symbol, f"{HELD[reason]}: {what}", now_ns)
+        if reason == HaltReason.HALT_ACCESS:
+            self._log_in(now_ns)
 
     def _log_in(self, now_ns: int) -> None:
-        """A request was refused for want of access: the session may have ended, and a venue that says so only in
-        answer to orders tells nobody else. A new login shows it; where that does not help, somebody must."""
+        """A request was refused for want of access: the session may have ended, and a venue that says so only
+        in answer to orders tells nobody else. A new login shows it; where it does not help, somebody must."""
         if now_ns - self.login_ns >= LOGIN_AGAIN_NS:
             self.login_ns = now_ns
             self.login(self.desk.market)
@@ -239,6 +262,8 @@ class Watch:
 
     def _is_ready(self, instrument: int) -> bool:
         product = self.desk.products[self.desk.symbol(instrument)]
+        if product.is_perpetual and self.desk.symbol(instrument) not in self.modes_of:
+            return False  # whether the account is set up as configured is not known yet
         return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
 
     def _arm(self, instrument: int, now_ns: int) -> None:
@@ -286,8 +311,10 @@ class Watch:
             self._again("positions", Said(outcome=0, text=str(error)), now_ns)
             return
         entries = {x.symbol: x for x in rows if x.size.strip("-0.")}
+        named = {x.symbol for x in rows}
         for symbol, product in self.desk.products.items():
             if product.is_perpetual:
+                self.absent_ns[symbol] = 0 if symbol in named else self.absent_ns.get(symbol) or now_ns
                 self._got_position(symbol, entries.get(symbol), now_ns)
         if any(self.positions.is_open(p.instrument) for p in self.desk.products.values() if p.is_perpetual):
             self.due["positions"] = now_ns + self.settle_ns()
@@ -295,7 +322,7 @@ class Watch:
 
     def _got_position(self, symbol: str, row: PositionRow | None, now_ns: int) -> None:
         instrument = self.desk.products[symbol].instrument
-        if instrument in self.starting and self.settings.set_at_start:
+        if instrument in self.starting and self.settings.set_at_start and self._is_said(symbol, now_ns):
             self.positions.take_over(symbol, row.entry if row else "", now_ns)
             if instrument in self.positions.was_set:
                 self.reconciler.floor_ns[instrument] = now_ns + self.clock.offset_ns(now_ns)
@@ -308,6 +335,12 @@ class Watch:
                 return  # no entry price yet: the purse waits
             if instrument in self.starting:
                 self.hurry(now_ns)
+
+    def _is_said(self, symbol: str, now_ns: int) -> bool:
+        """The venue says what it holds: it names the symbol, or has left it out of every answer for so long that it is
+        no incident. Absence is not zero."""
+        since_ns = self.absent_ns[symbol]
+        return not since_ns or now_ns - since_ns >= self.settings.absent_ns
 
     def _balances(self, now_ns: int) -> None:
         """Cash first: what it explains must be known when the balances are compared."""
@@ -334,13 +367,38 @@ class Watch:
             return
         try:
             for row in cash.rows:
-                self.purse.on_cash(row)
+                self.moved(row, now_ns)
             self.purse.put(balances.rows, balances.left_ns, balances.read_ns)
         except ValueError as error:
             self._again("balances", Said(outcome=0, text=str(error)), now_ns)
             return
         self.cash_from_ns = cash.left_ns or balances.left_ns
         self.hurry(now_ns)
+
+    def moved(self, row: CashRow, now_ns: int) -> None:
+        """Money moved without a trade: counted once, and told where it does not come by itself. What moved before
+        the start is part of what was there."""
+        is_new = self.purse.on_cash(row)
+        if not is_new or 0 < row.event_ns < self.begun_ns:
+            return
+        if row.kind == "liquidation":
+            self.reconciler.liquidated(row.symbol or self.desk.title(), now_ns)
+        elif row.kind not in QUIET:
+            self.halts.tell(self.desk.title(), f"{row.kind} of {row.amount} {row.coin}", now_ns)
+
+    def _mode_requests(self) -> list[Any]:
+        return self.desk.rest.modes([x for x, p in self.desk.products.items() if p.is_perpetual])
+
+    def _got_modes(self, pull: Pull, now_ns: int) -> None:
+        try:
+            for row in pull.rows:
+                self.positions.mode(row, now_ns)
+        except ValueError as error:
+            self._again("modes", Said(outcome=0, text=str(error)), now_ns)
+            return
+        self.modes_of |= {row.symbol for row in pull.rows}
+        if self.starting:
+            self.hurry(now_ns)
 
     def _got_balances(self, pull: Pull, now_ns: int) -> None:
         self.pulls["told"] = pull

@@ -4,7 +4,7 @@ A session is a venue's cold half without I/O: it is told what happened and when,
 frames never pass through it; only frames that the native decoder calls "not mine" do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -285,6 +285,10 @@ class Rest(Protocol):
     def read_trades(self, reply: Reply) -> tuple[list[TradeRow], Request | None]: ...
     def positions(self) -> list[Request]: ...  # [] on spot
     def read_positions(self, reply: Reply) -> tuple[list[PositionRow], Request | None]: ...
+    def modes(
+        self, symbols: Sequence[str]
+    ) -> list[Request]: ...  # leverage, margin and position mode, held or flat; [] on spot
+    def read_modes(self, reply: Reply) -> list[ModeRow]: ...
     def balances(self) -> Request: ...
     def read_balances(self, reply: Reply) -> list[BalanceRow]: ...
     def cash(

@@ -1,5 +1,6 @@
-"""Random lives of orders, drawn by hypothesis: place, amend, cancel, faults, other traders and time, in any order, against each
-venue; behind every step the invariants of the failure catalogue (see `witness`), and at the end both ledgers are equal.
+"""Random lives of orders, drawn by hypothesis: place, amend, cancel, faults, other traders and time, in
+any order, against each venue; behind every step the invariants of the failure catalogue (see `witness`),
+and at the end both ledgers are equal.
 
 What hypothesis prints for a failure is a program that shows it again.
 """
@@ -11,11 +12,15 @@ import hypothesis.strategies as st
 import pytest
 from hands import BUY, FOK, GTC, IOC, MARKET, POST_ONLY, SELL
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from samples import MARKETS
 from witness import Witnessed
-
-from node.sim.memory import SEC
 
 # What may strike while orders live; each heals by itself. (name, arguments)
 FAULTS = (
@@ -63,7 +68,12 @@ class Orders(RuleBasedStateMachine):
 
     # ---- what happens ----
 
-    @rule(side=SIDES, ticks=st.integers(-300, 800), tif=st.sampled_from([GTC, GTC, IOC, FOK, POST_ONLY]), size=st.integers(1, 3))
+    @rule(
+        side=SIDES,
+        ticks=st.integers(-300, 800),
+        tif=st.sampled_from([GTC, GTC, IOC, FOK, POST_ONLY]),
+        size=st.integers(1, 3),
+    )
     def place(self, side, ticks, tif, size):
         self.hand.place(side, self.hand.away(side, ticks), size * self.hand.size, tif=tif)
 
@@ -96,7 +106,9 @@ class Orders(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), part=st.integers(1, 4))
     def others_trade(self, which, part):
         """Somebody takes all that is in front of one of our orders, and a part of it."""
-        rows = [x for x in self.hand.fake.open_orders(self.hand.world.account(self.hand.market)) if not x.waits]
+        rows = [
+            x for x in self.hand.fake.open_orders(self.hand.world.account(self.hand.market)) if not x.waits
+        ]
         if rows:
             row = rows[which % len(rows)]
             engine, better = self.hand.listing.engine, (lambda x: x > row.price_ticks)
@@ -172,6 +184,3 @@ def test_random_lives_of_orders_break_nothing(market):
 @pytest.mark.parametrize("market", [*MARKETS, "okx-spot"])
 def test_many_random_lives_of_orders_break_nothing(market):
     live(market, 200, 30)
-
-
-assert SEC

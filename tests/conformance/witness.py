@@ -1,11 +1,11 @@
-"""A world whose venue end is watched: the invariants of the failure catalogue, checked from the venue's own records and
-from the tape at every step of virtual time, not at the end only.
+"""A world whose venue end is watched: the invariants of the failure catalogue, checked from the venue's
+own records and from the tape at every step of virtual time, not at the end only.
 
-What is held against the venue: S1 (an order there has an intent on the tape, stored before its bytes left), S2 (one order
-for each intent), S3 (its position and open orders stay inside the limits), S5 (each trade is applied once, as the venue
-booked it), S6 (nothing goes backwards), S7 (what is over here is not open there), S13 (the number on the wire is the one
-of the intent; so is what it is worth), S16 (no window holds more requests than the venue publishes). What is broken is
-collected in `broken`, each with its time.
+What is held against the venue: S1 (an order there has an intent on the tape, stored before its bytes
+left), S2 (one order for each intent), S3 (its position and open orders stay inside the limits), S5 (each
+trade is applied once, as the venue booked it), S6 (nothing goes backwards), S7 (what is over here is not
+open there), S13 (the number on the wire is the one of the intent; so is what it is worth), S16 (no window
+holds more requests than the venue publishes). What is broken is collected in `broken`, each with its time.
 """
 
 import json
@@ -14,7 +14,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-from hands import Ours
+from hands import Commands, Ours
 
 from ext.records import Action, Market, OrderState, OrderType, fill_row, verdict_row
 from ext.tape import RecordType, TapeReader, TapeWriter
@@ -34,8 +34,8 @@ OVER_STEPS = 64  # orders that are over are looked at every so many steps: they 
 
 
 class Watched(World):
-    """`World` with witnesses. `directory`: where its tape goes (emptied by whoever made it). `by_rest`: every order frame is
-    carried by its REST twin, while all lines stay up."""
+    """`World` with witnesses. `directory`: where its tape goes (emptied by whoever made it). `by_rest`:
+    every order frame is carried by its REST twin, while all lines stay up."""
 
     def __init__(self, config: Any, *, directory: Any, by_rest: bool = False, **more: Any):
         self.by_rest = by_rest
@@ -173,7 +173,11 @@ class Watched(World):
 
     def _accepted(self, fake: Any, order: Any) -> None:
         listing = order.listing
-        if order.nature != "trade" or order.notes.get("is_child") or not self._is_ours(listing, order.client_id):
+        if (
+            order.nature != "trade"
+            or order.notes.get("is_child")
+            or not self._is_ours(listing, order.client_id)
+        ):
             return
         name = f"{listing.symbol} {order.client_id}"
         before, self.accepted[order.client_id] = self.accepted.get(order.client_id), order
@@ -193,7 +197,9 @@ class Watched(World):
         number = self.number_of(order.listing)
         told = (order.side, order.order_type, order.tif if order.order_type == "limit" else "")
         meant = (intent["side"], TYPES[intent["type"]], TIFS[intent["tif"]] if not intent["type"] else "")
-        if told != meant and not (intent["type"] == OrderType.MARKET and told[1:] == ("limit", "ioc")):  # Bybit's way
+        if told != meant and not (
+            intent["type"] == OrderType.MARKET and told[1:] == ("limit", "ioc")
+        ):  # Bybit's way
             self.fail(f"{name}: {told} at the venue, {meant} meant")
         if order.listing.is_perpetual and order.reduce_only != bool(intent["reduce_only"]):
             self.fail(f"{name}: reduce-only {order.reduce_only} at the venue")
@@ -255,7 +261,9 @@ class Watched(World):
             times.popleft()
         self.most[market, kind, interval_ns] = max(self.most[market, kind, interval_ns], len(times))
         if len(times) > limit:
-            self.fail(f"S16: {len(times)} requests of kind {kind} in {interval_ns / SEC:g} s, {limit} are allowed")
+            self.fail(
+                f"S16: {len(times)} requests of kind {kind} in {interval_ns / SEC:g} s, {limit} are allowed"
+            )
 
     # ---- every step ----
 
@@ -312,8 +320,8 @@ class Watched(World):
                 self.fail(f"S7: {order.client_id} is open at the venue and {row['state']} here")
 
     def _check_position(self, market: int, fake: Any) -> None:
-        """S5: position is the sum of what was applied, each a trade of the venue's. S3: with the venue's own numbers
-        the position and all open orders of a side stay inside the limit."""
+        """S5: position is the sum of what was applied, each a trade of the venue's. S3: with the venue's
+        own numbers the position and all open orders of a side stay inside the limit."""
         for trade in self.account(market).trades[self.seen_trades[str(market)] :]:
             self.seen_trades[str(market)] += 1
             self.traded[market, *trade.listing.key] += -trade.size_lots if trade.side else trade.size_lots
@@ -343,13 +351,16 @@ class Watched(World):
         return self.limits.setdefault(number, (int(scale), most))
 
     def check_trades(self) -> None:
-        """S5: every fill that was applied is a trade of the venue's, and the other way round. At the end, once all is heard."""
+        """S5: every fill that was applied is a trade of the venue's, and the other way round. At the end,
+        once all is heard."""
         self._read_tape()
         for market, name in self.venue_of.items():
             ours: dict[tuple, list] = defaultdict(list)
             for (number, side, _, _), report in self.applied.items():
                 if self.desk.instruments.market(number) == market:
-                    ours[self.desk.instruments.symbol(number), side].append((report["price_ticks"], report["size_lots"]))
+                    ours[self.desk.instruments.symbol(number), side].append(
+                        (report["price_ticks"], report["size_lots"])
+                    )
             theirs: dict[tuple, list] = defaultdict(list)
             for x in self.account(market).trades:
                 if x.listing.market == market and x.listing.key in self.desk.numbers:
@@ -372,7 +383,8 @@ def is_batch(frame: bytes) -> bool:
 
 
 def budgets_of(market: int, op: str) -> list[tuple[int, int, int, bool]]:
-    """(kind, limit, interval, by instrument) of what the venue counts for an op. OKX counts each op for itself."""
+    """(kind, limit, interval, by instrument) of what the venue counts for an op. OKX counts each op for
+    itself."""
     if market != Market.OKX:
         return MARKET_ROWS[market].budgets(market)
     rows = [x for x in okx_rules.BUDGETS[market] if x.name == op]
@@ -380,8 +392,8 @@ def budgets_of(market: int, op: str) -> list[tuple[int, int, int, bool]]:
 
 
 def requests_in(text: str) -> tuple[str, list[tuple[int, int, str]]]:
-    """What an order frame asks for, in the venue's word, and (records.Action, how many orders, symbol); [] for any other
-    frame. A cancel-replace is a cancel and a new order."""
+    """What an order frame asks for, in the venue's word, and (records.Action, how many orders, symbol); []
+    for any other frame. A cancel-replace is a cancel and a new order."""
     if not text.startswith("{"):
         return "", []
     message = json.loads(text)
@@ -405,8 +417,6 @@ class Witnessed(Ours):
     """The node as scenarios use it, in a watched world."""
 
     def make(self, **world: Any) -> None:
-        from hands import Commands
-
         self.strategy = Commands()
         self.world = Watched(self.config, strategy=self.strategy, **world)
         self.engine, self.keeper = self.world.engine, self.world.keeper

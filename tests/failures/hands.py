@@ -17,6 +17,8 @@ from ext.strategy import Strategy
 from ext.wire import ListSink, Verdict
 from node.config import MARKETS, Config, check
 from node.sim.memory import MS, SEC, START_NS, World
+from node.venues.markets import MARKETS as MARKET_ROWS
+from node.venues.values import RestError
 
 BUY, SELL = 0, 1
 LIMIT, MARKET, STOP = int(OrderType.LIMIT), int(OrderType.MARKET), int(OrderType.STOP_MARKET)
@@ -125,7 +127,11 @@ class Hand:
 
     def fault(self, name: str, **about):
         """From now on this injector strikes (see node.venues.faults)."""
-        self.fake.faults.load([{"name": name, **about}], now_ns=self.world.now_ns)
+        self.fake.faults.load([{"name": name, **about}], now_ns=self.world.venue_ns)
+
+    def befall(self, name: str, **about):
+        """As `fault`, on this very instrument: venues list the same symbol on several markets."""
+        self.fault(name, symbol=SYMBOLS[self.market_name][0], market=int(self.market), **about)
 
     def hits(self, name: str) -> int:
         """How often it struck: a test proves first that its fault happened."""
@@ -168,6 +174,60 @@ class Hand:
         """Net lots of all trades on the account, as the venue booked them."""
         rows = self.truth()["fills"].values()
         return sum(-x["size_lots"] if x["side"] == "sell" else x["size_lots"] for x in rows)
+
+    def held_there(self) -> int:
+        """Lots of the position in the venue's ledger (of perpetuals)."""
+        rows = self.truth()["positions"]
+        return sum(x["lots"] for k, x in rows.items() if k.startswith(f"{int(self.market)}:{self.symbol}:"))
+
+    @property
+    def symbol(self) -> str:
+        return SYMBOLS[self.market_name][0]
+
+    # frames as they came
+
+    def record(self) -> list[tuple[str, str]]:
+        """From now on keep what lines other than feeds bring: (role, text)."""
+        frames: list[tuple[str, str]] = []
+        deliver = self.world._deliver
+
+        def keep(wired, generation, text):
+            if wired.spec.role != "feed" and wired.generation == generation:
+                frames.append((wired.spec.role, text))
+            deliver(wired, generation, text)
+
+        self.world._deliver = keep
+        return frames
+
+    def bring(self, role: str, text: str) -> None:
+        """A frame comes on the line of that role, now."""
+        wired = self.world.line(self.market, role)
+        self.world._deliver(wired, wired.generation, text)
+        self.run(0.05)
+
+    def private_role(self) -> str:
+        """The line that tells of orders and fills."""
+        return "orders" if MARKET_ROWS[self.market].orders_tell_all else "private"
+
+    def reborn(self, after_s: float, **world):
+        """kill -9, and a start without any memory `after_s` later."""
+        for wired in self.world.lines.values():
+            if wired.connection is not None and wired.connection.number in wired.fake.connections:
+                wired.fake.close(wired.connection)
+        old = self.world
+        old.events.clear()
+        other = type(self).__new__(type(self))
+        other.market_name, other.market, other.config = self.market_name, self.market, self.config
+        fakes = list(old.fakes.values())
+        step_ns, end_ns = SEC // 10, old.now_ns + int(after_s * SEC)
+        while old.now_ns < end_ns:  # the venue lives on
+            old.now_ns = min(old.now_ns + step_ns, end_ns)
+            for fake in fakes:
+                fake.tick(old.venue_ns)
+                fake.take()
+        world.setdefault("moving", False)
+        other.make(seed=old.seed + 1, keep_fakes=old, start_ns=START_NS, skew_ns=old.skew_ns, **world)
+        return other
 
     def agree(self) -> None:
         """Position and open orders are the same on both sides."""
@@ -259,18 +319,15 @@ class Ours(Hand):
     def halts(self) -> dict:
         return self.engine.risk.halts(0)
 
-    def restart(self, *, keep_position: bool = False) -> "Ours":
-        """kill -9 and start again on the same venues, without any memory."""
-        for wired in self.world.lines.values():
-            if wired.connection is not None:
-                wired.fake.close(wired.connection)
-        old = self.world
-        old.events.clear()
-        again = Ours.__new__(Ours)
-        again.market_name, again.market, again.config = self.market_name, self.market, self.config
-        old.now_ns += SEC
-        again.make(seed=old.seed + 1, keep_fakes=old, start_ns=START_NS, moving=False)
-        return again
+    def restart(self, after_s: float = 1.0, *, same_epoch: bool = False, **world) -> "Ours":
+        """kill -9 and start again on the same venues, without any memory. `same_epoch`: with the epoch of before, as after a
+        clock that was set back."""
+        return self.reborn(after_s, epoch=self.world.epoch if same_epoch else 0, **world)
+
+    def look(self) -> None:
+        """Compare everything with the venue, now, and take the time that two looks need."""
+        self.keeper.look_now(self.world.now_ns)
+        self.run(8)
 
 
 @dataclass
@@ -465,7 +522,12 @@ class Naive(Hand):
             wish.state = "FILLED"
 
     def on_text(self, text: str) -> None:
-        """A hook for scenarios: every private frame as text."""
+        """Every private frame as text. Whatever an execution stream brings is a fill."""
+        message = json.loads(text) if text[:1] == "{" else {}
+        topic = str(message.get("topic", "")) if isinstance(message, dict) else ""
+        for row in message["data"] if topic.startswith("execution") else ():
+            if row.get("execType") not in ("Trade", None) and row.get("symbol") == self.symbol:
+                self.lots_held += self.lots(row["execQty"]) * (1 if row["side"] == "Buy" else -1)
 
     # ---- what it believes ----
 
@@ -490,18 +552,25 @@ class Naive(Hand):
     def halts(self) -> dict:
         return {}
 
-    def restart(self) -> "Naive":
+    def restart(self, after_s: float = 1.0, *, same_epoch: bool = False, **world) -> "Naive":
         """The state file is empty after a crash: start from nothing."""
-        for wired in self.world.lines.values():
-            if wired.connection is not None:
-                wired.fake.close(wired.connection)
-        old = self.world
-        old.events.clear()
-        again = Naive.__new__(Naive)
-        again.market_name, again.market, again.config = self.market_name, self.market, self.config
-        old.now_ns += SEC
-        again.make(seed=old.seed + 1, keep_fakes=old, start_ns=START_NS, moving=False)
-        return again
+        return self.reborn(after_s, **world)
+
+    def look(self) -> None:
+        """Ask for the positions and believe the answer: no row is no position."""
+        rest, rows = self.world.desk.rest[self.market], []
+
+        def then(reply):
+            try:
+                rows.extend(rest.read_positions(reply)[0])
+            except (ValueError, RestError, AttributeError):
+                rows.clear()
+
+        for request in rest.positions():
+            self.world._send_rest(self.market, request, then)
+        self.run(8)
+        sizes = [x.size for x in rows if x.symbol == self.symbol]
+        self.lots_held = sum(-self.lots(x[1:]) if x[0] == "-" else self.lots(x) for x in sizes)
 
 
 __all__ = [

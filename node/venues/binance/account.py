@@ -375,7 +375,7 @@ class Rest:
         hedge = body.get("dualSidePosition")
         return KeyRow(can_trade=_flag(body, "canTrade"), hedge=hedge if isinstance(hedge, bool) else None)
 
-    def modes(self) -> list[Request]:
+    def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
         """USD-M: leverage and margin type of each symbol, and the account's position mode."""
         return [] if self.is_spot else [self._get("/symbolConfig"), self._get("/positionSide/dual")]
 

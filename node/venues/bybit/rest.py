@@ -8,7 +8,7 @@ Public market endpoints are functions; `Rest` is the signed half. Sources: bybit
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -619,6 +619,10 @@ class Rest:
         rows = [position_row(self.market, x) for x in _rows(result, "positions")]
         cursor = _cursor(result, "positions")
         return rows, _page(self._positions(settle_coin(rows[0].symbol)), cursor) if cursor and rows else None
+
+    def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
+        """How the account is set up for these symbols, held or flat."""
+        return [] if self.market == rules.SPOT else [self.position(x) for x in symbols]
 
     def read_modes(self, reply: Reply) -> list[ModeRow]:
         return [mode_row(self.market, x) for x in _rows(self._checked(reply, "positions"), "positions")]

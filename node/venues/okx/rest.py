@@ -35,6 +35,7 @@ from node.venues.values import (
     CashRow,
     InstrumentRow,
     KeyRow,
+    ModeRow,
     OrderRow,
     PositionRow,
     Reply,
@@ -62,6 +63,7 @@ FILLS_KEPT_MS = (
 CANCEL_PATH, CANCEL_ALGOS_PATH = TRADE + "cancel-order", TRADE + "cancel-algos"
 CANCELS_PATH = TRADE + "cancel-batch-orders"
 POSITIONS_PATH, BALANCE_PATH = "/api/v5/account/positions", "/api/v5/account/balance"
+LEVERAGE_PATH = "/api/v5/account/leverage-info"  # of 20 instruments a request
 BILLS_PATH, CONFIG_PATH = "/api/v5/account/bills", "/api/v5/account/config"
 # Conditional orders that rest without showing in the list of orders. Iceberg, TWAP and chase work through
 # orders that do show.
@@ -682,6 +684,24 @@ class Rest:
         """An account without positions answers with an empty list; rows of size 0 are positions that
         ended."""
         return [position_row(row) for row in _rows(reply, "positions")], None
+
+    def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
+        """Leverage of swaps in cross margin, which is what orders here ask for; the list of positions has it only
+        for those that are held."""
+        swaps = ",".join(x for x in symbols if _kind_of(x) == "SWAP")
+        return [self._ask(LEVERAGE_PATH, instId=swaps, mgnMode="cross")] if swaps else []
+
+    def read_modes(self, reply: Reply) -> list[ModeRow]:
+        return [
+            ModeRow(
+                Market.OKX,
+                _word(row, "leverage", "instId"),
+                hedge=_word(row, "leverage", "posSide") != "net",
+                leverage=_number(row, "leverage", "lever"),
+                margin_mode=_word(row, "leverage", "mgnMode"),
+            )
+            for row in _rows(reply, "leverage")
+        ]
 
     def balances(self) -> Request:
         return self._ask(BALANCE_PATH)

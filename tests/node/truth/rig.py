@@ -12,6 +12,7 @@ from node.truth.desk import Product, VenueDesk
 from node.truth.keeper import Keeper
 from node.truth.settings import MS, SEC, Settings
 from node.venues.values import (
+    ModeRow,
     BalanceRow,
     KeyRow,
     OrderRow,
@@ -40,6 +41,7 @@ class Venue:
         self.position = PositionRow(market, SYMBOL, "0")
         self.balances = {"BTC": "2", "USDT": "10000"}
         self.cash = []
+        self.modes = [ModeRow(market, SYMBOL)]
         self.key = KeyRow(can_trade=True)
         self.broken: dict[str, object] = {}
         self.hidden: set[str] = set()  # orders that queries do not find
@@ -126,6 +128,9 @@ class Venue:
     def _cash(self, since_ns, now_ns):
         return [x for x in self.cash if x.event_ns >= since_ns], None
 
+    def _modes(self, now_ns):
+        return list(self.modes)
+
     def _key(self, now_ns):
         return self.key
 
@@ -208,6 +213,12 @@ class FakeRest:
         return [ask("cash", since_ns)]
 
     def read_cash(self, reply):
+        return self._read(reply)
+
+    def modes(self, symbols):
+        return [ask("modes")] if self.venue.market == PERP else []
+
+    def read_modes(self, reply):
         return self._read(reply)
 
     def key_info(self):

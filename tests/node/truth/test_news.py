@@ -45,8 +45,21 @@ def test_a_liquidation_in_the_cash_stops_the_desk(world):
 
 def test_transfers_are_told_and_funding_is_not(world):
     world.settle()
+    world.keeper.watches[PERP].lists_cash = False
     news(world, PERP, CashRow(PERP, "USDT", "funding", "-0.1"), CashRow(PERP, "USDT", "withdraw", "-7"))
     assert world.heard("of -") == ["withdraw of -7 USDT"]
+
+
+def test_money_that_stream_and_list_name_differently_is_counted_once(world):
+    world.settle()
+    venue, at = world.venues[PERP], world.now
+    venue.cash.append(CashRow(PERP, "USDT", "transfer", "500", key="tran 7", event_ns=at + 3_000_000))
+    venue.balances["USDT"] = "10500"
+    news(world, PERP, CashRow(PERP, "USDT", "deposit", "500", key="stream", event_ns=at))
+    assert world.run(10, lambda: world.heard("of 500"))
+    world.run(130)
+    assert world.heard("of 500 USDT") == ["transfer of 500 USDT"]
+    assert not world.halts(1)
 
 
 def test_a_mode_is_checked_and_a_position_that_differs_is_looked_at_soon(world):

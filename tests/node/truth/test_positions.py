@@ -191,3 +191,25 @@ def test_a_mode_that_is_right_again_ends_it(world):
     assert world.halts(1) == {"HALT_MODE": 1}
     positions.mode(ModeRow(PERP, hedge=False), world.now)
     assert not world.halts(1)
+
+
+def test_a_start_does_not_agree_with_a_position_that_trades_changed_behind_the_answer():
+    world = World()
+    hold(world, 0)
+    world.venues[PERP].trade("", 1, 5, world.now)  # closed by hand, of a position from long ago
+    world.keeper.begin(world.now)
+    assert world.run(30, world.keeper.is_settled), world.keeper.differences()
+    assert world.position(1) == 0
+    assert world.heard("taken from the venue")
+
+
+def test_a_position_that_no_answer_names_at_start_is_none_only_after_a_minute():
+    world = World()
+    world.venues[PERP].position = None
+    world.venues[PERP].trade("", 0, 5, world.now)
+    world.keeper.begin(world.now)
+    world.run(50)
+    assert world.position(1) == 5
+    assert world.halts(1) == {"HALT_START": 2, "HALT_DRIFT": 1}
+    assert world.run(30, world.keeper.is_settled), world.keeper.differences()
+    assert world.position(1) == 0

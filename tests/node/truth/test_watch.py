@@ -5,7 +5,7 @@ from rig import PERP, SPOT, SYMBOL
 
 from ext.records import ErrorGroup, HaltReason, Outcome, ReportKind
 from node.truth.settings import SEC
-from node.venues.values import BudgetRow, KeyRow, Reply, RestError, Said
+from node.venues.values import BudgetRow, KeyRow, ModeRow, Reply, RestError, Said
 
 
 def count(world, market, what):
@@ -126,8 +126,8 @@ def test_access_that_the_engine_lost_comes_back_with_a_new_login_and_a_pass(worl
 
 
 def test_access_that_the_engine_lost_asks_once_for_a_new_login(world):
-    """A venue that says in answer to orders only that the session ended: nobody else hears of it. Where a login does not help,
-    the key is refused, and asking again and again would help no more."""
+    """A venue that says in answer to orders only that the session ended: nobody else hears of it. Where a
+    login does not help, the key is refused, and asking again and again would help no more."""
     world.settle()
     for _ in range(2):
         world.engine.halt(0, int(HaltReason.HALT_ACCESS), 2, world.now)
@@ -145,3 +145,37 @@ def test_halts_that_only_a_person_may_end_stay(world):
     world.run(150)
     assert len(world.halts(0)) == 3
     assert world.keeper.watches[SPOT].desk.symbol(0) == SYMBOL
+
+
+def test_what_the_engine_stopped_by_itself_is_told_at_once(world):
+    world.settle()
+    for reason, level in (
+        (HaltReason.HALT_FILTER, 1),
+        (HaltReason.HALT_VENUE, 1),
+        (HaltReason.HALT_LIQUIDATION, 2),
+    ):
+        world.engine.halt(1, int(reason), level, world.now)
+    world.run(0.1)
+    assert world.heard("filters refused one order after the other: an operator must look: reduce-only")
+    assert world.heard("refused an order because of the market's state: reduce-only")
+    assert world.heard("liquidated or deleveraged by the venue: stopped")
+    world.run(100)
+    assert world.halts(1) == {"HALT_FILTER": 1, "HALT_LIQUIDATION": 2}
+
+
+def test_leverage_is_verified_before_the_first_order_and_again_every_minute(world):
+    world.venues[PERP].modes = [ModeRow(PERP, SYMBOL, leverage="7", margin_mode="cross")]
+    product = world.keeper.watches[PERP].desk.products[SYMBOL]
+    object.__setattr__(product, "leverage", "5")
+    world.settle()
+    assert world.halts(1) == {"HALT_MODE": 1}
+    world.venues[PERP].modes = [ModeRow(PERP, SYMBOL, leverage="5")]
+    assert world.run(61, lambda: not world.halts(1))
+
+
+def test_without_an_answer_on_leverage_a_perpetual_is_not_armed(world):
+    world.venues[PERP].broken["modes"] = "silent"
+    world.keeper.begin(world.now)
+    world.run(30)
+    assert world.halts(1) == {"HALT_START": 2}
+    assert not world.halts(0)

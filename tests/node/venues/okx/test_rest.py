@@ -646,6 +646,22 @@ def test_pages_of_bills():
     assert more.target == "/api/v5/account/bills?begin=1695033476000&after=901&limit=100"
 
 
+def test_leverage_is_asked_for_by_symbol_because_flat_positions_do_not_show_it():
+    half = make()
+    (request,) = half.modes(["BTC-USDT", "BTC-USDT-SWAP", "ETH-USDT-SWAP"])
+    assert request.target.startswith("/api/v5/account/leverage-info?")
+    assert "BTC-USDT-SWAP%2CETH-USDT-SWAP" in request.target
+    assert "mgnMode=cross" in request.target
+    assert half.modes(["BTC-USDT"]) == []
+    row = {"ccy": "", "instId": "BTC-USDT-SWAP", "mgnMode": "cross", "posSide": "net", "lever": "10"}
+    (mode,) = half.read_modes(said(row))
+    assert (mode.symbol, mode.leverage, mode.margin_mode, mode.hedge) == ("BTC-USDT-SWAP", "10", "cross", False)
+    assert half.read_modes(said(row | {"posSide": "long"}))[0].hedge
+    for bad in ({"lever": ""}, {"posSide": ""}, {"instId": ""}):
+        with pytest.raises(ValueError):  # noqa: PT011
+            half.read_modes(said(row | bad))
+
+
 def test_what_a_key_may_do():
     half = make()
     config = {"perm": "read_only,trade", "ip": "1.2.3.4", "posMode": "net_mode", "acctLv": "2"}

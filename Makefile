@@ -1,10 +1,10 @@
-# Verbs: run test bench soak check annotate clean build. Each sets up what it needs on a fresh machine.
+# Verbs: run test bench soak check lines annotate clean build. Each sets up what it needs on a fresh machine.
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test bench soak check annotate clean build
+.PHONY: run test bench soak check lines annotate clean build
 .DEFAULT_GOAL := test
 
 # The native code is built once, by both cores, before pip looks at it: pip then finds nothing to compile.
@@ -41,6 +41,10 @@ check: build .venv/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy node
+
+# What each venue costs in lines: the table of docs/ARCHITECTURE.md.
+lines: .venv/.dev
+	@$(PY) tests/conformance/test_lines.py
 
 annotate: .venv/.installed
 	@TICKGATE_ANNOTATE=1 $(PY) setup.py --quiet build_ext --inplace --force -j 2

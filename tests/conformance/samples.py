@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 import test_binance as binance
 import test_bybit as bybit
 import test_okx as okx
-from frames import Loose, lines
+from frames import Loose, rows
 
 from ext.instruments import Instruments
 from ext.records import Market
 from ext.venues.binance import BinanceWire
-from ext.venues.bybit import BybitWire
 from ext.venues.okx import OkxWire
 
 MARKETS = ("binance-spot", "binance-usdm", "bybit-spot", "bybit-linear", "okx")
@@ -54,11 +53,14 @@ def _binance(market: str) -> list[Sample]:
         raw = binance.dump(message)
         return Sample(name, raw, binance.WIRES[number], lambda events: twin(message, events), context)
 
-    return [sample(k, message, context) for k, (of, message, context) in binance.SAMPLES.items() if of == number]
+    return [
+        sample(k, message, context) for k, (of, message, context) in binance.SAMPLES.items() if of == number
+    ]
 
 
 def _bybit(market: str) -> list[Sample]:
-    """Both products say nearly everything in the same words: what was sampled of linear is spot's too, by its category."""
+    """Both products say nearly everything in the same words: what was sampled of linear is spot's too, by
+    its category."""
     name = market.partition("-")[2]
     number = bybit.SPOT if name == "spot" else bybit.LINEAR
     wire, twin = bybit.wire_of(number), bybit.Twin(number)
@@ -91,8 +93,8 @@ def _okx(market: str) -> list[Sample]:
 
 @functools.cache
 def captured(market: str) -> tuple[object, list[bytes]]:
-    """(a decoder that knows their instruments, frames) of a private stream that was recorded; the test that asks is skipped
-    where recordings are absent."""
+    """(a decoder that knows their instruments, frames) of a private stream that was recorded; the test
+    that asks is skipped where recordings are absent."""
     frames = [row["raw"].encode() for row in lines_of(CAPTURES[market])]
     if market == "okx":
         return _okx_wire(), frames
@@ -102,10 +104,7 @@ def captured(market: str) -> tuple[object, list[bytes]]:
 
 
 def lines_of(name: str) -> list[dict]:
-    from frames import recording
-
-    recording(name)  # skips
-    return lines(str(recording(name)))
+    return list(rows(name))
 
 
 def _binance_wire(market: str, frames: list[bytes]) -> BinanceWire:
@@ -120,9 +119,6 @@ def _binance_wire(market: str, frames: list[bytes]) -> BinanceWire:
 
 def _okx_wire() -> OkxWire:
     table = Instruments()
-    for symbol in ("BTC-USDT-SWAP", "BTC-USDT", "ETH-USDT-SWAP"):
-        table.add(Market.OKX, symbol, "0.1", "0.01")
+    table.add(Market.OKX, "BTC-USDT", "0.1", "0.00000001")
+    table.add(Market.OKX, "BTC-USDT-SWAP", "0.1", "0.01", "0.01", is_perpetual=True)
     return OkxWire(table, Market.OKX)
-
-
-__all__ = ["MARKETS", "BybitWire", "Sample", "captured", "of"]

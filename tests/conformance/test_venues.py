@@ -1,10 +1,11 @@
 """A venue is done when this passes for it: the five parts of conformance, one test for all markets.
 
-(a) each sample payload gives its events; (b) each sample cut at each byte gives "bad" or nothing; (c) session x fake logs in,
-subscribes, survives a dropped ping and a gap, and logs in again where the venue ends the session; (d) for every kind of order:
-intent -> risk -> encode -> fake -> ack and fill -> decode -> order table agrees with the venue's truth, and the order there is
-worth what was meant, over WebSocket and over the REST twin of each frame; (e) seeded minutes end with node and venue ledger
-equal and no invariant broken at any step.
+(a) each sample payload gives its events; (b) each sample cut at each byte gives "bad" or nothing; (c)
+session x fake logs in, subscribes, survives a dropped ping and a gap, and logs in again where the venue
+ends the session; (d) for every kind of order: intent -> risk -> encode -> fake -> ack and fill -> decode
+-> order table agrees with the venue's truth, and the order there is worth what was meant, over WebSocket
+and over the REST twin of each frame; (e) seeded minutes end with node and venue ledger equal and no
+invariant broken at any step.
 """
 
 import contextlib
@@ -13,8 +14,8 @@ import tempfile
 from decimal import Decimal
 
 import pytest
+from hands import BUY, FOK, GTC, IOC, MARKET, POST_ONLY, SELL, STOP
 from msgspec import structs
-from hands import BUY, FOK, GTC, IOC, LIMIT, MARKET, POST_ONLY, SELL, STOP
 from samples import CAPTURES, MARKETS, captured, of
 from witness import Watched, Witnessed
 
@@ -144,8 +145,8 @@ def test_c_it_logs_in_subscribes_and_trades(market, key, directory):
 
 @pytest.mark.parametrize("market", TRADED)
 def test_c_a_line_that_is_silent_both_ways_is_given_up_and_made_again(market, directory):
-    """A ping that is lost and everything else with it, for longer than any venue's patience. Binance has no ping of the
-    application's: there it is requests and the probes of the keeper that are not answered."""
+    """A ping that is lost and everything else with it, for longer than any venue's patience. Binance has
+    no ping of the application's: there it is requests and the probes of the keeper that are not answered."""
     hand = hand_of(market, directory).ready()
     hand.fault("px.blackhole", for_s=70)
     resting = hand.place(BUY, hand.away(BUY))
@@ -171,7 +172,9 @@ def test_c_a_gap_is_seen_and_the_book_is_made_anew(market, directory):
     hand.run(2)
     for side, best in enumerate(hand.strategy.best(0)):
         grid = hand.world.desk.instruments.price_grid(0)
-        assert Decimal(best[0] * grid.mantissa).scaleb(-grid.decimals) == hand.listing.price_of(hand.best(side))
+        assert Decimal(best[0] * grid.mantissa).scaleb(-grid.decimals) == hand.listing.price_of(
+            hand.best(side)
+        )
     agree(hand)
 
 
@@ -300,7 +303,9 @@ def stop(hand):
     crossing(hand)
     orders = []
     for distance in (5000, 100):
-        orders.append(hand.place(SELL, 0, hand.size, type=STOP, trigger=hand.away(BUY, distance), reduce_only=True))
+        orders.append(
+            hand.place(SELL, 0, hand.size, type=STOP, trigger=hand.away(BUY, distance), reduce_only=True)
+        )
         assert orders[-1], hand.engine.risk.refusals()
         hand.until(lambda: hand.state(orders[-1]) == "LIVE")
         agree(hand)
@@ -312,7 +317,9 @@ def stop(hand):
     hand.fake.strike(hand.fake.faults.add("market.mark", percent=-1), hand.world.now_ns)  # and by the mark
     hand.until(lambda: hand.state(orders[-1]) == "FILLED")
     assert hand.position() == 0
-    assert len([x for x in hand.world.accepted if hand.world.desk.wires[hand.market].whose(x)[0] in orders]) == 2
+    assert (
+        len([x for x in hand.world.accepted if hand.world.desk.wires[hand.market].whose(x)[0] in orders]) == 2
+    )
 
 
 def amend(hand):
@@ -322,7 +329,9 @@ def amend(hand):
     hand.until(lambda: len(hand.open_here()) == 1 and amended(hand))
     agree(hand)
     hand.amend(hand.open_here()[0], hand.away(BUY, 700), hand.size)  # only smaller
-    hand.until(lambda: len(hand.open_here()) == 1 and hand.order(hand.open_here()[0])["size_lots"] == hand.size)
+    hand.until(
+        lambda: len(hand.open_here()) == 1 and hand.order(hand.open_here()[0])["size_lots"] == hand.size
+    )
     hand.run(1)
     agree(hand)
     (order,) = hand.open_here()
@@ -382,10 +391,14 @@ def faults():
 def config_for(market):
     """The quoting node of `tickgate soak` on one market."""
     config = soak_config()
-    return config if market == "all" else structs.replace(
-        config,
-        venue=[x for x in config.venue if x.market == market],
-        instrument=[x for x in config.instrument if x.market == market],
+    return (
+        config
+        if market == "all"
+        else structs.replace(
+            config,
+            venue=[x for x in config.venue if x.market == market],
+            instrument=[x for x in config.instrument if x.market == market],
+        )
     )
 
 
@@ -414,7 +427,7 @@ def judge(world):
 
 @pytest.mark.parametrize("market", MARKETS)
 def test_e_a_seeded_minute_ends_with_both_ledgers_equal_and_nothing_broken(market, directory):
-    world = run(market, 1, directory)
+    world = run(market, 2, directory)
     assert len(world.accepted) > 8
     assert sum(world.fakes[market.partition("-")[0]].faults.counts.values()) > 10
     judge(world)

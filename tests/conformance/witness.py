@@ -1,11 +1,11 @@
-"""A world whose venue end is watched: the invariants of the failure catalogue, checked from the venue's own records and
-from the tape at every step of virtual time, not at the end only.
+"""A world whose venue end is watched: the invariants of the failure catalogue, checked from the venue's
+own records and from the tape at every step of virtual time, not at the end only.
 
-What is held against the venue: S1 (an order there has an intent on the tape, stored before its bytes left), S2 (one order
-for each intent), S3 (its position and open orders stay inside the limits), S5 (each trade is applied once, as the venue
-booked it), S6 (nothing goes backwards), S7 (what is over here is not open there), S13 (the number on the wire is the one
-of the intent; so is what it is worth), S16 (no window holds more requests than the venue publishes). What is broken is
-collected in `broken`, each with its time.
+What is held against the venue: S1 (an order there has an intent on the tape, stored before its bytes
+left), S2 (one order for each intent), S3 (its position and open orders stay inside the limits), S5 (each
+trade is applied once, as the venue booked it), S6 (nothing goes backwards), S7 (what is over here is not
+open there), S13 (the number on the wire is the one of the intent; so is what it is worth), S16 (no window
+holds more requests than the venue publishes). What is broken is collected in `broken`, each with its time.
 """
 
 import json
@@ -14,13 +14,14 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-from hands import Ours
+from hands import Commands, Ours
 
-from ext.records import Action, OrderState, OrderType, fill_row, verdict_row
+from ext.records import Action, Market, OrderState, OrderType, fill_row, verdict_row
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node.config import MARKETS
 from node.sim.memory import SEC, START_NS, World
 from node.venues.markets import MARKETS as MARKET_ROWS
+from node.venues.okx import rules as okx_rules
 from node.venues.parts import Limiter
 
 RANKS = {x.name: x.value for x in OrderState}
@@ -33,8 +34,8 @@ OVER_STEPS = 64  # orders that are over are looked at every so many steps: they 
 
 
 class Watched(World):
-    """`World` with witnesses. `directory`: where its tape goes (emptied by whoever made it). `by_rest`: every order frame is
-    carried by its REST twin, while all lines stay up."""
+    """`World` with witnesses. `directory`: where its tape goes (emptied by whoever made it). `by_rest`:
+    every order frame is carried by its REST twin, while all lines stay up."""
 
     def __init__(self, config: Any, *, directory: Any, by_rest: bool = False, **more: Any):
         self.by_rest = by_rest
@@ -172,7 +173,11 @@ class Watched(World):
 
     def _accepted(self, fake: Any, order: Any) -> None:
         listing = order.listing
-        if order.nature != "trade" or order.notes.get("is_child") or not self._is_ours(listing, order.client_id):
+        if (
+            order.nature != "trade"
+            or order.notes.get("is_child")
+            or not self._is_ours(listing, order.client_id)
+        ):
             return
         name = f"{listing.symbol} {order.client_id}"
         before, self.accepted[order.client_id] = self.accepted.get(order.client_id), order
@@ -192,7 +197,9 @@ class Watched(World):
         number = self.number_of(order.listing)
         told = (order.side, order.order_type, order.tif if order.order_type == "limit" else "")
         meant = (intent["side"], TYPES[intent["type"]], TIFS[intent["tif"]] if not intent["type"] else "")
-        if told != meant and not (intent["type"] == OrderType.MARKET and told[1:] == ("limit", "ioc")):  # Bybit's way
+        if told != meant and not (
+            intent["type"] == OrderType.MARKET and told[1:] == ("limit", "ioc")
+        ):  # Bybit's way
             self.fail(f"{name}: {told} at the venue, {meant} meant")
         if order.listing.is_perpetual and order.reduce_only != bool(intent["reduce_only"]):
             self.fail(f"{name}: reduce-only {order.reduce_only} at the venue")
@@ -239,8 +246,9 @@ class Watched(World):
     # ---- how often it was asked ----
 
     def _count_requests(self, market: int, text: str) -> None:
-        for action, count, symbol in requests_in(text):
-            for kind, limit, interval_ns, by_instrument in MARKET_ROWS[market].budgets(market):
+        op, found = requests_in(text)
+        for action, count, symbol in found:
+            for kind, limit, interval_ns, by_instrument in budgets_of(market, op):
                 if kind == action:
                     self._count(market, symbol if by_instrument else "", (kind, limit, interval_ns), count)
 
@@ -253,7 +261,9 @@ class Watched(World):
             times.popleft()
         self.most[market, kind, interval_ns] = max(self.most[market, kind, interval_ns], len(times))
         if len(times) > limit:
-            self.fail(f"S16: {len(times)} requests of kind {kind} in {interval_ns / SEC:g} s, {limit} are allowed")
+            self.fail(
+                f"S16: {len(times)} requests of kind {kind} in {interval_ns / SEC:g} s, {limit} are allowed"
+            )
 
     # ---- every step ----
 
@@ -310,8 +320,8 @@ class Watched(World):
                 self.fail(f"S7: {order.client_id} is open at the venue and {row['state']} here")
 
     def _check_position(self, market: int, fake: Any) -> None:
-        """S5: position is the sum of what was applied, each a trade of the venue's. S3: with the venue's own numbers
-        the position and all open orders of a side stay inside the limit."""
+        """S5: position is the sum of what was applied, each a trade of the venue's. S3: with the venue's
+        own numbers the position and all open orders of a side stay inside the limit."""
         for trade in self.account(market).trades[self.seen_trades[str(market)] :]:
             self.seen_trades[str(market)] += 1
             self.traded[market, *trade.listing.key] += -trade.size_lots if trade.side else trade.size_lots
@@ -341,13 +351,16 @@ class Watched(World):
         return self.limits.setdefault(number, (int(scale), most))
 
     def check_trades(self) -> None:
-        """S5: every fill that was applied is a trade of the venue's, and the other way round. At the end, once all is heard."""
+        """S5: every fill that was applied is a trade of the venue's, and the other way round. At the end,
+        once all is heard."""
         self._read_tape()
         for market, name in self.venue_of.items():
             ours: dict[tuple, list] = defaultdict(list)
             for (number, side, _, _), report in self.applied.items():
                 if self.desk.instruments.market(number) == market:
-                    ours[self.desk.instruments.symbol(number), side].append((report["price_ticks"], report["size_lots"]))
+                    ours[self.desk.instruments.symbol(number), side].append(
+                        (report["price_ticks"], report["size_lots"])
+                    )
             theirs: dict[tuple, list] = defaultdict(list)
             for x in self.account(market).trades:
                 if x.listing.market == market and x.listing.key in self.desk.numbers:
@@ -366,28 +379,32 @@ def as_order(algo: Any) -> SimpleNamespace:
 
 
 def is_batch(frame: bytes) -> bool:
-    return any(count > 1 for _, count, _ in requests_in(frame.decode()))
+    return any(count > 1 for _, count, _ in requests_in(frame.decode())[1])
 
 
-def requests_in(text: str) -> list[tuple[int, int, str]]:
-    """(records.Action, how many orders, symbol) of an order frame; [] for any other frame. A cancel-replace is a cancel and
-    a new order."""
+def budgets_of(market: int, op: str) -> list[tuple[int, int, int, bool]]:
+    """(kind, limit, interval, by instrument) of what the venue counts for an op. OKX counts each op for
+    itself."""
+    if market != Market.OKX:
+        return MARKET_ROWS[market].budgets(market)
+    rows = [x for x in okx_rules.BUDGETS[market] if x.name == op]
+    return [(int(x.kind), x.limit, x.interval_ns, x.scope == "instrument") for x in rows]
+
+
+def requests_in(text: str) -> tuple[str, list[tuple[int, int, str]]]:
+    """What an order frame asks for, in the venue's word, and (records.Action, how many orders, symbol); []
+    for any other frame. A cancel-replace is a cancel and a new order."""
     if not text.startswith("{"):
-        return []
+        return "", []
     message = json.loads(text)
     op = str(message.get("method") or message.get("op"))
     args = message.get("args") or [message.get("params") or {}]
     rows = args[0].get("request", args) if isinstance(args[0], dict) else args
     symbol = str(rows[0].get("symbol") or rows[0].get("instIdCode")) if isinstance(rows[0], dict) else ""
-    if op in NEWS:
-        return [(int(Action.NEW), len(rows), symbol)]
-    if op in CANCELS:
-        return [(int(Action.CANCEL), len(rows), symbol)]
-    if op in AMENDS:
-        return [(int(Action.AMEND), len(rows), symbol)]
     if op == "order.cancelReplace":
-        return [(int(Action.CANCEL), 1, symbol), (int(Action.NEW), 1, symbol)]
-    return []
+        return op, [(int(Action.CANCEL), 1, symbol), (int(Action.NEW), 1, symbol)]
+    actions = ((Action.NEW, NEWS), (Action.CANCEL, CANCELS), (Action.AMEND, AMENDS))
+    return op, [(int(action), len(rows), symbol) for action, ops in actions if op in ops]
 
 
 NEWS = {"order.place", "algoOrder.place", "order.create", "order.create-batch", "order", "batch-orders"}
@@ -400,8 +417,6 @@ class Witnessed(Ours):
     """The node as scenarios use it, in a watched world."""
 
     def make(self, **world: Any) -> None:
-        from hands import Commands
-
         self.strategy = Commands()
         self.world = Watched(self.config, strategy=self.strategy, **world)
         self.engine, self.keeper = self.world.engine, self.world.keeper

@@ -126,8 +126,8 @@ def test_access_that_the_engine_lost_comes_back_with_a_new_login_and_a_pass(worl
 
 
 def test_access_that_the_engine_lost_asks_once_for_a_new_login(world):
-    """A venue that says in answer to orders only that the session ended: nobody else hears of it. Where a login does not help,
-    the key is refused, and asking again and again would help no more."""
+    """A venue that says in answer to orders only that the session ended: nobody else hears of it. Where a
+    login does not help, the key is refused, and asking again and again would help no more."""
     world.settle()
     for _ in range(2):
         world.engine.halt(0, int(HaltReason.HALT_ACCESS), 2, world.now)
@@ -167,7 +167,11 @@ def test_balances_that_are_wanted_again_while_their_cash_is_asked_for_go_on_bein
 
 def test_what_the_engine_stopped_by_itself_is_told_at_once(world):
     world.settle()
-    for reason, level in ((HaltReason.HALT_FILTER, 1), (HaltReason.HALT_VENUE, 1), (HaltReason.HALT_LIQUIDATION, 2)):
+    for reason, level in (
+        (HaltReason.HALT_FILTER, 1),
+        (HaltReason.HALT_VENUE, 1),
+        (HaltReason.HALT_LIQUIDATION, 2),
+    ):
         world.engine.halt(1, int(reason), level, world.now)
     world.run(0.1)
     assert world.heard("filters refused one order after the other: an operator must look: reduce-only")

@@ -16,7 +16,7 @@ from typing import Any
 from ext.engine import LineKind, Recorder
 from ext.strategy import Strategy
 from ext.wire import Verdict
-from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of
+from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config
 from node.errors import UserError
@@ -311,10 +311,12 @@ class World:
     def _relist(self, market: int) -> None:
         """Ask for the filters again; an answer that is none changes nothing."""
         wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
-        for request in MARKETS[market].instruments(market, wanted):
-            self._send_rest(market, request, partial(self._relisted, market))
+        requests = MARKETS[market].instruments(market, wanted)
+        for request in requests:  # of several answers, none alone says who is missing
+            of = wanted if len(requests) == 1 else []
+            self._send_rest(market, request, partial(self._relisted, market, of))
 
-    def _relisted(self, market: int, reply: Reply | None) -> None:
+    def _relisted(self, market: int, wanted: list[str], reply: Reply | None) -> None:
         try:
             rows = [] if reply is None else MARKETS[market].read(market, reply.body)
         except ValueError as error:
@@ -325,6 +327,8 @@ class World:
             if (market, row.symbol) in self.desk.numbers:
                 self.desk.refresh(self.desk.numbers[market, row.symbol], row)
                 states.append(StatusRow(market, row.symbol, row.status))
+        if reply is not None and reply.status == 200 and wanted:
+            states += unlisted(market, wanted, rows)
         if self.keeper is not None and states:
             self.keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
 

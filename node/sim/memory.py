@@ -470,8 +470,8 @@ class World:
         if verdict == Verdict.NOT_MINE:
             self._do(wired, wired.session.receive(text, self.now_ns))
         elif verdict == Verdict.BAD:
-            self.tell(
-                wired.spec.name, f"bad frame: {self.engine.lines[wired.spec.line].last_error}: {text[:200]}"
+            self.tell(  # never the frame itself: a private one may carry a listen key
+                wired.spec.name, f"bad frame: {self.engine.lines[wired.spec.line].last_error}"
             )
 
     def _out(self, wired: Wired, text: str) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from hands import BUY, SYMBOLS, VENUES, Ours
 
+from ext.tape import TapeWriter
 from node.errors import UserError
 from node.sim.memory import SEC
 from node.venues.keys import Key
@@ -12,7 +13,7 @@ from node.venues.keys import Key
 API_KEY, SECRET, PHRASE = "apikeyQ7w8E9r0T1y2", "secretZ9x8C7v6B5n4", "phraseM3k2J1h0"
 
 
-def with_key(market: str, api_key=API_KEY, secret=SECRET, phrase=PHRASE, *, faults=(), known=None) -> Ours:
+def with_key(market: str, api_key=API_KEY, secret=SECRET, phrase=PHRASE, *, faults=(), known=None, tape=None) -> Ours:
     """A node with these credentials on a venue that knows `known` (fields of its key)."""
     probe = Ours(market)
     keys = {probe.market: Key(api_key, secret, phrase)}
@@ -26,7 +27,7 @@ def with_key(market: str, api_key=API_KEY, secret=SECRET, phrase=PHRASE, *, faul
     probe.world.events.clear()
     for connection in list(probe.fake.connections.values()):
         probe.fake.close(connection)
-    hand.make(keep_fakes=probe.world, moving=False, keys=keys)
+    hand.make(keep_fakes=probe.world, moving=False, keys=keys, tape=tape)
     return hand
 
 
@@ -149,3 +150,17 @@ def test_a_private_frame_with_a_missing_field_is_named_and_holds_the_symbol(mark
     assert hand.halts().get("HALT_ODD") == 1
     hand.until(hand.may_trade, 60)
     hand.agree()
+
+
+@pytest.mark.parametrize("market", VENUES)
+def test_no_secret_is_on_the_tape(market, tmp_path):
+    tape = TapeWriter(str(tmp_path), now_ns=1, segment_size=8 << 20)
+    hand = with_key(market, tape=tape).ready()
+    hand.place(BUY, hand.through(BUY))
+    hand.cancel(hand.place(BUY, hand.away(BUY)))
+    hand.run(3)
+    tape.close(hand.world.now_ns)
+    raw = b"".join(x.read_bytes() for x in tmp_path.iterdir() if x.is_file())
+    assert SYMBOLS[market][0].encode() in raw
+    for secret in (SECRET, PHRASE):
+        assert secret.encode() not in raw

@@ -119,7 +119,9 @@ def test_73_a_position_that_was_closed_by_hand_is_closed_here(make, market):
     hand.place(BUY, hand.through(BUY))
     hand.run(3)
     fills = 0 if hand.is_naive else len(hand.strategy.fills)
-    hand.befall("acct.external_order", side="sell", size_lots=hand.size, order_type="limit", price_ticks=hand.through(SELL))
+    hand.befall(
+        "acct.external_order", side="sell", size_lots=hand.size, order_type="limit", price_ticks=hand.through(SELL)
+    )
     hand.run(15)
     assert hand.hits("acct.external_order") == 1
     assert hand.traded_there() == 0

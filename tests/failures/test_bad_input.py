@@ -67,7 +67,11 @@ def test_the_right_key_trades(market):
 @pytest.mark.parametrize("market", VENUES)
 @pytest.mark.parametrize("what", ["key", "secret", "passphrase"])
 def test_wrong_credentials_are_named_and_nothing_is_sent(market, what):
-    wrong = {"key": {"api_key": "another" + API_KEY}, "secret": {"secret": "x" + SECRET}, "passphrase": {"passphrase": "y" + PHRASE}}
+    wrong = {
+        "key": {"api_key": "another" + API_KEY},
+        "secret": {"secret": "x" + SECRET},
+        "passphrase": {"passphrase": "y" + PHRASE},
+    }
     if what == "passphrase" and market != "okx":
         pytest.skip("only OKX has passphrases")
     hand = with_key(market, known=wrong[what])

@@ -239,6 +239,8 @@ cdef class Engine(Sink):
         elif verdict == BAD:
             row.bad += 1
             row.last_error = row.wire.error()
+            if row.kind == ORDER_LINE or row.kind == PRIVATE_LINE:
+                self._stop_market(row.wire.market, HALT_ODD, 1)     # what it would have told is not known
         elif verdict == RESYNC:
             row.resyncs += 1
             (<Book>self.books[row.wire.last]).invalidate()

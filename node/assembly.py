@@ -27,7 +27,7 @@ from node.truth.keeper import Keeper
 from node.truth.settings import SEC, Settings
 from node.venues.keys import Key
 from node.venues.markets import MARKETS, make_wire
-from node.venues.values import InstrumentRow, Reply, Request
+from node.venues.values import InstrumentRow, Reply, Request, StatusRow
 
 MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
 NOT_IN_TABLE = ("market", "symbol", "tick", "lot", "max_leverage", "status")
@@ -351,6 +351,11 @@ class Assembly:
             ],
             "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
         }
+
+
+def unlisted(market: int, wanted: Iterable[str], rows: Iterable[InstrumentRow]) -> list[StatusRow]:
+    """Symbols that a complete list of instruments leaves out: nobody can trade them now."""
+    return [StatusRow(market, x, "halt", "by not listing it") for x in sorted({*wanted} - {y.symbol for y in rows})]
 
 
 def epoch_of(now_ns: int) -> int:

@@ -18,7 +18,7 @@ from ext.link import Link, Spinner
 from ext.records import Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
-from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of
+from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig
 from node.credentials import read_key
@@ -143,6 +143,7 @@ class Node:
                     "its increments changed: restart to trade it again",
                 )
             states.append(StatusRow(market, row.symbol, row.status))
+        states += unlisted(market, wanted, rows)
         if self.keeper is not None and states:
             self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
 

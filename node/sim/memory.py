@@ -16,7 +16,7 @@ from typing import Any
 from ext.engine import LineKind, Recorder
 from ext.strategy import Strategy
 from ext.wire import Verdict
-from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of
+from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config
 from node.errors import UserError
@@ -332,10 +332,12 @@ class World:
     def _ask_filters(self, market: int) -> None:
         self.relisting.discard(market)
         wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
-        for request in MARKETS[market].instruments(market, wanted):
-            self._send_rest(market, request, partial(self._relisted, market))
+        requests = MARKETS[market].instruments(market, wanted)
+        for request in requests:  # of several answers, none alone says who is missing
+            of = wanted if len(requests) == 1 else []
+            self._send_rest(market, request, partial(self._relisted, market, of))
 
-    def _relisted(self, market: int, reply: Reply | None) -> None:
+    def _relisted(self, market: int, wanted: list[str], reply: Reply | None) -> None:
         try:
             rows = [] if reply is None else MARKETS[market].read(market, reply.body)
         except ValueError as error:
@@ -346,6 +348,8 @@ class World:
             if (market, row.symbol) in self.desk.numbers:
                 self.desk.refresh(self.desk.numbers[market, row.symbol], row)
                 states.append(StatusRow(market, row.symbol, row.status))
+        if reply is not None and reply.status == 200 and wanted:
+            states += unlisted(market, wanted, rows)
         if self.keeper is not None and states:
             self.keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
 
@@ -497,8 +501,8 @@ class World:
         if verdict == Verdict.NOT_MINE:
             self._do(wired, wired.session.receive(text, self.now_ns))
         elif verdict == Verdict.BAD:
-            self.tell(
-                wired.spec.name, f"bad frame: {self.engine.lines[wired.spec.line].last_error}: {text[:200]}"
+            self.tell(  # never the frame itself: a private one may carry a listen key
+                wired.spec.name, f"bad frame: {self.engine.lines[wired.spec.line].last_error}"
             )
 
     def _out(self, wired: Wired, text: str) -> None:

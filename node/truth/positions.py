@@ -102,6 +102,8 @@ class Positions:
         if steady.drift is None or not product.is_perpetual or instrument in self.was_set:
             return
         ours, lots = self.native.account.position(instrument)["lots"], self.venue_lots[instrument]
+        if ours == lots:
+            return  # it agrees by now: another look will say so
         why = f"start: the venue says {lots} lots, we had {ours}"
         self.native.set_position(instrument, lots, self._cash(instrument, entry, lots), now_ns)
         self.was_set.add(instrument)

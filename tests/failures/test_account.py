@@ -45,7 +45,7 @@ def test_72_a_balance_that_nobody_can_explain_holds_the_symbol_and_is_never_made
     hand.run(66)
     assert hand.hits("acct.drift") == 1
     assert hand.halts() == {"HALT_DRIFT": 1}
-    assert hand.told("USDT: balance: the venue says")
+    assert hand.told("USDT balance: the venue says")
     assert not hand.may_trade()
     assert hand.position() == hand.traded_there() == hand.size
     taken = hand.taken()
@@ -119,7 +119,9 @@ def test_73_a_position_that_was_closed_by_hand_is_closed_here(make, market):
     hand.place(BUY, hand.through(BUY))
     hand.run(3)
     fills = 0 if hand.is_naive else len(hand.strategy.fills)
-    hand.befall("acct.external_order", side="sell", size_lots=hand.size, order_type="limit", price_ticks=hand.through(SELL))
+    hand.befall(
+        "acct.external_order", side="sell", size_lots=hand.size, order_type="limit", price_ticks=hand.through(SELL)
+    )
     hand.run(15)
     assert hand.hits("acct.external_order") == 1
     assert hand.traded_there() == 0
@@ -227,7 +229,7 @@ def test_75_a_fill_that_was_recovered_is_not_counted_again_when_the_real_one_com
     told = [x for x in frames if x[0] == hand.private_role() and fill_in(x[1])]
     assert told
     for _ in range(3):
-        hand = hand.restart().ready()
+        hand = hand.restart(15).ready()
         assert hand.position() == hand.traded_there() == hand.size
     for role, text in told:
         hand.bring(role, text)
@@ -276,7 +278,7 @@ def test_76_a_liquidation_stops_everything_until_an_operator_speaks(make, market
     hand.run(1.5)
     assert hand.hits("acct.liquidation") == 1
     assert hand.position() == hand.traded_there() == hand.held_there() == 0
-    assert hand.halts()["HALT_LIQUIDATION"] == 2
+    assert hand.halts().get("HALT_LIQUIDATION") == 2
     assert hand.told("liquidated or deleveraged by the venue: stopped")
     assert len(hand.strategy.fills) == fills
     hand.run(200)
@@ -296,7 +298,7 @@ def test_76_a_part_taken_by_deleveraging_is_counted_and_stops_the_account(make, 
     hand.run(1.5)
     assert hand.hits("acct.adl") == 1
     assert hand.position() == hand.held_there() == hand.size // 2
-    assert hand.halts()["HALT_LIQUIDATION"] == 2
+    assert hand.halts().get("HALT_LIQUIDATION") == 2
     assert hand.told("liquidated or deleveraged")
     hand.run(100)
     assert hand.open_there() == []  # what rested was cancelled
@@ -361,12 +363,12 @@ def test_79_a_fee_in_whatever_coin_is_explained(make, market):
     assert hand.keeper.differences() == []
 
 
-@row(80, markets=SPOT)
+@row(80, markets=("binance-spot", "bybit-spot"))  # OKX has no least notional
 def test_80_a_remainder_below_one_order_is_no_reason_to_try_again_and_again(make, market):
     hand = make(market).ready()
     hand.place(BUY, hand.through(BUY))
     hand.run(3)
-    dust = 1 if market != "okx-spot" else 100
+    dust = 1
     hand.place(SELL, hand.through(SELL), hand.size - dust)
     hand.run(3)
     assert hand.position() == dust
@@ -435,13 +437,12 @@ def test_82_hedge_mode_at_the_start_is_refused(make, market):
 
 @row(82, star=True, markets=PERPETUALS)
 def test_82_hedge_mode_in_the_middle_of_trading_holds_the_symbol_and_no_leg_is_opened(make, market):
+    """Flat, because no venue changes the mode under a position."""
     hand = make(market).ready()
-    hand.place(BUY, hand.through(BUY))
-    hand.run(2)
     hand.fault("acct.posmode", hedge=True)
     hand.run(62)
     assert hand.hits("acct.posmode") == 1
-    assert hand.halts()["HALT_MODE"] == 1
+    assert hand.halts().get("HALT_MODE") == 1
     assert hand.told("hedge mode is on: reduce-only")
     taken = hand.taken()
     assert not hand.place(BUY, hand.through(BUY))
@@ -534,7 +535,7 @@ def test_84_an_empty_list_at_the_start_does_not_make_a_position_go_away(make, ma
 
 
 BALANCES = {
-    "binance-spot": ("/api/v3/account", '{"balances":[],"canTrade":true,"accountType":"SPOT"}'),
+    "binance-spot": ("/api/v3/account", '{"balances":[],"canTrade":true,"accountType":"SPOT","updateTime":1}'),
     "bybit-spot": (
         "/v5/account/wallet-balance",
         '{"retCode":0,"retMsg":"OK","result":{"list":[{"accountType":"UNIFIED","coin":[]}]},"retExtInfo":{},"time":1}',

@@ -110,9 +110,13 @@ def replay(
 
 @app.command()
 def soak(
-    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="How many runs, each with a seed of its own.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100_000, help="How many runs, each with a seed of its own.")
+    ] = 1,
     minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="Venue time of each run.")] = 10.0,
-    first_seed: Annotated[int, typer.Option(help="Seed of the first run; the same seed is the same run.")] = 1,
+    first_seed: Annotated[
+        int, typer.Option(help="Seed of the first run; the same seed is the same run.")
+    ] = 1,
     faults: Annotated[Path | None, typer.Option(help="Fault script (TOML) instead of the mixed one.")] = None,
     as_json: Json = False,
 ) -> None:

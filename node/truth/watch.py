@@ -215,7 +215,9 @@ class Watch:
                     self.engine_held[product.instrument, reason] = now_ns
                     refused |= reason == HaltReason.HALT_ACCESS
         if refused:
-            self.halts.tell(self.desk.title(), "an order was refused for want of access: logging in anew", now_ns)
+            self.halts.tell(
+                self.desk.title(), "an order was refused for want of access: logging in anew", now_ns
+            )
             self.recycle(self.desk.market)
 
     def _end_engine(self, instrument: int, left_ns: int, now_ns: int) -> None:
@@ -323,7 +325,8 @@ class Watch:
                 self.desk, "cash", requests, self.desk.rest.read_cash, self.settings.pages_max
             )
         read = one_page(self.desk.rest.read_balances)
-        self._list("balances", lambda: [self.desk.rest.balances()], read, now_ns)
+        if "told" not in self.pulls:  # a second answer would wait for cash that nobody asks for
+            self._list("balances", lambda: [self.desk.rest.balances()], read, now_ns)
         cash = self.pulls.get("cash")
         for ask in cash.asks(Purpose.RECONCILE) if cash is not None else ():
             self.budget.put(ask)

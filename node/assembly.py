@@ -1,6 +1,7 @@
 """A config and the venues' instruments -> engine, lines, limits, strategies: a node without its sockets.
 
-`node.net.live` gives the lines sockets and a real clock, `node.sim.memory` gives them venues in memory and a virtual one.
+`node.net.live` gives the lines sockets and a real clock, `node.sim.memory` gives them venues in memory and a
+virtual one.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,8 +44,8 @@ EPOCH_ZERO_NS = 1_577_836_800 * 10**9  # ... since 2020-01-01: their 35 bits las
 
 @dataclass
 class LineSpec:
-    """What one line connects to. `session` is None where each connection needs one made from a reply: then `asks` is the
-    request (signed by the caller) and `opened` makes the session of the reply."""
+    """What one line connects to. `session` is None where each connection needs one made from a reply: then
+    `asks` is the request (signed by the caller) and `opened` makes the session of the reply."""
 
     line: int
     name: str
@@ -64,7 +65,8 @@ class LineSpec:
 class Assembly:
     """Everything of a node that needs no socket. Raises UserError where config and venues do not fit.
 
-    `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of orders;
+    `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of
+    orders;
     `keys` by market number. `strategy` is used instead of the one that the config names.
     """
 
@@ -107,7 +109,8 @@ class Assembly:
             raise UserError(f"{MARKET_NAMES[row.market]}: {error}") from None
 
     def refresh(self, number: int, row: InstrumentRow) -> bool:
-        """Take over a venue's filters as they are now; False where its increments do not fit the grid any more."""
+        """Take over a venue's filters as they are now; False where its increments do not fit the grid any
+        more."""
         skip = (*NOT_IN_TABLE, "contract", "is_perpetual", "inst_code", "base", "quote")
         told = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in skip}
         try:

@@ -72,8 +72,8 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where credentials are: each is "env:NAME" or "file:PATH" (in mode sim also "plain:TEXT"), never the secret itself.
-    HMAC keys have `secret` (OKX also `passphrase`), Ed25519 keys `private_key`, a PEM."""
+    """Where credentials are: each is "env:NAME" or "file:PATH" (in mode sim also "plain:TEXT"), never the
+    secret itself. HMAC keys have `secret` (OKX also `passphrase`), Ed25519 keys `private_key`, a PEM."""
 
     api_key: Text
     secret: str = ""

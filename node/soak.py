@@ -1,5 +1,5 @@
-"""`tickgate soak`: the quoting node on simulated venues under a mixed fault script, by seed, in virtual time; at the end the
-venues' ledgers are the judge."""
+"""`tickgate soak`: the quoting node on simulated venues under a mixed fault script, by seed, in virtual time;
+at the end the venues' ledgers are the judge."""
 
 import sys
 import time
@@ -104,7 +104,8 @@ def read_faults(path: Path | None) -> list[dict[str, Any]]:
 
 
 def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: Any = None) -> Outcome:
-    """One run: trade for `venue_s` of venue time under faults, stop, let what is unknown be resolved, and compare."""
+    """One run: trade for `venue_s` of venue time under faults, stop, let what is unknown be resolved, and
+    compare."""
     began = time.monotonic()
     world = World(soak_config(), seed=seed, faults=faults)
     end_ns = world.now_ns + int(venue_s * SEC)
@@ -133,7 +134,8 @@ def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: 
 
 
 def _settle(world: World) -> None:
-    """The faults stop, so does the strategy; every order is cancelled, and every doubt is resolved or stays on record."""
+    """The faults stop, so does the strategy; every order is cancelled, and every doubt is resolved or stays
+    on record."""
     for fake in world.fakes.values():
         fake.faults.clear()
     world.engine.stopping = True
@@ -156,7 +158,8 @@ def _unsettled(world: World) -> list[str]:
 def soak_command(
     *, seeds: int, first_seed: int, minutes: float, faults: Path | None, as_json: bool
 ) -> dict[str, Any]:
-    """Run the seeds; the result as data. Raises Failed, behind the report, where a seed ended with a difference."""
+    """Run the seeds; the result as data. Raises Failed, behind the report, where a seed ended with a
+    difference."""
     script = read_faults(faults)
     console = Console(stderr=True)
     outcomes = []
@@ -179,14 +182,20 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
     """What the venues counted and what the node counted, side by side."""
     for x in outcomes:
         table = Table(
-            box=box.SIMPLE_HEAD, pad_edge=False, title=f"seed {x.seed}: {x.venue_s / 60:g} min of venue time", title_justify="left"
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            title=f"seed {x.seed}: {x.venue_s / 60:g} min of venue time",
+            title_justify="left",
         )
         for name in ("instrument", "orders", "fills", "(node)", "lots", "(node)", "unknown"):
             table.add_column(name, justify="left" if name == "instrument" else "right", no_wrap=True)
         for row in x.rows:
             table.add_row(
                 f"{row['market']} {row['symbol']}",
-                *(str(row[k]) for k in ("orders", "fills_venue", "fills_node", "lots_venue", "lots_node", "unknown")),
+                *(
+                    str(row[k])
+                    for k in ("orders", "fills_venue", "fills_node", "lots_venue", "lots_node", "unknown")
+                ),
             )
         console.print(table)
         struck = ", ".join(f"{n} {k}" for k, n in x.faults.items())
@@ -194,11 +203,17 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
         console.print(f"orders of unknown fate met {x.unknown_met}, left {x.unknown_left}", highlight=False)
         for line in x.differences:
             console.print(f"[red]different[/red]: {line}", soft_wrap=True, highlight=False)
-        console.print("venues and node agree" if x.agreed else "[red]venues and node do NOT agree[/red]", highlight=False)
+        console.print(
+            "venues and node agree" if x.agreed else "[red]venues and node do NOT agree[/red]",
+            highlight=False,
+        )
 
 
 def verdict(result: dict[str, Any]) -> None:
     """Raises Failed where a seed did not agree."""
     bad = [x["seed"] for x in result["seeds"] if not x["agreed"]]
     if bad:
-        raise Failed(f"soak: venues and node differ for seed {', '.join(map(str, bad))}; --first-seed {bad[0]} shows it again")
+        raise Failed(
+            f"soak: venues and node differ for seed {', '.join(map(str, bad))};"
+            f" --first-seed {bad[0]} shows it again"
+        )

@@ -186,7 +186,7 @@ def _own_row(where: str, raw: object) -> InstrumentRow:
     if name not in MARKETS or (row.market and row.venue and row.market != row.venue):
         wrong = f"{name!r} is" if name else "it is missing or"
         raise UserError(f"{where}: market: {wrong} not one of {', '.join(MARKETS)}")
-    texts = {}
+    texts: dict[str, Any] = {}
     for field_name in ("tick", "lot", "contract", "min_size", "min_notional"):
         value: Decimal = getattr(row, field_name)
         texts[field_name] = format(value, "f")

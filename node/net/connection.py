@@ -30,8 +30,9 @@ class Connection:
     `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as
     the socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new
     session and path before each connect, where a key in the path lives no longer than the connection (Binance
-    listen keys). `news`, `relist`, `turned` are told what private streams say of the account, that instruments changed,
-    and that the line went up or down; `ask` sends a REST request of the session (to keep a listen key alive).
+    listen keys). `news`, `relist`, `turned` are told what private streams say of the account, that
+    instruments changed, and that the line went up or down; `ask` sends a REST request of the session (to keep
+    a listen key alive).
     """
 
     def __init__(
@@ -197,7 +198,8 @@ class Connection:
                 self.relist()
             elif isinstance(action, Down):
                 self.tell(
-                    self.name, action.reason if action.retry else f"{action.reason}: not tried again before a restart"
+                    self.name,
+                    action.reason if action.retry else f"{action.reason}: not tried again before a restart",
                 )
                 self._retry = self._retry and action.retry
                 self.hang_up()

@@ -29,8 +29,9 @@ class Http:
         return reply.body
 
     async def send(self, base: str, request: Request) -> Reply:
-        """The answer, whatever its status. Raises Unreachable where there is none. One attempt: what is sent here may be an
-        order (aiohttp repeats a request on a connection that died under it only where the method is idempotent)."""
+        """The answer, whatever its status. Raises Unreachable where there is none. One attempt: what is sent
+        here may be an order (aiohttp repeats a request on a connection that died under it only where the
+        method is idempotent)."""
         url = URL(base.rstrip("/") + request.target, encoded=True)  # as it stands: it may be signed
         path = url.with_query(None)  # a query may hold a signature: it is in no message
         try:

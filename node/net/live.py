@@ -100,8 +100,8 @@ class Node:
         return rows
 
     async def _steps(self, venue: VenueConfig, market: int, row: InstrumentRow) -> tuple[str, str]:
-        """Books hold orders from before a tick or lot was made coarser: a look at the book tells how fine the data must be
-        read."""
+        """Books hold orders from before a tick or lot was made coarser: a look at the book tells how fine the
+        data must be read."""
         request_of = MARKETS[market].snapshot
         if request_of is None:
             return "", ""
@@ -287,7 +287,9 @@ class Node:
             return
         said = said_of(rest, request, await self._ask(market, request))
         if said is not None and said.outcome == Outcome.UNCERTAIN:
-            self.tell(MARKET_NAMES[market], f"order by REST: {said.code} {said.text}: its fate will be asked for")
+            self.tell(
+                MARKET_NAMES[market], f"order by REST: {said.code} {said.text}: its fate will be asked for"
+            )
         reports = report_of(self.engine.orders.order(order_id), action, said)
         self.engine.on_evidence(reports, self.link.now_ns())
 
@@ -476,7 +478,11 @@ class Node:
 
     def _has_looked(self, since_ns: int) -> bool:
         """Trades that no stream told of are known too. A node that is broken does not wait for them."""
-        return self.keeper is None or self.failure is not None or (since_ns > 0 and self.keeper.has_looked(since_ns))
+        return (
+            self.keeper is None
+            or self.failure is not None
+            or (since_ns > 0 and self.keeper.has_looked(since_ns))
+        )
 
     def _say_end(self, left: list[int], looked_ns: int) -> None:
         """What a person must look after, and what the node leaves behind."""
@@ -485,7 +491,9 @@ class Node:
             market = self.instruments.market(row["instrument"])
             name = self.desk.wires[market].client_id(row["sequence"], row["epoch"])
             where = f"{MARKET_NAMES[market]} {self.instruments.symbol(row['instrument'])}"
-            self.tell(where, f"order {name} is {row['state']}: look at the venue; the next start asks for it too")
+            self.tell(
+                where, f"order {name} is {row['state']}: look at the venue; the next start asks for it too"
+            )
         if len(left) > SHOWN:
             self.tell("node", f"... and {len(left) - SHOWN} more orders")
         if not left and not self._has_looked(looked_ns):

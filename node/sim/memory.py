@@ -1,8 +1,11 @@
-"""A node and simulated venues in one process and one virtual time: no socket, no clock, every run decided by its seed.
+"""A node and simulated venues in one process and one virtual time: no socket, no clock, every run decided by
+its seed.
 
-The node's own parts run here as they do live - engine, sessions, keeper, encoders and decoders - against the same fakes that
-`tickgate sim` serves. What lies between them is this file: a queue of events in virtual time, with seeded latencies, in order
-on each connection, and a network that can drop, delay, cut and refuse (`px.*` of the venue's faults).
+The node's own parts run here as they do live - engine, sessions, keeper, encoders and decoders - against the
+same fakes that
+`tickgate sim` serves. What lies between them is this file: a queue of events in virtual time, with seeded
+latencies, in order on each connection, and a network that can drop, delay, cut and refuse (`px.*` of the
+venue's faults).
 """
 
 import heapq
@@ -58,7 +61,8 @@ ANSWER_NS = 10 * SEC
 
 @dataclass
 class Wired:
-    """One line of the node and its connection, if it has one. `generation` tells frames of old connections apart."""
+    """One line of the node and its connection, if it has one. `generation` tells frames of old connections
+    apart."""
 
     spec: LineSpec
     fake: FakeVenue
@@ -76,9 +80,9 @@ class Wired:
 class World:
     """Venues as `tickgate sim` makes them, and one node with `config`. `run_for` lets time pass.
 
-    `options`: venue -> keyword arguments of its fake; `faults`: script rows, as of a fault file; `latency_ns`: least and most
-    of one way. `epoch`: what client ids carry, 0 = by the start's time;
-    `skew_ns`: the venues' clocks minus ours. `taker(world, line, frame)` may take order frames instead of the venue (tests).
+    `options`: venue -> keyword arguments of its fake; `faults`: script rows, as of a fault file;
+    `latency_ns`: least and most of one way. `epoch`: what client ids carry, 0 = by the start's time;
+    `skew_ns`: the venues' clocks minus ours.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class World:
         self.told: list[tuple[float, str, str]] = []
         self.notes: list[dict] = []
         self.requests = 0
+        self.market: Market
         self.relisting: set[int] = set()  # markets whose filters will be asked for
         self.cut_rest: set[int] = set()  # markets whose REST does not answer (tests)
         self.fakes: dict[str, FakeVenue] = {}
@@ -155,7 +160,13 @@ class World:
             keys = {m: simulated_key(self.fakes[v]) for m, v in self.venue_of.items()}
         self.outlet = Recorder(self._write)
         self.desk = Assembly(
-            self.config, rows, steps, keys, tape=tape, epoch=self.epoch, outlet=self.outlet,
+            self.config,
+            rows,
+            steps,
+            keys,
+            tape=tape,
+            epoch=self.epoch,
+            outlet=self.outlet,
             strategy=strategy,
         )
         self.engine = self.desk.engine
@@ -239,7 +250,8 @@ class World:
     def run_until(
         self, condition: Callable[[], Any], within_ns: int = 120 * SEC, step_ns: int = 10 * MS
     ) -> Any:
-        """Let time pass until `condition()` is true; its value. TimeoutError where it is not within `within_ns`."""
+        """Let time pass until `condition()` is true; its value. TimeoutError where it is not within
+        `within_ns`."""
         end_ns = self.now_ns + within_ns
         while not (answer := condition()):
             if self.now_ns >= end_ns:
@@ -262,7 +274,8 @@ class World:
         self.drain()
 
     def _stir(self) -> None:
-        """A market that stands still still speaks: one level far away changes its size, so that books stay alive."""
+        """A market that stands still still speaks: one level far away changes its size, so that books stay
+        alive."""
         self.stirred_ns = self.now_ns
         self.stirs += 1
         for fake in self.fakes.values():
@@ -300,7 +313,9 @@ class World:
             frames = self.engine.lines[wired.spec.line].frames
             if frames != wired.frames:  # once topics have spoken, frames on a line stand for all of them
                 wired.frames = frames
-                names = getattr(wired.session, "streams", None) or getattr(wired.session, "topics", None) or ()
+                names = (
+                    getattr(wired.session, "streams", None) or getattr(wired.session, "topics", None) or ()
+                )
                 for topic in list(names):
                     wired.session.data(topic, self.now_ns)
             self._do(wired, wired.session.tick(self.now_ns))
@@ -451,9 +466,9 @@ class World:
             (id(x.fake), x.connection.number): x for x in self.lines.values() if x.connection is not None
         }
         for fake in self.fakes.values():
-            for connection, text in fake.take():
-                wired = owners.get((id(fake), connection.number))
-                if wired is not None and wired.connection is connection:
+            for to, text in fake.take():
+                wired = owners.get((id(fake), to.number))
+                if wired is not None and wired.connection is to:
                     self._towards(wired, text)
         for wired in list(owners.values()):
             connection = wired.connection
@@ -562,7 +577,8 @@ class World:
     # ---- requests ----
 
     def _send_rest(self, market: int, request: Request, then: Callable[[Reply | None], None]) -> None:
-        """Sign, send, answer: each a while after the other. No answer where the network swallows one of the two."""
+        """Sign, send, answer: each a while after the other. No answer where the network swallows one of the
+        two."""
         fake = self.fakes[self.venue_of[market]]
         rest, stamp_ns = self.desk.rest.get(market), self.now_ns + self.desk.wires[market].offset_ns
         if rest is not None:

@@ -499,7 +499,9 @@ class Simulation:
         self.servers: dict[str, VenueServer] = {}
         for name, row in rows.items():
             make = getattr(importlib.import_module(row.module), row.fake)
-            fake = make(listings[name], seed=config.seed, **(dict(row.options) | config.options.get(name, {})))
+            fake = make(
+                listings[name], seed=config.seed, **(dict(row.options) | config.options.get(name, {}))
+            )
             self._equip(fake, name, config)
             ws_port, http_port = config.ports.get(name, (0, 0))
             self.servers[name] = VenueServer(

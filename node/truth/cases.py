@@ -101,12 +101,16 @@ class Cases:
         if age_ns >= self.settings.page_ns and not case.was_paged:
             case.was_paged = True
             self.halts.tell(
-                self.desk.place(case.symbol), f"{what}: an operator must look; the symbol stays reduce-only", now_ns
+                self.desk.place(case.symbol),
+                f"{what}: an operator must look; the symbol stays reduce-only",
+                now_ns,
             )
         if case.is_beyond(self.desk.rest.retention_ns(), now_ns) and not case.was_late:
             case.was_late = True
             late = "longer than the venue remembers: its absence cannot be proven now, an operator must look"
-            self.halts.tell(self.desk.place(case.symbol), f"order {case.client_id} of unknown fate for {late}", now_ns)
+            self.halts.tell(
+                self.desk.place(case.symbol), f"order {case.client_id} of unknown fate for {late}", now_ns
+            )
 
     # ---- questions ----
 
@@ -166,7 +170,11 @@ class Cases:
         elif row.state == "triggered":
             case.made_id, case.query.due_ns = row.venue_id, now_ns
         elif row.client_id and row.client_id != case.client_id and row.venue_id != case.made_id:
-            self.halts.tell(self.desk.place(case.symbol), f"asked for {case.client_id}, was told of {row.client_id}", now_ns)
+            self.halts.tell(
+                self.desk.place(case.symbol),
+                f"asked for {case.client_id}, was told of {row.client_id}",
+                now_ns,
+            )
         else:
             self._found(case, row, left_ns, now_ns)
 

@@ -71,6 +71,7 @@ class Purse:
         self.costs: dict[int, Cost | None] = {}
         self.contracts: dict[int, Decimal] = {}
         self.waiting: tuple[list[BalanceRow], int, int] | None = None
+        self.hurried_ns = 0  # balances read then have made their desks list their trades at once
         self.compared_ns = 0  # when the last balances that were compared had been asked for
         self._keys: OrderedDict[tuple, None] = OrderedDict()
         self.note: Callable[[dict[str, str]], None] = lambda fields: None

@@ -143,7 +143,13 @@ class Keeper:
         for name, purse in self.purses.items():
             desks = [x for x in self.watches.values() if x.desk.purse() == name]
             swept_ns = min(x.swept_ns for x in desks)
-            if purse.waiting is None or swept_ns <= purse.waiting[2]:
+            if purse.waiting is None:
+                continue
+            if swept_ns <= purse.waiting[2]:
+                if purse.hurried_ns != purse.waiting[2]:
+                    purse.hurried_ns = purse.waiting[2]
+                    for watch in desks:
+                        watch.hurry(now_ns)  # the balances wait for the trades of each desk
                 continue
             asker = next(x for x in desks if x.asks_balances)
             purse.compare(swept_ns, asker.clock.offset_ns(now_ns), now_ns)

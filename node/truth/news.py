@@ -86,7 +86,9 @@ def _status(watch: Watch, row: StatusRow, now_ns: int) -> None:
         elif row.status in LEVELS:
             watch.reopening.discard(instrument)
             watch.halts.hold(instrument, HaltReason.HALT_VENUE, LEVELS[row.status], "status", now_ns)
-            watch.halts.tell(watch.desk.place(symbol), f"the venue says {row.status} {row.text}".rstrip(), now_ns)
+            watch.halts.tell(
+                watch.desk.place(symbol), f"the venue says {row.status} {row.text}".rstrip(), now_ns
+            )
         else:
             watch.cases.odd(instrument, f"the venue says {row.status!r} {row.text}".rstrip(), now_ns)
             watch.hurry(now_ns)

@@ -92,7 +92,9 @@ class Positions:
             if self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns):
                 self.halts.tell(self.desk.place(symbol), "position: both agree again", now_ns)
         elif self.halts.hold(instrument, HaltReason.HALT_DRIFT, REDUCE_ONLY, "position", now_ns):
-            self.halts.tell(self.desk.place(symbol), f"position: {what}, and no trade explains it: reduce-only", now_ns)
+            self.halts.tell(
+                self.desk.place(symbol), f"position: {what}, and no trade explains it: reduce-only", now_ns
+            )
 
     def take_over(self, symbol: str, entry: str, now_ns: int) -> None:
         """At start only: a position that differs in two looks is taken from the venue, as a correction on
@@ -110,7 +112,9 @@ class Positions:
         steady.rebase(0)
         self.sample(now_ns)
         self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns)
-        self.halts.tell(self.desk.place(symbol), f"{why}, and no trade explains it: taken from the venue", now_ns)
+        self.halts.tell(
+            self.desk.place(symbol), f"{why}, and no trade explains it: taken from the venue", now_ns
+        )
 
     def _cash(self, instrument: int, entry: str, lots: int) -> int:
         """What was paid for the position in tick * lot units, 0 where the venue does not say its price."""

@@ -47,7 +47,9 @@ class Pulse:
         if not known:
             self.halts.tell(self.desk.title(), "clock: no useful answer from the venue; asked again", now_ns)
         if self.clock.steps != steps:
-            self.halts.tell(self.desk.title(), "clock: ours or the venue's was set by hand or NTP: measured anew", now_ns)
+            self.halts.tell(
+                self.desk.title(), "clock: ours or the venue's was set by hand or NTP: measured anew", now_ns
+            )
         if known:
             offset_ns, error_ns = self.clock.offset_ns(now_ns), self.clock.error_ns(now_ns)
             self.native.venue_clock(self.desk.market, offset_ns, error_ns, now_ns)

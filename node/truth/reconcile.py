@@ -166,7 +166,9 @@ class Reconciler:
             for row in self.table.open(product.instrument).values():
                 self.native.want_cancel(row["id"], now_ns)
         self.halts.tell(
-            self.desk.place(symbol), "liquidated or deleveraged by the venue: stopped, everything is being cancelled", now_ns
+            self.desk.place(symbol),
+            "liquidated or deleveraged by the venue: stopped, everything is being cancelled",
+            now_ns,
         )
 
     # ---- own orders ----
@@ -267,7 +269,11 @@ class Reconciler:
                     row.client_id,
                     now_ns,
                 )
-                self.halts.tell(self.desk.place(row.symbol), f"order {row.client_id} is closed here and open there", now_ns)
+                self.halts.tell(
+                    self.desk.place(row.symbol),
+                    f"order {row.client_id} is closed here and open there",
+                    now_ns,
+                )
         return {self.desk.products[x.symbol].instrument for x in self.zombies.values()}
 
     def _is_zombie(self, key: Key, row: OrderRow, left_ns: int) -> bool:
@@ -281,9 +287,7 @@ class Reconciler:
     def zombie_cancels(self) -> list[Ask]:
         """One cancel for each order that is closed here and open there: it is ours."""
         told = [x for x in self.zombies.values() if x.was_told]
-        return [
-            self.cases.rest_cancel(x.symbol, x.client_id, lambda: None, is_algo=x.is_algo) for x in told
-        ]
+        return [self.cases.rest_cancel(x.symbol, x.client_id, lambda: None, is_algo=x.is_algo) for x in told]
 
     # ---- others ----
 
@@ -322,7 +326,9 @@ class Reconciler:
             return
         if self.settings.foreign == "halt":
             self.halts.hold(instrument, HaltReason.HALT_FOREIGN, STOP, "foreign orders", now_ns)
-        self.halts.tell(self.desk.place(row.symbol), f"an order that is not ours: {row.venue_id}, left alone", now_ns)
+        self.halts.tell(
+            self.desk.place(row.symbol), f"an order that is not ours: {row.venue_id}, left alone", now_ns
+        )
 
     def differences(self) -> list[Difference]:
         told = [x for x in self.zombies.values() if x.was_told]

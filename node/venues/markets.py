@@ -35,10 +35,11 @@ Rule = tuple[int, int, int, bool]  # BudgetKind, limit, interval in ns, a bucket
 
 @dataclass(frozen=True)
 class MarketRow:
-    """What a market needs. `feeds` gives the sessions of one line, each on a connection of its own; `orders` the order-entry
-    session, which `orders_tell_all` where reports, positions and balances come on it too; `private` the other connections
-    that tell of them. Where a private session is None, `listen_key(market, api_key)` gives what makes the request for it, and
-    the session of the reply. `codes` is the error table of the decoder, `budgets` the venue's published request limits."""
+    """What a market needs. `feeds` gives the sessions of one line, each on a connection of its own; `orders`
+    the order-entry session, which `orders_tell_all` where reports, positions and balances come on it too;
+    `private` the other connections that tell of them. Where a private session is None, `listen_key(market,
+    api_key)` gives what makes the request for it, and the session of the reply. `codes` is the error table of
+    the decoder, `budgets` the venue's published request limits."""
 
     wire: type[Wire]
     feeds: Callable[[int, Symbols, Depths, bool], list[Any]]

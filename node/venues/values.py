@@ -53,8 +53,8 @@ class Relist:
 
 @dataclass(frozen=True, slots=True)
 class AccountNews:
-    """What a private stream told of the account besides orders and fills; `rows` are the types below. An OrderRow in it is
-    one of a namespace that the native decoder does not read (conditional orders)."""
+    """What a private stream told of the account besides orders and fills; `rows` are the types below. An
+    OrderRow in it is one of a namespace that the native decoder does not read (conditional orders)."""
 
     rows: tuple["PositionRow | BalanceRow | CashRow | ModeRow | StatusRow | OrderRow", ...]
 
@@ -112,8 +112,9 @@ class InstrumentRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """One order as the venue knows it. `state`: live, partial, untriggered, filled, canceled, expired, rejected,
-    triggered (a stop that made an order: `venue_id` is that order's, which says the rest), or "odd:<the venue's word>". Sizes and prices are decimal text; `filled` is cumulative."""
+    """One order as the venue knows it. `state`: live, partial, untriggered, filled, canceled, expired,
+    rejected, triggered (a stop that made an order: `venue_id` is that order's, which says the rest), or
+    "odd:<the venue's word>". Sizes and prices are decimal text; `filled` is cumulative."""
 
     market: int
     symbol: str
@@ -179,8 +180,9 @@ class BalanceRow:
 
 @dataclass(frozen=True, slots=True)
 class CashRow:
-    """Money that moved without a trade: kind is funding, transfer, deposit, withdraw, fee, rebate, liquidation or the
-    venue's word; `amount` is signed, received > 0; `key` is the venue's id of it (or "" )."""
+    """Money that moved without a trade: kind is funding, transfer, deposit, withdraw, fee, rebate,
+    liquidation or the venue's word; `amount` is signed, received > 0; `key` is the venue's id of it (or ""
+    )."""
 
     market: int
     coin: str
@@ -204,7 +206,8 @@ class ModeRow:
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `auction`, `maintenance`, `settling`, `delisting`."""
+    """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `auction`, `maintenance`, `settling`,
+    `delisting`."""
 
     market: int
     symbol: str
@@ -245,8 +248,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an answer to a request that changes or asks for one order proves. `outcome` is records.Outcome, `group`
-    records.ErrorGroup, `code` the venue's (0 = none), `text` its words. `row` is the order where the answer shows it.
+    """What an answer to a request that changes or asks for one order proves. `outcome` is records.Outcome,
+    `group` records.ErrorGroup, `code` the venue's (0 = none), `text` its words. `row` is the order where the
+    answer shows it.
     `until_ns`: nothing before this time (venue's clock)."""
 
     outcome: int
@@ -267,11 +271,12 @@ class RestError(Exception):
 
 
 class Rest(Protocol):
-    """The signed REST half of a venue for one market: `node.venues.<v>.rest.Rest(market, key, window_ms)`. No I/O.
+    """The signed REST half of a venue for one market: `node.venues.<v>.rest.Rest(market, key, window_ms)`. No
+    I/O.
 
-    Requests come unsigned; `sign` is called at the moment of writing. Readers raise RestError for a refusal and
-    ValueError for an answer that cannot be understood; absence is never an empty answer to a failed request. Lists come
-    in pages: a reader returns (rows, the Request of the next page or None).
+    Requests come unsigned; `sign` is called at the moment of writing. Readers raise RestError for a refusal
+    and ValueError for an answer that cannot be understood; absence is never an empty answer to a failed
+    request. Lists come in pages: a reader returns (rows, the Request of the next page or None).
     """
 
     def sign(self, request: Request, stamp_ms: int) -> Request: ...

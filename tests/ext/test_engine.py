@@ -1,6 +1,7 @@
 """The chain from frame to order bytes, and what it does when a part of the world is missing."""
 
 import contextlib
+import itertools
 import json
 import resource
 import zlib
@@ -27,10 +28,10 @@ from chain import (
     trade,
 )
 
+from ext import records as row_of
 from ext.book import BookState
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
-from ext import records as row_of
 from ext.records import (
     ErrorGroup,
     HaltReason,
@@ -893,7 +894,7 @@ def test_a_wanted_cancel_is_repeated_with_growing_pauses_until_the_order_is_clos
         desk.now += 20 * MS
         desk.engine.on_time(desk.now)
         times += [desk.now] * (len(desk.sent) - before)
-    pauses = [b - a for a, b in zip(times, times[1:], strict=False)]
+    pauses = [b - a for a, b in itertools.pairwise(times)]
     assert len(times) > 4
     assert pauses == sorted(pauses)
     assert pauses[-1] <= 5 * SEC
@@ -977,7 +978,8 @@ def test_a_halt_cancels_what_is_open_and_a_cold_door_is_on_the_tape(tape):
 
 @pytest.mark.parametrize(
     "report",
-    [{}, {"kind": 3, "odd": 1}, {"kind": "x"}, {"kind": 3, "size_lots": 2**70}, {"kind": 3, "venue_id": "x" * 41},
+    [{}, {"kind": 3, "odd": 1},
+     {"kind": "x"}, {"kind": 3, "size_lots": 2**70}, {"kind": 3, "venue_id": "x" * 41},
      {"kind": 3, "instrument": 7}],
 )  # fmt: skip
 def test_evidence_that_is_none_is_refused_before_any_of_it_counts(report):

@@ -303,7 +303,8 @@ def test_the_same_order_again_within_its_time_is_a_duplicate():
 
 
 def test_every_reason_but_those_that_cannot_arise_here_is_provoked_in_this_file():
-    """BOOK_CROSSED: a crossed book is never synced. LINK_DOWN, UNKNOWN_ORDER, UNSUPPORTED, AMENDING: test_engine."""
+    """BOOK_CROSSED: a crossed book is never synced. LINK_DOWN, UNKNOWN_ORDER, UNSUPPORTED, AMENDING:
+    test_engine."""
     source = Path(__file__).read_text(encoding="utf-8")
     provoked = {
         reason.name for reason in Reason if f'("{reason.name}"' in source or f'== "{reason.name}"' in source

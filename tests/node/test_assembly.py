@@ -1,5 +1,5 @@
-"""A node without its sockets: lines in the order that the arbiter needs, limits on the venues' grids, and nothing that does
-not fit goes unsaid."""
+"""A node without its sockets: lines in the order that the arbiter needs, limits on the venues' grids, and
+nothing that does not fit goes unsaid."""
 
 import dataclasses
 import itertools
@@ -86,11 +86,14 @@ def test_feeds_of_all_venues_come_first_and_each_spec_is_its_line(five):
     for spec in five.lines:
         row = five.engine.lines[spec.line]
         assert (row.name, row.wire) == (spec.name, five.wires[spec.market])
-        assert row.kind == {
-            "feed": LineKind.MARKET_LINE,
-            "orders": LineKind.ORDER_LINE,
-            "private": LineKind.PRIVATE_LINE,
-        }[spec.role]
+        assert (
+            row.kind
+            == {
+                "feed": LineKind.MARKET_LINE,
+                "orders": LineKind.ORDER_LINE,
+                "private": LineKind.PRIVATE_LINE,
+            }[spec.role]
+        )
         assert spec.up_at_once == (spec.role == "feed" or spec.asks is not None)
     assert len({x.line for x in five.lines}) == len(five.lines)
 
@@ -176,7 +179,9 @@ def test_a_number_that_is_none_names_instrument_and_key(five, text):
 
 def test_a_quote_off_the_grid_is_an_error_now():
     quote = {"size": "0.0055", "half_spread_ppm": 100}
-    with pytest.raises(UserError, match=r"bybit-linear BTCUSDT: quote: size 0.0055: must be a multiple of 0.001"):
+    with pytest.raises(
+        UserError, match=r"bybit-linear BTCUSDT: quote: size 0.0055: must be a multiple of 0.001"
+    ):
         assembly(config_of("bybit-linear", instrument={"quote": quote}))
 
 

@@ -93,7 +93,9 @@ def test_the_example_loads_and_shows_every_key():
 def test_the_example_of_simulated_venues_loads_shows_every_key_and_fits_the_example_of_a_node():
     path = ROOT / "deploy" / "venues.toml"
     sim, node = read_config(path), load(ROOT / "deploy" / "sim.toml")
-    told = tomllib.loads(re.sub(r"(?m)^# (?=\[\[|\w+ = )", "", path.read_text()))  # with what is commented out
+    told = tomllib.loads(
+        re.sub(r"(?m)^# (?=\[\[|\w+ = )", "", path.read_text())
+    )  # with what is commented out
     assert set(told) == {x.name for x in msgspec.structs.fields(SimFile)}
     listening = {f"ws://127.0.0.1:{ws}" for ws, _ in sim.ports.values()}
     listening |= {f"http://127.0.0.1:{http}" for _, http in sim.ports.values()}

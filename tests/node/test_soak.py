@@ -53,7 +53,9 @@ def test_the_report_shows_both_sides_and_the_faults(tickgate):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [('[[fault]]\nname = "ack.dorp"\n', "ack.dorp"), ("[[fault", "soak.toml"), ('[[fault]]\nname = "ack.drop"\nevery = 7\n', "every")],
+    [('[[fault]]\nname = "ack.dorp"\n', "ack.dorp"),
+     ("[[fault", "soak.toml"),
+     ('[[fault]]\nname = "ack.drop"\nevery = 7\n', "every")],
 )  # fmt: skip
 def test_a_fault_script_that_cannot_be_is_one_line_with_its_place(tmp_path, tickgate, text, said):
     path = tmp_path / "soak.toml"

@@ -236,7 +236,9 @@ _USDM: list[Row] = [
     (-4116, MAYBE, NO, NO, DUPLICATE),
     *_no(OTHER, -4117, -4118, -4120, *range(-4139, -4134), -4142, -4161, *range(-4209, -4201)),
     *_no(FILTER, -4045),  # too many stop orders
-    *_no(HALTED, -4108, -4140, -4141, -4402),  # symbol not open for positions, closed, barred for this account
+    *_no(
+        HALTED, -4108, -4140, -4141, -4402
+    ),  # symbol not open for positions, closed, barred for this account
     *_no(OTHER, -4403),  # leverage barred
     *_no(OTHER, -5021, *range(-5027, -5023), *range(-5041, -5036)),  # fill-or-kill; modify; parameters
     *_no(POST_ONLY, -5022),

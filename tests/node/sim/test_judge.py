@@ -1,4 +1,5 @@
-"""The judge finds each kind of difference between a venue's ledger and the node; it is only worth what it finds."""
+"""The judge finds each kind of difference between a venue's ledger and the node; it is only worth what it
+finds."""
 
 import functools
 

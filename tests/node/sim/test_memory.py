@@ -1,4 +1,5 @@
-"""A node and its venues in one virtual time: seeds decide, the network does what its faults say, and nothing waits."""
+"""A node and its venues in one virtual time: seeds decide, the network does what its faults say, and nothing
+waits."""
 
 import time
 

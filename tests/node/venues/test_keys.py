@@ -20,7 +20,8 @@ def pem(key) -> str:
 
 def test_the_hmac_is_the_one_of_binances_own_example():
     """binance-spot-api-docs `rest-api.md`, "SIGNED endpoint example"."""
-    text = "symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000&timestamp=1499827319559"
+    text = "symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1"
+    text += "&recvWindow=5000&timestamp=1499827319559"
     assert Key(API, SECRET).hex(text) == "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71"
 
 

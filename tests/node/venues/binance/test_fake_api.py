@@ -23,9 +23,9 @@ from ext.instruments import Instruments
 from ext.records import ReportKind
 from ext.venues.binance import BinanceWire
 from ext.wire import ListSink, Verdict
+from node.venues import keys
 from node.venues.binance import rest
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, CODES
-from node.venues import keys
 from node.venues.binance.session import Session
 from node.venues.fakes import BUY, MS, SELL, Key
 from node.venues.values import Ready, Send

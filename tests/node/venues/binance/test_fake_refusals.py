@@ -16,7 +16,10 @@ NOT_OF_ORDERS = {"timeout", "unknown_order", "not_found", "archived", "restricti
 def test_a_refused_order_is_refused_to_the_node_too(market):
     for name in REFUSALS[market].keys() - NOT_OF_ORDERS:
         no = refusal(market, name)
-        assert rules.verdict(market, Action.NEW, no.status, no.code, no.text)[0] == Outcome.REFUSED, (name, no.code)
+        assert rules.verdict(market, Action.NEW, no.status, no.code, no.text)[0] == Outcome.REFUSED, (
+            name,
+            no.code,
+        )
 
 
 def test_an_unknown_outcome_is_never_a_refusal():

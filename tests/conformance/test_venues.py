@@ -362,8 +362,8 @@ def over_filled_cancel(hand):
     assert hand.position() == hand.size
 
 
-ORDERS = [gtc, gtc_sell, crossing, maker, ioc, ioc_unfilled, fok, fok_unfilled, post_only, market, reduce_only, stop, amend,
-          batch, over_filled_cancel]  # fmt: skip
+RESTING = (gtc, gtc_sell, maker, post_only, stop, amend, batch)
+ORDERS = (*RESTING, crossing, ioc, ioc_unfilled, fok, fok_unfilled, market, reduce_only, over_filled_cancel)
 
 
 @pytest.mark.parametrize("way", ["websocket", "rest"])
@@ -378,6 +378,34 @@ def test_d_an_order_of_every_kind_is_the_same_on_both_sides(market, kind, way, d
     assert hand.taken() == len(hand.world.accepted)
     assert not hand.open_here()
     assert not hand.open_there()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size_lots": 1}, "S13"),
+        ({"price_ticks": 1}, "row 64"),
+        ({"side": SELL}, "at the venue"),
+        ({"tif": "ioc"}, "at the venue"),
+        ({}, "S2"),
+        ({"client_id": "unknown"}, "S1"),
+    ],
+)
+def test_d_a_venue_that_understood_something_else_is_seen(change, said, directory):
+    """The witness of this file, on what it must and must not say."""
+    hand = hand_of("okx", directory).ready()
+    order = (
+        hand.world.accepted[next(iter(hand.world.accepted))] if rests(hand) and hand.world.accepted else None
+    )
+    agree(hand)
+    if "client_id" in change:
+        change = {"client_id": hand.world.desk.wires[hand.market].client_id(999)}
+    for key, value in change.items():
+        setattr(order, key, value)
+    if change and "client_id" not in change:
+        hand.world.accepted.clear()
+    hand.world._accepted(hand.fake, order)
+    assert any(said in x for x in hand.world.broken), hand.world.broken
 
 
 # ---- (e): seeded minutes ----

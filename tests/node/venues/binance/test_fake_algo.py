@@ -128,6 +128,17 @@ def test_take_profit_waits_on_the_other_side():
     assert client.get(PATH, algoId=placed["algoId"])[1]["algoStatus"] == "FINISHED"
 
 
+def test_the_judge_sees_it_until_it_is_an_order():
+    fake = venue()
+    client = Rest(fake)
+    stop(client, clientAlgoId="mine")
+    (row,) = fake.truth()["open"]
+    assert (row["client_id"], row["type"], row["waits"], row["filled_lots"]) == ("mine", "stop_market", True, 0)
+    assert fake.truth()["orders"] == {"mine": 1}
+    client.delete(PATH, clientAlgoId="mine")
+    assert (fake.truth()["open"], fake.truth()["orders"]) == ([], {"mine": 1})
+
+
 def test_what_is_over_may_be_forgotten():
     fake = venue()
     client = Rest(fake)

@@ -643,10 +643,11 @@ cdef class Engine(Sink):
         cdef Order* order
         cdef int64_t lots = self.orders.on_report(report, self.now_ns)
         order = self.orders.hit
+        if self.orders.fee_came and (order != NULL or 0 <= report.instrument < self.instruments.count):
+            self.account.on_fee(order.instrument if order != NULL else report.instrument, report.fee_e8,
+                                report.fee_is_quote)
         if order != NULL:
             self._touch(order.instrument)
-            if self.orders.fee_came:
-                self.account.on_fee(order.instrument, report.fee_e8, report.fee_is_quote)
         if report.code or report.kind == REPORT_ODD or report.nature:
             self._refusal(report, order)
         elif (order != NULL and (report.kind == REPORT_LIVE or report.kind == REPORT_FILL)

@@ -29,7 +29,7 @@ run: build
 	@.venv/bin/tickgate demo
 
 test: build .venv/.dev
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist worksteal
 
 bench: build .venv/.dev
 	@.venv/bin/tickgate bench

@@ -245,7 +245,8 @@ class Assembly:
             self.engine.add_strategy(strategy)
         self.quoter = strategy if isinstance(strategy, Quoter) else None
         if self.config.drill_after_ms:
-            self.engine.add_strategy(Drill(self.config.drill_after_ms * 1_000_000))
+            after_ns = self.config.drill_after_ms * 1_000_000
+            self.engine.add_strategy(Drill(after_ns, behind_others=self.quoter is not None))
         # quoting parameters are relative to the price, so they are set when the first book is there
         self._unquoted = {
             self.numbers[MARKET_NUMBERS[x.market], x.symbol]: x

@@ -196,7 +196,7 @@ def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0) 
     """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json`
     tells them."""
     rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]
-    drill_ms = min(DRILL_MS, int(seconds * 1000 / 4))
+    drill_ms = min(DRILL_MS, int(seconds * 1000 / 8))
     text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms)
     for market, venue in {x["market"]: venue for venue, x in rows}.items():
         text += VENUE.format(market=market, ws=listening[venue]["ws"], http=listening[venue]["http"])

@@ -1,5 +1,6 @@
 """Tables and reports for people, made of what a Summary added up."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ext.records import HaltReason
 from node.slow.summary import BOOK_STATES, InstrumentTally, Summary, percentiles_us
 
 REASONS = {
@@ -21,6 +23,20 @@ REASONS = {
     "BOOK_UNSYNCED": "book not synced",
     "ORDER_RATE": "too many orders",
     "UNKNOWN_ORDER": "cancel of an order that is already done",
+    "HALTED": "the symbol is stopped",
+    "REDUCE_ONLY": "the symbol may only be reduced",
+    "VENUE_RATE": "the venue's request budget",
+    "UNACKED": "too many requests without an answer",
+    "UNKNOWN_NOTIONAL": "too much of unknown fate",
+    "PRIVATE_DOWN": "the private stream is not proven",
+    "RECONCILE_STALE": "no recent reconciliation",
+    "CLOCK": "the venue's clock is not known",
+}
+HALTS = {
+    HaltReason.HALT_START: "not reconciled yet",
+    HaltReason.HALT_CLOCK: "the venue's clock is not known yet, or off",
+    HaltReason.HALT_UNKNOWN: "an order of unknown fate",
+    HaltReason.HALT_DRIFT: "position or balance differs from the venue's",
 }
 
 
@@ -141,7 +157,7 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
         f"{result['orders_sent']} order frames sent, {result['fills']} fills."
     )
     for x in result["refusals"]:
-        why = REASONS.get(x["reason"], "see the tape")
+        why = REASONS.get(x["reason"], "see the tape") + _halt(x)
         drill = " (a drill: the demo proposes one such order on purpose)" if x["reason"] == "SIZE_MAX" else ""
         console.print(f"Refused {x['count']} x {x['reason']}: {why}{drill}. First: {escape(x['first'])}")
     cut = result["cut_line"]
@@ -156,6 +172,14 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
     console.print(f"Positions of the node and of the venues' own ledgers {verdict}.")
     if kept is not None:
         console.print(f"Kept in {escape(str(kept))}: node.toml, node.log, sim.log, tape/")
+
+
+def _halt(refused: dict) -> str:
+    """Why a symbol was held, in words: the first example tells the HaltReason as its value."""
+    found = re.search(r"value (\d+), limit", refused["first"])
+    if refused["reason"] not in ("HALTED", "REDUCE_ONLY") or found is None:
+        return ""
+    return f" ({HALTS.get(HaltReason(int(found.group(1))), HaltReason(int(found.group(1))).name)})"
 
 
 def _table(result: dict, columns: dict[str, str]) -> Table:

@@ -104,7 +104,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     ),
     (r"node\.cli|node\.main|node\.demo|node\.soak", {"*"}),
     (r"node\.(errors|config)", {"node.errors", "ext.records", "ext.wire"}),
-    (r"node\.report", {"node.errors", "node.slow.summary"}),
+    (r"node\.report", {"node.errors", "node.slow.summary", "ext.records"}),
     (r"node\.venues\.(values|keys|depth)", set()),
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
     (r"node\.strategies", {"node.errors"} | ALL_EXT - {"ext.link", "ext.match"}),

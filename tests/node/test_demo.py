@@ -118,7 +118,7 @@ def test_the_config_that_it_writes_is_one_that_loads_whatever_the_path(tmp_path)
         path = tmp_path / "node.toml"
         path.write_text(config_text(LISTENING, tmp_path / name, tmp_path / "d", 2))
         assert load(path).tape == str(tmp_path / name)
-        assert load(path).drill_after_ms == 500
+        assert load(path).drill_after_ms == 250
 
 
 # ---- what cannot work ----------------------------------------------------------------------------

@@ -89,3 +89,10 @@ def test_its_size_can_be_told(size_lots, reasons):
     desk = Desk(Drill(0, size_lots))
     assert desk.book(1) == reasons
     assert desk.recorder.orders == (0 if reasons else 1)
+
+
+def test_behind_others_it_waits_until_the_gate_has_let_something_through():
+    desk = Desk(Drill(0, behind_others=True))
+    assert desk.book(1) == {}
+    desk.engine.orders.intend(0, 0, 1, 1)
+    assert desk.book(2) == {"SIZE_MAX": 1}

@@ -186,8 +186,13 @@ def run(tmp_path) -> Summary:
         }
         engine.on_bytes(0, orjson.dumps(message), SECOND + update)
 
+    def link_of(n: int) -> str:
+        """Client id of the nth order that was written, in whatever requests."""
+        items = [x for frame in written for x in frame["args"][0].get("request", frame["args"])]
+        return items[n]["orderLinkId"]
+
     def order(n: int, status: str, filled: str = "0", reason: str = "EC_NoError"):
-        link = written[n]["args"][0]["orderLinkId"]
+        link = link_of(n)
         row = {
             "category": "linear",
             "symbol": "BTCUSDT",
@@ -201,6 +206,10 @@ def run(tmp_path) -> Summary:
             "qty": "0.005",
             "price": "60000",
             "rejectReason": reason,
+            "orderType": "Limit",
+            "timeInForce": "PostOnly",
+            "triggerPrice": "",
+            "stopOrderType": "",
         }
         row |= {"updatedTime": "1", "createdTime": "1", "leavesQty": "0", "cancelType": "UNKNOWN"}
         engine.on_bytes(
@@ -208,9 +217,10 @@ def run(tmp_path) -> Summary:
             orjson.dumps({"topic": "order.linear", "id": "x", "creationTime": 1, "data": [row]}),
             2 * SECOND,
         )
+        assert not engine.lines[2].bad, engine.lines[2].last_error
 
     def fill(n: int, size: str, trade: str):
-        link = written[n]["args"][0]["orderLinkId"]
+        link = link_of(n)
         row = {
             "category": "linear",
             "symbol": "BTCUSDT",

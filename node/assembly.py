@@ -119,7 +119,8 @@ class Assembly:
             return False
 
     def remember(self, trades: Iterable[Counted]) -> int:
-        """Trades that an earlier run counted: they are not counted again. Returns how many are of instruments here."""
+        """Trades that an earlier run counted: they are not counted again. Returns how many are of
+        instruments here."""
         count = 0
         for x in trades:
             number = self.numbers.get((x.market, x.symbol))
@@ -359,7 +360,10 @@ class Assembly:
 
 def unlisted(market: int, wanted: Iterable[str], rows: Iterable[InstrumentRow]) -> list[StatusRow]:
     """Symbols that a complete list of instruments leaves out: nobody can trade them now."""
-    return [StatusRow(market, x, "halt", "by not listing it") for x in sorted({*wanted} - {y.symbol for y in rows})]
+    return [
+        StatusRow(market, x, "halt", "by not listing it")
+        for x in sorted({*wanted} - {y.symbol for y in rows})
+    ]
 
 
 def epoch_of(now_ns: int) -> int:

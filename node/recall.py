@@ -24,7 +24,8 @@ class Counted:
 
 
 def counted_trades(directory: Path) -> list[Counted]:
-    """The newest trades on a tape, oldest first. [] where there is no tape; a corrupt one tells what is whole before the
+    """The newest trades on a tape, oldest first. [] where there is no tape; a corrupt one tells what is
+    whole before the
     damage (whoever opens it for writing says what is wrong with it)."""
     out: list[Counted] = []
     names: list[tuple[int, str]] = []
@@ -35,8 +36,8 @@ def counted_trades(directory: Path) -> list[Counted]:
                 continue
             report = fill_row(record.payload)["report"]
             if report["instrument"] < len(names):
-                place = names[report["instrument"]]
-                out.append(Counted(*place, report["side"], report["trade_hi"], report["trade_lo"]))
+                market, symbol = names[report["instrument"]]
+                out.append(Counted(market, symbol, report["side"], report["trade_hi"], report["trade_lo"]))
     except (TapeCorrupt, TapeMissing, ValueError):
         return out[-TRADES:]
     return out[-TRADES:]

@@ -78,7 +78,13 @@ COMMON = {"ext.records", "ext.text"}
 SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
 LOWER = {"node.venues*", "node.config", "node.errors"}
-NODE = {"node.assembly", "node.credentials", "node.recall", "node.strategies", "node.truth*"}  # a node without its sockets
+NODE = {
+    "node.assembly",
+    "node.credentials",
+    "node.recall",
+    "node.strategies",
+    "node.truth*",
+}  # a node without its sockets
 # the simulated venues' base, from the bottom up
 FAKE_ROOMS = ["faults", "ledger", "parts", "register", "terms", "desk", "injectors", "fakes"]
 FAKE_MODULES = {f"node.venues.{x}" for x in FAKE_ROOMS}

@@ -75,7 +75,8 @@ def _positions(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
 
 
 def _fees(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
-    """Fees in quote and in base coin. The node keeps eight decimals: each fill may differ by less than one of them."""
+    """Fees in quote and in base coin. The node keeps eight decimals: each fill may differ by less than one
+    of them."""
     out = []
     for (of, symbol), number in world.desk.numbers.items():
         if of != market:
@@ -85,7 +86,8 @@ def _fees(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
         for coin, name in ((row.quote, "fee_e8"), (row.base, "fee_base_e8")):
             theirs = sum((Decimal(x["fee"]) for x in fills if x["fee_coin"] == coin), Decimal(0)).scaleb(8)
             if abs(theirs - here[name]) > len(fills):
-                out.append(f"{MARKET_NAMES[market]} {symbol}: fees of {theirs} e-8 {coin} at the venue, {here[name]} here")
+                where = f"{MARKET_NAMES[market]} {symbol}"
+                out.append(f"{where}: fees of {theirs} e-8 {coin} at the venue, {here[name]} here")
     return out
 
 

@@ -216,7 +216,9 @@ class World:
     def _call(self, market: int, request: Request) -> Any:
         """A REST request without a way there and back: only for building."""
         fake = self.fakes[self.venue_of[market]]
-        return fake.request(request.method, request.target, dict(request.headers), request.body, self.venue_ns)
+        return fake.request(
+            request.method, request.target, dict(request.headers), request.body, self.venue_ns
+        )
 
     # ---- time ----
 

@@ -20,7 +20,8 @@ from node.venues.values import OrderRow, Reply, Request, RestError, Said
 
 class Cases:
     """`hurry(now_ns)` asks for a pass over open orders and trades; `suspect(now_ns, sent_ns)` says that the
-    private stream kept an order back that left at `sent_ns`; `refused(what, said, now_ns)` hears of every refusal."""
+    private stream kept an order back that left at `sent_ns`; `refused(what, said, now_ns)` hears of every
+    refusal."""
 
     def __init__(
         self,

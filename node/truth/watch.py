@@ -84,7 +84,9 @@ class Watch:
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
-        self.absent_ns: dict[str, int] = {}  # by symbol: since when lists of positions do not name it, 0 = they do
+        self.absent_ns: dict[
+            str, int
+        ] = {}  # by symbol: since when lists of positions do not name it, 0 = they do
         self.modes_of: set[str] = set()  # symbols of which it is known how they are set up
         self.cash_from_ns = self.begun_ns = 0
         self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
@@ -213,7 +215,8 @@ class Watch:
                 self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
 
     def _engine_halts(self, now_ns: int) -> None:
-        """What the engine held by itself, in answer to the venue's words: a person is told, and it ends by the
+        """What the engine held by itself, in answer to the venue's words: a person is told, and it ends by
+        the
         same rules as what is held from here."""
         for product in self.desk.products.values():
             for name, level in self.native.risk.halts(product.instrument).items():
@@ -236,7 +239,8 @@ class Watch:
                 self._log_in_anew(now_ns)
 
     def _log_in_anew(self, now_ns: int) -> None:
-        """A session may have ended: what the key may do is looked at on a new connection. Where that did not help, trying again
+        """A session may have ended: what the key may do is looked at on a new connection. Where that did not
+        help, trying again
         at once would not either."""
         if now_ns - self.recycled_ns < RECYCLE_AGAIN_NS:
             return
@@ -345,7 +349,8 @@ class Watch:
                 self.hurry(now_ns)
 
     def _is_said(self, symbol: str, now_ns: int) -> bool:
-        """The venue says what it holds: it names the symbol, or has left it out of every answer for so long that it is
+        """The venue says what it holds: it names the symbol, or has left it out of every answer for so long
+        that it is
         no incident. Absence is not zero."""
         since_ns = self.absent_ns[symbol]
         return not since_ns or now_ns - since_ns >= self.settings.absent_ns
@@ -385,7 +390,8 @@ class Watch:
         self.hurry(now_ns)
 
     def moved(self, row: CashRow, now_ns: int) -> None:
-        """Money moved without a trade: counted once, and told where it does not come by itself. What moved before
+        """Money moved without a trade: counted once, and told where it does not come by itself. What moved
+        before
         the start is part of what was there."""
         is_new = self.purse.on_cash(row)
         if not is_new or 0 < row.event_ns < self.begun_ns:

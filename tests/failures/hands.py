@@ -1,8 +1,11 @@
-"""Two order managers with one face, against the same simulated venues in virtual time: the node, and a deliberately naive
+"""Two order managers with one face, against the same simulated venues in virtual time: the node, and a
+deliberately naive
 one that does what the catalogue's column "Naive bots" says.
 
-A scenario is written once, against `Hand`. The node must pass it; where the row is starred the naive manager must fail it,
-or the scenario shows nothing. What is judged is the venue's own ledger: how many orders it ever took, what is open, what
+A scenario is written once, against `Hand`. The node must pass it; where the row is starred the naive manager
+must fail it,
+or the scenario shows nothing. What is judged is the venue's own ledger: how many orders it ever took, what
+is open, what
 was traded.
 """
 
@@ -53,7 +56,11 @@ def config_of(market: str, **changes) -> Config:
                 "streams": [here],
                 "rest": "http://127.0.0.1:1",
                 "orders": here,
-                "key": {"api_key": "plain:simulated", "secret": "plain:simulated", "passphrase": "plain:simulated"},
+                "key": {
+                    "api_key": "plain:simulated",
+                    "secret": "plain:simulated",
+                    "passphrase": "plain:simulated",
+                },
             }
         ],
         "instrument": [
@@ -102,7 +109,8 @@ class Commands(Strategy):
 
 
 class Hand:
-    """What scenarios use. `market` is a key of SYMBOLS; `faults` are rows of a fault script; more goes to `World`."""
+    """What scenarios use. `market` is a key of SYMBOLS; `faults` are rows of a fault script; more goes to
+    `World`."""
 
     def __init__(self, market: str = "binance-spot", *, faults=(), seed: int = 1, changes=None, **world):
         self.market_name = market
@@ -206,7 +214,9 @@ class Hand:
         return sum(n for client_id, n in self.truth()["orders"].items() if mine.whose(client_id)[0])
 
     def open_there(self) -> list[dict]:
-        return [x for x in self.truth()["open"] if self.world.desk.wires[self.market].whose(x["client_id"])[0]]
+        return [
+            x for x in self.truth()["open"] if self.world.desk.wires[self.market].whose(x["client_id"])[0]
+        ]
 
     def traded_there(self) -> int:
         """Net lots of all trades on the account, as the venue booked them."""
@@ -292,14 +302,18 @@ class Ours(Hand):
     def may_trade(self) -> bool:
         """Would a small order pass the gate?"""
         guard = self.engine.risk
-        return not guard.halts(0) and guard.probe(0, BUY, self.away(BUY), self.size, self.world.now_ns) == "OK"
+        return (
+            not guard.halts(0) and guard.probe(0, BUY, self.away(BUY), self.size, self.world.now_ns) == "OK"
+        )
 
     def _command(self, do) -> None:
         self.strategy.wanted.append(do)
         self.run(0.02)
 
-    def place(self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC, trigger: int = 0,
-              reduce_only: bool = False) -> int:  # fmt: skip
+    def place(
+        self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC,
+        trigger: int = 0, reduce_only: bool = False,
+    ) -> int:  # fmt: skip
         """Place an order; its id, 0 where risk refused it."""
         count, size = len(self.strategy.ids), size or self.size
         self._command(lambda s: s._order(0, side, type, tif, price, size, trigger, reduce_only))
@@ -369,7 +383,8 @@ class Ours(Hand):
         return self.engine.risk.halts(0)
 
     def restart(self, after_s: float = 1.0, *, same_epoch: bool = False, **world) -> "Ours":
-        """kill -9 and start again on the same venues, without any memory. `same_epoch`: with the epoch of before, as after a
+        """kill -9 and start again on the same venues, without any memory. `same_epoch`: with the epoch of
+        before, as after a
         clock that was set back."""
         return self.reborn(after_s, epoch=self.world.epoch if same_epoch else 0, **world)
 
@@ -401,7 +416,8 @@ ANSWERS = (ReportKind.REPORT_ACK, ReportKind.REPORT_REJECT, ReportKind.REPORT_UN
 
 
 class NaiveWorld(World):
-    """The same lines and venues with a naive manager behind them instead of the engine's orders and the keeper."""
+    """The same lines and venues with a naive manager behind them instead of the engine's orders and the
+    keeper."""
 
     manager: "Naive | None" = None
 
@@ -494,8 +510,10 @@ class Naive(Hand):
         intent = {"instrument": 0, "action": int(action), "order_id": number} | more
         return self.wire.preview(intent, number, self.world.now_ns).decode()
 
-    def place(self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC, trigger: int = 0,
-              reduce_only: bool = False) -> int:  # fmt: skip
+    def place(
+        self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC,
+        trigger: int = 0, reduce_only: bool = False,
+    ) -> int:  # fmt: skip
         number = len(self.wishes) + 1
         size = size or self.size
         frame = self.frame(
@@ -549,7 +567,8 @@ class Naive(Hand):
     def replace(self, old: Wish, price: int, size: int) -> None:
         """A cancel and a new order in one request, held to be one thing."""
         number = len(self.wishes) + 1
-        intent = {"action": int(Action.REPLACE), "order_id": old.number, "side": old.side, "price_ticks": price,
+        intent = {"action": int(Action.REPLACE), "order_id": old.number, "side": old.side, "price_ticks":
+        price,
                   "size_lots": size}  # fmt: skip
         frame = self.wire.preview(intent, number, self.world.now_ns).decode()
         wish = Wish(number, frame, old.side, size, price, sent_ns=self.world.now_ns, replaces=old.number)
@@ -561,10 +580,13 @@ class Naive(Hand):
         wish = self.wishes[number]
         self.cancel(number)
         self.run(1)
-        return self.place(BUY, price, wish.size) if wish.state in ("GONE", "CANCELED") else 0  # nothing happened
+        return (
+            self.place(BUY, price, wish.size) if wish.state in ("GONE", "CANCELED") else 0
+        )  # nothing happened
 
     def tick(self) -> None:
-        """A retry timer in the transport: what is not answered is sent again, and at last held to be refused."""
+        """A retry timer in the transport: what is not answered is sent again, and at last held to be
+        refused."""
         for wish in self.wishes.values():
             if not wish.answered and self.world.now_ns - wish.sent_ns > self.TIMEOUT_NS:
                 wish.sent_ns = self.world.now_ns
@@ -658,7 +680,9 @@ class Naive(Hand):
         return [n for n, x in self.wishes.items() if x.state in ("SENT", "LIVE")]
 
     def reserved(self, side: int) -> int:
-        return sum(x.size - x.filled for n, x in self.wishes.items() if n in self.open_here() and x.side == side)
+        return sum(
+            x.size - x.filled for n, x in self.wishes.items() if n in self.open_here() and x.side == side
+        )
 
     def told(self, text: str) -> bool:
         return False
@@ -688,6 +712,7 @@ class Naive(Hand):
 
 
 __all__ = [
-    "BUY", "FOK", "GTC", "IOC", "LIMIT", "MARKET", "MS", "POST_ONLY", "SEC", "SELL", "STOP", "VENUES", "Decimal", "Hand",
+    "BUY", "FOK", "GTC", "IOC", "LIMIT", "MARKET", "MS", "POST_ONLY", "SEC", "SELL", "STOP", "VENUES",
+    "Decimal", "Hand",
     "Naive", "Ours", "Outcome", "config_of",
 ]  # fmt: skip

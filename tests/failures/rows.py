@@ -1,6 +1,7 @@
 """Rows of the failure catalogue as scenarios: `@row(number)` on a function of a `Hand` makes its tests.
 
-`test_...` of a row runs it with the node, on every market that the row names; where the row is starred, the naive manager
+`test_...` of a row runs it with the node, on every market that the row names; where the row is starred, the
+naive manager
 must fail it on each of them too.
 """
 
@@ -17,8 +18,15 @@ ELSEWHERE: dict[int, str] = {
 }
 
 
-def row(number: int, *, star: bool = False, markets: tuple[str, ...] = VENUES, naive: tuple[str, ...] | None = None):
-    """Register a scenario. `naive`: the markets on which the naive manager must fail (all of them where starred)."""
+def row(
+    number: int,
+    *,
+    star: bool = False,
+    markets: tuple[str, ...] = VENUES,
+    naive: tuple[str, ...] | None = None,
+):
+    """Register a scenario. `naive`: the markets on which the naive manager must fail (all of them where
+    starred)."""
 
     def register(scenario: Callable) -> Callable:
         ROWS.setdefault(number, []).append((scenario.__name__, scenario))

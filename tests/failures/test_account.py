@@ -120,7 +120,11 @@ def test_73_a_position_that_was_closed_by_hand_is_closed_here(make, market):
     hand.run(3)
     fills = 0 if hand.is_naive else len(hand.strategy.fills)
     hand.befall(
-        "acct.external_order", side="sell", size_lots=hand.size, order_type="limit", price_ticks=hand.through(SELL)
+        "acct.external_order",
+        side="sell",
+        size_lots=hand.size,
+        order_type="limit",
+        price_ticks=hand.through(SELL),
     )
     hand.run(15)
     assert hand.hits("acct.external_order") == 1
@@ -207,7 +211,9 @@ def test_74_restarts_at_any_point_of_an_order_agree_in_the_end(make, market):
         hand.strategy.wanted.append(
             lambda s, hand=hand, i=i: s._order(0, i % 2, 0, 0, hand.through(i % 2), hand.size, 0, False)
         )
-        hand.strategy.wanted.append(lambda s, hand=hand: s._order(0, BUY, 0, 0, hand.away(BUY), hand.size, 0, False))
+        hand.strategy.wanted.append(
+            lambda s, hand=hand: s._order(0, BUY, 0, 0, hand.away(BUY), hand.size, 0, False)
+        )
         hand.run(0.02 + wait_s)
         hand = hand.restart(0.2)
         hand.until(hand.may_trade, 90)
@@ -448,7 +454,8 @@ def test_82_hedge_mode_in_the_middle_of_trading_holds_the_symbol_and_no_leg_is_o
     assert not hand.place(BUY, hand.through(BUY))
     assert hand.taken() == taken
     legs = {k.rpartition(":")[2]: x["lots"] for k, x in hand.truth()["positions"].items()}
-    assert not legs.get("short") and not legs.get("long")
+    assert not legs.get("short")
+    assert not legs.get("long")
     hand.fault("acct.posmode", hedge=False)
     hand.until(hand.may_trade, 80)
     nothing_differs(hand)
@@ -535,7 +542,10 @@ def test_84_an_empty_list_at_the_start_does_not_make_a_position_go_away(make, ma
 
 
 BALANCES = {
-    "binance-spot": ("/api/v3/account", '{"balances":[],"canTrade":true,"accountType":"SPOT","updateTime":1}'),
+    "binance-spot": (
+        "/api/v3/account",
+        '{"balances":[],"canTrade":true,"accountType":"SPOT","updateTime":1}',
+    ),
     "bybit-spot": (
         "/v5/account/wallet-balance",
         '{"retCode":0,"retMsg":"OK","result":{"list":[{"accountType":"UNIFIED","coin":[]}]},"retExtInfo":{},"time":1}',
@@ -568,7 +578,9 @@ def test_85_another_program_that_trades_and_cancels_everything_is_noticed_and_su
     hand.run(2)
     for i in range(6):
         price = hand.through(i % 2)
-        hand.befall("acct.external_order", side=("buy", "sell")[i % 2], size_lots=hand.size, price_ticks=price)
+        hand.befall(
+            "acct.external_order", side=("buy", "sell")[i % 2], size_lots=hand.size, price_ticks=price
+        )
         hand.befall("acct.external_order", side="buy", size_lots=hand.size, price_ticks=hand.away(BUY, 900))
         hand.run(3)
     hand.fake.cancel_all(hand.fake.accounts[1], None, hand.world.now_ns)  # its timer cancels what we have too

@@ -1,4 +1,5 @@
-"""Bad input of issue 3: each becomes a named event that a person is told, the symbol stops, and no secret is in any output."""
+"""Bad input of issue 3: each becomes a named event that a person is told, the symbol stops, and no secret is
+in any output."""
 
 import json
 
@@ -13,12 +14,16 @@ from node.venues.keys import Key
 API_KEY, SECRET, PHRASE = "apikeyQ7w8E9r0T1y2", "secretZ9x8C7v6B5n4", "phraseM3k2J1h0"
 
 
-def with_key(market: str, api_key=API_KEY, secret=SECRET, phrase=PHRASE, *, faults=(), known=None, tape=None) -> Ours:
+def with_key(
+    market: str, api_key=API_KEY, secret=SECRET, phrase=PHRASE, *, faults=(), known=None, tape=None
+) -> Ours:
     """A node with these credentials on a venue that knows `known` (fields of its key)."""
     probe = Ours(market)
     keys = {probe.market: Key(api_key, secret, phrase)}
     row = next(iter(probe.fake.accounts[1].keys))
-    fields = {"api_key": API_KEY, "secret": SECRET, "passphrase": PHRASE, "public_key_pem": ""} | (known or {})
+    fields = {"api_key": API_KEY, "secret": SECRET, "passphrase": PHRASE, "public_key_pem": ""} | (
+        known or {}
+    )
     probe.fake.accounts[1].keys = [type(row)(**fields)]
     probe.fake.credentials_required = True
     probe.fake.faults.load(list(faults), now_ns=probe.world.venue_ns)
@@ -32,7 +37,9 @@ def with_key(market: str, api_key=API_KEY, secret=SECRET, phrase=PHRASE, *, faul
 
 
 def outputs(hand: Ours) -> str:
-    return "\n".join([*(f"{where} {what}" for _, where, what in hand.world.told), json.dumps(hand.world.notes)])
+    return "\n".join(
+        [*(f"{where} {what}" for _, where, what in hand.world.told), json.dumps(hand.world.notes)]
+    )
 
 
 def stopped_and_told(hand: Ours, *words: str) -> None:
@@ -146,7 +153,9 @@ def test_a_private_frame_with_a_missing_field_is_named_and_holds_the_symbol(mark
     hand.place(BUY, hand.away(BUY))
     hand.run(1)
     field = MISSING[market]
-    text = next(x for role, x in frames if role == hand.private_role() and field in x and SYMBOLS[market][0] in x)
+    text = next(
+        x for role, x in frames if role == hand.private_role() and field in x and SYMBOLS[market][0] in x
+    )
     hand.bring(hand.private_role(), text.replace(field, '"gone":'))
     hand.run(0.2)
     assert hand.told("bad frame")

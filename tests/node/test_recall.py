@@ -47,7 +47,13 @@ def test_a_trade_that_is_remembered_is_not_counted_again(tmp_path):
     engine = Engine(instruments)
     assert engine.orders.remember(0, trade.side, trade.trade_hi, trade.trade_lo)
     assert not engine.orders.remember(0, trade.side, trade.trade_hi, trade.trade_lo)
-    report = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "size_lots": 1, "price_ticks": 10, "trade_hi": 7}
+    report = {
+        "kind": ReportKind.REPORT_FILL,
+        "instrument": 0,
+        "size_lots": 1,
+        "price_ticks": 10,
+        "trade_hi": 7,
+    }
     engine.on_evidence([report | {"trade_lo": 11}, report | {"trade_lo": 12}], 5)
     assert (engine.account.position(0)["lots"], engine.orders.duplicates) == (1, 1)
 

@@ -687,7 +687,8 @@ class Rest:
         return [position_row(row) for row in _rows(reply, "positions")], None
 
     def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
-        """Leverage of swaps in cross margin, which is what orders here ask for; the list of positions has it only
+        """Leverage of swaps in cross margin, which is what orders here ask for; the list of positions has it
+        only
         for those that are held."""
         swaps = ",".join(x for x in symbols if _kind_of(x) == "SWAP")
         return [self._ask(LEVERAGE_PATH, instId=swaps, mgnMode="cross")] if swaps else []

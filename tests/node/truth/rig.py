@@ -12,9 +12,9 @@ from node.truth.desk import Product, VenueDesk
 from node.truth.keeper import Keeper
 from node.truth.settings import MS, SEC, Settings
 from node.venues.values import (
-    ModeRow,
     BalanceRow,
     KeyRow,
+    ModeRow,
     OrderRow,
     PositionRow,
     Reply,

@@ -50,9 +50,7 @@ def test_old_terms_are_left_out(reader):
 def test_a_trade_is_exact_and_says_its_fee_and_in_which_coin(reader, coin, told):
     """Base and quote fees are booked; a base fee was never received."""
     row = Venue(SPOT).trade("x", 1, 12, 5, ticks=10_001, venue_id="v")
-    row = type(row)(
-        **{f: getattr(row, f) for f in row.__slots__} | {"fee": "-0.000000015", "fee_coin": coin}
-    )
+    row = type(row)(**{f: getattr(row, f) for f in row.__slots__} | {"fee": "-0.000000015", "fee_coin": coin})
     report = reader.trade(row, (EPOCH, 9))
     assert (report["price_ticks"], report["size_lots"], report["fee_e8"], report["fee_is_quote"]) == (
         10_001,

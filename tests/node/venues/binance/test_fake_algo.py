@@ -133,7 +133,12 @@ def test_the_judge_sees_it_until_it_is_an_order():
     client = Rest(fake)
     stop(client, clientAlgoId="mine")
     (row,) = fake.truth()["open"]
-    assert (row["client_id"], row["type"], row["waits"], row["filled_lots"]) == ("mine", "stop_market", True, 0)
+    assert (row["client_id"], row["type"], row["waits"], row["filled_lots"]) == (
+        "mine",
+        "stop_market",
+        True,
+        0,
+    )
     assert fake.truth()["orders"] == {"mine": 1}
     client.delete(PATH, clientAlgoId="mine")
     assert (fake.truth()["open"], fake.truth()["orders"]) == ([], {"mine": 1})

@@ -637,7 +637,9 @@ def test_a_position_is_signed_and_knows_its_leg(linear):
     assert linear.read_positions(page(flat))[0][0].size == "0"
     assert linear.read_modes(page(flat)) == [ModeRow(rules.LINEAR, "BTCUSDT", hedge=False, leverage="10")]
     assert linear.read_modes(page(*legs))[0].hedge
-    assert [x.target for x in linear.modes(["BTCUSDT"])] == ["/v5/position/list?category=linear&symbol=BTCUSDT"]
+    assert [x.target for x in linear.modes(["BTCUSDT"])] == [
+        "/v5/position/list?category=linear&symbol=BTCUSDT"
+    ]
     more = linear.read_positions(page(POSITION, cursor="x"))[1]
     assert more.target == "/v5/position/list?category=linear&settleCoin=USDT&limit=200&cursor=x"
 

@@ -656,7 +656,12 @@ def test_leverage_is_asked_for_by_symbol_because_flat_positions_do_not_show_it()
     assert half.modes(["BTC-USDT"]) == []
     row = {"ccy": "", "instId": "BTC-USDT-SWAP", "mgnMode": "cross", "posSide": "net", "lever": "10"}
     (mode,) = half.read_modes(said(row))
-    assert (mode.symbol, mode.leverage, mode.margin_mode, mode.hedge) == ("BTC-USDT-SWAP", "10", "cross", False)
+    assert (mode.symbol, mode.leverage, mode.margin_mode, mode.hedge) == (
+        "BTC-USDT-SWAP",
+        "10",
+        "cross",
+        False,
+    )
     assert half.read_modes(said(row | {"posSide": "long"}))[0].hedge
     for bad in ({"lever": ""}, {"posSide": ""}, {"instId": ""}):
         with pytest.raises(ValueError):  # noqa: PT011

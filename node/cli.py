@@ -138,7 +138,10 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """The latency suite."""
-    from bench import suite
+    try:
+        from bench import suite
+    except ModuleNotFoundError as error:
+        _fail(f"bench needs {error.name}, which is not installed: `make bench` installs it", 1)
     from bench.conditions import BenchError
     from bench.node import node_command
 
@@ -197,6 +200,8 @@ def _drop_output() -> None:
 def _usage(error: TyperException) -> None:
     """Bad usage, in one line; help where no command was given at all."""
     text = error.format_message()
+    if not text.strip():  # the help was printed already
+        sys.exit(2)
     if "Usage:" in text:
         print(text)
         sys.exit(2)

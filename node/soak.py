@@ -99,7 +99,9 @@ def read_faults(path: Path | None) -> list[dict[str, Any]]:
         return read_script(path.read_text(), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (FaultError, UnicodeDecodeError) as error:
+    except FaultError as error:
+        raise UserError(str(error)) from None
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: {error}") from None
 
 

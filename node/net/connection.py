@@ -78,7 +78,7 @@ class Connection:
             delay_s = min(2 * delay_s, BACKOFF_MOST_S)
 
     def _shown(self) -> str:
-        """The path, for people. One that was made for this connection is a key: who has it reads the account."""
+        """The path, for people. One made for this connection is a key: who has it reads the account."""
         return self.path if self.fresh is None else ""
 
     def _cannot(self, text: str) -> None:

@@ -30,8 +30,8 @@ def report_of(order: dict[str, Any] | None, action: int, said: Said | None) -> l
     answers.
 
     An accepted new order is acknowledged, not live, and an accepted cancel proves nothing: a report or a
-    query must say more. So with an amend: two of three venues mean "received" by it, and the smaller size must not
-    count before it is in force.
+    query must say more. So with an amend: two of three venues mean "received" by it, and the smaller size
+    must not count before it is in force.
     """
     if order is None:
         return []

@@ -15,6 +15,8 @@ from node.truth.settings import Settings
 from node.truth.watch import Watch
 from node.venues.values import AccountNews, Reply
 
+BANS = (403, 418)  # answers that mean the address, whatever it asked for
+
 
 class Keeper:
     """`begin` once, then `tick` every few ms: it returns the requests to sign and write now. Every one of
@@ -112,6 +114,8 @@ class Keeper:
         until_ns = watch.budget.on_answer(ask, reply.status, rows, watch.clock.offset_ns(now_ns), now_ns)
         if watch.budget.pauses != pauses:
             wait_s = (until_ns - now_ns) // 10**9
+            if reply.status in BANS or "retry-after" in reply.headers:
+                self.engine.pause(ask.desk.market, until_ns, now_ns)  # orders come from the same address
             self.halts.tell(
                 ask.desk.title(), f"too many requests ({reply.status}): none for {wait_s} s", now_ns
             )

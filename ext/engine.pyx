@@ -20,8 +20,8 @@ from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DOOR_ABSENT, DOOR_ADOPT,
-                          DOOR_CLOCK, DOOR_FOREIGN, DOOR_HALT, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED, DOOR_RESUME,
-                          DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
+                          DOOR_CLOCK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
+                          DOOR_RESUME, DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
                           HALT_VENUE, INTENT, LINK_DOWN, LIQUIDATION, LIVE, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
                           REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
@@ -520,6 +520,15 @@ cdef class Engine(Sink):
         if bool(self.risk.markets[market].private_ok) != ok:
             self._door(DOOR_PRIVATE, market, 0, ok, 0, 0, now_ns)
             self.risk.markets[market].private_ok = ok
+
+    def pause(self, int market, int64_t until_ns, int64_t now_ns):
+        """The venue turned a request away and wants none before `until_ns` (our clock): no new order and no amend leaves before.
+        Cancels do."""
+        if not 0 <= market < 8:
+            raise ValueError(f"market {market}: there is no such market")
+        if until_ns > self.risk.budgets.blocked_ns[market]:
+            self._door(DOOR_PAUSE, market, 0, until_ns, 0, 0, now_ns)
+            self.risk.budgets.block(market, until_ns)
 
     def withdraw(self, uint64_t order_id, int64_t now_ns) -> bool:
         """Cancel one order once from the cold side (shutdown, an operator); False where it is not open or was not written."""

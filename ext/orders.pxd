@@ -41,6 +41,7 @@ ctypedef struct Order:
     int64_t heard_ns         # last word from the venue
     int64_t behind_ns        # since when `told_lots` is more than `filled_lots`, 0 = it is not
     int64_t amend_ns
+    int64_t terms_ns         # the venue's time of the word that price and size are from, 0 = it told none
     int64_t last_cancel_ns
     uint64_t replaces        # REPLACE: the order that this one takes the place of
     int32_t venue_id_size

@@ -276,11 +276,13 @@ cdef class Orders:
 
     cdef int _amended(self, Order* order, const Report* report, int64_t now_ns) except -1:
         """Price and size in force, as the venue has them. What neither we asked for nor had is a change of the venue's own;
-        what we had while an amend is in the air says nothing of the amend."""
+        what we had while an amend is in the air says nothing of the amend, and what is older than what is known (another
+        connection was faster) says nothing at all."""
         cdef int64_t ticks = report.order_ticks if report.order_ticks > 0 else order.price_ticks
         cdef int64_t lots = report.order_lots if report.order_lots >= 0 else order.size_lots
-        if not self.is_open(order):
-            return 0
+        if not self.is_open(order) or 0 < report.event_ns < order.terms_ns:
+            return 0                    # a word from before the one that is in force
+        order.terms_ns = max(order.terms_ns, report.event_ns)
         if report.kind == REPORT_AMENDED and report.order_ticks < 0 and report.order_lots < 0:
             return self.end_amend(order, True, now_ns)
         if order.amending and ticks == order.amend_ticks and lots == order.amend_lots:
@@ -529,7 +531,7 @@ cdef class Orders:
 
     def report(self, uint64_t order_id, int kind, int64_t size_lots=0, int64_t trade_lo=0, int64_t trade_hi=0,
                int64_t filled_lots=-1, int64_t now_ns=0, *, int instrument=-1, int side=0, int64_t order_ticks=-1,
-               int64_t order_lots=-1, uint64_t epoch=0, str venue_id="", int64_t price_ticks=0) -> int:
+               int64_t order_lots=-1, uint64_t epoch=0, str venue_id="", int64_t price_ticks=0, int64_t event_ns=0) -> int:
         """`on_report` for tests; a parked fill that finds its order is applied as the engine does."""
         cdef Report report
         cdef bytes raw = venue_id.encode()
@@ -539,6 +541,7 @@ cdef class Orders:
         report.trade_lo, report.trade_hi, report.filled_lots = trade_lo, trade_hi, filled_lots
         report.instrument, report.side, report.epoch, report.price_ticks = instrument, side, epoch, price_ticks
         report.order_ticks, report.order_lots, report.venue_id_size = order_ticks, order_lots, <int32_t>len(raw)
+        report.event_ns = event_ns
         memcpy(report.venue_id, <const char*>raw, min(len(raw), VENUE_ID_MAX))
         lots = self.on_report(&report, now_ns)
         while self.hit != NULL and self.take_bound(self.hit, now_ns):

@@ -361,6 +361,7 @@ cpdef enum Door:
     DOOR_PRIVATE = 10        # instrument = market, a = proven
     DOOR_WITHDRAW = 11       # order_id
     DOOR_SETTLE = 12         # order_id
+    DOOR_PAUSE = 13          # instrument = market, a = until when (our clock)
 
 ctypedef struct DoorRow:
     # DOOR on the tape: a call of one of the engine's cold doors, with its arguments.

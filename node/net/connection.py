@@ -69,13 +69,17 @@ class Connection:
                 await self._connect()
                 await self._serve()
             except (OSError, picows.WSError) as error:
-                self._cannot(f"cannot connect to {self.base}{self.path}: {error or type(error).__name__}")
+                self._cannot(f"cannot connect to {self.base}{self._shown()}: {error or type(error).__name__}")
             finally:
                 self._dropped()
             if loop.time() - began_s > STEADY_S:
                 delay_s = BACKOFF_FIRST_S
             await asyncio.sleep(delay_s * (0.5 + self._random.random()))
             delay_s = min(2 * delay_s, BACKOFF_MOST_S)
+
+    def _shown(self) -> str:
+        """The path, for people. One made for this connection is a key: who has it reads the account."""
+        return self.path if self.fresh is None else ""
 
     def _cannot(self, text: str) -> None:
         """Once for each reason, not for each attempt."""

@@ -125,6 +125,8 @@ class Node:
 
     async def _take_filters(self, market: int) -> None:
         """Take over the venue's filters as they are now; a symbol whose increments no longer fit stops."""
+        if self._is_paused(market):
+            return  # the next round asks
         wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
         try:
             rows = await self._listed(market, wanted)
@@ -373,6 +375,9 @@ class Node:
             self.heard[spec.line] = told
             self.keeper.on_probe(spec.market, self.link.now_ns())
 
+    def _is_paused(self, market: int) -> bool:
+        return self.keeper is not None and self.keeper.is_paused(market, self.link.now_ns())
+
     def _relist_all(self) -> None:
         for market in self.desk.rest:
             self._relist_soon(market)
@@ -428,6 +433,8 @@ class Node:
         request_of = MARKETS[market].snapshot
         assert request_of is not None
         await asyncio.sleep(0.15)  # let a few updates arrive first, so that the snapshot joins them
+        if self._is_paused(market):
+            return  # the engine asks again while it has no book
         try:
             reply = await self.http.fetch(self.venues[market].rest, request_of(market, symbol))
         except OSError as error:

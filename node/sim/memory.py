@@ -348,6 +348,8 @@ class World:
 
     def _ask_filters(self, market: int) -> None:
         self.relisting.discard(market)
+        if self.keeper is not None and self.keeper.is_paused(market, self.now_ns):
+            return
         wanted = [x.symbol for x in self.config.instrument if MARKET_NUMBERS[x.market] == market]
         requests = MARKETS[market].instruments(market, wanted)
         for request in requests:  # of several answers, none alone says who is missing
@@ -627,6 +629,8 @@ class World:
     def _snapshot(self, instrument: int, market: int, symbol: str) -> None:
         request_of = MARKETS[market].snapshot
         assert request_of is not None
+        if self.keeper is not None and self.keeper.is_paused(market, self.now_ns):
+            return
 
         def then(reply: Reply | None) -> None:
             if reply is not None and reply.status == 200:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from random import Random
 
 from ext.engine import LineKind
+from node.truth.budget import PAUSES
 from node.truth.coins import Purse
 from node.truth.desk import Ask, VenueDesk
 from node.truth.halts import Difference, Halts, Tell
@@ -14,6 +15,8 @@ from node.truth.news import on_news
 from node.truth.settings import Settings
 from node.truth.watch import Watch
 from node.venues.values import AccountNews, Reply
+
+BANS = (403, 418)  # answers that mean the address, whatever it asked for
 
 
 class Keeper:
@@ -109,12 +112,21 @@ class Keeper:
         except ValueError:
             rows = []
         pauses = watch.budget.pauses
+        wait = reply.headers.get("retry-after", "")
+        if reply.status in PAUSES and wait.isascii() and wait.isdigit() and not any(x.until_ns for x in rows):
+            watch.budget.pause(now_ns + int(wait[:6]) * 10**9, now_ns)  # counted from now: no better
         until_ns = watch.budget.on_answer(ask, reply.status, rows, watch.clock.offset_ns(now_ns), now_ns)
         if watch.budget.pauses != pauses:
             wait_s = (until_ns - now_ns) // 10**9
+            if reply.status in BANS or "retry-after" in reply.headers:
+                self.engine.pause(ask.desk.market, until_ns, now_ns)  # orders come from the same address
             self.halts.tell(
                 ask.desk.title(), f"too many requests ({reply.status}): none for {wait_s} s", now_ns
             )
+
+    def is_paused(self, market: int, now_ns: int) -> bool:
+        """The venue wants no request now, whoever's."""
+        return market in self.watches and now_ns < self.watches[market].budget.paused_until_ns
 
     def on_line(self, kind: int, market: int, up: bool, now_ns: int) -> None:
         """An ORDER_LINE or PRIVATE_LINE (ext.engine.LineKind) went up or down. One connection that is both

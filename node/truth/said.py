@@ -30,7 +30,8 @@ def report_of(order: dict[str, Any] | None, action: int, said: Said | None) -> l
     answers.
 
     An accepted new order is acknowledged, not live, and an accepted cancel proves nothing: a report or a
-    query must say more. An amend is in force where it was accepted.
+    query must say more. So with an amend: two of three venues mean "received" by it, and the smaller size
+    must not count before it is in force.
     """
     if order is None:
         return []
@@ -49,7 +50,6 @@ def report_of(order: dict[str, Any] | None, action: int, said: Said | None) -> l
         return [report | {"kind": REFUSALS[Action(action)]}]
     if said.outcome != Outcome.ACCEPTED:
         return [report | {"kind": ReportKind.REPORT_UNCERTAIN}]
-    if action == Action.CANCEL:
+    if action in (Action.CANCEL, Action.AMEND):
         return []
-    kind = ReportKind.REPORT_AMENDED if action == Action.AMEND else ReportKind.REPORT_ACK
-    return [report | {"kind": kind}]
+    return [report | {"kind": ReportKind.REPORT_ACK}]

@@ -966,12 +966,15 @@ def test_a_halt_cancels_what_is_open_and_a_cold_door_is_on_the_tape(tape):
     desk.engine.reconciled(0, desk.now)
     desk.engine.venue_clock(Market.BYBIT_LINEAR, 5 * MS, MS, desk.now)
     assert desk.wire.offset_ns == 5 * MS
+    for until_ns in (desk.now + MS, desk.now):  # what ends earlier than known is no news
+        desk.engine.pause(Market.BYBIT_LINEAR, until_ns, desk.now)
+    assert desk.engine.risk.budgets.wait(Market.BYBIT_LINEAR, 0, 0, desk.now) == MS
     for _ in range(20):
         desk.now += 20 * MS
         desk.engine.on_time(desk.now)
     assert desk.sent[-1][1]["op"] == "order.cancel"
     doors = [row_of.door_row(x.payload)["door"] for x in records(desk) if x.type == RecordType.DOOR]
-    assert doors == ["DOOR_HALT", "DOOR_RECONCILED", "DOOR_CLOCK"]
+    assert doors == ["DOOR_HALT", "DOOR_RECONCILED", "DOOR_CLOCK", "DOOR_PAUSE"]
     (evidence,) = [x for x in records(desk) if x.type == RecordType.EVIDENCE]
     assert row_of.evidence_rows(evidence.payload)[0]["kind"] == "REPORT_LIVE"
 

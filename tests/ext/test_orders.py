@@ -477,6 +477,17 @@ def test_an_amend_is_in_force_when_the_venue_says_so_and_not_on_the_way():
     assert (terms(orders, order_id), reserved(orders)) == ((99, 4, 0), (4, 0, 1))
 
 
+def test_a_report_from_before_an_amend_in_force_frees_none_of_its_size():
+    orders = table()
+    order_id = resting(orders)
+    orders.amend(order_id, 99, 15)
+    orders.report(order_id, AMENDED, order_ticks=99, order_lots=15, event_ns=7)
+    orders.report(order_id, LIVE, order_ticks=100, order_lots=10, event_ns=5)  # another connection was slower
+    assert (terms(orders, order_id), reserved(orders)) == ((99, 15, 0), (15, 0, 1))
+    orders.report(order_id, LIVE, order_ticks=98, order_lots=12, event_ns=8)
+    assert (terms(orders, order_id), reserved(orders)) == ((98, 12, 0), (12, 0, 1))
+
+
 @pytest.mark.parametrize(("kind", "left"), [(AMENDED, (99, 15, 0)), (AMEND_REJECT, (100, 10, 0))])
 def test_an_answer_to_an_amend_ends_the_range(kind, left):
     orders = table()

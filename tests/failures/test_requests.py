@@ -389,6 +389,24 @@ def refused_there(hand) -> list[str]:
     return seen
 
 
+@row(57, naive=())
+def test_57_retry_after_alone_silences_every_request_to_the_venue(make, market):
+    hand = make(market).ready()
+    asked, real = [], hand.fake.request
+
+    def banned(method, target, headers, body, now_ns):
+        asked.append(target)
+        return type(real(method, target, headers, body, now_ns))(429, {"Retry-After": "200"}, b"{}")
+
+    hand.fake.request = banned  # no `Date`, no time in the words
+    hand.keeper.look_now(hand.world.now_ns)
+    hand.run(3)
+    burst = len(asked)
+    assert hand.place(BUY, hand.away(BUY)) == 0
+    hand.run(190)
+    assert 0 < burst == len(asked)
+
+
 @row(57, markets=("binance-spot", "binance-usdm", "bybit-linear"))
 def test_57_a_ban_is_waited_for_without_another_request(make, market):
     hand = make(market).ready()

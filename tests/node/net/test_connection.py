@@ -401,7 +401,8 @@ def test_only_a_session_that_gives_up_for_good_ends_the_line(play, desk, action)
             else:
                 await asyncio.wait_for(task, 2)
                 assert session.starts == 1
-            assert any(line == "B" and text.startswith("no such key") for line, text in desk.told)
+            end = "" if action.retry else ": not tried again before a restart"
+            assert ("B", f"no such key{end}") in desk.told
             assert not desk.up(ORDERS)
             await until(lambda: venue.peers[0].close_code is not None)
 
@@ -598,6 +599,21 @@ def test_a_key_that_cannot_be_had_is_told_and_asked_for_again(play, desk, error)
         async with running(connect(desk, url, None, path="", fresh=fresh)):
             await until(lambda: desk.up())
             assert [text for _, text in desk.told] == [f"cannot connect to {url}: {error}; trying again"]
+
+    play(scenario)
+
+
+def test_a_key_in_the_path_is_in_no_message(play, desk):
+    async def scenario(venue, url):
+        nobody = f"ws://127.0.0.1:{free_port()}"
+
+        async def fresh():
+            return Session(), "/ws/theListenKey"
+
+        async with running(connect(desk, nobody, None, path="", fresh=fresh)):
+            await until(lambda: desk.told)
+            assert "cannot connect" in str(desk.told)
+            assert "theListenKey" not in str(desk.told)
 
     play(scenario)
 

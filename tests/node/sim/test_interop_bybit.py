@@ -406,7 +406,7 @@ def test_pybit_asks_trades_and_listens():
 
     async def scenario(exchange, fake, endpoint):
         fake.faults.add(
-            "ack.delay", delay_ms=50
+            "ack.delay", delay_ms=250
         )  # pybit expects an answer only after it has sent the question
         with pytest.MonkeyPatch.context() as monkeypatch:
             await asyncio.to_thread(use, endpoint, monkeypatch)

@@ -38,7 +38,7 @@ def kinds(action, said, order=ORDER):
         (NEW, ["ACK"], ["REJECT"], ["UNCERTAIN"], ["UNCERTAIN"]),
         (REPLACE, ["ACK"], ["REJECT"], ["UNCERTAIN"], ["UNCERTAIN"]),
         (CANCEL, [], ["CANCEL_REJECT"], ["UNCERTAIN"], []),
-        (AMEND, ["AMENDED"], ["AMEND_REJECT"], ["UNCERTAIN"], []),
+        (AMEND, [], ["AMEND_REJECT"], ["UNCERTAIN"], []),
     ],
 )
 def test_each_answer_proves_what_it_says_and_no_more(action, accepted, refused, uncertain, silence):

@@ -97,6 +97,19 @@ def test_too_many_requests_silence_the_path_cancels_included(world):
     assert world.heard("too many requests (429)")
 
 
+@pytest.mark.parametrize(
+    ("reply", "orders_wait"),
+    [(Reply(429), False), (Reply(429, {"retry-after": "30"}), True), (Reply(418), True), (Reply(403), True)],
+)
+def test_an_address_that_is_turned_away_sends_no_new_order_either(world, reply, orders_wait):
+    world.settle()
+    world.venues[SPOT].broken["open"] = reply
+    budget, risk = world.keeper.watches[SPOT].budget, world.engine.risk
+    assert world.run(12, lambda: budget.paused_until_ns > world.now)
+    until_ns = budget.paused_until_ns if orders_wait else world.now
+    assert risk.budgets.wait(SPOT, 0, 0, world.now) == until_ns - world.now
+
+
 def test_the_venues_own_words_are_obeyed(world):
     world.settle()
     world.venues[SPOT].budgets = [BudgetRow(3, until_ns=world.now + 40 * SEC)]

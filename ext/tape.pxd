@@ -124,10 +124,8 @@ cdef class TapeReader:
     cdef readonly bint sealed           # the last segment read ends in a seal
     cdef readonly Py_ssize_t torn_bytes  # bytes after the last whole record (follow=False only)
     cdef readonly str torn              # where they are, or ""
-    cdef uint64_t wanted                # bit per RecordType that is handed out; 0 = all
 
     cdef bint _step(self) except *
-    cdef bint _is_wanted(self) noexcept
     cdef bint _advance(self) except *
     cdef bint _settle(self, int found) except *
     cdef bint _reopened(self) except *

@@ -598,16 +598,13 @@ cdef class TapeReader:
     it ends where it catches up with the writer, which a slow consumer may never do: follow and poll instead.)
     follow=True: also a tape that is being written, or not started yet. Iteration stops at the last record
     published so far and can be taken up again; `poll` does the same in lists.
-    only: hand out records of these types alone; the others are checked and passed by.
 
     Raises TapeMissing (no directory; no tape, unless following) and, where it is reached, TapeCorrupt.
     """
 
-    def __init__(self, directory, bint follow=False, only=()):
+    def __init__(self, directory, bint follow=False):
         self.directory = os.fspath(directory)
         self.follow = follow
-        for kind in only:
-            self.wanted |= <uint64_t>1 << <int>kind
         self.sequence, self.torn = 1, ""
         if not _indexes(self.directory) and not follow:
             raise TapeMissing(2, "there is no tape in this directory", self.directory)
@@ -616,23 +613,15 @@ cdef class TapeReader:
         return self
 
     def __next__(self):
-        while self._step():
-            if self._is_wanted():
-                return self._take()
-            self._pass()
-        raise StopIteration
-
-    cdef bint _is_wanted(self) noexcept:
-        return not self.wanted or self.wanted >> (self._segment.record(self._offset).type & 63) & 1
+        if not self._step():
+            raise StopIteration
+        return self._take()
 
     def poll(self, Py_ssize_t limit=1024):
         """The records available now, at most `limit`, as a list; empty when there is nothing new. Never waits."""
         out = []
         while len(out) < limit and self._step():
-            if self._is_wanted():
-                out.append(self._take())
-            else:
-                self._pass()
+            out.append(self._take())
         return out
 
     cdef object _take(self):

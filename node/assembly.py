@@ -4,7 +4,7 @@
 virtual one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -20,7 +20,6 @@ from ext.tape import TapeWriter
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
 from node.errors import UserError
-from node.recall import Counted
 from node.strategies import make_strategy
 from node.truth.desk import Product, VenueDesk
 from node.truth.halts import Tell
@@ -117,16 +116,6 @@ class Assembly:
             return self.instruments.refresh(number, row.tick, row.lot, **told)
         except ValueError:
             return False
-
-    def remember(self, trades: Iterable[Counted]) -> int:
-        """Trades that an earlier run counted: they are not counted again. Returns how many are of
-        instruments here."""
-        count = 0
-        for x in trades:
-            number = self.numbers.get((x.market, x.symbol))
-            if number is not None:
-                count += self.engine.orders.remember(number, x.side, x.trade_hi, x.trade_lo)
-        return count
 
     # ---- lines ----
 

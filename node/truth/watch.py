@@ -282,9 +282,22 @@ class Watch:
         if self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns):
             self.halts.tell(
                 f"{self.desk.title()} {self.desk.symbol(instrument)}",
-                "the venue and the node agree: trading may begin",
+                "the venue and the node agree: trading may begin" + self._inventory(instrument),
                 now_ns,
             )
+
+    def _inventory(self, instrument: int) -> str:
+        """What a person must know of a spot position at start: a balance does not say what of it an earlier
+        run bought."""
+        product = self.desk.products[self.desk.symbol(instrument)]
+        if product.is_perpetual:
+            return ""
+        lots, told = self.native.account.position(instrument)["lots"], self.purse.coin(product.base).told
+        minutes = self.settings.start_overlap_ns // (60 * SEC)
+        return (
+            f"; the position starts at {lots} lots, from the trades of the last {minutes} min, and limits count"
+            f" from there (the account holds {told} {product.base})"
+        )
 
     def on_orders(self, kind: int, up: bool, now_ns: int) -> None:
         """A line for requests went up or down."""

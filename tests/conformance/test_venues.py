@@ -118,6 +118,7 @@ def trades(hand):
     hand.cancel(order)
     hand.until(lambda: hand.state(order) == "CANCELED")
     before = hand.position()
+    hand.until(lambda: hand.may_trade(), 120)  # a stream that was away may have to prove itself first
     order = hand.place(BUY, hand.through(BUY), tif=IOC)
     hand.until(lambda: hand.state(order) == "FILLED")
     assert hand.position() == before + hand.size

@@ -295,8 +295,8 @@ class Watch:
         lots, told = self.native.account.position(instrument)["lots"], self.purse.coin(product.base).told
         minutes = self.settings.start_overlap_ns // (60 * SEC)
         return (
-            f"; the position starts at {lots} lots, from the trades of the last {minutes} min, and limits count"
-            f" from there (the account holds {told} {product.base})"
+            f"; the position starts at {lots} lots, from the trades of the last {minutes} min,"
+            f" and limits count from there (the account holds {told} {product.base})"
         )
 
     def on_orders(self, kind: int, up: bool, now_ns: int) -> None:

@@ -3,7 +3,20 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "ext" / "venues"))
 sys.path.insert(0, str(Path(__file__).parent / "failures"))
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
+
+# Tests whose processes and sockets want a core of their own: `make test` runs them by themselves, behind the others.
+ALONE = ("tests/node/net/test_live.py", "tests/node/test_demo.py", "tests/test_readme.py", "tests/bench/")
+
+
+def pytest_collection_modifyitems(config, items):
+    root = Path(__file__).parents[1]
+    for item in items:
+        where = item.path.relative_to(root).as_posix()
+        if where.startswith(ALONE):
+            item.add_marker(pytest.mark.alone)

@@ -877,15 +877,16 @@ def finish(world, node) -> None:
 
 def test_a_node_on_sockets_agrees_with_the_venues_after_some_seconds_of_all_faults(play):
     """The faults that lose whole requests are left to the long run: proving that an order never was takes a
-    minute."""
+    minute. (Now and then one is refused without a trace, its answer being lost: then this takes a minute
+    too.)"""
     faults = [x for x in read_faults(None) if not x["name"].startswith("px.")]
 
     async def scenario(world):
-        node, act = campaign(world, faults, 4, 8)
+        node, act = campaign(world, faults, 4, 90)
         await world.run(node, act)
         finish(world, node)
 
-    play(scenario, ("binance", "bybit", "okx"), seconds=45)
+    play(scenario, ("binance", "bybit", "okx"), seconds=150)
 
 
 @pytest.mark.soak

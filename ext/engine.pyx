@@ -438,7 +438,7 @@ cdef class Engine(Sink):
         cdef Order* order = self.orders.find(order_id)
         if order != NULL and order.doubt:
             self._door(DOOR_SETTLE, order.instrument, order_id, 0, 0, 0, now_ns)
-            order.doubt = 0
+            self.orders.settle(order_id)
 
     def adopt(self, int instrument, uint64_t epoch, uint64_t sequence, int side, int type, int tif, int64_t price_ticks,
               int64_t size_lots, int64_t filled_lots, bint reduce_only, str venue_id, int64_t now_ns) -> int:

@@ -489,10 +489,11 @@ cdef class Orders:
         return out
 
     def settle(self, uint64_t id):
-        """The venue was asked about this order and what it said was applied: no doubt is left but what that raised."""
+        """The venue was asked about this order and what it said was applied: no doubt is left, but for a refusal of an order
+        that rested, which must be said twice."""
         cdef Order* order = self.find(id)
         if order != NULL:
-            order.doubt = 0
+            order.doubt &= DOUBT_REFUSED
 
     def reserved(self, int instrument) -> dict:
         """Lots that may still be bought and sold by what is not terminal."""

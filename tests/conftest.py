@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent / "ext" / "venues"))
 sys.path.insert(0, str(Path(__file__).parent / "failures"))
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
 
-# Tests whose processes and sockets want a core of their own: `make test` runs them by themselves, behind the others.
+# Tests whose processes and sockets want a core of their own: `make test` runs them behind the others.
 ALONE = ("tests/node/net/test_live.py", "tests/node/test_demo.py", "tests/test_readme.py", "tests/bench/")
 
 

@@ -552,6 +552,17 @@ def test_a_refused_cancel_and_an_odd_state_are_asked_about_until_settled():
     assert state(orders, order_id) == "LIVE"  # never mapped to a known one
 
 
+def test_a_refusal_of_an_order_that_rested_ends_it_the_second_time_however_often_it_was_settled_between():
+    orders = table()
+    order_id = resting(orders)
+    orders.report(order_id, REJECT)
+    orders.settle(order_id)
+    assert (state(orders, order_id), reserved(orders)) == ("LIVE", (10, 0, 1))
+    assert [x["id"] for x in orders.troubled(1)] == [order_id]
+    orders.report(order_id, REJECT)
+    assert (state(orders, order_id), reserved(orders)) == ("REJECTED", (0, 0, 0))
+
+
 @pytest.mark.parametrize("evidence", [(LIVE, 0, -1), (FILL, 3, 3), (CANCELED, 0, 3)])
 def test_an_order_that_was_closed_as_refused_and_exists_is_open_again_and_to_be_cancelled(evidence):
     orders = table()

@@ -268,7 +268,7 @@ cdef class Orders:
             self._rise(order, now_ns)
         if not self.is_open(order) or order.final_state:
             return 0
-        order.doubt &= ~(DOUBT_ODD | DOUBT_LINE)
+        order.doubt &= ~(DOUBT_ODD | DOUBT_LINE | DOUBT_REFUSED)
         if report.order_lots >= 0 or report.order_ticks >= 0:
             self._amended(order, report, now_ns)
         self.to_state(order, PARTIAL if order.filled_lots or report.filled_lots > 0 else LIVE, now_ns)

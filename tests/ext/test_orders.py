@@ -81,6 +81,7 @@ class Twin:
         elif kind == LIVE:
             self.rise()
             if self.open and not self.final:
+                self.refused = False
                 self.raise_to("PARTIAL" if self.filled or cumulative > 0 else "LIVE")
                 self.told = max(self.told, cumulative)
         elif not self.open:

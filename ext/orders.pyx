@@ -443,6 +443,15 @@ cdef class Orders:
 
     # ---- for the cold side, reports and tests ----
 
+    def remember(self, int instrument, int side, int64_t trade_hi, int64_t trade_lo) -> bool:
+        """This trade was counted by an earlier run: it is not counted again. False where it was known already."""
+        cdef Report report
+        if not 0 <= instrument < self.instruments or side not in (0, 1):
+            raise ValueError(f"instrument {instrument}, side {side}: there is no such place")
+        memset(&report, 0, sizeof(report))
+        report.trade_hi, report.trade_lo = trade_hi, trade_lo
+        return self.first_sight(&report, instrument, side)
+
     def order(self, uint64_t id) -> dict | None:
         """One order as a dict, with `state` as a name; None where it is not in the table."""
         cdef Order* order = self.find(id)

@@ -20,6 +20,7 @@ from ext.tape import TapeWriter
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
 from node.errors import UserError
+from node.recall import Recalled
 from node.strategies import make_strategy
 from node.truth.desk import Product, VenueDesk
 from node.truth.halts import Tell
@@ -116,6 +117,25 @@ class Assembly:
             return self.instruments.refresh(number, row.tick, row.lot, **told)
         except ValueError:
             return False
+
+    def restore(self, recalled: Recalled, now_ns: int) -> list[str]:
+        """Positions as earlier runs counted them, and the trades that they are made of: those are not
+        counted again. Returns
+        one line for each position. What a changed grid makes unreadable is left to the venue."""
+        told = []
+        for place, (lots, cash) in recalled.positions.items():
+            number = self.numbers.get(place)
+            if number is None:
+                continue
+            grids = (self.instruments.price_grid(number).step, self.instruments.size_grid(number).step)
+            if recalled.grids.get(place) != grids:
+                continue
+            self.engine.set_position(number, lots, cash, now_ns)
+            told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
+            for where, side, high, low in recalled.trades:
+                if where == place:
+                    self.engine.orders.remember(number, side, high, low)
+        return told
 
     # ---- lines ----
 

@@ -114,10 +114,11 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.venues\.(values|keys|depth)", set()),
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
     (r"node\.strategies", {"node.errors"} | ALL_EXT - {"ext.link", "ext.match"}),
+    (r"node\.recall", {"node.config", "ext.tape", "ext.records"}),
     (r"node\.credentials", {"node.config", "node.errors", "node.venues.keys"}),
     (
         r"node\.assembly",
-        LOWER | {"node.truth*", "node.strategies"} | ALL_EXT - {"ext.link", "ext.match"},
+        LOWER | {"node.truth*", "node.strategies", "node.recall"} | ALL_EXT - {"ext.link", "ext.match"},
     ),
     *[
         (rf"node\.venues\.{x}", {"ext.match", "ext.text"} | {f"node.venues.{y}" for y in FAKE_ROOMS[:i]})

@@ -25,6 +25,7 @@ from node.credentials import read_key
 from node.errors import Unreachable, UserError
 from node.net.connection import Connection
 from node.net.http import Http
+from node.recall import Recalled, recall
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -38,6 +39,7 @@ PREPARE_S = 0.04
 RELIST_S = 60.0  # filters are asked for again so often, and when the venue says that they changed
 RELIST_CALM_S = 0.5  # ... this much later, so that one question is for all that is said at once
 TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
+RECALL_NS = 23 * 3600 * 10**9  # Binance lists trades by time for 24 h
 STOP_WAIT_S = 8.0  # at the end: for orders to be confirmed as closed, and a last look at the trades
 LOST_WAIT_S = 2.0  # ... where no venue can be reached any more
 SHOWN = 5
@@ -153,6 +155,7 @@ class Node:
 
     def _build(self) -> None:
         config = self.config
+        self.recalled = recall(Path(config.tape))
         self.tape = self._open_tape()
         self.desk = Assembly(
             config, self.rows, self.steps, self.keys, tape=self.tape, epoch=epoch_of(time.time_ns())
@@ -175,6 +178,18 @@ class Node:
                 self.dials = Dials(config.dials, make_dials())
             except (OSError, DialMismatch) as error:
                 raise UserError(f"dials {config.dials}: {error}") from None
+
+    def _restore(self) -> None:
+        """Go on where the tape ends, if that is not longer ago than the venues' lists of trades reach
+        back."""
+        if self.keeper is None or not self.recalled.last_ns:
+            return
+        if self.link.now_ns() - self.recalled.last_ns > RECALL_NS:
+            self.tell("tape", "its last trade is more than a day old: positions start from the venues")
+            self.recalled = Recalled()
+            return
+        for line in self.desk.restore(self.recalled, self.link.now_ns()):
+            self.tell("tape", f"position as last counted: {line}")
 
     def _open_tape(self) -> TapeWriter:
         directory = Path(self.config.tape)
@@ -311,6 +326,7 @@ class Node:
                 raise
             assert self.tape is not None
             self.tape.append(RecordType.CONFIG, 0, self.link.now_ns(), orjson.dumps(self.desk.describe()))
+            self._restore()
             for line in self.desk.rest_lines.values():
                 self.engine.on_line(line, True, self.link.now_ns())
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None
@@ -332,7 +348,7 @@ class Node:
     async def _work(self, stop: asyncio.Event) -> None:
         self._pin()
         if self.keeper is not None:
-            self.keeper.begin(self.link.now_ns())
+            self.keeper.begin(self.link.now_ns(), self.recalled.last_ns)
         for connection in self.connections:
             self._spawn(connection.run())
         gc.collect()

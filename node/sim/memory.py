@@ -25,6 +25,7 @@ from node.config import Config
 from node.errors import UserError
 from node.sim.market import Market
 from node.sim.serve import VENUES
+from node.recall import Recalled
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -100,6 +101,7 @@ class World:
         keep_fakes: "World | None" = None,
         keys: dict[int, Key] | None = None,
         strategy: Strategy | None = None,
+        recalled: Recalled | None = None,
         epoch: int = 0,
         skew_ns: int = 0,
     ):
@@ -123,6 +125,7 @@ class World:
         else:
             self.fakes, self.market, self.moving = keep_fakes.fakes, keep_fakes.market, moving
             self.now_ns = max(keep_fakes.now_ns, start_ns) if start_ns != START_NS else keep_fakes.now_ns
+        self.recalled = recalled or Recalled()
         self._make_node(tape, settings or {}, keys, strategy)
         for name, fake in self.fakes.items() if keep_fakes is None else ():
             # only now: what a node must know before it is one was asked without a network
@@ -186,7 +189,8 @@ class World:
                 seed=self.seed,
                 **settings,
             )
-            self.keeper.begin(self.now_ns)
+            self.desk.restore(self.recalled, self.now_ns)
+            self.keeper.begin(self.now_ns, self.recalled.last_ns)
         for line in self.rest_of:
             self.engine.on_line(line, True, self.now_ns)
         for wired in self.lines.values():

@@ -23,9 +23,9 @@ from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, u
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config
 from node.errors import UserError
+from node.recall import Recalled
 from node.sim.market import Market
 from node.sim.serve import VENUES
-from node.recall import Recalled
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent / "ext" / "venues"))
 sys.path.insert(0, str(Path(__file__).parent / "failures"))
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
 
-# Tests whose processes and sockets want a core of their own: `make test` runs them behind the others.
-ALONE = ("tests/node/net/test_live.py", "tests/node/test_demo.py", "tests/test_readme.py", "tests/bench/")
+# A demo wants a core of its own: `make test` runs it behind the rest.
+ALONE = ("tests/node/test_demo.py",)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -10,11 +10,11 @@ from node.soak import read_faults, run_seed, soak_config, verdict
 
 
 def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade():
-    outcome = run_seed(3, 90, read_faults(None))
+    outcome = run_seed(3, 60, read_faults(None))
     assert outcome.differences == []
     assert outcome.agreed
-    assert outcome.orders > 100
-    assert outcome.fills > 30
+    assert outcome.orders > 60
+    assert outcome.fills > 20
     assert sum(outcome.faults.values()) > 100
     for row in outcome.rows:
         assert (row["fills_venue"], row["lots_venue"]) == (row["fills_node"], row["lots_node"])
@@ -22,7 +22,7 @@ def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade()
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_another():
-    first, again, other = (run_seed(seed, 20, read_faults(None)) for seed in (7, 7, 8))
+    first, again, other = (run_seed(seed, 5, read_faults(None)) for seed in (7, 7, 8))
     assert (first.rows, first.faults) == (again.rows, again.faults)
     assert first.rows != other.rows
 
@@ -40,12 +40,12 @@ def test_a_ledger_that_differs_is_told_and_fails(monkeypatch):
 
 
 def test_the_report_shows_both_sides_and_the_faults(tickgate):
-    told = tickgate("soak", "--minutes", "0.5", "--first-seed", "2")
+    told = tickgate("soak", "--minutes", "0.1", "--first-seed", "2")
     assert told.code == 0
     assert "venues and node agree" in told.out
     assert "faults that struck" in told.out
     assert "binance-usdm" in told.out
-    told = tickgate("soak", "--minutes", "0.2", "--json")
+    told = tickgate("soak", "--minutes", "0.1", "--json")
     result = json.loads(told.out)
     assert result["agreed"] is True
     assert result["seeds"][0]["rows"][0]["market"] == "binance-spot"

@@ -23,7 +23,6 @@ RUN_S = 3  # how long a command that runs until stopped is watched
 TIMEOUT_S = 60
 # Too long for here; the demo as it is shown has a test of its own, and so has each bench.
 SHORTER = {
-    "tickgate soak --minutes 1": "tickgate soak --minutes 0.1",
     "tickgate demo": "tickgate demo --seconds 4",
     "tickgate soak --minutes 1": "tickgate soak --minutes 0.1",
     "tickgate bench": "tickgate bench encode",

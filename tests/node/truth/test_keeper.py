@@ -212,6 +212,7 @@ setattr(Chaos, "break", Chaos.broken)
 
 @hyp_settings(
     max_examples=20,
+    derandomize=True,
     phases=[Phase.explicit, Phase.generate],
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -204,6 +204,22 @@ class BinanceFake(Streams):
             self.settle(listing, call.now_ns)
         return [x for x in self.trades(call.account, listing) if x.listing.market == call.market]
 
+    def trades_asked(
+        self, call: Call, listing: Listing | None, most_ms: int, too_long: Reject
+    ) -> list[VenueTrade]:
+        """Own trades by order, from an id on, by time (`most_ms` of it, or `too_long`), or the latest."""
+        limit = min(call.whole("limit", 500, least=1), 1000)
+        start, end = call.whole("startTime"), call.whole("endTime", 2**62)
+        if call.has("startTime") and call.has("endTime") and end - start > most_ms:
+            raise too_long
+        rows = [x for x in self.trades_of(call, listing) if start <= x.now_ns // MS <= end]
+        if call.has("orderId"):
+            rows = [x for x in rows if x.order.number == call.whole("orderId")]
+        if call.has("fromId"):
+            rows = [x for x in rows if x.id >= call.whole("fromId")]
+        first = call.has("fromId") or call.has("startTime")
+        return rows[:limit] if first else rows[-limit:]
+
     def every_order(self, account: Account, listing: Listing) -> list[FakeOrder]:
         return [*self.open_orders(account, None, listing), *self.closed_orders(account, None, listing)]
 

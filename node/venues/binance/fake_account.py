@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from node.venues.binance.fake_call import Call, Reject
+from node.venues.binance.fake_history import DAY_MS
 from node.venues.binance.fake_market import e8, nothing, price_text, size_text
 from node.venues.binance.fake_shapes import value_of
 from node.venues.binance.rules import BINANCE_SPOT
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ZERO8 = "0.00000000"
 NETWORKS = {"BTC": "BTC", "ETH": "ETH", "BNB": "BSC"}
 OTHER_NETWORK = "ETH"
-DAY_MS = 86_400_000
 
 
 def account(venue: BinanceFake, call: Call) -> dict:
@@ -91,17 +91,8 @@ def my_trades(venue: BinanceFake, call: Call) -> list[dict]:
     """Own trades of a symbol: by order, from an id on, by time, or the latest; oldest first."""
     call.need("symbol")
     listing = venue.listing(call)
-    limit = min(call.whole("limit", 500, least=1), 1000)
-    start, end = call.whole("startTime"), call.whole("endTime", 2**62)
-    if call.has("startTime") and call.has("endTime") and end - start > DAY_MS:
-        raise Reject(-1127, "More than 24 hours between startTime and endTime.")
-    rows = [x for x in venue.trades_of(call, listing) if start <= x.now_ns // MS <= end]
-    if call.has("orderId"):
-        rows = [x for x in rows if x.order.number == call.whole("orderId")]
-    if call.has("fromId"):
-        rows = [x for x in rows if x.id >= call.whole("fromId")]
-    first = call.has("fromId") or call.has("startTime")
-    return [spot_trade(x) for x in (rows[:limit] if first else rows[-limit:])]
+    too_long = Reject(-1127, "More than 24 hours between startTime and endTime.")
+    return [spot_trade(x) for x in venue.trades_asked(call, listing, DAY_MS, too_long)]
 
 
 def spot_trade(trade: Any) -> dict:

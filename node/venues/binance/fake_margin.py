@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from node.venues.binance.fake_call import Call, Reject, invalid
+from node.venues.binance.fake_history import WEEK_MS
 from node.venues.binance.fake_market import e8, plain, price_text, size_text
 from node.venues.binance.fake_shapes import SIDES, value_of
 from node.venues.binance.rules import BINANCE_USDM
@@ -30,7 +31,6 @@ INCOMES = {
     "realised": "REALIZED_PNL",
     "insurance": "INSURANCE_CLEAR",
 }
-WEEK_MS = 7 * 86_400_000
 
 
 class Purse:
@@ -453,17 +453,8 @@ def adl_quantile(venue: BinanceFake, call: Call) -> list[dict]:
 def user_trades(venue: BinanceFake, call: Call) -> list[dict]:
     """Own trades: of a symbol, or of all."""
     listing = venue.listing(call) if call.has("symbol") else None
-    limit = min(call.whole("limit", 500, least=1), 1000)
-    start, end = call.whole("startTime"), call.whole("endTime", 2**62)
-    if call.has("startTime") and call.has("endTime") and end - start > WEEK_MS:
-        raise Reject(-4165, "The time interval between startTime and endTime must be within 7 days.")
-    rows = [x for x in venue.trades_of(call, listing) if start <= x.now_ns // MS <= end]
-    if call.has("orderId"):
-        rows = [x for x in rows if x.order.number == call.whole("orderId")]
-    if call.has("fromId"):
-        rows = [x for x in rows if x.id >= call.whole("fromId")]
-    first = call.has("fromId") or call.has("startTime")
-    return [usdm_trade(x) for x in (rows[:limit] if first else rows[-limit:])]
+    too_long = Reject(-4165, "The time interval between startTime and endTime must be within 7 days.")
+    return [usdm_trade(x) for x in venue.trades_asked(call, listing, WEEK_MS, too_long)]
 
 
 def usdm_trade(trade: Any) -> dict:

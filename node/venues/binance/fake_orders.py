@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from node.venues.binance import fake_shapes as shapes
 from node.venues.binance.fake_account import commission_rates
 from node.venues.binance.fake_call import Call, Reject, illegal, invalid
+from node.venues.binance.fake_history import DAY_MS
 from node.venues.binance.fake_market import e8
 from node.venues.binance.fake_refusals import refusal
 from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM
@@ -44,7 +45,6 @@ NEEDS_TIF = ("LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
 TIFS = ("GTC", "IOC", "FOK")
 ENGINE_TIFS = {"GTC": "gtc", "GTD": "gtc", "IOC": "ioc", "FOK": "fok", "GTX": "post_only", "RPI": "post_only"}
 AMENDS_MAX = 10
-DAY_MS = 86_400_000
 ICEBERG_PARTS = 10
 
 

@@ -118,6 +118,20 @@ class Assembly:
         except ValueError:
             return False
 
+    def relist(self, market: int, rows: Iterable[InstrumentRow], tell: Tell) -> list[StatusRow]:
+        """Take over the filters of a market's list: what may be traded of those that are ours. A symbol whose
+        increments no longer fit is told of, and stops."""
+        states = []
+        for row in rows:
+            number = self.numbers.get((market, row.symbol))
+            if number is None:
+                continue
+            if not self.refresh(number, row):
+                where = f"{MARKET_NAMES[market]} {row.symbol}"
+                tell(where, "its increments changed: restart to trade it again")
+            states.append(StatusRow(market, row.symbol, row.status))
+        return states
+
     def restore(self, recalled: Recalled, now_ns: int) -> list[str]:
         """Positions as earlier runs counted them, and the trades that they are made of: those are not
         counted again. Returns

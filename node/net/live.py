@@ -31,7 +31,7 @@ from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
 from node.venues.depth import data_steps
 from node.venues.markets import MARKETS
-from node.venues.values import AccountNews, InstrumentRow, Reply, Request, Said, StatusRow
+from node.venues.values import AccountNews, InstrumentRow, Reply, Request, Said
 
 TIMER_S = 0.02
 KEEPER_S = 0.05
@@ -136,18 +136,7 @@ class Node:
             self.tell(MARKET_NAMES[market], f"instruments: {error}")
             return
         now_ns = self.link.now_ns()
-        states = []
-        for row in rows:
-            number = self.desk.numbers.get((market, row.symbol))
-            if number is None:
-                continue
-            if not self.desk.refresh(number, row):
-                self.tell(
-                    f"{MARKET_NAMES[market]} {row.symbol}",
-                    "its increments changed: restart to trade it again",
-                )
-            states.append(StatusRow(market, row.symbol, row.status))
-        states += unlisted(market, wanted, rows)
+        states = self.desk.relist(market, rows, self.tell) + unlisted(market, wanted, rows)
         if self.keeper is not None and states:
             self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
 

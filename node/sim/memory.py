@@ -45,7 +45,6 @@ from node.venues.values import (
     Request,
     Resync,
     Send,
-    StatusRow,
 )  # fmt: skip
 
 MS, SEC = 1_000_000, 1_000_000_000
@@ -366,11 +365,7 @@ class World:
         except ValueError as error:
             self.tell(MARKET_NAMES[market], f"instruments: {error}")
             return
-        states = []
-        for row in rows:
-            if (market, row.symbol) in self.desk.numbers:
-                self.desk.refresh(self.desk.numbers[market, row.symbol], row)
-                states.append(StatusRow(market, row.symbol, row.status))
+        states = self.desk.relist(market, rows, self.tell)
         if reply is not None and reply.status == 200 and wanted:
             states += unlisted(market, wanted, rows)
         if self.keeper is not None and states:

@@ -5,11 +5,14 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from ext.account cimport Account
 from ext.arbiter cimport Arbiter
 from ext.book cimport Book
+from ext.equity cimport Equity
 from ext.instruments cimport Instruments
 from ext.orders cimport Order, Orders
 from ext.records cimport (Approved, Budget, DepthHead, DoorRow, FillRow, Intent, Level, Mark, Quote, Report, SentRow,
-                          StateRow, Trade, VerdictRow)
+                          StateRow, StopRow, Trade, VerdictRow)
+from ext.reference cimport Reference
 from ext.risk cimport RiskGate
+from ext.stops cimport Stops
 from ext.strategy cimport Strategy
 from ext.tape cimport TapeWriter
 from ext.wire cimport BATCH_MAX, ORDER_FRAME_MAX, Sink, Wire
@@ -72,6 +75,9 @@ cdef class Engine(Sink):
     cdef readonly Arbiter arbiter
     cdef readonly Orders orders
     cdef readonly Account account
+    cdef readonly Equity equity
+    cdef readonly Reference reference
+    cdef readonly Stops stops
     cdef readonly RiskGate risk
     cdef readonly TapeWriter tape
     cdef public Outlet outlet
@@ -116,6 +122,10 @@ cdef class Engine(Sink):
     cdef int _touch(self, int instrument) noexcept nogil
     cdef int _ask(self, int instrument, str reason) except -1
     cdef int _think(self) except -1
+    cdef int _value(self, int instrument) except -1
+    cdef int _act(self) except -1
+    cdef int _fire(self, const StopRow* row) except -1
+    cdef int _submit_own(self, const Intent* intent) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
     cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1

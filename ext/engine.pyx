@@ -19,16 +19,18 @@ from libc.string cimport memcpy, memset
 from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.orders cimport DOUBT_LINE
-from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DOOR_ABSENT, DOOR_ADOPT,
-                          DOOR_CLOCK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
+from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
+                          DOOR_CAPITAL, DOOR_CLOCK, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
+                          DOOR_LEASE, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
                           DOOR_RESUME, DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
-                          HALT_VENUE, INTENT, LINK_DOWN, LIQUIDATION, LIVE, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
+                          HALT_STOP, HALT_VENUE, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP, LATCH_TAPE, LINK_DOWN, LIQUIDATION, LIVE, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
                           REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
-                          REPORT_UNCERTAIN, SENT, STOP_MARKET, UNKNOWN, UNSUPPORTED)
+                          REPORT_UNCERTAIN, SENT, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED, EquityRow)
 from ext.records import pack_reports
 from ext.tape cimport DIAL as TAPE_DIAL
 from ext.tape cimport DOOR as TAPE_DOOR
+from ext.tape cimport EQUITY as TAPE_EQUITY
 from ext.tape cimport EVIDENCE as TAPE_EVIDENCE
 from ext.tape cimport FILL as TAPE_FILL
 from ext.tape cimport FRAME as TAPE_FRAME
@@ -36,6 +38,7 @@ from ext.tape cimport MARK as TAPE_MARK
 from ext.tape cimport ORDER_OUT as TAPE_ORDER_OUT
 from ext.tape cimport REPORT as TAPE_REPORT
 from ext.tape cimport SESSION as TAPE_SESSION
+from ext.tape cimport STOP as TAPE_STOP
 from ext.tape cimport TIMER as TAPE_TIMER
 from ext.tape cimport VERDICT as TAPE_VERDICT
 from ext.wire cimport BAD, NOT_MINE, RESYNC
@@ -59,9 +62,6 @@ cdef int SWEEP = 256         # orders looked at in one tick: with 20 ms ticks ea
 cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel that is not confirmed; doubled up to 16 times
 cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
 cdef int64_t LIMITED_NS = 1_000_000_000        # pause after "too many requests" without a time
-LATCH_TAPE = 2       # the tape cannot take another record: no new risk
-LATCH_ENCODE = 3     # an approved order could not be encoded: our own fault
-LATCH_FAULT = 4      # a strategy or an invariant of ours failed in the middle of a frame
 
 
 cdef class Line:
@@ -132,7 +132,10 @@ cdef class Engine(Sink):
         self.arbiter = Arbiter(instruments.count, hold_ns)
         self.orders = Orders(order_capacity, instruments.count, first_order_id)
         self.account = Account(instruments.count)
-        self.risk = RiskGate(instruments, self.orders, self.account, self.books)
+        self.equity = Equity(instruments, self.orders, self.account)
+        self.reference = Reference(instruments)
+        self.stops = Stops(instruments, self.orders, self.account, self.equity, self.reference, self.books)
+        self.risk = RiskGate(instruments, self.orders, self.account, self.books, self.equity, self.reference)
         self.feed_depth = <int32_t*>calloc(n, sizeof(int32_t))
         self.asked_ns = <int64_t*>calloc(n, sizeof(int64_t))
         self.trades = <int64_t*>calloc(n, sizeof(int64_t))
@@ -245,7 +248,7 @@ cdef class Engine(Sink):
             row.resyncs += 1
             (<Book>self.books[row.wire.last]).invalidate()
             self._ask(row.wire.last, "the venue restarted its numbering")
-        if self.touched_count:
+        if self.touched_count or self.stops.fired_count or self.stops.proposed:
             self._think()
         return verdict
 
@@ -319,6 +322,10 @@ cdef class Engine(Sink):
                 self.asked_ns[book.instrument] = 0
                 if book.state != SYNCED:
                     self._ask(book.instrument, "still not synced")
+        self.equity.roll(now_ns)
+        self.stops.turn(now_ns)
+        self.risk.watched_ns = now_ns
+        self._act()
         if not self.stopping:
             for strategy in self.strategies:
                 strategy.on_timer(now_ns)
@@ -488,8 +495,8 @@ cdef class Engine(Sink):
         self.halted += 1
         if level == 2 and not before:
             for i in range(self.orders.capacity):
-                if self.orders.rows[i].instrument == instrument:
-                    self.orders.want_cancel(&self.orders.rows[i])
+                if self.orders.rows[i].instrument == instrument and self.orders.rows[i].strategy > DESK_EXIT:
+                    self.orders.want_cancel(&self.orders.rows[i])   # what protects or closes the position goes on
 
     def resume(self, int instrument, int why, int64_t now_ns):
         """The reason for a halt is gone."""
@@ -540,6 +547,42 @@ cdef class Engine(Sink):
         asked = order.cancel_asked
         self._cancel(order)
         return order.cancel_asked > asked
+
+    def latch(self, int why, bint on, int64_t now_ns):
+        """Set or release a Latch: nothing new is sent while one holds. It is on the tape, so that the next start holds it too."""
+        if on:
+            self.risk.latch(why)
+        else:
+            self.risk.release(why)
+        self._door(DOOR_LATCH, 0, 0, why, on, 0, now_ns)
+
+    def flatten(self, int instrument, int why, int64_t now_ns):
+        """Close the position of one instrument (-1: of all): everything resting on it is cancelled, nothing new is taken."""
+        cdef int i
+        if instrument != -1:
+            self.instruments._check(instrument)
+        self._door(DOOR_FLATTEN, instrument, 0, why, 0, 0, now_ns)
+        for i in range(self.instruments.count):
+            if instrument in (-1, i):
+                self.halt(i, why, 2, now_ns)
+        self.stops.flatten(instrument, why, now_ns)
+        self._act()
+
+    def set_lease(self, int64_t until_ns, int64_t now_ns):
+        """This node may send new orders until then (-1: nobody asks for a lease)."""
+        self._door(DOOR_LEASE, 0, 0, until_ns, 0, 0, now_ns)
+        self.risk.lease_ns = until_ns
+
+    def stood_still(self, int64_t gap_ns, int64_t now_ns):
+        """This process did not run for so long (stopped, swapped out, a frozen machine): what it knows is old. No new risk before
+        private streams, the venues' clocks and a reconciliation are proven again."""
+        cdef int i
+        self._door(DOOR_GAP, 0, 0, gap_ns, 0, 0, now_ns)
+        for i in range(8):
+            self.risk.markets[i].private_ok = False
+            self.risk.markets[i].clock_ns = 0
+        for i in range(self.instruments.count):
+            self.risk.guards[i].reconciled_ns = 0
 
     def _orphan(self, int instrument):
         """No line carries this book any more."""
@@ -646,7 +689,8 @@ cdef class Engine(Sink):
             last.last_e8 = mark.last_e8
         last.present |= mark.present
         last.event_ns = mark.event_ns
-        return 0
+        self.reference.on_mark(mark, self.now_ns)
+        return self._value(mark.instrument)
 
     cdef int on_report(self, const Report* report) except -1:
         cdef Order* order
@@ -761,6 +805,10 @@ cdef class Engine(Sink):
         cdef int count = self.touched_count
         cdef Strategy strategy
         self.touched_count = 0
+        for i in range(count):              # what it is worth, and stops: before anybody thinks of new risk
+            self._value(self.touched[i])
+        self.risk.watched_ns = self.now_ns
+        self._act()
         self._tell_fills()
         if self.stopping:                   # fills still count; what is proposed does not
             for strategy in self.strategies:
@@ -778,6 +826,56 @@ cdef class Engine(Sink):
             if strategy.proposed:
                 self._drain(strategy)
         return 0
+
+    cdef int _value(self, int instrument) except -1:
+        """Mark one instrument to market and look at its stops, and at those of everything."""
+        cdef Book book = <Book>self.books[instrument]
+        cdef Level bid, ask
+        bid.price_ticks = ask.price_ticks = 0
+        if book.usable() and book.best_bid(&bid) and book.best_ask(&ask):
+            self.reference.on_book(instrument, bid.price_ticks, ask.price_ticks, self.now_ns)
+        self.equity.mark(instrument, bid.price_ticks, ask.price_ticks,
+                         self.marks[instrument].mark_e8 if self.marks[instrument].present & 1 else 0, self.now_ns)
+        return self.stops.look(instrument, self.now_ns)
+
+    cdef int _act(self) except -1:
+        """What stops were crossed is on the tape, halts and cancels; what they want to send goes through risk like all else."""
+        cdef int i, count = self.stops.fired_count
+        for i in range(count):
+            self._fire(&self.stops.fired[i])
+        self.stops.fired_count = 0
+        i = 0
+        while i < self.stops.proposed:
+            self._submit_own(&self.stops.proposals[i])
+            i += 1
+        self.stops.proposed = 0
+        return 0
+
+    cdef int _fire(self, const StopRow* row) except -1:
+        cdef int i, level = 1 if row.policy == STOP_REDUCE else 2
+        self._record(TAPE_STOP, 0, NULL, 0, <const char*>row, sizeof(StopRow))
+        for i in range(self.instruments.count):
+            if row.instrument in (-1, i):
+                self.halt(i, <int>HALT_STOP, level, self.now_ns)
+        if row.instrument < 0:
+            self.latch(LATCH_STOP, True, self.now_ns)
+        return 0
+
+    cdef int _submit_own(self, const Intent* intent) except -1:
+        """An exit or a protective order of ours, or a cancel of one: risk, and where it says yes, out."""
+        cdef int reason = 0
+        cdef Approved approved
+        self.risk.value = self.risk.limit = 0
+        if intent.action == CANCEL:
+            approved = self.risk.approve_cancel(intent, self.now_ns, &reason)
+        else:
+            approved = self.risk.approve(intent, self.now_ns, &reason)
+        self._verdict(intent, approved, reason)
+        if approved is None:
+            return 0
+        if intent.action == CANCEL:
+            self.orders.want_cancel(self.orders.find(approved.order_id))
+        return self._send(approved)
 
     cdef int _tell_fills(self) except -1:
         """Tell strategies of the fills of this frame: only now, when nothing they do can cost a later report."""
@@ -1095,8 +1193,10 @@ cdef class Engine(Sink):
     cdef int _mark(self) except -1:
         """The state of every instrument, on the tape: what status, tables and reports are made of."""
         cdef StateRow row
+        cdef EquityRow worth
         cdef Book book
         cdef Level level
+        cdef int i
         if self.tape is None:
             return 0
         for book in self.books:
@@ -1113,6 +1213,11 @@ cdef class Engine(Sink):
             row.fills = self.account.rows[book.instrument].fills
             row.open_orders = self.orders.exposure[book.instrument].open_orders
             self._record(TAPE_MARK, 0, NULL, 0, <const char*>&row, sizeof(row))
+        for i in range(self.equity.purse_count):
+            self.equity.fill_row(i, &worth)
+            self._record(TAPE_EQUITY, 0, NULL, 0, <const char*>&worth, sizeof(worth))
+        self.equity.fill_row(-1, &worth)
+        self._record(TAPE_EQUITY, 0, NULL, 0, <const char*>&worth, sizeof(worth))
         return 0
 
     # ---- for Python: reports ----

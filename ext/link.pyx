@@ -119,11 +119,14 @@ cdef class Link(Outlet):
     cdef bint _may(self, int line, Approved order) noexcept:
         """The last look: is it approved, is nothing latched, does the socket take bytes, is the decision still young? What was
         decided long ago (a stalled process) was decided on a market that is gone."""
+        cdef int64_t now_ns
         if not order.live:
             return False
         if order.intent.action == CANCEL:
             return True
-        return not (self.engine.risk.latched or self.choked[line] or self.now() - self.engine.now_ns > self.late_ns)
+        now_ns = self.now()
+        return (self.engine.risk.may_send(&order.intent, now_ns) and not self.choked[line]
+                and now_ns - self.engine.now_ns <= self.late_ns)
 
     cdef int _put(self, int line, char* data, Py_ssize_t size) except -1:
         """The one place where an order is written to a socket. Masks in place, in front of and behind `data`."""

@@ -19,6 +19,8 @@ ctypedef struct Order:
     int32_t type
     int32_t tif
     int32_t reduce_only
+    int32_t leg              # LegKind
+    int32_t limits_version   # of the limits that it was approved under
     int32_t line             # that its last request was written to
     int32_t reject_code
     int32_t group            # ErrorGroup of `reject_code`

@@ -117,7 +117,7 @@ cdef class Orders:
         self.next_id += 1
         order.state = INTENT
         order.instrument, order.strategy, order.side = intent.instrument, intent.strategy, intent.side
-        order.type, order.tif, order.reduce_only = intent.type, intent.tif, intent.reduce_only
+        order.type, order.tif, order.reduce_only, order.leg = intent.type, intent.tif, intent.reduce_only, intent.leg
         order.price_ticks, order.size_lots, order.trigger_ticks = intent.price_ticks, intent.size_lots, intent.trigger_ticks
         order.intent_ns = order.state_ns = now_ns
         order.line = -1

@@ -147,7 +147,64 @@ cpdef enum Reason:
     PRIVATE_DOWN = 33    # the private stream is not proven
     UNACKED = 34         # too many requests without an answer
     OPEN_VENUE = 35      # the venue's own cap of open orders
-    REASONS = 40
+    STRATEGY_OFF = 36    # this strategy is latched off; `value` is the StrategyOff
+    LEASE = 37           # no valid lease: another node may be the leader
+    NOT_ALLOWED = 38     # not on this strategy's list, or the compliance profile forbids it
+    UNWATCHED = 39       # the stops were not evaluated for too long: nobody would notice a loss
+    NO_REFERENCE = 40    # no own reference price, or its sources disagree too much
+    PRICE_WALK = 41      # collar over time: too far from where the reference was a while ago
+    SLIPPAGE = 42        # what it would cost against the mid, walking the book
+    SELF_TRADE = 43      # would meet a resting order of our own
+    OPEN_NOTIONAL = 44   # of all open orders of the symbol
+    OPEN_TOTAL = 45      # open orders over everything
+    COIN = 46            # worst-case notional of one coin over all venues
+    VENUE = 47           # ... of one venue
+    TOTAL = 48           # ... of everything
+    EQUITY_UNKNOWN = 49  # nobody told the capital yet
+    LEVERAGE = 50
+    MARGIN = 51          # margin buffer
+    LIQUIDATION_NEAR = 52
+    AMEND_RATE = 53
+    CANCEL_RATE = 54     # cancels themselves pass; new risk waits
+    CANCEL_RATIO = 55    # cancels to fills
+    TRADE_RATIO = 56     # orders to trades, over the day (compliance)
+    SPREAD = 57
+    VOLATILITY = 58      # range of the mid within a while
+    JUMP = 59            # the mid jumped a short while ago
+    DAILY_LOSS = 60
+    POSITION_LOSS = 61
+    DRAWDOWN = 62
+    WINDOW = 63          # time rules: no new positions now
+    DAY_TRADES = 64
+    FUNDING_WINDOW = 65
+    LEG = 66             # hedge mode: which leg; one-way mode: none
+    EXIT_PENDING = 67    # another exit of this position is not finished: never two at once
+    COOLDOWN = 68        # a stop fired here a short while ago
+    REASONS = 80
+
+cpdef enum Latch:
+    """Why nothing new is sent at all; bits of `RiskGate.latched`."""
+    LATCH_OPERATOR = 1   # `tickgate halt`, `tickgate flatten`
+    LATCH_TAPE = 2       # the tape cannot take another record
+    LATCH_ENCODE = 3     # an approved order could not be encoded: our own fault
+    LATCH_FAULT = 4      # an invariant of ours failed in the middle of a frame
+    LATCH_STOPPING = 5   # the node is ending
+    LATCH_STOP = 6       # a loss stop of the whole account fired
+    LATCH_GUARD = 7      # the guard took over while this process stood still
+    LATCHES = 16
+
+cpdef enum Desk:
+    """Who proposes what no strategy does; `Intent.strategy` of it."""
+    DESK_ADOPTED = -1    # orders of earlier runs
+    DESK_EXIT = -2       # flattening, by a stop or an operator
+    DESK_PROTECT = -3    # protective stop orders that rest at the venue
+
+cpdef enum LegKind:
+    """Which position an order or fill is of. One-way accounts have NET only."""
+    NET = 0
+    LONG_LEG = 1
+    SHORT_LEG = 2
+    LEGS = 3
 
 cpdef enum HaltReason:
     """Why a symbol is reduce-only or stopped. The strictest reason that holds decides."""
@@ -164,7 +221,12 @@ cpdef enum HaltReason:
     HALT_VENUE = 10      # the venue halted the symbol, or is in maintenance
     HALT_START = 11      # not reconciled yet
     HALT_FILTER = 12     # the same filter refused again and again
-    HALTS = 16
+    HALT_STOP = 13       # a loss stop fired here: until an operator resumes
+    HALT_WINDOW = 14     # time rules: flat by now
+    HALT_CAPITAL = 15    # the account's equity and the venue's differ, or nobody knows it
+    HALT_MARGIN = 16     # too near to liquidation
+    HALT_LIMITS = 17     # what rests is beyond limits that were tightened
+    HALTS = 24
 
 cdef extern from "text.h":
     ctypedef struct Level "tg_level":
@@ -266,7 +328,7 @@ ctypedef struct Intent:
     int32_t type             # OrderType
     int32_t tif              # TimeInForce
     int32_t reduce_only
-    int32_t pad
+    int32_t leg              # LegKind
     int64_t price_ticks      # AMEND, REPLACE: the new price and the new whole size (filled included)
     int64_t size_lots
     int64_t trigger_ticks    # STOP_MARKET only
@@ -294,8 +356,10 @@ ctypedef struct Report:
     int64_t order_ticks      # the order's own limit price, whole size and trigger, -1 where the message does not say
     int64_t order_lots
     int64_t event_ns
+    int32_t leg              # LegKind; -1 where the message does not say
     int32_t venue_id_size
     char venue_id[40]
+    char fee_coin[12]        # of `fee_e8`, as the venue spells it; "" where it does not say or does not fit
 
 
 ctypedef struct Budget:
@@ -362,6 +426,19 @@ cpdef enum Door:
     DOOR_WITHDRAW = 11       # order_id
     DOOR_SETTLE = 12         # order_id
     DOOR_PAUSE = 13          # instrument = market, a = until when (our clock)
+    DOOR_LATCH = 14          # a = Latch, b = 1 set, 0 released
+    DOOR_CAPITAL = 15        # instrument = purse, a = capital e8 without the profit of what is counted here
+    DOOR_FLOW = 16           # instrument = purse, a = amount e8: deposit, withdrawal, transfer
+    DOOR_FUNDING = 17        # a = amount e8, received > 0
+    DOOR_LEASE = 18          # a = until when (our clock)
+    DOOR_FLATTEN = 19        # -1 = everything; a = HaltReason
+    DOOR_STRATEGY = 20       # instrument = strategy number, a = 1 on, 0 off
+    DOOR_GAP = 21            # a = ns for which this process stood still
+    DOOR_PEAK = 22           # a = peak e8, b = equity at the start of the day e8, c = that day (days since 1970)
+    DOOR_WINDOW = 23         # a = from, b = until, c = WindowKind
+    DOOR_LIMITS = 24         # a = version; the LIMITS record in front of it has them
+    DOOR_COIN = 25           # instrument = coin number, a = price e8 in the account's currency
+    DOOR_DAY_TRADES = 26     # a = day trades of earlier runs, b = of which day
 
 ctypedef struct DoorRow:
     # DOOR on the tape: a call of one of the engine's cold doors, with its arguments.
@@ -372,6 +449,38 @@ ctypedef struct DoorRow:
     int64_t b
     int64_t c
     Intent intent            # DOOR_ADOPT
+
+ctypedef struct StopRow:
+    # STOP on the tape: a loss stop that was crossed, and what was done at once.
+    int32_t reason           # Reason: DAILY_LOSS, POSITION_LOSS, DRAWDOWN, LIQUIDATION_NEAR, MARGIN, WINDOW, LATCHED (operator)
+    int32_t instrument       # -1 = everything
+    int32_t policy           # StopPolicy
+    int32_t pad
+    int64_t value            # e8 or ppm, as the limit of that reason is
+    int64_t limit
+    int64_t equity_e8
+
+ctypedef struct EquityRow:
+    # EQUITY on the tape: one purse, or everything (purse -1). All in 1e-8 of the account's currency.
+    int32_t purse
+    int32_t known            # its capital was told
+    int64_t capital_e8
+    int64_t profit_e8        # marked, before fees and funding
+    int64_t fees_e8
+    int64_t funding_e8
+    int64_t equity_e8
+    int64_t margin_e8
+    int64_t maintenance_e8
+    int64_t gross_e8         # worst case
+    int64_t peak_e8          # purse -1 only
+    int64_t day_e8           # equity when the day began, purse -1 only
+    int64_t day              # days since 1970, purse -1 only
+
+cpdef enum StopPolicy:
+    """What crossing a stop does; each does what the one above it does, too."""
+    STOP_CANCEL = 0          # no new risk, everything resting is cancelled
+    STOP_REDUCE = 1          # ... and strategies may still reduce
+    STOP_FLATTEN = 2         # ... and the position is closed, bounded in price
 
 ctypedef struct SentRow:
     # SENT on the tape, written by the link behind the write: when the frame came and when the order had left.

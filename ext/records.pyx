@@ -57,7 +57,15 @@ def _report(bytes payload):
     cdef const Report* report = <const Report*>PyBytes_AS_STRING(payload)
     row = <object>report[0]
     row["venue_id"] = report.venue_id[:report.venue_id_size].decode("ascii", "replace")
+    row["fee_coin"] = report.fee_coin[:12].split(b"\0")[0].decode("ascii", "replace")
     row["kind"] = ReportKind(report.kind).name
+    return row
+
+
+def stop_row(bytes payload) -> dict:
+    """A STOP record."""
+    row = <object>(<const StopRow*>_rows(payload, sizeof(StopRow), "STOP"))[0]
+    row["reason"], row["policy"] = Reason(row["reason"]).name, StopPolicy(row["policy"]).name
     return row
 
 
@@ -94,6 +102,8 @@ def pack_reports(rows) -> bytes:
         venue_id = row.get("venue_id", "").encode()
         if len(venue_id) > 40:
             raise ValueError("report: venue_id is longer than 40 characters")
+        coin = row.get("fee_coin", "").encode()
+        coin = coin if len(coin) < 12 else b""
         try:
             report.kind, report.instrument, report.side = row["kind"], row.get("instrument", -1), row.get("side", 0)
             report.maker, report.order_id, report.epoch = row.get("maker", 0), row.get("order_id", 0), row.get("epoch", 0)
@@ -103,18 +113,19 @@ def pack_reports(rows) -> bytes:
             report.fee_is_quote, report.code = row.get("fee_is_quote", -1), row.get("code", 0)
             report.group, report.nature = row.get("group", 0), row.get("nature", 0)
             report.order_ticks, report.order_lots = row.get("order_ticks", -1), row.get("order_lots", -1)
-            report.event_ns = row.get("event_ns", 0)
+            report.event_ns, report.leg = row.get("event_ns", 0), row.get("leg", -1)
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"report: {error}") from None
         report.venue_id_size = <int32_t>len(venue_id)
         memcpy(report.venue_id, <const char*>venue_id, len(venue_id))
+        memcpy(report.fee_coin, <const char*>coin, len(coin))
         out += (<const char*>&report)[:sizeof(report)]
     return bytes(out)
 
 
 REPORT_FIELDS = ("kind", "instrument", "side", "maker", "order_id", "epoch", "price_ticks", "size_lots", "filled_lots",
                  "trade_hi", "trade_lo", "fee_e8", "fee_is_quote", "code", "group", "nature", "order_ticks", "order_lots",
-                 "event_ns", "venue_id")
+                 "event_ns", "leg", "fee_coin", "venue_id")
 
 
 def sent_row(bytes payload) -> dict:

@@ -5,9 +5,14 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from ext.account cimport Account
 from ext.book cimport Book
 from ext.budget cimport Budgets
+from ext.equity cimport Equity
 from ext.instruments cimport Instruments
 from ext.orders cimport Order, Orders
 from ext.records cimport Approved, Instrument, Intent
+from ext.reference cimport Reference
+
+cdef enum:
+    REASON_ROOM = 80         # records.REASONS
 
 ctypedef struct Limits:
     # Per instrument. 0 means "none allowed", not "no limit": a limit that was not set forbids.
@@ -40,6 +45,8 @@ cdef class RiskGate:
     cdef readonly Instruments instruments
     cdef readonly Orders orders
     cdef readonly Account account
+    cdef readonly Equity equity
+    cdef readonly Reference reference
     cdef list books
     cdef void** book_rows            # borrowed from `books`
     cdef Limits* limits
@@ -53,7 +60,10 @@ cdef class RiskGate:
     cdef readonly int64_t clock_ns
     cdef readonly bint needs_private
     cdef readonly int max_unacked    # requests without an answer, by market
-    cdef readonly int latched        # Reason-like: nonzero stops every new order
+    cdef readonly int latches        # bits by Latch: any of them stops every new order of a strategy
+    cdef readonly int64_t lease_ns   # a lease that holds until then; -1 = none is asked for
+    cdef readonly int64_t watched_ns # when the stops were last evaluated
+    cdef readonly int limits_version
     cdef int64_t* rate_times         # when the last `rate_orders` orders passed, a ring
     cdef int64_t rate_orders
     cdef int64_t rate_window_ns
@@ -61,9 +71,10 @@ cdef class RiskGate:
     cdef int64_t rate_last_ns        # the newest
     cdef readonly int64_t value      # of the check that refused
     cdef readonly int64_t limit
-    cdef int64_t refused[64]
+    cdef int64_t refused[REASON_ROOM]
     cdef readonly int64_t passed
 
+    cdef bint may_send(self, const Intent* intent, int64_t now_ns) noexcept nogil
     cdef int check(self, const Intent* intent, int64_t now_ns) except -1 nogil
     cdef int refuse(self, int reason, int64_t value, int64_t limit) noexcept nogil
     cdef Approved approve(self, const Intent* intent, int64_t now_ns, int* reason, Approved into=*)

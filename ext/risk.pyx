@@ -12,14 +12,18 @@ from libc.string cimport memset
 from ext.book cimport SYNCED
 from ext.orders cimport Exposure
 from ext.records cimport (AMEND, AMENDING, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
-                          BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, CLOCK, DUPLICATE, FILLED, FREE, HALTED, HALTS,
-                          INSTRUMENT, LATCHED, LIMIT, LIVE, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
+                          BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, CLOCK, DESK_EXIT, DUPLICATE, FILLED, FREE, HALTED,
+                          HALTS, INSTRUMENT, LATCHED, LATCHES, LATCH_ENCODE, LATCH_FAULT, LATCH_OPERATOR, LATCH_STOPPING,
+                          LATCH_TAPE, LEASE, LIMIT, LIVE, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
                           OPEN_VENUE, ORDER_RATE, PARTIAL, POSITION, POST_ONLY, POST_ONLY_CROSS, PRICE_COLLAR, PRICE_RANGE,
                           PRICE_STEP, PRIVATE_DOWN, REASONS, RECONCILE_STALE, REDUCE_ONLY, REPLACE, SELL, SIZE_MAX, SIZE_MIN,
                           SIZE_STEP, STOP_MARKET, TABLE_FULL, TRIGGER, UNACKED, UNKNOWN_NOTIONAL, UNKNOWN_ORDER,
                           VENUE_RATE, Level, mint)
 from ext.wire cimport BATCH_MAX
 from ext.records import HaltReason, Reason
+
+# Latches that not even an exit passes: the record, our own code or the process itself is not to be trusted.
+cdef int NO_WAY_OUT = 1 << LATCH_TAPE | 1 << LATCH_ENCODE | 1 << LATCH_FAULT | 1 << LATCH_STOPPING
 
 # No configuration can go above these (a typed-in zero too many must not become an order).
 cdef int64_t CEILING_NOTIONAL_E8 = 10_000_000 * 100_000_000
@@ -31,11 +35,15 @@ cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
 cdef class RiskGate:
     """The gate over all instruments. `books[i]` is the Book of instrument i (None where it has none)."""
 
-    def __cinit__(self, Instruments instruments, Orders orders, Account account, list books):
+    def __cinit__(self, Instruments instruments, Orders orders, Account account, list books, Equity equity=None,
+                  Reference reference=None):
         cdef int i, n = max(instruments.count, 1)
         if len(books) != instruments.count:
             raise ValueError(f"{len(books)} books for {instruments.count} instruments")
         self.instruments, self.orders, self.account = instruments, orders, account
+        self.equity = Equity(instruments, orders, account) if equity is None else equity
+        self.reference = Reference(instruments) if reference is None else reference
+        self.lease_ns = -1
         self.books = [Book(i) if book is None else book for i, book in enumerate(books)]    # none: one never synced
         self.limits = <Limits*>calloc(n, sizeof(Limits))
         self.recent = <Recent*>calloc(2 * n, sizeof(Recent))
@@ -130,12 +138,25 @@ cdef class RiskGate:
         if not 0 <= why < HALTS:
             raise ValueError(f"halt reason {why}: must be below {<int>HALTS}")
 
-    def latch(self, int why=1):
-        """Stop every new order until `release`. Cancels still pass."""
-        self.latched = why or 1
+    def latch(self, int why=<int>LATCH_OPERATOR):
+        """Stop every new order for this Latch until `release`. Cancels still pass, and for most latches exits do."""
+        if not 0 <= why < LATCHES:
+            raise ValueError(f"latch {why}: must be below {<int>LATCHES}")
+        self.latches |= 1 << (why or <int>LATCH_OPERATOR)
 
-    def release(self):
-        self.latched = 0
+    def release(self, int why=0):
+        """This latch is gone, or all of them (0)."""
+        self.latches = self.latches & ~(1 << why) if why else 0
+
+    @property
+    def latched(self) -> int:
+        """The lowest Latch that holds, 0 = none."""
+        return _lowest(self.latches)
+
+    cdef bint may_send(self, const Intent* intent, int64_t now_ns) noexcept nogil:
+        """The last look, at the socket: no latch that forbids it, and the lease still held."""
+        cdef int latches = self.latches & NO_WAY_OUT if intent.strategy <= DESK_EXIT else self.latches
+        return not latches and (self.lease_ns < 0 or now_ns < self.lease_ns)
 
     # ---- the checks ----
 
@@ -148,8 +169,10 @@ cdef class RiskGate:
         cdef Limits* limit
         cdef Instrument* row
         cdef int reason
-        if self.latched:
-            return self.refuse(LATCHED, self.latched, 0)
+        if not self.may_send(intent, now_ns):
+            if self.latches:
+                return self.refuse(LATCHED, _lowest(self.latches), 0)
+            return self.refuse(LEASE, now_ns - self.lease_ns, 0)
         if not 0 <= intent.instrument < self.instruments.count:
             return self.refuse(INSTRUMENT, intent.instrument, self.instruments.count)
         if intent.side >> 1 or not 0 <= intent.type <= STOP_MARKET or intent.tif >> 2:  # no such thing

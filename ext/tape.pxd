@@ -20,6 +20,9 @@ cpdef enum RecordType:
     SENT = 14       # an order had left: when its frame came, when it was written
     EVIDENCE = 15   # reports found by asking: Report rows
     DOOR = 16       # a call of a cold door of the engine: DoorRow
+    STOP = 17       # a loss stop was crossed: StopRow
+    EQUITY = 18     # state mark of the account: EquityRow of each purse, the last one of everything
+    LIMITS = 19     # limits in force from here on, packed
 
 
 cdef enum:

@@ -100,8 +100,15 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"ext\.(orders|account)", COMMON),
     (r"ext\.strategy", COMMON | SEES),
     (r"ext\.strategies\.\w+", COMMON | SEES | {"ext.strategy"}),
-    (r"ext\.budget", COMMON),
-    (r"ext\.risk", COMMON | SEES | {"ext.budget", "ext.wire"}),
+    (r"ext\.(budget|throttle)", COMMON),
+    (r"ext\.equity", COMMON | {"ext.account", "ext.orders", "ext.instruments"}),
+    (r"ext\.reference", COMMON | {"ext.instruments"}),
+    (r"ext\.stops", COMMON | SEES | {"ext.equity", "ext.reference"}),
+    (r"ext\.limits", COMMON | {"ext.instruments"}),
+    (
+        r"ext\.risk",
+        COMMON | SEES | {f"ext.{x}" for x in ("budget", "equity", "limits", "reference", "throttle", "wire")},
+    ),
     (r"ext\.match", COMMON),
     (r"ext\.link", {"ext.engine", "ext.records", "ext.tape", "ext.wire"}),
     (

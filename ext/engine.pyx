@@ -16,17 +16,19 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from ext.account cimport Position
 from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
-                          DOOR_CAPITAL, DOOR_CLOCK, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
+                          DOOR_CAPITAL, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
                           DOOR_LEASE, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
                           DOOR_RESUME, DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
-                          HALT_STOP, HALT_VENUE, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP, LATCH_TAPE, LINK_DOWN, LIQUIDATION, LIVE, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
+                          HALT_STOP, HALT_VENUE, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP, LATCH_TAPE, LEGS, LINK_DOWN, LIQUIDATION, LIVE, LONG_LEG,
+                          NET, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
                           REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
-                          REPORT_UNCERTAIN, SENT, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED, EquityRow)
+                          REPORT_UNCERTAIN, SENT, SHORT_LEG, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED, EquityRow)
 from ext.records import pack_reports
 from ext.tape cimport DIAL as TAPE_DIAL
 from ext.tape cimport DOOR as TAPE_DOOR
@@ -438,6 +440,7 @@ cdef class Engine(Sink):
             return False
         self._door(DOOR_ABSENT, order.instrument, order_id, 0, 0, 0, now_ns)
         self.orders.to_state(order, NEVER_EXISTED, now_ns)
+        self.equity.recount(order.instrument)
         return True
 
     def settle(self, uint64_t order_id, int64_t now_ns):
@@ -469,13 +472,73 @@ cdef class Engine(Sink):
         order.venue_id_size = <int32_t>len(raw)
         memcpy(order.venue_id, <const char*>raw, len(raw))
         self._touch(instrument)
+        self.equity.recount(instrument)
         return order.id
 
-    def set_position(self, int instrument, int64_t lots, int64_t cash, int64_t now_ns):
-        """A correction with evidence, at start or by an operator: the position is `lots`, paid for with -`cash` (tick * lot)."""
+    def set_position(self, int instrument, int64_t lots, int64_t cash, int64_t now_ns, *, int leg=NET, cost=None):
+        """A correction with evidence, at start or by an operator: the position (of one leg, in hedge mode) is `lots`, with `cash` so
+        far (tick * lot, spent is negative), of which `cost` is what the open lots cost. Cost None: all of it, nothing is realised.
+        ValueError where there is no such leg."""
+        cdef int64_t open_cost = (-cash if lots else 0) if cost is None else cost
         self.instruments._check(instrument)
-        self._door(DOOR_POSITION, instrument, 0, lots, cash, 0, now_ns)
-        self.account.rows[instrument].lots, self.account.rows[instrument].cash = lots, cash
+        if not NET <= leg < LEGS or (open_cost and not lots):
+            raise ValueError(f"instrument {instrument}, leg {leg}: {lots} lots that cost {open_cost}: no such position")
+        self._door(DOOR_POSITION, instrument, leg, lots, cash, open_cost, now_ns)
+        self.account.set_leg(instrument, leg, lots, cash, open_cost, now_ns)
+        self.equity.recount(instrument)
+
+    def capital(self, int purse, int64_t amount_e8, int64_t now_ns, *, str coin=""):
+        """What a purse holds of a coin (1e-8 of it; "" = the account's currency) without the result of what is counted here:
+        profit, fees and funding since its position was set. ValueError where there is no such purse or coin."""
+        number = self._coin_of(purse, coin)
+        self._door(DOOR_CAPITAL, purse, 0, amount_e8, number + 1, 0, now_ns)
+        self.equity.put_capital(purse, number, amount_e8)
+
+    def flow(self, int purse, int64_t amount_e8, int64_t now_ns, *, str coin=""):
+        """A deposit, withdrawal or transfer moved a purse's capital (received > 0): neither gain nor loss. ValueError as `capital`."""
+        number = self._coin_of(purse, coin)
+        self._door(DOOR_FLOW, purse, 0, amount_e8, number + 1, 0, now_ns)
+        self.equity.put_flow(purse, number, amount_e8)
+
+    def _coin_of(self, int purse, str coin):
+        """Number of a coin that a door names, -1 for the account's currency; a new one gets its number on the tape."""
+        self.equity._check_purse(purse)
+        if not coin:
+            return -1
+        known = self.equity.coin_count
+        number = self.equity.coin(coin)
+        if self.equity.coin_count > known:
+            self.set_coin_price(coin, 0, self.now_ns)
+        return number
+
+    def funding(self, int instrument, int64_t amount_e8, int64_t now_ns):
+        """Funding of a perpetual was booked (1e-8 of its quote coin, received > 0)."""
+        self.instruments._check(instrument)
+        self._door(DOOR_FUNDING, instrument, 0, amount_e8, 0, 0, now_ns)
+        self.account.on_funding(instrument, amount_e8)
+        self.equity.recount(instrument)
+
+    def restore_peak(self, int64_t peak_e8, int64_t day_e8, int64_t day, int64_t now_ns):
+        """Highest equity so far, and equity at the start of `day` (days since 1970, UTC), as an earlier run knew them. ValueError
+        where the day is later than today."""
+        if not 0 <= day <= now_ns // 86_400_000_000_000:
+            raise ValueError(f"day {day}: is not over or under way")
+        self._door(DOOR_PEAK, 0, 0, peak_e8, day_e8, day, now_ns)
+        self.equity.put_peak(peak_e8, day_e8, day)
+
+    def set_coin_price(self, str coin, int64_t price_e8, int64_t now_ns) -> int:
+        """What one of a coin is worth (1e-8 of the account's currency, 0 = not known any more): fees paid in it, capital held in it
+        and instruments quoted in it are valued anew. Returns its number. ValueError as `Equity.set_coin`."""
+        cdef int64_t name[2]
+        cdef bytes raw = coin.encode()[:15]
+        if price_e8 < 0:
+            raise ValueError(f"coin {coin}: a price below zero")
+        number = self.equity.coin(coin)
+        memset(name, 0, sizeof(name))
+        memcpy(name, <const char*>raw, len(raw))
+        self._door(DOOR_COIN, number, 0, price_e8, name[0], name[1], now_ns)
+        self.equity.put_coin(number, price_e8)
+        return number
 
     def foreign(self, int instrument, int64_t buy_lots, int64_t sell_lots, int64_t now_ns):
         """What open orders of others on this account could still do to the position."""
@@ -484,6 +547,7 @@ cdef class Engine(Sink):
         if exposure.foreign_buy_lots != buy_lots or exposure.foreign_sell_lots != sell_lots:
             self._door(DOOR_FOREIGN, instrument, 0, buy_lots, sell_lots, 0, now_ns)
             exposure.foreign_buy_lots, exposure.foreign_sell_lots = buy_lots, sell_lots
+            self.equity.recount(instrument)
 
     def halt(self, int instrument, int why, int level, int64_t now_ns):
         """Reduce-only (1) or stop (2) for HaltReason `why`; at level 2 everything open of ours on it is cancelled. ValueError as
@@ -697,8 +761,7 @@ cdef class Engine(Sink):
         cdef int64_t lots = self.orders.on_report(report, self.now_ns)
         order = self.orders.hit
         if self.orders.fee_came and (order != NULL or 0 <= report.instrument < self.instruments.count):
-            self.account.on_fee(order.instrument if order != NULL else report.instrument, report.fee_e8,
-                                report.fee_is_quote)
+            self._book_fee(report, order)
         if order != NULL:
             self._touch(order.instrument)
         if report.code or report.kind == REPORT_ODD or report.nature:
@@ -719,14 +782,26 @@ cdef class Engine(Sink):
         cdef FillRow row
         cdef int instrument = order.instrument if order != NULL else report.instrument
         cdef int side = order.side if order != NULL else report.side
-        self.account.on_fill(instrument, side, report.price_ticks, lots, report.fee_e8, report.fee_is_quote)
+        cdef Position* held = &self.account.rows[instrument]
+        cdef int leg = report.leg if NET <= report.leg < LEGS else order.leg if order != NULL else NET
+        self.account.on_fill(instrument, side, leg, report.price_ticks, lots, report.event_ns or self.now_ns)
+        self._book_fee(report, order)
+        memset(&row, 0, sizeof(row))
         row.report = report[0]
         row.report.instrument, row.report.side = instrument, side
-        row.position_lots = self.account.rows[instrument].lots
-        row.cash = self.account.rows[instrument].cash
+        row.position_lots, row.cash, row.leg = held.lots, held.cash, leg
+        row.cost = held.legs[<int>NET].cost + held.legs[<int>LONG_LEG].cost + held.legs[<int>SHORT_LEG].cost
+        row.leg_lots, row.leg_cost = held.legs[leg].lots, held.legs[leg].cost
+        row.leg_cash = held.legs[leg].realised - held.legs[leg].cost
         self._record(TAPE_FILL, self.line, NULL, 0, <const char*>&row, sizeof(row))
         self._touch(instrument)
         return self._tell(order, report.price_ticks, lots) if order != NULL else 0
+
+    cdef int _book_fee(self, const Report* report, const Order* order) except -1:
+        """The fee of a fill, in whatever coin; one that came behind its fill touches the instrument by itself."""
+        cdef int instrument = order.instrument if order != NULL else report.instrument
+        self.account.on_fee(instrument, report.fee_e8, report.fee_is_quote, report.fee_coin)
+        return self._touch(instrument)
 
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1:
         """Remember a fill until strategies can be told."""
@@ -942,6 +1017,8 @@ cdef class Engine(Sink):
 
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1:
         cdef VerdictRow verdict
+        if approved is not None:
+            self.equity.recount(approved.intent.instrument)     # the next one in this event counts it, too
         if self.tape is None:
             return 0
         verdict.intent = intent[0]
@@ -1089,6 +1166,7 @@ cdef class Engine(Sink):
         elif approved.intent.action == AMEND:
             if not written:
                 self.orders.end_amend(order, False, self.now_ns)
+                self.equity.recount(order.instrument)
         elif written:
             order.sent_ns = self.now_ns
             self.orders.to_state(order, SENT, self.now_ns)
@@ -1099,6 +1177,7 @@ cdef class Engine(Sink):
         else:
             order.reject_code = LINK_DOWN
             self.orders.to_state(order, REJECTED, self.now_ns)
+            self.equity.recount(order.instrument)
         return 0
 
     def encode_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *,
@@ -1172,6 +1251,7 @@ cdef class Engine(Sink):
             order = self.orders.find(order_id)
             if order != NULL:
                 self.orders.to_state(order, REJECTED, now_ns)
+                self.equity.recount(order.instrument)
         return 0
 
     cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,

@@ -390,8 +390,14 @@ ctypedef struct VerdictRow:
 ctypedef struct FillRow:
     # FILL on the tape: a report that moved the position, and the position behind it.
     Report report
-    int64_t position_lots
+    int64_t position_lots    # all legs together
     int64_t cash
+    int64_t cost             # of what is open, tick * lot: realised = cash + cost
+    int32_t leg              # LegKind that it was booked on
+    int32_t pad
+    int64_t leg_lots         # that leg alone
+    int64_t leg_cash
+    int64_t leg_cost
 
 ctypedef struct StateRow:
     # One instrument in a MARK on the tape.
@@ -416,7 +422,7 @@ cpdef enum Door:
     DOOR_WANT_CANCEL = 1     # order_id
     DOOR_ABSENT = 2          # order_id: the proof of absence is complete
     DOOR_ADOPT = 3           # a = epoch, b = sequence, c = filled lots; intent has the rest
-    DOOR_POSITION = 4        # a = lots, b = cash
+    DOOR_POSITION = 4        # order_id = LegKind, a = lots, b = cash, c = cost
     DOOR_FOREIGN = 5         # a = buy lots, b = sell lots
     DOOR_HALT = 6            # a = HaltReason, b = level
     DOOR_RESUME = 7          # a = HaltReason
@@ -427,8 +433,8 @@ cpdef enum Door:
     DOOR_SETTLE = 12         # order_id
     DOOR_PAUSE = 13          # instrument = market, a = until when (our clock)
     DOOR_LATCH = 14          # a = Latch, b = 1 set, 0 released
-    DOOR_CAPITAL = 15        # instrument = purse, a = capital e8 without the profit of what is counted here
-    DOOR_FLOW = 16           # instrument = purse, a = amount e8: deposit, withdrawal, transfer
+    DOOR_CAPITAL = 15        # instrument = purse, a = capital e8 without the profit of what is counted here, b = coin number + 1
+    DOOR_FLOW = 16           # instrument = purse, a = amount e8: deposit, withdrawal, transfer, b = coin number + 1 (0: ours)
     DOOR_FUNDING = 17        # a = amount e8, received > 0
     DOOR_LEASE = 18          # a = until when (our clock)
     DOOR_FLATTEN = 19        # -1 = everything; a = HaltReason
@@ -437,7 +443,7 @@ cpdef enum Door:
     DOOR_PEAK = 22           # a = peak e8, b = equity at the start of the day e8, c = that day (days since 1970)
     DOOR_WINDOW = 23         # a = from, b = until, c = WindowKind
     DOOR_LIMITS = 24         # a = version; the LIMITS record in front of it has them
-    DOOR_COIN = 25           # instrument = coin number, a = price e8 in the account's currency
+    DOOR_COIN = 25           # instrument = coin number, a = price e8 in the account's currency, b, c = its name
     DOOR_DAY_TRADES = 26     # a = day trades of earlier runs, b = of which day
 
 ctypedef struct DoorRow:
@@ -475,6 +481,7 @@ ctypedef struct EquityRow:
     int64_t peak_e8          # purse -1 only
     int64_t day_e8           # equity when the day began, purse -1 only
     int64_t day              # days since 1970, purse -1 only
+    int64_t open_e8          # of profit, what open positions have made against their average cost
 
 cpdef enum StopPolicy:
     """What crossing a stop does; each does what the one above it does, too."""

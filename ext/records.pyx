@@ -41,7 +41,7 @@ def verdict_row(bytes payload) -> dict:
 
 
 def fill_row(bytes payload) -> dict:
-    """A FILL record: {report, position_lots, cash}."""
+    """A FILL record: {report, position_lots, cash, cost, leg, leg_lots, leg_cash, leg_cost}."""
     row = <object>(<const FillRow*>_rows(payload, sizeof(FillRow), "FILL"))[0]
     row["report"] = _report(payload)
     return row
@@ -72,6 +72,11 @@ def stop_row(bytes payload) -> dict:
 def state_row(bytes payload) -> dict:
     """One instrument of a MARK record."""
     return <object>(<const StateRow*>_rows(payload, sizeof(StateRow), "MARK"))[0]
+
+
+def equity_row(bytes payload) -> dict:
+    """An EQUITY record: one purse, or everything (purse -1)."""
+    return <object>(<const EquityRow*>_rows(payload, sizeof(EquityRow), "EQUITY"))[0]
 
 
 def evidence_rows(bytes payload) -> list:

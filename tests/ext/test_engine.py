@@ -205,7 +205,7 @@ def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
     rows = records(chain)
     assert [RecordType(r.type).name for r in rows] == [
         *("SESSION",) * 3, "FRAME", "FRAME", "VERDICT", "ORDER_OUT",
-        "FRAME", "FILL", "REPORT", "VERDICT", "ORDER_OUT", "DIAL", "TIMER", "MARK",
+        "FRAME", "FILL", "REPORT", "VERDICT", "ORDER_OUT", "DIAL", "TIMER", "MARK", "EQUITY", "EQUITY",
     ]  # fmt: skip
     fill = fill_row(rows[8].payload)
     assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)

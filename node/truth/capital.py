@@ -191,6 +191,11 @@ class Capital:
             text = "the venue's trades and ours come to different money: equity is not certain: reduce-only"
             self.say(f"{self.native.instruments.symbol(instrument)}: {text}", now_ns)
 
+    @property
+    def is_open(self) -> bool:
+        """The last comparison did not show what it must."""
+        return any(x.misses for x in self.lines.values())
+
     # ---- telling ----
 
     def amounts(self, purse: "Purse") -> dict[str, Decimal]:

@@ -246,6 +246,8 @@ class Purse:
     @property
     def is_open(self) -> bool:
         """Must be looked at again soon: something differs, or what was there before us is not known yet."""
+        if self.capital is not None and self.capital.is_open:
+            return True
         return any(x.base is None or x.is_open for x in (self.coin(name).steady for name in self.users))
 
     def bases_of(self) -> dict[str, Decimal]:

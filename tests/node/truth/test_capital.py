@@ -78,6 +78,8 @@ def test_trading_leaves_the_capital_as_it_is_and_moves_equity_as_the_wallet():
         world.run(23)
     world.run(130)
     assert capital(world).told == before
+    assert not world.halts(0)
+    assert world.keeper.is_settled(), world.keeper.differences()
     world.engine.equity.mark_now(0, BID, BID)
     assert equity(world) == wallet(world)
     assert equity(world) != 10_200

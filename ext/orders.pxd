@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from ext.records cimport Intent, Report
+from ext.records cimport LEGS, Intent, Report
 
 cdef extern from *:
     """
@@ -73,6 +73,7 @@ ctypedef struct Exposure:
     int64_t unknown_lots     # of these, in orders of unknown fate
     int64_t foreign_buy_lots # open orders of others on this account, as last counted
     int64_t foreign_sell_lots
+    int64_t leg_lots[2 * LEGS]   # hedge mode, by 2 * LegKind + side: which of the lots above are of that leg
     int64_t reduce_buy_lots  # of `buy_lots`, in orders that only reduce
     int64_t reduce_sell_lots
     int64_t exit_buy_lots    # of these, not in stop orders

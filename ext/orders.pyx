@@ -109,6 +109,8 @@ cdef class Orders:
             exposure.sell_lots += lots
             exposure.reduce_sell_lots += lots if order.reduce_only else 0
             exposure.exit_sell_lots += lots if order.reduce_only and order.type != STOP_MARKET else 0
+        if order.leg:
+            exposure.leg_lots[2 * order.leg + order.side] += lots
         if order.type != STOP_MARKET:
             exposure.worth += <tg_wide_lots>self.price(order) * lots
         exposure.open_orders += sign

@@ -11,7 +11,7 @@ kept in buckets, 64 to 128 of them over a window: what is said is exact over the
 """
 
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memset, strcmp
 
 from ext.records cimport INDEX_PRICE, MARK_PRICE, Instrument
 
@@ -63,14 +63,14 @@ cdef class Reference:
         cdef int i
         row.own_ns = row.mark_ns = row.index_ns = row.jumped_ns = NEVER_NS
         row.stale, row.jump_ppm = True, -1
-        tick = (mine.tick_mantissa, 10**mine.price_decimals)
+        cdef object tick = (mine.tick_mantissa, _power(mine.price_decimals))
         row.of_e8 = _factor(2 * tick[1], tick[0] * 10**8)
         for i in range(self.instruments.count):
             other = &self.instruments.rows[i]
-            if i == instrument or not mine.base[0] or mine.base != other.base or not _alike(mine.quote, other.quote):
+            if i == instrument or not mine.base[0] or strcmp(mine.base, other.base) or not _alike(mine.quote, other.quote):
                 continue
             if row.peer_count < PEERS_MAX:
-                row.of_peer[row.peer_count] = _factor(other.tick_mantissa * tick[1], 10**other.price_decimals * tick[0])
+                row.of_peer[row.peer_count] = _factor(other.tick_mantissa * tick[1], _power(other.price_decimals) * tick[0])
                 row.peers[row.peer_count] = i
                 row.peer_count += 1
 
@@ -255,6 +255,10 @@ cdef class Reference:
 
 def _alike(bytes one, bytes other):
     return one and (one == other or one in DOLLARS and other in DOLLARS)
+
+
+def _power(decimals):
+    return 10**decimals
 
 
 cdef Factor _factor(object up, object down):

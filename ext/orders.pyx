@@ -12,7 +12,7 @@ larger price what it is worth. Open orders of an instrument and side are linked 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-from ext.records cimport (ACKED, BUY, CANCELED, EXPIRED, FILLED, FREE, GTC, INTENT, LIMIT, LIVE, NEVER_EXISTED, PARTIAL,
+from ext.records cimport (ACKED, BUY, CANCELED, EXPIRED, FILLED, FREE, GTC, INTENT, LIMIT, LIVE, LONG_LEG, NEVER_EXISTED, PARTIAL,
                           POST_ONLY, REJECTED,
                           REPORT_ACK, REPORT_AMEND_REJECT, REPORT_AMENDED, REPORT_CANCEL_REJECT, REPORT_CANCELED,
                           REPORT_EXPIRED, REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
@@ -613,7 +613,10 @@ cdef class Orders:
         """Lots that may still be bought and sold by what is not terminal."""
         if not 0 <= instrument < self.instruments:
             raise IndexError(f"instrument {instrument}: the table has {self.instruments}")
-        return <object>self.exposure[instrument]
+        row = <object>self.exposure[instrument]
+        legs = row.pop("leg_lots")
+        names = ("long_buy_lots", "long_sell_lots", "short_buy_lots", "short_sell_lots")
+        return row | dict(zip(names, legs[2 * LONG_LEG:]))
 
     def whose(self, uint64_t sequence, uint64_t epoch) -> int:
         """Our id of the order with this client id; 0 where it is not in the table."""

@@ -296,7 +296,7 @@ def test_the_same_order_again_within_its_time_is_a_duplicate():
     assert desk.passes()
     assert desk.order(now=NOW + 999) == ("DUPLICATE", 999, 1000)
     assert desk.passes(now=NOW + 999, price=9999)
-    assert desk.passes(now=NOW + 999, side=SELL)
+    assert desk.passes(now=NOW + 999, side=SELL, price=10_001)
     assert desk.passes(now=NOW + 999, size=11)
     assert desk.passes(now=NOW + 1000)
     assert desk.passes(now=NOW + 2000)
@@ -329,7 +329,7 @@ def test_a_halt_stops_everything_and_reduce_only_leaves_a_way_out():
     desk.gate.resume(0, HaltReason.HALT_DRIFT)
     assert desk.order()[0] == "REDUCE_ONLY"
     desk.gate.resume(0, HaltReason.HALT_UNKNOWN)
-    assert desk.passes()
+    assert desk.passes(price=9999)
 
 
 def test_a_halt_that_makes_no_sense_is_refused():
@@ -427,9 +427,9 @@ def test_what_others_have_open_on_the_account_counts_and_does_not_bar_the_way_ou
     engine.foreign(0, 60, 95, NOW)
     assert engine.risk.try_order(0, BUY, 10_000, 41, NOW)[:3] == ("POSITION", 101, 100)
     assert engine.risk.try_order(0, BUY, 10_000, 40, NOW)[0] == "OK"
-    assert engine.risk.try_order(0, SELL, 10_000, 6, NOW)[:3] == ("POSITION", 101, 100)
+    assert engine.risk.try_order(0, SELL, 10_001, 6, NOW)[:3] == ("POSITION", 101, 100)
     engine.set_position(0, 30, 0, NOW)
-    assert engine.risk.try_order(0, SELL, 10_000, 30, NOW, reduce_only=True)[0] == "OK"
+    assert engine.risk.try_order(0, SELL, 10_001, 30, NOW, reduce_only=True)[0] == "OK"
 
 
 def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():
@@ -442,9 +442,9 @@ def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():
     assert desk.order(size=11) == ("POSITION", 101, 100)
     assert desk.passes(size=10)  # exactly the limit
     assert desk.order(size=1) == ("POSITION", 101, 100)
-    assert desk.passes(side=SELL, size=100)  # the other side is its own worst case: 40 long, 100 to sell
-    assert desk.passes(side=SELL, size=40)
-    assert desk.order(side=SELL, size=1) == ("POSITION", 101, 100)
+    assert desk.passes(side=SELL, price=10_001, size=100)  # the other side is its own worst case: 40 long, 100 to sell
+    assert desk.passes(side=SELL, price=10_001, size=40)
+    assert desk.order(side=SELL, price=10_001, size=1) == ("POSITION", 101, 100)
     desk.orders.report(sent, ReportKind.REPORT_CANCELED)
     assert desk.passes(size=30)
 
@@ -464,7 +464,7 @@ def test_reduce_only_passes_up_to_flat_and_never_beyond():
     assert desk.passes(side=SELL, size=20, reduce_only=True)
     assert desk.order(side=SELL, size=11, reduce_only=True) == ("POSITION", 1, 0)  # 20 may fill already
     assert desk.passes(side=SELL, size=10, reduce_only=True)
-    assert desk.order(side=BUY, size=1, reduce_only=True) == ("POSITION", 31, 0)
+    assert desk.order(side=BUY, price=9999, size=1, reduce_only=True) == ("POSITION", 31, 0)
 
 
 def test_reduce_only_never_opens_from_flat():

@@ -209,7 +209,7 @@ def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
     ]  # fmt: skip
     fill = fill_row(rows[8].payload)
     assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)
-    mark = state_row(rows[-1].payload)
+    mark = state_row(rows[-3].payload)
     assert (mark["position_lots"], mark["open_orders"], mark["bid_ticks"], mark["fills"]) == (7, 1, 9990, 1)
     assert [r.now_ns for r in rows] == sorted(r.now_ns for r in rows)
 

@@ -74,7 +74,9 @@ class Capital:
     def __init__(self, number: int, native: Native, halts: Halts):
         self.number, self.native, self.halts = number, native, halts
         self.lines: dict[int, Line] = {}
-        self.cash: dict[str, Decimal] = {}  # money that moved without a trade and that the engine does not count
+        self.cash: dict[
+            str, Decimal
+        ] = {}  # money that moved without a trade and that the engine does not count
         self.told: dict[str, int] = {}
         self.left_out: set[str] = set()
         self.prices: dict[str, int] = {}
@@ -108,13 +110,13 @@ class Capital:
             price = number(entry, "entry").scaleb(row["price_decimals"]) / row["tick_mantissa"]
             line.cash = -price * lots
 
-    def on_cash(self, row: CashRow, instrument: int, now_ns: int) -> None:
+    def on_cash(self, row: CashRow, now_ns: int) -> None:
         """Money that moved without a trade, once: funding to its instrument, deposits and withdrawals as flows, the rest is gain
         or loss of the purse itself."""
         amount = number(row.amount, "amount")
         whole = int(amount.scaleb(8).to_integral_value(ROUND_FLOOR))
-        line = self.lines.get(instrument)
-        if row.kind == "funding" and line is not None and row.coin == line.product.quote:
+        line = self._perpetual(row.symbol) if row.kind == "funding" else None
+        if line is not None and row.coin == line.product.quote:
             self.native.funding(line.product.instrument, whole, now_ns)
             amount -= Decimal(whole).scaleb(-8)  # what eight decimals cannot hold stays here
         elif row.kind in FLOWS and row.event_ns >= self.flows_from_ns and self._is_priced(row.coin):
@@ -122,6 +124,13 @@ class Capital:
             if row.coin in self.told:
                 self.told[row.coin] += whole
         self.cash[row.coin] = self.cash.get(row.coin, NONE) + amount
+
+    def _perpetual(self, symbol: str) -> Line | None:
+        """By symbol alone: a list of a whole wallet does not say which of its markets a payment is of."""
+        for instrument, line in self.lines.items():
+            if line.product.is_perpetual and self.native.instruments.symbol(instrument) == symbol:
+                return line
+        return None
 
     # ---- what the engine holds ----
 
@@ -169,7 +178,9 @@ class Capital:
         instrument = line.product.instrument
         if not line.misses:
             if self.halts.free(instrument, HaltReason.HALT_CAPITAL, "capital", now_ns):
-                self.say(f"{self.native.instruments.symbol(instrument)}: what the trades cost agrees again", now_ns)
+                self.say(
+                    f"{self.native.instruments.symbol(instrument)}: what the trades cost agrees again", now_ns
+                )
         elif line.misses >= MISSES and self.halts.hold(
             instrument, HaltReason.HALT_CAPITAL, REDUCE_ONLY, "capital", now_ns
         ):
@@ -202,7 +213,9 @@ class Capital:
             if not self._is_priced(name):
                 if whole and name not in self.left_out:
                     self.left_out.add(name)
-                    self.say(f"{name}: no instrument here has its price: it does not count as capital", now_ns)
+                    self.say(
+                        f"{name}: no instrument here has its price: it does not count as capital", now_ns
+                    )
                 continue
             if self.told.get(name) != whole:
                 self.told[name] = whole
@@ -215,7 +228,9 @@ class Capital:
         self.priced_ns = now_ns
         for name in sorted({x.product.quote for x in self.lines.values()}):
             if name and not self.native.equity.coin_price(name):
-                self.native.set_coin_price(name, ONE_E8, now_ns)  # the table was not told what it is quoted in
+                self.native.set_coin_price(
+                    name, ONE_E8, now_ns
+                )  # the table was not told what it is quoted in
         wanted = set(self.told) | {x.product.base for x in self.lines.values() if not x.product.is_perpetual}
         wanted |= {coin for x in self.lines.values() for coin in x.fees} | self.left_out | set(self.cash)
         for name in sorted(wanted):

@@ -408,8 +408,7 @@ class Watch:
         the start is part of what was there."""
         is_new = self.purse.on_cash(row)
         if is_new and self.purse.capital is not None:
-            instrument = self.native.instruments.index(row.market, row.symbol) if row.symbol else -1
-            self.purse.capital.on_cash(row, instrument, now_ns)
+            self.purse.capital.on_cash(row, now_ns)
         if not is_new or 0 < row.event_ns < self.begun_ns:
             return
         if row.kind == "liquidation":

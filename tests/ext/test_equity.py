@@ -88,7 +88,11 @@ class Twin:
         return out, bool(blind or not self.price[row["quote"]])
 
     def capitals(self, purse):
-        return sum(math.floor(Fraction(x * self.price.get(c, 0), E8)) for (p, c), x in self.capital.items() if p == purse)
+        return sum(
+            math.floor(Fraction(x * self.price.get(c, 0), E8))
+            for (p, c), x in self.capital.items()
+            if p == purse
+        )
 
 
 def fit(x):
@@ -131,12 +135,16 @@ class World:
 
     def fill(self, i):
         leg = self.rng.choice((0, 0, 1, 2)) if i == 1 else self.rng.choice((0, -1))
-        self.account.fill(i, self.rng.randrange(2), self.near(i), self.rng.randrange(1, 10**5), 0, -1, leg=leg)
+        self.account.fill(
+            i, self.rng.randrange(2), self.near(i), self.rng.randrange(1, 10**5), 0, -1, leg=leg
+        )
         return [i]
 
     def fee(self, i):
         coin = self.rng.choice(("", "", "BNB", "OKB") if self.rng.random() < 0.1 else ("BNB",))
-        self.account.fee(i, self.rng.randrange(-100, 10**9), self.rng.choice((0, 1, 1, 2, -1)) if coin else 1, coin)
+        self.account.fee(
+            i, self.rng.randrange(-100, 10**9), self.rng.choice((0, 1, 1, 2, -1)) if coin else 1, coin
+        )
         return [i]
 
     def funding(self, i):
@@ -167,7 +175,12 @@ class World:
         i, number = self.rng.choice(self.ids)
         self.trade += 1
         kind = self.rng.choice(("LIVE", "FILL", "CANCELED", "UNCERTAIN", "REJECT", "LIVE"))
-        self.orders.report(number, ReportKind[f"REPORT_{kind}"], self.rng.randrange(1, 1000) if kind == "FILL" else 0, self.trade)
+        self.orders.report(
+            number,
+            ReportKind[f"REPORT_{kind}"],
+            self.rng.randrange(1, 1000) if kind == "FILL" else 0,
+            self.trade,
+        )
         row = self.orders.order(number)
         if row is not None and row["state"] == "LIVE" and not row["amending"] and self.rng.random() < 0.5:
             self.orders.amend(number, self.near(i), self.rng.randrange(1, 10**5))
@@ -177,12 +190,23 @@ class World:
 
     def coin(self, i):
         coin = self.rng.choice(("USDT", "USDC", "BNB", "OKB", "BTC"))
-        price = self.rng.choice((0, E8, E8 - self.rng.randrange(10**6), self.rng.randrange(1, 2 * E8 if coin[:3] == "USD" else 10**11)))
+        price = self.rng.choice(
+            (
+                0,
+                E8,
+                E8 - self.rng.randrange(10**6),
+                self.rng.randrange(1, 2 * E8 if coin[:3] == "USD" else 10**11),
+            )
+        )
         self.equity.set_coin(coin, price)
         self.twin.price[coin] = price
 
     def capital(self, i):
-        purse, coin, amount = self.rng.randrange(3), self.rng.choice(("USDT", "USDC", "BTC")), self.rng.randrange(10**14)
+        purse, coin, amount = (
+            self.rng.randrange(3),
+            self.rng.choice(("USDT", "USDC", "BTC")),
+            self.rng.randrange(10**14),
+        )
         self.equity.set_capital(purse, amount, coin)
         self.twin.capital[purse, coin] = amount
         self.twin.told.add(purse)
@@ -206,11 +230,16 @@ class World:
             got, want = self.equity.sums(purse), {k: sum(x[k] for x, _ in rows) for k in SUMS}
             assert {k: got[k] for k in SUMS} == want
             assert got["capital_e8"] == self.twin.capitals(purse)
-            assert got["equity_e8"] == got["capital_e8"] + want["profit_e8"] + want["funding_e8"] - want["fees_e8"]
+            assert (
+                got["equity_e8"]
+                == got["capital_e8"] + want["profit_e8"] + want["funding_e8"] - want["fees_e8"]
+            )
             total += got["equity_e8"]
             held = {c: x for (p, c), x in self.twin.capital.items() if p == purse}
             priced = all(self.twin.price.get(c) for c, x in held.items() if x)
-            assert bool(got["known"]) == (purse in self.twin.told and priced and not any(blind for _, blind in rows))
+            assert bool(got["known"]) == (
+                purse in self.twin.told and priced and not any(blind for _, blind in rows)
+            )
         assert self.equity.sums()["equity_e8"] == total
         assert self.equity.known == all(self.equity.sums(p)["known"] for p in (0, 1, 2))
         bitcoin = self.equity.coin_sums("BTC")

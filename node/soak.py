@@ -139,7 +139,8 @@ def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: 
 
 
 def _third_coin(world: World) -> None:
-    """Every wallet holds a coin that nothing here trades, in which fees may be paid; the node is told its price."""
+    """Every wallet holds a coin that nothing here trades, in which fees may be paid; the node is told its
+    price."""
     for market, venue in world.venue_of.items():
         account = world.account(market)
         account.fee_prices[FEE_COIN] = Decimal(FEE_COIN_PRICE)

@@ -1,4 +1,5 @@
-"""The judge of money: what trades, fees and funding made of it at the venue and here, and what both say that is there."""
+"""The judge of money: what trades, fees and funding made of it at the venue and here, and what both say
+that is there."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,8 @@ def money_differences(world: "World", market: int, truth: dict[str, Any]) -> lis
         here, place = world.engine.account.position(number), f"{MARKET_NAMES[market]} {symbol}"
         fills = [x for k, x in truth["fills"].items() if k.startswith(f"{market}:{symbol}:")]
         unit = _unit(row)
-        # a part of the cost leaves with each partial close: rounded to a unit here, to the venue's own decimals there
+        # a part of the cost leaves with each partial close: rounded to a unit here, to the venue's own
+        # decimals there
         allowed = (unit + E8) * (1 + len(fills))
         realised = sum((Decimal(x["realised"]) for x in fills), NONE)
         if abs(realised - here["realised"] * unit) > allowed:
@@ -49,61 +51,78 @@ def money_differences(world: "World", market: int, truth: dict[str, Any]) -> lis
 
 
 def purse_differences(world: "World") -> list[str]:
-    """Of each purse: every coin that the venue's ledger has and the node knows a price of, and the equity that both make."""
+    """Of each purse: every coin that the venue's ledger has and the node was told of, and the equity that
+    both make."""
     if world.keeper is None:
         return []
     out = []
     for name, purse in world.keeper.purses.items():
+        assert purse.capital is not None
         numbers, wallet = _of_purse(world, name)
-        truth, told = wallet, dict(purse.capital.told) if purse.capital is not None else {}
-        ours, slack = _wallet(world, numbers, told)
-        for coin, amount in sorted(ours.items()):
-            theirs = truth.get(coin, NONE)
-            if coin in told and abs(theirs - amount) > slack.get(coin, 2 * E8):
-                out.append(f"purse {name}: {theirs} {coin} at the venue, {amount} here")
-        out += _equity(world, name, numbers, {x: truth.get(x, NONE) for x in told}, slack)
+        told = {coin: amount * E8 for coin, amount in purse.capital.told.items()}
+        ours = _wallet(world, numbers, told)
+        slack = {coin: E8 * (2 + _finer(world, numbers, coin)) for coin in told}
+        for coin in sorted(told):
+            if abs(wallet.get(coin, NONE) - ours[coin]) > slack[coin]:
+                out.append(f"purse {name}: {wallet.get(coin, NONE)} {coin} at the venue, {ours[coin]} here")
+        out += _equity(world, name, numbers, {x: wallet.get(x, NONE) for x in told}, slack)
     return out
 
 
 def _of_purse(world: "World", name: str) -> tuple[list[int], dict[str, Decimal]]:
     """The instruments of a purse, and its wallet in the venue's ledger."""
     assert world.keeper is not None
-    numbers, wallet = [], {}
+    numbers: list[int] = []
+    wallet: dict[str, Decimal] = {}
     for market, watch in world.keeper.watches.items():
         if watch.desk.purse() != name:
             continue
         fake, account = world.fakes[world.venue_of[market]], world.account(market)
         for symbol, product in watch.desk.products.items():
             numbers.append(product.instrument)
-            wallet |= {
-                c: x.total for c, x in account.wallets.get(fake.listings[market, symbol].wallet, {}).items()
-            }
+            coins = account.wallets.get(fake.listings[market, symbol].wallet, {})
+            wallet |= {coin: x.total for coin, x in coins.items()}
     return numbers, wallet
 
 
-def _wallet(
-    world: "World", numbers: list[int], told: dict[str, int]
-) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
-    """What the node makes of a purse, coin by coin, and how far rounding may take each."""
-    out = {coin: amount * E8 for coin, amount in told.items()}
-    slack = dict.fromkeys(told, 2 * E8)
+def _place(world: "World", number: int) -> tuple[int, str]:
+    table = world.engine.instruments
+    return table.market(number), table.symbol(number)
+
+
+def _finer(world: "World", numbers: list[int], coin: str) -> int:
+    """Fees in a coin that the venue keeps finer than the node's eight decimals."""
+    out = 0
+    for number in numbers:
+        market, symbol = _place(world, number)
+        for trade in world.account(market).trades:
+            here = (trade.listing.market, trade.listing.symbol) == (market, symbol)
+            out += here and trade.fee_coin == coin and trade.fee != trade.fee.quantize(E8)
+    return out
+
+
+def _cost(world: "World", number: int) -> Decimal:
+    """What the venue says that an open perpetual position cost."""
+    market, symbol = _place(world, number)
+    return sum(
+        (p.cost for k, p in world.account(market).positions.items() if k[:2] == (market, symbol)), NONE
+    )
+
+
+def _wallet(world: "World", numbers: list[int], told: dict[str, Decimal]) -> dict[str, Decimal]:
+    """What the node makes of a purse, coin by coin: what it was told of, and all that it counted since."""
+    out = dict(told)
     for number in numbers:
         row, here = world.engine.instruments.row(number), world.engine.account.position(number)
-        base, quote, unit = row["base"], row["quote"], _unit(row)
-        moves = [
-            (quote, (here["realised"] if row["is_perpetual"] else here["cash"]) * unit),
-            (quote, here["funding_e8"] * E8),
-        ]
-        if not row["is_perpetual"]:
-            lot = Decimal(row["lot_mantissa"]).scaleb(-row["size_decimals"])
-            moves.append((base, here["lots"] * lot))
+        moves = [(row["quote"], here["cash"] * _unit(row) + here["funding_e8"] * E8)]
+        if row["is_perpetual"]:
+            moves.append((row["quote"], _cost(world, number)))  # an open position is not paid for
+        else:
+            moves.append((row["base"], here["lots"] * _lot(row)))
         moves += [(coin, -amount * E8) for coin, amount in fees_of(world, number).items()]
         for coin, amount in moves:
             out[coin] = out.get(coin, NONE) + amount
-            slack[coin] = slack.get(coin, 2 * E8) + here["fills"] * (
-                E8 + (unit if row["is_perpetual"] else NONE)
-            )
-    return out, slack
+    return out
 
 
 def _equity(
@@ -120,38 +139,42 @@ def _equity(
     theirs, allowed = NONE, E8 * (10 + 4 * len(numbers))
     for coin, amount in wallet.items():
         price = equity.coin_price(coin) * E8
-        theirs, allowed = theirs + amount * price, allowed + slack.get(coin, NONE) * price
-    for number in numbers:
-        row, worth = world.engine.instruments.row(number), equity.worth(number)
-        held = world.engine.account.position(number)
-        rate = equity.coin_price(row["quote"]) * E8
-        if row["is_perpetual"]:
-            theirs += worth["open_e8"] * E8
-            continue
-        lot = Decimal(row["lot_mantissa"]).scaleb(-row["size_decimals"])
-        exact = held["lots"] * lot - held["fee_base_e8"] * E8
-        tick = Decimal(row["tick_mantissa"]).scaleb(-row["price_decimals"])
-        # what was traded here is valued at its own book, what was there before at the price that was told last; fees at the ask
-        exit_ticks = worth["exit_bid_ticks"] if held["lots"] > 0 else worth["exit_ask_ticks"]
-        paid = held["fee_base_e8"] * E8 * worth["ticks"] * tick * rate
-        theirs += (
-            held["lots"] * lot * exit_ticks * tick * rate - paid - exact * equity.coin_price(row["base"]) * E8
-        )
-    for number in numbers:
-        row = world.engine.instruments.row(number)
-        if row["is_perpetual"] and row["base"] in wallet:
-            fee = world.engine.account.position(number)["fee_base_e8"] * E8
-            tick = Decimal(row["tick_mantissa"]).scaleb(-row["price_decimals"])
-            rate = equity.coin_price(row["quote"]) * E8
-            theirs += fee * (
-                equity.coin_price(row["base"]) * E8 - equity.worth(number)["ticks"] * tick * rate
-            )
+        theirs, allowed = theirs + amount * price, allowed + slack[coin] * price
+    theirs += sum((_beyond_wallet(world, x) for x in numbers), NONE)
     ours = here["equity_e8"] * E8
-    if abs(theirs - ours) > allowed:
-        return [f"purse {name}: equity {theirs} at the venue, {ours} here"]
-    return []
+    return (
+        [f"purse {name}: equity {theirs} at the venue, {ours} here"] if abs(theirs - ours) > allowed else []
+    )
+
+
+def _beyond_wallet(world: "World", number: int) -> Decimal:
+    """What one instrument is worth besides what is in the wallet at the prices of its coins: the open profit
+    of a perpetual; of spot, that what was traded here counts at its own book and what was there before at
+    the price told last, and that base-coin fees cost what the coin can be bought for."""
+    equity = world.engine.equity
+    row, worth, held = (
+        world.engine.instruments.row(number),
+        equity.worth(number),
+        world.engine.account.position(number),
+    )
+    rate, coin = equity.coin_price(row["quote"]) * E8, equity.coin_price(row["base"]) * E8
+    fee, price = held["fee_base_e8"] * E8, worth["ticks"] * _tick(row) * rate
+    out = fee * (coin - price)
+    if row["is_perpetual"]:
+        return out + worth["open_e8"] * E8 + (held["cost"] * _unit(row) - _cost(world, number)) * rate
+    exit_ticks = worth["exit_bid_ticks"] if held["lots"] > 0 else worth["exit_ask_ticks"]
+    return out + held["lots"] * _lot(row) * (exit_ticks * _tick(row) * rate - coin)
 
 
 def _unit(row: dict[str, Any]) -> Decimal:
     """Quote coins in one tick * lot."""
     return Decimal(row["money_mul"]) / row["money_div"] * E8
+
+
+def _lot(row: dict[str, Any]) -> Decimal:
+    """Base coins in one lot of a spot instrument."""
+    return Decimal(row["lot_mantissa"]).scaleb(-row["size_decimals"])
+
+
+def _tick(row: dict[str, Any]) -> Decimal:
+    return Decimal(row["tick_mantissa"]).scaleb(-row["price_decimals"])

@@ -1,10 +1,11 @@
-"""What one purse is worth besides what the engine counts: told to it, so that equity is known while the node trades.
+"""What one purse is worth besides what the engine counts, so that equity is known while the node trades.
 
-A wallet's total is what was there before us (the purse's base of each coin) plus what trades, fees, funding and transfers made
-of it. The engine counts trades, fees and funding itself; what it is told here is the rest, coin by coin, so it stays the same
-while we trade. Between what the engine counted and what the venue's lists count there is a constant, too (a tape that reaches
-further back than the lists, a position that was taken over): it is learned once, and must stay, or risk is held. Less than a lot
-of a base coin is no position: it stays here, in the wallet's own coin.
+A wallet's total is what was there before us (the purse's base of each coin) plus what trades, fees, funding
+and transfers made of it. The engine counts trades, fees and funding itself; what it is told here is the rest,
+coin by coin, so it stays the same while we trade. Between what the engine counted and what the venue's lists
+count there is a constant, too (a tape that reaches further back than the lists, a position that was taken
+over): it is learned once, and must stay, or risk is held. Less than a lot of a base coin is no position: it
+stays here, in the wallet's own coin.
 """
 
 from collections import deque
@@ -102,7 +103,8 @@ class Capital:
         line.trades += 1
 
     def set_cost(self, instrument: int, size: Decimal, entry: str) -> None:
-        """A perpetual's position (in the venue's size unit) as an agreed answer shows it, once: profit is counted from here."""
+        """A perpetual's position (in the venue's size unit) as an agreed answer shows it, once: profit is
+        counted from here."""
         line, row = self.lines[instrument], self.native.instruments.row(instrument)
         lots = self.native.instruments.lots(instrument, f"{size:f}")
         line.is_begun, line.lots, line.cash = True, lots, NONE
@@ -111,7 +113,8 @@ class Capital:
             line.cash = -price * lots
 
     def on_cash(self, row: CashRow, now_ns: int) -> None:
-        """Money that moved without a trade, once: funding to its instrument, deposits and withdrawals as flows, the rest is gain
+        """Money that moved without a trade, once: funding to its instrument, deposits and withdrawals as
+        flows, the rest is gain
         or loss of the purse itself."""
         amount = number(row.amount, "amount")
         whole = int(amount.scaleb(8).to_integral_value(ROUND_FLOOR))
@@ -149,7 +152,8 @@ class Capital:
                 line.past.append(Held(now_ns, row["lots"], row["cash"], _fees(line.product, row)))
 
     def compare(self, purse: "Purse", since_ns: int, now_ns: int) -> None:
-        """Balances were compared, and all trades before `since_ns` are booked: learn, or check, the constants; tell the engine."""
+        """Balances were compared, and all trades before `since_ns` are booked: learn, or check, the
+        constants; tell the engine."""
         self.sample(now_ns)
         for line in self.lines.values():
             if line.is_begun:

@@ -249,7 +249,8 @@ class Purse:
         return any(x.base is None or x.is_open for x in (self.coin(name).steady for name in self.users))
 
     def bases_of(self) -> dict[str, Decimal]:
-        """Of each coin what was there before us, as far as it is known: of one that nothing here trades, what is there now
+        """Of each coin what was there before us, as far as it is known: of one that nothing here trades,
+        what is there now
         without what fees and transfers made of it."""
         out = dict(self.others)
         for name, coin in self.coins.items():

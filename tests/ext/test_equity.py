@@ -1,4 +1,4 @@
-"""Equity against adding up: after every command, each number of each instrument and each sum is what exact fractions give."""
+"""Equity against adding up: after every command each number and each sum is what fractions give."""
 
 import math
 import random
@@ -17,8 +17,8 @@ from ext.records import Market, ReportKind
 E8, MOST, DAY = 10**8, 2**62 - 1, 86_400_000_000_000
 BUY, SELL = 0, 1
 SUMS = (
-    "profit_e8", "open_e8", "long_e8", "short_e8", "gross_e8", "margin_e8", "maintenance_e8", "perpetual_e8", "fees_e8",
-    "funding_e8",
+    "profit_e8", "open_e8", "long_e8", "short_e8", "gross_e8", "margin_e8", "maintenance_e8", "perpetual_e8",
+    "fees_e8", "funding_e8",
 )  # fmt: skip
 
 
@@ -122,8 +122,8 @@ class World:
     def command(self):
         i = self.rng.randrange(4)
         what = self.rng.choice(
-            ("fill", "fill", "fill", "mark", "mark", "mark", "order", "order", "report", "report", "fee", "funding", "coin",
-             "capital", "flow")
+            ("fill", "fill", "fill", "mark", "mark", "mark", "order", "order", "report", "report", "fee",
+             "funding", "coin", "capital", "flow")
         )  # fmt: skip
         changed = getattr(self, what)(i)
         for at in range(4) if changed is None else changed:
@@ -156,8 +156,8 @@ class World:
         row = self.twin.rows[i]
         price = Fraction(self.near(i) * row["tick_mantissa"] * E8, 10 ** row["price_decimals"])
         told = self.rng.choice(
-            ((bid, bid + self.rng.randrange(1, 30), 0), (0, 0, int(price) + self.rng.randrange(10)), (bid, bid + 1, int(price)),
-             (bid, 0, 0), (0, 0, 0))
+            ((bid, bid + self.rng.randrange(1, 30), 0), (0, 0, int(price) + self.rng.randrange(10)),
+             (bid, bid + 1, int(price)), (bid, 0, 0), (0, 0, 0))
         )  # fmt: skip
         self.equity.mark_now(i, *told)
         self.twin.mark(i, *told)
@@ -304,7 +304,7 @@ def test_prices_that_are_not_told_stay_what_they_were():
 
 
 def test_what_was_never_marked_is_not_known_and_not_nothing():
-    account, orders, equity = one()
+    account, _, equity = one()
     equity.set_capital(0, 10**12)
     assert equity.known
     account.fill(0, BUY, 600_000, 1)
@@ -331,7 +331,7 @@ def test_a_fee_without_a_price_makes_the_purse_unknown_until_it_has_one(coin):
 
 
 def test_worst_case_counts_in_flight_unknown_and_the_larger_side_of_an_amend():
-    account, orders, equity = one()
+    _, orders, equity = one()
     equity.mark_now(0, 600_000, 600_000)
     unit = 60 * E8  # a lot
     number = orders.intend(0, BUY, 600_000, 10)
@@ -416,8 +416,8 @@ def test_numbers_that_make_no_sense_are_refused():
     for call in (
         lambda: equity.set_purse(9, 0), lambda: equity.set_purse(0, 8), lambda: equity.set_purse(0, -1),
         lambda: equity.set_row(0, -1), lambda: equity.set_row(0, 1, -1), lambda: equity.set_coin("", 1),
-        lambda: equity.set_coin("A" * 16, 1), lambda: equity.set_coin("A", -1), lambda: equity.set_capital(8, 1),
-        lambda: equity.flow(-1, 1),
+        lambda: equity.set_coin("A" * 16, 1), lambda: equity.set_coin("A", -1),
+        lambda: equity.set_capital(8, 1), lambda: equity.flow(-1, 1),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"market|purse|leverage|coin"):
             call()

@@ -70,7 +70,7 @@ cdef class Account:
         """Book one fill, once (the order table has removed duplicates). `leg` -1: not said, so there is only one. In hedge mode
         a buy on the SHORT leg reduces it."""
         cdef Position* row = &self.rows[instrument]
-        cdef int at = leg if NET <= leg < LEGS else NET
+        cdef int at = leg if 0 <= leg < <int>LEGS else NET
         cdef int64_t signed = lots if side == BUY else -lots
         cdef int64_t cash = row.cash, whole = row.lots
         cdef int64_t turnover = row.bought_lots if side == BUY else row.sold_lots
@@ -187,6 +187,12 @@ cdef class Account:
                 row["fees"][_name(self.third_names[i])] = self.third[instrument * THIRD_MAX + i]
         return row
 
+    def sums(self, int instrument) -> tuple:
+        """(lots, cash, fills, fees in quote, in base, fills with a fee in another coin): what a change shows in, without more."""
+        self._check(instrument)
+        row = &self.rows[instrument]
+        return row.lots, row.cash, row.fills, row.fee_e8, row.fee_base_e8, row.other_fees
+
     def fill(self, int instrument, int side, int64_t ticks, int64_t lots, int64_t fee_e8=0, int fee_is_quote=1, *,
              int leg=0, str fee_coin="", int64_t now_ns=0):
         """`on_fill` and `on_fee` for Python callers."""
@@ -212,7 +218,7 @@ cdef class Account:
     def set_position(self, int instrument, int64_t lots, int64_t cash, *, int leg=0, cost=None, int64_t now_ns=0):
         """`set_leg` for Python callers; `cost` None: nothing of `cash` is realised."""
         self._check(instrument)
-        if not 0 <= leg < LEGS:
+        if not 0 <= leg < <int>LEGS:
             raise ValueError(f"leg {leg}: there is no such leg")
         self.set_leg(instrument, leg, lots, cash, (-cash if lots else 0) if cost is None else cost, now_ns)
 

@@ -482,7 +482,7 @@ cdef class Engine(Sink):
         ValueError where there is no such leg."""
         cdef int64_t open_cost = (-cash if lots else 0) if cost is None else cost
         self.instruments._check(instrument)
-        if not NET <= leg < LEGS or (open_cost and not lots):
+        if not 0 <= leg < <int>LEGS or (open_cost and not lots):
             raise ValueError(f"instrument {instrument}, leg {leg}: {lots} lots that cost {open_cost}: no such position")
         self._door(DOOR_POSITION, instrument, leg, lots, cash, open_cost, now_ns)
         self.account.set_leg(instrument, leg, lots, cash, open_cost, now_ns)
@@ -804,7 +804,7 @@ cdef class Engine(Sink):
         cdef int instrument = order.instrument if order != NULL else report.instrument
         cdef int side = order.side if order != NULL else report.side
         cdef Position* held = &self.account.rows[instrument]
-        cdef int leg = report.leg if NET <= report.leg < LEGS else order.leg if order != NULL else NET
+        cdef int leg = report.leg if 0 <= report.leg < <int>LEGS else order.leg if order != NULL else NET
         cdef int64_t before = held.legs[leg].lots
         self.account.on_fill(instrument, side, leg, report.price_ticks, lots, report.event_ns or self.now_ns)
         self._book_fee(report, order)

@@ -76,6 +76,7 @@ cdef int SUMS = 10                       # of Worth and Pool, from profit_e8 on
 cdef int WIDE = 16                       # bytes
 cdef int64_t ONE = 100_000_000
 cdef int64_t PPM = 1_000_000
+cdef int64_t TICK_MAX = 1_000_000_000_000_000_000 // ONE        # so that a mark price is a fraction of 64-bit numbers
 cdef int64_t DAY_NS = 86_400_000_000_000
 cdef int OWN = COINS_MAX - 1             # the account's currency itself, as a coin
 
@@ -107,6 +108,8 @@ cdef class Equity:
     def _open_row(self, int instrument):
         cdef Worth* row = &self.rows[instrument]
         cdef Instrument* of = &self.instruments.rows[instrument]
+        if of.tick_mantissa > TICK_MAX or of.price_decimals > 18:
+            raise ValueError(f"{self.instruments.symbol(instrument)}: its tick cannot be valued")
         row.coin = self.coin_number(of.base, 16)
         row.quote = self.coin_number(of.quote, 16)
         if row.quote >= 0:
@@ -440,8 +443,13 @@ cdef class Equity:
         return self.names[number].decode("ascii", "replace")
 
     def coin_price(self, str name) -> int:
-        """What a coin is valued at, 1e-8 of the account's currency; 0: not known."""
-        return self.price_e8[self.coin(name)]
+        """What a coin is valued at, 1e-8 of the account's currency; 0: not known, or never heard of (and it gets no number)."""
+        cdef int i
+        cdef bytes raw = name.encode()
+        for i in range(self.coin_count):
+            if self.names[i] == raw:
+                return self.price_e8[i]
+        return 0
 
     def _check_purse(self, int purse):
         if not 0 <= purse < PURSES_MAX:

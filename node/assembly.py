@@ -378,6 +378,12 @@ class Assembly:
                 for i in range(self.instruments.count)
             ],
             "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
+            # by the number that EQUITY records name: as the keeper counts them
+            "purses": list(
+                dict.fromkeys(
+                    x.wallet or x.market for x in self.config.venue if MARKET_NUMBERS[x.market] in self.rest
+                )
+            ),
         }
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ext.records import HaltReason
-from node.slow.summary import BOOK_STATES, InstrumentTally, Summary, percentiles_us
+from node.slow.summary import BOOK_STATES, InstrumentTally, PurseTally, Summary, percentiles_us
 
 REASONS = {
     "SIZE_MAX": "larger than the size limit",
@@ -80,6 +80,7 @@ def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut
         "fills": sum(x.fills for x in summary.instruments),
         "profit": str(sum((Decimal(r["profit"]) for r in rows), Decimal(0))),
         "fees": str(sum((Decimal(r["fees"]) for r in rows), Decimal(0))),
+        "account": [_purse(x) for x in summary.purses()],
         "refusals": [
             {"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()
         ],
@@ -109,6 +110,23 @@ def _row(x: InstrumentTally, ledgers: dict) -> dict:
         "venue_position": x.size(venue_lots),
         "profit": _money(x.profit()),
         "fees": _money(x.fees()),
+    }
+
+
+def _purse(x: PurseTally) -> dict:
+    """One wallet or the total. Money as text; `drawdown_percent` is of the total only."""
+    drawdown = x.drawdown()
+    return {
+        "purse": x.name,
+        "known": x.known,
+        "equity": _money(x.money("equity")) if x.known else "",
+        "capital": _money(x.money("capital")) if x.known else "",
+        "realised": _money(x.realised()),
+        "unrealised": _money(x.money("open")),
+        "fees": _money(x.money("fees")),
+        "funding": _money(x.money("funding")),
+        "margin": _money(x.money("margin")),
+        "drawdown_percent": "" if drawdown is None else _money(drawdown * 100),
     }
 
 
@@ -151,6 +169,8 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
     done = {"id": "instrument", "orders": "sent", "cancels": "cancels", "fills": "fills"}
     money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "fees"}
     console.print(_table(result, done | money), "", sep="\n")
+    if result["account"]:
+        console.print(_account(result["account"]), "", sep="\n")
     console.print(
         f"Net {_money(Decimal(result['profit']) - Decimal(result['fees']))} "
         f"(profit {_money(Decimal(result['profit']))}, fees {_money(Decimal(result['fees']))}); "
@@ -189,6 +209,25 @@ def _table(result: dict, columns: dict[str, str]) -> Table:
         table.add_column(heading, justify="left" if key in ("id", "book") else "right", no_wrap=True)
     for row in result["instruments"]:
         table.add_row(*(str(row[key]) for key in columns))
+    return table
+
+
+def _account(rows: list[dict]) -> Table:
+    """What each wallet and everything is worth; a wallet whose capital nobody told has no equity."""
+    columns = {
+        "equity": "equity",
+        "realised": "realised",
+        "unrealised": "open",
+        "fees": "fees",
+        "funding": "funding",
+    }
+    table = Table(pad_edge=False, show_edge=False, padding=0, box=box.SIMPLE_HEAD)
+    table.add_column("account", no_wrap=True)
+    for heading in (*columns.values(), "drawdown"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        drawdown = f"{row['drawdown_percent']} %" if row["drawdown_percent"] else ""
+        table.add_row(row["purse"], *(row[x] or "not known" for x in columns), drawdown)
     return table
 
 

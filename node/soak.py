@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from node.venues.faults import FaultError, read_script
 
 HERE = "ws://127.0.0.1:1"
 STEP_NS = 5 * SEC
+FEE_COIN, FEE_COIN_PRICE, FEE_COIN_AMOUNT = "BNB", 600, 50
 CALM_NS = 150 * SEC  # after the faults stop: the proof of absence alone takes a minute
 CALM_MOST_NS = 600 * SEC
 # market, symbol, size of a quote, largest size, largest position
@@ -110,6 +112,7 @@ def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: 
     compare."""
     began = time.monotonic()
     world = World(soak_config(), seed=seed, faults=faults)
+    _third_coin(world)
     end_ns = world.now_ns + int(venue_s * SEC)
     while world.now_ns < end_ns:
         world.run_for(min(STEP_NS, end_ns - world.now_ns))
@@ -133,6 +136,17 @@ def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: 
         rows=rows,
         differences=world.differences() + _unsettled(world),
     )
+
+
+def _third_coin(world: World) -> None:
+    """Every wallet holds a coin that nothing here trades, in which fees may be paid; the node is told its
+    price."""
+    for market, venue in world.venue_of.items():
+        account = world.account(market)
+        account.fee_prices[FEE_COIN] = Decimal(FEE_COIN_PRICE)
+        for listing in world.fakes[venue].listings.values():
+            account.balance(FEE_COIN, listing.wallet).total = Decimal(FEE_COIN_AMOUNT)
+    world.engine.set_coin_price(FEE_COIN, FEE_COIN_PRICE * 10**8, world.now_ns)
 
 
 def _settle(world: World) -> None:

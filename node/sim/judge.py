@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from node.assembly import MARKET_NAMES
+from node.sim.purses import fees_of, money_differences, purse_differences
 
 if TYPE_CHECKING:
     from node.sim.memory import World
@@ -18,6 +19,8 @@ def differences(world: "World") -> list[str]:
         out += _positions(world, market, truth)
         out += _fees(world, market, truth)
         out += _identities(world, market, truth)
+        out += money_differences(world, market, truth)
+    out += purse_differences(world)
     if world.keeper is not None:
         out += [str(x) for x in world.keeper.differences()]
     return out
@@ -75,19 +78,18 @@ def _positions(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
 
 
 def _fees(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
-    """Fees in quote and in base coin. The node keeps eight decimals: each fill may differ by less than one
-    of them."""
+    """Fees in any coin. The node keeps eight decimals: each fill may differ by less than one of them."""
     out = []
     for (of, symbol), number in world.desk.numbers.items():
         if of != market:
             continue
-        row, here = world.desk.rows[market, symbol], world.engine.account.position(number)
         fills = [x for k, x in truth["fills"].items() if k.startswith(f"{market}:{symbol}:")]
-        for coin, name in ((row.quote, "fee_e8"), (row.base, "fee_base_e8")):
+        ours = fees_of(world, number)
+        for coin in sorted(ours.keys() | {x["fee_coin"] for x in fills}):
             theirs = sum((Decimal(x["fee"]) for x in fills if x["fee_coin"] == coin), Decimal(0)).scaleb(8)
-            if abs(theirs - here[name]) > len(fills):
+            if abs(theirs - ours.get(coin, 0)) > len(fills):
                 where = f"{MARKET_NAMES[market]} {symbol}"
-                out.append(f"{where}: fees of {theirs} e-8 {coin} at the venue, {here[name]} here")
+                out.append(f"{where}: fees of {theirs} e-8 {coin} at the venue, {ours.get(coin, 0)} here")
     return out
 
 

@@ -16,6 +16,7 @@ from ext.records import (
     Reason,
     Side,
     TimeInForce,
+    equity_row,
     fill_row,
     report_row,
     sent_row,
@@ -78,6 +79,31 @@ class InstrumentTally:
 
 
 @dataclass
+class PurseTally:
+    """One wallet of a venue, or everything; money in the account's currency, as the last mark told it."""
+
+    name: str
+    row: dict
+
+    @property
+    def known(self) -> bool:
+        return bool(self.row["known"])
+
+    def money(self, field: str) -> Decimal:
+        return Decimal(self.row[f"{field}_e8"]) / E8
+
+    def realised(self) -> Decimal:
+        """Profit of what is closed, before fees and funding."""
+        return self.money("profit") - self.money("open")
+
+    def drawdown(self) -> Decimal | None:
+        """Share of the peak that is gone; None where there is no peak (single purses have none)."""
+        if not self.known or self.row["peak_e8"] <= 0:
+            return None
+        return Decimal(self.row["peak_e8"] - self.row["equity_e8"]) / self.row["peak_e8"]
+
+
+@dataclass
 class LineTally:
     name: str
     kind: int
@@ -101,6 +127,8 @@ class Summary:
         self.records = self.frames = self.sent = 0
         self.first_ns = self.last_ns = 0
         self.notes: list[dict] = []
+        self.purse_names: list[str] = []
+        self.equity: dict[int, dict] = {}  # by purse, -1 = everything: the last EQUITY record of each
         self._new: dict[int, int] = {}  # order id -> instrument
         self._acked: set[int] = set()
         self._sent_once: set[int] = set()  # orders whose NEW has left; what follows for them is a cancel
@@ -124,6 +152,7 @@ class Summary:
             for x in told["instruments"]
         ]
         self.lines = [LineTally(x["name"], x["kind"]) for x in told["lines"]]
+        self.purse_names, self.equity = told.get("purses", []), {}
         for known in (self._new, self._acked, self._sent_once):
             known.clear()  # order ids begin anew with each start of the node
 
@@ -216,6 +245,18 @@ class Summary:
         if tally is not None:
             tally.state = row
 
+    def _on_equity(self, record: Record) -> None:
+        row = equity_row(record.payload)
+        self.equity[row["purse"]] = row
+
+    def purses(self) -> list[PurseTally]:
+        """The wallets in the order of their numbers, and the total behind them."""
+        out = []
+        for number in sorted(x for x in self.equity if x >= 0):
+            name = self.purse_names[number] if number < len(self.purse_names) else f"purse {number}"
+            out.append(PurseTally(name, self.equity[number]))
+        return out + ([PurseTally("total", self.equity[-1])] if -1 in self.equity else [])
+
     def _on_sent(self, record: Record) -> None:
         row = sent_row(record.payload)
         self.sent += 1
@@ -257,5 +298,6 @@ _METHODS = {
     RecordType.FILL: Summary._fill,
     RecordType.MARK: Summary._mark,
     RecordType.SENT: Summary._on_sent,
+    RecordType.EQUITY: Summary._on_equity,
     RecordType.NOTE: Summary._note,
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from ext.records import HaltReason
+from node.truth.capital import Capital
 from node.truth.desk import Product
 from node.truth.evidence import number
 from node.truth.halts import REDUCE_ONLY, Difference, Halts
@@ -62,8 +63,9 @@ class Cost:
 class Purse:
     """One wallet of one venue, shared by its desks."""
 
-    def __init__(self, settings: Settings, halts: Halts):
-        self.settings, self.halts = settings, halts
+    def __init__(self, settings: Settings, halts: Halts, capital: Capital | None = None):
+        self.settings, self.halts, self.capital = settings, halts, capital
+        self.others: dict[str, Decimal] = {}  # coins there that nothing here uses
         self.coins: dict[str, Coin] = {}
         self.users: dict[str, set[int]] = {}  # coin -> instruments that trade it
         self.bases: set[str] = set()  # base coins of spot symbols
@@ -86,6 +88,8 @@ class Purse:
             self.margin.add(product.quote)
         else:
             self.bases.add(product.base)
+        if self.capital is not None:
+            self.capital.add(product)
 
     def coin(self, name: str) -> Coin:
         if name not in self.coins:
@@ -104,6 +108,8 @@ class Purse:
             self.costs[instrument] = Cost(
                 size * self.contracts[instrument], number(entry, "entry") if size else NONE
             )
+            if self.capital is not None:
+                self.capital.set_cost(instrument, size, entry)
 
     def on_trade(self, product: Product, row: TradeRow) -> None:
         size, price = number(row.size, "size"), number(row.price, "price")
@@ -116,6 +122,8 @@ class Purse:
             self._effect(product.base, row.event_ns, signed)
             self._effect(product.quote, row.event_ns, -signed * price)
         self._effect(row.fee_coin, row.event_ns, -number(row.fee, "fee"))
+        if self.capital is not None:
+            self.capital.on_trade(product, row)
 
     def on_cash(self, row: CashRow) -> bool:
         """Money that moved without a trade, once: streams and lists tell of the same. False where it is
@@ -159,6 +167,9 @@ class Purse:
         for name in sorted(totals.keys() | self.users.keys() | self.coins.keys()):
             if name in self.users or name in self.coins:
                 self._look(name, totals.get(name, NONE), left_ns, read_ns, offset_ns, now_ns)
+        self.others = {x: total for x, total in totals.items() if x not in self.users and x not in self.coins}
+        if self.capital is not None:
+            self.capital.compare(self, explained_ns - self.settings.settle_ns, now_ns)
 
     def _look(
         self, name: str, total: Decimal, left_ns: int, read_ns: int, offset_ns: int, now_ns: int
@@ -237,8 +248,23 @@ class Purse:
         """Must be looked at again soon: something differs, or what was there before us is not known yet."""
         return any(x.base is None or x.is_open for x in (self.coin(name).steady for name in self.users))
 
+    def bases_of(self) -> dict[str, Decimal]:
+        """Of each coin what was there before us, as far as it is known: of one that nothing here trades,
+        what is there now
+        without what fees and transfers made of it."""
+        out = dict(self.others)
+        for name, coin in self.coins.items():
+            if coin.steady.base is not None:
+                out[name] = Decimal(coin.steady.base)
+            elif name not in self.users and coin.told is not None:
+                out[name] = coin.told - coin.total - sum((x for _, x in coin.effects or ()), NONE)
+        return out
+
+    def unknown(self) -> list[str]:
+        """Coins that something here trades and whose base is not known."""
+        return [x for x in sorted(self.users) if self.coin(x).steady.base is None]
+
     def differences(self) -> list[Difference]:
-        unknown = [x for x in sorted(self.users) if self.coin(x).steady.base is None]
-        out = [Difference(name, "balance not known yet", 0) for name in unknown]
+        out = [Difference(name, "balance not known yet", 0) for name in self.unknown()]
         rows = [(name, x.steady) for name, x in sorted(self.coins.items()) if x.steady.drift is not None]
         return out + [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]

@@ -7,6 +7,7 @@ from random import Random
 
 from ext.engine import LineKind
 from node.truth.budget import PAUSES
+from node.truth.capital import PRICE_EVERY_NS, Capital
 from node.truth.coins import Purse
 from node.truth.desk import Ask, VenueDesk
 from node.truth.halts import Difference, Halts, Tell
@@ -51,9 +52,14 @@ class Keeper:
         if desk.market in self.watches:
             raise ValueError(f"{desk.title()}: there are two desks of this market")
         is_first = desk.purse() not in self.purses
-        purse = self.purses.setdefault(desk.purse(), Purse(self.settings, self.halts))
         if is_first:
+            capital = Capital(len(self.purses), self.engine, self.halts)
+            capital.say = lambda text, now_ns: self.halts.tell(desk.title(), text, now_ns)
+            purse = self.purses[desk.purse()] = Purse(self.settings, self.halts, capital)
             purse.note = lambda fields: note({"purse": desk.purse(), **fields})
+        purse = self.purses[desk.purse()]
+        assert purse.capital is not None
+        self.engine.equity.set_purse(desk.market, purse.capital.number)
         watch = Watch(desk, self.engine, self.settings, self.halts, purse, rng, asks_balances=is_first)
         self.watches[desk.market] = watch
         for product in desk.products.values():
@@ -63,13 +69,22 @@ class Keeper:
         return watch
 
     def begin(
-        self, now_ns: int, since_ns: int = 0, baselines: Mapping[tuple[str, str], str] | None = None
+        self,
+        now_ns: int,
+        since_ns: int = 0,
+        baselines: Mapping[tuple[str, str], str] | None = None,
+        *,
+        flows_from_ns: int = 0,
     ) -> None:
         """Hold every symbol until a complete pass agreed. `since_ns`: when the journal knew everything last
-        (0: now). `baselines`: (purse, coin) -> amount, as noted by a run whose effects this one continues."""
-        for (purse, coin), amount in (baselines or {}).items():
-            if purse in self.purses:
-                self.purses[purse].restore(coin, Decimal(amount))
+        (0: now). `baselines`: (purse, coin) -> amount, as noted by a run whose effects this one continues.
+        `flows_from_ns`: deposits and withdrawals before then (0: now) are in the peak that was restored."""
+        for purse in self.purses.values():
+            assert purse.capital is not None
+            purse.capital.flows_from_ns = flows_from_ns or now_ns
+        for (name, coin), amount in (baselines or {}).items():
+            if name in self.purses:
+                self.purses[name].restore(coin, Decimal(amount))
         for watch in self.watches.values():
             watch.begin(since_ns or now_ns, now_ns)
 
@@ -86,6 +101,7 @@ class Keeper:
         for market, watch in self.watches.items():
             watch.tick(troubled.get(market, []), now_ns)
         self._compare_purses(now_ns)
+        self._watch_capital(now_ns)
         asks = [ask for watch in self.watches.values() for ask in watch.budget.take(now_ns)]
         return sorted(asks, key=lambda x: x.purpose)
 
@@ -170,6 +186,13 @@ class Keeper:
             for watch in desks:
                 if watch.starting:
                     watch.hurry(now_ns)
+
+    def _watch_capital(self, now_ns: int) -> None:
+        for purse in self.purses.values():
+            assert purse.capital is not None
+            purse.capital.sample(now_ns)
+            if now_ns - purse.capital.priced_ns >= PRICE_EVERY_NS:
+                purse.capital.price(now_ns)
 
     # ---- what is known ----
 

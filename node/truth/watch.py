@@ -407,6 +407,8 @@ class Watch:
         before
         the start is part of what was there."""
         is_new = self.purse.on_cash(row)
+        if is_new and self.purse.capital is not None:
+            self.purse.capital.on_cash(row, now_ns)
         if not is_new or 0 < row.event_ns < self.begun_ns:
             return
         if row.kind == "liquidation":

@@ -276,7 +276,14 @@ class Register:
                 for wallet, coins in found.wallets.items()
             },
             "incomes": [
-                {"kind": x.kind, "coin": x.coin, "amount": _text(x.amount), "now_ns": x.now_ns}
+                {
+                    "kind": x.kind,
+                    "coin": x.coin,
+                    "amount": _text(x.amount),
+                    "now_ns": x.now_ns,
+                    "wallet": x.wallet,
+                }
+                | {"place": f"{x.listing.market}:{x.listing.symbol}" if x.listing is not None else ""}
                 for x in found.incomes
             ],
         }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ext.account import Account
 from ext.instruments import Instruments
-from ext.records import Market, Side
+from ext.records import LegKind, Market, Side
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 
@@ -142,3 +142,151 @@ def test_an_instrument_beyond_the_account_is_an_index_error(instrument):
         account.fill(instrument, BUY, 1, 1)
     with pytest.raises(IndexError, match="the account has 2"):
         account.marked(instrument, 1, 1)
+
+
+# ---- legs, average price, realised ----
+
+NET, LONG, SHORT = int(LegKind.NET), int(LegKind.LONG_LEG), int(LegKind.SHORT_LEG)
+
+
+class Average:
+    """One leg the exact way: the average price is a fraction, and closing leaves it as it is."""
+
+    def __init__(self):
+        self.lots, self.cost, self.realised, self.trips, self.partial = 0, Fraction(0), Fraction(0), 0, 0
+
+    def fill(self, side, ticks, lots):
+        signed = lots if side == BUY else -lots
+        closed = 0
+        if self.lots * signed < 0:
+            closed = signed if abs(signed) <= abs(self.lots) else -self.lots
+            share = self.cost * -closed / self.lots
+            self.realised += -closed * ticks - share
+            self.cost -= share
+            self.lots += closed
+            self.partial += self.lots != 0
+            self.trips += self.lots == 0
+        self.lots += signed - closed
+        self.cost += (signed - closed) * ticks
+
+
+LEG_FILL = st.tuples(
+    st.integers(0, 2), st.sampled_from((BUY, SELL)), st.integers(1, 10**7), st.integers(1, 10**6)
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(LEG_FILL, max_size=40))
+def test_realised_and_open_cost_of_each_leg_make_its_cash_at_every_moment(fills):
+    account, twins, cash = Account(1), [Average() for _ in range(3)], [0, 0, 0]
+    for at, (leg, side, ticks, lots) in enumerate(fills):
+        account.fill(0, side, ticks, lots, leg=leg, now_ns=at + 1)
+        twins[leg].fill(side, ticks, lots)
+        cash[leg] += ticks * (-lots if side == BUY else lots)
+        row = account.position(0)
+        assert (row["cash"], row["lots"]) == (sum(cash), sum(x.lots for x in twins))
+        assert row["realised"] - row["cost"] == row["cash"]
+        assert account.sums(0)[:3] == (row["lots"], row["cash"], at + 1)
+        for got, twin, money in zip(row["legs"], twins, cash, strict=True):
+            assert (got["lots"], got["trips"]) == (twin.lots, twin.trips)
+            assert got["realised"] - got["cost"] == money
+            assert abs(got["cost"] - twin.cost) <= twin.partial  # less than one unit for each partial close
+            assert (got["cost"], got["lots"]) == got["average"]
+            assert (got["began_ns"] == 0) == (twin.lots == 0)
+
+
+def test_rounding_of_a_partial_close_stays_with_what_is_open():
+    account = Account(1)
+    account.fill(0, BUY, 101, 2)
+    account.fill(0, BUY, 100, 1)  # 302 for three: 100 2/3 apiece
+    account.fill(0, SELL, 110, 1)
+    row = account.position(0)
+    assert (row["realised"], row["average"]) == (110 - 100, (202, 2))
+    account.fill(0, SELL, 110, 1)
+    account.fill(0, SELL, 110, 1)
+    row = account.position(0)
+    assert (row["realised"], row["average"], row["cash"]) == (28, (0, 0), 28)
+
+
+def test_a_short_leg_is_reduced_by_a_buy_and_the_long_leg_is_not_touched():
+    account = Account(1)
+    account.fill(0, BUY, 100, 5, leg=LONG)
+    account.fill(0, SELL, 110, 4, leg=SHORT)
+    account.fill(0, BUY, 105, 1, leg=SHORT)
+    legs = account.position(0)["legs"]
+    assert [x["lots"] for x in legs] == [0, 5, -3]
+    assert legs[SHORT]["realised"] == 5
+    assert legs[LONG]["average"] == (500, 5)
+    assert account.position(0)["lots"] == 2
+
+
+@pytest.mark.parametrize("leg", [-1, 3, -(2**31), 2**31 - 1])
+def test_a_leg_that_nobody_said_is_the_net_position(leg):
+    account = Account(2)
+    account.fill(1, BUY, 100, 5, leg=leg)
+    assert [x["lots"] for x in account.position(1)["legs"]] == [5, 0, 0]
+    assert account.position(1)["bought_lots"] == 5
+    assert account.position(0)["fills"] == 0
+
+
+def test_a_flip_is_a_round_trip_and_the_new_position_begins_then():
+    account = Account(1)
+    account.fill(0, BUY, 100, 5, now_ns=10)
+    account.fill(0, BUY, 100, 5, now_ns=20)
+    assert account.position(0)["began_ns"] == 10
+    account.fill(0, SELL, 103, 12, now_ns=30)
+    row = account.position(0)
+    assert (row["trips"], row["began_ns"], row["realised"], row["average"]) == (1, 30, 30, (-206, -2))
+    account.fill(0, BUY, 103, 2, now_ns=40)
+    row = account.position(0)
+    assert (row["trips"], row["began_ns"], row["average"]) == (2, 0, (0, 0))
+
+
+def test_fees_are_kept_by_coin_and_one_without_a_name_is_counted():
+    account = Account(2)
+    account.fill(0, BUY, 100, 1, 7, 0, fee_coin="BNB")
+    account.fill(0, BUY, 100, 1, 5, 0, fee_coin="OKB")
+    account.fill(0, BUY, 100, 1, -3, 0, fee_coin="BNB")
+    account.fill(1, BUY, 100, 1, 11, 2)
+    account.fill(1, BUY, 100, 1, 2, 0, fee_coin="BNB")
+    assert account.position(0)["fees"] == {"BNB": 4, "OKB": 5}
+    assert account.position(1)["fees"] == {"BNB": 2}
+    assert account.position(1)["fee_base_e8"] == 11
+    for name in ("", "A_NAME_TOO_LONG"):
+        account.fee(0, 1, 0, name)
+    assert account.position(0)["nameless_fees"] == 2
+    for i in range(40):  # more coins than anybody pays fees in
+        account.fee(0, 1, 0, f"C{i}")
+    row = account.position(0)
+    assert len(row["fees"]) == 16
+    assert row["nameless_fees"] == 2 + 40 - 14
+
+
+def test_funding_and_fees_beyond_64_bits_assert_and_change_nothing():
+    account = Account(1)
+    account.funding(0, 2**62)
+    account.fee(0, 2**62)
+    with pytest.raises(AssertionError, match="funding does not fit"):
+        account.funding(0, 2**62)
+    with pytest.raises(AssertionError, match="fees do not fit"):
+        account.fee(0, 2**62)
+    assert (account.position(0)["funding_e8"], account.position(0)["fee_e8"]) == (2**62, 2**62)
+
+
+def test_a_correction_sets_a_leg_and_leaves_the_others():
+    account = Account(1)
+    account.fill(0, BUY, 100, 5, leg=LONG)
+    account.set_position(0, -2, 210, leg=SHORT)
+    row = account.position(0)
+    assert (row["lots"], row["cash"]) == (3, -500 + 210)
+    assert row["legs"][SHORT]["average"] == (-210, -2)
+    account.set_position(0, 4, -380, cost=400)  # 20 of it were realised before
+    row = account.position(0)
+    assert (row["lots"], row["cash"], row["realised"], row["average"]) == (4, -380, 20, (400, 4))
+    assert [x["lots"] for x in row["legs"]] == [4, 0, 0]
+    with pytest.raises(ValueError, match="leg 3"):
+        account.set_position(0, 1, 1, leg=3)
+    with pytest.raises(AssertionError, match="costs nothing"):
+        account.set_position(0, 0, 0, cost=5)
+    with pytest.raises(AssertionError, match="does not fit"):
+        account.set_position(0, 1, 2**62, cost=2**62)

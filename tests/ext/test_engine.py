@@ -209,7 +209,7 @@ def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
     ]  # fmt: skip
     fill = fill_row(rows[8].payload)
     assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)
-    mark = state_row(rows[-1].payload)
+    mark = state_row(rows[-3].payload)
     assert (mark["position_lots"], mark["open_orders"], mark["bid_ticks"], mark["fills"]) == (7, 1, 9990, 1)
     assert [r.now_ns for r in rows] == sorted(r.now_ns for r in rows)
 
@@ -1056,3 +1056,65 @@ def test_a_liquidation_stops_every_symbol_of_the_account():
     desk.engine.on_evidence([fill | {"nature": Nature.LIQUIDATION}], desk.now)
     assert desk.engine.account.position(0)["lots"] == -3
     assert desk.engine.risk.halts(0) == {"HALT_LIQUIDATION": 2}
+
+
+# ---- capital, flows, funding ----
+
+
+def test_what_the_account_holds_goes_through_doors_that_are_on_the_tape(tape):
+    desk = BybitDesk(Script(), tape)
+    engine, now = desk.engine, desk.now
+    engine.capital(0, 1000 * E8, now)
+    engine.capital(0, 3 * E8, now, coin="BNB")
+    engine.set_coin_price("BNB", 500 * E8, now)
+    engine.flow(0, -100 * E8, now)
+    engine.funding(0, -2 * E8, now)
+    engine.restore_peak(9000 * E8, 8000 * E8, now // (86_400 * SEC), now)
+    assert engine.equity.known
+    assert engine.equity.sums()["equity_e8"] == (1000 + 3 * 500 - 100 - 2) * E8
+    assert (engine.equity.peak_e8, engine.account.position(0)["funding_e8"]) == (9000 * E8, -2 * E8)
+    desk.engine.mark_now(now)
+    rows = [row_of.door_row(x.payload) for x in records(desk) if x.type == RecordType.DOOR]
+    assert [(x["door"], x["a"]) for x in rows] == [
+        ("DOOR_CAPITAL", 1000 * E8), ("DOOR_COIN", 0), ("DOOR_CAPITAL", 3 * E8), ("DOOR_COIN", 500 * E8),
+        ("DOOR_FLOW", -100 * E8), ("DOOR_FUNDING", -2 * E8), ("DOOR_PEAK", 9000 * E8),
+    ]  # fmt: skip
+    assert rows[2]["b"] == rows[3]["instrument"] + 1  # the coin by its number, which has its name
+    assert rows[3]["b"].to_bytes(8, "little") == b"BNB".ljust(8, b"\0")
+    equity = [row_of.equity_row(x.payload) for x in records(desk) if x.type == RecordType.EQUITY]
+    assert [(x["purse"], x["equity_e8"]) for x in equity] == [(0, 2398 * E8), (-1, 2398 * E8)]
+
+
+def test_a_door_that_makes_no_sense_is_refused_and_not_on_the_tape(tape):
+    desk = BybitDesk(Script(), tape)
+    engine, now = desk.engine, desk.now
+    for call in (
+        lambda: engine.capital(8, 1, now), lambda: engine.capital(-1, 1, now), lambda: engine.flow(9, 1, now),
+        lambda: engine.capital(0, 1, now, coin="A" * 16), lambda: engine.set_coin_price("", 1, now),
+        lambda: engine.set_coin_price("BNB", -1, now), lambda: engine.restore_peak(1, 1, 10**6, now),
+        lambda: engine.set_position(0, 1, 1, now, leg=3), lambda: engine.set_position(0, 0, 0, now, cost=1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"purse|coin|day|position"):
+            call()
+    for call in (lambda: engine.funding(7, 1, now), lambda: engine.set_position(7, 1, 1, now)):
+        with pytest.raises(IndexError, match="the table has"):
+            call()
+    assert not [x for x in records(desk) if x.type == RecordType.DOOR]
+
+
+def test_an_order_that_was_approved_counts_in_the_worst_case_before_the_next_is_looked_at():
+    chain = Chain(buyer(9990, 7))
+    assert chain.engine.orders.reserved(0)["buy_lots"] == 7
+    worth = chain.engine.equity.worth(0)
+    assert worth["long_e8"] == chain.engine.instruments.money(0, worth["ticks"], 7)
+    assert worth["short_e8"] == 0
+
+
+def test_a_fill_is_on_the_tape_with_the_leg_and_the_cost_of_what_is_open(tape):
+    chain = Chain(buyer(9990, 7), tape=tape)
+    chain.give(ORDERS, ack(chain.frames[0]))
+    chain.fill(chain.client_id(1), "BUY", 3, 3, 501)
+    (record,) = [x for x in records(chain) if x.type == RecordType.FILL]
+    row = fill_row(record.payload)
+    assert (row["leg"], row["leg_lots"], row["leg_cash"], row["leg_cost"]) == (0, 3, -30_000, 30_000)
+    assert (row["position_lots"], row["cash"], row["cost"]) == (3, -30_000, 30_000)

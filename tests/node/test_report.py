@@ -11,7 +11,7 @@ from ext.text import Grid
 from node.report import demo_json, live_table, print_report
 from node.slow.summary import InstrumentTally, LineTally, Summary
 
-MS = 1_000_000
+MS, E8 = 1_000_000, 100_000_000
 
 
 def state(**fields) -> dict:
@@ -52,6 +52,20 @@ def summary() -> Summary:
             fills=1,
         ),
     ]
+    money = {
+        "profit_e8": 5 * E8,
+        "open_e8": 2 * E8,
+        "fees_e8": E8,
+        "funding_e8": -E8 // 2,
+        "margin_e8": 0,
+        "day_e8": 0,
+    }
+    out.purse_names = ["binance-usdm"]
+    out.equity = {
+        0: money | {"known": 1, "capital_e8": 100 * E8, "equity_e8": 110 * E8, "peak_e8": 0},
+        1: money | {"known": 0, "capital_e8": 0, "equity_e8": 0, "peak_e8": 0},
+        -1: money | {"known": 1, "capital_e8": 100 * E8, "equity_e8": 110 * E8, "peak_e8": 125 * E8},
+    }
     out.tick_to_order_ns = [20_000, 30_000, 40_000]
     out.lines = [LineTally("feed A", 0), LineTally("feed B", 0, down_ns=[(5 * MS, 205 * MS)])]
     out.refusals["SIZE_MAX"] = 1
@@ -185,6 +199,8 @@ def test_the_report_fits_a_terminal_of_80_columns(summary):
     for x in summary.instruments:
         x.orders, x.acked, x.cancels, x.fills = 9999, 9999, 9999, 999
         x.state |= {"position_lots": -1875, "cash": 10**9, "fee_e8": 1234567890, "trades": 99999}
+    for row in summary.equity.values():
+        row |= {"equity_e8": 2_439_947_995 * E8, "profit_e8": -123_456 * E8}
     said = text(told(summary))
     assert "…" not in said
     assert max(len(line.rstrip()) for line in said.splitlines()) <= 80
@@ -209,3 +225,26 @@ def test_the_live_table_shows_what_is_known_so_far(summary):
     assert "line down: feed B" in said
     assert "p50 30.0 us" in said
     console.print(live_table(Summary(), 0, 7.0))  # before anything is known
+
+
+def test_the_account_is_shown_by_wallet_and_in_total(summary):
+    rows = told(summary)["account"]
+    assert [x["purse"] for x in rows] == ["binance-usdm", "purse 1", "total"]
+    assert rows[0] == {
+        "purse": "binance-usdm",
+        "known": True,
+        "equity": "110.00",
+        "capital": "100.00",
+        "realised": "3.00",
+        "unrealised": "2.00",
+        "fees": "1.00",
+        "funding": "-0.50",
+        "margin": "0.00",
+        "drawdown_percent": "",
+    }
+    assert (rows[1]["known"], rows[1]["equity"]) == (False, "")
+    assert rows[2]["drawdown_percent"] == "12.00"
+    said = [" ".join(x.split()) for x in text(told(summary)).splitlines()]
+    assert "binance-usdm 110.00 3.00 2.00 1.00 -0.50" in said
+    assert "purse 1 not known 3.00 2.00 1.00 -0.50" in said
+    assert "total 110.00 3.00 2.00 1.00 -0.50 12.00 %" in said

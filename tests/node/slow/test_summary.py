@@ -57,6 +57,7 @@ def fed(*records: Record) -> Summary:
 INTENT = struct.Struct("<8i3q2Q")
 VERDICT = struct.Struct("<8i3q2Q2i2qQ")
 SENT = struct.Struct("<Q3q")
+EQUITY = struct.Struct("<2i12q")
 STATE = struct.Struct("<2i13q")
 
 
@@ -434,3 +435,32 @@ def test_of_nothing_there_are_zeros():
 
 def test_the_order_of_the_values_does_not_matter():
     assert percentiles_us([3_000, 1_000, 2_000])["p50_us"] == 2.0
+
+
+def equity(
+    purse, known=1, capital=0, profit=0, fees=0, funding=0, worth=0, peak=0, day_worth=0, open_profit=0
+):
+    row = (purse, known, capital, profit, fees, funding, worth, 0, 0, 0, peak, day_worth, 0, open_profit)
+    return record(RecordType.EQUITY, EQUITY.pack(*row))
+
+
+def test_what_each_wallet_and_everything_is_worth_is_what_the_last_mark_told():
+    summary = fed(
+        equity(0, worth=5),
+        equity(0, capital=10**10, profit=-(10**8), fees=10**7, worth=99 * 10**8, open_profit=-3 * 10**8),
+        equity(1, known=0),
+        equity(-1, worth=90 * 10**8, peak=100 * 10**8),
+    )
+    wallet, unknown, total = summary.purses()
+    assert (wallet.name, unknown.name, total.name) == ("purse 0", "purse 1", "total")
+    assert (wallet.money("equity"), wallet.money("capital"), wallet.realised()) == (99, 100, 2)
+    assert (wallet.drawdown(), unknown.drawdown(), total.drawdown()) == (None, None, Decimal("0.1"))
+    assert (wallet.known, unknown.known) == (True, False)
+
+
+def test_wallets_are_named_as_the_config_names_them_and_a_new_start_forgets_the_last_one():
+    summary = fed(equity(0), equity(-1))
+    summary.feed(record(RecordType.CONFIG, orjson.dumps(CONFIG | {"purses": ["okx"]})))
+    assert summary.purses() == []
+    summary.feed(equity(0))
+    assert [x.name for x in summary.purses()] == ["okx"]

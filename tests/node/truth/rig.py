@@ -273,7 +273,9 @@ class World:
         self.venues = {SPOT: Venue(SPOT), PERP: Venue(PERP)}
         self.wires = {}
         for market in (SPOT, PERP):
-            self.instruments.add(market, SYMBOL, "0.01", "0.001", is_perpetual=market == PERP)
+            is_perpetual = market == PERP
+            coins = {"base": "BTC", "quote": "USDT"}
+            self.instruments.add(market, SYMBOL, "0.01", "0.001", is_perpetual=is_perpetual, **coins)
         self.settings = settings or Settings()
         self._build(desks or {}, seed)
         self.flying = []  # (answer at, ask, reply)

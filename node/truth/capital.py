@@ -1,0 +1,274 @@
+"""What one purse is worth besides what the engine counts, so that equity is known while the node trades.
+
+A wallet's total is what was there before us (the purse's base of each coin) plus what trades, fees, funding
+and transfers made of it. The engine counts trades, fees and funding itself; what it is told here is the rest,
+coin by coin, so it stays the same while we trade. Between what the engine counted and what the venue's lists
+count there is a constant, too (a tape that reaches further back than the lists, a position that was taken
+over): it is learned once, and must stay, or risk is held. Less than a lot of a base coin is no position: it
+stays here, in the wallet's own coin.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING, Any
+
+from ext.records import HaltReason
+from node.truth.desk import Product
+from node.truth.evidence import number
+from node.truth.halts import REDUCE_ONLY, Halts
+from node.truth.native import Native
+from node.venues.values import CashRow, TradeRow
+
+if TYPE_CHECKING:
+    from node.truth.coins import Purse
+
+NONE = Decimal(0)
+FLOWS = ("deposit", "withdraw", "transfer")  # neither gain nor loss: they move the peak
+SAMPLES = 4096  # of what the engine held, by instrument
+ONE_E8 = 10**8
+PRICE_EVERY_NS = 1_000_000_000
+PRICE_PPM = 1000  # a coin's price is told anew when it moved so far
+MISSES = 3  # comparisons in a row without the constant, before risk is held
+
+Sum = tuple[int, Decimal]  # lots, cash in tick * lot units
+
+
+@dataclass(slots=True)
+class Held:
+    """What the engine counted of one instrument at a moment."""
+
+    at_ns: int
+    lots: int
+    cash: int
+    fees: dict[str, Decimal]
+
+
+@dataclass(slots=True)
+class Line:
+    """One instrument: what the lists made of it, and what the engine did. `offset`: engine minus lists."""
+
+    product: Product
+    lots: int = 0
+    cash: Decimal = NONE
+    fees: dict[str, Decimal] = field(default_factory=dict)
+    trades: int = 0
+    is_begun: bool = True  # a perpetual begins with the position that the venue shows
+    past: deque[Held] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    maybe: set[Sum] = field(default_factory=set)
+    offset: Sum | None = None
+    fee_offset: dict[str, Decimal] = field(default_factory=dict)
+    misses: int = 0
+    seen: tuple = ()
+
+    def matches(self, since_ns: int) -> list[tuple[Sum, Held]]:
+        """Every distance that engine and lists had since then: one of them is of the same trades."""
+        rows = list(self.past)
+        first = max((i for i, x in enumerate(rows) if x.at_ns <= since_ns), default=0)
+        return [((x.lots - self.lots, x.cash - self.cash), x) for x in rows[first:]]
+
+
+class Capital:
+    """Of purse number `number` (what the engine calls it)."""
+
+    def __init__(self, number: int, native: Native, halts: Halts):
+        self.number, self.native, self.halts = number, native, halts
+        self.lines: dict[int, Line] = {}
+        self.cash: dict[
+            str, Decimal
+        ] = {}  # money that moved without a trade and that the engine does not count
+        self.told: dict[str, int] = {}
+        self.left_out: set[str] = set()
+        self.prices: dict[str, int] = {}
+        self.priced_ns = 0
+        self.flows_from_ns = 0
+        self.say: Callable[[str, int], None] = lambda text, now_ns: None
+
+    def add(self, product: Product) -> None:
+        """An instrument that is paid from this purse."""
+        self.lines[product.instrument] = Line(product, is_begun=not product.is_perpetual)
+
+    # ---- what the lists tell ----
+
+    def on_trade(self, product: Product, row: TradeRow) -> None:
+        """A trade that a list shows, once. ValueError where it is not on the instrument's grid."""
+        line, table = self.lines[product.instrument], self.native.instruments
+        lots, ticks = table.lots(product.instrument, row.size), table.ticks(product.instrument, row.price)
+        signed = lots if row.side == 0 else -lots
+        if line.is_begun:
+            line.lots, line.cash = line.lots + signed, line.cash - signed * ticks
+        if row.fee_coin:
+            line.fees[row.fee_coin] = line.fees.get(row.fee_coin, NONE) + number(row.fee, "fee")
+        line.trades += 1
+
+    def set_cost(self, instrument: int, size: Decimal, entry: str) -> None:
+        """A perpetual's position (in the venue's size unit) as an agreed answer shows it, once: profit is
+        counted from here."""
+        line, row = self.lines[instrument], self.native.instruments.row(instrument)
+        lots = self.native.instruments.lots(instrument, f"{size:f}")
+        line.is_begun, line.lots, line.cash = True, lots, NONE
+        if lots:
+            price = number(entry, "entry").scaleb(row["price_decimals"]) / row["tick_mantissa"]
+            line.cash = -price * lots
+
+    def on_cash(self, row: CashRow, now_ns: int) -> None:
+        """Money that moved without a trade, once: funding to its instrument, deposits and withdrawals as
+        flows, the rest is gain
+        or loss of the purse itself."""
+        amount = number(row.amount, "amount")
+        whole = int(amount.scaleb(8).to_integral_value(ROUND_FLOOR))
+        line = self._perpetual(row.symbol) if row.kind == "funding" else None
+        if line is not None and row.coin == line.product.quote:
+            self.native.funding(line.product.instrument, whole, now_ns)
+            amount -= Decimal(whole).scaleb(-8)  # what eight decimals cannot hold stays here
+        elif row.kind in FLOWS and row.event_ns >= self.flows_from_ns and self._is_priced(row.coin):
+            self.native.flow(self.number, whole, now_ns, coin=row.coin)
+            if row.coin in self.told:
+                self.told[row.coin] += whole
+        self.cash[row.coin] = self.cash.get(row.coin, NONE) + amount
+
+    def _perpetual(self, symbol: str) -> Line | None:
+        """By symbol alone: a list of a whole wallet does not say which of its markets a payment is of."""
+        for instrument, line in self.lines.items():
+            if line.product.is_perpetual and self.native.instruments.symbol(instrument) == symbol:
+                return line
+        return None
+
+    # ---- what the engine holds ----
+
+    def sample(self, now_ns: int) -> None:
+        """Remember what the engine counted, as long as a list may be behind."""
+        for instrument, line in self.lines.items():
+            sums = self.native.account.sums(instrument)
+            if sums == line.seen:
+                continue
+            line.seen = sums
+            row = self.native.account.position(instrument)
+            last = line.past[-1] if line.past else None
+            if last is not None and (last.lots, last.cash) == (row["lots"], row["cash"]):
+                last.fees = _fees(line.product, row)  # a fee that came behind its fill
+            else:
+                line.past.append(Held(now_ns, row["lots"], row["cash"], _fees(line.product, row)))
+
+    def compare(self, purse: "Purse", since_ns: int, now_ns: int) -> None:
+        """Balances were compared, and all trades before `since_ns` are booked: learn, or check, the
+        constants; tell the engine."""
+        self.sample(now_ns)
+        for line in self.lines.values():
+            if line.is_begun:
+                self._look(line, since_ns, now_ns)
+        self.price(now_ns)
+        if all(x.offset is not None for x in self.lines.values()) and not purse.unknown():
+            self._tell(purse, now_ns)
+
+    def _look(self, line: Line, since_ns: int, now_ns: int) -> None:
+        found = [x for x in line.matches(since_ns) if not line.product.is_perpetual or not x[0][0]]
+        if line.offset is not None:
+            same = any(x == line.offset for x, _ in found)
+            line.misses = 0 if same else line.misses + 1
+            self._judge(line, now_ns)
+            return
+        sums = {x for x, _ in found}
+        both = sums & line.maybe if line.maybe else sums
+        zero = (0, NONE)
+        known = zero if zero in sums else next(iter(both)) if len(both) == 1 else None
+        line.maybe = both or sums
+        if known is not None:
+            line.offset = known
+            line.fee_offset = _minus(next(h for x, h in reversed(found) if x == known).fees, line.fees)
+
+    def _judge(self, line: Line, now_ns: int) -> None:
+        instrument = line.product.instrument
+        if not line.misses:
+            if self.halts.free(instrument, HaltReason.HALT_CAPITAL, "capital", now_ns):
+                self.say(
+                    f"{self.native.instruments.symbol(instrument)}: what the trades cost agrees again", now_ns
+                )
+        elif line.misses >= MISSES and self.halts.hold(
+            instrument, HaltReason.HALT_CAPITAL, REDUCE_ONLY, "capital", now_ns
+        ):
+            text = "the venue's trades and ours come to different money: equity is not certain: reduce-only"
+            self.say(f"{self.native.instruments.symbol(instrument)}: {text}", now_ns)
+
+    # ---- telling ----
+
+    def amounts(self, purse: "Purse") -> dict[str, Decimal]:
+        """Of each coin: the wallet, without what the engine counts of it."""
+        out = purse.bases_of()
+        for name, amount in self.cash.items():
+            out[name] = out.get(name, NONE) + amount
+        for line in self.lines.values():
+            lots, cash = line.offset or (0, NONE)
+            row = self.native.instruments.row(line.product.instrument)
+            if not line.product.is_perpetual:
+                unit = Decimal(row["lot_mantissa"] * row["contract_mantissa"])
+                unit = unit.scaleb(-row["size_decimals"] - row["contract_decimals"])
+                out[line.product.base] = out.get(line.product.base, NONE) - lots * unit
+            money = cash * row["money_mul"] / row["money_div"]
+            out[line.product.quote] = out.get(line.product.quote, NONE) - money.scaleb(-8)
+            for coin, fee in line.fee_offset.items():
+                out[coin] = out.get(coin, NONE) + fee
+        return out
+
+    def _tell(self, purse: "Purse", now_ns: int) -> None:
+        for name, amount in sorted(self.amounts(purse).items()):
+            whole = int(amount.scaleb(8).to_integral_value(ROUND_FLOOR))
+            if not self._is_priced(name):
+                if whole and name not in self.left_out:
+                    self.left_out.add(name)
+                    self.say(
+                        f"{name}: no instrument here has its price: it does not count as capital", now_ns
+                    )
+                continue
+            if self.told.get(name) != whole:
+                self.told[name] = whole
+                self.native.capital(self.number, whole, now_ns, coin=name)
+        if not self.told:  # nothing is there: that is known, too
+            self.native.capital(self.number, 0, now_ns)
+
+    def price(self, now_ns: int) -> None:
+        """Coins that our own books have a price for, at the side where they could be sold."""
+        self.priced_ns = now_ns
+        for name in sorted({x.product.quote for x in self.lines.values()}):
+            if name and not self.native.equity.coin_price(name):
+                self.native.set_coin_price(
+                    name, ONE_E8, now_ns
+                )  # the table was not told what it is quoted in
+        wanted = set(self.told) | {x.product.base for x in self.lines.values() if not x.product.is_perpetual}
+        wanted |= {coin for x in self.lines.values() for coin in x.fees} | self.left_out | set(self.cash)
+        for name in sorted(wanted):
+            price = self._own_price(name)
+            last = self.native.equity.coin_price(name) if price else 0
+            if price and abs(price - last) * 1_000_000 > last * PRICE_PPM:
+                self.native.set_coin_price(name, price, now_ns)
+                self.left_out.discard(name)
+
+    def _own_price(self, name: str) -> int:
+        """1e-8 of the account's currency, rounded down; 0 where no book of ours trades it."""
+        table = self.native.instruments
+        for instrument in range(table.count):
+            row = table.row(instrument)
+            if row["base"] != name or row["quote"] == name:
+                continue
+            worth = self.native.equity.worth(instrument)
+            unit = self.native.equity.coin_price(row["quote"]) if row["quote"] else 0
+            if worth["exit_bid_ticks"] and unit:
+                ticks = worth["exit_bid_ticks"] * row["tick_mantissa"] * unit
+                return int(ticks // 10 ** row["price_decimals"])
+        return 0
+
+    def _is_priced(self, name: str) -> bool:
+        return bool(name) and self.native.equity.coin_price(name) > 0
+
+
+def _fees(product: Product, row: dict[str, Any]) -> dict[str, Decimal]:
+    out = {coin: Decimal(amount).scaleb(-8) for coin, amount in row["fees"].items()}
+    for coin, key in ((product.quote, "fee_e8"), (product.base, "fee_base_e8")):
+        out[coin] = out.get(coin, NONE) + Decimal(row[key]).scaleb(-8)
+    return out
+
+
+def _minus(ours: dict[str, Decimal], theirs: dict[str, Decimal]) -> dict[str, Decimal]:
+    out = {x: ours.get(x, NONE) - theirs.get(x, NONE) for x in ours.keys() | theirs.keys() if x}
+    return {x: amount for x, amount in out.items() if amount}

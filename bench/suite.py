@@ -10,7 +10,7 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from bench import book, encode, risk, tape, wire
+from bench import book, encode, risk, stop, tape, wire
 from bench.conditions import Progress, conditions, silent
 from node.errors import UserError
 
@@ -19,6 +19,7 @@ Bench = Callable[..., dict]
 BENCHES: dict[str, Bench] = {
     "book": book.run,
     "risk": risk.run,
+    "stop": stop.run,
     "encode": encode.run,
     "tape": tape.run,
     "wire": lambda **sizes: run_wire(**sizes),
@@ -27,6 +28,7 @@ BENCHES: dict[str, Bench] = {
 QUICK: dict[str, dict] = {
     "book": {"rounds": 2, "frames": 300},
     "risk": {"rounds": 20, "count": 500},
+    "stop": {"trials": 50, "crash": False},
     "encode": {"rounds": 10, "count": 200},
     "tape": {"batches": 40},
     "wire": {"rounds": 1, "frames": 300, "warmup": 50},
@@ -152,6 +154,26 @@ def risk_rows(found: dict) -> list[Row]:
     ]
 
 
+def stop_rows(found: dict) -> list[Row]:
+    rows: list[Row] = [
+        ("frame to first exit frame, us, p99", found["exit_us_p99"], found["budget_us_p99"], "the slowest market"),
+        *(
+            (
+                f"  {market}, p50",
+                row["exit"]["p50_us"],
+                None,
+                f"p99 {row['exit']['p99_us']}, max {row['exit']['max_us']}; {found['resting_orders']} cancels behind it: "
+                f"last p50 {row['last_cancel']['p50_us']}, p99 {row['last_cancel']['p99_us']}",
+            )
+            for market, row in found["markets"].items()
+        ),
+    ]
+    for market, row in found.get("crash", {}).get("venues", {}).items():
+        about = f"stop at {row['stop']:g}, crossed at {row['loss_at_stop']:.2f}, {row['exits']} exits, {row['left_lots']} lots left"
+        rows.append((f"10 % in 100 ms, {market}: loss, quote coin", f"{row['loss']:.2f}", f"{row['bound']:.2f}", about))
+    return rows
+
+
 def encode_rows(found: dict) -> list[Row]:
     return [
         (f"{market} {what}{how}, ns", row["ns"], budget, f"median {row['ns_median']}")
@@ -198,6 +220,7 @@ def wire_rows(found: dict) -> list[Row]:
 TABLES: dict[str, Callable[[dict], list[Row]]] = {
     "book": book_rows,
     "risk": risk_rows,
+    "stop": stop_rows,
     "encode": encode_rows,
     "tape": tape_rows,
     "wire": wire_rows,

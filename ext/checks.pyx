@@ -22,7 +22,7 @@ from ext.orders cimport Exposure, tg_wide_lots
 from ext.records cimport (AMEND, AMEND_RATE, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
                           BUDGET_ORDERS, BUY, CANCEL_RATE, CANCEL_RATIO, CLOCK, COIN, COOLDOWN, DAILY_LOSS, DAY_TRADES,
                           DESK_EXIT, DESK_PROTECT, DRAWDOWN, DUPLICATE, EQUITY_UNKNOWN, EXIT_PENDING, FOK, FUNDING_WINDOW,
-                          HALTED, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_ENCODE, LATCH_FAULT, LATCH_STOPPING, LATCH_TAPE,
+                          HALTED, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP, LATCH_STOPPING, LATCH_TAPE,
                           LEASE, LEG, LEVERAGE, LIMIT, LIQUIDATION_NEAR, LONG_LEG, MARGIN, MARKET, NOTIONAL_MAX,
                           NOTIONAL_MIN, NOT_ALLOWED, NO_REFERENCE, NUMBER, OFF_REPEAT, OK, OPEN_NOTIONAL, OPEN_ORDERS,
                           OPEN_TOTAL, OPEN_VENUE, ORDER_RATE, POSITION, POSITION_LOSS, POST_ONLY, POST_ONLY_CROSS,
@@ -93,7 +93,11 @@ cdef class Checks:
     @final
     cdef bint may_send(self, const Intent* intent, int64_t now_ns) noexcept nogil:
         """The last look, at the socket: no latch that forbids it, and the lease still held."""
-        cdef int latches = self.latches & NO_WAY_OUT if intent.strategy <= DESK_EXIT else self.latches
+        cdef int latches = self.latches
+        if intent.strategy <= DESK_EXIT:
+            latches &= NO_WAY_OUT
+        elif intent.reduce_only:
+            latches &= ~(1 << LATCH_STOP)   # whether strategies may still reduce, the halts of that stop say
         return not latches and (self.lease_ns < 0 or now_ns < self.lease_ns)
 
     # ---- the checks ----

@@ -125,6 +125,10 @@ cdef class Engine(Sink):
     cdef int _value(self, int instrument) except -1
     cdef int _act(self) except -1
     cdef int _fire(self, const StopRow* row) except -1
+    cdef int _hold(self, int instrument, int why, int level) except -1
+    cdef int _clear(self, int whys) except -1
+    cdef int _cool(self, int why, int64_t now_ns) except -1
+    cdef bint _is_in_the_way(self, const Order* order) noexcept
     cdef int _submit_own(self, const Intent* intent) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1

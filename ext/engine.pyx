@@ -25,10 +25,11 @@ from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CA
                           DOOR_LEASE, DOOR_LIMITS, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
                           DOOR_RESUME, DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
-                          HALT_STOP, HALT_VENUE, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP, LATCH_TAPE, LEGS, LINK_DOWN, LIQUIDATION, LIVE, LONG_LEG,
-                          NET, NEVER_EXISTED, NEW, OK, REJECTED, REPLACE,
-                          REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
-                          REPORT_UNCERTAIN, SENT, SHORT_LEG, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED, EquityRow)
+                          HALT_MARGIN, HALT_STOP, HALT_VENUE, HALT_WINDOW, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP,
+                          LATCH_TAPE, LEGS, LINK_DOWN, LIQUIDATION, LIVE, LONG_LEG, NET, NEVER_EXISTED, NEW, OK, REJECTED,
+                          REPLACE, REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
+                          REPORT_REJECT, REPORT_UNCERTAIN, SENT, SHORT_LEG, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED,
+                          WINDOW, EquityRow)
 from ext.records import pack_reports
 from ext.tape cimport DIAL as TAPE_DIAL
 from ext.tape cimport DOOR as TAPE_DOOR
@@ -137,8 +138,8 @@ cdef class Engine(Sink):
         self.account = Account(instruments.count)
         self.equity = Equity(instruments, self.orders, self.account)
         self.reference = Reference(instruments)
-        self.stops = Stops(instruments, self.orders, self.account, self.equity, self.reference, self.books)
         self.risk = RiskGate(instruments, self.orders, self.account, self.books, self.equity, self.reference)
+        self.stops = Stops(instruments, self.orders, self.account, self.equity, self.reference, self.books, self.risk.table)
         self.feed_depth = <int32_t*>calloc(n, sizeof(int32_t))
         self.asked_ns = <int64_t*>calloc(n, sizeof(int64_t))
         self.trades = <int64_t*>calloc(n, sizeof(int64_t))
@@ -251,7 +252,7 @@ cdef class Engine(Sink):
             row.resyncs += 1
             (<Book>self.books[row.wire.last]).invalidate()
             self._ask(row.wire.last, "the venue restarted its numbering")
-        if self.touched_count or self.stops.fired_count or self.stops.proposed:
+        if self.touched_count or self.stops.fired_count or self.stops.outbox.count:
             self._think()
         return verdict
 
@@ -560,13 +561,16 @@ cdef class Engine(Sink):
         self.halted += 1
         if level == 2 and not before:
             for i in range(self.orders.capacity):
-                if self.orders.rows[i].instrument == instrument and self.orders.rows[i].strategy > DESK_EXIT:
+                if self.orders.rows[i].instrument == instrument and self._is_in_the_way(&self.orders.rows[i]):
                     self.orders.want_cancel(&self.orders.rows[i])   # what protects or closes the position goes on
 
     def resume(self, int instrument, int why, int64_t now_ns):
-        """The reason for a halt is gone."""
+        """The reason for a halt is gone. A stop that fired there may fire again, and nothing is closed for it any more; no new
+        risk for the cool-down behind it."""
         self.risk.resume(instrument, why)
         self._door(DOOR_RESUME, instrument, 0, why, 0, 0, now_ns)
+        if why and self.stops.release(instrument, why):
+            self.risk.cool(instrument, now_ns + self.stops.cooldown_ns)
 
     def reconciled(self, int instrument, int64_t now_ns):
         """A complete pass over this instrument agreed with the venue."""
@@ -619,7 +623,17 @@ cdef class Engine(Sink):
             self.risk.latch(why)
         else:
             self.risk.release(why)
+            self._cool(why, now_ns)
         self._door(DOOR_LATCH, 0, 0, why, on, 0, now_ns)
+
+    cdef int _cool(self, int why, int64_t now_ns) except -1:
+        """An operator took back a latch: the stops of everything may fire again, and no new risk for the cool-down."""
+        cdef int i
+        if why not in (0, <int>LATCH_STOP) or not self.stops.release(-1, HALT_STOP):
+            return 0
+        for i in range(self.instruments.count):
+            self.risk.cool(i, now_ns + self.stops.cooldown_ns)
+        return 0
 
     def flatten(self, int instrument, int why, int64_t now_ns):
         """Close the position of one instrument (-1: of all): everything resting on it is cancelled, nothing new is taken."""
@@ -629,9 +643,10 @@ cdef class Engine(Sink):
         self._door(DOOR_FLATTEN, instrument, 0, why, 0, 0, now_ns)
         for i in range(self.instruments.count):
             if instrument in (-1, i):
-                self.halt(i, why, 2, now_ns)
+                self._hold(i, why, 2)
         self.stops.flatten(instrument, why, now_ns)
         self._act()
+        self._clear(1 << why)
 
     def set_limits(self, bytes packed, int64_t now_ns) -> list:
         """Other limits from here on, all of them at once (LimitTable.pack): on the tape, in force before the next intent, and what
@@ -946,31 +961,72 @@ cdef class Engine(Sink):
         return self.stops.look(instrument, self.now_ns)
 
     cdef int _act(self) except -1:
-        """What stops were crossed is on the tape, halts and cancels; what they want to send goes through risk like all else."""
+        """What stops were crossed is on the tape and halts; what they want to send goes through risk like all else; then what
+        rests is cancelled, all of it in this event. The way out goes first: it is sized so that nothing resting can double it."""
         cdef int i, count = self.stops.fired_count
         for i in range(count):
             self._fire(&self.stops.fired[i])
         self.stops.fired_count = 0
         i = 0
-        while i < self.stops.proposed:
-            self._submit_own(&self.stops.proposals[i])
+        while i < self.stops.outbox.count:
+            self._submit_own(&self.stops.outbox.rows[i])
             i += 1
-        self.stops.proposed = 0
+        self.stops.outbox.count = 0
+        if count:
+            self._clear(1 << HALT_STOP | 1 << HALT_MARGIN | 1 << HALT_WINDOW)
+        if self.stops.window_over:
+            self.stops.window_over = False
+            for i in range(self.instruments.count):
+                self.resume(i, <int>HALT_WINDOW, self.now_ns)
         return 0
 
     cdef int _fire(self, const StopRow* row) except -1:
+        """A stop that was crossed: on the tape, and nothing new from here on. Its time or its purse says what for."""
         cdef int i, level = 1 if row.policy == STOP_REDUCE else 2
+        cdef int why = HALT_WINDOW if row.reason == WINDOW else HALT_MARGIN if row.purse >= 0 else HALT_STOP
         self._record(TAPE_STOP, 0, NULL, 0, <const char*>row, sizeof(StopRow))
         for i in range(self.instruments.count):
-            if row.instrument in (-1, i):
-                self.halt(i, <int>HALT_STOP, level, self.now_ns)
-        if row.instrument < 0:
+            if row.instrument not in (-1, i):
+                continue
+            if row.purse >= 0 and not (self.equity.rows[i].is_perpetual and self.equity.rows[i].purse == row.purse):
+                continue
+            self._hold(i, why, level)
+        if why == HALT_STOP and row.instrument < 0:
             self.latch(LATCH_STOP, True, self.now_ns)
         return 0
+
+    cdef int _hold(self, int instrument, int why, int level) except -1:
+        """A halt on the tape and in the gate; what rests is for `_clear`."""
+        self.risk.halt(instrument, why, level)
+        self._door(DOOR_HALT, instrument, 0, why, level, 0, self.now_ns)
+        self.halted += 1
+        return 0
+
+    cdef int _clear(self, int whys) except -1:
+        """Cancel at once everything that rests where one of these HaltReason bits holds, but for what closes or protects."""
+        cdef int i
+        cdef int32_t at
+        cdef Order* order
+        for i in range(2 * self.instruments.count):
+            if not self.risk.guards[i >> 1].reduce & whys:
+                continue
+            at = self.orders.queues[i].first
+            while at >= 0:
+                order = &self.orders.rows[at]
+                at = order.after
+                if self._is_in_the_way(order) and not order.cancel_wanted:
+                    self.orders.want_cancel(order)
+                    self._cancel(order)
+        return 0
+
+    cdef bint _is_in_the_way(self, const Order* order) noexcept:
+        """Neither an exit nor a stop order that protects a position."""
+        return order.strategy > DESK_EXIT and not self.stops.shields.owns(order.id)
 
     cdef int _submit_own(self, const Intent* intent) except -1:
         """An exit or a protective order of ours, or a cancel of one: risk, and where it says yes, out."""
         cdef int reason = 0
+        cdef uint64_t order_id = 0
         cdef Approved approved
         self.risk.value = self.risk.limit = 0
         if intent.action == CANCEL:
@@ -978,11 +1034,12 @@ cdef class Engine(Sink):
         else:
             approved = self.risk.approve(intent, self.now_ns, &reason)
         self._verdict(intent, approved, reason)
-        if approved is None:
-            return 0
-        if intent.action == CANCEL:
-            self.orders.want_cancel(self.orders.find(approved.order_id))
-        return self._send(approved)
+        if approved is not None:
+            order_id = approved.order_id
+            if intent.action == CANCEL:
+                self.orders.want_cancel(self.orders.find(order_id))
+            self._send(approved)
+        return self.stops.answered(intent, order_id, reason)
 
     cdef int _tell_fills(self) except -1:
         """Tell strategies of the fills of this frame: only now, when nothing they do can cost a later report."""

@@ -473,7 +473,7 @@ ctypedef struct StopRow:
     int32_t reason           # Reason: DAILY_LOSS, POSITION_LOSS, DRAWDOWN, LIQUIDATION_NEAR, MARGIN, WINDOW, LATCHED (operator)
     int32_t instrument       # -1 = everything
     int32_t policy           # StopPolicy
-    int32_t pad
+    int32_t purse            # LIQUIDATION_NEAR: whose perpetuals; else -1
     int64_t value            # e8 or ppm, as the limit of that reason is
     int64_t limit
     int64_t equity_e8

@@ -133,7 +133,7 @@ def soak(
 @app.command()
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(help="book, risk, encode, tape, wire; all where left out.")
+        list[str] | None, typer.Argument(help="book, risk, stop, encode, tape, wire; all where left out.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -45,6 +45,7 @@ class Fair:
         self.rng = rng
         self.anchor_e8 = self.price_e8 = self.first_e8 = _e8(price)
         self.reach_e8 = max(1, self.anchor_e8 * 4 // FINE)  # longest ordinary step: some four cells
+        self.falling = False  # a crash moved it in this slot: makers do not wait for their turn
 
     def move(self) -> None:
         """100 ms pass; one step in a hundred is ten times as long."""
@@ -187,6 +188,8 @@ class Market:
         return max(due, 0)
 
     def _slot(self) -> None:
+        for fair in self.fairs.values():
+            fair.falling = False
         if self.later:
             due = [run for slot, run in self.later if slot <= self.slot]
             self.later = [x for x in self.later if x[0] > self.slot]
@@ -196,7 +199,7 @@ class Market:
             for fair in self.fairs.values():
                 fair.move()
         for i, maker in enumerate(self.makers):
-            if (self.slot + i) % MAKER_SLOTS == 0:  # not all venues at once
+            if (self.slot + i) % MAKER_SLOTS == 0 or maker.fair.falling:  # not all venues at once
                 maker.quote()
             maker.take()
         self.slot += 1
@@ -207,7 +210,8 @@ class Market:
     def disturb(self, fault: Fault, listings: list[Listing], now_ns: int) -> None:
         """Carry out a `market.*` fault on some listings; a fair price moves for all of its base asset.
 
-        crash: the fair price falls by `percent` (10; negative rises) over `s` seconds (5). gap: at once.
+        crash: the fair price falls by `percent` (10; negative rises) over `s` seconds (5), makers with it in
+        every slot of 10 ms. gap: at once.
         sweep: takers take everything as far as `percent` (1) away. spread: `ticks` (100) more on each side
         for `s`. empty: nobody makes a `side` for `s`. print: one trade `percent` (5) off the market. mark:
         the mark price is `percent` (5) off for `s`.
@@ -246,6 +250,7 @@ class Market:
         """One step of a crash, and the next one a slot later; prices keep between a tenth and a hundred times
         of where they began."""
         low_e8, high_e8 = fair.first_e8 // 10, fair.first_e8 * 100
+        fair.falling = True
         fair.price_e8 = min(max(fair.price_e8 - step_e8, low_e8), high_e8)
         fair.anchor_e8 = min(max(fair.anchor_e8 - step_e8, low_e8), high_e8)
         if steps > 1:

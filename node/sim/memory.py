@@ -150,6 +150,8 @@ class World:
             told = dict(VENUES[name].options) | options.get(name, {})
             self.fakes[name] = make(rows, seed=self.seed, **told)
         self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.venue_ns)
+        for fake in self.fakes.values():
+            fake.disturb = self.market.disturb
         self.moving = moving
         self.market.step(self.venue_ns)
 

@@ -1,0 +1,206 @@
+"""Protective stop orders that rest at the venue, one for each open position, kept in step with it.
+
+They are what is left when this process is not: a stop-market order, reduce-only, with its trigger at the average entry price
+less (of a short: plus) so many millionths. Where position or entry move beyond a tolerance the new order is placed first, and
+the old one cancelled when the venue reports the new one to rest: never without, never more than two. At most one change a
+second for each leg. When the position is flat they are cancelled. A stop order of an earlier run on the right side counts.
+"""
+
+from libc.stdlib cimport calloc, free
+
+from ext.exits cimport part, ratio
+from ext.orders cimport Order
+from ext.records cimport (BUY, CANCEL, DESK_ADOPTED, DESK_PROTECT, GTC, LEGS, LIVE, NET, NEW, PARTIAL, SELL, STOP_MARKET)
+
+cdef int64_t PPM = 1_000_000
+cdef int64_t CHANGE_NS = 1_000_000_000
+cdef int64_t SIZE_PPM = 20_000       # a position may be so much larger or smaller than its order
+cdef int64_t TRIGGER_PPM = 50_000    # a trigger may be so far off, of its distance from the entry
+
+
+cdef class Shields:
+    """One row for each leg of each instrument of the table."""
+
+    def __cinit__(self, Instruments instruments, Orders orders, Account account, Exits exits, Outbox outbox):
+        cdef int n = max(instruments.count, 1)
+        self.instruments, self.orders, self.account = instruments, orders, account
+        self.exits, self.outbox = exits, outbox
+        self.rows = <Shield*>calloc(n * <int>LEGS, sizeof(Shield))
+        self.ppm = <int64_t*>calloc(n, sizeof(int64_t))
+        if not (self.rows and self.ppm):
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.rows)
+        free(self.ppm)
+
+    def set(self, int instrument, int64_t ppm):
+        """Protect the positions of a perpetual at `ppm` millionths from their entry; 0 = not. ValueError out of range, and for
+        what is no perpetual."""
+        self.instruments._check(instrument)
+        if not 0 <= ppm <= 500_000:
+            raise ValueError(f"protect {ppm} ppm: must be 0 to 500000")
+        if ppm and not self.instruments.rows[instrument].is_perpetual:
+            raise ValueError(f"protect {self.instruments.symbol(instrument)}: only positions of perpetuals can be protected")
+        self.wanted = self.wanted or ppm > 0        # what was placed once is looked after
+        self.ppm[instrument] = ppm
+
+    cdef bint owns(self, uint64_t order_id) noexcept nogil:
+        """Does this order protect a position now?"""
+        cdef int i
+        cdef Order* order = self.orders.find(order_id)
+        if order == NULL or order.type != STOP_MARKET:
+            return False
+        for i in range(order.instrument * <int>LEGS, (order.instrument + 1) * <int>LEGS):
+            if self.rows[i].ids[0] == order_id or self.rows[i].ids[1] == order_id:
+                return True
+        return False
+
+    cdef int work(self, int instrument, int64_t now_ns) noexcept nogil:
+        """Bring the protection of each leg one step nearer to its position."""
+        cdef int leg, count = 0
+        for leg in range(LEGS):
+            count += self._step(instrument, leg, now_ns)
+        return count
+
+    cdef int _step(self, int instrument, int leg, int64_t now_ns) noexcept nogil:
+        cdef Shield* row = &self.rows[instrument * <int>LEGS + leg]
+        cdef Order* old = self._held(row, 0)
+        cdef Order* new = self._held(row, 1)
+        cdef int64_t lots = self.exits.lots(instrument, leg), trigger
+        cdef int side = SELL if lots > 0 else BUY
+        if old == NULL and new != NULL:
+            row.ids[0], row.ids[1] = row.ids[1], 0
+            old, new = new, NULL
+        if not self.ppm[instrument] or not self.exits.closable(instrument, leg, lots, 0):
+            return self._drop(old) + self._drop(new)
+        if new != NULL:
+            if (new.state == LIVE or new.state == PARTIAL) and not new.cancel_wanted:
+                self._drop(old)         # only now: never without
+            return 0
+        trigger = self._trigger(instrument, leg)
+        lots = self._size(instrument, lots)
+        if old == NULL and now_ns - row.looked_ns >= CHANGE_NS:
+            row.looked_ns = now_ns
+            self._find(row, instrument, leg, side)
+            old = self._held(row, 0)
+        if row.asked or trigger < 1 or now_ns - row.changed_ns < CHANGE_NS:
+            return 0
+        if old != NULL and self._in_step(instrument, old, side, lots, trigger, self._entry(instrument, leg)):
+            return 0
+        return self._place(row, instrument, leg, side, lots, trigger, now_ns)
+
+    cdef Order* _held(self, Shield* row, int place) noexcept nogil:
+        """The open order in a place of a row, or NULL: what is closed is forgotten."""
+        cdef Order* order = self.orders.find(row.ids[place])
+        if order == NULL or not self.orders.is_open(order):
+            row.ids[place] = 0
+            return NULL
+        return order
+
+    cdef int _find(self, Shield* row, int instrument, int leg, int side) noexcept nogil:
+        """An order of an earlier run that protects this position: it counts."""
+        cdef int i
+        cdef Order* order
+        for i in range(self.orders.capacity):
+            order = &self.orders.rows[i]
+            if (order.type == STOP_MARKET and order.strategy == DESK_ADOPTED and order.instrument == instrument
+                    and order.side == side and (order.leg == leg or order.leg == NET) and self.orders.is_open(order)
+                    and not order.cancel_wanted and not self.owns(order.id)):
+                row.ids[0] = order.id
+                self.adopted += 1
+                return 1
+        return 0
+
+    cdef int64_t _entry(self, int instrument, int leg) noexcept nogil:
+        """Average entry price of the open position in ticks, rounded down."""
+        cdef int64_t lots = self.account.rows[instrument].legs[leg].lots
+        return self.account.rows[instrument].legs[leg].cost // lots if lots else 0
+
+    cdef int64_t _trigger(self, int instrument, int leg) noexcept nogil:
+        """Where it triggers: rounded towards the entry, so that it never triggers later than it was asked to."""
+        cdef int64_t lots = self.account.rows[instrument].legs[leg].lots, cost = self.account.rows[instrument].legs[leg].cost
+        cdef int64_t ticks, step = max(self.instruments.rows[instrument].tick_step, 1)
+        if lots == 0 or (cost > 0) != (lots > 0):
+            return 0                    # no entry price that makes sense
+        if lots > 0:
+            ticks = ratio(cost, PPM - self.ppm[instrument], lots, PPM, True) + step - 1
+        else:
+            ticks = ratio(-cost, PPM + self.ppm[instrument], -lots, PPM, False)
+        return ticks - ticks % step
+
+    cdef int64_t _size(self, int instrument, int64_t lots) noexcept nogil:
+        """The position, as far as one order of this kind may be."""
+        row = &self.instruments.rows[instrument]
+        lots = lots if lots > 0 else -lots
+        cdef int64_t most = row.max_size_lots if row.max_size_lots else lots
+        if row.max_market_lots:
+            most = min(most, row.max_market_lots)
+        if lots > most:
+            self.partly += 1
+            lots = most
+        return lots - lots % max(row.lot_step, 1)
+
+    cdef bint _in_step(self, int instrument, const Order* order, int side, int64_t lots, int64_t trigger,
+                       int64_t entry) noexcept nogil:
+        cdef int64_t off = order.trigger_ticks - trigger, less = self.orders.leaves(order) - lots
+        cdef int64_t reach = entry - trigger if entry > trigger else trigger - entry
+        if order.side != side or order.cancel_wanted:
+            return False
+        off, less = (off if off >= 0 else -off), (less if less >= 0 else -less)
+        return off <= max(part(reach, TRIGGER_PPM), self.instruments.rows[instrument].tick_step) and less <= part(lots, SIZE_PPM)
+
+    cdef int _place(self, Shield* row, int instrument, int leg, int side, int64_t lots, int64_t trigger,
+                    int64_t now_ns) noexcept nogil:
+        cdef Intent* intent = self.outbox.add() if lots > 0 else NULL
+        if intent == NULL:
+            return 0
+        intent.instrument, intent.strategy, intent.action = instrument, DESK_PROTECT, NEW
+        intent.side, intent.type, intent.tif, intent.reduce_only, intent.leg = side, STOP_MARKET, GTC, True, leg
+        intent.size_lots, intent.trigger_ticks = lots, trigger
+        row.asked, row.changed_ns = True, now_ns
+        self.proposed += 1
+        return 1
+
+    cdef int _drop(self, const Order* order) noexcept nogil:
+        """Cancel it, once: the engine repeats what is not confirmed."""
+        cdef Intent* intent
+        if order == NULL or order.cancel_wanted:
+            return 0
+        intent = self.outbox.add()
+        if intent == NULL:
+            return 0
+        intent.instrument, intent.strategy, intent.action, intent.order_id = order.instrument, DESK_PROTECT, CANCEL, order.id
+        return 1
+
+    cdef int answered(self, const Intent* intent, uint64_t order_id, int reason) noexcept nogil:
+        """What risk and the wire made of a proposal: an order with this id, or (0) a Reason."""
+        cdef Shield* row = &self.rows[intent.instrument * <int>LEGS + intent.leg]
+        if intent.action == CANCEL:
+            return 0
+        row.asked = False
+        if not order_id:
+            self.refused += 1
+            self.last_reason = reason
+            return 0
+        if row.ids[0]:
+            row.ids[1] = order_id
+            self.replaced += 1
+        else:
+            row.ids[0] = order_id
+        return 0
+
+    # ---- for Python: reports, tests ----
+
+    def row(self, int instrument, int leg=0) -> dict:
+        """One leg's protection as a dict: {order, next, changed_ns}; 0 = none."""
+        self.instruments._check(instrument)
+        row = &self.rows[instrument * <int>LEGS + leg]
+        return {"order": row.ids[0], "next": row.ids[1], "changed_ns": row.changed_ns}
+
+    def state(self) -> dict:
+        """{wanted, proposed, refused, last_reason, replaced, adopted, partly}: was any protection asked for, orders asked for, and
+        how often one was refused by the gate, took the place of another, was of an earlier run, or could not be as large as
+        the position."""
+        return {"wanted": bool(self.wanted), "proposed": self.proposed, "refused": self.refused, "last_reason": self.last_reason,
+                "replaced": self.replaced, "adopted": self.adopted, "partly": self.partly}

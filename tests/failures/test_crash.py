@@ -1,0 +1,75 @@
+"""Rows 151 and 152 of the failure catalogue: a flash crash and a gap on three venues, with a position on each."""
+
+import pytest
+
+from bench.stop import Crash
+from ext.records import OrderType, StopPolicy
+
+VENUES = ("binance-usdm", "bybit-linear", "okx")
+
+
+def bounded(crash, found):
+    """Whatever happened: no order beyond its bound, no market order, no loss beyond what the bounds allow, the books agree."""
+    assert found["beyond_bound"] == []
+    assert all(x["type"] == OrderType.LIMIT and x["reduce_only"] for held in crash.held for x in held.orders)
+    for name in VENUES:
+        row = found["venues"][name]
+        assert row["loss_at_stop"] >= row["stop"]
+        assert row["loss"] <= row["bound"] or row["left_lots"]
+    crash.world.run_for(5 * 10**9)
+    for market, venue in crash.world.venue_of.items():
+        truth = crash.world.fakes[venue].truth(crash.world.account(market))
+        there = sum(x["lots"] for key, x in truth["positions"].items() if key.startswith(f"{int(market)}:"))
+        i = next(n for n in range(crash.count) if crash.world.desk.instruments.market(n) == market)
+        assert crash.lots(i) == there
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_row_151_a_flash_crash_of_10_percent_in_100_ms_ends_flat_and_within_the_bounds(tmp_path, seed):
+    crash = Crash(tmp_path, seed=seed)
+    found = crash.run(3)
+    for name in VENUES:
+        row = found["venues"][name]
+        assert row["lots"] > 0
+        assert (row["left_lots"], row["exits"] > 0) == (0, True)
+    assert found["open_orders"] == 0
+    assert all("HALT_STOP" in crash.engine.risk.halts(i) for i in range(3))
+    assert crash.engine.stops.state()["crossed"] == 3
+    bounded(crash, found)
+
+
+def test_row_151_a_market_that_runs_away_from_every_bound_gets_no_order_beyond_one(tmp_path):
+    crash = Crash(tmp_path, percent="60", ms=3_000, slippage_ppm=200)  # a step of the fall is more than the bound
+    found = crash.run(6)
+    assert sum(len(x.orders) for x in crash.held) > 3  # it was tried again and again
+    bounded(crash, found)
+
+
+def test_row_151_nothing_new_is_bought_on_the_way_back(tmp_path):
+    crash = Crash(tmp_path)
+    crash.run(1)
+    crash.percent = "-11"
+    crash.crash()
+    crash.world.run_for(2 * 10**9)
+    for i in range(3):
+        ask = crash.engine.books[i].asks()[0][0]
+        assert crash.engine.risk.probe(i, 0, ask, 100, crash.world.now_ns) == "HALTED"
+        assert crash.lots(i) == 0
+
+
+def test_row_152_a_gap_of_8_percent_is_closed_behind_it_where_the_market_is(tmp_path):
+    crash = Crash(tmp_path, fault="market.gap", percent="8")
+    found = crash.run(3)
+    for name in VENUES:
+        assert found["venues"][name]["left_lots"] == 0
+        assert found["venues"][name]["loss_at_stop"] >= 2 * found["venues"][name]["stop"]  # nothing traded between
+    bounded(crash, found)
+
+
+def test_row_152_a_stop_that_only_cancels_keeps_the_position_and_nothing_else(tmp_path):
+    crash = Crash(tmp_path, fault="market.gap", percent="8", policy=StopPolicy.STOP_CANCEL)
+    found = crash.run(3)
+    for held in crash.held:
+        assert found["venues"][held.market]["left_lots"] == held.lots
+        assert held.orders == []
+    assert found["open_orders"] == 0

@@ -228,6 +228,18 @@ cpdef enum HaltReason:
     HALT_LIMITS = 17     # what rests is beyond limits that were tightened
     HALTS = 24
 
+cpdef enum WindowKind:
+    """What a time rule asks for while it holds."""
+    NO_NEW = 0           # no new positions; what there is may stay
+    FLAT = 1             # ... and it is closed
+
+cpdef enum StrategyOff:
+    """Why a strategy may send nothing new until a human switches it on again."""
+    OFF_OPERATOR = 1
+    OFF_FAULTS = 2       # it raised, looped or proposed nonsense too often
+    OFF_FILLS = 3        # too many fills on one side in too short a time
+    OFF_TRIPS = 4        # too many round trips in too short a time
+
 cdef extern from "text.h":
     ctypedef struct Level "tg_level":
         int64_t price_ticks

@@ -7,23 +7,13 @@ from ext.book cimport Book
 from ext.budget cimport Budgets
 from ext.equity cimport Equity
 from ext.instruments cimport Instruments
+from ext.limits cimport Limits, LimitTable
 from ext.orders cimport Order, Orders
 from ext.records cimport Approved, Instrument, Intent
 from ext.reference cimport Reference
 
 cdef enum:
     REASON_ROOM = 80         # records.REASONS
-
-ctypedef struct Limits:
-    # Per instrument. 0 means "none allowed", not "no limit": a limit that was not set forbids.
-    int64_t max_size_lots
-    int64_t max_notional_e8
-    int64_t max_position_lots
-    int64_t collar_ppm           # furthest price from the mid, in millionths of it
-    int64_t stale_ns             # oldest book that may be traded on
-    int64_t duplicate_ns         # same side, price and size again within this time is refused
-    int32_t max_open_orders
-    int32_t allowed
 
 ctypedef struct Guard:
     # What must hold for an instrument before risk is taken, as the cold side keeps it.
@@ -49,7 +39,8 @@ cdef class RiskGate:
     cdef readonly Reference reference
     cdef list books
     cdef void** book_rows            # borrowed from `books`
-    cdef Limits* limits
+    cdef readonly LimitTable table
+    cdef Limits* limits              # of `table`
     cdef Recent* recent              # last approved order, by instrument and side
     cdef Approved approved           # the one for single requests: reused for each
     cdef readonly list pool          # those of a batch
@@ -63,7 +54,9 @@ cdef class RiskGate:
     cdef readonly int latches        # bits by Latch: any of them stops every new order of a strategy
     cdef readonly int64_t lease_ns   # a lease that holds until then; -1 = none is asked for
     cdef readonly int64_t watched_ns # when the stops were last evaluated
-    cdef readonly int limits_version
+    cdef readonly int64_t watch_ns   # oldest evaluation of the stops under which risk is taken; 0 = not asked for
+    cdef uint64_t strategies_off     # bit s = strategy s is latched off
+    cdef int32_t why_off[64]         # StrategyOff
     cdef int64_t* rate_times         # when the last `rate_orders` orders passed, a ring
     cdef int64_t rate_orders
     cdef int64_t rate_window_ns

@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ext.book cimport SYNCED
+from ext.limits cimport STRATEGIES_MAX
 from ext.orders cimport Exposure
 from ext.records cimport (AMEND, AMENDING, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
                           BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, CLOCK, DESK_EXIT, DUPLICATE, FILLED, FREE, HALTED,
@@ -25,10 +26,6 @@ from ext.records import HaltReason, Reason
 # Latches that not even an exit passes: the record, our own code or the process itself is not to be trusted.
 cdef int NO_WAY_OUT = 1 << LATCH_TAPE | 1 << LATCH_ENCODE | 1 << LATCH_FAULT | 1 << LATCH_STOPPING
 
-# No configuration can go above these (a typed-in zero too many must not become an order).
-cdef int64_t CEILING_NOTIONAL_E8 = 10_000_000 * 100_000_000
-cdef int64_t CEILING_COLLAR_PPM = 200_000
-cdef int64_t CEILING_RATE = 1_000_000
 cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
 
 
@@ -45,11 +42,12 @@ cdef class RiskGate:
         self.reference = Reference(instruments) if reference is None else reference
         self.lease_ns = -1
         self.books = [Book(i) if book is None else book for i, book in enumerate(books)]    # none: one never synced
-        self.limits = <Limits*>calloc(n, sizeof(Limits))
+        self.table = LimitTable(instruments.count, orders.capacity)
+        self.limits = self.table.rows
         self.recent = <Recent*>calloc(2 * n, sizeof(Recent))
         self.book_rows = <void**>calloc(n, sizeof(void*))
         self.guards = <Guard*>calloc(n, sizeof(Guard))
-        if not (self.limits and self.recent and self.book_rows and self.guards):
+        if not (self.recent and self.book_rows and self.guards):
             raise MemoryError()
         for i in range(instruments.count):
             self.book_rows[i] = <void*>self.books[i]
@@ -61,7 +59,6 @@ cdef class RiskGate:
         self.set_rate(0, 1)
 
     def __dealloc__(self):
-        free(self.limits)
         free(self.recent)
         free(self.book_rows)
         free(self.guards)
@@ -69,30 +66,19 @@ cdef class RiskGate:
 
     # ---- configuration ----
 
-    def set_limits(self, int instrument, *, int64_t max_size_lots, int64_t max_notional_e8, int64_t max_position_lots,
-                   int64_t collar_ppm, int64_t stale_ns, int max_open_orders, int64_t duplicate_ns=0):
-        """Set the limits of one instrument and allow it. Raises ValueError above the compiled-in ceilings."""
-        if not 0 <= instrument < self.instruments.count:
-            raise ValueError(f"instrument {instrument}: the table has {self.instruments.count}")
-        for name, value, ceiling in (("max_size_lots", max_size_lots, 2**47),
-                                     ("max_notional_e8", max_notional_e8, CEILING_NOTIONAL_E8),
-                                     ("max_position_lots", max_position_lots, 2**47),
-                                     ("collar_ppm", collar_ppm, CEILING_COLLAR_PPM),
-                                     ("stale_ns", stale_ns, 3600 * 10**9),
-                                     ("max_open_orders", max_open_orders, self.orders.capacity),
-                                     ("duplicate_ns", duplicate_ns, 3600 * 10**9)):
-            if not 0 <= value <= ceiling:
-                raise ValueError(f"{name} {value}: must be 0 to {ceiling}")
-        cdef Limits* row = &self.limits[instrument]
-        row.max_size_lots, row.max_notional_e8, row.max_position_lots = max_size_lots, max_notional_e8, max_position_lots
-        row.collar_ppm, row.stale_ns, row.max_open_orders = collar_ppm, stale_ns, max_open_orders
-        row.duplicate_ns, row.allowed = duplicate_ns, True
+    def set_limits(self, int instrument, **limits):
+        """Set the limits of one instrument and allow it: `LimitTable.set_limits`."""
+        self.table.set_limits(instrument, **limits)
 
-    def set_rate(self, int64_t orders, int64_t window_ns):
-        """At most `orders` new orders in any `window_ns`. A change starts with a full window: no second burst."""
+    def set_account(self, **limits):
+        """Limits over everything: `LimitTable.set_account`."""
+        self.table.set_account(**limits)
+
+    def set_rate(self, orders, window_ns, amends=-1, cancels=-1):
+        """At most `orders` new orders in any `window_ns`, so many amends and cancels (-1: amends count as orders, cancels not at
+        all). A change starts with a full window: no second burst."""
         cdef int64_t i
-        if not 0 <= orders <= CEILING_RATE or not 0 < window_ns <= 3600 * 10**9:
-            raise ValueError(f"order rate {orders} per {window_ns} ns: out of range")
+        self.table.set_rate(orders, window_ns, amends, cancels)
         cdef int64_t* times = <int64_t*>calloc(max(orders, 1), sizeof(int64_t))
         if times == NULL:
             raise MemoryError()
@@ -101,13 +87,70 @@ cdef class RiskGate:
         free(self.rate_times)
         self.rate_times, self.rate_orders, self.rate_window_ns, self.rate_at = times, orders, window_ns, 0
 
-    def require(self, *, int64_t reconcile_ns=0, int64_t clock_ns=0, bint private=False, int max_unacked=0):
+    def set_flow(self, **limits):
+        """Cancels to fills, orders to trades: `LimitTable.set_flow`."""
+        self.table.set_flow(**limits)
+
+    def set_repeat(self, **limits):
+        """Repeated fills and round trips of a strategy: `LimitTable.set_repeat`."""
+        self.table.set_repeat(**limits)
+
+    def set_windows(self, windows):
+        """Time rules: `LimitTable.set_windows`."""
+        self.table.set_windows(windows)
+
+    def set_day_trades(self, max, days, below_e8):
+        """Round trips within a day: `LimitTable.set_day_trades`."""
+        self.table.set_day_trades(max, days, below_e8)
+
+    def allow(self, strategy, int instrument, bint allowed):
+        """The list of a strategy: `LimitTable.allow`."""
+        self.table.allow(strategy, instrument, allowed)
+
+    def strategy_off(self, int strategy, int why):
+        """Nothing new of this strategy for a StrategyOff, until a human calls `strategy_on`."""
+        self._strategy(strategy)
+        if not 0 < why < 64:
+            raise ValueError(f"strategy {strategy}: off for {why}: must be a StrategyOff")
+        self.strategies_off |= <uint64_t>1 << strategy
+        self.why_off[strategy] = why
+
+    def strategy_on(self, int strategy):
+        """A human switched it on again."""
+        self._strategy(strategy)
+        self.strategies_off &= ~(<uint64_t>1 << strategy)
+        self.why_off[strategy] = 0
+
+    def off(self, int strategy) -> int:
+        """The StrategyOff that holds, 0 = it is on."""
+        self._strategy(strategy)
+        return self.why_off[strategy]
+
+    def _strategy(self, int strategy):
+        if not 0 <= strategy < STRATEGIES_MAX:
+            raise ValueError(f"strategy {strategy}: must be 0 to {STRATEGIES_MAX - 1}")
+
+    @property
+    def limits_version(self) -> int:
+        """Grows with each change of a limit."""
+        return self.table.version
+
+    def pack(self) -> bytes:
+        """All limits, for the LIMITS record of a tape."""
+        return self.table.pack()
+
+    def unpack(self, bytes packed):
+        """Take over what `pack` made. ValueError where it is of another layout or instrument table."""
+        self.table.unpack(packed)
+
+    def require(self, *, int64_t reconcile_ns=0, int64_t clock_ns=0, bint private=False, int max_unacked=0,
+                int64_t watched_ns=0):
         """What must be proven before risk is taken, where somebody is there to prove it: a reconciliation and a measurement of
-        the venue's clock not older than so many ns, the private stream; and at most `max_unacked` requests to a market without
-        an answer. 0 = not asked for."""
-        if reconcile_ns < 0 or clock_ns < 0 or max_unacked < 0:
+        the venue's clock not older than so many ns, the private stream; at most `max_unacked` requests to a market without an
+        answer; and that the stops were evaluated within `watched_ns`. 0 = not asked for."""
+        if reconcile_ns < 0 or clock_ns < 0 or max_unacked < 0 or watched_ns < 0:
             raise ValueError("what is required must not be negative")
-        self.reconcile_ns, self.clock_ns = reconcile_ns, clock_ns
+        self.reconcile_ns, self.clock_ns, self.watch_ns = reconcile_ns, clock_ns, watched_ns
         self.needs_private, self.max_unacked = private, max_unacked
 
     def halt(self, int instrument, int why, int level):
@@ -371,6 +414,7 @@ cdef class RiskGate:
                 last = &self.recent[2 * intent.instrument + intent.side]
                 last.price_ticks, last.size_lots, last.at_ns = intent.price_ticks, intent.size_lots, now_ns
                 self._spend(intent, BUDGET_ORDERS, now_ns)
+                order.limits_version = self.table.version
                 into = self._grant(intent, order.id, now_ns, into)
                 if old != NULL:
                     order.replaces = old.id

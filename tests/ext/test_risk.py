@@ -334,7 +334,7 @@ def test_a_halt_stops_everything_and_reduce_only_leaves_a_way_out():
 
 def test_a_halt_that_makes_no_sense_is_refused():
     gate = Desk().gate
-    for bad in ((1, 1, 1), (-1, 1, 1), (0, 16, 1), (0, -1, 1), (0, 1, 3), (0, 1, 0)):
+    for bad in ((1, 1, 1), (-1, 1, 1), (0, 24, 1), (0, -1, 1), (0, 1, 3), (0, 1, 0)):
         with pytest.raises(ValueError, match=r"halt|instrument"):
             gate.halt(*bad)
 

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from ext.records cimport Intent, Report
+from ext.records cimport LEGS, Intent, Report
 
 cdef enum:
     VENUE_ID_MAX = 40
@@ -63,6 +63,7 @@ ctypedef struct Exposure:
     int64_t unknown_lots     # of these, in orders of unknown fate
     int64_t foreign_buy_lots # open orders of others on this account, as last counted
     int64_t foreign_sell_lots
+    int64_t leg_lots[2 * LEGS]   # hedge mode, by 2 * LegKind + side: which of the lots above are of that leg
     int32_t open_orders
     int32_t unacked          # requests without an answer: orders in INTENT or SENT
 

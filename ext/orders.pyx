@@ -11,7 +11,7 @@ An amend makes a range: until the venue says which price and size are in force, 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-from ext.records cimport (ACKED, BUY, CANCELED, EXPIRED, FILLED, FREE, INTENT, LIVE, NEVER_EXISTED, PARTIAL, REJECTED,
+from ext.records cimport (ACKED, BUY, CANCELED, EXPIRED, FILLED, FREE, INTENT, LIVE, LONG_LEG, NEVER_EXISTED, PARTIAL, REJECTED,
                           REPORT_ACK, REPORT_AMEND_REJECT, REPORT_AMENDED, REPORT_CANCEL_REJECT, REPORT_CANCELED,
                           REPORT_EXPIRED, REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
                           REPORT_UNCERTAIN, SENT, UNKNOWN)
@@ -91,6 +91,8 @@ cdef class Orders:
             exposure.buy_lots += lots
         else:
             exposure.sell_lots += lots
+        if order.leg:
+            exposure.leg_lots[2 * order.leg + order.side] += lots
         exposure.open_orders += sign
         if order.state == UNKNOWN:
             exposure.unknown_lots += lots
@@ -125,6 +127,8 @@ cdef class Orders:
             exposure.buy_lots += order.size_lots
         else:
             exposure.sell_lots += order.size_lots
+        if order.leg:
+            exposure.leg_lots[2 * order.leg + order.side] += order.size_lots
         exposure.open_orders += 1
         exposure.unacked += 1
         self.counts[<int>INTENT] += 1
@@ -142,6 +146,8 @@ cdef class Orders:
             self.exposure[order.instrument].buy_lots -= min(filled_lots, order.size_lots)
         else:
             self.exposure[order.instrument].sell_lots -= min(filled_lots, order.size_lots)
+        if order.leg:
+            self.exposure[order.instrument].leg_lots[2 * order.leg + order.side] -= min(filled_lots, order.size_lots)
         order.epoch, order.sequence = epoch, sequence
         order.filled_lots = order.told_lots = filled_lots
         order.state = PARTIAL if filled_lots else LIVE
@@ -508,7 +514,10 @@ cdef class Orders:
         """Lots that may still be bought and sold by what is not terminal."""
         if not 0 <= instrument < self.instruments:
             raise IndexError(f"instrument {instrument}: the table has {self.instruments}")
-        return <object>self.exposure[instrument]
+        row = <object>self.exposure[instrument]
+        legs = row.pop("leg_lots")
+        names = ("long_buy_lots", "long_sell_lots", "short_buy_lots", "short_sell_lots")
+        return row | dict(zip(names, legs[2 * LONG_LEG:]))
 
     def whose(self, uint64_t sequence, uint64_t epoch) -> int:
         """Our id of the order with this client id; 0 where it is not in the table."""

@@ -24,6 +24,7 @@ ctypedef struct Guard:
 ctypedef struct MarketGuard:
     int64_t clock_ns             # when the venue's clock was last measured
     int32_t private_ok           # the private stream is proven
+    int32_t hedge                # the account has a long and a short leg of each perpetual
 
 ctypedef struct Recent:
     int64_t price_ticks
@@ -80,7 +81,9 @@ cdef class RiskGate:
     cdef int _check_size(self, const Intent* intent, const Limits* limit, const Instrument* row) noexcept nogil
     cdef int _check_price(self, const Intent* intent, const Limits* limit, const Instrument* row,
                           Book book) noexcept nogil
+    cdef int _check_leg(self, const Intent* intent, const Instrument* row) noexcept nogil
     cdef int _check_exposure(self, const Intent* intent, const Limits* limit) noexcept nogil
+    cdef int _check_legged(self, const Intent* intent, const Limits* limit) noexcept nogil
     cdef int _check_rate(self, const Intent* intent, const Limits* limit, int64_t now_ns) noexcept nogil
     cdef Approved _grant(self, const Intent* intent, uint64_t order_id, int64_t now_ns, Approved into)
     cdef int _spend(self, const Intent* intent, int kind, int64_t now_ns) noexcept nogil

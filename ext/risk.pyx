@@ -15,9 +15,9 @@ from ext.orders cimport Exposure
 from ext.records cimport (AMEND, AMENDING, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
                           BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, CLOCK, DESK_EXIT, DUPLICATE, FILLED, FREE, HALTED,
                           HALTS, INSTRUMENT, LATCHED, LATCHES, LATCH_ENCODE, LATCH_FAULT, LATCH_OPERATOR, LATCH_STOPPING,
-                          LATCH_TAPE, LEASE, LIMIT, LIVE, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
+                          LATCH_TAPE, LEASE, LEG, LIMIT, LIVE, LONG_LEG, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
                           OPEN_VENUE, ORDER_RATE, PARTIAL, POSITION, POST_ONLY, POST_ONLY_CROSS, PRICE_COLLAR, PRICE_RANGE,
-                          PRICE_STEP, PRIVATE_DOWN, REASONS, RECONCILE_STALE, REDUCE_ONLY, REPLACE, SELL, SIZE_MAX, SIZE_MIN,
+                          PRICE_STEP, PRIVATE_DOWN, REASONS, RECONCILE_STALE, REDUCE_ONLY, REPLACE, SELL, SHORT_LEG, SIZE_MAX, SIZE_MIN,
                           SIZE_STEP, STOP_MARKET, TABLE_FULL, TRIGGER, UNACKED, UNKNOWN_NOTIONAL, UNKNOWN_ORDER,
                           VENUE_RATE, Level, mint)
 from ext.wire cimport BATCH_MAX
@@ -153,6 +153,13 @@ cdef class RiskGate:
         self.reconcile_ns, self.clock_ns, self.watch_ns = reconcile_ns, clock_ns, watched_ns
         self.needs_private, self.max_unacked = private, max_unacked
 
+    def set_hedge(self, int market, bint hedge):
+        """The position mode of a market's account: True where each perpetual has a long and a short leg. ValueError where there is
+        no such market."""
+        if not 0 <= market < 8:
+            raise ValueError(f"market {market}: there is no such market")
+        self.markets[market].hedge = hedge
+
     def halt(self, int instrument, int why, int level):
         """Level 1: only what shrinks the position; 2: only cancels; for HaltReason `why`, until `resume` with the same."""
         self._check(instrument, why)
@@ -224,7 +231,9 @@ cdef class RiskGate:
         row = &self.instruments.rows[intent.instrument]
         if not (limit.allowed and row.tradable):
             return self.refuse(INSTRUMENT, limit.allowed, row.tradable)
-        reason = self._check_guards(intent, row, now_ns)
+        reason = self._check_leg(intent, row) if intent.leg or self.markets[row.market].hedge else OK
+        if reason == OK:
+            reason = self._check_guards(intent, row, now_ns)
         if reason == OK:
             reason = self._check_market(intent, limit, <Book>self.book_rows[intent.instrument], now_ns)
         if reason == OK:
@@ -360,6 +369,35 @@ cdef class RiskGate:
             return self.refuse(TRIGGER, intent.trigger_ticks, ask.price_ticks if intent.side == BUY else bid.price_ticks)
         return OK
 
+    cdef int _check_leg(self, const Intent* intent, const Instrument* row) noexcept nogil:
+        """In hedge mode an order is of one leg, and one on the leg's closing side says that it reduces: which side closes is all
+        that some venues go by. In one-way mode, and on spot, there are no legs."""
+        cdef bint opens
+        if not (self.markets[row.market].hedge and row.is_perpetual):
+            return self.refuse(LEG, intent.leg, 0) if intent.leg else OK
+        if intent.leg != LONG_LEG and intent.leg != SHORT_LEG:
+            return self.refuse(LEG, intent.leg, SHORT_LEG)
+        opens = (intent.side == BUY) == (intent.leg == LONG_LEG)
+        return self.refuse(LEG, intent.leg, SHORT_LEG) if opens == (intent.reduce_only != 0) else OK
+
+    cdef int _check_legged(self, const Intent* intent, const Limits* limit) noexcept nogil:
+        """The same for one leg: the limit is that of each leg, so that both together are within it whatever fills; and what closes
+        a leg is never more than what it has, with everything else that closes it."""
+        cdef int64_t held = self.account.rows[intent.instrument].legs[intent.leg].lots
+        cdef Exposure* exposure = &self.orders.exposure[intent.instrument]
+        cdef int64_t open_lots = exposure.leg_lots[2 * intent.leg + intent.side]
+        cdef int64_t most = 0 if intent.reduce_only else limit.max_position_lots
+        cdef int64_t worst
+        held = held if intent.leg == LONG_LEG else -held
+        if intent.type == STOP_MARKET:      # protection rests beside other exits
+            worst = intent.size_lots - held
+        elif intent.reduce_only:
+            worst = open_lots + intent.size_lots - held
+        else:
+            worst = held + open_lots + intent.size_lots + (
+                exposure.foreign_buy_lots if intent.side == BUY else exposure.foreign_sell_lots)
+        return self.refuse(POSITION, worst, most) if worst > most else OK
+
     cdef int _check_exposure(self, const Intent* intent, const Limits* limit) noexcept nogil:
         """Position as if every order of ours on that side filled, this one included. Reduce-only ends at flat: spot
         venues have no such flag, so it is kept here."""
@@ -369,6 +407,8 @@ cdef class RiskGate:
         cdef Exposure* exposure = &self.orders.exposure[intent.instrument]
         if intent.action != AMEND and exposure.open_orders >= limit.max_open_orders:
             return self.refuse(OPEN_ORDERS, exposure.open_orders, limit.max_open_orders)
+        if intent.leg:
+            return self._check_legged(intent, limit)
         if intent.side == BUY:
             worst = lots + exposure.buy_lots + intent.size_lots
         else:
@@ -447,7 +487,7 @@ cdef class RiskGate:
         if reason[0] == OK:
             more = intent[0]
             more.instrument, more.side, more.type, more.tif = order.instrument, order.side, order.type, order.tif
-            more.reduce_only, more.strategy = order.reduce_only, order.strategy
+            more.reduce_only, more.strategy, more.leg = order.reduce_only, order.strategy, order.leg
             # its own size is reserved already: taken away while the whole new size is checked, and put back
             self.orders._count(order, -1)
             try:
@@ -496,7 +536,7 @@ cdef class RiskGate:
         return {Reason(i).name: self.refused[i] for i in range(<int>REASONS) if self.refused[i]}
 
     def try_order(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, int tif=0,
-                  int type=0, bint reduce_only=False, int64_t trigger=0) -> tuple:
+                  int type=0, bint reduce_only=False, int64_t trigger=0, int leg=0) -> tuple:
         """Run an intent through `approve`; returns (reason name, value, limit, order id or 0). For tests and drills:
         a passed order has its exposure reserved but is not written anywhere."""
         cdef Intent intent
@@ -504,18 +544,19 @@ cdef class RiskGate:
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
         intent.tif, intent.type, intent.reduce_only, intent.action = tif, type, reduce_only, NEW
-        intent.trigger_ticks = trigger
+        intent.trigger_ticks, intent.leg = trigger, leg
         if side not in (BUY, SELL):
             raise ValueError(f"side {side}: must be BUY or SELL")
         self.value = self.limit = 0
         approved = self.approve(&intent, now_ns, &reason)
         return Reason(reason).name, self.value, self.limit, approved.order_id if approved is not None else 0
 
-    def probe(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns) -> str:
+    def probe(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, int leg=0) -> str:
         """What the gate would say to a limit order now: a Reason name. Nothing is reserved and nothing counted."""
         cdef Intent intent
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
+        intent.leg = leg
         return Reason(self.check(&intent, now_ns)).name
 
     def check_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots,

@@ -161,6 +161,8 @@ class Assembly:
             wire = make_wire(self.instruments, market, self.config.deployment, self.epoch)
             wire.window(venue.window_ms)
             wire.set_codes(MARKETS[market].codes)
+            wire.set_hedge(venue.hedge)
+            self.engine.risk.set_hedge(market, venue.hedge)
             wire.stp = "expire_" + venue.stp  # type: ignore[attr-defined]  # each venue's own property
             self.wires[market] = wire
         for venue in used:
@@ -207,6 +209,8 @@ class Assembly:
             if hasattr(self.wires[market], "signer") and not key.is_ed25519:
                 self.wires[market].signer(key.secret(), key.api_key)
             self.rest[market] = row.rest(market, key, venue.window_ms)
+            if hasattr(self.rest[market], "hedge"):
+                self.rest[market].hedge = venue.hedge  # what its trades say of legs depends on it
             self.rest_lines[market] = self._line(f"{venue.market} rest", LineKind.REST_LINE, market)
         for rule in row.budgets(market):
             self.engine.risk.budgets.set_rule(market, *rule[:3], by_instrument=rule[3])
@@ -232,6 +236,7 @@ class Assembly:
             if x.limits is None:
                 continue
             number = self.numbers[MARKET_NUMBERS[x.market], x.symbol]
+            self._check_leverage(x, self.rows[MARKET_NUMBERS[x.market], x.symbol])
             try:
                 self.engine.risk.set_limits(
                     number,
@@ -247,6 +252,14 @@ class Assembly:
                 raise UserError(f"{x.market} {x.symbol}: limits: {error}") from None
             if x.quote is not None:
                 self._check_quote(number, x, x.quote)
+
+    def _check_leverage(self, x: InstrumentConfig, row: InstrumentRow) -> None:
+        """More than the venue sells could never be what the account has."""
+        most = Decimal(row.max_leverage)
+        if x.leverage and most and _decimal(x, "leverage", x.leverage) > most:
+            raise UserError(
+                f"{x.market} {x.symbol}: leverage {x.leverage}: the venue allows {most.normalize():f} at most"
+            )
 
     def _check_quote(self, number: int, x: InstrumentConfig, quote: Quote) -> None:
         """A quote that could not be placed as it stands is an error now, not a refusal for each of its

@@ -16,7 +16,8 @@ class NativeOrders(Protocol):
 
 
 class NativeAccount(Protocol):
-    def position(self, instrument: int) -> dict[str, Any]: ...  # `lots` is signed
+    # `lots` is signed; `legs`: one dict of the same for each records.LegKind
+    def position(self, instrument: int) -> dict[str, Any]: ...
     def sums(self, instrument: int) -> tuple: ...  # lots and cash first
 
 
@@ -64,8 +65,12 @@ class Native(Protocol):
         reduce_only: bool,
         venue_id: str,
         now_ns: int,
+        *,
+        leg: int = 0,
     ) -> int: ...
-    def set_position(self, instrument: int, lots: int, cash: int, now_ns: int) -> None: ...
+    def set_position(
+        self, instrument: int, lots: int, cash: int, now_ns: int, *, leg: int = 0
+    ) -> None: ...
     def capital(self, purse: int, amount_e8: int, now_ns: int, *, coin: str = "") -> None: ...
     def flow(self, purse: int, amount_e8: int, now_ns: int, *, coin: str = "") -> None: ...
     def funding(self, instrument: int, amount_e8: int, now_ns: int) -> None: ...

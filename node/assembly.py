@@ -95,6 +95,9 @@ class Assembly:
         self.rest: dict[int, Any] = {}  # the signed REST half of each market that trades
         self.rest_lines: dict[int, int] = {}  # market -> its REST_LINE
         self.lines: list[LineSpec] = []
+        self.hedged = {MARKET_NUMBERS[x.market] for x in config.venue if x.hedge}
+        for x in config.instrument:
+            self._check_leverage(x, rows[MARKET_NUMBERS[x.market], x.symbol])
         self._build_lines()
         self._limits()
         self._strategies(strategy or make_strategy(config.strategy))
@@ -144,12 +147,21 @@ class Assembly:
             grids = (self.instruments.price_grid(number).step, self.instruments.size_grid(number).step)
             if recalled.grids.get(place) != grids:
                 continue
-            self.engine.set_position(number, lots, cash, now_ns)
+            if place[0] in self.hedged and self.instruments.row(number)["is_perpetual"]:
+                self._restore_legs(number, recalled.legs.get(place, {}), now_ns)
+            else:
+                self.engine.set_position(number, lots, cash, now_ns)
             told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
             for where, side, high, low in recalled.trades:
                 if where == place:
                     self.engine.orders.remember(number, side, high, low)
         return told
+
+    def _restore_legs(self, number: int, legs: dict[int, tuple[int, int, int]], now_ns: int) -> None:
+        """What was counted in one-way mode is of no leg: the venue says what there is."""
+        for leg, (lots, cash, cost) in legs.items():
+            if leg:
+                self.engine.set_position(number, lots, cash, now_ns, leg=leg, cost=cost)
 
     # ---- lines ----
 
@@ -236,7 +248,6 @@ class Assembly:
             if x.limits is None:
                 continue
             number = self.numbers[MARKET_NUMBERS[x.market], x.symbol]
-            self._check_leverage(x, self.rows[MARKET_NUMBERS[x.market], x.symbol])
             try:
                 self.engine.risk.set_limits(
                     number,

@@ -159,7 +159,9 @@ class BothWays(Strategy):
 def test_under_the_faults_of_the_soak_each_leg_ends_as_the_venue_has_it(market):
     probe, venue = Ours(market, changes=HEDGED), market.split("-")[0]
     strategy = BothWays(probe.size)
-    faults = [x for x in read_faults(None) if x.get("venue", venue) == venue and not x["name"].startswith("acct.")]
+    faults = [
+        x for x in read_faults(None) if x.get("venue", venue) == venue and not x["name"].startswith("acct.")
+    ]
     script = [POSMODE | {"venue": venue}, *faults]
     world = World(probe.config, seed=7, faults=script, strategy=strategy)
     world.run_for(90 * SEC)

@@ -231,7 +231,9 @@ class Hand:
     def legs_there(self) -> tuple[int, int]:
         """Lots of the long and the short leg in the venue's ledger."""
         rows = self.truth()["positions"]
-        long, short = (rows.get(f"{int(self.market)}:{self.symbol}:{x}", {"lots": 0}) for x in ("long", "short"))
+        long, short = (
+            rows.get(f"{int(self.market)}:{self.symbol}:{x}", {"lots": 0}) for x in ("long", "short")
+        )
         return long["lots"], short["lots"]
 
     @property
@@ -480,6 +482,7 @@ class Naive(Hand):
         self.listen()
         self.world.manager, self.engine = self, self.world.engine
         self.wire = self.world.desk.wires[self.market]
+        self.wire.set_hedge(False)  # a position is one number
 
     def ready(self) -> "Naive":
         self.until(lambda: self.engine.lines[self.line.spec.line].up)

@@ -354,9 +354,7 @@ def twin_fill(symbol: str, row: dict, base: dict) -> list[dict]:
     coin = row.get("fillFeeCcy") or "?"
     fill["fee_is_quote"] = 1 if coin in quotes else 2 if coin == symbol.split("-")[0] else 0
     named = (row.get("fillFeeCcy") or "") if row.get("fillFee") else ""
-    fill["fee_coin"] = (
-        "".join(x if x.isascii() else "\ufffd" for x in named) if len(named) < 12 else ""
-    )
+    fill["fee_coin"] = "".join(x if x.isascii() else "\ufffd" for x in named) if len(named) < 12 else ""
     if not row.get("fillFee"):
         fill["fee_is_quote"] = -1
     fill["fee_e8"] = -e8(row["fillFee"], "ROUND_FLOOR") if row.get("fillFee") else 0
@@ -1377,7 +1375,11 @@ def test_a_frame_of_a_leg_is_the_net_frame_but_for_its_leg(wire):
         (False, {"instrument": SWAP, "leg": 1}, "no legs here"),
         (True, {"instrument": SPOT, "leg": 1}, "no legs here"),
         (True, {"instrument": SWAP, "leg": 1, "reduce_only": 1}, "opens its leg"),
-        (True, {"instrument": SWAP, "leg": 2, "side": Side.SELL, "type": OrderType.STOP_MARKET}, "opens its leg"),
+        (
+            True,
+            {"instrument": SWAP, "leg": 2, "side": Side.SELL, "type": OrderType.STOP_MARKET},
+            "opens its leg",
+        ),
     ],
 )
 def test_a_leg_that_cannot_be_is_not_written(wire, hedge, intent, why):

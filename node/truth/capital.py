@@ -100,8 +100,8 @@ class Capital:
         line.trades += 1
 
     def set_cost(self, instrument: int, held: list[tuple[Decimal, str]]) -> None:
-        """A perpetual's position as an agreed answer shows it, once: profit is counted from here. `held`: size (in the venue's
-        unit) and entry of each leg that is not flat."""
+        """A perpetual's position as an agreed answer shows it, once: profit is counted from here.
+        `held`: size (in the venue's unit) and entry of each leg that is not flat."""
         line, row = self.lines[instrument], self.native.instruments.row(instrument)
         line.is_begun, line.lots, line.cash = True, 0, NONE
         for size, entry in held:

@@ -103,8 +103,8 @@ class Purse:
     # ---- effects ----
 
     def set_cost(self, instrument: int, held: list[tuple[str, Decimal, str]]) -> None:
-        """The position that an agreed answer shows, once: realised profit is counted from here. `held`: leg, size and entry
-        of each that is not flat."""
+        """The position that an agreed answer shows, once: realised profit is counted from here.
+        `held`: leg, size and entry of each that is not flat."""
         if instrument in self.costs and self.costs[instrument] is None:
             contract = self.contracts[instrument]
             self.costs[instrument] = {

@@ -143,8 +143,9 @@ class Reader:
         return 1 if row.fee_coin == product.quote else 2 if row.fee_coin == product.base else 0
 
     def adoption(self, row: OrderRow, key: tuple[int, int], filled_lots: int) -> dict[str, Any]:
-        """Arguments of `engine.adopt` for an own order that the table does not hold. In hedge mode what is on the closing side of
-        its leg is reduce-only, whatever the venue calls it; ValueError where it does not say of which leg it is."""
+        """Arguments of `engine.adopt` for an own order that the table does not hold. In hedge mode what is on
+        the closing side of its leg is reduce-only, whatever the venue calls it; ValueError where it does not
+        say of which leg it is."""
         instrument = self.instrument(row.market, row.symbol)
         if instrument is None:
             raise ValueError(f"{row.symbol}: not traded here")

@@ -16,14 +16,13 @@ from node.truth.settings import Settings
 from node.truth.steady import Steady
 from node.venues.values import ModeRow, PositionRow
 
-
 Place = tuple[int, int]  # instrument, records.LegKind
 LEG_NAMES = ("", " of the long leg", " of the short leg")
 
 
 class Positions:
-    """In one-way mode a perpetual has one position, in hedge mode one of each leg; each is compared by itself. `sample` is called on every tick: a fill that is booked while an answer is under way is no
-    difference."""
+    """In one-way mode a perpetual has one position, in hedge mode one of each leg; each is compared by itself.
+    `sample` is called on every tick: a fill that is booked while an answer is under way is no difference."""
 
     def __init__(self, desk: VenueDesk, native: Native, reader: Reader, halts: Halts, settings: Settings):
         self.desk, self.native, self.reader, self.halts, self.settings = desk, native, reader, halts, settings
@@ -85,8 +84,8 @@ class Positions:
                 self._look(symbol, place, told.get(place, 0), left_ns, explained_ns, now_ns)
 
     def _by_place(self, rows: list[PositionRow]) -> dict[Place, int]:
-        """Signed lots by instrument and leg; in one-way mode legs are added up, for the mode is told of by itself. ValueError
-        where one number cannot be read: then none counts."""
+        """Signed lots by instrument and leg; in one-way mode legs are added up, for the mode is told of by
+        itself. ValueError where one number cannot be read: then none counts."""
         told: dict[Place, int] = {}
         for row in rows:
             instrument = self.reader.instrument(row.market, row.symbol)

@@ -497,7 +497,7 @@ def test_82_one_way_mode_in_the_middle_of_hedged_trading_holds_the_symbol(make, 
 
 @row(82, markets=PERPETUALS)
 def test_82_an_order_that_left_before_the_mode_changed_is_refused_and_no_leg_is_opened(make, market):
-    """The node does not know yet: the venue's answer to the leg is a refusal, and the position stays what it is."""
+    """The node does not know yet: the venue refuses the leg, and the position stays what it is."""
     hand = make(market, changes=HEDGED, faults=[POSMODE]).ready()
     hand.fake.accounts[1].hedge = False
     order = hand.place(BUY, hand.through(BUY), leg=1)

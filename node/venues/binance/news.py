@@ -261,7 +261,7 @@ def algo_order(market: int, x: dict) -> OrderRow:
 
 
 def leg_of(x: dict, key: str = "positionSide") -> str:
-    """The leg of an order or trade, "" where there is none (spot). ValueError for a word that nobody knows."""
+    """The leg of an order or trade, "" where there is none (spot). ValueError for an unknown word."""
     if key not in x:
         return ""
     leg = LEGS.get(str(x[key]))

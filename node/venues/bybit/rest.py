@@ -387,8 +387,8 @@ def _state(row: dict, filled: str, where: str) -> str:
 
 
 def trade_row(market: int, row: dict, hedge: bool = False) -> TradeRow | None:
-    """One row of `/v5/execution/list`; None where nothing was traded (funding). ValueError for a new type. `hedge`: the account
-    has legs; the list says of which one a trade was by what it closed."""
+    """One row of `/v5/execution/list`; None where nothing was traded (funding). ValueError for a new type.
+    `hedge`: the account has legs; the list says of which one a trade was by what it closed."""
     symbol = _text(row, "symbol", "execution")
     where = f"execution: {symbol}"
     nature = execution_nature(_word(row, "execType", where), _optional(row, "createType"))

@@ -148,6 +148,7 @@ cdef class Engine(Sink):
     cdef int _cancel(self, Order* order) except -1
     cdef int _refusal(self, const Report* report, const Order* order) except -1
     cdef int _stop_market(self, int market, int why, int level) except -1
+    cdef bint _is_nameless(self, const Report* report) noexcept
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1
     cdef int _book_fee(self, const Report* report, const Order* order) except -1
     cdef int _withdraw_all(self, int strategy) except -1

@@ -453,7 +453,7 @@ cdef class Engine(Sink):
             self.orders.settle(order_id)
 
     def adopt(self, int instrument, uint64_t epoch, uint64_t sequence, int side, int type, int tif, int64_t price_ticks,
-              int64_t size_lots, int64_t filled_lots, bint reduce_only, str venue_id, int64_t now_ns) -> int:
+              int64_t size_lots, int64_t filled_lots, bint reduce_only, str venue_id, int64_t now_ns, *, int leg=NET) -> int:
         """Take in an order of ours that the table does not have. Returns its id here, or the one it has already; 0 where the
         table is full. What it filled before now is not counted again: trades say that."""
         cdef Intent intent
@@ -462,11 +462,13 @@ cdef class Engine(Sink):
         known = self.orders.whose(sequence, epoch)
         if known:
             return known
-        if not 0 <= instrument < self.instruments.count or side not in (0, 1) or not 0 <= filled_lots <= size_lots:
-            raise ValueError(f"adopt: instrument {instrument}, side {side}, {filled_lots} of {size_lots} lots: no such order")
+        if not 0 <= instrument < self.instruments.count or side not in (0, 1) or not 0 <= filled_lots <= size_lots \
+                or not 0 <= leg < <int>LEGS:
+            raise ValueError(f"adopt: instrument {instrument}, side {side}, leg {leg}, {filled_lots} of {size_lots} lots: "
+                             "no such order")
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.type, intent.tif, intent.strategy = instrument, side, type, tif, -1
-        intent.price_ticks, intent.size_lots, intent.reduce_only = price_ticks, size_lots, reduce_only
+        intent.price_ticks, intent.size_lots, intent.reduce_only, intent.leg = price_ticks, size_lots, reduce_only, leg
         self._door(DOOR_ADOPT, instrument, 0, <int64_t>epoch, <int64_t>sequence, filled_lots, now_ns, &intent)
         order = self.orders.adopt(&intent, epoch, sequence, filled_lots, now_ns)
         if order == NULL:
@@ -794,7 +796,10 @@ cdef class Engine(Sink):
 
     cdef int on_report(self, const Report* report) except -1:
         cdef Order* order
-        cdef int64_t lots = self.orders.on_report(report, self.now_ns)
+        cdef int64_t lots
+        if report.kind == REPORT_FILL and report.leg < 0 and report.fee_is_quote < 0 and self._is_nameless(report):
+            return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
+        lots = self.orders.on_report(report, self.now_ns)
         order = self.orders.hit
         if self.orders.fee_came and (order != NULL or 0 <= report.instrument < self.instruments.count):
             self._book_fee(report, order)
@@ -812,6 +817,12 @@ cdef class Engine(Sink):
         while order != NULL and self.orders.take_bound(order, self.now_ns):
             self._tell(order, self.orders.bound.price_ticks, self.orders.bound.lots)
         return 0
+
+    cdef bint _is_nameless(self, const Report* report) noexcept:
+        """In hedge mode, the fast notice of a fill of nobody's order here: which leg it is of, only the full one will say."""
+        if not 0 <= report.instrument < self.instruments.count:
+            return False
+        return self.risk.markets[self.instruments.rows[report.instrument].market].hedge and self.orders.locate(report) == NULL
 
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1:
         """A new trade, ours or another's on this account: the position counts it, once."""
@@ -1157,7 +1168,7 @@ cdef class Engine(Sink):
             return 0 if approved is None else self._send(approved)
         other = intent[0]
         other.action, other.instrument, other.side, other.type = REPLACE, order.instrument, order.side, order.type
-        other.tif, other.reduce_only = order.tif, order.reduce_only
+        other.tif, other.reduce_only, other.leg = order.tif, order.reduce_only, order.leg
         other.size_lots = intent.size_lots - order.filled_lots
         if not wire.can_replace or order.amending or order.cancel_wanted:
             return self._verdict(&other, None, UNSUPPORTED)

@@ -13,7 +13,8 @@ risk gate afterwards, one intent after the other. From Python:
 
 from libc.string cimport memset
 
-from ext.records cimport AMEND, BUY, CANCEL, FOK, GTC, IOC, LIMIT, MARKET, NEW, POST_ONLY, SELL, STOP_MARKET, Level
+from ext.records cimport (AMEND, BUY, CANCEL, FOK, GTC, IOC, LEGS, LIMIT, LONG_LEG, MARKET, NET, NEW, POST_ONLY, SELL, STOP_MARKET,
+                          Level)
 
 # Dials that every strategy has: index, neutral value and hard bounds. Values are per mille of the configured figure.
 DIALS = (
@@ -120,49 +121,47 @@ cdef class Strategy:
             raise ValueError(f"instrument {instrument}: the table has {self.instruments.count}")
         return 0
 
-    def buy(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC) -> bool:
+    # In hedge mode every order is of one leg (`leg`: records.LegKind); on its closing side it is reduce-only by itself.
+
+    def buy(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC, int leg=NET) -> bool:
         """Propose to buy; False where this turn already proposed too much."""
-        return self._propose(instrument, BUY, price_ticks, size_lots, tif)
+        return self._order(instrument, BUY, LIMIT, tif, price_ticks, size_lots, 0, False, leg)
 
-    def sell(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC) -> bool:
+    def sell(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC, int leg=NET) -> bool:
         """Propose to sell; False where this turn already proposed too much."""
-        return self._propose(instrument, SELL, price_ticks, size_lots, tif)
-
-    def _propose(self, instrument, side, price_ticks, size_lots, tif):
-        self._check(instrument)
-        if tif not in (GTC, IOC, FOK, POST_ONLY):
-            raise ValueError(f"time in force {tif}: must be one of records.TimeInForce")
-        return bool(self.place(instrument, side, price_ticks, size_lots, tif))
+        return self._order(instrument, SELL, LIMIT, tif, price_ticks, size_lots, 0, False, leg)
 
     def amend(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots) -> bool:
         """Propose a new price and whole size (filled included) for an order."""
         return bool(self.change(order_id, price_ticks, size_lots))
 
-    def market(self, int instrument, int side, int64_t size_lots, bint reduce_only=False) -> bool:
+    def market(self, int instrument, int side, int64_t size_lots, bint reduce_only=False, int leg=NET) -> bool:
         """Propose a market order, in the instrument's size unit."""
-        return self._order(instrument, side, MARKET, IOC, 0, size_lots, 0, reduce_only)
+        return self._order(instrument, side, MARKET, IOC, 0, size_lots, 0, reduce_only, leg)
 
-    def stop(self, int instrument, int side, int64_t trigger_ticks, int64_t size_lots) -> bool:
+    def stop(self, int instrument, int side, int64_t trigger_ticks, int64_t size_lots, int leg=NET) -> bool:
         """Propose a protective stop: rests at the venue, reduces the position at market once the trigger is reached."""
-        return self._order(instrument, side, STOP_MARKET, GTC, 0, size_lots, trigger_ticks, True)
+        return self._order(instrument, side, STOP_MARKET, GTC, 0, size_lots, trigger_ticks, True, leg)
 
-    def reduce(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif=GTC) -> bool:
+    def reduce(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif=GTC, int leg=NET) -> bool:
         """Propose a limit order that can only shrink the position."""
-        return self._order(instrument, side, LIMIT, tif, price_ticks, size_lots, 0, True)
+        return self._order(instrument, side, LIMIT, tif, price_ticks, size_lots, 0, True, leg)
 
-    def _order(self, instrument, side, type, tif, price_ticks, size_lots, trigger_ticks, reduce_only):
+    def _order(self, instrument, side, type, tif, price_ticks, size_lots, trigger_ticks, reduce_only, leg=NET):
         cdef Intent* intent
         self._check(instrument)
         if side not in (BUY, SELL):
             raise ValueError(f"side {side}: must be BUY or SELL")
         if tif not in (GTC, IOC, FOK, POST_ONLY):
             raise ValueError(f"time in force {tif}: must be one of records.TimeInForce")
+        if not NET <= leg < LEGS:
+            raise ValueError(f"leg {leg}: must be one of records.LegKind")
         intent = self.propose()
         if intent == NULL:
             return False
         intent.action, intent.instrument, intent.side, intent.type, intent.tif = NEW, instrument, side, type, tif
         intent.price_ticks, intent.size_lots, intent.trigger_ticks = price_ticks, size_lots, trigger_ticks
-        intent.reduce_only = reduce_only
+        intent.leg, intent.reduce_only = leg, reduce_only or (leg != NET and (side == BUY) != (leg == LONG_LEG))
         return True
 
     def cancel(self, uint64_t order_id) -> bool:
@@ -174,9 +173,10 @@ cdef class Strategy:
         the account are not touched."""
         return sum(self.cancel(order_id) for order_id in self.open_orders(instrument))
 
-    def position(self, int instrument) -> int:
-        """Signed position in lots."""
-        return self.account.position(instrument)["lots"]
+    def position(self, int instrument, int leg=-1) -> int:
+        """Signed position in lots: of one leg (a short one is below zero), or of all of them together."""
+        row = self.account.position(instrument)
+        return row["lots"] if leg < 0 else row["legs"][leg]["lots"]
 
     def open_orders(self, int instrument=-1) -> list:
         """Ids of this node's orders that are not terminal."""

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ext.instruments cimport Instruments
-from ext.records cimport Approved, Budget, DepthHead, Level, Mark, Quote, Report, Trade
+from ext.records cimport Approved, Budget, DepthHead, Intent, Level, Mark, Quote, Report, Trade
 from ext.text cimport tg_cur, tg_grid
 
 cpdef enum Verdict:
@@ -66,6 +66,7 @@ cdef class Wire:
     cdef readonly bint can_amend      # price and size in place; else see REPLACE
     cdef readonly bint can_replace
     cdef readonly bint stop_by_rest   # stop orders have no WebSocket request here
+    cdef readonly bint hedge          # the account holds a long and a short leg of each perpetual
 
     cdef int take(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1
@@ -78,6 +79,8 @@ cdef class Wire:
 
     cdef int lookup(self, const char* symbol, Py_ssize_t size) noexcept nogil
     cdef int coin(self, int instrument, const char* text, Py_ssize_t size) noexcept nogil
+    cdef int put_coin(self, Report* report, const char* text, Py_ssize_t size) noexcept nogil
+    cdef int check_leg(self, const Intent* intent) except -1
     cdef int fail(self, int code, const char* field, tg_cur* c, const char* start) noexcept nogil
     cdef int read_levels(self, tg_cur* c, int instrument, int extra, Level* out, int64_t* count,
                          const char* price_name, const char* size_name) noexcept nogil

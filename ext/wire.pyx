@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ext.records cimport AMEND, CANCEL, GROUP_UNKNOWN, UNCERTAIN, Instrument
+from ext.records cimport AMEND, BUY, CANCEL, GROUP_UNKNOWN, LONG_LEG, NET, SHORT_LEG, STOP_MARKET, UNCERTAIN, Instrument
 from ext.text cimport TG_SYNTAX, tg_level, tg_setup
 from ext.text import WHY
 
@@ -113,6 +113,23 @@ cdef class Wire:
             raise ValueError(f"window of {window_ms} ms: must be 100 to 60000")
         self.window_ms = window_ms
 
+    def set_hedge(self, bint hedge):
+        """The account's position mode: True where it holds a long and a short leg of each perpetual. New orders then name one."""
+        self.hedge = hedge
+
+    cdef int check_leg(self, const Intent* intent) except -1:
+        """The last look at the leg of a new order, for a perpetual in hedge mode must have one and everything else none: a venue
+        would refuse it, or take it for another position. What reduces is on the leg's closing side: some venues take no other word
+        for it. ValueError where it is wrong; asked where there is a leg or `hedge`."""
+        cdef bint legged = intent.leg == LONG_LEG or intent.leg == SHORT_LEG
+        cdef bint wants = self.hedge and self.instruments.rows[intent.instrument].is_perpetual
+        if legged != wants or (intent.leg != NET and not legged):
+            raise ValueError(f"{self.instruments.symbol(intent.instrument)}: leg {intent.leg}, but " + (
+                "in hedge mode an order is of the long or the short leg" if wants else "there are no legs here"))
+        if legged and (intent.reduce_only or intent.type == STOP_MARKET) and (intent.side == BUY) == (intent.leg == LONG_LEG):
+            raise ValueError(f"{self.instruments.symbol(intent.instrument)}: reduce-only on the side that opens its leg")
+        return 0
+
     cdef int64_t stamp_ms(self, int64_t now_ns) noexcept nogil:
         """`now_ns` on the venue's clock, in ms: what goes into a frame."""
         return (now_ns + self.offset_ns) // 1_000_000
@@ -200,6 +217,13 @@ cdef class Wire:
         if size < row.symbol_size and memcmp(row.symbol + row.symbol_size - size, text, size) == 0:
             return 1
         return 2 if size < row.symbol_size and memcmp(row.symbol, text, size) == 0 else 0
+
+    cdef int put_coin(self, Report* report, const char* text, Py_ssize_t size) noexcept nogil:
+        """Name the coin of a fee, as the venue spells it; nothing where it does not fit."""
+        memset(report.fee_coin, 0, sizeof(report.fee_coin))
+        if 0 < size < <Py_ssize_t>sizeof(report.fee_coin):
+            memcpy(report.fee_coin, text, size)
+        return 0
 
     cdef int fail(self, int code, const char* field, tg_cur* c, const char* start) noexcept nogil:
         """Remember why a frame is BAD, and where."""
@@ -363,6 +387,7 @@ cdef class ListSink(Sink):
     cdef int on_report(self, const Report* report) except -1:
         row = <object>report[0]
         row["venue_id"] = report.venue_id[:report.venue_id_size].decode("ascii", "replace")
+        row["fee_coin"] = report.fee_coin[:12].split(b"\0")[0].decode("ascii", "replace")
         self.events.append({"type": "report", **row})
         return 0
 

@@ -95,6 +95,9 @@ class Assembly:
         self.rest: dict[int, Any] = {}  # the signed REST half of each market that trades
         self.rest_lines: dict[int, int] = {}  # market -> its REST_LINE
         self.lines: list[LineSpec] = []
+        self.hedged = {MARKET_NUMBERS[x.market] for x in config.venue if x.hedge}
+        for x in config.instrument:
+            self._check_leverage(x, rows[MARKET_NUMBERS[x.market], x.symbol])
         self._build_lines()
         self._limits()
         self._strategies(strategy or make_strategy(config.strategy))
@@ -144,12 +147,21 @@ class Assembly:
             grids = (self.instruments.price_grid(number).step, self.instruments.size_grid(number).step)
             if recalled.grids.get(place) != grids:
                 continue
-            self.engine.set_position(number, lots, cash, now_ns)
+            if place[0] in self.hedged and self.instruments.row(number)["is_perpetual"]:
+                self._restore_legs(number, recalled.legs.get(place, {}), now_ns)
+            else:
+                self.engine.set_position(number, lots, cash, now_ns)
             told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
             for where, side, high, low in recalled.trades:
                 if where == place:
                     self.engine.orders.remember(number, side, high, low)
         return told
+
+    def _restore_legs(self, number: int, legs: dict[int, tuple[int, int, int]], now_ns: int) -> None:
+        """What was counted in one-way mode is of no leg: the venue says what there is."""
+        for leg, (lots, cash, cost) in legs.items():
+            if leg:
+                self.engine.set_position(number, lots, cash, now_ns, leg=leg, cost=cost)
 
     # ---- lines ----
 
@@ -161,6 +173,8 @@ class Assembly:
             wire = make_wire(self.instruments, market, self.config.deployment, self.epoch)
             wire.window(venue.window_ms)
             wire.set_codes(MARKETS[market].codes)
+            wire.set_hedge(venue.hedge)
+            self.engine.risk.set_hedge(market, venue.hedge)
             wire.stp = "expire_" + venue.stp  # type: ignore[attr-defined]  # each venue's own property
             self.wires[market] = wire
         for venue in used:
@@ -207,6 +221,8 @@ class Assembly:
             if hasattr(self.wires[market], "signer") and not key.is_ed25519:
                 self.wires[market].signer(key.secret(), key.api_key)
             self.rest[market] = row.rest(market, key, venue.window_ms)
+            if hasattr(self.rest[market], "hedge"):
+                self.rest[market].hedge = venue.hedge  # what its trades say of legs depends on it
             self.rest_lines[market] = self._line(f"{venue.market} rest", LineKind.REST_LINE, market)
         for rule in row.budgets(market):
             self.engine.risk.budgets.set_rule(market, *rule[:3], by_instrument=rule[3])
@@ -247,6 +263,14 @@ class Assembly:
                 raise UserError(f"{x.market} {x.symbol}: limits: {error}") from None
             if x.quote is not None:
                 self._check_quote(number, x, x.quote)
+
+    def _check_leverage(self, x: InstrumentConfig, row: InstrumentRow) -> None:
+        """More than the venue sells could never be what the account has."""
+        most = Decimal(row.max_leverage)
+        if x.leverage and most and _decimal(x, "leverage", x.leverage) > most:
+            raise UserError(
+                f"{x.market} {x.symbol}: leverage {x.leverage}: the venue allows {most.normalize():f} at most"
+            )
 
     def _check_quote(self, number: int, x: InstrumentConfig, quote: Quote) -> None:
         """A quote that could not be placed as it stands is an error now, not a refusal for each of its

@@ -23,6 +23,8 @@ class Recalled:
     `last_ns`: of the last trade, 0 where there was none."""
 
     positions: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    # by records.LegKind: (lots, cash, what the open lots cost) of each leg that was ever traded
+    legs: dict[Place, dict[int, tuple[int, int, int]]] = field(default_factory=dict)
     grids: dict[Place, tuple[str, str]] = field(default_factory=dict)  # tick and lot that they are counted in
     trades: deque[tuple[Place, int, int, int]] = field(default_factory=lambda: deque(maxlen=TRADES))
     last_ns: int = 0
@@ -60,5 +62,7 @@ def _fill(out: Recalled, names: list[Place], record: Any) -> None:
     if report["instrument"] < len(names):
         place = names[report["instrument"]]
         out.positions[place] = (row["position_lots"], row["cash"])
+        leg = (row["leg_lots"], row["leg_cash"], row["leg_cost"])
+        out.legs.setdefault(place, {})[row["leg"]] = leg
         out.trades.append((place, report["side"], report["trade_hi"], report["trade_lo"]))
         out.last_ns = record.now_ns

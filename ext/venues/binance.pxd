@@ -23,6 +23,7 @@ cdef enum Keys:
     KEY_STATUS = 32
     KEY_ERROR = 64
     KEY_RATES = 128
+    KEY_LEG = 256
 
 cdef enum Body:
     # What the members being read belong to.
@@ -43,6 +44,8 @@ ctypedef struct Fields:
     Py_ssize_t stream_size
     const char* symbol
     Py_ssize_t symbol_size
+    const char* leg           # "ps", or NULL
+    Py_ssize_t leg_size
     int instrument            # -1 until a symbol of ours was seen
     const char* bids_at       # where a side stands that came before its symbol
     const char* asks_at
@@ -89,6 +92,7 @@ cdef enum Member:
     HAS_CLIENT = 8192         # the rest: ALGO_UPDATE only
     HAS_MADE = 16384
     HAS_SIDE = 32768
+    HAS_LEG = 65536           # answers and ALGO_UPDATE
 
 ctypedef struct Answer:
     # An order as an answer shows it, or the error in its place. All zero: nothing is said.
@@ -101,6 +105,8 @@ ctypedef struct Answer:
     Py_ssize_t state_size
     const char* message
     Py_ssize_t message_size
+    const char* leg           # position side, NULL = not said
+    Py_ssize_t leg_size
     const char* price_at      # where these values stand
     const char* size_at
     const char* filled_at
@@ -241,5 +247,6 @@ cdef class BinanceWire(Wire):
     cdef Py_ssize_t _amend(self, const Intent* intent, int64_t now_ns, char* out) except -1
     cdef char* _order(self, char* p, const Intent* intent, const char* client_id, int64_t now_ns) noexcept nogil
     cdef char* _window(self, char* p) noexcept nogil
+    cdef char* _leg_of(self, char* p, const Intent* intent) noexcept nogil
     cdef char* _stp_side(self, char* p, const Intent* intent) noexcept nogil
     cdef char* _stamp(self, char* p, int64_t now_ns) noexcept nogil

@@ -19,11 +19,11 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 
 from ext.records cimport (ACCEPTED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUDGET_ORDERS, BUDGET_WEIGHT, BUY, CANCEL, FOK,
                           FUNDING_RATE, GROUP_ACCESS, GROUP_DUPLICATE, GROUP_FILTER, GROUP_FUNDS, GROUP_LIMIT, GROUP_MARKET,
-                          GROUP_NONE, GROUP_OTHER, GROUP_POST_ONLY, GROUP_UNKNOWN, INDEX_PRICE, IOC, LIQUIDATION,
-                          MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REFUSED, REPLACE, REPORT_ACK, REPORT_AMENDED,
+                          GROUP_NONE, GROUP_OTHER, GROUP_POST_ONLY, GROUP_UNKNOWN, INDEX_PRICE, IOC, LIQUIDATION, LONG_LEG,
+                          MARK_PRICE, MARKET, NET, NEW, NEXT_FUNDING, POST_ONLY, REFUSED, REPLACE, REPORT_ACK, REPORT_AMENDED,
                           REPORT_AMEND_REJECT, REPORT_CANCELED, REPORT_CANCEL_REJECT, REPORT_EXPIRED, REPORT_FILL,
                           REPORT_FILLED, REPORT_LIVE, REPORT_ODD, REPORT_REJECT, REPORT_UNCERTAIN, RULE_PREV, RULE_RANGE,
-                          SEED, SELL, SETTLEMENT, SNAPSHOT, STOP_MARKET, TRADE_FILL, UNCERTAIN, UPDATE, DepthHead,
+                          SEED, SELL, SETTLEMENT, SHORT_LEG, SNAPSHOT, STOP_MARKET, TRADE_FILL, UNCERTAIN, UPDATE, DepthHead,
                           Instrument, Mark, Quote, Trade)
 from ext.text cimport (TG_MAX_PRICE, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid, tg_int,
                        tg_int_or_text, tg_key, tg_letter_key, tg_more, tg_peek, tg_put_decimal, tg_put_int, tg_setup,
@@ -72,7 +72,7 @@ cdef inline void clear(Fields* f) noexcept nogil:
     f.seen[0] = f.seen[1] = f.read[0] = f.read[1] = 0
     f.named = f.coin_margined = 0
     f.body = BODY_NONE
-    f.stream = f.symbol = f.bids_at = f.asks_at = f.request = f.message = f.result_at = f.data_at = f.rates_at = NULL
+    f.leg = f.stream = f.symbol = f.bids_at = f.asks_at = f.request = f.message = f.result_at = f.data_at = f.rates_at = NULL
     f.instrument = -1
     f.prev_id = f.last_update_id = f.bids = f.asks = f.status = -1
     f.code = f.message_size = 0
@@ -116,6 +116,15 @@ cdef int execution_type(const char* text, Py_ssize_t size) noexcept nogil:
     if named(text, size, b"REPLACED") or named(text, size, b"AMENDMENT") or named(text, size, b"TRADE_PREVENTION"):
         return DID_AMEND
     return DID_CALCULATE if named(text, size, b"CALCULATED") else DID_ODD
+
+
+cdef int leg_of(const char* text, Py_ssize_t size) noexcept nogil:
+    """LegKind that a position side spells, -2 where nobody knows the word."""
+    if named(text, size, b"BOTH"):
+        return NET
+    if named(text, size, b"LONG"):
+        return LONG_LEG
+    return SHORT_LEG if named(text, size, b"SHORT") else -2
 
 
 cdef int nature_of(const char* text, Py_ssize_t size) noexcept nogil:
@@ -339,6 +348,10 @@ cdef class BinanceWire(Wire):
             if self._once(c, f, KEY_PU, start) == BAD:
                 return BAD
             return self._number(c, &f.prev_id, b"pu", start)
+        elif size == 2 and memcmp(key, b"ps", 2) == 0 and tg_peek(c) == c'"':
+            if self._once(c, f, KEY_LEG, start) == BAD:
+                return BAD
+            return self._text(c, &f.leg, &f.leg_size, b"ps", start)
         elif size == 2 and memcmp(key, b"st", 2) == 0:
             f.coin_margined = tg_peek(c) == c'2'
             if self._skip(c, start) == BAD:
@@ -842,6 +855,8 @@ cdef class BinanceWire(Wire):
             return self._text(c, &a.state, &a.state_size, b"status", start)
         if name == HAS_SYMBOL:
             return self._text(c, &a.symbol, &a.symbol_size, b"symbol", start)
+        if name == HAS_LEG:
+            return self._text(c, &a.leg, &a.leg_size, b"positionSide", start)
         if name == HAS_ORDER or name == HAS_ALGO:
             return self._digits(c, &a.venue_id, &a.venue_id_size, b"orderId", start)
         if name == HAS_TIME or name == HAS_UPDATE:
@@ -873,6 +888,9 @@ cdef class BinanceWire(Wire):
         report.instrument = self.lookup(a.symbol, a.symbol_size) if a.symbol_size else -1
         if report.instrument < 0:
             return HANDLED
+        report.leg = leg_of(a.leg, a.leg_size) if a.leg != NULL else -1
+        if report.leg < -1:
+            return self._bad(TG_SYNTAX, b"positionSide", a.leg, start)
         size_grid = &self.instruments.size_grids[report.instrument]
         if self._steps(a.price_at, &self.instruments.price_grids[report.instrument], &report.order_ticks, b"price", start,
                        end) == BAD or \
@@ -1055,6 +1073,7 @@ cdef class BinanceWire(Wire):
         if not fill or report.kind != REPORT_LIVE:
             report.size_lots = report.price_ticks = report.trade_hi = report.trade_lo = report.fee_e8 = 0
             report.maker = report.fee_is_quote = report.nature = 0
+            self.put_coin(&report, NULL, 0)
             sink.on_report(&report)
         return HANDLED
 
@@ -1100,7 +1119,7 @@ cdef class BinanceWire(Wire):
         cdef tg_cur c
         memset(&algo, 0, sizeof(Algo))
         memset(&report, 0, sizeof(Report))
-        report.filled_lots = report.order_ticks = report.order_lots = -1
+        report.filled_lots = report.order_ticks = report.order_lots = report.leg = -1
         c.p, c.end = f.at[c'o'] if has(f, c'o') else end, end
         if self._algo_read(&c, &algo, start) == BAD or self._numbers(&algo.order, &report, start, end) == BAD:
             return BAD
@@ -1148,6 +1167,8 @@ cdef class BinanceWire(Wire):
             return self._text(c, &a.symbol, &a.symbol_size, b"s", start)
         if name == HAS_SIDE:
             return self._text(c, &algo.side, &algo.side_size, b"S", start)
+        if name == HAS_LEG:
+            return self._text(c, &a.leg, &a.leg_size, b"ps", start)
         if name == HAS_CLIENT and quoted:
             return self._text(c, &algo.client, &algo.client_size, b"caid", start)
         if name == HAS_ALGO:
@@ -1229,6 +1250,9 @@ cdef class BinanceWire(Wire):
         if not (named(text, size, b"BUY") or named(text, size, b"SELL")):
             return self._bad(TG_SYNTAX, b"S", end, start)
         report.side = BUY if size == 3 else SELL
+        report.leg = leg_of(f.leg, f.leg_size) if f.leg != NULL and self.market == BINANCE_USDM else -1
+        if report.leg < -1:
+            return self._bad(TG_SYNTAX, b"ps", f.leg, start)
         c.p = f.at[c'i'] if has(f, c'i') else end
         c.end = end
         if self._digits(&c, &text, &size, b"i", start) == BAD:
@@ -1262,6 +1286,7 @@ cdef class BinanceWire(Wire):
         if self._text_at(f, c'N', &text, &size, b"N", start, end) == BAD:
             return BAD
         report.fee_is_quote = self.coin(f.instrument, text, size)
+        self.put_coin(report, text, size)
         return HANDLED
 
     # ---- writing ----
@@ -1278,6 +1303,8 @@ cdef class BinanceWire(Wire):
             raise ValueError(f"an order frame needs {ORDER_FRAME_MAX} bytes, not {cap}")
         if not 0 <= intent.instrument < self.instruments.count:
             raise ValueError(f"instrument {intent.instrument}: the table has {self.instruments.count}")
+        if (intent.leg or self.hedge) and (intent.action == NEW or intent.action == REPLACE):
+            self.check_leg(intent)
         if intent.action == NEW:
             if intent.type == STOP_MARKET and self.market == BINANCE_USDM:
                 return self._stop(intent, order_id, now_ns, out)
@@ -1365,6 +1392,8 @@ cdef class BinanceWire(Wire):
         p = say(p, b'"newClientOrderId":"')
         p = put(p, client_id, ID_SIZE)
         p = say(p, b'","newOrderRespType":"ACK","')
+        if intent.leg:
+            p = say(self._leg_of(p, intent), b'","')
         if limit:
             p = say(p, b'price":"')
             p += tg_put_decimal(p, intent.price_ticks, grid, 1)
@@ -1372,7 +1401,7 @@ cdef class BinanceWire(Wire):
         p = say(p, b'quantity":"')
         p += tg_put_decimal(p, intent.size_lots, &self.instruments.size_grids[intent.instrument], 1)
         p = self._window(p)
-        if intent.reduce_only and self.market == BINANCE_USDM:
+        if intent.reduce_only and self.market == BINANCE_USDM and not intent.leg:
             p = say(p, b',"reduceOnly":"true"')
         p = self._stp_side(p, intent)
         if intent.type == STOP_MARKET:
@@ -1390,6 +1419,11 @@ cdef class BinanceWire(Wire):
         if intent.type == STOP_MARKET:
             return say(p, b',"type":"STOP_LOSS"')
         return say(p, b',"type":"LIMIT_MAKER"') if maker_type else say(p, b',"type":"LIMIT"')
+
+    cdef char* _leg_of(self, char* p, const Intent* intent) noexcept nogil:
+        """Hedge mode: side and position side say together whether an order opens or closes, and one that closes is never more
+        than the leg. `reduceOnly` is refused there (-4062)."""
+        return say(p, b'positionSide":"LONG') if intent.leg == LONG_LEG else say(p, b'positionSide":"SHORT')
 
     cdef char* _window(self, char* p) noexcept nogil:
         p = say(p, b'","recvWindow":')
@@ -1416,10 +1450,14 @@ cdef class BinanceWire(Wire):
         p = self._key(say(p, b'"algoType":"CONDITIONAL",'))
         p = say(p, b'"clientAlgoId":"')
         p = put(p, client_id, ID_SIZE)
-        p = say(p, b'","quantity":"')
+        p = say(p, b'","')
+        if intent.leg:
+            p = say(self._leg_of(p, intent), b'","')
+        p = say(p, b'quantity":"')
         p += tg_put_decimal(p, intent.size_lots, &self.instruments.size_grids[intent.instrument], 1)
         p = self._window(p)
-        p = say(p, b',"reduceOnly":"true"')
+        if not intent.leg:
+            p = say(p, b',"reduceOnly":"true"')
         p = self._stp_side(p, intent)
         p = say(p, b'","symbol":"')
         p = put(p, row.symbol, row.symbol_size)
@@ -1493,6 +1531,7 @@ cdef class BinanceWire(Wire):
         fields.type = intent.get("type", 0)
         fields.tif = intent.get("tif", 0)
         fields.reduce_only = intent.get("reduce_only", 0)
+        fields.leg = intent.get("leg", 0)
         fields.price_ticks = intent.get("price_ticks", 0)
         fields.size_lots = intent.get("size_lots", 0)
         fields.trigger_ticks = intent.get("trigger_ticks", 0)
@@ -1560,7 +1599,7 @@ cdef Report* said_report(Said* said, uint64_t order_id, uint64_t epoch, int64_t 
     report.order_id, report.epoch = order_id, epoch
     report.code, report.group = <int32_t>code, group
     report.instrument = -1
-    report.filled_lots = report.order_ticks = report.order_lots = -1
+    report.filled_lots = report.order_ticks = report.order_lots = report.leg = -1
     return report
 
 
@@ -1585,6 +1624,8 @@ cdef int answer_key(const char* key, Py_ssize_t size) noexcept nogil:
         return HAS_STATUS
     if named(key, size, b"symbol"):
         return HAS_SYMBOL
+    if named(key, size, b"positionSide"):
+        return HAS_LEG
     if named(key, size, b"orderId"):
         return HAS_ORDER
     if named(key, size, b"algoId"):
@@ -1617,6 +1658,8 @@ cdef int algo_key(const char* key, Py_ssize_t size) noexcept nogil:
         return HAS_ALGO
     if named(key, size, b"ai"):
         return HAS_MADE
+    if named(key, size, b"ps"):
+        return HAS_LEG
     return HAS_FILLED if named(key, size, b"aq") else 0
 
 

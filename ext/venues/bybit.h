@@ -179,7 +179,8 @@ static const struct { const char *name; Py_ssize_t size; } tg_places[] = {
     TG_PLACE("orderStatus"), TG_PLACE("cumExecQty"), TG_PLACE("updatedTime"), TG_PLACE("execType"),
     TG_PLACE("execPrice"), TG_PLACE("execQty"), TG_PLACE("execId"), TG_PLACE("execFee"), TG_PLACE("feeCurrency"),
     TG_PLACE("execTime"), TG_PLACE("isMaker"), TG_PLACE("price"), TG_PLACE("qty"), TG_PLACE("orderType"),
-    TG_PLACE("marketUnit"), TG_PLACE("cancelType"), TG_PLACE("rejectReason"), TG_PLACE("createType")};
+    TG_PLACE("marketUnit"), TG_PLACE("cancelType"), TG_PLACE("rejectReason"), TG_PLACE("createType"),
+    TG_PLACE("positionIdx"), TG_PLACE("closedSize")};
 
 static int tg_place(const char *key, Py_ssize_t n) {
     int i;

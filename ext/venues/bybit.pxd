@@ -55,7 +55,9 @@ cdef enum:
     AT_CANCEL = 20
     AT_REASON = 21
     AT_CREATE = 22
-    PLACES = 23
+    AT_LEG = 23
+    AT_CLOSED = 24
+    PLACES = 25
 
 ctypedef struct Span:
     # A value's text: between the quotes of a string, all of any other scalar. NULL = no such member.
@@ -166,6 +168,8 @@ cdef class BybitWire(Wire):
     cdef int _needs(self, Span* row, int place, bint is_text, tg_cur* c, const char* start) except -1
     cdef int _fee(self, Span* row, Report* report, tg_cur* c, const char* start) except -1
     cdef int _fill(self, Frame* f, Span* row, Report* report, tg_cur* c, const char* start) except -1
+    cdef int _leg(self, Span* row, Report* report, tg_cur* c, const char* start) except -1
+    cdef int _closed_leg(self, Span* row, Report* report, tg_cur* c, const char* start) except -1
     cdef int _about(self, Span* row, Report* report, int instrument, tg_cur* c, const char* start) except -1
     cdef int _venue_id(self, Span* text, Report* report, tg_cur* c, const char* start) except -1
     cdef int _span_time(self, Span* span, int64_t fallback_ms, int64_t* out_ns, const char* name, tg_cur* c,

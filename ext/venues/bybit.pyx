@@ -14,9 +14,9 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
                           CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GROUP_OTHER, GTC, INDEX_PRICE, IOC, LAST_PRICE,
-                          LIMIT, MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
+                          LIMIT, LONG_LEG, MARK_PRICE, MARKET, NEW, NEXT_FUNDING, POST_ONLY, REPORT_ACK, REPORT_AMEND_REJECT,
                           REPORT_CANCEL_REJECT, REPORT_CANCELED, REPORT_EXPIRED, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
-                          REPORT_REJECT, REPORT_UNCERTAIN, RULE_STEP, SELL, SNAPSHOT, STOP_MARKET, TRADE_FILL,
+                          REPORT_REJECT, REPORT_UNCERTAIN, RULE_STEP, SELL, SHORT_LEG, SNAPSHOT, STOP_MARKET, TRADE_FILL,
                           UNCERTAIN, UPDATE, DepthHead, Instrument)
 from ext.text cimport (TG_GRID, TG_MANY, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_int, tg_int_or_text,
                        tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_signed_decimal, tg_skip, tg_steps_slow)
@@ -661,7 +661,7 @@ cdef class BybitWire(Wire):
         else:
             report.kind = REPORT_FILL
             report.nature = nature if nature else tg_create_nature(row[AT_CREATE].p, row[AT_CREATE].size)
-            if self._fill(f, row, report, c, start) == BAD:
+            if self._fill(f, row, report, c, start) == BAD or self._closed_leg(row, report, c, start) == BAD:
                 return BAD
         f.count += 1
         return HANDLED
@@ -697,6 +697,7 @@ cdef class BybitWire(Wire):
         code = tg_fee(row[AT_EXEC_FEE].p, row[AT_EXEC_FEE].size, &report.fee_e8)
         if code:
             return self.fail(code, b"execFee", c, start)
+        self.put_coin(report, coin.p, coin.size)
         if coin.size:
             report.fee_is_quote = self.coin(report.instrument, coin.p, coin.size)
             if self.market == BYBIT_LINEAR and tg_is_settled_in(coin.p, coin.size, known.symbol, known.symbol_size):
@@ -716,7 +717,34 @@ cdef class BybitWire(Wire):
         report.side = SELL if tg_is(row[AT_SIDE].p, row[AT_SIDE].size, b"Sell") else BUY
         if report.side == BUY and not tg_is(row[AT_SIDE].p, row[AT_SIDE].size, b"Buy"):
             return self.fail(TG_SYNTAX, b"side", c, start)
+        if self._leg(row, report, c, start) == BAD:
+            return BAD
         return self._venue_id(&row[AT_ORDER_ID], report, c, start)
+
+    cdef int _leg(self, Span* row, Report* report, tg_cur* c, const char* start) except -1:
+        """`positionIdx`: 0 one-way, 1 the long leg, 2 the short one (records.LegKind has the same numbers)."""
+        cdef Span* index = &row[AT_LEG]
+        report.leg = -1
+        if index.size == 0:
+            return HANDLED
+        if index.size != 1 or not c'0' <= index.p[0] <= c'2':
+            return self.fail(TG_SYNTAX, b"positionIdx", c, start)
+        report.leg = index.p[0] - c'0'
+        return HANDLED
+
+    cdef int _closed_leg(self, Span* row, Report* report, tg_cur* c, const char* start) except -1:
+        """The leg of a fill in hedge mode. The `execution` topic has no `positionIdx`, but says how much was closed: what closes
+        by selling is long, what opens by selling is short. A fill that does both is of no leg that there can be."""
+        cdef int64_t closed = -1
+        if not self.hedge or self.market != BYBIT_LINEAR or report.leg >= 0 or row[AT_CLOSED].size == 0:
+            return HANDLED
+        if self._span_steps(&row[AT_CLOSED], &self.instruments.size_grids[report.instrument], &closed, b"closedSize", c,
+                            start) == BAD:
+            return BAD
+        if closed and closed != report.size_lots:
+            return HANDLED
+        report.leg = LONG_LEG if (report.side == SELL) == (closed > 0) else SHORT_LEG
+        return HANDLED
 
     cdef int _needs(self, Span* row, int place, bint is_text, tg_cur* c, const char* start) except -1:
         """A member that must be there, and must not be empty where `is_text`. Elsewhere empty means none."""
@@ -901,7 +929,7 @@ cdef class BybitWire(Wire):
         cdef Report* report = &self.reports[f.count]
         cdef int outcome = ACCEPTED
         memset(report, 0, sizeof(Report))
-        report.instrument = report.side = -1
+        report.instrument = report.side = report.leg = -1
         report.filled_lots = report.order_ticks = report.order_lots = -1
         report.order_id = self.own_id(item.link_id.p, item.link_id.size, &report.epoch)
         if number == 0 and f.reply.request_id:
@@ -1012,6 +1040,8 @@ cdef class BybitWire(Wire):
         if intent.size_lots <= 0 or intent.type == LIMIT and intent.price_ticks <= 0 \
                 or intent.type == STOP_MARKET and intent.trigger_ticks <= 0:
             raise ValueError("order frame: size, price and trigger must be above zero")
+        if intent.action == NEW and (intent.leg or self.hedge):
+            self.check_leg(intent)
         return 0
 
     cdef char* _head(self, char* out, char letter, uint64_t order_id, uint64_t epoch, int64_t now_ns) noexcept nogil:
@@ -1062,6 +1092,8 @@ cdef class BybitWire(Wire):
             at = self._trigger(at, intent)
         at = tg_lit(tg_lit(at, b'","smpType":"'), STP_TEXT[self.stp_mode])
         at = tg_lit(at, b'","isLeverage":0') if is_spot else tg_lit(at, b'","positionIdx":0')
+        if intent.leg:
+            (at - 1)[0] = c'1' if intent.leg == LONG_LEG else c'2'
         if is_spot:
             return at
         if intent.type == STOP_MARKET:
@@ -1178,6 +1210,7 @@ cdef int _want(dict intent, Intent* want) except -1:
     want.reduce_only, want.order_id = intent.get("reduce_only", 0), intent.get("order_id", 0)
     want.price_ticks, want.size_lots = intent.get("price_ticks", 0), intent.get("size_lots", 0)
     want.trigger_ticks, want.epoch = intent.get("trigger_ticks", 0), intent.get("epoch", 0)
+    want.leg = intent.get("leg", 0)
     return 0
 
 

@@ -7,7 +7,7 @@ from ext.text cimport tg_cur, tg_grid
 from ext.wire cimport BATCH_MAX, REQUEST_SIZE, Sink, Wire
 
 cdef enum:
-    FIELDS = 30               # of an order row that this decoder reads
+    FIELDS = 31               # of an order row that this decoder reads
     BATCHES = 16              # requests of several orders that are remembered
 
 ctypedef struct Row:
@@ -107,6 +107,7 @@ cdef class OkxWire(Wire):
     cdef bint _says(self, Row* row, int field, const char* word, Py_ssize_t size) except -1
     cdef int _order(self, tg_cur* c, Frame* f, Sink sink, const char* start) except -1
     cdef int _order_head(self, Row* row, Report* report) except -1
+    cdef int _order_leg(self, Row* row, Report* report) except -1
     cdef int _order_terms(self, Row* row, Report* report) except -1
     cdef int _venue_id(self, Row* row, int field, bint is_needed, Report* report) except -1
     cdef int _order_fill(self, Row* row, Report fill, Sink sink) except -1
@@ -135,5 +136,6 @@ cdef class OkxWire(Wire):
     cdef char* _put_mode(self, Instrument* row, char* p) except NULL
     cdef char* _item(self, const Intent* intent, const char* request, char* p) except NULL
     cdef char* _new(self, const Intent* intent, const char* client_id, char* p) except NULL
+    cdef char* _put_leg(self, const Intent* intent, char* p) noexcept nogil
     cdef char* _terms(self, const Intent* intent, Instrument* row, char* p) except NULL
     cdef char* _stop(self, const Intent* intent, const char* request, char* p, int64_t now_ns) except NULL

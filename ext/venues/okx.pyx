@@ -17,10 +17,10 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.string cimport memcmp, memcpy, memset
 
 from ext.records cimport (ADL, AMEND, BUY, CANCEL, FOK, FUNDING_RATE, GROUP_FILTER, GROUP_FUNDS, GROUP_NONE, GROUP_OTHER,
-                          GROUP_POST_ONLY, IOC, LIMIT, LIQUIDATION, MARK_PRICE, NEW, NEXT_FUNDING, POST_ONLY, REFUSED,
+                          GROUP_POST_ONLY, IOC, LIMIT, LIQUIDATION, LONG_LEG, MARK_PRICE, NET, NEW, NEXT_FUNDING, POST_ONLY, REFUSED,
                           REPORT_ACK, REPORT_AMEND_REJECT, REPORT_AMENDED, REPORT_CANCEL_REJECT, REPORT_CANCELED,
                           REPORT_EXPIRED, REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
-                          REPORT_UNCERTAIN, RULE_NONE, RULE_PREV, SEED, SELL, SETTLEMENT, SNAPSHOT, STOP_MARKET, TRADE_FILL,
+                          REPORT_UNCERTAIN, RULE_NONE, RULE_PREV, SEED, SELL, SETTLEMENT, SHORT_LEG, SNAPSHOT, STOP_MARKET, TRADE_FILL,
                           UPDATE, Approved, Instrument, Level, Quote, Trade)
 from ext.text cimport (TG_MANY, TG_MAX_PRICE, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid,
                        tg_int_or_text, tg_key, tg_more, tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_skip,
@@ -121,23 +121,24 @@ cdef enum:
     ROW_CLIENT = 15
     ROW_TRADE = 16
     ROW_FEE = 17
-    ROW_TYPE = 18
-    ROW_EXEC = 19
-    ROW_FILL_TIME = 20
-    ROW_CATEGORY = 21
-    ROW_FAIL_CODE = 22
-    ROW_ACC = 23
-    ROW_FEE_CCY = 24
-    ROW_AMEND_RESULT = 25
-    ROW_AMEND_SOURCE = 26
-    ROW_ALGO_CLIENT = 27
-    ROW_CANCEL_SOURCE = 28
-    ROW_QUOTE_CCY = 29
-    ROW_FIELDS = 30
+    ROW_LEG = 18
+    ROW_TYPE = 19
+    ROW_EXEC = 20
+    ROW_FILL_TIME = 21
+    ROW_CATEGORY = 22
+    ROW_FAIL_CODE = 23
+    ROW_ACC = 24
+    ROW_FEE_CCY = 25
+    ROW_AMEND_RESULT = 26
+    ROW_AMEND_SOURCE = 27
+    ROW_ALGO_CLIENT = 28
+    ROW_CANCEL_SOURCE = 29
+    ROW_QUOTE_CCY = 30
+    ROW_FIELDS = 31
 
 cdef const char** ROW_NAMES = [
     b"px", b"sz", b"ts", b"side", b"code", b"ordId", b"state", b"uTime", b"reqId", b"sCode", b"instId", b"fillPx", b"fillSz",
-    b"algoId", b"tgtCcy", b"clOrdId", b"tradeId", b"fillFee", b"ordType", b"execType", b"fillTime", b"category", b"failCode",
+    b"algoId", b"tgtCcy", b"clOrdId", b"tradeId", b"fillFee", b"posSide", b"ordType", b"execType", b"fillTime", b"category", b"failCode",
     b"accFillSz", b"fillFeeCcy", b"amendResult", b"amendSource", b"algoClOrdId", b"cancelSource", b"tradeQuoteCcy"]
 cdef int ROW_NAME_MAX = 13
 cdef int[16] ROW_FIRST          # of each length of name: the first field
@@ -872,9 +873,26 @@ cdef class OkxWire(Wire):
         if not (named(s, n, b"buy", 3) or named(s, n, b"sell", 4)):
             return self._row_fail(TG_SYNTAX, row, ROW_SIDE)
         report.side = BUY if n == 3 else SELL
-        if self._cell_time(row, ROW_TIME, &report.event_ns) == BAD:
+        if self._order_leg(row, report) == BAD or self._cell_time(row, ROW_TIME, &report.event_ns) == BAD:
             return BAD
         return self._venue_id(row, ROW_ALGO if row.is_algo else ROW_ORDER, True, report)
+
+    cdef int _order_leg(self, Row* row, Report* report) except -1:
+        """`posSide`, which may be empty for spot."""
+        cdef const char* s
+        cdef Py_ssize_t n
+        report.leg = -1
+        if self._cell(row, ROW_LEG, &s, &n) == BAD:
+            return BAD
+        if named(s, n, b"net", 3):
+            report.leg = NET
+        elif named(s, n, b"long", 4):
+            report.leg = LONG_LEG
+        elif named(s, n, b"short", 5):
+            report.leg = SHORT_LEG
+        elif n:
+            return self._row_fail(TG_SYNTAX, row, ROW_LEG)
+        return HANDLED
 
     cdef int _order_terms(self, Row* row, Report* report) except -1:
         """Cumulative fill, limit price and whole size. `sz` of a spot market order is in quote coin unless `tgtCcy` says
@@ -1002,6 +1020,7 @@ cdef class OkxWire(Wire):
         if self._cell(row, ROW_FEE_CCY, &s, &n) == BAD or self._cell(row, ROW_QUOTE_CCY, &quote, &quote_size) == BAD:
             return BAD
         report.fee_is_quote = 1 if n > 0 and named(s, n, quote, quote_size) else self._coin_of(row.instrument, s, n)
+        self.put_coin(report, s, n)
         return HANDLED
 
     cdef int _coin_of(self, int instrument, const char* s, Py_ssize_t n) noexcept nogil:
@@ -1206,7 +1225,7 @@ cdef class OkxWire(Wire):
             return NOT_MINE
         if code == 0 and f.asked != NEW:
             return HANDLED
-        report.instrument = -1
+        report.instrument = report.leg = -1
         report.filled_lots = report.order_ticks = report.order_lots = -1
         report.code = <int32_t>code if 0 <= code <= 2147483647 else -1
         fate = self.fate(code, f.asked, &report.group)
@@ -1323,6 +1342,8 @@ cdef class OkxWire(Wire):
     cdef char* _item(self, const Intent* intent, const char* request, char* p) except NULL:
         """One element of `args`."""
         p = self._put_instrument(intent.instrument, p)
+        if intent.action == NEW and (intent.leg or self.hedge):
+            self.check_leg(intent)
         if intent.action == NEW:
             return self._new(intent, request + 1, p)
         p = okx_put(p, b',"clOrdId":"')
@@ -1349,12 +1370,19 @@ cdef class OkxWire(Wire):
         memcpy(p, client_id, ID_SIZE)
         p += ID_SIZE
         p = okx_put(p, b'","side":"buy"') if intent.side == BUY else okx_put(p, b'","side":"sell"')
+        if intent.leg:
+            p = self._put_leg(intent, p)
         p = self._terms(intent, row, p)
-        if intent.reduce_only and row.is_perpetual:
+        if intent.reduce_only and row.is_perpetual and not intent.leg:
             p = okx_put(p, b',"reduceOnly":true')
         p = okx_put(p, b',"stpMode":"')
         memcpy(p, self.stp_text, self.stp_size)
         return okx_put(p + self.stp_size, b'"}')
+
+    cdef char* _put_leg(self, const Intent* intent, char* p) noexcept nogil:
+        """`posSide`: with the side it says whether a leg is opened or closed. `reduceOnly` is for net mode only (docs-v5 "Place
+        order")."""
+        return okx_put(p, b',"posSide":"long"') if intent.leg == LONG_LEG else okx_put(p, b',"posSide":"short"')
 
     cdef char* _terms(self, const Intent* intent, Instrument* row, char* p) except NULL:
         """Type, price and size. A swap market order goes out as `optimal_limit_ioc`: the docs do not say what becomes of
@@ -1391,14 +1419,20 @@ cdef class OkxWire(Wire):
             raise ValueError("a stop has a trigger, and no amend: cancel it and place another")
         p = okx_put(self._put_deadline(okx_put(p, b'","op":"order-algo'), now_ns), b'","args":[')
         p = self._put_instrument(intent.instrument, p)
+        if intent.leg or self.hedge:
+            self.check_leg(intent)
         row = &self.instruments.rows[intent.instrument]
         p = okx_put(self._put_mode(row, p), b',"algoClOrdId":"')
         memcpy(p, request + 1, ID_SIZE)
         p += ID_SIZE
         p = okx_put(p, b'","side":"buy"') if intent.side == BUY else okx_put(p, b'","side":"sell"')
+        if intent.leg:
+            p = self._put_leg(intent, p)
         p = okx_put(p, b',"ordType":"conditional","slTriggerPx":"')
         p += tg_put_decimal(p, intent.trigger_ticks, &self.instruments.price_grids[intent.instrument], 0)
-        if row.is_perpetual:
+        if intent.leg:
+            p = okx_put(p, b'","slTriggerPxType":"mark","slOrdPx":"-1","sz":"')
+        elif row.is_perpetual:
             p = okx_put(p, b'","slTriggerPxType":"mark","slOrdPx":"-1","reduceOnly":true,"sz":"')
         else:
             p = okx_put(p, b'","slTriggerPxType":"last","slOrdPx":"-1","tgtCcy":"base_ccy","sz":"')
@@ -1447,7 +1481,7 @@ cdef Intent _intent(dict fields, uint64_t order_id) except *:
     row.side, row.type, row.tif = fields.get("side", 0), fields.get("type", 0), fields.get("tif", 0)
     row.reduce_only, row.trigger_ticks = fields.get("reduce_only", 0), fields.get("trigger_ticks", 0)
     row.price_ticks, row.size_lots = fields.get("price_ticks", 0), fields.get("size_lots", 0)
-    row.order_id, row.epoch = order_id, fields.get("epoch", 0)
+    row.order_id, row.epoch, row.leg = order_id, fields.get("epoch", 0), fields.get("leg", 0)
     return row
 
 

@@ -74,6 +74,17 @@ def _positions(world: "World", market: int, truth: dict[str, Any]) -> list[str]:
         position = truth["positions"].get(f"{market}:{symbol}:net")
         if position is not None and position["lots"] != here["lots"]:
             out.append(f"{place}: ledger has {position['lots']} lots, {here['lots']} here")
+        out += _legs(truth, f"{market}:{symbol}", here, place)
+    return out
+
+
+def _legs(truth: dict[str, Any], key: str, here: dict[str, Any], place: str) -> list[str]:
+    """Hedge mode: each leg by itself."""
+    out = []
+    for leg, name in ((1, "long"), (2, "short")):
+        lots = truth["positions"].get(f"{key}:{name}", {"lots": 0})["lots"]
+        if lots != here["legs"][leg]["lots"]:
+            out.append(f"{place}: the {name} leg has {lots} lots, {here['legs'][leg]['lots']} here")
     return out
 
 

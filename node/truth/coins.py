@@ -70,7 +70,7 @@ class Purse:
         self.users: dict[str, set[int]] = {}  # coin -> instruments that trade it
         self.bases: set[str] = set()  # base coins of spot symbols
         self.margin: set[str] = set()  # coins that perpetuals settle in
-        self.costs: dict[int, Cost | None] = {}
+        self.costs: dict[int, dict[str, Cost] | None] = {}  # of each leg
         self.contracts: dict[int, Decimal] = {}
         self.waiting: tuple[list[BalanceRow], int, int] | None = None
         self.hurried_ns = 0  # balances read then have made their desks list their trades at once
@@ -102,20 +102,23 @@ class Purse:
 
     # ---- effects ----
 
-    def set_cost(self, instrument: int, size: Decimal, entry: str) -> None:
-        """The position that an agreed answer shows, once: realised profit is counted from here."""
+    def set_cost(self, instrument: int, held: list[tuple[str, Decimal, str]]) -> None:
+        """The position that an agreed answer shows, once: realised profit is counted from here.
+        `held`: leg, size and entry of each that is not flat."""
         if instrument in self.costs and self.costs[instrument] is None:
-            self.costs[instrument] = Cost(
-                size * self.contracts[instrument], number(entry, "entry") if size else NONE
-            )
+            contract = self.contracts[instrument]
+            self.costs[instrument] = {
+                leg: Cost(size * contract, number(entry, "entry")) for leg, size, entry in held if size
+            }
             if self.capital is not None:
-                self.capital.set_cost(instrument, size, entry)
+                self.capital.set_cost(instrument, [(size, entry) for _, size, entry in held])
 
     def on_trade(self, product: Product, row: TradeRow) -> None:
         size, price = number(row.size, "size"), number(row.price, "price")
         signed = size if row.side == 0 else -size
         if product.is_perpetual:
-            cost = self.costs.get(product.instrument)
+            costs = self.costs.get(product.instrument)
+            cost = None if costs is None else costs.setdefault(row.leg or "net", Cost())
             profit = cost.trade(signed * self.contracts[product.instrument], price) if cost else NONE
             self._effect(product.quote, row.event_ns, profit)
         else:

@@ -45,6 +45,11 @@ class VenueDesk:
     has_private: bool = True
     costs: Mapping[str, int] = field(default_factory=dict)
 
+    def legs(self, product: Product) -> tuple[int, ...]:
+        """Which positions of a product there can be (records.LegKind): in hedge mode the net one too, which
+        must stay nothing."""
+        return (0, 1, 2) if self.hedge and product.is_perpetual else (0,)
+
     def title(self) -> str:
         return self.name or f"market {self.market}"
 

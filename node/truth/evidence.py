@@ -4,7 +4,7 @@ from collections import OrderedDict
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
-from ext.records import OrderType, ReportKind
+from ext.records import LegKind, OrderType, ReportKind, Side
 from node.truth.desk import VenueDesk
 from node.venues.values import OrderRow, TradeRow
 
@@ -40,8 +40,11 @@ BLANK: dict[str, Any] = {
     "order_ticks": -1,
     "order_lots": -1,
     "event_ns": 0,
+    "leg": -1,
+    "fee_coin": "",
     "venue_id": "",
 }
+LEGS = {"": -1, "net": LegKind.NET, "long": LegKind.LONG_LEG, "short": LegKind.SHORT_LEG}
 OWNERS = 65_536
 
 
@@ -78,6 +81,12 @@ class Reader:
     def ticks(self, instrument: int, text: str) -> int:
         return self.instruments.price_grid(instrument).parse(text)
 
+    def leg(self, row: OrderRow | TradeRow) -> int:
+        """LegKind of a row, -1 where it does not say. ValueError for another word."""
+        if row.leg not in LEGS:
+            raise ValueError(f"{row.symbol}: {row.leg[:20]!r} is no leg")
+        return int(LEGS[row.leg])
+
     def order(self, row: OrderRow, key: tuple[int, int], *, terms: bool) -> dict[str, Any]:
         """What `row` proves of order `key` = (epoch, sequence). `terms`: its price and size are newer than
         what we hold."""
@@ -93,6 +102,7 @@ class Reader:
             "epoch": key[0],
             "filled_lots": self.lots(instrument, row.filled),
             "event_ns": row.updated_ns,
+            "leg": self.leg(row),
             "venue_id": row.venue_id,
         }
         if terms and row.state in OPEN:
@@ -120,6 +130,8 @@ class Reader:
             "trade_lo": row.trade_lo,
             "fee_e8": int(fee),
             "fee_is_quote": self._coin(row),
+            "fee_coin": row.fee_coin,
+            "leg": self.leg(row),
             "nature": row.nature,
             "event_ns": row.event_ns,
             "venue_id": row.venue_id,
@@ -131,12 +143,18 @@ class Reader:
         return 1 if row.fee_coin == product.quote else 2 if row.fee_coin == product.base else 0
 
     def adoption(self, row: OrderRow, key: tuple[int, int], filled_lots: int) -> dict[str, Any]:
-        """Arguments of `engine.adopt` for an own order that the table does not hold."""
+        """Arguments of `engine.adopt` for an own order that the table does not hold. In hedge mode what is on
+        the closing side of its leg is reduce-only, whatever the venue calls it; ValueError where it does not
+        say of which leg it is."""
         instrument = self.instrument(row.market, row.symbol)
         if instrument is None:
             raise ValueError(f"{row.symbol}: not traded here")
         kind = TYPES.get(row.kind, OrderType.LIMIT)
         price = self.ticks(instrument, row.price) if kind == OrderType.LIMIT else 0
+        leg, legged = self.leg(row), self.desk.hedge and self.desk.products[row.symbol].is_perpetual
+        if legged and leg not in (LegKind.LONG_LEG, LegKind.SHORT_LEG):
+            raise ValueError(f"{row.symbol}: an order of leg {row.leg!r} on an account in hedge mode")
+        closes = legged and (row.side == Side.BUY) != (leg == LegKind.LONG_LEG)
         return {
             "instrument": instrument,
             "epoch": key[0],
@@ -147,7 +165,8 @@ class Reader:
             "price_ticks": price,
             "size_lots": self.lots(instrument, row.size),
             "filled_lots": filled_lots,
-            "reduce_only": row.reduce_only,
+            "reduce_only": row.reduce_only or closes,
+            "leg": max(leg, 0),
             "venue_id": row.venue_id,
         }
 

@@ -8,48 +8,66 @@ those (`coins`).
 from collections import deque
 
 from ext.records import HaltReason
-from node.truth.desk import Product, VenueDesk
-from node.truth.evidence import Reader, number
+from node.truth.desk import VenueDesk
+from node.truth.evidence import LEGS, Reader, number
 from node.truth.halts import REDUCE_ONLY, Difference, Halts
 from node.truth.native import Native
 from node.truth.settings import Settings
 from node.truth.steady import Steady
 from node.venues.values import ModeRow, PositionRow
 
+Place = tuple[int, int]  # instrument, records.LegKind
+LEG_NAMES = ("", " of the long leg", " of the short leg")
+
 
 class Positions:
-    """`sample` is called on every tick: a fill that is booked while an answer is under way is no
-    difference."""
+    """In one-way mode a perpetual has one position, in hedge mode one of each leg; each is compared by itself.
+    `sample` is called on every tick: a fill that is booked while an answer is under way is no difference."""
 
     def __init__(self, desk: VenueDesk, native: Native, reader: Reader, halts: Halts, settings: Settings):
         self.desk, self.native, self.reader, self.halts, self.settings = desk, native, reader, halts, settings
         self.steady = {
-            p.instrument: Steady(settings.settle_ns, 0 if p.is_perpetual else None)
+            (p.instrument, leg): Steady(settings.settle_ns, 0 if p.is_perpetual else None)
             for p in desk.products.values()
+            for leg in desk.legs(p)
         }
-        self.history: dict[int, deque[tuple[int, int]]] = {i: deque() for i in self.steady}
-        self.venue_lots: dict[int, int] = {}
-        self.was_set: set[int] = set()
+        self.history: dict[Place, deque[tuple[int, int]]] = {x: deque() for x in self.steady}
+        self.venue_lots: dict[Place, int] = {}
+        self.was_set: set[Place] = set()
         self.compared_ns = 0  # when the last complete answer was asked for; 0 where there are no perpetuals
         self._strays: set[str] = set()
         for product in desk.products.values():
             if not product.is_perpetual:
-                self.steady[product.instrument].settle_ns = settings.start_settle_ns
+                self.steady[product.instrument, 0].settle_ns = settings.start_settle_ns
+
+    def places(self, instrument: int) -> list[Place]:
+        """The positions of an instrument."""
+        return [x for x in self.steady if x[0] == instrument]
+
+    def settle_within(self, instrument: int, settle_ns: int) -> None:
+        """How far apart two looks must be from now on."""
+        for place in self.places(instrument):
+            self.steady[place].settle_ns = settle_ns
+
+    def lots(self, place: Place) -> int:
+        """What we hold there."""
+        row = self.native.account.position(place[0])
+        return row["legs"][place[1]]["lots"] if len(self.places(place[0])) > 1 else row["lots"]
 
     def sample(self, now_ns: int) -> None:
         """Remember what we held when."""
-        for instrument, past in self.history.items():
-            lots = self.native.account.position(instrument)["lots"]
+        for place, past in self.history.items():
+            lots = self.lots(place)
             if not past or past[-1][1] != lots:
                 past.append((now_ns, lots))
             while len(past) > 1 and past[1][0] < now_ns - 2 * self.settings.answer_ns:
                 past.popleft()
 
-    def _held(self, instrument: int, from_ns: int) -> list[int]:
+    def _held(self, place: Place, from_ns: int) -> list[int]:
         """Every position of ours from `from_ns` until now."""
-        past = self.history[instrument]
+        past = self.history[place]
         first = max((i for i, (at_ns, _) in enumerate(past) if at_ns <= from_ns), default=0)
-        return [lots for _, lots in list(past)[first:]] or [self.native.account.position(instrument)["lots"]]
+        return [lots for _, lots in list(past)[first:]] or [self.lots(place)]
 
     # ---- perpetuals ----
 
@@ -57,61 +75,68 @@ class Positions:
         """A complete answer that left at `left_ns`; trades up to `explained_ns` are booked. A symbol that
         it does not name is flat at the venue as far as this answer goes: where we are not, that is a
         difference, and never a reason to become flat."""
-        told = self._by_instrument(rows)
+        told = self._by_place(rows)
         self.compared_ns = left_ns
         self.sample(now_ns)
         for symbol, product in self.desk.products.items():
-            if product.is_perpetual:
-                self._look(symbol, product, told.get(product.instrument, 0), left_ns, explained_ns, now_ns)
+            for leg in self.desk.legs(product) if product.is_perpetual else ():
+                place = (product.instrument, leg)
+                self._look(symbol, place, told.get(place, 0), left_ns, explained_ns, now_ns)
 
-    def _by_instrument(self, rows: list[PositionRow]) -> dict[int, int]:
-        """Signed lots by instrument, legs added up. ValueError where one number cannot be read: then none
-        counts."""
-        told: dict[int, int] = {}
+    def _by_place(self, rows: list[PositionRow]) -> dict[Place, int]:
+        """Signed lots by instrument and leg; in one-way mode legs are added up, for the mode is told of by
+        itself. ValueError where one number cannot be read: then none counts."""
+        told: dict[Place, int] = {}
         for row in rows:
             instrument = self.reader.instrument(row.market, row.symbol)
             if instrument is not None:
-                told[instrument] = told.get(instrument, 0) + self.reader.lots(instrument, row.size)
+                place = (instrument, LEGS[row.leg] if self.desk.hedge else 0)
+                told[place] = told.get(place, 0) + self.reader.lots(instrument, row.size)
             elif number(row.size, f"{row.symbol}: position"):
                 self._strays.add(row.symbol)
         return told
 
     def _look(
-        self, symbol: str, product: Product, lots: int, left_ns: int, explained_ns: int, now_ns: int
+        self, symbol: str, place: Place, lots: int, left_ns: int, explained_ns: int, now_ns: int
     ) -> None:
-        instrument, steady = product.instrument, self.steady[product.instrument]
-        held = self._held(instrument, left_ns - self.settings.settle_ns)
+        steady, held = self.steady[place], self._held(place, left_ns - self.settings.settle_ns)
         nearest = min(held, key=lambda ours: abs(lots - ours))
         is_explained = not steady.since_ns or explained_ns >= steady.since_ns
         steady.look(lots - nearest, left_ns if is_explained else 0, now_ns)
-        self.venue_lots[instrument] = lots
-        self._judge(symbol, instrument, f"the venue says {lots} lots, we have {held[-1]}", now_ns)
+        self.venue_lots[place] = lots
+        self._judge(symbol, place, f"the venue says {lots} lots, we have {held[-1]}", now_ns)
 
-    def _judge(self, symbol: str, instrument: int, what: str, now_ns: int) -> None:
-        if self.steady[instrument].drift is None:
-            if self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns):
-                self.halts.tell(self.desk.place(symbol), "position: both agree again", now_ns)
-        elif self.halts.hold(instrument, HaltReason.HALT_DRIFT, REDUCE_ONLY, "position", now_ns):
-            self.halts.tell(
-                self.desk.place(symbol), f"position: {what}, and no trade explains it: reduce-only", now_ns
-            )
+    def _judge(self, symbol: str, place: Place, what: str, now_ns: int) -> None:
+        source, name = f"position{LEG_NAMES[place[1]]}", self.desk.place(symbol)
+        if self.steady[place].drift is None:
+            if self.halts.free(place[0], HaltReason.HALT_DRIFT, source, now_ns):
+                self.halts.tell(name, f"{source}: both agree again", now_ns)
+        elif self.halts.hold(place[0], HaltReason.HALT_DRIFT, REDUCE_ONLY, source, now_ns):
+            self.halts.tell(name, f"{source}: {what}, and no trade explains it: reduce-only", now_ns)
 
-    def take_over(self, symbol: str, entry: str, now_ns: int) -> None:
+    def take_over(self, symbol: str, entries: dict[int, str], now_ns: int) -> bool:
         """At start only: a position that differs in two looks is taken from the venue, as a correction on
-        the record."""
+        the record. `entries`: by leg. True where one was, now or before."""
         product = self.desk.products[symbol]
-        instrument, steady = product.instrument, self.steady[product.instrument]
-        if steady.drift is None or not product.is_perpetual or instrument in self.was_set:
-            return
-        ours, lots = self.native.account.position(instrument)["lots"], self.venue_lots[instrument]
+        places = self.places(product.instrument) if product.is_perpetual else []
+        for place in places:
+            if self.steady[place].drift is not None and place not in self.was_set:
+                self._take(symbol, place, entries.get(place[1], ""), now_ns)
+        return any(x in self.was_set for x in places)
+
+    def _take(self, symbol: str, place: Place, entry: str, now_ns: int) -> None:
+        (instrument, leg), ours, lots = place, self.lots(place), self.venue_lots[place]
         if ours == lots:
             return  # it agrees by now: another look will say so
-        why = f"start: the venue says {lots} lots, we had {ours}"
-        self.native.set_position(instrument, lots, self._cash(instrument, entry, lots), now_ns)
-        self.was_set.add(instrument)
-        steady.rebase(0)
+        if len(self.places(instrument)) > 1 and leg == 0:
+            return  # of which leg our fills were, nobody said: the legs themselves say what there is
+        source = f"position{LEG_NAMES[leg]}"
+        why = f"start: the venue says {lots} lots{LEG_NAMES[leg]}, we had {ours}"
+        self.native.set_position(instrument, lots, self._cash(instrument, entry, lots), now_ns, leg=leg)
+        self.was_set.add(place)
+        self.steady[place].rebase(0)
         self.sample(now_ns)
-        self.halts.free(instrument, HaltReason.HALT_DRIFT, "position", now_ns)
+        self.halts.free(instrument, HaltReason.HALT_DRIFT, source, now_ns)
         self.halts.tell(
             self.desk.place(symbol), f"{why}, and no trade explains it: taken from the venue", now_ns
         )
@@ -132,10 +157,10 @@ class Positions:
         was at start."""
         self.sample(now_ns)
         for symbol, product in self.desk.products.items():
-            instrument, steady = product.instrument, self.steady[product.instrument]
             if product.is_perpetual:
                 continue
-            held = self._held(instrument, left_ns - self.settings.settle_ns)
+            instrument, steady = product.instrument, self.steady[product.instrument, 0]
+            held = self._held((instrument, 0), left_ns - self.settings.settle_ns)
             base = int(steady.base or 0)
             value = min((ours - net_lots[instrument] for ours in held), key=lambda x: abs(x - base))
             if steady.base is None and len(set(held)) > 1:
@@ -144,7 +169,7 @@ class Positions:
             if steady.base is not None:
                 steady.settle_ns = self.settings.settle_ns
             what = f"listed trades make {held[-1] - value + base} lots, we have {held[-1]}"
-            self._judge(symbol, instrument, what, now_ns)
+            self._judge(symbol, (instrument, 0), what, now_ns)
 
     # ---- how the account is set up ----
 
@@ -189,25 +214,29 @@ class Positions:
     # ---- state ----
 
     def is_open(self, instrument: int) -> bool:
-        return self.steady[instrument].is_open
+        return any(self.steady[x].is_open for x in self.places(instrument))
+
+    def differs(self, instrument: int) -> bool:
+        return any(self.steady[x].drift is not None for x in self.places(instrument))
 
     def has_agreed(self, instrument: int) -> bool:
         """A complete answer agreed with us, or was taken over, and nothing speaks against it now."""
-        steady = self.steady[instrument]
-        told = not steady.is_open and bool(steady.agreed_ns or instrument in self.was_set)
+        told = all(
+            not self.steady[x].is_open and bool(self.steady[x].agreed_ns or x in self.was_set)
+            for x in self.places(instrument)
+        )
         return told and not self.has_moved_since(instrument)
 
     def has_moved_since(self, instrument: int) -> bool:
         """The last answer agreed with a position that is ours no more: trades came behind it."""
-        lots = self.native.account.position(instrument)["lots"]
-        return self.venue_lots.get(instrument, lots) != lots
+        return any(self.venue_lots.get(x, self.lots(x)) != self.lots(x) for x in self.places(instrument))
 
     def differences(self) -> list[Difference]:
         out = []
-        for symbol, product in self.desk.products.items():
-            steady = self.steady[product.instrument]
+        for place, steady in self.steady.items():
             if steady.drift is not None:
-                out.append(Difference(symbol, f"position differs by {steady.drift} lots", steady.since_ns))
+                text = f"position{LEG_NAMES[place[1]]} differs by {steady.drift} lots"
+                out.append(Difference(self.desk.symbol(place[0]), text, steady.since_ns))
         return out + [
             Difference(x, "a position in a symbol that is not traded here", 0) for x in sorted(self._strays)
         ]

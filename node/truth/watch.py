@@ -10,7 +10,7 @@ from node.truth.budget import Budget
 from node.truth.cases import Cases
 from node.truth.coins import Purse
 from node.truth.desk import Purpose, VenueDesk
-from node.truth.evidence import Owners, Reader
+from node.truth.evidence import LEGS, Owners, Reader
 from node.truth.halts import REDUCE_ONLY, STOP, Difference, Halts
 from node.truth.native import Native
 from node.truth.positions import Positions
@@ -107,7 +107,7 @@ class Watch:
             self.starting.add(product.instrument)
             self.mark_ns[symbol] = since_ns - self.settings.start_overlap_ns + self.settings.overlap_ns
             self.halts.hold(product.instrument, HaltReason.HALT_START, level, "start", now_ns)
-            self.positions.steady[product.instrument].settle_ns = self.settings.start_settle_ns
+            self.positions.settle_within(product.instrument, self.settings.start_settle_ns)
         self.cases.is_starting = True
         self.cash_from_ns = since_ns - self.settings.start_overlap_ns
         self.begun_ns = since_ns
@@ -202,7 +202,7 @@ class Watch:
             self.halts.free(instrument, HaltReason.HALT_ACCESS, "refused", now_ns)
             self._end_odd(instrument, left_ns, now_ns)
             self._end_engine(instrument, left_ns, now_ns)
-            if instrument not in agreed or self.positions.steady[instrument].drift is not None:
+            if instrument not in agreed or self.positions.differs(instrument):
                 continue
             if instrument in self.starting and not self._is_ready(product.instrument):
                 if self.positions.has_moved_since(instrument):
@@ -277,7 +277,7 @@ class Watch:
         if instrument not in self.starting:
             return
         self.starting.discard(instrument)
-        self.positions.steady[instrument].settle_ns = self.settings.settle_ns
+        self.positions.settle_within(instrument, self.settings.settle_ns)
         self.cases.is_starting = bool(self.starting)
         if self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns):
             self.halts.tell(
@@ -335,27 +335,29 @@ class Watch:
         except ValueError as error:
             self._again("positions", Said(outcome=0, text=str(error)), now_ns)
             return
-        entries = {x.symbol: x for x in rows if x.size.strip("-0.")}
+        held: dict[str, list[PositionRow]] = {}
+        for row in rows:
+            if row.size.strip("-0."):
+                held.setdefault(row.symbol, []).append(row)
         named = {x.symbol for x in rows}
         for symbol, product in self.desk.products.items():
             if product.is_perpetual:
                 self.absent_ns[symbol] = 0 if symbol in named else self.absent_ns.get(symbol) or now_ns
-                self._got_position(symbol, entries.get(symbol), now_ns)
+                self._got_position(symbol, held.get(symbol, []), now_ns)
         if any(self.positions.is_open(p.instrument) for p in self.desk.products.values() if p.is_perpetual):
             self.due["positions"] = now_ns + self.settle_ns()
             self.hurry(now_ns)
 
-    def _got_position(self, symbol: str, row: PositionRow | None, now_ns: int) -> None:
+    def _got_position(self, symbol: str, rows: list[PositionRow], now_ns: int) -> None:
+        """`rows`: what there is of it, by leg."""
         instrument = self.desk.products[symbol].instrument
         if instrument in self.starting and self.settings.set_at_start and self._is_said(symbol, now_ns):
-            self.positions.take_over(symbol, row.entry if row else "", now_ns)
-            if instrument in self.positions.was_set:
+            entries = {LEGS[x.leg] if self.desk.hedge else 0: x.entry for x in rows}
+            if self.positions.take_over(symbol, entries, now_ns):
                 self.reconciler.floor_ns[instrument] = now_ns + self.clock.offset_ns(now_ns)
         if self.positions.has_agreed(instrument):
             try:
-                self.purse.set_cost(
-                    instrument, Decimal(row.size) if row else Decimal(0), row.entry if row else ""
-                )
+                self.purse.set_cost(instrument, [(x.leg, Decimal(x.size), x.entry) for x in rows])
             except ValueError:
                 return  # no entry price yet: the purse waits
             if instrument in self.starting:

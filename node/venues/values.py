@@ -131,6 +131,7 @@ class OrderRow:
     updated_ns: int = 0
     is_algo: bool = False  # lives in the venue's namespace of conditional orders
     reason: str = ""  # why it is closed, in the venue's words
+    leg: str = ""  # net, long, short; "" where the venue does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class TradeRow:
     is_maker: bool
     event_ns: int
     nature: int = 0  # records.Nature; other executions (funding) are CashRow
+    leg: str = ""  # net, long, short; "" where the venue does not say
 
 
 @dataclass(frozen=True, slots=True)

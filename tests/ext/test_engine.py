@@ -943,6 +943,40 @@ def test_only_an_order_of_unknown_fate_can_be_closed_as_absent_and_it_rises_agai
     assert desk.engine.orders.reserved(0)["buy_lots"] == 6
 
 
+def futures(**more) -> dict:
+    """A fill of somebody else's order on USD-M, as TRADE_LITE and ORDER_TRADE_UPDATE have it in common."""
+    return {"s": "BTCUSDT", "c": "web_1", "S": "SELL", "q": "0.004", "p": "100.00", "L": "100.00", "l": "0.004",
+            "t": 77, "i": 5, "m": False, "T": 1} | more  # fmt: skip
+
+
+def test_in_hedge_mode_a_fast_notice_of_somebody_elses_fill_waits_for_the_one_that_names_the_leg():
+    table = Instruments()
+    table.add(Market.BINANCE_USDM, "BTCUSDT", "0.01", "0.001", is_perpetual=True)
+    for hedge in (False, True):
+        engine = Engine(table)
+        engine.risk.set_hedge(Market.BINANCE_USDM, hedge)
+        line = engine.add_line("private", LineKind.PRIVATE_LINE, BinanceWire(table, Market.BINANCE_USDM))
+        engine.on_line(line, True, 1)
+        engine.on_bytes(line, dump({"e": "TRADE_LITE", "E": 1} | futures()), 1)
+        assert engine.account.position(0)["lots"] == (0 if hedge else -4)
+        told = futures(x="TRADE", X="FILLED", z="0.004", n="0.1", N="USDT", ps="SHORT" if hedge else "BOTH")
+        for _ in range(2):
+            engine.on_bytes(line, dump({"e": "ORDER_TRADE_UPDATE", "E": 1, "T": 1, "o": told}), 2)
+        row = engine.account.position(0)
+        assert [x["lots"] for x in row["legs"]] == ([0, 0, -4] if hedge else [-4, 0, 0])
+        assert (row["lots"], row["fills"], row["fee_e8"]) == (-4, 1, E8 // 10)
+
+
+def test_an_adopted_order_is_of_the_leg_that_it_was_placed_for():
+    chain = Chain(Script())
+    adopted = chain.engine.adopt(0, 3, 9, SELL, 0, 0, 10_010, 7, 2, True, "v", chain.now, leg=1)
+    row = chain.orders.order(adopted)
+    assert (row["leg"], row["reduce_only"]) == (1, 1)
+    assert chain.orders.reserved(0)["long_sell_lots"] == 5
+    with pytest.raises(ValueError, match="leg 3"):
+        chain.engine.adopt(0, 3, 10, SELL, 0, 0, 10_010, 7, 2, True, "v", chain.now, leg=3)
+
+
 def test_an_adopted_order_is_cancelled_by_the_id_it_was_placed_with_and_its_reports_find_it():
     desk = BybitDesk(Script())
     desk.book()

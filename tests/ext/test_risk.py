@@ -314,6 +314,79 @@ def test_every_reason_but_those_that_cannot_arise_here_is_provoked_in_this_file(
     assert {reason.name for reason in Reason} - provoked == elsewhere
 
 
+# ---- legs ----
+
+
+def hedged(**limits) -> Desk:
+    desk = Desk(row={"is_perpetual": True}, **limits)
+    desk.gate.set_hedge(Market.BYBIT_LINEAR, True)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("side", "leg", "reduce_only", "why"),
+    [
+        (BUY, 0, False, ("LEG", 0, 2)),
+        (BUY, 3, False, ("LEG", 3, 2)),
+        (BUY, -1, False, ("LEG", -1, 2)),
+        (BUY, 1, True, ("LEG", 1, 2)),
+        (SELL, 1, False, ("LEG", 1, 2)),
+        (SELL, 2, True, ("LEG", 2, 2)),
+        (BUY, 2, False, ("LEG", 2, 2)),
+    ],
+)
+def test_in_hedge_mode_an_order_says_what_it_does_to_which_leg(side, leg, reduce_only, why):
+    desk = hedged()
+    assert desk.order(side, leg=leg, reduce_only=reduce_only) == why
+    assert desk.passes(BUY, leg=1)
+    assert desk.passes(SELL, leg=2)
+
+
+def test_in_one_way_mode_and_on_spot_there_are_no_legs():
+    desk = Desk(row={"is_perpetual": True})
+    assert desk.order(leg=1) == ("LEG", 1, 0)
+    assert desk.passes()
+    spot = Desk()
+    spot.gate.set_hedge(Market.BYBIT_LINEAR, True)  # OKX has spot and swaps in one market
+    assert spot.order(leg=2) == ("LEG", 2, 0)
+    assert spot.passes()
+    with pytest.raises(ValueError, match="no such market"):
+        spot.gate.set_hedge(8, True)
+
+
+@pytest.mark.parametrize(("leg", "opening", "closing"), [(1, BUY, SELL), (2, SELL, BUY)])
+def test_each_leg_is_bounded_by_itself_at_its_worst_case(leg, opening, closing):
+    desk = hedged(max_position_lots=50)
+    desk.account.fill(0, opening, 10_000, 20, leg=leg)
+    desk.account.fill(0, closing, 10_000, 45, leg=3 - leg)  # the other leg is nobody's reserve
+    assert desk.passes(opening, leg=leg, size=20)
+    assert desk.order(opening, leg=leg, size=11) == ("POSITION", 51, 50)
+    assert desk.passes(opening, leg=leg, size=10)
+    assert desk.order(closing, leg=leg, size=21, reduce_only=True) == ("POSITION", 1, 0)
+    assert desk.passes(closing, leg=leg, size=15, reduce_only=True)
+    assert desk.order(closing, leg=leg, size=6, reduce_only=True) == ("POSITION", 1, 0)
+    assert desk.passes(closing, leg=leg, size=5, reduce_only=True)
+    reserved = desk.orders.reserved(0)
+    name = "long" if leg == 1 else "short"
+    sides = ("buy", "sell") if leg == 1 else ("sell", "buy")
+    assert [reserved[f"{name}_{x}_lots"] for x in sides] == [30, 20]
+
+
+def test_what_opens_one_leg_never_stands_in_the_way_of_closing_the_other():
+    desk = hedged()
+    desk.account.fill(0, BUY, 10_000, 20, leg=1)
+    assert desk.passes(SELL, leg=2, size=100)
+    assert desk.passes(SELL, leg=1, size=20, reduce_only=True)
+
+
+def test_a_stop_is_at_most_its_leg():
+    desk = hedged()
+    desk.account.fill(0, BUY, 10_000, 20, leg=1)
+    stop = {"type": int(OrderType.STOP_MARKET), "reduce_only": True, "trigger": 9000, "leg": 1, "price": 0}
+    assert desk.order(SELL, size=21, **stop) == ("POSITION", 1, 0)
+    assert desk.passes(SELL, size=20, **stop)
+
+
 # ---- what must be proven first ----
 
 

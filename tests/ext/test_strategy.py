@@ -223,6 +223,19 @@ def test_a_strategy_without_an_engine_says_so():
     assert lonely.dial_values() == []
 
 
+def test_on_the_closing_side_of_a_leg_an_order_is_reduce_only_by_itself():
+    script = Script()
+    Chain(script)
+    with pytest.raises(ValueError, match="leg 3"):
+        script.buy(0, 9990, 1, leg=3)
+    gate = Chain(
+        Script(on_book=lambda self, i, now: self.orders.open_orders() or [
+            self.buy(i, 9990, 1, leg=1), self.sell(i, 10_010, 1, leg=1), self.market(i, BUY, 1, leg=2)
+        ])
+    ).engine.risk  # fmt: skip
+    assert gate.refusals()["LEG"] >= 3  # spot has no legs: all of them are refused, none is sent
+
+
 def test_a_time_in_force_that_is_none_is_refused_at_the_door():
     script = Script()
     Chain(script)

@@ -228,6 +228,14 @@ class Hand:
         rows = self.truth()["positions"]
         return sum(x["lots"] for k, x in rows.items() if k.startswith(f"{int(self.market)}:{self.symbol}:"))
 
+    def legs_there(self) -> tuple[int, int]:
+        """Lots of the long and the short leg in the venue's ledger."""
+        rows = self.truth()["positions"]
+        long, short = (
+            rows.get(f"{int(self.market)}:{self.symbol}:{x}", {"lots": 0}) for x in ("long", "short")
+        )
+        return long["lots"], short["lots"]
+
     @property
     def symbol(self) -> str:
         return SYMBOLS[self.market_name][0]
@@ -303,7 +311,11 @@ class Ours(Hand):
         """Would a small order pass the gate?"""
         guard = self.engine.risk
         return (
-            not guard.halts(0) and guard.probe(0, BUY, self.away(BUY), self.size, self.world.now_ns) == "OK"
+            not guard.halts(0)
+            and guard.probe(
+                0, BUY, self.away(BUY), self.size, self.world.now_ns, leg=int(self.config.venue[0].hedge)
+            )
+            == "OK"
         )
 
     def _command(self, do) -> None:
@@ -312,11 +324,11 @@ class Ours(Hand):
 
     def place(
         self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC,
-        trigger: int = 0, reduce_only: bool = False,
+        trigger: int = 0, reduce_only: bool = False, leg: int = 0,
     ) -> int:  # fmt: skip
         """Place an order; its id, 0 where risk refused it."""
         count, size = len(self.strategy.ids), size or self.size
-        self._command(lambda s: s._order(0, side, type, tif, price, size, trigger, reduce_only))
+        self._command(lambda s: s._order(0, side, type, tif, price, size, trigger, reduce_only, leg))
         return self.strategy.ids[-1] if len(self.strategy.ids) > count else 0
 
     def place_many(self, wishes: list[tuple[int, int]]) -> list[int]:
@@ -356,6 +368,10 @@ class Ours(Hand):
 
     def position(self) -> int:
         return self.engine.account.position(0)["lots"]
+
+    def legs(self) -> tuple[int, int]:
+        rows = self.engine.account.position(0)["legs"]
+        return rows[1]["lots"], rows[2]["lots"]
 
     def open_here(self) -> list[int]:
         return self.engine.orders.open_orders()
@@ -466,6 +482,7 @@ class Naive(Hand):
         self.listen()
         self.world.manager, self.engine = self, self.world.engine
         self.wire = self.world.desk.wires[self.market]
+        self.wire.set_hedge(False)  # a position is one number
 
     def ready(self) -> "Naive":
         self.until(lambda: self.engine.lines[self.line.spec.line].up)
@@ -512,8 +529,9 @@ class Naive(Hand):
 
     def place(
         self, side: int, price: int, size: int = 0, *, type: int = LIMIT, tif: int = GTC,
-        trigger: int = 0, reduce_only: bool = False,
+        trigger: int = 0, reduce_only: bool = False, leg: int = 0,
     ) -> int:  # fmt: skip
+        """`leg` is no concern of the naive one: a position is one number."""
         number = len(self.wishes) + 1
         size = size or self.size
         frame = self.frame(

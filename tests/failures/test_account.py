@@ -461,6 +461,70 @@ def test_82_hedge_mode_in_the_middle_of_trading_holds_the_symbol_and_no_leg_is_o
     nothing_differs(hand)
 
 
+HEDGED = {"venue": {"hedge": True}}
+POSMODE = {"name": "acct.posmode", "hedge": True}
+
+
+@row(82, markets=PERPETUALS)
+def test_82_one_way_mode_is_refused_where_hedge_mode_is_configured(make, market):
+    hand = make(market, changes=HEDGED)
+    hand.run(10)
+    assert hand.halts() == {"HALT_MODE": 1}
+    assert hand.told("hedge mode is off: reduce-only")
+    assert not hand.place(BUY, hand.away(BUY), leg=1)
+    assert hand.taken() == 0
+
+
+@row(82, markets=PERPETUALS)
+def test_82_one_way_mode_in_the_middle_of_hedged_trading_holds_the_symbol(make, market):
+    hand = make(market, changes=HEDGED, faults=[POSMODE]).ready()
+    hand.place(BUY, hand.through(BUY), leg=1)
+    hand.run(2)
+    hand.place(SELL, hand.through(SELL), leg=1)
+    hand.run(2)
+    assert hand.legs() == hand.legs_there() == (0, 0)
+    hand.fault("acct.posmode", hedge=False)
+    hand.run(62)
+    assert hand.halts().get("HALT_MODE") == 1
+    assert hand.told("hedge mode is off: reduce-only")
+    taken = hand.taken()
+    assert not hand.place(BUY, hand.through(BUY), leg=1)
+    assert hand.taken() == taken
+    hand.fault("acct.posmode", hedge=True)
+    hand.until(hand.may_trade, 80)
+    nothing_differs(hand)
+
+
+@row(82, markets=PERPETUALS)
+def test_82_an_order_that_left_before_the_mode_changed_is_refused_and_no_leg_is_opened(make, market):
+    """The node does not know yet: the venue refuses the leg, and the position stays what it is."""
+    hand = make(market, changes=HEDGED, faults=[POSMODE]).ready()
+    hand.fake.accounts[1].hedge = False
+    order = hand.place(BUY, hand.through(BUY), leg=1)
+    hand.run(3)
+    assert hand.state(order) == "REJECTED"
+    assert hand.legs() == hand.legs_there() == (0, 0)
+    assert hand.held_there() == 0
+    assert hand.reserved(BUY) == 0
+
+
+@row(82, star=True, markets=PERPETUALS)
+def test_82_what_closes_one_leg_leaves_the_other_alone(make, market):
+    """A net position of nothing is two legs: whoever nets them closes the wrong one, or opens a third."""
+    hand = make(market, changes=HEDGED, faults=[POSMODE]).ready()
+    hand.place(BUY, hand.through(BUY), leg=1)
+    hand.place(SELL, hand.through(SELL), leg=2)
+    hand.run(3)
+    assert hand.legs_there() == (hand.size, -hand.size)
+    hand.place(SELL, hand.through(SELL), leg=1)
+    hand.run(3)
+    assert hand.legs_there() == (0, -hand.size)
+    assert not hand.place(SELL, hand.through(SELL), leg=1)  # there is nothing left to close
+    hand.run(3)
+    assert hand.legs() == hand.legs_there() == (0, -hand.size)
+    assert hand.world.differences() == []
+
+
 # ---- 83, 84, 85 ----
 
 

@@ -13,6 +13,7 @@ from node.assembly import EPOCH_NS, EPOCH_ZERO_NS, Assembly, epoch_of, path_of
 from node.config import MARKETS as NUMBERS
 from node.config import Config, check
 from node.errors import UserError
+from node.recall import Recalled
 from node.truth.settings import SEC
 from node.venues.bybit.session import Session as BybitSession
 from node.venues.keys import Key
@@ -189,6 +190,35 @@ def test_a_limit_above_the_compiled_ceiling_is_named():
     limits = LIMITS | {"max_notional": "999999999999999999"}
     with pytest.raises(UserError, match="okx BTC-USDT-SWAP: limits: "):
         assembly(config_of("okx", instrument={"limits": limits}))
+
+
+def test_leverage_beyond_what_the_venue_sells_is_refused_at_start():
+    config = config_of("bybit-linear", instrument={"leverage": "101"})
+    with pytest.raises(UserError, match=r"bybit-linear BTCUSDT: leverage 101: the venue allows 100 at most"):
+        assembly(config, rows=rows_of(config, max_leverage="100.00"))
+    assembly(config, rows=rows_of(config, max_leverage="101"))
+    assembly(config, rows=rows_of(config))  # a venue that does not say
+
+
+def test_hedge_mode_reaches_the_wire_and_the_gate():
+    config = config_of("binance-usdm", "okx", venue={"hedge": True})
+    desk = assembly(config)
+    assert all(x.hedge for x in desk.wires.values())
+    for number in desk.numbers.values():
+        assert desk.engine.risk.try_order(number, 0, 1, 1, 0)[0] == "LEG"
+        assert desk.engine.risk.try_order(number, 0, 1, 1, 0, leg=1)[0] != "LEG"
+    assert not any(x.hedge for x in assembly(config_of("binance-usdm")).wires.values())
+
+
+def test_what_an_earlier_run_counted_is_restored_by_leg():
+    config = config_of("bybit-linear", venue={"hedge": True})
+    desk, place = assembly(config), (NUMBERS["bybit-linear"], "BTCUSDT")
+    grid = {place: (desk.instruments.price_grid(0).step, desk.instruments.size_grid(0).step)}
+    legs = {place: {0: (9, 9, 9), 1: (5, -300, 250), 2: (-2, 150, -150)}}
+    desk.restore(Recalled({place: (3, -150)}, legs, grid), 1)
+    row = desk.engine.account.position(0)
+    assert [x["lots"] for x in row["legs"]] == [0, 5, -2]
+    assert (row["lots"], row["legs"][1]["cost"], row["legs"][1]["realised"]) == (3, 250, -50)
 
 
 def test_quotes_wait_for_the_first_book(five):

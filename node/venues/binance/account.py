@@ -26,6 +26,7 @@ from node.venues.binance.news import (
     LEGS,
     MS,
     algo_order,
+    leg_of,
     less,
     number,
     text,
@@ -247,6 +248,7 @@ class Rest:
             trigger=number(x, "stopPrice") if "stopPrice" in x else "0",
             updated_ns=time_ns(x, "updateTime", "transactTime", "time"),
             reason=str(x.get("expiryReason", "")),
+            leg=leg_of(x),
         )
         waits = x.get("isWorking") is False and row.state == "live" and row.trigger.strip("0.") != ""
         return replace(row, state="untriggered") if waits else row
@@ -292,6 +294,7 @@ class Rest:
             is_maker=_flag(x, maker),
             event_ns=time_ns(x, "time"),
             nature=client_nature(client_id),
+            leg=leg_of(x),
         )
 
     # ---- money ----

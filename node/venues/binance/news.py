@@ -256,7 +256,18 @@ def algo_order(market: int, x: dict) -> OrderRow:
         updated_ns=time_ns(x, "updateTime", "createTime"),
         is_algo=True,
         reason=str(x.get("rejectReason") or ""),
+        leg=leg_of(x),
     )
+
+
+def leg_of(x: dict, key: str = "positionSide") -> str:
+    """The leg of an order or trade, "" where there is none (spot). ValueError for an unknown word."""
+    if key not in x:
+        return ""
+    leg = LEGS.get(str(x[key]))
+    if leg is None:
+        raise ValueError(f"{key}: {x[key]!r} is none")
+    return leg
 
 
 def _or_zero(x: dict, field: str) -> str:

@@ -340,7 +340,27 @@ def order_row(market: int, row: dict) -> OrderRow:
         updated_ns=_time_ns(row, "updatedTime", where),
         is_algo=is_stop and state == "untriggered",
         reason=_why(row),
+        leg=_leg(row, where),
     )
+
+
+def _leg(row: dict, where: str) -> str:
+    index = row.get("positionIdx", "")
+    if index == "":
+        return ""
+    if index not in _LEGS:
+        raise ValueError(f"{where}: positionIdx {index!r} is not known")
+    return _LEGS[index]
+
+
+def _closed_leg(row: dict, where: str) -> str:
+    """The leg of a trade in hedge mode: what closes by selling is long, what opens by selling is short."""
+    if not _optional(row, "closedSize"):
+        return ""
+    closed, size = Decimal(_amount(row, "closedSize", where)), Decimal(_amount(row, "execQty", where))
+    if closed not in (0, size):
+        return ""
+    return "long" if (_side(row, where) == Side.SELL) == (closed > 0) else "short"
 
 
 def _why(row: dict) -> str:
@@ -366,8 +386,9 @@ def _state(row: dict, filled: str, where: str) -> str:
     return _STATES.get(status, f"odd:{status}")
 
 
-def trade_row(market: int, row: dict) -> TradeRow | None:
-    """One row of `/v5/execution/list`; None where nothing was traded (funding). ValueError for a new type."""
+def trade_row(market: int, row: dict, hedge: bool = False) -> TradeRow | None:
+    """One row of `/v5/execution/list`; None where nothing was traded (funding). ValueError for a new type.
+    `hedge`: the account has legs; the list says of which one a trade was by what it closed."""
     symbol = _text(row, "symbol", "execution")
     where = f"execution: {symbol}"
     nature = execution_nature(_word(row, "execType", where), _optional(row, "createType"))
@@ -390,6 +411,7 @@ def trade_row(market: int, row: dict) -> TradeRow | None:
         is_maker=row.get("isMaker") is True,
         event_ns=_time_ns(row, "execTime", where),
         nature=nature,
+        leg=_closed_leg(row, where) if hedge and market == rules.LINEAR else "",
     )
 
 
@@ -497,6 +519,7 @@ class Rest:
             raise ValueError(f"market {market}: must be BYBIT_SPOT or BYBIT_LINEAR")
         self.market, self.key, self.window_ms = market, key, window_ms
         self.category = rules.CATEGORY[market]
+        self.hedge = False  # the account has a long and a short leg of each perpetual
         self._since: dict[str, deque[int]] = {}  # what was asked for lately: the pages that follow need it
 
     def sign(self, request: Request, stamp_ms: int) -> Request:
@@ -594,7 +617,7 @@ class Rest:
     def read_trades(self, reply: Reply) -> tuple[list[TradeRow], Request | None]:
         result = self._checked(reply, "executions")
         found = _rows(result, "executions")
-        rows = [x for x in (trade_row(self.market, row) for row in found) if x is not None]
+        rows = [x for x in (trade_row(self.market, row, self.hedge) for row in found) if x is not None]
         cursor = _cursor(result, "executions")
         if not cursor or not found:
             return rows, None

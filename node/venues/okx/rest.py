@@ -453,6 +453,7 @@ def _plain_order(row: dict, symbol: str) -> OrderRow:
         reduce_only=_text(row, symbol, "reduceOnly") == "true",
         updated_ns=_ns(row, symbol, "uTime"),
         reason=reason,
+        leg=_leg(row, symbol),
     )
 
 
@@ -481,7 +482,16 @@ def _algo_order(row: dict, symbol: str) -> OrderRow:
         updated_ns=_ns(row, symbol, "uTime"),
         is_algo=True,
         reason=reason if reason != "0" else "",
+        leg=_leg(row, symbol),
     )
+
+
+def _leg(row: dict, symbol: str) -> str:
+    """`posSide`, "" where there is none. ValueError for a word that nobody knows."""
+    leg = _text(row, symbol, "posSide")
+    if leg not in ("", "net", "long", "short"):
+        raise ValueError(f"{symbol}: posSide: {leg!r} is no leg")
+    return leg
 
 
 def trade_row(row: dict) -> TradeRow:
@@ -510,6 +520,7 @@ def trade_row(row: dict) -> TradeRow:
         is_maker=_text(row, symbol, "execType") == "M",
         event_ns=filled_ns,
         nature=NATURES.get(_text(row, symbol, "subType"), int(Nature.TRADE_FILL)),
+        leg=_leg(row, symbol),
     )
 
 

@@ -11,7 +11,7 @@ from frames import check_cuts, check_flips, read
 
 from ext.book import Book, BookState
 from ext.instruments import Instruments
-from ext.records import BudgetKind, ErrorGroup, Market, MarkField, Nature, ReportKind, Side
+from ext.records import BudgetKind, ErrorGroup, LegKind, Market, MarkField, Nature, ReportKind, Side
 from ext.venues.binance import BinanceWire, client_nature, status_kind
 from ext.wire import ALPHABET, Verdict
 from node.venues.binance import rest, rules
@@ -238,6 +238,7 @@ MODIFIED = {
     "clientOrderId": CID,
     "price": "30005.0",
 }
+MODIFIED |= {"positionSide": "LONG"}
 MODIFIED |= {"origQty": "1.000", "executedQty": "0.020", "cumQty": "0.020", "updateTime": 1629182711600}
 MODIFY = {"id": request_id(USDM, "a"), "status": 200, "result": MODIFIED, "rateLimits": RATES}
 GONE = {"code": -2011, "msg": "Unknown order sent."}
@@ -416,6 +417,14 @@ def twin_mark(market, context, m, event) -> dict:
     return out | {"next_funding_ns": time_ns(m.get("T", 0))}
 
 
+LEGS = {"BOTH": LegKind.NET, "LONG": LegKind.LONG_LEG, "SHORT": LegKind.SHORT_LEG}
+
+
+def told_coin(coin: str) -> str:
+    """A coin as a report names it: eleven bytes at most, what is not ASCII is shown as such."""
+    return "".join(x if x.isascii() else "\ufffd" for x in coin) if len(coin) < 12 else ""
+
+
 def twin_report(market, context, m, event) -> dict:
     tick, lot = STEPS[row_of(market, context, m)]
     number = (m.get("C") if market == SPOT else "") or m.get("c") or ""
@@ -430,10 +439,13 @@ def twin_report(market, context, m, event) -> dict:
     out |= {"event_ns": time_ns(m["T"])}
     if "z" in m and m.get("e") != "TRADE_LITE":
         out["filled_lots"] = steps(m["z"], lot)
+    word = m.get("ps") if market == USDM else None
+    out["leg"] = -1 if word is None else LEGS[word]
     if event["kind"] != ReportKind.REPORT_FILL:
-        return out
+        return out | {"fee_coin": ""}
     fee = m.get("n") or "0"
     coin = m.get("N") or ""
+    out["fee_coin"] = told_coin("" if m.get("e") == "TRADE_LITE" else coin)
     kind = 0
     if 0 < len(coin) < len(m["s"]):
         kind = 1 if m["s"].endswith(coin) else 2 if m["s"].startswith(coin) else 0
@@ -456,6 +468,8 @@ def twin_algo(m, event) -> dict:
         "order_lots": (steps(o["q"], lot) if o.get("q") else 0) or -1,
         "order_ticks": (steps(o["p"], tick) if "p" in o else 0) or -1,
         "event_ns": time_ns(m["T"]),
+        "leg": LEGS[o["ps"]] if "ps" in o else -1,
+        "fee_coin": "",
     }
     return out | ({"filled_lots": steps(o["aq"], lot)} if event["filled_lots"] >= 0 else {})
 
@@ -477,6 +491,9 @@ def twin_answer(market, message, event) -> dict:
         body, code = body.get("amendedOrder", body), error.get("code", 0)
         code = code if "result" not in message else 0
     found |= {"code": plain_int(code)} if not isinstance(code, str) else {}
+    found |= {"fee_coin": "", "leg": -1}
+    if event["instrument"] >= 0 and "positionSide" in body:
+        found["leg"] = LEGS[body["positionSide"]]
     if "orderId" in body or "algoId" in body:
         found["venue_id"] = str(body.get("orderId", body.get("algoId")))
     tick, lot = STEPS[TABLE.index(market, body["symbol"])] if event["instrument"] >= 0 else ("1", "1")
@@ -866,6 +883,37 @@ def test_execution_types_without_a_fill_tell_the_state(x, state, kind):
     assert (event["kind"], event["filled_lots"]) == (ReportKind[f"REPORT_{kind}"], 30000)
     _, (event,) = read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | change | {"t": 0}}))
     assert (event["kind"], event["filled_lots"]) == (ReportKind[f"REPORT_{kind}"], 300)
+
+
+@pytest.mark.parametrize(("word", "leg"), LEGS.items())
+def test_the_leg_of_a_futures_order_is_told(word, leg):
+    for event in read(WIRES[USDM], dump(UPDATE | {"o": UPDATE_O | {"ps": word}}))[1]:
+        assert event["leg"] == leg
+    stop = ALGO | {"o": ALGO["o"] | {"ps": word}}
+    assert [x["leg"] for x in read(WIRES[USDM], dump(stop))[1]] == [leg]
+    answer = MODIFY | {"result": MODIFIED | {"positionSide": word}}
+    assert read(WIRES[USDM], dump(answer))[1][0]["leg"] == leg
+
+
+@pytest.mark.parametrize("word", ["", "NET", "long", "LONGS", "BOT"])
+def test_a_position_side_that_nobody_knows_is_never_guessed(word):
+    frames = [UPDATE | {"o": UPDATE_O | {"ps": word}}, ALGO | {"o": ALGO["o"] | {"ps": word}}]
+    for frame in [*frames, MODIFY | {"result": MODIFIED | {"positionSide": word}}]:
+        assert read(WIRES[USDM], dump(frame)) == (Verdict.BAD, [])
+        assert WIRES[USDM].error().split(":")[0] in ("ps", "positionSide")
+
+
+def test_what_names_no_leg_tells_none_and_market_data_spells_its_pair_there():
+    assert {x["leg"] for x in read(WIRES[SPOT], dump(REPORT))[1]} == {-1}
+    assert {x["leg"] for x in read(WIRES[USDM], dump(LITE))[1]} == {-1}
+    assert read(WIRES[USDM], dump(USDM_DEPTH | {"ps": "BTCUSDT"}))[0] == Verdict.HANDLED
+    assert read(WIRES[USDM], dump(USDM_QUOTE | {"ps": "BTCUSDT"}))[0] == Verdict.HANDLED
+
+
+@pytest.mark.parametrize(("coin", "told"), [("BNB", "BNB"), ("A" * 11, "A" * 11), ("A" * 12, ""), (None, "")])
+def test_the_coin_of_a_commission_is_named_where_it_fits(coin, told):
+    fill, state = read(WIRES[SPOT], dump(REPORT | {"N": coin}))[1]
+    assert (fill["fee_coin"], state["fee_coin"]) == (told, "")
 
 
 def test_every_status_of_the_venue_is_known_and_others_are_not_guessed():
@@ -1513,6 +1561,58 @@ def test_a_stop_is_written_as_each_product_documents_it():
         "algoOrder.cancel",
         {"clientAlgoId", "recvWindow", "timestamp"},
     )
+
+
+def hedged(**intent) -> tuple[str, dict]:
+    wire = coded(USDM)
+    wire.set_hedge(True)
+    fields = {"instrument": BTCF, "price_ticks": 431870, "size_lots": 100, **intent}
+    message = json.loads(wire.preview(fields, ORDER, 1660801715431 * MS))
+    assert list(message["params"]) == sorted(message["params"])
+    return message["method"], message["params"]
+
+
+@pytest.mark.parametrize("kind", ["limit", "market", "stop"])
+@pytest.mark.parametrize(("leg", "word", "closing"), [(1, "LONG", "SELL"), (2, "SHORT", "BUY")])
+def test_in_hedge_mode_an_order_names_its_leg_and_never_says_reduce_only(kind, leg, word, closing):
+    """-4061 where the position side is missing, -4062 where reduceOnly is sent."""
+    more = {"limit": {}, "market": {"type": 1}, "stop": {"type": 2, "trigger_ticks": 400000}}[kind]
+    method, params = hedged(leg=leg, side=int(closing == "SELL"), reduce_only=1, **more)
+    assert (params["positionSide"], params["side"]) == (word, closing)
+    assert "reduceOnly" not in params
+    assert method == ("algoOrder.place" if kind == "stop" else "order.place")
+
+
+def test_a_frame_of_a_leg_is_the_net_frame_but_for_its_leg():
+    net = preview(USDM, instrument=BTCF, price_ticks=431870, size_lots=100)[1]
+    assert hedged(leg=1, side=0)[1] == net | {"positionSide": "LONG"}
+
+
+def test_cancels_and_amends_of_a_leg_name_their_order_only():
+    for action in (1, 2):
+        for side in (0, 1):
+            assert "positionSide" not in hedged(action=action, order_id=5, leg=1, side=side)[1]
+
+
+@pytest.mark.parametrize(
+    ("market", "hedge", "intent", "why"),
+    [
+        (USDM, True, {}, "long or the short leg"),
+        (USDM, True, {"leg": 3}, "long or the short leg"),
+        (USDM, False, {"leg": 1}, "no legs here"),
+        (USDM, False, {"leg": -1}, "no legs here"),
+        (SPOT, False, {"leg": 2}, "no legs here"),
+        (SPOT, True, {"leg": 2}, "no legs here"),
+        (USDM, True, {"leg": 1, "side": 0, "reduce_only": 1}, "opens its leg"),
+        (USDM, True, {"leg": 2, "side": 1, "type": 2, "trigger_ticks": 9}, "opens its leg"),
+    ],
+)
+def test_a_leg_that_cannot_be_is_not_written(market, hedge, intent, why):
+    wire = coded(market)
+    wire.set_hedge(hedge)
+    fields = {"instrument": market, "price_ticks": 1, "size_lots": 1} | intent
+    with pytest.raises(ValueError, match=why):
+        wire.preview(fields, ORDER, 0)
 
 
 @pytest.mark.parametrize("market", [SPOT, USDM])

@@ -315,7 +315,7 @@ class Twin:
         zero = ("maker", "order_id", "epoch", "price_ticks", "size_lots", "trade_hi", "trade_lo", "fee_e8")
         zero += ("fee_is_quote", "code", "group", "nature", "event_ns")
         row = {"type": "report"} | dict.fromkeys(zero, 0)
-        row |= {"filled_lots": -1, "order_ticks": -1, "order_lots": -1} | fields
+        row |= {"filled_lots": -1, "order_ticks": -1, "order_lots": -1, "leg": -1, "fee_coin": ""} | fields
         row["venue_id"] = "".join(x if ord(x) < 128 else "\ufffd" for x in row["venue_id"] or "")
         return row | {"venue_id_size": len(row["venue_id"])}
 
@@ -332,7 +332,19 @@ class Twin:
             "order_id": order_id,
             "epoch": epoch,
             "venue_id": row.get("orderId", ""),
+            "leg": self.leg(row),
         }
+
+    @staticmethod
+    def leg(row):
+        index = row.get("positionIdx", "")
+        assert str(index) in ("", "0", "1", "2")
+        return int(index) if str(index) else -1
+
+    @staticmethod
+    def fee_coin(row):
+        coin = (row.get("feeCurrency") or "") if row.get("execFee") else ""
+        return "".join(x if x.isascii() else "\ufffd" for x in coin) if len(coin) < 12 else ""
 
     def order(self, row, message):
         about = self.about(row, message)
@@ -376,6 +388,7 @@ class Twin:
                 trade_lo=low,
                 fee_e8=int(fee),
                 fee_is_quote=self.fee_is_quote(row, about) if row.get("execFee") else -1,
+                fee_coin=self.fee_coin(row),
                 event_ns=event_ns,
                 **about,
             )
@@ -906,7 +919,7 @@ def test_the_coin_of_a_spot_fee_is_known(spot, side, coin, maker, fee, is_quote)
     row = json.loads(SPOT_EXECUTION)
     row["data"][0] |= {"side": side, "feeCurrency": coin, "isMaker": maker == "true", "execFee": fee}
     report = read(spot, json.dumps(row).encode())[1][0]
-    assert report["fee_is_quote"] == is_quote
+    assert (report["fee_is_quote"], report["fee_coin"]) == (is_quote, coin)
     assert report["fee_e8"] == int((Decimal(fee) * 10**8).to_integral_value(ROUND_CEILING))
 
 
@@ -1177,6 +1190,106 @@ def test_a_cancel_goes_by_client_id(linear):
 def test_an_order_that_makes_no_sense_is_not_written(linear, intent, why):
     with pytest.raises(ValueError, match=why):
         linear.preview(intent, 1, NOW_NS)
+
+
+# ---- legs ----
+
+
+@pytest.fixture
+def hedged() -> BybitWire:
+    table = Instruments(4)
+    table.add(LINEAR, "BTCUSDT", "0.10", "0.001", is_perpetual=True)
+    table.add(SPOT, "BTCUSDT", "0.01", "0.000001")
+    wire = BybitWire(table, LINEAR)
+    wire.set_codes(CODES)
+    wire.set_hedge(True)
+    return wire
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, "1", ""])
+def test_the_leg_of_an_order_is_told(linear, index):
+    row = json.loads(ORDER)
+    row["data"][0]["positionIdx"] = index
+    assert read(linear, json.dumps(row).encode())[1][0]["leg"] == (-1 if index == "" else int(index))
+
+
+@pytest.mark.parametrize("index", [3, -1, 10, 1.0, "01", "long", True])
+def test_a_position_index_that_nobody_knows_is_never_guessed(linear, index):
+    row = json.loads(ORDER)
+    row["data"][0]["positionIdx"] = index
+    assert read(linear, json.dumps(row).encode()) == (BAD, [])
+    assert linear.error().startswith("positionIdx:")
+
+
+@pytest.mark.parametrize(
+    ("side", "closed", "leg"),
+    [
+        ("Buy", "0", 1),
+        ("Buy", "all", 2),
+        ("Sell", "0.000", 2),
+        ("Sell", "all", 1),
+        ("Sell", "half", -1),  # an account that has legs never closes and opens in one fill
+        ("Sell", "", -1),
+        ("Sell", None, -1),
+    ],
+)
+def test_the_leg_of_a_fill_follows_from_what_it_closed(hedged, linear, side, closed, leg):
+    row = json.loads(EXECUTION)
+    size = row["data"][0]["execQty"]
+    told = {"all": size, "half": str(Decimal(size) / 2)}.get(closed, closed)
+    row["data"][0] |= {"side": side, "closedSize": told, "symbol": "BTCUSDT", "category": "linear"}
+    frame = json.dumps(row).encode()
+    assert read(hedged, frame)[1][0]["leg"] == leg
+    assert read(linear, frame)[1][0]["leg"] == -1, "in one-way mode a fill may do both"
+
+
+def test_what_a_fill_closed_must_be_a_size(hedged):
+    row = json.loads(EXECUTION)
+    row["data"][0] |= {"closedSize": "0.00001", "symbol": "BTCUSDT", "category": "linear"}
+    assert read(hedged, json.dumps(row).encode()) == (BAD, [])
+    assert hedged.error().startswith("closedSize:")
+
+
+@pytest.mark.parametrize("kind", [OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_MARKET])
+@pytest.mark.parametrize(("leg", "closing"), [(1, Side.SELL), (2, Side.BUY)])
+def test_in_hedge_mode_an_order_names_its_leg(hedged, kind, leg, closing):
+    wish = BUY_LIMIT | {"type": kind, "leg": leg, "side": closing, "reduce_only": 1, "trigger_ticks": 7}
+    order = json.loads(hedged.preview(wish, 5, NOW_NS))["args"][0]
+    assert (order["positionIdx"], order["reduceOnly"]) == (leg, True)
+    batch = json.loads(hedged.preview_batch([wish | {"type": OrderType.LIMIT}] * 2, [5, 6], NOW_NS))
+    assert [x["positionIdx"] for x in batch["args"][0]["request"]] == [leg, leg]
+
+
+def test_a_frame_of_a_leg_is_the_net_frame_but_for_its_leg(hedged, linear):
+    net = linear.preview(BUY_LIMIT, 5, NOW_NS)
+    assert hedged.preview(BUY_LIMIT | {"leg": 2}, 5, NOW_NS) == net.replace(
+        b'"positionIdx":0', b'"positionIdx":2'
+    )
+
+
+@pytest.mark.parametrize(
+    ("hedge", "intent", "why"),
+    [
+        (True, {}, "long or the short leg"),
+        (True, {"leg": 3}, "long or the short leg"),
+        (False, {"leg": 1}, "no legs here"),
+        (True, {"leg": 1, "side": Side.BUY, "reduce_only": 1}, "opens its leg"),
+    ],
+)
+def test_a_leg_that_cannot_be_is_not_written(hedged, hedge, intent, why):
+    hedged.set_hedge(hedge)
+    with pytest.raises(ValueError, match=why):
+        hedged.preview(BUY_LIMIT | intent, 5, NOW_NS)
+    with pytest.raises(ValueError, match=why):
+        hedged.preview_batch([BUY_LIMIT | intent], [5], NOW_NS)
+
+
+def test_spot_has_no_legs(spot):
+    spot.set_hedge(True)
+    wish = {"instrument": 1, "price_ticks": 1, "size_lots": 1}
+    assert b"positionIdx" not in spot.preview(wish, 5, NOW_NS)
+    with pytest.raises(ValueError, match="no legs here"):
+        spot.preview(wish | {"leg": 1}, 5, NOW_NS)
 
 
 def test_too_little_room_is_an_error(linear):

@@ -13,6 +13,7 @@ from ext.records import (
     Action,
     DepthKind,
     ErrorGroup,
+    LegKind,
     Market,
     MarkField,
     Nature,
@@ -81,6 +82,7 @@ ORDER_ROW = {
     "ordId": "2497956918703120384",
     "clOrdId": CLIENT,
     "side": "sell",
+    "posSide": "net",
     "state": "partially_filled",
     "px": "65465.4",
     "sz": "3",
@@ -114,6 +116,7 @@ ALGO_ROW = {
     "ordIdList": [],
     "ordType": "conditional",
     "side": "sell",
+    "posSide": "long",
     "state": "live",
     "sz": "2.5",
     "tgtCcy": "",
@@ -314,7 +317,8 @@ def blank_report(owner: tuple[int, int], instrument: int, venue_id: object, time
     return {
         "type": "report",
         **dict.fromkeys((*zeros, "fee_is_quote", "code", "group", "nature"), 0),
-        **dict.fromkeys(("filled_lots", "order_ticks", "order_lots"), -1),
+        **dict.fromkeys(("filled_lots", "order_ticks", "order_lots", "leg"), -1),
+        "fee_coin": "",
         "instrument": instrument,
         "order_id": owner[0],
         "epoch": owner[1],
@@ -349,6 +353,8 @@ def twin_fill(symbol: str, row: dict, base: dict) -> list[dict]:
     quotes = {symbol.split("-")[1], row.get("tradeQuoteCcy") or "?"}
     coin = row.get("fillFeeCcy") or "?"
     fill["fee_is_quote"] = 1 if coin in quotes else 2 if coin == symbol.split("-")[0] else 0
+    named = (row.get("fillFeeCcy") or "") if row.get("fillFee") else ""
+    fill["fee_coin"] = "".join(x if x.isascii() else "\ufffd" for x in named) if len(named) < 12 else ""
     if not row.get("fillFee"):
         fill["fee_is_quote"] = -1
     fill["fee_e8"] = -e8(row["fillFee"], "ROUND_FLOOR") if row.get("fillFee") else 0
@@ -385,6 +391,9 @@ def twin_amend(row: dict) -> dict | None:
     return {"kind": ReportKind.REPORT_AMEND_REJECT, "code": code, "group": verdict(code, Action.AMEND)[1]}
 
 
+LEGS = {"": -1, "net": LegKind.NET, "long": LegKind.LONG_LEG, "short": LegKind.SHORT_LEG}
+
+
 def twin_base(wire: OkxWire, row: dict, is_algo: bool) -> dict:
     symbol = row["instId"]
     tick, lot = GRIDS[symbol]
@@ -392,6 +401,7 @@ def twin_base(wire: OkxWire, row: dict, is_algo: bool) -> dict:
     owner = owner if owner[0] else own(wire, row.get("algoClOrdId"))
     base = blank_report(owner, INDEX[symbol], row["algoId" if is_algo else "ordId"], row.get("uTime"))
     base["side"] = {"buy": Side.BUY, "sell": Side.SELL}[row["side"]]
+    base["leg"] = LEGS[row.get("posSide") or ""]
     base["filled_lots"] = steps(row["accFillSz"], lot) if row.get("accFillSz") else -1
     is_market = is_algo or row.get("ordType") in ("market", "optimal_limit_ioc")
     if row.get("px") and not is_market:
@@ -993,7 +1003,8 @@ def test_fees_never_look_better_than_they_are(wire, fee, fee_e8):
 )
 def test_the_currency_of_the_fee_is_told(wire, symbol, currency, is_quote):
     row = {**ORDER_ROW, "instId": symbol, "fillFeeCcy": currency, "accFillSz": "0.5", "tradeQuoteCcy": ""}
-    assert events(wire, orders(row))[0]["fee_is_quote"] == is_quote
+    told = events(wire, orders(row))[0]
+    assert (told["fee_is_quote"], told["fee_coin"]) == (is_quote, currency)
 
 
 @pytest.mark.parametrize(
@@ -1314,6 +1325,68 @@ def test_reduce_only_is_sent_for_swaps_only(wire):
     spot = sent(wire, instrument=SPOT, price_ticks=1, size_lots=1, reduce_only=1)["args"][0]
     assert swap["reduceOnly"] is True
     assert "reduceOnly" not in spot
+
+
+@pytest.mark.parametrize(("word", "leg"), LEGS.items())
+def test_the_leg_of_an_order_is_told(wire, word, leg):
+    assert {x["leg"] for x in events(wire, orders({**ORDER_ROW, "posSide": word}))} == {leg}
+
+
+@pytest.mark.parametrize("word", ["Long", "both", "shor", "1"])
+def test_a_position_side_that_nobody_knows_is_never_guessed(wire, word):
+    assert read(wire, orders({**ORDER_ROW, "posSide": word})) == (Verdict.BAD, [])
+    assert wire.error().startswith("posSide:")
+
+
+@pytest.mark.parametrize("coin", ["A" * 11, "A" * 12])
+def test_a_coin_that_does_not_fit_is_not_named(wire, coin):
+    told = events(wire, orders({**ORDER_ROW, "fillFeeCcy": coin}))[0]["fee_coin"]
+    assert told == (coin if len(coin) < 12 else "")
+
+
+@pytest.mark.parametrize(("leg", "word", "closing"), [(1, "long", Side.SELL), (2, "short", Side.BUY)])
+@pytest.mark.parametrize("kind", [OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_MARKET])
+def test_in_hedge_mode_a_swap_order_names_its_leg(wire, leg, word, closing, kind):
+    """Section 6.6: reduceOnly is of net mode; what closes a leg is reduce-only by nature."""
+    wire.set_hedge(True)
+    intent = {"instrument": SWAP, "type": kind, "price_ticks": 1, "size_lots": 1, "trigger_ticks": 1}
+    (arg,) = sent(wire, **intent, side=closing, reduce_only=1, leg=leg)["args"]
+    assert (arg["posSide"], arg["side"]) == (word, "sell" if closing == Side.SELL else "buy")
+    assert "reduceOnly" not in arg
+
+
+def test_a_frame_of_a_leg_is_the_net_frame_but_for_its_leg(wire):
+    intent = {"instrument": SWAP, "price_ticks": 1, "size_lots": 1}
+    net = sent(wire, **intent)
+    wire = make_wire()
+    wire.set_hedge(True)
+    assert sent(wire, **intent, leg=1)["args"][0] == net["args"][0] | {"posSide": "long"}
+    spot = {"instrument": SPOT, "price_ticks": 1, "size_lots": 1}
+    assert "posSide" not in sent(wire, **spot)["args"][0]
+    for action in (Action.CANCEL, Action.AMEND):
+        assert "posSide" not in sent(wire, **intent, action=action)["args"][0]
+
+
+@pytest.mark.parametrize(
+    ("hedge", "intent", "why"),
+    [
+        (True, {"instrument": SWAP}, "long or the short leg"),
+        (True, {"instrument": SWAP, "leg": 3}, "long or the short leg"),
+        (False, {"instrument": SWAP, "leg": 1}, "no legs here"),
+        (True, {"instrument": SPOT, "leg": 1}, "no legs here"),
+        (True, {"instrument": SWAP, "leg": 1, "reduce_only": 1}, "opens its leg"),
+        (
+            True,
+            {"instrument": SWAP, "leg": 2, "side": Side.SELL, "type": OrderType.STOP_MARKET},
+            "opens its leg",
+        ),
+    ],
+)
+def test_a_leg_that_cannot_be_is_not_written(wire, hedge, intent, why):
+    wire.set_hedge(hedge)
+    intent = {"price_ticks": 1, "size_lots": 1, "trigger_ticks": 1, **intent}
+    with pytest.raises(ValueError, match=why):
+        wire.preview(intent, 7, NOW)
 
 
 def test_market_orders_leave_nothing_to_the_venue(wire):

@@ -1,5 +1,7 @@
 """Rows to reports: exact, refused where they cannot be, and never somebody else's."""
 
+from dataclasses import replace
+
 import pytest
 from rig import EPOCH, PERP, SPOT, SYMBOL, Venue
 
@@ -83,6 +85,35 @@ def test_an_adoption_carries_what_the_venue_shows(reader):
     assert (fields["epoch"], fields["sequence"], fields["side"], fields["size_lots"]) == (7, 9, 1, 10)
     assert (fields["price_ticks"], fields["filled_lots"], fields["reduce_only"]) == (500, 2, True)
     assert fields["type"] == OrderType.LIMIT
+
+
+@pytest.mark.parametrize(("leg", "told"), [("", -1), ("net", 0), ("long", 1), ("short", 2)])
+def test_the_leg_and_the_coin_of_the_fee_are_passed_on(reader, leg, told):
+    trade = replace(Venue(SPOT).trade("x", 1, 12, 5, venue_id="v"), leg=leg, fee_coin="BNB")
+    report = reader.trade(trade, (EPOCH, 9))
+    assert (report["leg"], report["fee_coin"]) == (told, "BNB")
+    order = replace(Venue(SPOT).place("x"), leg=leg)
+    assert reader.order(order, (EPOCH, 9), terms=False)["leg"] == told
+    assert reader.adoption(order, (7, 9), 0)["leg"] == max(told, 0)
+
+
+def test_a_leg_that_nobody_knows_is_refused(reader):
+    with pytest.raises(ValueError, match="no leg"):
+        reader.order(replace(Venue(SPOT).place("x"), leg="both"), (EPOCH, 9), terms=False)
+
+
+@pytest.mark.parametrize(
+    ("side", "leg", "reduces"), [(0, "long", False), (1, "long", True), (0, "short", True)]
+)
+def test_in_hedge_mode_what_closes_a_leg_is_adopted_as_reduce_only(side, leg, reduces):
+    instruments = Instruments(2)
+    instruments.add(PERP, SYMBOL, "0.01", "0.001", is_perpetual=True)
+    desk = VenueDesk(PERP, None, None, {SYMBOL: Product(0, "BTC", "USDT", is_perpetual=True)}, hedge=True)
+    order = replace(Venue(PERP).place("x", side=side), leg=leg)
+    assert Reader(desk, instruments).adoption(order, (7, 9), 0)["reduce_only"] is reduces
+    for word in ("", "net"):
+        with pytest.raises(ValueError, match="hedge mode"):
+            Reader(desk, instruments).adoption(replace(order, leg=word), (7, 9), 0)
 
 
 @pytest.mark.parametrize("text", ["", "NaN", "Infinity", "1_000", "１", "x"])

@@ -361,6 +361,21 @@ def test_trades_have_the_identity_that_the_stream_gives_them():
     )
 
 
+@pytest.mark.parametrize(("word", "leg"), [("BOTH", "net"), ("LONG", "long"), ("SHORT", "short")])
+def test_orders_stops_and_trades_say_their_leg(word, leg):
+    side = {"positionSide": word}
+    assert USDM.read_order(ok(FUTURE | side)).leg == leg
+    assert USDM.read_order(ok(ALGO | side)).leg == leg
+    assert USDM.read_trades(ok([USER_TRADE | side]))[0][0].leg == leg
+    assert SPOT.read_order(ok(ORDER)).leg == SPOT.read_trades(ok([TRADE]))[0][0].leg == ""
+
+
+def test_a_leg_that_nobody_knows_is_refused():
+    for read in (lambda x: USDM.read_order(ok(FUTURE | x)), lambda x: USDM.read_trades(ok([USER_TRADE | x]))):
+        with pytest.raises(ValueError, match="positionSide"):
+            read({"positionSide": "UP"})
+
+
 def test_a_trade_that_contradicts_itself_is_refused():
     with pytest.raises(ValueError, match="side"):
         USDM.read_trades(ok([USER_TRADE | {"buyer": True}]))

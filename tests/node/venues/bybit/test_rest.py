@@ -610,6 +610,33 @@ def test_pages_of_trades_ask_on_from_the_oldest_mark_of_late(linear):
     )
 
 
+@pytest.mark.parametrize(("index", "leg"), [(0, "net"), (1, "long"), (2, "short"), ("", "")])
+def test_an_order_says_its_leg(linear, index, leg):
+    assert linear.read_order(page(ORDER | {"positionIdx": index})).leg == leg
+
+
+def test_a_position_index_that_nobody_knows_is_refused(linear):
+    with pytest.raises(ValueError, match="positionIdx"):
+        linear.read_order(page(ORDER | {"positionIdx": 3}))
+
+
+@pytest.mark.parametrize(
+    ("side", "closed", "leg"),
+    [
+        ("Buy", "0", "long"),
+        ("Buy", "all", "short"),
+        ("Sell", "0", "short"),
+        ("Sell", "all", "long"),
+        ("Buy", "", ""),
+    ],
+)
+def test_in_hedge_mode_a_trade_is_of_the_leg_that_it_closed_or_opened(linear, side, closed, leg):
+    row = TRADE | {"side": side, "closedSize": TRADE["execQty"] if closed == "all" else closed}
+    assert linear.read_trades(page(row))[0][0].leg == ""
+    linear.hedge = True
+    assert linear.read_trades(page(row))[0][0].leg == leg
+
+
 POSITION = {
     "positionIdx": 0,
     "symbol": "BTCUSDT",

@@ -477,6 +477,19 @@ FILL = {
 }
 
 
+@pytest.mark.parametrize("leg", ["", "net", "long", "short"])
+def test_orders_stops_and_trades_say_their_leg(leg):
+    assert rest.order_row(ORDER | {"posSide": leg}).leg == leg
+    assert rest.order_row(ALGO | {"posSide": leg}).leg == leg
+    assert rest.trade_row(FILL | {"posSide": leg}).leg == leg
+
+
+def test_a_leg_that_nobody_knows_is_refused():
+    for read, row in ((rest.order_row, ORDER), (rest.order_row, ALGO), (rest.trade_row, FILL)):
+        with pytest.raises(ValueError, match="posSide"):
+            read(row | {"posSide": "both"})
+
+
 def test_a_trade_has_the_identity_that_the_stream_gives_it():
     (row,), more = make().read_trades(said(FILL))
     assert (row.trade_hi, row.trade_lo, row.price, row.size) == (0, 744876980, "51858", "0.00192834")

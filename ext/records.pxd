@@ -193,6 +193,13 @@ cpdef enum Latch:
     LATCH_GUARD = 7      # the guard took over while this process stood still
     LATCHES = 16
 
+cpdef enum StrategyOff:
+    """Why a strategy is switched off. Only a person switches it on again."""
+    OFF_NOT = 0
+    OFF_OPERATOR = 1
+    OFF_FAULTS = 2       # it raised, hung or proposed nonsense too often
+    OFF_REPEAT = 3       # the same execution again and again
+
 cpdef enum Desk:
     """Who proposes what no strategy does; `Intent.strategy` of it."""
     DESK_ADOPTED = -1    # orders of earlier runs
@@ -232,13 +239,6 @@ cpdef enum WindowKind:
     """What a time rule asks for while it holds."""
     NO_NEW = 0           # no new positions; what there is may stay
     FLAT = 1             # ... and it is closed
-
-cpdef enum StrategyOff:
-    """Why a strategy may send nothing new until a human switches it on again."""
-    OFF_OPERATOR = 1
-    OFF_FAULTS = 2       # it raised, looped or proposed nonsense too often
-    OFF_FILLS = 3        # too many fills on one side in too short a time
-    OFF_TRIPS = 4        # too many round trips in too short a time
 
 cdef extern from "text.h":
     ctypedef struct Level "tg_level":
@@ -450,13 +450,19 @@ cpdef enum Door:
     DOOR_FUNDING = 17        # a = amount e8, received > 0
     DOOR_LEASE = 18          # a = until when (our clock)
     DOOR_FLATTEN = 19        # -1 = everything; a = HaltReason
-    DOOR_STRATEGY = 20       # instrument = strategy number, a = 1 on, 0 off
+    DOOR_STRATEGY = 20       # instrument = strategy number, a = StrategySwitch, b = StrategyOff, or the call that timed out
     DOOR_GAP = 21            # a = ns for which this process stood still
     DOOR_PEAK = 22           # a = peak e8, b = equity at the start of the day e8, c = that day (days since 1970)
     DOOR_WINDOW = 23         # a = from, b = until, c = WindowKind
     DOOR_LIMITS = 24         # a = version; the LIMITS record in front of it has them
     DOOR_COIN = 25           # instrument = coin number, a = price e8 in the account's currency, b, c = its name
     DOOR_DAY_TRADES = 26     # a = day trades of earlier runs, b = of which day
+
+cpdef enum StrategySwitch:
+    """What DOOR_STRATEGY did."""
+    SWITCH_OFF = 0
+    SWITCH_ON = 1
+    CALL_INTERRUPTED = 2     # the watchdog ended a call: the one thing that a replay cannot come to by itself
 
 ctypedef struct DoorRow:
     # DOOR on the tape: a call of one of the engine's cold doors, with its arguments.

@@ -173,6 +173,7 @@ class World:
         )
         self.engine = self.desk.engine
         self.engine.ask_resync = self._resync
+        self.engine.strategy_failed = lambda number, text, now_ns: self.tell(f"strategy {number}", text)
         self.engine.ask_relist = lambda market: self._at(150 * MS, partial(self._relist, market))
         self.lines: dict[int, Wired] = {}
         for spec in self.desk.lines:

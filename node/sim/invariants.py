@@ -165,7 +165,9 @@ class Monitor:
             bid, ask = listing.engine.best(BUY), listing.engine.best(SELL)
             if bid and ask:
                 self.mids[number].append((self.world.now_ns, Fraction(bid[0] + ask[0], 2)))
-            while self.mids[number] and self.mids[number][0][0] < self.world.now_ns - self.bounds.stale_ns - SEC:
+            while (
+                self.mids[number] and self.mids[number][0][0] < self.world.now_ns - self.bounds.stale_ns - SEC
+            ):
                 self.mids[number].popleft()
         for fake in self.world.fakes.values():
             self._book(fake)
@@ -196,7 +198,10 @@ class Monitor:
         """(most, least) lots that the position can come to if any of our open orders fill, `order` with so many lots
         among them. What only reduces cannot add where the venue sees to it."""
         most = least = self.held[number]
-        leaves = [(x.side, x.leaves_lots, x.reduce_only and x.listing.is_perpetual) for x in self._open(number, order)]
+        leaves = [
+            (x.side, x.leaves_lots, x.reduce_only and x.listing.is_perpetual)
+            for x in self._open(number, order)
+        ]
         if order is not None:
             left = size - order.filled_lots - order.prevented_lots
             leaves.append((order.side, left, order.reduce_only and order.listing.is_perpetual))
@@ -285,7 +290,7 @@ class Monitor:
             return
         self._stopped(text)
         if action in "nr":
-            news = [x for x in rows if x["state"] in ("INTENT", "SENT")]
+            news = [x for x in rows if x["state"] == "INTENT"]  # a replacement names the old one, too
             self._rate(len(news))
             for row in news:
                 if not row["reduce_only"]:
@@ -317,7 +322,9 @@ class Monitor:
         if now_ns - proofs.reconciled_ns.get(instrument, 0) > gate.reconcile_ns:
             self.wrong("S8", f"{place}: reconciled {now_ns - proofs.reconciled_ns.get(instrument, 0)} ns ago")
         if now_ns - proofs.clock_ns.get(market, 0) > gate.clock_ns:
-            self.wrong("S8", f"{place}: the clock was measured {now_ns - proofs.clock_ns.get(market, 0)} ns ago")
+            self.wrong(
+                "S8", f"{place}: the clock was measured {now_ns - proofs.clock_ns.get(market, 0)} ns ago"
+            )
         if not proofs.private.get(market, False):
             self.wrong("S8", f"{place}: the private stream is not proven")
 

@@ -7,7 +7,7 @@ import pytest
 from ext.records import OrderType, TimeInForce
 from ext.strategy import Strategy
 from node.sim.invariants import Bounds, Monitor
-from node.sim.memory import SEC, World
+from node.sim.memory import MS, SEC, START_NS, World
 from node.soak import QUOTED, soak_config
 
 BUY, SELL = 0, 1
@@ -28,7 +28,7 @@ class Wild(Strategy):
         return 0
 
     def on_book(self, instrument, now_ns):
-        if self.random.random() < 0.15:
+        if self.random.random() < 0.4:
             for _ in range(self.random.choice((1, 1, 1, 2, 3, 6))):
                 self._one(instrument)
         return 0
@@ -54,7 +54,14 @@ class Wild(Strategy):
         if draw.random() < 0.1:
             kind, tif = OrderType.MARKET, TimeInForce.IOC
         self._order(
-            instrument, side, int(kind), int(tif), self._price(instrument, bid), self._size(instrument), 0, reduces
+            instrument,
+            side,
+            int(kind),
+            int(tif),
+            self._price(instrument, bid),
+            self._size(instrument),
+            0,
+            reduces,
         )
 
     def _size(self, instrument: int) -> int:
@@ -174,7 +181,10 @@ def play(seed: int, seconds: float = 8.0, spoil=lambda world: None) -> Monitor:
     world.run_until(lambda: not monitor.open_there(), 300 * SEC)  # S9: until the last one is terminal
     world.run_for(SEC)
     monitor.look()
-    monitor.wild, monitor.faults = wild, {k: v for f in world.fakes.values() for k, v in f.faults.counts.items()}
+    monitor.wild, monitor.faults = (
+        wild,
+        {k: v for f in world.fakes.values() for k, v in f.faults.counts.items()},
+    )
     return monitor
 
 
@@ -197,6 +207,68 @@ def test_what_wild_strategies_do_under_faults_stays_within_what_the_venues_would
     assert monitor.checked["S3"] > 20
     assert monitor.checked["S8"] > 20
     assert sum(monitor.faults.values()) > 0
+
+
+# ---- the monitor can fail: a node that is broken on purpose ----
+
+
+def broken_by(spoil, what: str, seeds) -> bool:
+    return any(any(x.startswith(what) for x in play(seed, spoil=spoil).broken) for seed in seeds)
+
+
+def test_a_node_that_forgets_orders_of_unknown_fate_is_beyond_its_limits():
+    def forgetful(world):
+        def forget():
+            for row in world.engine.orders.troubled(world.now_ns, 1):
+                if row["state"] == "UNKNOWN":
+                    world.engine.close_absent(row["id"], world.now_ns)
+
+        world._every(20 * MS, forget)
+        for fake in world.fakes.values():
+            fake.faults.load([{"name": "order.accept_silent", "every": 0.5}], now_ns=world.venue_ns)
+            fake.faults.load([{"name": "ack.drop", "every": 0.5}], now_ns=world.venue_ns)
+
+    assert broken_by(forgetful, "S3", (10, 5))
+
+
+def test_a_node_whose_reconciliation_is_only_said_to_be_done_trades_blindly():
+    def blind(world):
+        gate = world.engine.risk
+        gate.require(reconcile_ns=SEC, clock_ns=gate.clock_ns, private=True, max_unacked=gate.max_unacked)
+        for number in range(world.engine.instruments.count):
+            world._every(SEC // 2, lambda n=number: world.engine.reconciled(n, world.now_ns))
+
+    assert broken_by(blind, "S8", range(1))
+
+
+def test_a_stop_that_somebody_takes_back_is_no_stop():
+    def rearmed(world):
+        def rearm():
+            if world.now_ns > START_NS + 8 * SEC:
+                world.engine.risk.release()
+                for number in range(world.engine.instruments.count):
+                    world.engine.resume(number, OPERATOR, world.now_ns)
+
+        world._every(20 * MS, rearm)
+
+    assert broken_by(rearmed, "S9", range(1, 4))
+
+
+def test_a_cancel_of_somebody_elses_order_is_seen():
+    def meddling(world):
+        fake, listing = world.fakes["bybit"], next(iter(world.fakes["bybit"].listings.values()))
+        fake.faults.load(
+            [{"name": "acct.external_order", "symbol": listing.symbol, "size_lots": 1}], now_ns=world.venue_ns
+        )
+
+        def meddle():
+            for order in list(fake._open_orders.values()):
+                if order.notes.get("external"):
+                    fake.cancel(order, world.venue_ns)
+
+        world._every(500 * MS, meddle)
+
+    assert broken_by(meddling, "S14", range(1))
 
 
 @pytest.mark.soak

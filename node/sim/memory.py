@@ -152,6 +152,8 @@ class World:
         self.market = Market([x for rows in listings.values() for x in rows], self.seed, self.venue_ns)
         self.moving = moving
         self.market.step(self.venue_ns)
+        for fake in self.fakes.values():
+            fake.disturb = self.market.disturb
 
     def _make_node(
         self, tape: Any, settings: dict[str, Any], keys: dict[int, Key] | None, strategy: Strategy | None

@@ -13,7 +13,7 @@ from ext.records cimport (Approved, Budget, DepthHead, DoorRow, FillRow, Intent,
 from ext.reference cimport Reference
 from ext.risk cimport RiskGate
 from ext.stops cimport Stops
-from ext.strategy cimport Strategy
+from ext.strategy cimport Strategy, Tell
 from ext.tape cimport TapeWriter
 from ext.wire cimport BATCH_MAX, ORDER_FRAME_MAX, Sink, Wire
 
@@ -82,6 +82,11 @@ cdef class Engine(Sink):
     cdef readonly TapeWriter tape
     cdef public Outlet outlet
     cdef public object ask_resync    # called with (instrument, reason); the cold side carries it out
+    cdef public object strategy_failed   # called with (number, what, now_ns) for each fault of a strategy, and once when it goes off
+    cdef public int64_t strategy_faults_max  # so many faults, and a strategy is off
+    cdef str nonsense                # what the turn that is being dealt with proposed without sense, or None
+    cdef char* followed              # by instrument: strategies were told of this book, and not yet that it is lost
+    cdef int lost_count              # of books that were lost in this frame
     cdef public object ask_relist    # called with (market): a filter refused, the rules of its instruments are old
     cdef void* line_rows[LINES]      # borrowed from `lines`
     cdef int route[8]                # order line by market, -1 = none
@@ -118,6 +123,13 @@ cdef class Engine(Sink):
     cdef int _tick(self, int64_t now_ns) except -1
     cdef int _abandon(self) except -1
     cdef int _tell_fills(self) except -1
+    cdef int _call(self, Strategy strategy, const Tell* tell) except -1
+    cdef int _judge(self, const Intent* intent, int reason) except -1
+    cdef int _fault(self, Strategy strategy) except -1
+    cdef int _tell_order(self, Strategy strategy, const Intent* intent, uint64_t order_id) except -1
+    cdef int _lose(self, int instrument) noexcept nogil
+    cdef int _tell_lost(self) except -1
+    cdef bint _is_stale(self, Book book) noexcept
     cdef int _follow(self, const DepthHead* head) noexcept nogil
     cdef int _touch(self, int instrument) noexcept nogil
     cdef int _ask(self, int instrument, str reason) except -1

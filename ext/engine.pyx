@@ -47,6 +47,12 @@ from ext.tape cimport TIMER as TAPE_TIMER
 from ext.tape cimport VERDICT as TAPE_VERDICT
 from ext.wire cimport BAD, NOT_MINE, RESYNC
 
+# for strategies that fail
+from ext.records cimport (AMENDING, CALL_INTERRUPTED, DOOR_STRATEGY, INSTRUMENT, LEG, LIMIT, NOT_ALLOWED, NUMBER, OFF_FAULTS,
+                          OFF_NOT, OFF_REPEAT, PRICE_STEP, SIZE_STEP, SWITCH_OFF, SWITCH_ON, UNKNOWN_ORDER)
+from ext.records import Reason, StrategyOff
+from ext.strategy cimport PROPOSALS_MAX, TELL_BOOK, TELL_FILL, TELL_LOST, TELL_ORDER, TELL_TIMER, TELL_TRADE
+
 import hashlib
 
 from ext.strategy import DIALS
@@ -65,6 +71,9 @@ cdef int CHECKSUM_DEPTH = 25
 cdef int SWEEP = 256         # orders looked at in one tick: with 20 ms ticks each of 4,096 comes up every 320 ms
 cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel that is not confirmed; doubled up to 16 times
 cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
+cdef int64_t MOST = <int64_t>1 << 47    # no price in ticks and no size in lots of any sense is larger
+cdef int FAULTS_MAX = 10         # of one strategy, before it is off
+cdef int LOST_TURNS = 128        # turns in which a strategy may take back what rests on a book that is lost
 cdef int64_t LIMITED_NS = 1_000_000_000        # pause after "too many requests" without a time
 
 
@@ -147,8 +156,10 @@ cdef class Engine(Sink):
         self.quotes = <Quote*>calloc(n, sizeof(Quote))
         self.marks = <Mark*>calloc(n, sizeof(Mark))
         self.recent_trades = <TradeSeen*>calloc(n, sizeof(TradeSeen))
+        self.followed = <char*>calloc(n, 1)
+        self.strategy_faults_max = FAULTS_MAX
         if not (self.feed_depth and self.asked_ns and self.trades and self.frames and self.quotes and self.marks
-                and self.recent_trades):
+                and self.recent_trades and self.followed):
             raise MemoryError()
         for i in range(n):
             self.feed_depth[i] = -1
@@ -165,6 +176,7 @@ cdef class Engine(Sink):
         free(self.quotes)
         free(self.marks)
         free(self.recent_trades)
+        free(self.followed)
 
     def _by_request(self, int instrument):
         return self.instruments.rows[instrument].market in (BINANCE_SPOT, BINANCE_USDM)
@@ -226,7 +238,7 @@ cdef class Engine(Sink):
         """Leave nothing of a failed turn to the next one."""
         cdef Strategy strategy
         self.risk.latch(LATCH_FAULT)
-        self.touched_count = self.filled_count = 0
+        self.touched_count = self.filled_count = self.lost_count = 0
         for strategy in self.strategies:
             strategy.proposed = 0
         return 0
@@ -252,7 +264,7 @@ cdef class Engine(Sink):
             row.resyncs += 1
             (<Book>self.books[row.wire.last]).invalidate()
             self._ask(row.wire.last, "the venue restarted its numbering")
-        if self.touched_count or self.stops.fired_count or self.stops.outbox.count:
+        if self.touched_count or self.lost_count or self.stops.fired_count or self.stops.outbox.count:
             self._think()
         return verdict
 
@@ -318,6 +330,7 @@ cdef class Engine(Sink):
     cdef int _tick(self, int64_t now_ns) except -1:
         cdef Book book
         cdef Strategy strategy
+        cdef Tell tell
         self.now_ns = now_ns
         self._record(TAPE_TIMER, 0, NULL, 0, NULL, 0)
         self._sweep(now_ns)
@@ -326,13 +339,17 @@ cdef class Engine(Sink):
                 self.asked_ns[book.instrument] = 0
                 if book.state != SYNCED:
                     self._ask(book.instrument, "still not synced")
+            if self.followed[book.instrument] and (not book.usable() or self._is_stale(book)):
+                self._lose(book.instrument)
         self.equity.roll(now_ns)
         self.stops.turn(now_ns)
         self.risk.watched_ns = now_ns
         self._act()
+        self._tell_lost()
         if not self.stopping:
+            tell.what = TELL_TIMER
             for strategy in self.strategies:
-                strategy.on_timer(now_ns)
+                self._call(strategy, &tell)
                 self._drain(strategy)
         if now_ns - self.marked_ns >= self.mark_every_ns:
             self.marked_ns = now_ns
@@ -373,6 +390,7 @@ cdef class Engine(Sink):
             else:
                 for i in self.arbiter.line_down(line):
                     self._orphan(i)
+                self._tell_lost()
         elif row.kind == ORDER_LINE and not up:
             for i in range(self.orders.capacity):
                 order = &self.orders.rows[i]
@@ -692,6 +710,7 @@ cdef class Engine(Sink):
         elif book.state != EMPTY:
             book.reset()
         self.asked_ns[instrument] = 0
+        self._lose(instrument)
 
     # ---- steps 2 to 4: what decoders push ----
 
@@ -756,11 +775,13 @@ cdef class Engine(Sink):
 
     cdef int on_trade(self, const Trade* trade) except -1:
         cdef Strategy strategy
+        cdef Tell tell
         if not self._new_trade(trade):
             return 0
         self.trades[trade.instrument] += 1
+        tell.what, tell.instrument, tell.trade = TELL_TRADE, trade.instrument, trade
         for strategy in self.strategies:
-            strategy.on_trade(trade, self.now_ns)
+            self._call(strategy, &tell)
         return 0
 
     cdef bint _new_trade(self, const Trade* trade) noexcept nogil:
@@ -921,7 +942,8 @@ cdef class Engine(Sink):
         return 0
 
     cdef int _ask(self, int instrument, str reason) except -1:
-        """Ask the cold side for a fresh snapshot, once until it comes or time runs out."""
+        """A book cannot be used: ask the cold side for a fresh snapshot, once until it comes or time runs out."""
+        self._lose(instrument)
         if self.asked_ns[instrument]:
             return 0
         self.asked_ns[instrument] = max(self.now_ns, 1)
@@ -937,12 +959,14 @@ cdef class Engine(Sink):
         cdef int i
         cdef int count = self.touched_count
         cdef Strategy strategy
+        cdef Tell tell
         self.touched_count = 0
         for i in range(count):              # what it is worth, and stops: before anybody thinks of new risk
             self._value(self.touched[i])
         self.risk.watched_ns = self.now_ns
         self._act()
         self._tell_fills()
+        self._tell_lost()
         if self.stopping:                   # fills still count; what is proposed does not
             for strategy in self.strategies:
                 strategy.proposed = 0
@@ -951,8 +975,10 @@ cdef class Engine(Sink):
             if not (<Book>self.books[self.touched[i]]).usable():
                 continue
             self.decisions += 1
+            self.followed[self.touched[i]] = True
+            tell.what, tell.instrument = TELL_BOOK, self.touched[i]
             for strategy in self.strategies:
-                strategy.on_book(self.touched[i], self.now_ns)
+                self._call(strategy, &tell)
                 if strategy.proposed:
                     self._drain(strategy)
         for strategy in self.strategies:    # a cancel in answer to a fill must not wait for the book
@@ -1057,20 +1083,119 @@ cdef class Engine(Sink):
         cdef int i
         cdef int count = self.filled_count
         cdef Filled* filled
-        cdef Strategy strategy
+        cdef Tell tell
         self.filled_count = 0
         for i in range(count):
             filled = &self.filled[i]
             if 0 <= filled.strategy < len(self.strategies):     # an adopted order has none
-                strategy = self.strategies[filled.strategy]
-                strategy.on_fill(filled.instrument, filled.order_id, filled.side, filled.price_ticks, filled.size_lots,
-                                 self.now_ns)
+                tell.what, tell.instrument, tell.order_id = TELL_FILL, filled.instrument, filled.order_id
+                tell.side, tell.price_ticks, tell.size_lots = filled.side, filled.price_ticks, filled.size_lots
+                self._call(<Strategy>self.strategies[filled.strategy], &tell)
         return 0
 
+    # ---- strategies that fail ----
+
+    cdef int _call(self, Strategy strategy, const Tell* tell) except -1:
+        """Tell a strategy something, unless it is off. Whatever goes wrong in there stays there."""
+        if strategy.off or strategy.call(tell, self.now_ns):
+            return 0
+        if strategy.timed_out:
+            self._door(DOOR_STRATEGY, strategy.number, 0, <int64_t>CALL_INTERRUPTED, strategy.calls, 0, self.now_ns)
+        return self._fault(strategy)
+
+    cdef int _fault(self, Strategy strategy) except -1:
+        """A strategy failed once more: it is told, and it may have been once too often."""
+        if self.strategy_failed is not None:
+            self.strategy_failed(strategy.number, strategy.last_error, self.now_ns)
+        if strategy.strikes >= self.strategy_faults_max:
+            self.strategy_off(strategy.number, <int>OFF_FAULTS, self.now_ns)
+        return 0
+
+    def strategy_off(self, int number, int why, int64_t now_ns) -> bool:
+        """Switch a strategy off for StrategyOff `why`: it is neither told nor asked anything, and its open orders are cancelled,
+        again and again until they are closed. False where it is off already. ValueError where there is no such strategy or
+        reason."""
+        cdef int i
+        cdef Order* order
+        cdef Strategy strategy = self._strategy(number)
+        if not OFF_NOT < why <= OFF_REPEAT:
+            raise ValueError(f"strategy {number} off for {why}: must be one of records.StrategyOff")
+        if strategy.off:
+            return False
+        self._door(DOOR_STRATEGY, number, 0, <int64_t>SWITCH_OFF, why, 0, now_ns)
+        strategy.switch(why)
+        for i in range(self.orders.capacity):
+            order = &self.orders.rows[i]
+            if order.strategy == number and self.orders.is_open(order) and not order.cancel_wanted:
+                self.orders.want_cancel(order)
+                self._cancel(order)
+        if self.strategy_failed is not None:
+            self.strategy_failed(number, f"switched off: {StrategyOff(why).name}; a person must switch it on", now_ns)
+        return True
+
+    def strategy_on(self, int number, int64_t now_ns) -> bool:
+        """A person switches a strategy on again, with a clean slate; False where it is on. ValueError where there is none."""
+        cdef Strategy strategy = self._strategy(number)
+        if not strategy.off:
+            return False
+        self._door(DOOR_STRATEGY, number, 0, <int64_t>SWITCH_ON, 0, 0, now_ns)
+        strategy.switch(<int>OFF_NOT)
+        return True
+
+    def strategy_interrupted(self, int number, int64_t call):
+        """For a replay: this call of a strategy (counted from 1) was ended by the watchdog when it was recorded. It is not made,
+        and counts as it did. ValueError where there is no such strategy."""
+        cdef Strategy strategy = self._strategy(number)
+        if strategy.interrupted is None:
+            strategy.interrupted = set()
+        strategy.interrupted.add(call)
+
+    def _strategy(self, int number):
+        if not 0 <= number < len(self.strategies):
+            raise ValueError(f"strategy {number}: there are {len(self.strategies)}")
+        return self.strategies[number]
+
+    cdef int _lose(self, int instrument) noexcept nogil:
+        """A book that strategies may have quoted on cannot be used: they are told when the frame is done."""
+        if self.followed[instrument] == 1:
+            self.followed[instrument] = 2
+            self.lost_count += 1
+        return 0
+
+    cdef int _tell_lost(self) except -1:
+        cdef Tell tell
+        cdef Strategy strategy
+        cdef int i, turns
+        if not self.lost_count:
+            return 0
+        self.lost_count = 0
+        tell.what = TELL_LOST
+        for i in range(self.instruments.count):
+            if self.followed[i] != 2:
+                continue
+            self.followed[i] = 0
+            tell.instrument = i
+            for strategy in self.strategies if not self.stopping else ():
+                for turns in range(LOST_TURNS):     # more orders than one turn holds
+                    self._drain(strategy)
+                    self._call(strategy, &tell)
+                    if strategy.proposed < PROPOSALS_MAX:
+                        break
+                self._drain(strategy)
+        return 0
+
+    cdef bint _is_stale(self, Book book) noexcept:
+        """Older than orders may be placed on."""
+        cdef int64_t stale_ns = self.risk.limits[book.instrument].stale_ns
+        return stale_ns > 0 and self.now_ns - book.changed_ns > stale_ns
+
+    # ---- what strategies propose ----
+
     cdef int _drain(self, Strategy strategy) except -1:
-        """Deal with what a strategy proposes, with what it proposes in `on_order` too."""
+        """Deal with what a strategy proposes, with what it proposes in `on_order` too. Nonsense among it is one fault."""
         cdef int i = 0
         cdef int run
+        self.nonsense = None
         while i < strategy.proposed:
             run = self._run(strategy, i)
             if run > 1:
@@ -1081,6 +1206,12 @@ cdef class Engine(Sink):
                 self._submit(strategy, &strategy.proposals[i])
             i += run
         strategy.proposed = 0
+        if strategy.dropped > strategy.dropped_told:
+            strategy.dropped_told = strategy.dropped
+            self.nonsense = f"more than {<int>PROPOSALS_MAX} proposals in one turn"
+        if self.nonsense is not None and not strategy.off:
+            strategy.strike(self.nonsense)
+            self._fault(strategy)
         return 0
 
     cdef int _run(self, Strategy strategy, int first) noexcept:
@@ -1120,11 +1251,19 @@ cdef class Engine(Sink):
         if approved is not None:
             self.equity.recount(approved.intent.instrument)     # the next one in this event counts it, too
         if self.tape is None:
-            return 0
+            return self._judge(intent, reason)
         verdict.intent = intent[0]
         verdict.reason, verdict.pad, verdict.value, verdict.limit = reason, 0, self.risk.value, self.risk.limit
         verdict.order_id = approved.order_id if approved is not None else intent.order_id
+        self._judge(intent, reason)
         return self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
+
+    cdef int _judge(self, const Intent* intent, int reason) except -1:
+        """Remember nonsense until the turn is over."""
+        if reason and is_nonsense(intent, reason):
+            self.nonsense = (f"nonsense: {intent.size_lots} lots at {intent.price_ticks} of instrument {intent.instrument} "
+                             f"({Reason(reason).name})")
+        return 0
 
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1:
         """Risk, and where it says yes, out."""
@@ -1143,9 +1282,12 @@ cdef class Engine(Sink):
         if intent.action == CANCEL:         # asked for once, repeated until the venue says that it is closed
             self.orders.want_cancel(self.orders.find(order_id))
         self._send(approved)
-        if intent.action != CANCEL:
-            strategy.on_order(intent.instrument, intent.side, order_id, self.now_ns)
-        return 0
+        return 0 if intent.action == CANCEL else self._tell_order(strategy, intent, order_id)
+
+    cdef int _tell_order(self, Strategy strategy, const Intent* intent, uint64_t order_id) except -1:
+        cdef Tell tell
+        tell.what, tell.instrument, tell.side, tell.order_id = TELL_ORDER, intent.instrument, intent.side, order_id
+        return self._call(strategy, &tell)
 
     cdef int _amend(self, Strategy strategy, const Intent* intent) except -1:
         """In place where the venue can; else by a replacement, which is a new order of its own."""
@@ -1156,11 +1298,11 @@ cdef class Engine(Sink):
         cdef int reason = 0
         cdef int line = -1
         self.risk.value = self.risk.limit = 0
-        if order != NULL:
-            line = self.route[self.instruments.rows[order.instrument].market]
+        if order == NULL:
+            return self._verdict(intent, None, UNKNOWN_ORDER)
+        line = self.route[self.instruments.rows[order.instrument].market]
         if line < 0:
-            reason = UNSUPPORTED
-            return self._verdict(intent, None, reason)
+            return self._verdict(intent, None, UNSUPPORTED)
         wire = (<Line>self.line_rows[line]).wire
         if wire.can_amend or intent.price_ticks == order.price_ticks and intent.size_lots < order.size_lots:
             approved = self.risk.approve_amend(intent, self.now_ns, &reason)
@@ -1170,8 +1312,10 @@ cdef class Engine(Sink):
         other.action, other.instrument, other.side, other.type = REPLACE, order.instrument, order.side, order.type
         other.tif, other.reduce_only, other.leg = order.tif, order.reduce_only, order.leg
         other.size_lots = intent.size_lots - order.filled_lots
-        if not wire.can_replace or order.amending or order.cancel_wanted:
+        if not wire.can_replace:
             return self._verdict(&other, None, UNSUPPORTED)
+        if order.amending or order.cancel_wanted:
+            return self._verdict(&other, None, AMENDING if order.amending else UNKNOWN_ORDER)
         return self._submit(strategy, &other)
 
     cdef int _batch(self, Strategy strategy, int first, int count) except -1:
@@ -1212,7 +1356,7 @@ cdef class Engine(Sink):
             return 0
         for i in range(passed):
             approved = self.risk.pool[i]
-            strategy.on_order(approved.intent.instrument, approved.intent.side, approved.order_id, self.now_ns)
+            self._tell_order(strategy, &approved.intent, approved.order_id)
         return 0
 
     cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1:
@@ -1428,3 +1572,11 @@ cdef inline int _turned(int64_t before, int64_t after) noexcept nogil:
     if before == 0 or (before > 0) == (after > 0) and after != 0:
         return 0
     return 1 if after == 0 else 2
+cdef bint is_nonsense(const Intent* intent, int reason) noexcept nogil:
+    """Was this refused because no market would have it, rather than by the state of things?"""
+    if reason in (INSTRUMENT, NUMBER, NOT_ALLOWED, LEG, SIZE_STEP, PRICE_STEP, UNSUPPORTED):
+        return True
+    if intent.action == CANCEL:
+        return False
+    return (not 0 < intent.size_lots <= MOST
+            or intent.type == LIMIT and not 0 < intent.price_ticks <= MOST)

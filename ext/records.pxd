@@ -450,13 +450,19 @@ cpdef enum Door:
     DOOR_FUNDING = 17        # a = amount e8, received > 0
     DOOR_LEASE = 18          # a = until when (our clock)
     DOOR_FLATTEN = 19        # -1 = everything; a = HaltReason
-    DOOR_STRATEGY = 20       # instrument = strategy number, a = 1 on, 0 off
+    DOOR_STRATEGY = 20       # instrument = strategy number, a = StrategySwitch, b = StrategyOff, or the call that timed out
     DOOR_GAP = 21            # a = ns for which this process stood still
     DOOR_PEAK = 22           # a = peak e8, b = equity at the start of the day e8, c = that day (days since 1970)
     DOOR_WINDOW = 23         # a = from, b = until, c = WindowKind
     DOOR_LIMITS = 24         # a = version; the LIMITS record in front of it has them
     DOOR_COIN = 25           # instrument = coin number, a = price e8 in the account's currency, b, c = its name
     DOOR_DAY_TRADES = 26     # a = day trades of earlier runs, b = of which day
+
+cpdef enum StrategySwitch:
+    """What DOOR_STRATEGY did."""
+    SWITCH_OFF = 0
+    SWITCH_ON = 1
+    CALL_INTERRUPTED = 2     # the watchdog ended a call: the one thing that a replay cannot come to by itself
 
 ctypedef struct DoorRow:
     # DOOR on the tape: a call of one of the engine's cold doors, with its arguments.

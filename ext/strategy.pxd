@@ -1,6 +1,6 @@
 """What a strategy is: it is told of books and fills, and proposes intents. Subclass it in Python or Cython."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from ext.account cimport Account
 from ext.book cimport Book
@@ -10,6 +10,24 @@ from ext.records cimport Intent, Report, Trade
 
 cdef enum:
     PROPOSALS_MAX = 32       # intents in one turn; more is a strategy gone wild and is refused
+
+cdef enum What:
+    TELL_BOOK
+    TELL_LOST
+    TELL_TRADE
+    TELL_FILL
+    TELL_ORDER
+    TELL_TIMER
+
+ctypedef struct Tell:
+    # What a strategy is told: which of its methods, and with what.
+    int32_t what             # What
+    int32_t instrument
+    int32_t side
+    uint64_t order_id
+    int64_t price_ticks
+    int64_t size_lots
+    const Trade* trade       # TELL_TRADE
 
 
 cdef class Strategy:
@@ -23,7 +41,21 @@ cdef class Strategy:
     cdef Intent proposals[PROPOSALS_MAX]
     cdef int proposed
     cdef readonly int64_t dropped    # proposals beyond PROPOSALS_MAX
+    cdef int64_t dropped_told        # of these, what was counted as faults
+    cdef readonly int64_t faults     # calls that failed and turns with nonsense in them, ever
+    cdef readonly int64_t strikes    # of these, since it was last switched on
+    cdef readonly int off            # StrategyOff: it is neither told nor asked anything; 0 = on
+    cdef readonly str last_error
+    cdef readonly int64_t calls
+    cdef readonly bint inside        # one of its methods has not returned yet
+    cdef readonly bint timed_out     # ... the last one never did
+    cdef set interrupted             # for a replay: the calls that timed out when they were recorded
 
+    cdef bint call(self, const Tell* tell, int64_t now_ns) except -1
+    cdef int _dispatch(self, const Tell* tell, int64_t now_ns) except -1
+    cdef int strike(self, str why) except -1
+    cdef int switch(self, int off) noexcept
+    cpdef int on_book_lost(self, int instrument, int64_t now_ns) except -1
     cpdef int on_book(self, int instrument, int64_t now_ns) except -1
     cpdef int on_order(self, int instrument, int side, uint64_t order_id, int64_t now_ns) except -1
     cpdef int on_fill(self, int instrument, uint64_t order_id, int side, int64_t price_ticks, int64_t size_lots,
@@ -35,4 +67,4 @@ cdef class Strategy:
     cdef int withdraw(self, uint64_t order_id) noexcept nogil
     cdef int change(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots) noexcept nogil
     cdef int64_t dial(self, int index) noexcept nogil
-    cdef int _check(self, int instrument) except -1
+    cdef int _check(self, int64_t instrument) except -1

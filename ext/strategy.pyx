@@ -9,10 +9,17 @@ risk gate afterwards, one intent after the other. From Python:
             if bid and ask:
                 self.buy(instrument, bid[0], 1)
             return 0
+
+It may fail without harm: what it raises, what it never returns from and what it proposes without sense is counted
+(`faults`), costs it what it proposed in that turn and nothing else, and at last switches it off (`Engine.strategy_off`).
+What cannot be interrupted from inside is native code that never returns and memory taken without end: the guard, which is
+another process, sees a node that stands still.
 """
 
+from cpython.number cimport PyNumber_Index
 from libc.string cimport memset
 
+from ext.orders cimport Order
 from ext.records cimport (AMEND, BUY, CANCEL, FOK, GTC, IOC, LEGS, LIMIT, LONG_LEG, MARKET, NET, NEW, POST_ONLY, SELL, STOP_MARKET,
                           Level)
 
@@ -23,8 +30,16 @@ DIALS = (
 )
 
 
+class StrategyTimeout(BaseException):
+    """Raised inside a call of a strategy that lasts too long, by the watchdog of `node.net`. No Exception, so that what
+    catches those does not swallow it."""
+
+
 cdef class Strategy:
     """Base class. `attach` is called by the engine before anything else."""
+
+    def __cinit__(self):
+        self.last_error = ""
 
     def attach(self, int number, Instruments instruments, Orders orders, Account account, list books):
         """Give the strategy its number and what it may read."""
@@ -35,6 +50,20 @@ cdef class Strategy:
 
     cpdef int on_book(self, int instrument, int64_t now_ns) except -1:
         """A synced book changed, or an order of ours on it did (once per frame, after all its levels and reports)."""
+        return 0
+
+    cpdef int on_book_lost(self, int instrument, int64_t now_ns) except -1:
+        """A book that was synced cannot be used any more, or is older than the limits allow: nobody knows what a resting
+        order stands in. Cancels what this strategy has resting on it, but for stops: they protect. Told again at once where
+        that is more than one turn holds."""
+        cdef int i
+        cdef Order* order
+        for i in range(self.orders.capacity):
+            order = &self.orders.rows[i]
+            if (order.strategy == self.number and order.instrument == instrument and self.orders.is_open(order)
+                    and not order.cancel_wanted and order.type == LIMIT and order.tif in (GTC, POST_ONLY)
+                    and self.proposed < PROPOSALS_MAX):
+                self.withdraw(order.id)
         return 0
 
     cpdef int on_order(self, int instrument, int side, uint64_t order_id, int64_t now_ns) except -1:
@@ -52,6 +81,56 @@ cdef class Strategy:
 
     cdef int on_trade(self, const Trade* trade, int64_t now_ns) except -1:
         """A public trade (Cython subclasses only)."""
+        return 0
+
+    # ---- what the engine calls ----
+
+    cdef bint call(self, const Tell* tell, int64_t now_ns) except -1:
+        """The one place from which a strategy's own code runs. False where it failed: that is counted, and what it proposed in
+        this turn is dropped. Only a person at the keyboard gets through."""
+        self.calls += 1
+        self.inside, self.timed_out = True, False
+        try:
+            if self.interrupted is not None and self.calls in self.interrupted:
+                raise StrategyTimeout("as it was recorded")
+            self._dispatch(tell, now_ns)
+            return True
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.timed_out = issubclass(type(error), StrategyTimeout)
+            self.proposed = 0
+            self.strike(_words(error))
+            return False
+        finally:
+            self.inside = False
+
+    cdef int _dispatch(self, const Tell* tell, int64_t now_ns) except -1:
+        if tell.what == TELL_BOOK:
+            return self.on_book(tell.instrument, now_ns)
+        if tell.what == TELL_TRADE:
+            return self.on_trade(tell.trade, now_ns)
+        if tell.what == TELL_FILL:
+            return self.on_fill(tell.instrument, tell.order_id, tell.side, tell.price_ticks, tell.size_lots, now_ns)
+        if tell.what == TELL_ORDER:
+            return self.on_order(tell.instrument, tell.side, tell.order_id, now_ns)
+        if tell.what == TELL_LOST:
+            return self.on_book_lost(tell.instrument, now_ns)
+        return self.on_timer(now_ns)
+
+    cdef int strike(self, str why) except -1:
+        """One more fault."""
+        self.faults += 1
+        self.strikes += 1
+        self.last_error = why
+        return 0
+
+    cdef int switch(self, int off) noexcept:
+        """Off for a StrategyOff, or on again (0), with a clean slate."""
+        self.off = off
+        self.proposed = 0
+        if not off:
+            self.strikes = 0
         return 0
 
     # ---- what a Cython subclass calls ----
@@ -114,7 +193,7 @@ cdef class Strategy:
         self._check(instrument)
         return <Book>self.books[instrument]
 
-    cdef int _check(self, int instrument) except -1:
+    cdef int _check(self, int64_t instrument) except -1:
         if self.instruments is None:
             raise ValueError("this strategy is not attached to an engine yet")
         if not 0 <= instrument < self.instruments.count:
@@ -123,32 +202,36 @@ cdef class Strategy:
 
     # In hedge mode every order is of one leg (`leg`: records.LegKind); on its closing side it is reduce-only by itself.
 
-    def buy(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC, int leg=NET) -> bool:
-        """Propose to buy; False where this turn already proposed too much."""
+    def buy(self, instrument, price_ticks, size_lots, tif=GTC, leg=NET) -> bool:
+        """Propose to buy; False where this turn already proposed too much. As in all of these, prices are whole ticks and sizes
+        whole lots: TypeError where one is no integer, ValueError where it does not fit or there is no such thing."""
         return self._order(instrument, BUY, LIMIT, tif, price_ticks, size_lots, 0, False, leg)
 
-    def sell(self, int instrument, int64_t price_ticks, int64_t size_lots, int tif=GTC, int leg=NET) -> bool:
+    def sell(self, instrument, price_ticks, size_lots, tif=GTC, leg=NET) -> bool:
         """Propose to sell; False where this turn already proposed too much."""
         return self._order(instrument, SELL, LIMIT, tif, price_ticks, size_lots, 0, False, leg)
 
-    def amend(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots) -> bool:
+    def amend(self, order_id, price_ticks, size_lots) -> bool:
         """Propose a new price and whole size (filled included) for an order."""
-        return bool(self.change(order_id, price_ticks, size_lots))
+        return bool(self.change(_id(order_id), _whole("price_ticks", price_ticks), _whole("size_lots", size_lots)))
 
-    def market(self, int instrument, int side, int64_t size_lots, bint reduce_only=False, int leg=NET) -> bool:
+    def market(self, instrument, side, size_lots, bint reduce_only=False, leg=NET) -> bool:
         """Propose a market order, in the instrument's size unit."""
         return self._order(instrument, side, MARKET, IOC, 0, size_lots, 0, reduce_only, leg)
 
-    def stop(self, int instrument, int side, int64_t trigger_ticks, int64_t size_lots, int leg=NET) -> bool:
+    def stop(self, instrument, side, trigger_ticks, size_lots, leg=NET) -> bool:
         """Propose a protective stop: rests at the venue, reduces the position at market once the trigger is reached."""
         return self._order(instrument, side, STOP_MARKET, GTC, 0, size_lots, trigger_ticks, True, leg)
 
-    def reduce(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif=GTC, int leg=NET) -> bool:
+    def reduce(self, instrument, side, price_ticks, size_lots, tif=GTC, leg=NET) -> bool:
         """Propose a limit order that can only shrink the position."""
         return self._order(instrument, side, LIMIT, tif, price_ticks, size_lots, 0, True, leg)
 
     def _order(self, instrument, side, type, tif, price_ticks, size_lots, trigger_ticks, reduce_only, leg=NET):
         cdef Intent* intent
+        cdef int64_t price = _whole("price_ticks", price_ticks), size = _whole("size_lots", size_lots)
+        cdef int64_t trigger = _whole("trigger_ticks", trigger_ticks)
+        instrument = _whole("instrument", instrument)
         self._check(instrument)
         if side not in (BUY, SELL):
             raise ValueError(f"side {side}: must be BUY or SELL")
@@ -160,13 +243,13 @@ cdef class Strategy:
         if intent == NULL:
             return False
         intent.action, intent.instrument, intent.side, intent.type, intent.tif = NEW, instrument, side, type, tif
-        intent.price_ticks, intent.size_lots, intent.trigger_ticks = price_ticks, size_lots, trigger_ticks
+        intent.price_ticks, intent.size_lots, intent.trigger_ticks = price, size, trigger
         intent.leg, intent.reduce_only = leg, reduce_only or (leg != NET and (side == BUY) != (leg == LONG_LEG))
         return True
 
-    def cancel(self, uint64_t order_id) -> bool:
+    def cancel(self, order_id) -> bool:
         """Propose to cancel an order."""
-        return bool(self.withdraw(order_id))
+        return bool(self.withdraw(_id(order_id)))
 
     def cancel_all(self, int instrument=-1) -> int:
         """Propose to cancel every open order of this node, or those of one instrument; returns how many. Orders of others on
@@ -185,3 +268,30 @@ cdef class Strategy:
     def dial_values(self) -> list:
         """Dials as last read."""
         return [self.dial(i) for i in range(self.dial_count)]
+
+
+cdef int64_t _whole(str name, value) except? -1:
+    """An integer, of whatever kind, as 64 bits."""
+    try:
+        return PyNumber_Index(value)
+    except TypeError:
+        raise TypeError(f"{name} {value!r}: must be a whole number (int), not {type(value).__name__}: prices are ticks, "
+                        "sizes are lots") from None
+    except OverflowError:
+        raise ValueError(f"{name} {value!r}: does not fit in 64 bits") from None
+
+
+cdef uint64_t _id(value) except? 0:
+    """The id of an order."""
+    try:
+        return PyNumber_Index(value)
+    except TypeError:
+        raise TypeError(f"order_id {value!r}: must be an int, not {type(value).__name__}") from None
+    except OverflowError:
+        raise ValueError(f"order_id {value!r}: there is no such order") from None
+
+
+cdef str _words(error):
+    """An exception of a strategy in one line. Only plain words of it: what makes a text of the rest is the strategy's too."""
+    cdef list words = [str(x) for x in BaseException.args.__get__(error) if type(x) in (str, int)]
+    return f"{type(error).__name__}: {' '.join(words)}"[:200] if words else type(error).__name__

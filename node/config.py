@@ -130,6 +130,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ack_timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 1000
     max_unacked: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 8  # requests to a market without an answer
     strategy: Text = "quoter"  # quoter, probe, none, or module:Class of your own
+    strategy_timeout_ms: Annotated[int, msgspec.Meta(ge=10, le=10_000)] = 250  # of one call
     deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
     cpu: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None

@@ -114,10 +114,10 @@ def execution(
 
 
 class Script(Strategy):
-    """A strategy whose turns a test writes: functions, or nothing."""
+    """A strategy whose turns a test writes: functions, or nothing (not even what the base class does)."""
 
-    def __init__(self, on_book=None, on_order=None, on_fill=None, on_timer=None):
-        self.turns = {"book": on_book, "order": on_order, "fill": on_fill, "timer": on_timer}
+    def __init__(self, on_book=None, on_order=None, on_fill=None, on_timer=None, on_lost=None):
+        self.turns = {"book": on_book, "order": on_order, "fill": on_fill, "timer": on_timer, "lost": on_lost}
         self.told = []
 
     def _turn(self, what, *args):
@@ -138,6 +138,9 @@ class Script(Strategy):
 
     def on_timer(self, now_ns):
         return self._turn("timer", now_ns)
+
+    def on_book_lost(self, instrument, now_ns):
+        return self._turn("lost", instrument, now_ns)
 
     def kinds(self, what):
         return [row[1:] for row in self.told if row[0] == what]

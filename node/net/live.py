@@ -25,6 +25,7 @@ from node.credentials import read_key
 from node.errors import Unreachable, UserError
 from node.net.connection import Connection
 from node.net.http import Http
+from node.net.watchdog import Watchdog
 from node.recall import Recalled, recall
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
@@ -152,6 +153,7 @@ class Node:
         self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.link = Link(self.engine)
         self.link.failed = self._failed
+        self.engine.strategy_failed = self._strategy_failed
         self.engine.ask_resync = self._resync
         self.engine.ask_relist = lambda market: self._spawn(self._relist(market))
         for spec in self.desk.lines:
@@ -319,9 +321,12 @@ class Node:
             for line in self.desk.rest_lines.values():
                 self.engine.on_line(line, True, self.link.now_ns())
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None
+            watchdog = Watchdog(self.engine.strategies, self.config.strategy_timeout_ms)
+            watchdog.start()
             try:
                 await self._work(stop)
             finally:
+                watchdog.stop()
                 if spinner is not None:
                     spinner.stop()
                 await self._end()
@@ -418,6 +423,12 @@ class Node:
             self.failure = error
             self.engine.risk.latch(4)
             self.tell("engine", f"stopped: {type(error).__name__}: {error}")
+
+    def _strategy_failed(self, number: int, text: str, now_ns: int) -> None:
+        """A strategy raised, hung or proposed nonsense: nothing else was harmed, but a person should know."""
+        name = type(self.engine.strategies[number]).__name__
+        self.tell(f"strategy {name}", text)
+        self._note({"event": "strategy failed", "strategy": number, "name": name, "text": text})
 
     def _resync(self, instrument: int, reason: str) -> None:
         """The engine wants a fresh book: by request where the venue works so, else by subscribing again."""

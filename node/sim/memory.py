@@ -154,6 +154,8 @@ class World:
             fake.disturb = self.market.disturb
         self.moving = moving
         self.market.step(self.venue_ns)
+        for fake in self.fakes.values():
+            fake.disturb = self.market.disturb
 
     def _make_node(
         self, tape: Any, settings: dict[str, Any], keys: dict[int, Key] | None, strategy: Strategy | None
@@ -175,6 +177,7 @@ class World:
         )
         self.engine = self.desk.engine
         self.engine.ask_resync = self._resync
+        self.engine.strategy_failed = lambda number, text, now_ns: self.tell(f"strategy {number}", text)
         self.engine.ask_relist = lambda market: self._at(150 * MS, partial(self._relist, market))
         self.lines: dict[int, Wired] = {}
         for spec in self.desk.lines:

@@ -104,8 +104,10 @@ class Desk(Terms):
         return closable > 0
 
     def cancel(self, order: FakeOrder, now_ns: int, reason: str = "canceled") -> bool:
-        """Cancel; False where the order is not open any more."""
+        """Cancel; False where the order is not open any more, or where in this phase nobody may take one back."""
         self.settle(order.listing, now_ns)
+        if order.listing.status == "no_cancel" and reason == "canceled":
+            return False
         self.counts["cancels"] += 1
         fault = None if order.done else self._hit("order.fill_on_cancel", order, now_ns)
         if fault:

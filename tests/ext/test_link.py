@@ -408,20 +408,24 @@ def test_an_order_that_no_frame_caused_has_no_frame_time(tape):
     play(scenario)
 
 
-def test_a_failed_frame_is_not_the_cause_of_orders_that_follow(tape):
-    class Fails(Once):
-        def on_book(self, instrument, now_ns):
-            if self.tried:
-                raise ValueError("on purpose")
-            return Once.on_book(self, instrument, now_ns)
+class Custom(Exception):
+    pass
 
+
+def broken(*_):
+    """What is ours, and fails in the middle of a frame."""
+    raise Custom("on purpose")
+
+
+def test_a_failed_frame_is_not_the_cause_of_orders_that_follow(tape):
     async def scenario(venue, url):
-        strategy = Fails()
+        strategy = Once()
         node = Node(tape, strategy)
         await Line(node, ORDERS).connect(url)
         node.link.bytes_in(FEED, SNAPSHOT.encode())
-        with pytest.raises(ValueError, match="on purpose"):
-            node.link.bytes_in(FEED, depth(11).encode())
+        node.engine.ask_resync = broken
+        with pytest.raises(Custom, match="on purpose"):
+            node.link.bytes_in(FEED, depth(15).encode())
         assert node.engine.withdraw(strategy.ids[0], node.link.now_ns())
         sent = [sent_row(r.payload) for r in records(tape) if r.type == RecordType.SENT]
         assert [bool(x["frame_ns"]) for x in sent] == [True, False]
@@ -630,29 +634,23 @@ def test_the_link_looks_at_approval_and_latch_last(inside, latch, cancel, live, 
 # ---- failures of our own ------------------------------------------------------------------------
 
 
-class Custom(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     "error", [ValueError, AttributeError, NameError, OSError, Custom, AssertionError, StopIteration]
 )
-def test_an_exception_of_a_strategy_latches_is_told_and_leaves_the_connections_usable(error):
-    class Fails(Once):
-        def on_book(self, instrument, now_ns):
-            if self.tried:
-                raise error("on purpose")
-            return Once.on_book(self, instrument, now_ns)
+def test_what_is_ours_and_fails_latches_is_told_and_leaves_the_connections_usable(error):
+    def fails(*_):
+        raise error("on purpose")
 
     async def scenario(venue, url):
-        strategy = Fails()
+        strategy = Once()
         node = Node(strategy=strategy)
         feed = await Line(node, FEED).connect(url)
         orders = await Line(node, ORDERS).connect(url)
         await until(lambda: len(venue.peers) == 2)
         await venue.peers[0].send(SNAPSHOT)
         await until(lambda: len(venue.received) == 1)
-        await venue.peers[0].send(depth(11))
+        node.engine.ask_resync = fails
+        await venue.peers[0].send(depth(15))  # a gap
         await until(lambda: node.errors)
         assert [type(x) for x in node.errors] == [error]
         assert node.engine.risk.latched
@@ -666,17 +664,47 @@ def test_an_exception_of_a_strategy_latches_is_told_and_leaves_the_connections_u
     play(scenario)
 
 
-def test_without_anybody_to_tell_the_latch_still_holds():
-    class Fails(Strategy):
+@pytest.mark.parametrize("error", [ValueError, Custom, AssertionError, StopIteration, SystemExit])
+def test_an_exception_of_a_strategy_stays_in_the_strategy(error):
+    class Fails(Once):
         def on_book(self, instrument, now_ns):
-            raise KeyError("on purpose")
+            if self.tried:
+                raise error("on purpose")
+            return Once.on_book(self, instrument, now_ns)
 
     async def scenario(venue, url):
-        node = Node(strategy=Fails())
+        strategy, told = Fails(), []
+        node = Node(strategy=strategy)
+        node.engine.strategy_failed = lambda *what: told.append(what[:2])
+        await Line(node, FEED).connect(url)
+        orders = await Line(node, ORDERS).connect(url)
+        await until(lambda: len(venue.peers) == 2)
+        await venue.peers[0].send(SNAPSHOT)
+        await until(lambda: len(venue.received) == 1)
+        await venue.peers[0].send(depth(11))
+        await until(lambda: told)
+        assert told == [(0, f"{error.__name__}: on purpose")]
+        assert (node.errors, node.engine.risk.latched) == ([], 0)
+        for number in range(12, 22):
+            await venue.peers[0].send(depth(number))
+        await until(lambda: strategy.off)
+        await until(lambda: len(venue.received) == 2)  # what it had open is cancelled
+        assert orjson.loads(venue.received[1])["op"] == "order.cancel"
+        assert strategy.faults == 10
+        assert not orders.gone.is_set()
+
+    play(scenario)
+
+
+def test_without_anybody_to_tell_the_latch_still_holds():
+    async def scenario(venue, url):
+        node = Node()
         node.link.failed = None
+        node.engine.ask_resync = broken
         await Line(node, FEED).connect(url)
         await until(lambda: venue.peers)
         await venue.peers[0].send(SNAPSHOT)
+        await venue.peers[0].send(depth(15))
         await until(lambda: node.engine.risk.latched)
 
     play(scenario)

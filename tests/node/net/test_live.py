@@ -601,7 +601,7 @@ class Resting(Strategy):
         return 0
 
 
-def test_a_strategy_that_raises_ends_the_node_in_order(play, monkeypatch):
+def test_a_strategy_that_raises_is_switched_off_and_the_node_goes_on(play, monkeypatch):
     class Raises(Resting):
         def then(self):
             return self.no_such_thing
@@ -610,11 +610,37 @@ def test_a_strategy_that_raises_ends_the_node_in_order(play, monkeypatch):
 
     async def scenario(world):
         node = world.node(more='strategy = "probe"\n')
-        with pytest.raises(AttributeError, match="no_such_thing"):
-            await asyncio.wait_for(node.run(asyncio.Event()), 5)
-        assert world.said("stopped: AttributeError")
-        assert world.said("1 orders asked to be cancelled, 0 not known to be closed")
-        assert [x.done for x in world.fake().orders.values()] == ["canceled"]
+
+        async def act():
+            await until(lambda: world.said("switched off: OFF_FAULTS"))
+            await until(lambda: [x.done for x in world.fake().orders.values()] == ["canceled"])
+            assert node.failure is None
+            assert not node.engine.risk.latched
+
+        await world.run(node, act)
+        assert world.said("AttributeError: 'Raises' object has no attribute 'no_such_thing'")
+        check(world)
+
+    play(scenario)
+
+
+def test_a_strategy_that_never_returns_costs_its_time_and_nothing_else(play, monkeypatch):
+    class Hangs(Resting):
+        def then(self):
+            while True:
+                pass
+
+    monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Hangs(1))
+
+    async def scenario(world):
+        node = world.node(more='strategy = "probe"\nstrategy_timeout_ms = 10\n')
+
+        async def act():
+            await until(lambda: world.said("switched off: OFF_FAULTS"))
+            await until(lambda: world.open_orders() == [])
+
+        await world.run(node, act)
+        assert world.said("StrategyTimeout: no answer within 10 ms")
         check(world)
 
     play(scenario)

@@ -1,0 +1,308 @@
+"""Group O of the failure catalogue, markets: one scenario or more for each row that concerns risk."""
+
+from hands import BUY, GTC, POST_ONLY, SEC, SELL, VENUES
+from rows import row
+
+PERPETUALS = ("binance-usdm", "bybit-linear", "okx")
+E8 = 10**8
+WIDE = {
+    "max_notional_e8": 10_000_000 * E8,
+    "max_position_lots": 10**9,
+    "max_size_lots": 10**9,
+    "collar_ppm": 200_000,
+    "stale_ns": 3600 * SEC,
+    "max_open_orders": 64,
+}
+
+
+def limit(hand, **limits) -> None:
+    """The gate's limits of the instrument; a naive manager has none."""
+    hand.engine.risk.set_limits(0, **{**WIDE, "leverage": 1, "maintenance_ppm": 5_000, **limits})
+
+
+def why(hand, side: int, price: int, size: int = 0) -> str:
+    """What the gate says to such an order."""
+    return hand.engine.risk.probe(0, side, price, size or hand.size, hand.world.now_ns)
+
+
+def refused(hand, reason: str, side: int, price: int, **more) -> bool:
+    """Was an order refused for this reason and nothing asked of the venue?"""
+    before, asked = hand.engine.risk.refusals().get(reason, 0), hand.asked_new()
+    placed = hand.place(side, price, **more)
+    hand.run(0.2)
+    return not placed and hand.engine.risk.refusals().get(reason, 0) > before and hand.asked_new() == asked
+
+
+def in_order(hand) -> None:
+    """What must hold at the end of every scenario: both sides have the same."""
+    assert hand.position() == hand.traded_there()
+    assert len(hand.open_here()) == len(hand.open_there())
+    assert all(n == 1 for n in hand.truth()["orders"].values())
+
+
+def moving(make, market: str, **more):
+    """A market that moves: faults of the market need one."""
+    return make(market, moving=True, **more).ready()
+
+
+# ---- 152: gap ----
+
+
+@row(152, star=True)
+def test_152_what_a_strategy_may_pay_does_not_follow_a_gap_at_once(make, market):
+    hand = moving(make, market)
+    limit(hand, walk_ppm=30_000, walk_ns=20 * SEC)
+    hand.run(5)
+    before = hand.best(BUY)
+    hand.befall("market.gap", percent=-8)
+    hand.run(2)
+    assert hand.hits("market.gap") == 1
+    assert hand.best(BUY) > before * 105 // 100
+    assert refused(hand, "PRICE_WALK", BUY, hand.away(BUY))
+    hand.run(25)  # where it was is where it is now
+    assert hand.place(BUY, hand.away(BUY, 50_000), tif=GTC)
+    hand.run(1)
+    in_order(hand)
+
+
+@row(152, star=True)
+def test_152_after_a_jump_there_is_a_pause(make, market):
+    hand = moving(make, market)
+    limit(hand, jump_ppm=20_000, jump_ns=SEC, jump_pause_ns=10 * SEC)
+    hand.run(2)
+    hand.befall("market.gap", percent=8)
+    hand.run(1)
+    assert hand.hits("market.gap") == 1
+    assert refused(hand, "JUMP", BUY, hand.away(BUY))
+    hand.run(12)
+    assert hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    in_order(hand)
+
+
+# ---- 153: halt, cancel-only ----
+
+
+@row(153, markets=VENUES)
+def test_153_a_symbol_that_halts_takes_nothing_new_and_is_believed_again_after_a_pass(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.befall("status.halt", s=100)
+    hand.until(lambda: "HALT_VENUE" in hand.halts(), 90)
+    assert hand.hits("status.halt") == 1
+    assert refused(hand, "HALTED", BUY, hand.away(BUY))
+    hand.until(lambda: order not in hand.open_here(), 120)  # cancels go on
+    hand.until(hand.may_trade, 200)
+    hand.run(2)
+    in_order(hand)
+
+
+# ---- 155: other increments ----
+
+
+@row(155, star=True)
+def test_155_a_coarser_tick_pulls_what_rests_between_and_refuses_what_does_not_fit(make, market):
+    hand = make(market).ready()
+    price = hand.away(BUY)
+    step = hand.world.desk.instruments.row(0)["tick_step"]
+    odd = price - price % (10 * step) + 3 * step
+    first = hand.place(BUY, odd)
+    hand.run(1)
+    assert first in hand.open_here()
+    hand.befall("status.tick_change", multiple=10)
+    hand.until(lambda: hand.world.desk.instruments.row(0)["tick_step"] == 10 * step, 130)
+    assert hand.hits("status.tick_change") == 1
+    assert refused(hand, "PRICE_STEP", BUY, odd)
+    even = odd - odd % (10 * step)
+    assert hand.place(BUY, even)
+    hand.run(2)
+    in_order(hand)
+
+
+# ---- 156: wide spread, empty side ----
+
+
+@row(156)
+def test_156_an_empty_side_is_no_price_and_no_order(make, market):
+    hand = moving(make, market)
+    price = hand.away(BUY)
+    hand.befall("market.empty", side="buy", s=5)
+    hand.run(1)
+    assert hand.hits("market.empty") == 1
+    assert refused(hand, "BOOK_ONE_SIDED", BUY, price)
+    assert refused(hand, "BOOK_ONE_SIDED", SELL, price, size=2 * hand.size)
+    hand.run(8)
+    hand.until(hand.may_trade)
+    in_order(hand)
+
+
+@row(156)
+def test_156_a_spread_beyond_the_limit_is_no_market(make, market):
+    hand = moving(make, market)
+    limit(hand, spread_ppm=5_000)
+    price = hand.away(BUY)
+    hand.befall("market.spread", ticks=hand.best(BUY) // 100, s=5)
+    hand.run(1)
+    assert hand.hits("market.spread") == 1
+    assert refused(hand, "SPREAD", BUY, price)
+    hand.run(8)
+    hand.until(hand.may_trade)
+    in_order(hand)
+
+
+# ---- 157: a print ----
+
+
+@row(157)
+def test_157_one_trade_far_away_moves_no_limit(make, market):
+    hand = moving(make, market)
+    limit(hand, collar_ppm=20_000, walk_ppm=20_000, walk_ns=SEC, jump_ppm=20_000, jump_ns=SEC, jump_pause_ns=SEC)
+    hand.place(BUY, hand.through(BUY))
+    hand.run(2)
+    trades = hand.engine.trade_count(0)
+    hand.befall("market.print", percent=20, size_lots=5)
+    hand.run(0.5)
+    assert hand.hits("market.print") == 1
+    assert hand.engine.trade_count(0) > trades
+    assert why(hand, BUY, hand.away(BUY, 10)) == "OK"
+    assert why(hand, BUY, hand.best(BUY) * 80 // 100) in ("PRICE_COLLAR", "PRICE_STEP", "PRICE_RANGE")
+    assert hand.engine.risk.latched == 0
+    assert hand.halts() == {}
+    in_order(hand)
+
+
+# ---- 158: everything at once ----
+
+
+@row(158, star=True)
+def test_158_in_a_storm_of_data_cancels_get_through_and_nothing_is_sent_twice(make, market):
+    hand = moving(make, market)
+    orders = [hand.place(BUY, hand.away(BUY, 500 + 10 * n)) for n in range(4)]
+    hand.run(1)
+    hand.fault("me_stall", for_s=4)
+    hand.fault("rest.delay", delay_ms=5000, for_s=10)
+    hand.befall("market.crash", percent=2, s=2)
+    late = hand.place(BUY, hand.away(BUY))
+    for order in orders:
+        hand.cancel(order)
+    hand.run(3)
+    assert hand.hits("me_stall") >= 1
+    assert hand.state(late) == "UNKNOWN"  # and still counted
+    assert hand.reserved(BUY) >= hand.size
+    hand.until(lambda: not hand.open_here() and not hand.open_there(), 120)
+    assert hand.taken() <= 5
+    in_order(hand)
+
+
+# ---- 160: phases ----
+
+
+@row(160)
+def test_160_in_a_phase_without_cancels_what_rests_stays_committed(make, market):
+    hand = make(market).ready()
+    order = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    hand.befall("status.phase", phase="no_cancel", s=90)
+    hand.until(lambda: "HALT_VENUE" in hand.halts(), 80)
+    assert hand.hits("status.phase") == 1
+    hand.cancel(order)
+    hand.run(1)
+    assert order in hand.open_here()  # the venue said no: it may still fill
+    assert len(hand.open_there()) == 1
+    assert hand.reserved(BUY) == hand.size
+    assert refused(hand, "HALTED", BUY, hand.away(BUY))
+    hand.until(lambda: not hand.open_there(), 200)  # asked again, until it may be
+    hand.until(lambda: not hand.open_here(), 60)
+    in_order(hand)
+
+
+# ---- 161: price rules of the venue ----
+
+
+@row(161, star=True)
+def test_161_what_the_venue_expires_for_its_price_is_over_and_counted(make, market):
+    hand = make(market).ready()
+    hand.fault("order.expire", reason="price_range", for_s=20)
+    count = 10
+    for n in range(count):
+        hand.place(BUY, hand.away(BUY, 500 + n), tif=POST_ONLY)
+    hand.run(3)
+    assert hand.hits("order.expire") == count
+    assert hand.entered("EXPIRED") == count
+    assert hand.taken() == count  # each was sent once: nothing priced itself anew
+    assert hand.open_here() == []
+    assert hand.reserved(BUY) == 0
+    in_order(hand)
+
+
+# ---- 162: mark and funding ----
+
+
+@row(162, markets=PERPETUALS)
+def test_162_a_mark_far_from_the_last_price_counts_at_its_worse(make, market):
+    hand = moving(make, market)
+    hand.place(SELL, hand.through(SELL))
+    hand.run(2)
+    before = hand.engine.equity.row(0)["open_e8"]
+    hand.befall("market.mark", percent=5, s=20)
+    hand.run(5)
+    assert hand.hits("market.mark") == 1
+    assert hand.engine.mark(0)["mark_e8"] > 0
+    assert hand.engine.equity.row(0)["open_e8"] < before - 15 * E8  # 5 % of a short of 600
+    hand.run(25)
+    in_order(hand)
+
+
+@row(162, markets=PERPETUALS)
+def test_162_before_an_extreme_funding_nothing_is_opened(make, market):
+    hand = make(market).ready()
+    hand.until(lambda: hand.engine.mark(0)["present"] & 12 == 12, 60)
+    limit(hand, funding_ppm=0, funding_ns=9 * 3600 * SEC)
+    assert refused(hand, "FUNDING_WINDOW", BUY, hand.away(BUY))
+    limit(hand, funding_ppm=1_000_000, funding_ns=9 * 3600 * SEC)
+    assert hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    in_order(hand)
+
+
+# ---- 151: flash crash ----
+
+FLATTEN = 2
+
+
+def stop_at(hand, loss_quote: int) -> None:
+    """Close the position at a loss of so much, at prices not further than 5 % from the reference."""
+    limit(hand, max_loss_e8=loss_quote * E8)
+    hand.engine.stops.set(
+        exit_slippage_ppm=50_000,
+        exit_retry_ns=SEC // 2,
+        cooldown_ns=30 * SEC,
+        on_position_loss=FLATTEN,
+        on_daily_loss=FLATTEN,
+        on_drawdown=FLATTEN,
+        on_margin=FLATTEN,
+    )
+
+
+@row(151, star=True, markets=PERPETUALS)
+def test_151_a_crash_through_the_stop_closes_the_position_within_the_bound_and_once(make, market):
+    hand = moving(make, market)
+    if not hand.is_naive:
+        stop_at(hand, 20)
+    hand.place(BUY, hand.through(BUY))
+    hand.place(BUY, hand.away(BUY, 2000))
+    hand.run(2)
+    held = hand.position()
+    assert held == hand.size
+    hand.befall("market.crash", percent=10, s=0.1)
+    hand.until(lambda: hand.position() == 0 and not hand.open_there(), 30)
+    assert hand.hits("market.crash") == 1
+    fills = list(hand.truth()["fills"].values())
+    sold = [x for x in fills if x["side"] == "sell"]
+    assert sum(x["size_lots"] for x in sold) == held  # the position, and not more
+    assert "HALT_STOP" in hand.halts()
+    assert not hand.place(BUY, hand.away(BUY))  # until an operator has looked
+    hand.run(5)
+    assert hand.position() == 0
+    in_order(hand)

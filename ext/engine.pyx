@@ -63,6 +63,8 @@ cdef int CHECKSUM_DEPTH = 25
 cdef int SWEEP = 256         # orders looked at in one tick: with 20 ms ticks each of 4,096 comes up every 320 ms
 cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel that is not confirmed; doubled up to 16 times
 cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
+cdef int64_t FRESH_NS = 100_000_000            # a message this much older than the moment when we went on is still fresh
+cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
 cdef int64_t LIMITED_NS = 1_000_000_000        # pause after "too many requests" without a time
 
 
@@ -140,13 +142,14 @@ cdef class Engine(Sink):
         self.risk = RiskGate(instruments, self.orders, self.account, self.books, self.equity, self.reference)
         self.feed_depth = <int32_t*>calloc(n, sizeof(int32_t))
         self.asked_ns = <int64_t*>calloc(n, sizeof(int64_t))
+        self.thawing = <char*>calloc(n, 1)
         self.trades = <int64_t*>calloc(n, sizeof(int64_t))
         self.frames = <int64_t*>calloc(n, sizeof(int64_t))
         self.quotes = <Quote*>calloc(n, sizeof(Quote))
         self.marks = <Mark*>calloc(n, sizeof(Mark))
         self.recent_trades = <TradeSeen*>calloc(n, sizeof(TradeSeen))
         if not (self.feed_depth and self.asked_ns and self.trades and self.frames and self.quotes and self.marks
-                and self.recent_trades):
+                and self.recent_trades and self.thawing):
             raise MemoryError()
         for i in range(n):
             self.feed_depth[i] = -1
@@ -158,6 +161,7 @@ cdef class Engine(Sink):
     def __dealloc__(self):
         free(self.feed_depth)
         free(self.asked_ns)
+        free(self.thawing)
         free(self.trades)
         free(self.frames)
         free(self.quotes)
@@ -637,11 +641,20 @@ cdef class Engine(Sink):
         self._door(DOOR_LEASE, 0, 0, until_ns, 0, 0, now_ns)
         self.risk.lease_ns = until_ns
 
-    def stood_still(self, int64_t gap_ns, int64_t now_ns):
-        """This process did not run for so long (stopped, swapped out, a frozen machine): what it knows is old. No new risk before
-        private streams, the venues' clocks and a reconciliation are proven again."""
+    def stood_still(self, int64_t gap_ns, int64_t now_ns, bint proofs=True):
+        """This process did not run for so long (stopped, swapped out, a frozen machine, a loop that was busy): what it knows is
+        old. Books are stale until a message comes that its venue wrote after that: what lay in the socket is no fresher
+        for being read now. With `proofs`, also no new risk before private streams, the venues' clocks and a
+        reconciliation are proven again."""
+        cdef Book book
         cdef int i
-        self._door(DOOR_GAP, 0, 0, gap_ns, 0, 0, now_ns)
+        self._door(DOOR_GAP, 0, 0, gap_ns, proofs, 0, now_ns)
+        self.thawed_ns = now_ns
+        for book in self.books:
+            self.thawing[book.instrument] = True
+            book.changed_ns = NEVER_NS
+        if not proofs:
+            return
         for i in range(8):
             self.risk.markets[i].private_ok = False
             self.risk.markets[i].clock_ns = 0
@@ -673,6 +686,8 @@ cdef class Engine(Sink):
                 self._ask(instrument, "only updates that are behind the book")
             return 0
         applied = book.on_depth(head, bids, asks, self.now_ns)
+        if self.thawing[instrument]:
+            self._thaw(book, head.event_ns)
         if applied == APPLIED and book.state == SYNCED:
             self.asked_ns[instrument] = 0
             if head.checksum and not self._verify(book, head):
@@ -687,6 +702,15 @@ cdef class Engine(Sink):
             self._ask(instrument, "snapshot too old")
         elif book.state != SYNCED and not book.loaded and not self.asked_ns[instrument]:
             self._ask(instrument, "no snapshot yet")
+        return 0
+
+    cdef int _thaw(self, Book book, int64_t event_ns) noexcept:
+        """Is this the first message that its venue wrote after this process went on? Before it, the book stays stale. Read
+        on the venue's clock, so that a slow way does not matter; a message without a time proves nothing."""
+        if event_ns and event_ns - (<Line>self.line_rows[self.line]).wire.offset_ns >= self.thawed_ns - FRESH_NS:
+            self.thawing[book.instrument] = False
+        else:
+            book.changed_ns = NEVER_NS
         return 0
 
     cdef int _follow(self, const DepthHead* head) noexcept nogil:

@@ -1,7 +1,7 @@
 """The heartbeat of a hot process: a page beside its tape that it writes every turn of its loop.
 
-The tape alone cannot tell a node that stands still from one whose tape is full, and it does not say who writes
-it. 64 bytes, little-endian: magic, process id, when that process was started (clock ticks since boot, as
+The tape alone cannot tell a node that stands still from one whose tape is full, and it says nobody's name.
+64 bytes, little-endian: magic, process id, when that process was started (clock ticks since boot, as
 /proc tells it: ids are used again), the beat (monotonic ns), and 1 where the node ended in good order.
 """
 
@@ -62,8 +62,8 @@ def read_pulse(directory: Path) -> Pulse | None:
 
 
 def state_of(pid: int) -> tuple[str, int]:
-    """(state, start) of a process as /proc tells them; ("", 0) where there is none. The name in the middle may
-    hold anything: what counts stands behind its last bracket."""
+    """(state, start) of a process as /proc tells them; ("", 0) where there is none. The name in the middle
+    may hold anything: what counts stands behind its last bracket."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:

@@ -90,7 +90,7 @@ def drill(
     keep: Annotated[Path | None, typer.Option(help="Keep configs, logs and tapes in this directory.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Stop, kill and hang a node with resting orders on simulated venues; seconds until the guard has none."""
+    """Stop, kill and hang a node with resting orders on simulated venues; seconds until none is open."""
     from node.drill import drill_command, print_drill
 
     result = drill_command(

@@ -127,7 +127,9 @@ class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_stall: Literal["cancel", "flatten"]  # flatten: also close positions, reduce-only
     keep_stops: bool  # leave reduce-only stops at the venue while there may be a position behind them
     slippage_bps: Annotated[int, msgspec.Meta(ge=1, le=2000)] = 50  # of an exit, from the best price
-    foreign: bool = False  # also cancel orders that are not ours: it must then be the only user of the account
+    foreign: bool = (
+        False  # also cancel orders that are not ours: it must then be the only user of the account
+    )
     key: dict[str, KeyConfig] = {}
 
 
@@ -247,7 +249,9 @@ def _guard(config: Config, guard: GuardConfig, known: dict[str, VenueConfig], pl
         if venue.orders and config.mode != "sim":
             own = guard.key.get(market)
             if own is None or (venue.key is not None and own.api_key == venue.key.api_key):
-                raise UserError(f"{place}: [guard.key.{market}]: must be there, and not be the node's own key")
+                raise UserError(
+                    f"{place}: [guard.key.{market}]: must be there, and not be the node's own key"
+                )
 
 
 def _references(place: str, key: KeyConfig, mode: str) -> None:

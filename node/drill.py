@@ -1,8 +1,8 @@
-"""`tickgate drill`: how long open orders outlive a node that is stopped, killed or hung, measured at the venues.
+"""`tickgate drill`: how long open orders outlive a node that is stopped, killed or hung.
 
 Simulated venues, a node and its guard run as processes of their own on loopback. The node gets its orders to
-rest; then it is stopped in the middle. What is measured is what the venues have on their books, and the time is
-split where the guard began to act. Then the node goes on, or starts again, and must send nothing.
+rest; then it is stopped in the middle. What is measured is what the venues have on their books, and the time
+is split where the guard began to act. Then the node goes on, or starts again, and must send nothing.
 """
 
 import contextlib
@@ -23,7 +23,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.beat import state_of
 from node.demo import START_S, _check, _tail, config_text
 from node.errors import Failed, UserError
 from node.main import write_config
@@ -94,9 +93,11 @@ class Stage:
             _check(self.node, "the node", self.folder / "node.log")
 
     def guards(self) -> list[int]:
-        """Process ids of the guards that run here."""
-        pids = {x["pid"] for x in self.events() if x["event"] == "watching"}
-        return [x for x in pids if _is_guard(x, self.folder)]
+        """Process ids of the guards that run here: also of one that did not come to say so yet."""
+        argument = str(self.folder / "node.toml").encode()
+        return [
+            int(x.name) for x in Path("/proc").iterdir() if x.name.isdigit() and _has_argument(x, argument)
+        ]
 
     def end(self) -> None:
         """Nothing of it is left, however far it came."""
@@ -106,9 +107,6 @@ class Stage:
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
-        deadline_s = time.monotonic() + 2.0
-        while time.monotonic() < deadline_s and not self.guards() and not self.events():
-            time.sleep(POLL_S)  # one that was just started writes soon who it is
         for pid in self.guards():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -117,8 +115,8 @@ class Stage:
 def drill_command(
     *, orders: int, variants: list[str], venues: list[str], stall_ms: int, keep: Path | None = None
 ) -> dict[str, Any]:
-    """Run each variant and return what `--json` prints. Raises UserError, or Failed where a process ended early
-    or orders never rested."""
+    """Run each variant and return what `--json` prints. Raises UserError, or Failed where a process ended
+    early or orders never rested."""
     for name, given, known in (("variant", variants, tuple(VARIANTS)), ("venue", venues, VENUES)):
         for x in given:
             if x not in known:
@@ -176,7 +174,9 @@ def _prepare(stage: Stage, orders: int, venues: list[str], stall_ms: int) -> Non
     listening, stage.control = _hello(stage)
     text, count = _config(stage, listening, stall_ms)
     each = -(-orders // count)
-    write_config(stage.folder / "node.toml", re.sub(r"max_open_orders = \d+", f"max_open_orders = {each}", text))
+    write_config(
+        stage.folder / "node.toml", re.sub(r"max_open_orders = \d+", f"max_open_orders = {each}", text)
+    )
     stage.env = {EACH: str(each), HANG: str(stage.folder / "hang")}
     _run_node(stage)
     wanted = each * count
@@ -186,7 +186,9 @@ def _prepare(stage: Stage, orders: int, venues: list[str], stall_ms: int) -> Non
 
 def _config(stage: Stage, listening: dict[str, Any], stall_ms: int) -> tuple[str, int]:
     """The node's config, and how many instruments it trades."""
-    text = config_text(listening, stage.tape, Path()).replace('strategy = "quoter"', 'strategy = "node.resting:Resting"')
+    text = config_text(listening, stage.tape, Path()).replace(
+        'strategy = "quoter"', 'strategy = "node.resting:Resting"'
+    )
     text = re.sub(r"^(dials|drill_after_ms) = .*\n", "", text, flags=re.M)
     markets = re.findall(r'^\[\[venue\]\]\nmarket = "(.*)"', text, flags=re.M)
     keys = "".join(GUARD_KEY.format(market=x) for x in markets)
@@ -205,7 +207,9 @@ def _measure(stage: Stage, name: str) -> dict[str, Any]:
     deadline_s = time.monotonic() + ZERO_S
     while stage.open_orders():
         if time.monotonic() > deadline_s:
-            raise Failed(f"{stage.open_orders()} orders were still open {ZERO_S:.0f} s behind {VARIANTS[name]}")
+            raise Failed(
+                f"{stage.open_orders()} orders were still open {ZERO_S:.0f} s behind {VARIANTS[name]}"
+            )
         time.sleep(POLL_S)
     zero_ns = time.time_ns()
     end_s = time.monotonic() + ZERO_S
@@ -251,7 +255,7 @@ def _go_on(stage: Stage, name: str) -> dict[str, Any]:
         raise Failed(f"the node did not end within {END_S:.0f} s") from None
     end_s = time.monotonic() + END_S
     while stage.guards() and time.monotonic() < end_s:
-        time.sleep(POLL_S)
+        time.sleep(0.05)
     return {"latched": latched, "new_orders_after": most, "guard_ended": not stage.guards()}
 
 
@@ -303,10 +307,10 @@ def _has(stage: Stage, event: str) -> bool:
     return any(x["event"] == event for x in stage.events())
 
 
-def _is_guard(pid: int, folder: Path) -> bool:
-    """Does that process run, and is it a guard of this drill? Ids are used again."""
+def _has_argument(process: Path, argument: bytes) -> bool:
+    """Does that process run with this argument? The node is waited for and gone by then: what is left is its
+    guard."""
     try:
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return argument in (process / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return str(folder).encode() in line and state_of(pid)[0] not in ("Z", "X", "")

@@ -20,9 +20,7 @@ from node.errors import UserError
 from node.net.live import Node
 
 
-def run_node(
-    config: Config, *, as_json: bool, until_eof: bool = False, path: Path | None = None
-) -> None:
+def run_node(config: Config, *, as_json: bool, until_eof: bool = False, path: Path | None = None) -> None:
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
     parent). What happens is told on stderr, one line each. With [guard] in the config, whose file is `path`,
     a guard of its own watches it from another process."""

@@ -1,9 +1,9 @@
-"""The strategy of `tickgate drill`: a number of orders that rest far from the market, and a loop to hang in."""
+"""The strategy of `tickgate drill`: orders that rest far from the market, and a loop to hang in."""
 
 import os
 from pathlib import Path
 
-from ext.records import Side, TimeInForce
+from ext.records import TimeInForce
 from ext.strategy import Strategy
 
 EACH, HANG = "TICKGATE_DRILL_EACH", "TICKGATE_DRILL_HANG"

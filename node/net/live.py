@@ -18,8 +18,8 @@ from ext.link import Link, Spinner
 from ext.records import Latch, Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
-from node.beat import Beat
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
+from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig
 from node.credentials import read_key
@@ -379,12 +379,14 @@ class Node:
             self.beat.beat(self.link.monotonic_ns())
 
     def _thawed(self, gap_ns: int) -> None:
-        """The process stood still: before anything else, has the guard taken over meanwhile? Then nothing that
-        was known before counts."""
+        """The process stood still: before anything else, has the guard taken over meanwhile? Then nothing
+        that was known before counts."""
         self._obey_guard()
         if gap_ns <= self.link.still_ns:
             return  # late, not gone: data is stale until it is fresh again, and everybody still knows us
-        self.tell("node", f"stood still for {gap_ns / 1e9:.3f} s: no new risk until everything is proven anew")
+        self.tell(
+            "node", f"stood still for {gap_ns / 1e9:.3f} s: no new risk until everything is proven anew"
+        )
         if self.keeper is not None:
             self.keeper.thawed(self.link.now_ns())
 

@@ -1,8 +1,8 @@
 """One market of a venue as the guard asks it: through ccxt, by REST, with the guard's own credentials.
 
-ccxt is the second opinion here: nothing of what the node says to a venue, or of how it signs, is used. Its rate
-limiter keeps the guard inside the venue's limits. Whatever it raises, for whatever the venue answered, comes
-out as `Refused`, with what that proves.
+ccxt is the second opinion here: nothing of what the node says to a venue, or of how it signs, is used. Its
+rate limiter keeps the guard inside the venue's limits. Whatever it raises, for whatever the venue answered,
+comes out as `Refused`, with what that proves.
 """
 
 import asyncio
@@ -65,7 +65,10 @@ BINANCE = {"rateLimit": 25}  # ms for a weight of 1: 2,400 a minute, what the fu
 SETTLED = ("USDT", "USDC")
 TRADES = {
     "binance-spot": Trade(
-        "binance", {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}, (Space("", {}),), False,
+        "binance",
+        {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}},
+        (Space("", {}),),
+        False,
         limit=BINANCE,
         is_dear=True,
     ),

@@ -1,10 +1,10 @@
 """The guard of one market, without I/O and without a clock: what to ask the venue next, given what it said.
 
-At most one request is under way at a time, so that two exits never are. The order of things: list what is open
-and cancel what is ours until a list shows nothing; with the policy "flatten" close positions; then list again
-until nothing was shown twice, the second time of the whole market, `confirm_ns` apart (an order that was on its way when the node stopped may still
-arrive so much later). Nothing is ever given up: after trouble the same is tried again, later and later, and a
-list is believed before any answer to a cancel.
+At most one request is under way at a time, so that two exits never are. The order of things: list what is
+open and cancel what is ours until a list shows nothing; with the policy "flatten" close positions; then list
+again until nothing was shown twice, the second time of the whole market, `confirm_ns` apart (an order that
+was on its way when the node stopped may still arrive so much later). Nothing is ever given up: after trouble
+the same is tried again, later and later, and a list is believed before any answer to a cancel.
 """
 
 from collections.abc import Callable
@@ -131,7 +131,7 @@ class Case:
         return self.zeros >= ZEROS and self.is_flat and not self._queue and self._flying is None
 
     def next(self, now_ns: int) -> Step | None:
-        """What to do now; None: nothing before `due_ns`, or while a step is under way, or ever (`is_done`)."""
+        """What to do now; None: nothing before `due_ns`, while a step is under way, or ever (`is_done`)."""
         if self._flying is not None or self.is_done or now_ns < self.due_ns:
             return None
         if not self._queue:
@@ -165,7 +165,9 @@ class Case:
         self.tally.kept = len(rows) - self.tally.foreign - sum(self.is_ours(x.client_id) for x in wanted)
         if wanted:
             self.zeros = 0
-            self._single |= all(x.order_id in self.tally.cancelled for x in wanted)  # asked for, and still there
+            self._single |= all(
+                x.order_id in self.tally.cancelled for x in wanted
+            )  # asked for, and still there
             self._queue = [
                 Step(Do.CANCEL, tuple(part), single=self._single)
                 for group in _alike(wanted)

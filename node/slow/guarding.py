@@ -1,9 +1,9 @@
 """The guard as it runs: looks at the node, and when that stands still latches it and clears the venues.
 
-The latch is on the disk before the first request, so that a node that goes on cannot be faster. Each market has
-a task of its own: a venue that is dead does not hold up the others. What is done is told on stderr and in
-`guard.jsonl` beside the tape. The guard does not start a node again: it leaves a safe account and a latch, and
-who resumes is a person.
+The latch is on the disk before the first request, so that a node that goes on cannot be faster. Each market
+has a task of its own: a venue that is dead does not hold up the others. What is done is told on stderr and in
+`guard.jsonl` beside the tape. The guard does not start a node again: it leaves a safe account and a latch,
+and who resumes is a person.
 """
 
 import asyncio
@@ -165,9 +165,9 @@ class Guarding:
         signs = self.looker.look()
         before = self.verdict
         self.verdict = self.watch.look(signs, time.monotonic_ns())
-        if self.node_pid and (signs.owner is None or signs.owner[0] != self.node_pid):
-            if _is_alive(self.node_pid):
-                return  # it has not begun: what an earlier run left is its own affair
+        is_begun = signs.owner is not None and signs.owner[0] == self.node_pid
+        if self.node_pid and not is_begun and _is_alive(self.node_pid):
+            return  # what an earlier run left is for the new one
         if self.verdict in ACT:
             self._act()
         elif self.verdict is Verdict.ENDED and self.checked != signs.owner:
@@ -190,13 +190,16 @@ class Guarding:
             for post in self.posts:
                 self._clear(post, self.guard.on_stall == "flatten")
             return
-        if self._is_clear() and not any(x.is_busy for x in self.posts):
-            if now_ns - self.acted_ns > RECHECK_NS:
-                self.acted_ns = now_ns
-                for post in self.posts:
-                    assert post.case is not None
-                    post.case.look_again(now_ns)
-                    post.task = asyncio.ensure_future(self._work(post, post.case))
+        if (
+            now_ns - self.acted_ns > RECHECK_NS
+            and self._is_clear()
+            and not any(x.is_busy for x in self.posts)
+        ):
+            self.acted_ns = now_ns
+            for post in self.posts:
+                assert post.case is not None
+                post.case.look_again(now_ns)
+                post.task = asyncio.ensure_future(self._work(post, post.case))
 
     def _latch(self, reason: str) -> None:
         latched = Latched("guard", self.guard.on_stall == "flatten", reason, time.time_ns())

@@ -140,7 +140,7 @@ class Keeper:
             watch.private.on_line(up, now_ns)
 
     def thawed(self, now_ns: int) -> None:
-        """This process stood still: what was asked before that proves nothing, and all of it is asked again."""
+        """This process stood still: what was asked before proves nothing, and is asked again."""
         for watch in self.watches.values():
             watch.thawed(now_ns)
 

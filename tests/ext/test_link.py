@@ -806,5 +806,3 @@ def test_what_is_decided_behind_a_gap_that_no_turn_has_told_of_is_not_written():
         orders.channel.close()
 
     play(scenario)
-
-

@@ -27,7 +27,9 @@ class Venue:
 
     orders: dict[str, OpenOrder] = field(default_factory=dict)
     position: Decimal = Decimal(0)
-    fills: list[Decimal] = field(default_factory=list)  # how much of each next exit fills; all where none is said
+    fills: list[Decimal] = field(
+        default_factory=list
+    )  # how much of each next exit fills; all where none is said
     faults: list[str] = field(default_factory=list)
     late: list[tuple[int, OpenOrder]] = field(default_factory=list)  # arrives so late
     batch_works: bool = True

@@ -5,6 +5,7 @@ import json
 import subprocess
 import time
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -26,8 +27,8 @@ MARKETS = ("bybit-linear", "okx")
 class Exchange:
     """Orders in memory; `broken` markets never answer."""
 
-    broken: set[str] = set()
-    made: dict[str, "Exchange"] = {}
+    broken: ClassVar[set[str]] = set()
+    made: ClassVar[dict[str, "Exchange"]] = {}
     directory = None
 
     def __init__(self, market, rest, symbols, credentials):
@@ -94,7 +95,8 @@ def desk(tmp_path, monkeypatch):
 
 
 def config(desk, **change) -> Config:
-    venues = [VenueConfig(x, ["ws://127.0.0.1:1"], "http://127.0.0.1:2", "ws://127.0.0.1:1", key=KEY, window_ms=100) for x in MARKETS]  # fmt: skip
+    ws, http = "ws://127.0.0.1:1", "http://127.0.0.1:2"
+    venues = [VenueConfig(x, [ws], http, ws, key=KEY, window_ms=100) for x in MARKETS]
     guard = GuardConfig(**{"stall_ms": 200, "on_stall": "cancel", "keep_stops": False} | change)
     rows = [InstrumentConfig(x, "X") for x in MARKETS]
     return Config("sim", venues, rows, Rate(1, 1), deployment="tst0", tape=str(desk.directory), guard=guard)

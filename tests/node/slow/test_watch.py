@@ -34,8 +34,14 @@ def desk():
 
 @pytest.mark.parametrize(
     ("state", "verdict"),
-    [("T", Verdict.STOPPED), ("t", Verdict.STOPPED), ("Z", Verdict.GONE), ("", Verdict.GONE)]
-    + [("R", Verdict.HUNG), ("S", Verdict.HUNG)],
+    [
+        ("T", Verdict.STOPPED),
+        ("t", Verdict.STOPPED),
+        ("Z", Verdict.GONE),
+        ("", Verdict.GONE),
+        ("R", Verdict.HUNG),
+        ("S", Verdict.HUNG),
+    ],
 )
 def test_silence_is_an_alarm_when_it_was_long_enough_and_not_before(desk, state, verdict):
     signs = Signs(OWNER, 1, 1, state)

@@ -255,7 +255,8 @@ def test_after_standing_still_only_what_is_asked_from_then_on_proves_anything(wo
     world.keeper.look_now(world.now)
     while watch.sweep is None:
         world.step()
-    world.engine.stood_still(SEC, world.now)
+    world.now += SEC // 10  # it left, and then nothing turned
+    world.engine.stood_still(SEC // 10, world.now)
     world.keeper.thawed(world.now)
     thawed_ns, sweeps = world.now, watch.sweeps
     assert not watch.private.is_proven

@@ -94,6 +94,8 @@ cdef class Engine(Sink):
     cdef int filter_refusals[256]    # in a row, by instrument
     cdef uint64_t filter_refused[256]    # the last order of each that a filter refused
     cdef readonly int64_t evidence, halted
+    cdef char* thawing               # by instrument: what comes now may have lain in a socket while this process stood still
+    cdef int64_t thawed_ns           # when it went on
     cdef int32_t* feed_depth         # depth channel the book follows, -1 = the first that comes
     cdef int64_t* asked_ns
     cdef int64_t* trades
@@ -130,6 +132,7 @@ cdef class Engine(Sink):
     cdef int _lose(self, int instrument) noexcept nogil
     cdef int _tell_lost(self) except -1
     cdef bint _is_stale(self, Book book) noexcept
+    cdef int _thaw(self, Book book, int64_t event_ns) noexcept
     cdef int _follow(self, const DepthHead* head) noexcept nogil
     cdef int _touch(self, int instrument) noexcept nogil
     cdef int _ask(self, int instrument, str reason) except -1

@@ -74,6 +74,8 @@ cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's fil
 cdef int64_t MOST = <int64_t>1 << 47    # no price in ticks and no size in lots of any sense is larger
 cdef int FAULTS_MAX = 10         # of one strategy, before it is off
 cdef int LOST_TURNS = 128        # turns in which a strategy may take back what rests on a book that is lost
+cdef int64_t FRESH_NS = 100_000_000            # a message this much older than the moment when we went on is still fresh
+cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
 cdef int64_t LIMITED_NS = 1_000_000_000        # pause after "too many requests" without a time
 
 
@@ -151,6 +153,7 @@ cdef class Engine(Sink):
         self.stops = Stops(instruments, self.orders, self.account, self.equity, self.reference, self.books, self.risk.table)
         self.feed_depth = <int32_t*>calloc(n, sizeof(int32_t))
         self.asked_ns = <int64_t*>calloc(n, sizeof(int64_t))
+        self.thawing = <char*>calloc(n, 1)
         self.trades = <int64_t*>calloc(n, sizeof(int64_t))
         self.frames = <int64_t*>calloc(n, sizeof(int64_t))
         self.quotes = <Quote*>calloc(n, sizeof(Quote))
@@ -159,7 +162,7 @@ cdef class Engine(Sink):
         self.followed = <char*>calloc(n, 1)
         self.strategy_faults_max = FAULTS_MAX
         if not (self.feed_depth and self.asked_ns and self.trades and self.frames and self.quotes and self.marks
-                and self.recent_trades and self.followed):
+                and self.recent_trades and self.followed and self.thawing):
             raise MemoryError()
         for i in range(n):
             self.feed_depth[i] = -1
@@ -171,6 +174,7 @@ cdef class Engine(Sink):
     def __dealloc__(self):
         free(self.feed_depth)
         free(self.asked_ns)
+        free(self.thawing)
         free(self.trades)
         free(self.frames)
         free(self.quotes)
@@ -691,11 +695,20 @@ cdef class Engine(Sink):
         self._door(DOOR_LEASE, 0, 0, until_ns, 0, 0, now_ns)
         self.risk.lease_ns = until_ns
 
-    def stood_still(self, int64_t gap_ns, int64_t now_ns):
-        """This process did not run for so long (stopped, swapped out, a frozen machine): what it knows is old. No new risk before
-        private streams, the venues' clocks and a reconciliation are proven again."""
+    def stood_still(self, int64_t gap_ns, int64_t now_ns, bint proofs=True):
+        """This process did not run for so long (stopped, swapped out, a frozen machine, a loop that was busy): what it knows is
+        old. Books are stale until a message comes that its venue wrote after that: what lay in the socket is no fresher
+        for being read now. With `proofs`, also no new risk before private streams, the venues' clocks and a
+        reconciliation are proven again."""
+        cdef Book book
         cdef int i
-        self._door(DOOR_GAP, 0, 0, gap_ns, 0, 0, now_ns)
+        self._door(DOOR_GAP, 0, 0, gap_ns, proofs, 0, now_ns)
+        self.thawed_ns = now_ns
+        for book in self.books:
+            self.thawing[book.instrument] = True
+            book.changed_ns = NEVER_NS
+        if not proofs:
+            return
         for i in range(8):
             self.risk.markets[i].private_ok = False
             self.risk.markets[i].clock_ns = 0
@@ -728,6 +741,8 @@ cdef class Engine(Sink):
                 self._ask(instrument, "only updates that are behind the book")
             return 0
         applied = book.on_depth(head, bids, asks, self.now_ns)
+        if self.thawing[instrument]:
+            self._thaw(book, head.event_ns)
         if applied == APPLIED and book.state == SYNCED:
             self.asked_ns[instrument] = 0
             if head.checksum and not self._verify(book, head):
@@ -742,6 +757,15 @@ cdef class Engine(Sink):
             self._ask(instrument, "snapshot too old")
         elif book.state != SYNCED and not book.loaded and not self.asked_ns[instrument]:
             self._ask(instrument, "no snapshot yet")
+        return 0
+
+    cdef int _thaw(self, Book book, int64_t event_ns) noexcept:
+        """Is this the first message that its venue wrote after this process went on? Before it, the book stays stale. Read
+        on the venue's clock, so that a slow way does not matter; a message without a time proves nothing."""
+        if event_ns and event_ns - (<Line>self.line_rows[self.line]).wire.offset_ns >= self.thawed_ns - FRESH_NS:
+            self.thawing[book.instrument] = False
+        else:
+            book.changed_ns = NEVER_NS
         return 0
 
     cdef int _follow(self, const DepthHead* head) noexcept nogil:

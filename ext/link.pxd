@@ -14,14 +14,20 @@ cdef class Link(Outlet):
     cdef list channels
     cdef list rest                   # by line: what writes orders of a REST line, or None
     cdef public int64_t late_ns      # oldest decision that is still written
+    cdef public int64_t lag_ns       # a gap between two turns that makes data stale
+    cdef public int64_t still_ns     # ... and one that makes everything unproven
+    cdef int64_t turn_ns             # when the last turn began; 0 before the first tick
+    cdef readonly int64_t stood      # gaps so far
+    cdef public object thawed        # called with a gap in ns, before anything else is done; it must not raise
     cdef bint choked[LINES]          # the kernel does not take what was written: no new orders
-    cdef int64_t offset_ns           # wall minus monotonic at start: time since 1970 that never steps
+    cdef int64_t offset_ns           # wall minus boot time at start: time since 1970 that never steps
     cdef int64_t frame_ns            # when the frame that is being dealt with was read; 0 between frames
     cdef int64_t last_ns             # the same of the last frame
     cdef readonly int64_t written, refused
     cdef public object failed        # called with an exception that a frame caused
 
     cdef int64_t now(self) noexcept nogil
+    cdef int _turn(self, int64_t now_ns) except -1
     cdef bint _may(self, int line, Approved order) noexcept
     cdef int _put(self, int line, char* data, Py_ssize_t size) except -1
     cdef int _note(self, int line, uint64_t order_id) except -1

@@ -5,7 +5,9 @@ engine and writes `Approved` bytes.
 receive buffer; what the decoder does not want goes to the cold side as text. `Link` is the engine's outlet and the only
 function that writes orders to a socket is `Link.write`; latch and approval are looked at there, last.
 
-Time is the monotonic clock plus the wall time at start: it can be compared with the venues' stamps and never steps.
+Time is the boot-time clock plus the wall time at start: it can be compared with the venues' stamps, never steps, and goes on
+while the machine sleeps. So one clock shows every way of standing still: a stopped process, a busy loop, a sleeping machine.
+Each frame and each tick is a turn; a gap between two of them is told to the engine before the turn is dealt with.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -28,9 +30,11 @@ cdef extern from *:
         return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
     }
     static inline int64_t tg_monotonic_ns(void) { return tg_clock(CLOCK_MONOTONIC); }
+    static inline int64_t tg_boot_ns(void) { return tg_clock(CLOCK_BOOTTIME); }
     static inline int64_t tg_wall_ns(void) { return tg_clock(CLOCK_REALTIME); }
     """
     int64_t tg_monotonic_ns() noexcept nogil
+    int64_t tg_boot_ns() noexcept nogil
     int64_t tg_wall_ns() noexcept nogil
 
 
@@ -39,6 +43,8 @@ cdef enum:
 
 
 cdef int64_t LATE_NS = 50_000_000      # a decision older than this is not written
+cdef int64_t LAG_NS = 100_000_000      # ticks come every 20 ms: a turn this late means that data waited
+cdef int64_t STILL_NS = 250_000_000    # ... and this late that sessions, clocks and orders may have changed meanwhile
 
 
 cdef class Link(Outlet):
@@ -48,13 +54,13 @@ cdef class Link(Outlet):
         self.engine = engine
         self.channels = [None] * LINES
         self.rest = [None] * LINES
-        self.late_ns = LATE_NS
-        self.offset_ns = tg_wall_ns() - tg_monotonic_ns()
+        self.late_ns, self.lag_ns, self.still_ns = LATE_NS, LAG_NS, STILL_NS
+        self.offset_ns = tg_wall_ns() - tg_boot_ns()
         engine.outlet = self
 
     cdef int64_t now(self) noexcept nogil:
         """ns since 1970 that never step."""
-        return tg_monotonic_ns() + self.offset_ns
+        return tg_boot_ns() + self.offset_ns
 
     def now_ns(self) -> int:
         """The engine's time: ns since 1970 that never step."""
@@ -73,6 +79,8 @@ cdef class Link(Outlet):
     cdef int frame(self, int line, const char* data, Py_ssize_t size) except -1:
         """One whole frame, where it lies; returns the Verdict. What the engine raises has latched it already."""
         self.frame_ns = self.now()
+        if self.turn_ns:
+            self._turn(self.frame_ns)
         try:
             return self.engine.receive(line, data, size, self.frame_ns)
         finally:
@@ -84,8 +92,23 @@ cdef class Link(Outlet):
         return self.frame(line, frame, len(frame))
 
     def tick(self, dials=None):
-        """Let the engine see that time passed."""
-        self.engine.on_time(self.now(), dials)
+        """Let the engine see that time passed. From the first one on, the owner must tick more often than `lag_ns`."""
+        cdef int64_t now_ns = self.now()
+        self._turn(now_ns)
+        self.engine.on_time(now_ns, dials)
+
+    cdef int _turn(self, int64_t now_ns) except -1:
+        """A turn begins: was there a gap in front of it?"""
+        cdef int64_t gap_ns = now_ns - self.turn_ns
+        cdef bint is_first = self.turn_ns == 0
+        self.turn_ns = now_ns
+        if is_first or gap_ns <= self.lag_ns:
+            return 0
+        self.stood += 1
+        self.engine.stood_still(gap_ns, now_ns, gap_ns > self.still_ns)
+        if self.thawed is not None:
+            self.thawed(gap_ns)
+        return 0
 
     cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
         """One approved request to its socket; 1 = handed over."""
@@ -118,7 +141,8 @@ cdef class Link(Outlet):
 
     cdef bint _may(self, int line, Approved order) noexcept:
         """The last look: is it approved, is nothing latched, does the socket take bytes, is the decision still young? What was
-        decided long ago (a stalled process) was decided on a market that is gone."""
+        decided long ago (a stalled process) was decided on a market that is gone; and so was what an answer by REST made
+        somebody decide after a gap that no turn has told of yet."""
         cdef int64_t now_ns
         if not order.live:
             return False
@@ -126,7 +150,8 @@ cdef class Link(Outlet):
             return True
         now_ns = self.now()
         return (self.engine.risk.may_send(&order.intent, now_ns) and not self.choked[line]
-                and now_ns - self.engine.now_ns <= self.late_ns)
+                and now_ns - self.engine.now_ns <= self.late_ns
+                and (not self.turn_ns or now_ns - self.turn_ns <= self.lag_ns))
 
     cdef int _put(self, int line, char* data, Py_ssize_t size) except -1:
         """The one place where an order is written to a socket. Masks in place, in front of and behind `data`."""

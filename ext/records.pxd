@@ -451,7 +451,7 @@ cpdef enum Door:
     DOOR_LEASE = 18          # a = until when (our clock)
     DOOR_FLATTEN = 19        # -1 = everything; a = HaltReason
     DOOR_STRATEGY = 20       # instrument = strategy number, a = StrategySwitch, b = StrategyOff, or the call that timed out
-    DOOR_GAP = 21            # a = ns for which this process stood still
+    DOOR_GAP = 21            # a = ns for which this process stood still, b = whether proofs are dropped too
     DOOR_PEAK = 22           # a = peak e8, b = equity at the start of the day e8, c = that day (days since 1970)
     DOOR_WINDOW = 23         # a = from, b = until, c = WindowKind
     DOOR_LIMITS = 24         # a = version; the LIMITS record in front of it has them

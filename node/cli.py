@@ -61,7 +61,47 @@ def run(
     from node.config import load
     from node.main import run_node
 
-    run_node(load(config), as_json=as_json, until_eof=until_eof)
+    run_node(load(config), as_json=as_json, until_eof=until_eof, path=config)
+
+
+@app.command()
+def guard(
+    config: Annotated[Path, typer.Argument(help="Config file (TOML) of the node, with [guard].")],
+    node: Annotated[int, typer.Option(hidden=True, help="The node's process id: end with it.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Watch a node from a process of its own; cancel its orders by REST when it stands still or is gone."""
+    from node.config import load
+    from node.main import run_guard
+
+    run_guard(load(config), as_json=as_json, node_pid=node)
+
+
+@app.command()
+def drill(
+    orders: Annotated[int, typer.Option(min=1, max=200, help="Resting orders, over all venues.")] = 50,
+    variant: Annotated[
+        list[str] | None, typer.Option(help="stop, kill or hang; all where left out. May be repeated.")
+    ] = None,
+    stall_ms: Annotated[int, typer.Option(min=200, max=60_000, help="Silence that is too long.")] = 1000,
+    venue: Annotated[
+        list[str] | None, typer.Option(help="binance, bybit or okx; all where left out. May be repeated.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep configs, logs and tapes in this directory.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Stop, kill and hang a node with resting orders on simulated venues; seconds until none is open."""
+    from node.drill import drill_command, print_drill
+
+    result = drill_command(
+        orders=orders, variants=variant or [], venues=venue or [], stall_ms=stall_ms, keep=keep
+    )
+    if as_json:
+        print_json(result)
+    else:
+        print_drill(result, Console())
+    if not result["passed"]:
+        _fail("the drill did not end as it must: see the rows that say so", 1)
 
 
 @app.command()

@@ -6,7 +6,7 @@ have their unit in the name. See `deploy/sim.toml` for an example with every key
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -119,6 +119,20 @@ class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_ms: Annotated[int, msgspec.Meta(ge=1, le=HOUR_MS)]
 
 
+class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the guard, a process of its own, does when the node stands still, is stopped or is gone. `key`: by
+    market, credentials of its own, which a fault of the node's cannot use up or lose."""
+
+    stall_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)]  # silence that is too long
+    on_stall: Literal["cancel", "flatten"]  # flatten: also close positions, reduce-only
+    keep_stops: bool  # leave reduce-only stops at the venue while there may be a position behind them
+    slippage_bps: Annotated[int, msgspec.Meta(ge=1, le=2000)] = 50  # of an exit, from the best price
+    foreign: bool = (
+        False  # also cancel orders that are not ours: it must then be the only user of the account
+    )
+    key: dict[str, KeyConfig] = {}
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole node."""
 
@@ -136,6 +150,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
     tape: Text = "tapes/node"
     segment_mb: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
+    guard: GuardConfig | None = None
     dials: str = ""  # page of numbers that expire, written by another process
     drill_after_ms: Milliseconds = (
         0  # show the gate: one order that no limit allows, this long after the first book
@@ -195,6 +210,8 @@ def check(config: Config, where: str) -> None:
             raise UserError(f"{place}: has no [instrument.limits]; without limits nothing may be traded")
     if not config.instrument:
         raise UserError(f"{where}: no [[instrument]]")
+    if config.guard is not None:
+        _guard(config, config.guard, known, f"{where}: guard")
 
 
 def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
@@ -222,6 +239,20 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
             _references(place, venue.key, config.mode)
         known[venue.market] = venue
     return known
+
+
+def _guard(config: Config, guard: GuardConfig, known: dict[str, VenueConfig], place: str) -> None:
+    """A guard that shares the node's key shares its faults: a ban, an expiry, a wrong nonce."""
+    for market, key in guard.key.items():
+        _one_of(place, "key of market", market, tuple(known))
+        _references(f"{place}: {market}", key, config.mode)
+    for market, venue in known.items():
+        if venue.orders and config.mode != "sim":
+            own = guard.key.get(market)
+            if own is None or (venue.key is not None and own.api_key == venue.key.api_key):
+                raise UserError(
+                    f"{place}: [guard.key.{market}]: must be there, and not be the node's own key"
+                )
 
 
 def _references(place: str, key: KeyConfig, mode: str) -> None:

@@ -11,13 +11,19 @@ from node.venues.keys import Key
 
 def read_key(config: KeyConfig, place: str) -> Key:
     """The key that `config` refers to. Raises UserError naming the place and the fix."""
-    parts = {name: _read(getattr(config, name), f"{place}: key: {name}") for name in config.__struct_fields__}
-    if not parts["api_key"].isascii() or not parts["api_key"].isprintable() or " " in parts["api_key"]:
-        raise UserError(f"{place}: key: api_key: is not one word of plain characters")
+    parts = read_parts(config, place)
     try:
         return Key(parts["api_key"], parts["secret"], parts["passphrase"], parts["private_key"])
     except ValueError as error:
         raise UserError(f"{place}: key: {error}") from None
+
+
+def read_parts(config: KeyConfig, place: str) -> dict[str, str]:
+    """The texts that `config` refers to, for a client that signs by itself. Raises UserError."""
+    parts = {name: _read(getattr(config, name), f"{place}: key: {name}") for name in config.__struct_fields__}
+    if not parts["api_key"].isascii() or not parts["api_key"].isprintable() or " " in parts["api_key"]:
+        raise UserError(f"{place}: key: api_key: is not one word of plain characters")
+    return parts
 
 
 def _read(reference: str, place: str) -> str:

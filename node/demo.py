@@ -37,7 +37,9 @@ READ_S = 120.0  # to look through a long recording
 ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2
 DRILL_MS = 1500
-OF_A_TAPE = re.compile(r"lock|[0-9]{8}\.(tape|tape\.new|torn)").fullmatch
+OF_A_TAPE = re.compile(
+    r"lock|beat(\.part)?|latch\.json|guard\.(jsonl|lock)|[0-9]{8}\.(tape|tape\.new|torn)"
+).fullmatch
 
 # what is quoted of the synthetic instruments; recorded ones are all quoted
 QUOTED = (

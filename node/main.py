@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -15,12 +16,52 @@ from typing import TextIO
 import uvloop
 
 from node.config import Config
+from node.errors import UserError
 from node.net.live import Node
 
 
-def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
+def run_node(config: Config, *, as_json: bool, until_eof: bool = False, path: Path | None = None) -> None:
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
-    parent). What happens is told on stderr, one line each."""
+    parent). What happens is told on stderr, one line each. With [guard] in the config, whose file is `path`,
+    a guard of its own watches it from another process."""
+    tell = _teller(as_json)
+    if path is not None and config.guard is not None:
+        _start_guard(path, as_json)
+
+    async def work(stop: asyncio.Event) -> None:
+        watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
+        await Node(config, tell).run(stop)
+        if watching is not None:
+            watching.cancel()
+
+    _until_told(work)
+
+
+def run_guard(config: Config, *, as_json: bool, node_pid: int = 0) -> None:
+    """Guard the node that writes the config's tape until SIGTERM or SIGINT (`node_pid`: or until that node is
+    gone and nothing of it is left). Raises UserError."""
+    from node.slow.guarding import Guarding  # brings ccxt, which is never in the hot process
+
+    if config.guard is None:
+        raise UserError("there is no [guard] in this config: it says what to do when the node stands still")
+    _until_told(Guarding(config, _teller(as_json), node_pid).run)
+
+
+def _start_guard(path: Path, as_json: bool) -> None:
+    """In a session of its own: what ends the node, by key or by signal, does not end who looks after it."""
+    argv = [sys.executable, "-P", "-m", "node.cli", "guard", str(path), "--node", str(os.getpid())]
+    here = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    subprocess.Popen(
+        argv + (["--json"] if as_json else []),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": here},
+    )
+
+
+def _teller(as_json: bool) -> Callable[[str, str], None]:
+    """Tells people on stderr: seconds since the start, where, what."""
     started_s = time.monotonic()
     _never_wait(sys.stderr)
 
@@ -34,13 +75,7 @@ def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
         ):  # nobody reads (any more): no reason to stop, let alone with a traceback
             print(said, file=sys.stderr, flush=True)
 
-    async def work(stop: asyncio.Event) -> None:
-        watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
-        await Node(config, tell).run(stop)
-        if watching is not None:
-            watching.cancel()
-
-    _until_told(work)
+    return tell
 
 
 def run_sim(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent / "ext" / "venues"))
 sys.path.insert(0, str(Path(__file__).parent / "failures"))
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
 
-# A demo wants a core of its own: `make test` runs it behind the rest.
-ALONE = ("tests/node/test_demo.py",)
+# A demo and a drill want a core of their own: `make test` runs it behind the rest.
+ALONE = ("tests/node/test_demo.py", "tests/node/test_drill.py")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,7 +120,9 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"ext\.engine",
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
-    (r"node\.cli|node\.main|node\.demo|node\.soak", {"*"}),
+    (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak", {"*"}),
+    (r"node\.(beat|latch)", set()),  # pages beside a tape, which the hot and the slow process share
+    (r"node\.resting", {"ext.records", "ext.strategy"}),
     (r"node\.(errors|config)", {"node.errors", "ext.records", "ext.wire"}),
     (r"node\.report", {"node.errors", "node.slow.summary", "ext.records"}),
     (r"node\.venues\.(values|keys|depth)", set()),
@@ -142,7 +146,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         for v in VENUES
     ],
     (r"node\.truth(\.\w+)*", LOWER | {"node.truth*"} | ALL_EXT - {"ext.link", "ext.match"}),
-    (r"node\.net(\.\w+)*", LOWER | NODE | {"node.net*", "ext*"}),
+    (r"node\.net(\.\w+)*", LOWER | NODE | {"node.beat", "node.latch"} | {"node.net*", "ext*"}),
     (
         r"node\.sim(\.\w+)*",
         LOWER | NODE | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
@@ -151,7 +155,9 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.slow(\.\w+)*",
         {"node.slow*", "node.errors", "ext.tape", "ext.dials", "ext.records", "ext.text"}
-        | {f"node.venues.{v}.rules" for v in VENUES},
+        | {f"node.venues.{v}.rules" for v in VENUES}
+        # the guard: whose orders are ours, where the venues are, its own credentials, the hot process's pages
+        | {"ext.wire", "ext.instruments", "node.config", "node.credentials", "node.beat", "node.latch"},
     ),
     (r"ext|node|ext\.\w+|node\.\w+(\.\w+)*", set()),
 ]
@@ -182,7 +188,7 @@ def test_the_native_side_never_imports_the_cold_side():
 
 
 def test_nobody_imports_the_commands_but_each_other():
-    top = {"node.cli", "node.main", "node.demo", "node.soak"}
+    top = {"node.cli", "node.main", "node.demo", "node.drill", "node.soak"}
     assert not [f"{p}: {top & imports(p)}" for p in sources() if module_of(p) not in top and top & imports(p)]
 
 
@@ -353,3 +359,12 @@ def test_nothing_is_left_for_later_and_nothing_is_caught_blindly():
         caught = [f"{path}:{n}: {line.strip()}" for n, line in code_lines(path) if blind.search(line)]
         found += caught[1:] if str(path) == CONTAINS else caught
     assert not found, "\n".join(found)
+
+
+def test_the_hot_process_never_loads_what_only_the_slow_one_needs():
+    """ccxt is 100 MB, and what it does is no business of the process that trades."""
+    code = (
+        "import sys, node.main, node.net.live; print([x for x in ('ccxt', 'node.slow') if x in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]", told.stdout

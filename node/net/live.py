@@ -15,14 +15,16 @@ from ext import build_id
 from ext.dials import Dial, DialMismatch, Dials
 from ext.engine import LineKind
 from ext.link import Link, Spinner
-from ext.records import Outcome
+from ext.records import Latch, Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
+from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig
 from node.credentials import read_key
 from node.errors import Unreachable, UserError
+from node.latch import Latched, read_latch
 from node.net.connection import Connection
 from node.net.http import Http
 from node.net.watchdog import Watchdog
@@ -37,6 +39,7 @@ from node.venues.values import AccountNews, InstrumentRow, Reply, Request, Said
 TIMER_S = 0.02
 KEEPER_S = 0.05
 PREPARE_S = 0.04
+LATCH_S = 0.1  # how often the guard's latch is looked for
 RELIST_S = 60.0  # filters are asked for again so often, and when the venue says that they changed
 RELIST_CALM_S = 0.5  # ... this much later, so that one question is for all that is said at once
 TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
@@ -70,6 +73,8 @@ class Node:
         self.relisting: set[int] = set()  # markets whose filters are being asked for
         self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
         self.failure: BaseException | None = None
+        self.beat: Beat | None = None  # shows whoever watches that the loop turns
+        self.latched: Latched | None = None  # what the guard said last
 
     # ---- instruments ----
 
@@ -154,6 +159,7 @@ class Node:
         self.link = Link(self.engine)
         self.link.failed = self._failed
         self.engine.strategy_failed = self._strategy_failed
+        self.link.thawed = self._thawed
         self.engine.ask_resync = self._resync
         self.engine.ask_relist = lambda market: self._spawn(self._relist(market))
         for spec in self.desk.lines:
@@ -186,11 +192,13 @@ class Node:
         directory = Path(self.config.tape)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            return TapeWriter(
+            tape = TapeWriter(
                 str(directory), now_ns=time.time_ns(), segment_size=self.config.segment_mb << 20,
                 ahead=TAPE_AHEAD,
                 build=build_id().encode(),
             )  # fmt: skip
+            self.beat = Beat(directory, time.monotonic_ns())
+            return tape
         except TapeLocked:
             raise UserError(
                 f"tape {directory}: another node is writing it; stop it or name another `tape`"
@@ -314,10 +322,13 @@ class Node:
             except UserError:
                 if self.tape is not None:
                     self.tape.close(time.time_ns())
+                if self.beat is not None:
+                    self.beat.end()  # it never began
                 raise
             assert self.tape is not None
             self.tape.append(RecordType.CONFIG, 0, self.link.now_ns(), orjson.dumps(self.desk.describe()))
             self._restore()
+            self._obey_guard()
             for line in self.desk.rest_lines.values():
                 self.engine.on_line(line, True, self.link.now_ns())
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None
@@ -351,10 +362,12 @@ class Node:
             50_000, 20, 20
         )  # the hot path makes no garbage; the little that the rest makes can wait
         loop = asyncio.get_running_loop()
-        due_s = {self._prepare: 0.0, self._keep: 0.0, self._relist_all: loop.time() + RELIST_S}
-        every_s = {self._prepare: PREPARE_S, self._keep: KEEPER_S, self._relist_all: RELIST_S}
+        due_s = {self._prepare: 0.0, self._obey_guard: 0.0, self._keep: 0.0}
+        due_s[self._relist_all] = loop.time() + RELIST_S
+        every_s = {self._prepare: PREPARE_S, self._obey_guard: LATCH_S, self._keep: KEEPER_S}
+        every_s[self._relist_all] = RELIST_S
         while not stop.is_set() and self.failure is None:
-            self.link.tick(self._read_dials())
+            self._tick(self._read_dials())
             self.desk.start_quoting()
             for work, at_s in due_s.items():
                 if loop.time() >= at_s:
@@ -363,6 +376,33 @@ class Node:
             await asyncio.sleep(TIMER_S)
         if self.failure is not None:
             raise self.failure
+
+    def _tick(self, dials: list[int] | None = None) -> None:
+        """A turn of the loop: time passes for the engine, and whoever watches sees that it does."""
+        self.link.tick(dials)
+        if self.beat is not None:
+            self.beat.beat(self.link.monotonic_ns())
+
+    def _thawed(self, gap_ns: int) -> None:
+        """The process stood still: before anything else, has the guard taken over meanwhile? Then nothing
+        that was known before counts."""
+        self._obey_guard()
+        if gap_ns <= self.link.still_ns:
+            return  # late, not gone: data is stale until it is fresh again, and everybody still knows us
+        self.tell(
+            "node", f"stood still for {gap_ns / 1e9:.3f} s: no new risk until everything is proven anew"
+        )
+        if self.keeper is not None:
+            self.keeper.thawed(self.link.now_ns())
+
+    def _obey_guard(self) -> None:
+        """The guard's latch holds here too, and is on the tape, until a person resumes."""
+        latched = read_latch(Path(self.config.tape))
+        if latched is None or latched == self.latched:
+            return
+        self.latched = latched
+        self.engine.latch(Latch.LATCH_GUARD, True, self.link.now_ns())
+        self.tell("node", f"latched by the {latched.latch}: {latched.reason}: no new orders")
 
     def _keep(self) -> None:
         """Let the keeper look, and carry out what it asks for."""
@@ -482,7 +522,7 @@ class Node:
                 lost_s = loop.time() + LOST_WAIT_S
             if loop.time() >= min(deadline_s, lost_s):
                 break
-            self.link.tick()
+            self._tick()
             if not left and not looked_ns and self.keeper is not None:
                 looked_ns = self.link.now_ns()
                 self.keeper.look_now(looked_ns)
@@ -538,6 +578,8 @@ class Node:
         assert self.tape is not None
         if not self.tape.full:
             self.tape.close(self.link.now_ns())
+        if self.beat is not None and self.failure is None and not self.engine.orders.open_orders():
+            self.beat.end()
 
     def _note(self, fields: dict) -> None:
         """NOTE on the tape: something a person may want to read later."""

@@ -155,6 +155,11 @@ class Keeper:
         elif kind == LineKind.PRIVATE_LINE:
             watch.private.on_line(up, now_ns)
 
+    def thawed(self, now_ns: int) -> None:
+        """This process stood still: what was asked before proves nothing, and is asked again."""
+        for watch in self.watches.values():
+            watch.thawed(now_ns)
+
     def on_news(self, market: int, news: AccountNews, now_ns: int) -> None:
         """What a private stream told of the account."""
         if market in self.watches:

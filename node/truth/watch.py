@@ -79,7 +79,7 @@ class Watch:
         self.reconciler.on_trade = lambda row: purse.on_trade(desk.products[row.symbol], row)
         self.positions = Positions(desk, native, self.reader, halts, settings)
         self.ways: set[int] = set()  # lines that can carry a cancel now
-        self.order_up_ns = 0
+        self.order_up_ns = self.thawed_ns = 0
         self.starting: set[int] = set()
         self.reopening: set[int] = set()
         self.swept_ns = self.sweeps = 0
@@ -140,6 +140,13 @@ class Watch:
     def all_due(self, now_ns: int) -> None:
         self.hurry(now_ns)
         self.due |= {"positions": now_ns, "balances": now_ns}
+
+    def thawed(self, now_ns: int) -> None:
+        """What left before now proves nothing any more: orders, trades and clock are asked for anew."""
+        self.thawed_ns = now_ns
+        self.private.on_line(self.private.up, now_ns)
+        self.pulse.hurry(now_ns)
+        self.all_due(now_ns)
 
     # ---- orders and trades ----
 
@@ -202,6 +209,8 @@ class Watch:
             self.halts.free(instrument, HaltReason.HALT_ACCESS, "refused", now_ns)
             self._end_odd(instrument, left_ns, now_ns)
             self._end_engine(instrument, left_ns, now_ns)
+            if left_ns < self.thawed_ns:
+                continue  # an answer from before the process stood still
             if instrument not in agreed or self.positions.differs(instrument):
                 continue
             if instrument in self.starting and not self._is_ready(product.instrument):

@@ -1152,3 +1152,82 @@ def test_a_fill_is_on_the_tape_with_the_leg_and_the_cost_of_what_is_open(tape):
     row = fill_row(record.payload)
     assert (row["leg"], row["leg_lots"], row["leg_cash"], row["leg_cost"]) == (0, 3, -30_000, 30_000)
     assert (row["position_lots"], row["cash"], row["cost"]) == (3, -30_000, 30_000)
+
+
+# ---- standing still ----
+
+
+def written(chain, event_ms):
+    """The next depth event of line A, written by the venue at `event_ms`."""
+    chain.last += 1
+    row = {"e": "depthUpdate", "E": event_ms, "s": "BTCUSDT", "U": chain.last, "u": chain.last}
+    chain.give(A, dump({**row, "b": [["99.90", "0.0" + str(10 + chain.last % 80)]], "a": []}))
+
+
+def verdict_now(chain):
+    return chain.engine.risk.probe(0, BUY, 9990, 7, chain.now)
+
+
+def test_after_standing_still_a_book_is_stale_until_its_venue_has_written_something_since():
+    """Frames that lay in the socket are read at once when a process goes on: they are not news."""
+    chain = Chain()
+    assert verdict_now(chain) == "OK"
+    chain.now += SEC
+    chain.engine.stood_still(SEC, chain.now, False)
+    thawed_ms = chain.now // MS
+    assert verdict_now(chain) == "BOOK_STALE"
+    for age_ms in (900, 500, 101):
+        written(chain, thawed_ms - age_ms)
+        assert chain.book.state == SYNCED
+        assert verdict_now(chain) == "BOOK_STALE", age_ms
+    written(chain, thawed_ms - 90)
+    assert verdict_now(chain) == "OK"
+    written(chain, thawed_ms - 900)
+    assert verdict_now(chain) == "OK", "from then on receive times count again"
+
+
+def test_what_is_fresh_after_standing_still_is_read_on_the_venue_s_clock():
+    for offset_ns, event_ns, verdict in (
+        (-5 * SEC, -5 * SEC, "OK"),
+        (5 * SEC, 0, "BOOK_STALE"),
+        (5 * SEC, 5 * SEC, "OK"),
+    ):
+        chain = Chain()
+        chain.engine.venue_clock(Market.BINANCE_SPOT, offset_ns, MS, chain.now)
+        chain.engine.stood_still(SEC, chain.now, False)
+        written(chain, (chain.now + event_ns) // MS)
+        assert verdict_now(chain) == verdict
+
+
+def test_a_snapshot_without_a_time_is_no_proof_of_a_fresh_book():
+    chain = Chain()
+    chain.now += SEC
+    chain.engine.stood_still(SEC, chain.now, False)
+    chain.tick(skip=5)
+    chain.give(REST, snapshot(chain.last + 10, ((9990, 50),), ((10_010, 50),)))
+    chain.last += 10
+    written(chain, chain.now // MS - 900)
+    assert (chain.book.state, verdict_now(chain)) == (SYNCED, "BOOK_STALE")
+
+
+def test_after_standing_still_for_long_everything_must_be_proven_anew():
+    chain = Chain()
+    risk = chain.engine.risk
+    risk.require(reconcile_ns=60 * SEC, clock_ns=60 * SEC, private=True)
+    chain.engine.reconciled(0, chain.now)
+    chain.engine.venue_clock(Market.BINANCE_SPOT, 0, MS, chain.now)
+    chain.engine.private_proven(Market.BINANCE_SPOT, True, chain.now)
+    written(chain, chain.now // MS)
+    assert verdict_now(chain) == "OK"
+    chain.engine.stood_still(SEC // 5, chain.now, False)
+    written(chain, chain.now // MS)
+    assert verdict_now(chain) == "OK", "late is not gone: data only"
+    chain.engine.stood_still(SEC, chain.now)
+    written(chain, chain.now // MS)
+    assert verdict_now(chain) == "RECONCILE_STALE"
+    chain.engine.reconciled(0, chain.now)
+    assert verdict_now(chain) == "CLOCK"
+    chain.engine.venue_clock(Market.BINANCE_SPOT, 0, MS, chain.now)
+    assert verdict_now(chain) == "PRIVATE_DOWN"
+    chain.engine.private_proven(Market.BINANCE_SPOT, True, chain.now)
+    assert verdict_now(chain) == "OK"

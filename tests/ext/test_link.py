@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import time
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -738,3 +739,98 @@ def test_a_spinner_ends_with_its_loop():
     with asyncio.Runner() as runner:
         spinner = runner.run(main())
     assert spinner.turns > 0
+
+
+# ---- standing still ---------------------------------------------------------------------------
+
+
+class Eager(Strategy):
+    """Wants to buy whenever it is asked; notes what it was told, in order."""
+
+    def __init__(self, order):
+        self.order = order
+
+    def on_book(self, instrument, now_ns):
+        self.order.append("book")
+        self.buy(instrument, 600_000, 1)
+        return 0
+
+    def on_timer(self, now_ns):
+        self.order.append("timer")
+        if self.best(0)[0]:
+            self.buy(0, 600_000, 1)
+        return 0
+
+
+def stands_still(for_s=0.03):
+    """Long enough to be a gap under the limits of `still`."""
+    time.sleep(for_s)
+
+
+def still(lag_ms=20, still_ms=60):
+    order = []
+    node = Node(strategy=Eager(order))
+    node.link.lag_ns, node.link.still_ns = lag_ms * 10**6, still_ms * 10**6
+    node.link.thawed = lambda gap_ns: order.append(gap_ns)
+    return node, order
+
+
+def test_a_gap_between_two_turns_is_dealt_with_before_the_first_frame_behind_it():
+    node, order = still()
+    node.link.tick()
+    stands_still()
+    node.link.bytes_in(FEED, SNAPSHOT.encode())
+    (first, gap_ns, then) = order
+    assert (first, then, node.link.stood) == ("timer", "book", 1)
+    assert gap_ns >= 30 * 10**6
+    assert node.engine.risk.refusals() == {"BOOK_STALE": 1}, "what lay in the socket is not fresh"
+
+
+def test_a_timer_notices_a_gap_as_well_and_turns_without_one_are_none():
+    node, order = still(lag_ms=10_000)
+    for _ in range(3):
+        node.link.tick()
+        node.link.bytes_in(FEED, SNAPSHOT.encode())
+    assert node.link.stood == 0
+    node.link.lag_ns = 20 * 10**6
+    stands_still()
+    node.link.tick()
+    assert (node.link.stood, order[-1]) == (1, "timer")
+
+
+def test_before_the_first_tick_nobody_has_promised_to_turn():
+    node, _ = still()
+    node.link.bytes_in(FEED, SNAPSHOT.encode())
+    stands_still()
+    node.link.bytes_in(FEED, depth(11).encode())
+    assert node.link.stood == 0
+
+
+@pytest.mark.parametrize(("for_s", "proofs"), [(0.03, True), (0.08, False)])
+def test_a_short_gap_makes_data_stale_and_a_long_one_everything_unproven(for_s, proofs):
+    node, _ = still(lag_ms=20, still_ms=60 if proofs is False else 10_000)
+    node.engine.reconciled(0, node.link.now_ns())
+    node.engine.risk.require(reconcile_ns=3600 * 10**9)
+    node.link.tick()
+    stands_still(for_s)
+    node.link.tick()
+    node.link.bytes_in(FEED, SNAPSHOT.encode())
+    assert node.engine.risk.refusals() == {"BOOK_STALE" if proofs else "RECONCILE_STALE": 1}
+
+
+def test_what_is_decided_behind_a_gap_that_no_turn_has_told_of_is_not_written():
+    """An answer by REST can make a strategy think before the first tick or frame behind a gap."""
+
+    async def scenario(venue, url):
+        node, _ = still()
+        orders = await Line(node, ORDERS).connect(url)
+        node.link.bytes_in(FEED, SNAPSHOT.encode())
+        assert node.link.written == 1
+        node.link.tick()
+        written = node.link.written
+        stands_still()
+        node.engine.on_time(node.link.now_ns())  # not through the link: it did not see the gap yet
+        assert (node.link.written, node.link.refused) == (written, 1)
+        orders.channel.close()
+
+    play(scenario)

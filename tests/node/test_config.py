@@ -87,6 +87,7 @@ def test_the_example_loads_and_shows_every_key():
     config = load(path)
     assert [x.market for x in config.venue] == ["binance-spot", "bybit-linear", "okx"]
     told = spelled(tomllib.loads(path.read_text().replace("# cpu = 1", "cpu = 1")))
+    told["guard"]["key"] = told["guard"]["key"]["okx"]  # by market
     assert told == keys(Config)
 
 
@@ -352,3 +353,43 @@ def test_simulated_venues_that_cannot_be_are_one_line_with_file_and_key(tickgate
     assert told.err.startswith(f"tickgate: {path}: ")
     assert named in told.err
     assert told.err.count("\n") == 1
+
+
+GUARD = '\n[guard]\nstall_ms = 1000\non_stall = "cancel"\nkeep_stops = false\n'
+
+
+def with_guard(write, text: str, *changes) -> Path:
+    path = write(*changes)
+    path.write_text(path.read_text() + text)
+    return path
+
+
+def test_a_guard_shares_the_node_s_key_only_in_simulation(write):
+    assert load(with_guard(write, GUARD)).guard.on_stall == "cancel"
+    assert load(with_guard(write, "")).guard is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("stall_ms = 1000\n", "", "stall_ms"),
+        ("keep_stops = false\n", "", "keep_stops"),
+        ('"cancel"', '"sell"', "sell"),
+        ("stall_ms = 1000", "stall_ms = 10", "stall_ms"),
+        ("stall_ms = 1000", "stall_s = 1", "stall_s"),
+        (
+            "keep_stops = false",
+            'keep_stops = false\nkey.okx = { api_key = "env:A", secret = "env:B" }',
+            "okx",
+        ),
+        (
+            "keep_stops = false",
+            'keep_stops = false\nkey.binance-spot = { api_key = "abc", secret = "env:B" }',
+            "not the text itself",
+        ),
+    ],
+)
+def test_what_a_guard_cannot_work_with_is_named(write, old, new, said):
+    assert old in GUARD
+    with pytest.raises(UserError, match=said):
+        load(with_guard(write, GUARD.replace(old, new)))

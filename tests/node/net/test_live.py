@@ -15,12 +15,14 @@ import uvloop
 
 from ext.dials import Dial, DialWriter
 from ext.engine import Engine, LineKind
-from ext.records import sent_row, state_row
+from ext.records import Latch, sent_row, state_row
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node import assembly, strategies
+from node.beat import read_pulse
 from node.config import Config, load
 from node.errors import Unreachable, UserError
+from node.latch import Latched, write_latch
 from node.net import live
 from node.net.live import Node, make_dials
 from node.sim import judge
@@ -923,3 +925,58 @@ def test_a_node_on_sockets_agrees_with_the_venues_after_minutes_of_all_faults(pl
         finish(world, node)
 
     play(scenario, ("binance", "bybit", "okx"), seconds=420)
+
+
+# ---- standing still, and the guard ----
+
+
+def test_the_latch_of_a_guard_holds_a_node_that_runs_and_the_next_start(play):
+    async def scenario(world):
+        node = world.node()
+        tape = world.folder / "tape"
+
+        async def act():
+            await until(lambda: quoting(node))
+            assert not read_pulse(tape).ended
+            write_latch(tape, Latched("guard", False, "a test of it", 1))
+            await until(lambda: node.engine.risk.latched == Latch.LATCH_GUARD)
+            passed = node.engine.risk.passed
+            await asyncio.sleep(0.3)
+            assert node.engine.risk.passed == passed
+
+        await world.run(node, act)
+        assert world.said("by the guard")
+        assert read_pulse(tape).ended, "it ended in good order"
+        again = world.node()
+
+        async def watch():
+            await until(lambda: hasattr(again, "engine") and again.engine.books[0].state == SYNCED)
+            await asyncio.sleep(0.5)
+            assert again.engine.risk.latched == Latch.LATCH_GUARD
+
+        await world.run(again, watch)
+        assert again.engine.risk.passed == 0
+
+    play(scenario)
+
+
+def test_a_node_that_stood_still_says_so_and_proves_everything_before_it_trades_again(play):
+    async def scenario(world):
+        node = world.node(("stale_ms = 2000", "stale_ms = 20000"))
+
+        async def act():
+            await until(lambda: quoting(node))
+            keeper = node.keeper
+            assert all(x.private.is_proven for x in keeper.watches.values())
+            sweeps = [x.sweeps for x in keeper.watches.values()]
+            time.sleep(0.4)  # nothing in this process turns
+            await until(lambda: world.said("stood still for"))
+            assert node.link.stood
+            await until(lambda: all(x.private.is_proven for x in keeper.watches.values()))
+            assert all(x.sweeps > y for x, y in zip(keeper.watches.values(), sweeps, strict=True))
+            passed = node.engine.risk.passed
+            await until(lambda: node.engine.risk.passed > passed)
+
+        await world.run(node, act)
+
+    play(scenario)

@@ -245,3 +245,24 @@ def test_whatever_happens_nothing_is_freed_without_proof_and_all_agrees_in_the_e
     held = {world.client_id(0, id) for id in world.engine.orders.open_orders(0)}
     assert held == live
     assert world.run(5, lambda: not world.halts(0)), world.halts(0)
+
+
+def test_after_standing_still_only_what_is_asked_from_then_on_proves_anything(world):
+    """A pass that was under way when the process stopped tells of a time that is gone."""
+    world.settle()
+    world.latency_ns = 400 * MS
+    watch = world.keeper.watches[SPOT]
+    world.keeper.look_now(world.now)
+    while watch.sweep is None:
+        world.step()
+    world.now += SEC // 10  # it left, and then nothing turned
+    world.engine.stood_still(SEC // 10, world.now)
+    world.keeper.thawed(world.now)
+    thawed_ns, sweeps = world.now, watch.sweeps
+    assert not watch.private.is_proven
+    while watch.sweeps == sweeps:
+        world.step()
+    assert watch.swept_ns < thawed_ns, "the pass from before came to its end"
+    assert not watch.private.is_proven
+    assert world.run(5, lambda: watch.private.is_proven)
+    assert watch.swept_ns >= thawed_ns

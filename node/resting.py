@@ -1,0 +1,48 @@
+"""The strategy of `tickgate drill`: orders that rest far from the market, and a loop to hang in."""
+
+import os
+from pathlib import Path
+
+from ext.records import TimeInForce
+from ext.strategy import Strategy
+
+EACH, HANG = "TICKGATE_DRILL_EACH", "TICKGATE_DRILL_HANG"
+FAR_PPM = 4_000  # from the mid: inside the collar, far behind the book
+DEPTH_PPM = 800  # from the first to the last of them
+
+
+class Resting(Strategy):
+    """Keeps `TICKGATE_DRILL_EACH` buys on each instrument, a step apart, placed one in a turn. While the file
+    `TICKGATE_DRILL_HANG` exists it does not return: a loop that is busy for ever."""
+
+    def __init__(self) -> None:
+        self.each = int(os.environ.get(EACH, "10"))
+        self.hang = Path(os.environ.get(HANG, "/nonexistent"))
+        self.asked_ns: dict[int, int] = {}
+
+    def on_book(self, instrument: int, now_ns: int) -> int:
+        resting = len(self.open_orders(instrument))
+        bid, ask = self.best(instrument)
+        if resting >= self.each or not (bid and ask):
+            return 0
+        if now_ns - self.asked_ns.get(instrument, 0) < 20_000_000:  # leave the venue's answer some time
+            return 0
+        self.asked_ns[instrument] = now_ns
+        row = self.instruments.row(instrument)
+        mid = (bid[0] + ask[0]) // 2
+        ticks = mid - mid * (FAR_PPM + resting * DEPTH_PPM // self.each) // 1_000_000
+        step = max(row["tick_step"], 1)
+        self.buy(instrument, ticks // step * step, self.lots(row, ticks), TimeInForce.GTC)
+        return 0
+
+    def lots(self, row: dict, ticks: int) -> int:
+        """The smallest size that the venue takes."""
+        step = max(row["lot_step"], 1)
+        least = max(row["min_size_lots"], step)
+        worth = max(ticks * row["money_mul"] // row["money_div"], 1)  # of one lot, e8
+        return max(-(-least // step), -(-row["min_notional_e8"] * 5 // 4 // worth // step)) * step
+
+    def on_timer(self, now_ns: int) -> int:
+        while self.hang.exists():
+            pass
+        return 0

@@ -1,0 +1,55 @@
+"""The drill: small, for real, and what it leaves behind."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from node import drill
+from node.errors import UserError
+
+
+def test_ten_orders_of_a_stopped_node_are_cancelled_and_it_stays_latched(processes, tmp_path):
+    told = processes.run(
+        "drill", "--orders", "10", "--variant", "stop", "--stall-ms", "600", "--keep", tmp_path, "--json",
+        timeout_s=100,
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    result = json.loads(told.out)
+    row = result["variants"]["stop"]
+    assert (row["orders"], row["cancelled"], row["new_orders_after"]) == (10, 10, 0)
+    assert row["latched"]
+    assert row["guard_ended"]
+    assert result["seconds_to_zero"] == {"stop": row["seconds_to_zero"]}
+    assert row["detect_s"] > 0.6
+    assert row["seconds_to_zero"] == pytest.approx(row["detect_s"] + row["cancel_s"], abs=0.01)
+    said = (tmp_path / "stop" / "node.log").read_text()
+    assert "stood still for" in said
+    assert "latched by the guard" in said
+    processes.gone()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_drill_that_is_interrupted_leaves_nothing_behind(processes, tmp_path, number):
+    drilling = processes.start("drill", "--orders", "5", "--variant", "stop", "--keep", tmp_path)
+    processes.find("node.cli guard", 40)
+    time.sleep(0.5)
+    drilling.send_signal(number)
+    drilling.wait(20)
+    processes.gone(8)
+
+
+def test_what_cannot_be_drilled_is_named(tickgate):
+    with pytest.raises(UserError, match="--variant fall: must be one of stop, kill, hang"):
+        drill.drill_command(orders=1, variants=["fall"], venues=[], stall_ms=500)
+    assert tickgate("drill", "--venue", "nasdaq").code == 2
+
+
+def test_a_guard_without_its_table_says_what_is_missing(tickgate, tmp_path):
+    path = tmp_path / "node.toml"
+    path.write_text(
+        'mode = "watch"\nstrategy = "none"\ninstrument = []\nvenue = []\n[rate]\norders = 1\nwindow_ms = 1\n'
+    )
+    told = tickgate("guard", path)
+    assert told.code == 2

@@ -114,8 +114,7 @@ class Capital:
 
     def on_cash(self, row: CashRow, now_ns: int) -> None:
         """Money that moved without a trade, once: funding to its instrument, deposits and withdrawals as
-        flows, the rest is gain
-        or loss of the purse itself."""
+        flows, the rest is gain or loss of the purse itself."""
         amount = number(row.amount, "amount")
         whole = int(amount.scaleb(8).to_integral_value(ROUND_FLOOR))
         line = self._perpetual(row.symbol) if row.kind == "funding" else None

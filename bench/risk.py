@@ -1,8 +1,8 @@
 """The `risk` benchmark: all pre-trade checks on one order that passes every one of them, twice.
 
-First with the controls that every node has, then with every control configured and 50 live orders in the table
-(`ns_all_checks`). Then what one book event costs before anybody thinks of an order: mark to market, reference,
-stops (`ns_mark_to_market`).
+First with the controls that every node has, then with every control configured and 50 live orders in the
+table (`ns_all_checks`). Then what one book event costs before anybody thinks of an order: mark to market,
+reference, stops (`ns_mark_to_market`).
 
 The book is synced, in cache and does not change. Everything that can be checked is: our limits, the duplicate
 guard and the order rate, the venue's filters and request budgets, and the proofs that a trading node asks for

@@ -4,22 +4,7 @@ still gets out; and all of them together against a slow twin."""
 import random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from ext.records import (
-    Action,
-    BudgetKind,
-    HaltReason,
-    Latch,
-    LegKind,
-    Market,
-    Reason,
-    ReportKind,
-    StrategyOff,
-    WindowKind,
-)
-from tests.ext.room import (
+from gate_room import (
     BUY,
     DAY,
     E8,
@@ -36,7 +21,22 @@ from tests.ext.room import (
     TAKE,
     Room,
 )
-from tests.ext.twin import NEW, OTHER, WAY_OUT, Pair, drawn
+from gate_twin import NEW, OTHER, WAY_OUT, Pair, drawn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ext.records import (
+    Action,
+    BudgetKind,
+    HaltReason,
+    Latch,
+    LegKind,
+    Market,
+    Reason,
+    ReportKind,
+    StrategyOff,
+    WindowKind,
+)
 
 
 def gets_out(room):

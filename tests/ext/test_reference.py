@@ -1,4 +1,4 @@
-"""The node's own price: which sources count, when, what the median makes of them; where it was a while ago."""
+"""The node's own price: which sources count, when, what the median makes of them; where it was before."""
 
 from fractions import Fraction
 from statistics import median

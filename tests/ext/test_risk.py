@@ -656,8 +656,8 @@ def test_an_approved_cannot_be_reached_copied_or_unpickled_from_python():
 
 def test_one_function_writes_orders_to_a_socket_and_each_order_is_looked_at_in_front_of_it():
     """Everything that any native source writes to a transport: `Link._put`, which only `Link.write` and
-    `Link.write_batch` call, each behind `_may` and with an Approved in hand; and the session's own traffic, which
-    is text that no wire encoded."""
+    `Link.write_batch` call, each behind `_may` and with an Approved in hand; and the session's own traffic,
+    which is text that no wire encoded."""
     root = Path(__file__).parents[2]
     writers, putters, encoders = [], [], []
     for path in sorted((root / "ext").rglob("*.pyx")):

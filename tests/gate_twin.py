@@ -3,10 +3,7 @@ the gate's insides. `Pair` tells both the same."""
 
 from fractions import Fraction
 
-from hypothesis import strategies as st
-
-from ext.records import OrderType, ReportKind
-from tests.ext.room import (
+from gate_room import (
     ACCOUNT,
     BUY,
     EXIT,
@@ -21,6 +18,9 @@ from tests.ext.room import (
     TAKE,
     Room,
 )
+from hypothesis import strategies as st
+
+from ext.records import OrderType, ReportKind
 
 FRESH = 5 * SEC
 LIMITS = {

@@ -1,9 +1,10 @@
-"""The `stop` benchmark: from the frame that crosses a loss stop to the first exit frame, and a flash crash with what it costs.
+"""The `stop` benchmark: from the frame that crosses a loss stop to the first exit frame, and a flash crash.
 
-The first half times the native chain in one process: a depth frame as the venue sends it goes in, and the clock is read again
-when the outlet is given the first exit - tape, decoder, book, valuation, stop, risk, encoder and signature between them. Then
-everything that rests is cancelled; when the last cancel was handed over is measured too. The second half is a run in virtual
-time: the simulated venues' prices fall by 10 % in 100 ms while the node holds a position on each.
+The first half times the native chain in one process: a depth frame as the venue sends it goes in, and the
+clock is read again when the outlet is given the first exit - tape, decoder, book, valuation, stop, risk and
+encoder between them, and the hash that this outlet takes. Then everything that rests is cancelled; when the
+last cancel was handed over is measured too. The second half is a run in virtual time: the simulated venues'
+prices fall by 10 % in 100 ms while the node holds a position on each.
 """
 
 import json
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,17 @@ from bench.conditions import BenchError, Progress, silent, watching
 from bench.risk import NOW_NS, PRODUCTS
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
-from ext.records import DepthKind, HaltReason, Market, OrderType, ReportKind, Rule, Side, StopPolicy, TimeInForce, stop_row
+from ext.records import (
+    DepthKind,
+    HaltReason,
+    OrderType,
+    ReportKind,
+    Rule,
+    Side,
+    StopPolicy,
+    TimeInForce,
+    stop_row,
+)
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node.sim.memory import MS, SEC, World
@@ -42,11 +54,18 @@ POLICY = {
 }
 ACCOUNT = dict.fromkeys(
     (
-        "max_open_orders", "max_coin_e8", "max_venue_e8", "max_total_e8", "max_leverage_milli", "margin_free_ppm",
-        "liquidation_ppm", "max_daily_loss_e8", "max_drawdown_ppm",
+        "max_open_orders",
+        "max_coin_e8",
+        "max_venue_e8",
+        "max_total_e8",
+        "max_leverage_milli",
+        "margin_free_ppm",
+        "liquidation_ppm",
+        "max_daily_loss_e8",
+        "max_drawdown_ppm",
     ),
     -1,
-)  # fmt: skip
+)
 DESK_EXIT = -2
 
 
@@ -77,7 +96,9 @@ def bybit(last: int, bids: list, asks: list) -> dict:
 
 
 def okx(last: int, bids: list, asks: list) -> dict:
-    data: dict[str, Any] = {side: [[p, q, "0", "1"] for p, q in rows] for side, rows in (("asks", asks), ("bids", bids))}
+    data: dict[str, Any] = {
+        side: [[p, q, "0", "1"] for p, q in rows] for side, rows in (("asks", asks), ("bids", bids))
+    }
     data |= {"ts": "1", "checksum": 0, "seqId": last + 1, "prevSeqId": last}
     return {"arg": {"channel": "books", "instId": "BTC-USDT-SWAP"}, "action": "update", "data": [data]}
 
@@ -90,22 +111,35 @@ FRAMES = {
 
 
 class Bench:
-    """An engine with one book of 50 levels a side, a position, resting orders and a stop that one frame crosses, on `market`."""
+    """An engine on `market`: a book of 50 levels a side, a position, resting orders and a stop that one
+    frame crosses."""
 
     def __init__(self, market: str, orders: int, folder: Path | None):
         product = PRODUCTS[market]
         symbol, tick, lot, contract = product.instrument
         self.instruments, self.market, self.orders = Instruments(1), product.market, orders
         self.instruments.add(
-            product.market, symbol, tick, lot, contract, is_perpetual=True, inst_code=product.inst_code, base="BTC", quote="USDT"
-        )  # fmt: skip
+            product.market,
+            symbol,
+            tick,
+            lot,
+            contract,
+            is_perpetual=True,
+            inst_code=product.inst_code,
+            base="BTC",
+            quote="USDT",
+        )
         tape = None if folder is None else TapeWriter(folder / market, now_ns=NOW_NS, segment_size=1 << 26)
         self.strategy, self.now = Quotes(), NOW_NS
         self.written: list[int] = []
         self.engine = Engine(
-            self.instruments, tape=tape, outlet=Recorder(lambda line, frame: self.written.append(time.perf_counter_ns()))
+            self.instruments,
+            tape=tape,
+            outlet=Recorder(lambda line, frame: self.written.append(time.perf_counter_ns())),
         )
-        self.feed = self.engine.add_line("feed", LineKind.MARKET_LINE, product.wire(self.instruments, product.market))
+        self.feed = self.engine.add_line(
+            "feed", LineKind.MARKET_LINE, product.wire(self.instruments, product.market)
+        )
         order_wire = product.wire(self.instruments, product.market)
         for line in (self.feed, self.engine.add_line("orders", LineKind.ORDER_LINE, order_wire)):
             self.engine.on_line(line, True, self.now)
@@ -122,9 +156,15 @@ class Bench:
         """A loss of FALL ticks on the position is not a loss too much; one of a tick more is."""
         loss = self.instruments.money(0, FALL, LOTS)
         self.engine.risk.set_limits(
-            0, max_size_lots=10**6, max_notional_e8=10**6 * E8, max_position_lots=10**6, collar_ppm=50_000,
-            stale_ns=3600 * SEC, max_open_orders=100, max_loss_e8=loss + 1,
-        )  # fmt: skip
+            0,
+            max_size_lots=10**6,
+            max_notional_e8=10**6 * E8,
+            max_position_lots=10**6,
+            collar_ppm=50_000,
+            stale_ns=3600 * SEC,
+            max_open_orders=100,
+            max_loss_e8=loss + 1,
+        )
         self.engine.risk.set_account(**ACCOUNT)
         self.engine.risk.set_rate(1_000_000, SEC)
         self.engine.stops.set(exit_slippage_ppm=10_000, **POLICY)
@@ -162,7 +202,8 @@ class Bench:
         open_now = engine.orders.open_orders()
         exits = [x for x in open_now if engine.orders.order(x)["strategy"] == DESK_EXIT]
         if len(times) != 1 + self.orders or len(exits) != 1:
-            raise BenchError(f"stop: {len(times)} frames and {len(exits)} exits where 1 exit and {self.orders} cancels should leave")
+            what = f"{len(times)} frames and {len(exits)} exits"
+            raise BenchError(f"stop: {what} where 1 exit and {self.orders} cancels should leave")
         self._end(open_now, exits[0])
         return times[0], times[-1]
 
@@ -170,9 +211,14 @@ class Bench:
         """The venue answers, an operator resumes, and the market comes back."""
         row = self.engine.orders.order(exit_order)
         self.tell(
-            exit_order, ReportKind.REPORT_FILL, side=row["side"], instrument=0, size_lots=LOTS, price_ticks=row["price_ticks"],
+            exit_order,
+            ReportKind.REPORT_FILL,
+            side=row["side"],
+            instrument=0,
+            size_lots=LOTS,
+            price_ticks=row["price_ticks"],
             trade_lo=exit_order,
-        )  # fmt: skip
+        )
         for order in open_now:
             if order != exit_order:
                 self.tell(order, ReportKind.REPORT_CANCELED, filled_lots=0)
@@ -232,11 +278,21 @@ class Held:
 
 
 class Crash:
-    """Positions on three venues, `percent` off in `ms`, and a node with a stop of `limit` quote on each position. Its tape goes
-    to `folder`."""
+    """Positions on three venues, `percent` off in `ms`, and a node with a stop of `limit` quote on each
+    position. Its tape goes to `folder`."""
 
-    def __init__(self, folder: Path, *, percent: str = "10", ms: int = 100, slippage_ppm: int = 20_000, limit: int = 30,
-                 seed: int = 1, fault: str = "market.crash", policy: StopPolicy = StopPolicy.STOP_FLATTEN):  # fmt: skip
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        percent: str = "10",
+        ms: int = 100,
+        slippage_ppm: int = 20_000,
+        limit: int = 30,
+        seed: int = 1,
+        fault: str = "market.crash",
+        policy: StopPolicy = StopPolicy.STOP_FLATTEN,
+    ):
         config = soak_config()
         chosen = {next(i for i, x in enumerate(config.instrument) if x.market == m) for m in CRASHED}
         rows = [replace(x, quote=None) for i, x in enumerate(config.instrument) if i in chosen]
@@ -250,9 +306,15 @@ class Crash:
         self.count = len(rows)
         for i in range(self.count):
             self.engine.risk.set_limits(
-                i, max_size_lots=10**9, max_notional_e8=10**6 * E8, max_position_lots=10**9, collar_ppm=200_000, stale_ns=5 * SEC,
-                max_open_orders=20, max_loss_e8=self.limit_e8,
-            )  # fmt: skip
+                i,
+                max_size_lots=10**9,
+                max_notional_e8=10**6 * E8,
+                max_position_lots=10**9,
+                collar_ppm=200_000,
+                stale_ns=5 * SEC,
+                max_open_orders=20,
+                max_loss_e8=self.limit_e8,
+            )
         self.engine.risk.set_account(**ACCOUNT)
         self.engine.stops.set(exit_slippage_ppm=slippage_ppm, **POLICY | {"on_position_loss": int(policy)})
         if hasattr(self.engine.risk, "set_exit"):
@@ -277,7 +339,7 @@ class Crash:
         self.engine.outlet.taker = take
 
     def reference2(self, instrument: int) -> int:
-        """Twice the reference now, in ticks, as exits take it: the node's own, else the middle of the book."""
+        """Twice the reference in ticks, as exits take it: the node's own, else the middle of its book."""
         middle = getattr(self.engine.reference, "middle", None)
         known = middle(instrument, self.world.now_ns) if middle is not None else 0
         if known:
@@ -298,7 +360,9 @@ class Crash:
             through = self._on_tick(row, ask + ask // 500)
             away = self._on_tick(row, bid - bid * 15 // 100)  # below the crash: it rests, and is cancelled
             self.strategy.wanted.append(self._order(i, through, lots, int(TimeInForce.IOC)))
-            self.strategy.wanted.append(self._order(i, away, max(lots // 4, 1) // step * step or step, int(TimeInForce.GTC)))
+            self.strategy.wanted.append(
+                self._order(i, away, max(lots // 4, 1) // step * step or step, int(TimeInForce.GTC))
+            )
         self.world.run_until(lambda: all(self.lots(i) for i in range(self.count)), 20 * SEC)
         self.world.run_for(SEC)
         for i, held in enumerate(self.held):
@@ -317,9 +381,9 @@ class Crash:
     def crash(self) -> None:
         """The fault strikes. One venue's is enough: the fair price of a coin is the same everywhere."""
         venue, fake = next(iter(self.world.fakes.items()))
-        row = {"name": self.fault, "percent": self.percent, "venue": venue}
+        row: dict[str, Any] = {"name": self.fault, "percent": self.percent, "venue": venue}
         if self.fault == "market.crash":
-            row["s"] = self.ms / 1000
+            row |= {"s": self.ms / 1000}
         fake.faults.load([row], venue, self.world.venue_ns)
 
     def run(self, for_s: float = 10) -> dict:
@@ -341,12 +405,16 @@ class Crash:
 
     def stopped(self) -> dict[int, dict]:
         """The STOP row of each instrument, from the tape."""
-        rows = [stop_row(x.payload) for x in TapeReader(self.folder / "tape", follow=True) if x.type == RecordType.STOP]
+        rows = [
+            stop_row(x.payload)
+            for x in TapeReader(self.folder / "tape", follow=True)
+            if x.type == RecordType.STOP
+        ]
         return {x["instrument"]: x for x in rows}
 
     def outcome(self) -> dict:
-        """By market, in quote coin: the loss when the stop fired, what was lost in the end, and the most that it could be: every
-        exit at its worst price."""
+        """By market, in quote coin: the loss when the stop fired, what was lost in the end, and the most that
+        it could be: every exit at its worst price."""
         rows, stopped = {}, self.stopped()
         for i, held in enumerate(self.held):
             sold = sum(self._signed(x["id"]) * x["price_ticks"] for x in held.orders)
@@ -360,7 +428,11 @@ class Crash:
                 "loss": -self.engine.equity.worth(i)["profit_e8"] / E8,
                 "bound": _quote(row, i, held.cost - sold),
             }
-        return {"venues": rows, "beyond_bound": self.beyond(), "open_orders": len(self.engine.orders.open_orders())}
+        return {
+            "venues": rows,
+            "beyond_bound": self.beyond(),
+            "open_orders": len(self.engine.orders.open_orders()),
+        }
 
     def _signed(self, order_id: int) -> int:
         order = self.engine.orders.order(order_id)
@@ -381,16 +453,23 @@ def crash_run(make: Callable[..., Crash]) -> dict:
 # ---- the benchmark -----------------------------------------------------------------------------------------
 
 
+def _measure(into: dict, *sizes: Any) -> int:
+    into |= measure(*sizes)
+    return 0
+
+
 def run(trials: int = 2_000, orders: int = 50, crash: bool = True, progress: Progress = silent) -> dict:
-    """us from the frame that crosses a stop to the first exit frame (p50, p99, max over `trials` stops on each of three venues,
-    with `orders` resting), and what a crash of 10 % in 100 ms costs. Raises BenchError where a stop did not do what it should."""
+    """us from the frame that crosses a stop to the first exit frame (p50, p99, max over `trials` stops on
+    each of three venues, with `orders` resting), and what a crash of 10 % in 100 ms costs. Raises BenchError
+    where a stop did not do what it should."""
     shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="tickgate-stop-", dir=shm if shm.is_dir() else None))
     found: dict[str, Any] = {}
     try:
         with watching() as watch:
             for market in FRAMES:
-                watch.measure(lambda market=market: found.update({market: measure(market, trials, orders, folder, progress)}) or 0)
+                found[market] = {}
+                watch.measure(partial(_measure, found[market], market, trials, orders, folder, progress))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     worst = max(row["exit"]["p99_us"] for row in found.values())

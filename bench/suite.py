@@ -156,21 +156,35 @@ def risk_rows(found: dict) -> list[Row]:
 
 def stop_rows(found: dict) -> list[Row]:
     rows: list[Row] = [
-        ("frame to first exit frame, us, p99", found["exit_us_p99"], found["budget_us_p99"], "the slowest market"),
+        (
+            "frame to first exit frame, us, p99",
+            found["exit_us_p99"],
+            found["budget_us_p99"],
+            "the slowest market",
+        ),
         *(
             (
                 f"  {market}, p50",
                 row["exit"]["p50_us"],
                 None,
-                f"p99 {row['exit']['p99_us']}, max {row['exit']['max_us']}; {found['resting_orders']} cancels behind it: "
+                f"p99 {row['exit']['p99_us']}, max {row['exit']['max_us']}; "
+                f"{found['resting_orders']} cancels behind it: "
                 f"last p50 {row['last_cancel']['p50_us']}, p99 {row['last_cancel']['p99_us']}",
             )
             for market, row in found["markets"].items()
         ),
     ]
     for market, row in found.get("crash", {}).get("venues", {}).items():
-        about = f"stop at {row['stop']:g}, crossed at {row['loss_at_stop']:.2f}, {row['exits']} exits, {row['left_lots']} lots left"
-        rows.append((f"10 % in 100 ms, {market}: loss, quote coin", f"{row['loss']:.2f}", f"{row['bound']:.2f}", about))
+        about = f"stop at {row['stop']:g}, crossed at {row['loss_at_stop']:.2f}, "
+        about += f"{row['exits']} exits, {row['left_lots']} lots left"
+        rows.append(
+            (
+                f"10 % in 100 ms, {market}: loss, quote coin",
+                f"{row['loss']:.2f}",
+                f"{row['bound']:.2f}",
+                about,
+            )
+        )
     return rows
 
 

@@ -1,4 +1,4 @@
-"""An engine over simulated Bybit books whose prices, positions and order reports a test gives: what loss stops, exits and
+"""An engine whose books (Bybit's), positions and order reports a test gives: what loss stops, exits and
 protective orders are tried on."""
 
 import json
@@ -26,11 +26,18 @@ LIMITS = {
 }
 ACCOUNT = dict.fromkeys(
     (
-        "max_open_orders", "max_coin_e8", "max_venue_e8", "max_total_e8", "max_leverage_milli", "margin_free_ppm",
-        "liquidation_ppm", "max_daily_loss_e8", "max_drawdown_ppm",
+        "max_open_orders",
+        "max_coin_e8",
+        "max_venue_e8",
+        "max_total_e8",
+        "max_leverage_milli",
+        "margin_free_ppm",
+        "liquidation_ppm",
+        "max_daily_loss_e8",
+        "max_drawdown_ppm",
     ),
     -1,
-)  # fmt: skip
+)
 POLICY = {
     "exit_slippage_ppm": 10_000,
     "exit_retry_ns": 100 * MS,
@@ -44,23 +51,43 @@ FILTERS = {"min_size": "0.01", "max_size": "5", "min_notional": "5", "tick": "0.
 
 
 class Desk:
-    """Instruments are perpetuals, or spot for symbols that begin with "S": a tick is 0.1, a lot 0.01, so that a lot moved by a
-    tick is worth 10**5 (e8). Books come as snapshots; orders leave into `sent`."""
+    """Instruments are perpetuals, or spot for symbols that begin with "S": a tick is 0.1, a lot 0.01: a lot
+    moved by a tick is worth 10**5 (e8). Books come as snapshots; orders leave into `sent`."""
 
-    def __init__(self, *symbols, tape=None, limits=None, account=None, filters=None, strategy=None, quiet=False, **policy):
+    def __init__(
+        self,
+        *symbols,
+        tape=None,
+        limits=None,
+        account=None,
+        filters=None,
+        strategy=None,
+        quiet=False,
+        **policy,
+    ):
         self.instruments = Instruments()
         self.symbols = symbols or ("PBTC",)
         for symbol in self.symbols:
             spot = symbol[0] == "S"
             row = FILTERS | (filters or {})
             self.instruments.add(
-                Market.BYBIT_SPOT if spot else Market.BYBIT_LINEAR, symbol, row.pop("tick"), row.pop("lot"),
-                is_perpetual=not spot, base=symbol[1:], quote="USDT", **row,
-            )  # fmt: skip
+                Market.BYBIT_SPOT if spot else Market.BYBIT_LINEAR,
+                symbol,
+                row.pop("tick"),
+                row.pop("lot"),
+                is_perpetual=not spot,
+                base=symbol[1:],
+                quote="USDT",
+                **row,
+            )
         self.sent, self.now, self.trades = [], START, 0
-        self.engine = Engine(self.instruments, tape=tape, outlet=Recorder(lambda line, raw: self.sent.append(json.loads(raw))))
+        self.engine = Engine(
+            self.instruments, tape=tape, outlet=Recorder(lambda line, raw: self.sent.append(json.loads(raw)))
+        )
         self.wires = {m: BybitWire(self.instruments, m) for m in (Market.BYBIT_LINEAR, Market.BYBIT_SPOT)}
-        self.feeds = {m: self.engine.add_line(f"feed {m}", LineKind.MARKET_LINE, w) for m, w in self.wires.items()}
+        self.feeds = {
+            m: self.engine.add_line(f"feed {m}", LineKind.MARKET_LINE, w) for m, w in self.wires.items()
+        }
         for market, wire in self.wires.items():
             self.line = self.engine.add_line(f"orders {market}", LineKind.ORDER_LINE, wire)
             self.engine.on_line(self.line, True, self.now)
@@ -111,9 +138,16 @@ class Desk:
         order = self.orders.order(order_id)
         self.trades += 1
         self.tell(
-            order_id, ReportKind.REPORT_FILL, instrument=order["instrument"], side=order["side"], size_lots=lots,
-            price_ticks=ticks or order["price_ticks"], trade_lo=self.trades, leg=order["leg"], **more,
-        )  # fmt: skip
+            order_id,
+            ReportKind.REPORT_FILL,
+            instrument=order["instrument"],
+            side=order["side"],
+            size_lots=lots,
+            price_ticks=ticks or order["price_ticks"],
+            trade_lo=self.trades,
+            leg=order["leg"],
+            **more,
+        )
 
     def expire(self, order_id):
         self.tell(order_id, ReportKind.REPORT_EXPIRED, filled_lots=self.orders.order(order_id)["filled_lots"])
@@ -124,9 +158,13 @@ class Desk:
         """Orders of a records.Desk (or strategy) as dicts, oldest first."""
         rows = [self.orders.order(n) for n in range(1, self.orders.next_id)]
         return [
-            x for x in rows
-            if x and x["strategy"] == desk and i in (None, x["instrument"]) and (not open_only or x["state"] in OPEN)
-        ]  # fmt: skip
+            x
+            for x in rows
+            if x
+            and x["strategy"] == desk
+            and i in (None, x["instrument"])
+            and (not open_only or x["state"] in OPEN)
+        ]
 
     def exits(self, i=None, open_only=False):
         return self.of_desk(-2, i, open_only)
@@ -145,6 +183,22 @@ class Desk:
 
 
 __all__ = [
-    "ACCOUNT", "BUY", "CANCEL", "E8", "FLATTEN", "LIMITS", "LONG", "MS", "NET", "POLICY", "REDUCE", "SEC", "SELL", "SHORT", "START",
-    "Action", "Desk", "ReportKind",
-]  # fmt: skip
+    "ACCOUNT",
+    "BUY",
+    "CANCEL",
+    "E8",
+    "FLATTEN",
+    "LIMITS",
+    "LONG",
+    "MS",
+    "NET",
+    "POLICY",
+    "REDUCE",
+    "SEC",
+    "SELL",
+    "SHORT",
+    "START",
+    "Action",
+    "Desk",
+    "ReportKind",
+]

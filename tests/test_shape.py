@@ -106,7 +106,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"ext\.equity", COMMON | {"ext.account", "ext.orders", "ext.instruments"}),
     (r"ext\.reference", COMMON | {"ext.instruments"}),
     (r"ext\.(exits|shields)", COMMON | SEES | {"ext.exits", "ext.reference"}),
-    (r"ext\.stops", COMMON | SEES | {f"ext.{x}" for x in ("equity", "exits", "limits", "reference", "shields")}),
+    (
+        r"ext\.stops",
+        COMMON | SEES | {f"ext.{x}" for x in ("equity", "exits", "limits", "reference", "shields")},
+    ),
     (r"ext\.limits", COMMON | {"ext.instruments"}),
     (
         r"ext\.(checks|risk)",

@@ -1,4 +1,4 @@
-"""The stop benchmark, small: what it times is a stop that did what it should, and the crash ends within its bound."""
+"""The stop benchmark, small: what it times is a stop that did what it should; the crash ends in its bound."""
 
 import pytest
 
@@ -26,9 +26,14 @@ def test_a_stop_that_does_not_fire_is_an_error(monkeypatch):
     def never(self):
         real(self)
         self.engine.risk.set_limits(
-            0, max_size_lots=10**6, max_notional_e8=10**14, max_position_lots=10**6, collar_ppm=50_000, stale_ns=10**12,
+            0,
+            max_size_lots=10**6,
+            max_notional_e8=10**14,
+            max_position_lots=10**6,
+            collar_ppm=50_000,
+            stale_ns=10**12,
             max_open_orders=100,
-        )  # fmt: skip
+        )
 
     monkeypatch.setattr(stop.Bench, "_limit", never)
     with pytest.raises(BenchError, match="0 frames and 0 exits where 1 exit and 3 cancels"):

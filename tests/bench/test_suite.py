@@ -31,7 +31,9 @@ def shown(result: dict) -> str:
 
 
 def test_an_unknown_name_says_which_there_are():
-    with pytest.raises(UserError, match=r"^no benchmark bok; there are: book, risk, stop, encode, tape, wire$"):
+    with pytest.raises(
+        UserError, match=r"^no benchmark bok; there are: book, risk, stop, encode, tape, wire$"
+    ):
         suite.run(["risk", "bok"])
 
 

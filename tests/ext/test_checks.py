@@ -1,138 +1,42 @@
-"""Each control of the gate by itself: passes at the limit, refused just above it with value and limit; and who
-still gets out."""
+"""Each control of the gate by itself: passes at the limit, refused just above it with value and limit; who
+still gets out; and all of them together against a slow twin."""
+
+import random
 
 import pytest
+from gate_room import (
+    BUY,
+    DAY,
+    E8,
+    EXIT,
+    IOC,
+    LIMITS,
+    LOT,
+    NOW,
+    POST_ONLY,
+    PROTECT,
+    SEC,
+    SELL,
+    STOP,
+    TAKE,
+    Room,
+)
+from gate_twin import NEW, OTHER, WAY_OUT, Pair, drawn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ext.account import Account
-from ext.book import Book
-from ext.equity import Equity
-from ext.instruments import Instruments
-from ext.orders import Orders
 from ext.records import (
     Action,
     BudgetKind,
-    DepthKind,
-    Desk,
     HaltReason,
     Latch,
     LegKind,
     Market,
-    OrderType,
     Reason,
     ReportKind,
-    Rule,
-    Side,
     StrategyOff,
-    TimeInForce,
     WindowKind,
 )
-from ext.reference import Reference
-from ext.risk import RiskGate
-
-BUY, SELL = int(Side.BUY), int(Side.SELL)
-SEC = 10**9
-DAY = 86_400 * SEC
-NOW = 20_000 * DAY + 3600 * SEC
-E8 = 10**8
-LOT = 10**7  # money (e8) of one lot at 10,000 ticks
-IOC, POST_ONLY = int(TimeInForce.IOC), int(TimeInForce.POST_ONLY)
-TAKE, STOP = int(OrderType.MARKET), int(OrderType.STOP_MARKET)
-EXIT, PROTECT = int(Desk.DESK_EXIT), int(Desk.DESK_PROTECT)
-LIMITS = {
-    "max_size_lots": 1000,
-    "max_notional_e8": 10**6 * E8,
-    "max_position_lots": 2000,
-    "collar_ppm": 50_000,
-    "stale_ns": SEC,
-    "max_open_orders": 60,
-    "leverage": 10,
-}
-ACCOUNT = dict.fromkeys(
-    (
-        "max_open_orders",
-        "max_coin_e8",
-        "max_venue_e8",
-        "max_total_e8",
-        "max_leverage_milli",
-        "margin_free_ppm",
-        "liquidation_ppm",
-        "max_daily_loss_e8",
-        "max_drawdown_ppm",
-    ),
-    -1,
-)
-
-
-class Room:
-    """Two instruments of one coin, a perpetual (0, purse 0) and a spot (1, purse 1); books 9990 / 10010 with 40 and
-    60 lots; one lot at 10,000 ticks is a tenth of a dollar. Everything is valued at 10,000 ticks."""
-
-    def __init__(self, perpetual=True, **limits):
-        self.instruments = Instruments()
-        self.instruments.add(
-            Market.BYBIT_LINEAR,
-            "BTCUSDT",
-            "0.01",
-            "0.001",
-            is_perpetual=perpetual,
-            base="BTC",
-            quote="USDT",
-        )
-        self.instruments.add(Market.BINANCE_SPOT, "BTCUSDT", "0.01", "0.001", base="BTC", quote="USDT")
-        self.orders, self.account = Orders(64, 2), Account(2)
-        self.books = [Book(0), Book(1)]
-        self.reference = Reference(self.instruments)
-        self.equity = Equity(self.instruments, self.orders, self.account)
-        self.equity.set_purse(Market.BINANCE_SPOT, 1)
-        self.gate = RiskGate(
-            self.instruments, self.orders, self.account, self.books, self.equity, self.reference
-        )
-        for i in range(2):
-            self.book(i)
-            self.gate.set_limits(i, **{**LIMITS, **limits, **({"leverage": 1} if i else {})})
-            self.equity.mark_now(i, 10_000, 10_000, now_ns=NOW)
-        self.gate.set_rate(1000, SEC)
-        self.trade = self.last = 0
-
-    def book(self, i=0, bids=((9990, 40), (9980, 60)), asks=((10_010, 40), (10_020, 60)), now=NOW):
-        self.books[i].feed(
-            DepthKind.SNAPSHOT, Rule.RULE_STEP, list(bids), list(asks), last_id=now, now_ns=now
-        )
-
-    def account_limits(self, **limits):
-        self.gate.set_account(**{**ACCOUNT, **limits})
-
-    def capital(self, *amounts):
-        for purse, amount in enumerate(amounts):
-            self.equity.set_capital(purse, amount)
-        self.equity.roll_now(NOW)
-
-    def order(self, side=BUY, price=10_000, size=10, now=NOW, instrument=0, **more):
-        reason, value, limit, self.last = self.gate.try_order(instrument, side, price, size, now, **more)
-        return reason, value, limit
-
-    def hold(self, lots, price=10_000, instrument=0, leg=0):
-        """A position, and what it is worth."""
-        self.account.fill(instrument, BUY if lots > 0 else SELL, price, abs(lots), leg=leg)
-        self.equity.count_now(instrument)
-
-    def exit(self, side=SELL, price=9990, size=10, now=NOW, **more):
-        return self.order(side, price, size, now, tif=IOC, strategy=EXIT, reduce_only=True, **more)[0]
-
-    def protect(self, trigger=9000, size=10, now=NOW):
-        return self.order(
-            SELL, 0, size, now, type=STOP, strategy=PROTECT, reduce_only=True, trigger=trigger
-        )[0]
-
-    def reduce(self, side=SELL, price=10_020, size=10, now=NOW, **more):
-        return self.order(side, price, size, now, reduce_only=True, **more)[0]
-
-    def fill(self, order_id, lots):
-        self.trade += 1
-        row = self.orders.order(order_id)
-        assert self.orders.report(order_id, ReportKind.REPORT_FILL, lots, self.trade) == lots
-        self.account.fill(row["instrument"], row["side"], row["price_ticks"], lots)
-        self.equity.count_now(row["instrument"])
 
 
 def gets_out(room):
@@ -191,7 +95,7 @@ def test_a_latch_stops_strategies_and_only_the_gravest_stop_exits(latch):
     room = holding()
     room.gate.latch(latch)
     assert room.order() == ("LATCHED", latch, 0)
-    assert room.reduce() == "LATCHED"
+    assert room.reduce() == ("OK" if latch == Latch.LATCH_STOP else "LATCHED")  # that stop's halts say
     grave = latch.name in ("LATCH_TAPE", "LATCH_ENCODE", "LATCH_FAULT", "LATCH_STOPPING")
     assert room.exit() == ("LATCHED" if grave else "OK")
 
@@ -389,7 +293,9 @@ def test_open_notional_counts_what_is_left_of_all_and_the_larger_side_of_an_amen
     room.orders.report(first, ReportKind.REPORT_LIVE)
     assert room.gate.try_amend(first, 10_001, 20, NOW)[0] == "OPEN_NOTIONAL"
     assert room.gate.try_amend(first, 10_000, 21, NOW) == ("OPEN_NOTIONAL", 31 * LOT, 30 * LOT)
-    assert room.gate.try_amend(first, 9000 + 600, 20, NOW)[0] == "OK"  # the old price counts until it is answered
+    assert (
+        room.gate.try_amend(first, 9000 + 600, 20, NOW)[0] == "OK"
+    )  # the old price counts until it is answered
     assert room.order(price=9600, size=1)[0] == "OPEN_NOTIONAL"
     assert room.reduce() == "OK"
 
@@ -482,7 +388,13 @@ def test_a_venue_and_all_of_them_are_counted_gross(name, reason):
 
 
 def test_nobody_takes_risk_on_capital_that_nobody_told():
-    for name in ("max_leverage_milli", "margin_free_ppm", "liquidation_ppm", "max_daily_loss_e8", "max_drawdown_ppm"):
+    for name in (
+        "max_leverage_milli",
+        "margin_free_ppm",
+        "liquidation_ppm",
+        "max_daily_loss_e8",
+        "max_drawdown_ppm",
+    ):
         room = holding()
         room.account_limits(**{name: 1})
         assert room.order() == ("EQUITY_UNKNOWN", 0, 1)
@@ -754,6 +666,75 @@ def test_a_replacement_counts_beside_what_it_replaces():
     room = Room(perpetual=False, max_position_lots=30)
     assert room.order(size=20)[0] == "OK"
     assert room.order(size=11, price=9999, action=Action.REPLACE, order_id=room.last) == ("POSITION", 31, 30)
+
+
+def test_one_amend_at_a_time_and_only_of_what_rests():
+    room = Room()
+    assert room.gate.try_amend(77, 10_000, 5, NOW) == ("UNKNOWN_ORDER", 77, 0)
+    assert room.gate.try_cancel(77, NOW) == "UNKNOWN_ORDER"
+    assert room.order()[0] == "OK"
+    assert room.gate.try_amend(room.last, 10_000, 5, NOW)[0] == "UNKNOWN_ORDER"
+    room.orders.report(room.last, ReportKind.REPORT_LIVE)
+    assert room.gate.try_amend(room.last, 10_000, 5, NOW)[0] == "OK"
+    assert room.gate.try_amend(room.last, 10_000, 6, NOW) == ("AMENDING", NOW, 0)
+
+
+# ---- the twin ----
+
+SEEN: set[str] = set()
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.lists(st.one_of(NEW, NEW, WAY_OUT, OTHER), min_size=5, max_size=60))
+def test_the_gate_says_what_its_slow_twin_says(events):
+    pair = Pair()
+    for event in events:
+        pair.step(event)
+    SEEN.update(pair.seen)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_gate_says_what_its_slow_twin_says_in_long_runs(seed):
+    rng, pair = random.Random(f"twin {seed}"), Pair()
+    event = ("book", 0, 0)
+    for _ in range(1000):
+        event = event if event[0] == "new" and rng.random() < 0.05 else drawn(rng)
+        pair.step(event)
+    SEEN.update(pair.seen)
+
+
+def test_the_twin_was_asked_about_nearly_everything():
+    """Random intents that are all refused for the same reason would show nothing."""
+    expected = {
+        "OK",
+        "SLIPPAGE",
+        "SELF_TRADE",
+        "POSITION",
+        "COIN",
+        "NO_REFERENCE",
+        "PRICE_COLLAR",
+        "ORDER_RATE",
+    }
+    expected |= {
+        "BOOK_STALE",
+        "POST_ONLY_CROSS",
+        "TRIGGER",
+        "OPEN_ORDERS",
+        "HALTED",
+        "REDUCE_ONLY",
+        "LATCHED",
+    }
+    expected |= {
+        "NUMBER",
+        "SIZE_MAX",
+        "NOTIONAL_MAX",
+        "OPEN_NOTIONAL",
+        "EXIT_PENDING",
+        "CANCEL_RATE",
+        "AMEND_RATE",
+    }
+    expected |= {"VENUE", "MARGIN", "LIQUIDATION_NEAR", "DAILY_LOSS", "DUPLICATE"}
+    assert expected - SEEN == set()
 
 
 def test_every_reason_is_provoked_by_a_test_of_the_gate():

@@ -1,4 +1,6 @@
-"""Protective stop orders: one for each open position of a perpetual, in step with it, never without and never more than two."""
+"""Protective stop orders: one for each open position of a perpetual, in step with it, never more than two."""
+
+import itertools
 
 import pytest
 from lossdesk import BUY, LONG, MS, SEC, SELL, SHORT, Desk, ReportKind
@@ -23,8 +25,15 @@ def grow(desk, lots, ticks, side=BUY):
     """Somebody of ours buys (or sells) more."""
     desk.trades += 1
     desk.tell(
-        0, ReportKind.REPORT_FILL, instrument=0, side=side, size_lots=lots, price_ticks=ticks, trade_lo=desk.trades, fee_is_quote=1
-    )  # fmt: skip
+        0,
+        ReportKind.REPORT_FILL,
+        instrument=0,
+        side=side,
+        size_lots=lots,
+        price_ticks=ticks,
+        trade_lo=desk.trades,
+        fee_is_quote=1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,13 +87,16 @@ def test_a_new_entry_price_moves_the_trigger():
     assert len(desk.shields()) == 1
     grow(desk, 1, 14_000)
     desk.time()
-    assert [x["trigger_ticks"] for x in desk.shields()] == [9_500, 9_556]  # 1,026,000 for 102, less five in a hundred: 9555.88
+    assert [x["trigger_ticks"] for x in desk.shields()] == [
+        9_500,
+        9_556,
+    ]  # 1,026,000 for 102, less five in a hundred: 9555.88
 
 
 def test_there_is_at_most_one_change_a_second():
     desk = guarded(filters={"max_size": "50"})
     began = desk.shields()[0]["intent_ns"]
-    for i in range(60):
+    for _ in range(60):
         grow(desk, 20, 10_000)
         for order in desk.shields():
             if order["state"] == "SENT":
@@ -95,7 +107,7 @@ def test_there_is_at_most_one_change_a_second():
     times = [x["intent_ns"] for x in desk.shields(open_only=False)]
     assert times[0] == began
     assert len(times) >= 3
-    assert all(b - a >= SEC for a, b in zip(times, times[1:], strict=False))
+    assert all(b - a >= SEC for a, b in itertools.pairwise(times))
 
 
 def test_a_position_without_its_order_is_protected_again():
@@ -159,7 +171,9 @@ def test_both_legs_of_a_hedged_position_have_their_own():
     desk.hold(-40, 9_000, leg=SHORT)
     desk.market(9_200, 9_202)
     got = [(x["leg"], x["side"], x["size_lots"], x["trigger_ticks"]) for x in desk.shields()]
-    assert got == [(SHORT, BUY, 40, 9_450)]  # the long one is beyond its trigger already: refused, and tried again
+    assert got == [
+        (SHORT, BUY, 40, 9_450)
+    ]  # the long one is beyond its trigger already: refused, and tried again
     desk.market(9_999, 10_001, after_ns=SEC)
     got = [(x["leg"], x["side"], x["size_lots"], x["trigger_ticks"]) for x in desk.shields()]
     assert got == [(SHORT, BUY, 40, 9_450), (LONG, SELL, 100, 9_500)]

@@ -2,9 +2,19 @@
 
 import pytest
 from lossdesk import (
-    ACCOUNT, BUY, CANCEL, E8, FLATTEN, MS, REDUCE, SEC, SELL, START,
-    Desk, ReportKind,
-)  # fmt: skip
+    ACCOUNT,
+    BUY,
+    CANCEL,
+    E8,
+    FLATTEN,
+    MS,
+    REDUCE,
+    SEC,
+    SELL,
+    START,
+    Desk,
+    ReportKind,
+)
 
 from ext.records import HaltReason, Latch, Market, Reason, WindowKind, stop_row
 from ext.strategy import Strategy
@@ -56,13 +66,21 @@ def test_a_position_loss_one_tick_short_of_the_limit_does_nothing():
     assert desk.stops.state()["crossed"] == 0
 
 
-@pytest.mark.parametrize(("lots", "bid", "ask", "side", "bound"), [(100, 9_900, 9_902, SELL, 9_802), (-100, 10_098, 10_100, BUY, 10_199)])
+@pytest.mark.parametrize(
+    ("lots", "bid", "ask", "side", "bound"),
+    [(100, 9_900, 9_902, SELL, 9_802), (-100, 10_098, 10_100, BUY, 10_199)],
+)
 def test_a_position_loss_at_the_limit_closes_it_in_the_same_event(lots, bid, ask, side, bound):
     desk = Desk(limits=LOSS)
     desk.hold(lots)
     desk.market(bid, ask)
     (order,) = desk.exits()
-    assert (order["side"], order["size_lots"], order["price_ticks"], order["reduce_only"]) == (side, 100, bound, 1)
+    assert (order["side"], order["size_lots"], order["price_ticks"], order["reduce_only"]) == (
+        side,
+        100,
+        bound,
+        1,
+    )
     assert order["intent_ns"] == desk.now  # no later call did it
     assert desk.sent[-1]["args"][0]["timeInForce"] == "IOC"
     assert desk.risk.halts(0) == {"HALT_STOP": 2}
@@ -97,7 +115,9 @@ def test_a_fill_crosses_a_line_as_a_price_does():
 def test_a_mark_price_alone_crosses_a_line():
     desk = Desk(limits=LOSS)
     desk.hold(100)
-    row = b'{"topic":"tickers.PBTC","type":"delta","ts":1,"cs":2,"data":{"symbol":"PBTC","markPrice":"990.0"}}'
+    row = (
+        b'{"topic":"tickers.PBTC","type":"delta","ts":1,"cs":2,"data":{"symbol":"PBTC","markPrice":"990.0"}}'
+    )
     desk.now += MS
     desk.engine.on_bytes(desk.feeds[Market.BYBIT_LINEAR], row, desk.now)
     assert desk.fired() == ["POSITION_LOSS PBTC"]
@@ -138,7 +158,11 @@ def test_a_daily_loss_closes_everything_and_latches():
     assert desk.fired() == []
     desk.market(9_800, 9_802)  # 100 lots * 200 ticks, the spot position is not marked down yet
     assert desk.fired() == ["DAILY_LOSS"]
-    assert [(x["instrument"], x["side"], x["size_lots"]) for x in desk.exits()] == [(0, SELL, 100), (1, BUY, 50), (2, SELL, 100)]
+    assert [(x["instrument"], x["side"], x["size_lots"]) for x in desk.exits()] == [
+        (0, SELL, 100),
+        (1, BUY, 50),
+        (2, SELL, 100),
+    ]
     assert desk.risk.latched == Latch.LATCH_STOP
     assert all(desk.risk.halts(i) == {"HALT_STOP": 2} for i in range(3))
 
@@ -202,7 +226,7 @@ def test_the_stops_of_everything_are_released_with_their_latch_and_new_risk_wait
 
 
 def margined(**policy):
-    """1000 lots at 1000 of a perpetual (notional 10,000), in a purse of 600 with 200 of maintenance margin."""
+    """1000 lots at 1000 of a perpetual (notional 10,000), in a purse of 600, 200 maintenance."""
     desk = Desk("PBTC", "SETH", account={"liquidation_ppm": 20_000}, **policy)
     desk.engine.equity.set_row(0, 10, 20_000)
     desk.hold(1000)
@@ -275,7 +299,9 @@ def test_every_policy_cancels_all_that_rests_in_the_same_event(policy, level):
     desk.hold(100)
     mine, other = resting(desk), resting(desk, 1)
     desk.market(9_900, 9_902)
-    assert [x["args"][0]["orderLinkId"] for x in desk.cancels()] == [desk.wires[Market.BYBIT_LINEAR].client_id(mine)]
+    assert [x["args"][0]["orderLinkId"] for x in desk.cancels()] == [
+        desk.wires[Market.BYBIT_LINEAR].client_id(mine)
+    ]
     assert desk.orders.order(other)["cancel_wanted"] == 0
     assert desk.risk.halts(0) == {"HALT_STOP": level}
     assert len(desk.exits()) == (policy == FLATTEN)
@@ -373,9 +399,14 @@ def test_a_stop_is_on_the_tape_with_value_limit_and_equity_and_the_same_calls_gi
     assert tapes[0] == tapes[1]
     (row,) = [stop_row(payload) for kind, _, payload in tapes[0] if kind == RecordType.STOP]
     assert row == {
-        "reason": "POSITION_LOSS", "instrument": 0, "policy": "STOP_FLATTEN", "purse": -1, "value": 12 * E8, "limit": 10 * E8,
+        "reason": "POSITION_LOSS",
+        "instrument": 0,
+        "policy": "STOP_FLATTEN",
+        "purse": -1,
+        "value": 12 * E8,
+        "limit": 10 * E8,
         "equity_e8": 988 * E8,
-    }  # fmt: skip
+    }
     kinds = [RecordType(kind).name for kind, _, _ in tapes[0]]
     at = kinds.index("STOP")
     assert kinds[at - 1 : at + 4] == ["FRAME", "STOP", "DOOR", "VERDICT", "ORDER_OUT"]

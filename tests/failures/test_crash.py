@@ -1,4 +1,4 @@
-"""Rows 151 and 152 of the failure catalogue: a flash crash and a gap on three venues, with a position on each."""
+"""Rows 151 and 152 of the failure catalogue: a flash crash and a gap, with a position on three venues."""
 
 import pytest
 
@@ -9,7 +9,7 @@ VENUES = ("binance-usdm", "bybit-linear", "okx")
 
 
 def bounded(crash, found):
-    """Whatever happened: no order beyond its bound, no market order, no loss beyond what the bounds allow, the books agree."""
+    """No order beyond its bound, no market order, no loss beyond the bounds; both sides agree."""
     assert found["beyond_bound"] == []
     assert all(x["type"] == OrderType.LIMIT and x["reduce_only"] for held in crash.held for x in held.orders)
     for name in VENUES:
@@ -39,7 +39,9 @@ def test_row_151_a_flash_crash_of_10_percent_in_100_ms_ends_flat_and_within_the_
 
 
 def test_row_151_a_market_that_runs_away_from_every_bound_gets_no_order_beyond_one(tmp_path):
-    crash = Crash(tmp_path, percent="60", ms=3_000, slippage_ppm=200)  # a step of the fall is more than the bound
+    crash = Crash(
+        tmp_path, percent="60", ms=3_000, slippage_ppm=200
+    )  # a step of the fall is more than the bound
     found = crash.run(6)
     assert sum(len(x.orders) for x in crash.held) > 3  # it was tried again and again
     bounded(crash, found)
@@ -62,7 +64,9 @@ def test_row_152_a_gap_of_8_percent_is_closed_behind_it_where_the_market_is(tmp_
     found = crash.run(3)
     for name in VENUES:
         assert found["venues"][name]["left_lots"] == 0
-        assert found["venues"][name]["loss_at_stop"] >= 2 * found["venues"][name]["stop"]  # nothing traded between
+        assert (
+            found["venues"][name]["loss_at_stop"] >= 2 * found["venues"][name]["stop"]
+        )  # nothing traded between
     bounded(crash, found)
 
 

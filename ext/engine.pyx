@@ -22,7 +22,7 @@ from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
                           DOOR_CAPITAL, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
-                          DOOR_LEASE, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
+                          DOOR_LEASE, DOOR_LIMITS, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
                           DOOR_RESUME, DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
                           HALT_STOP, HALT_VENUE, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP, LATCH_TAPE, LEGS, LINK_DOWN, LIQUIDATION, LIVE, LONG_LEG,
@@ -36,6 +36,7 @@ from ext.tape cimport EQUITY as TAPE_EQUITY
 from ext.tape cimport EVIDENCE as TAPE_EVIDENCE
 from ext.tape cimport FILL as TAPE_FILL
 from ext.tape cimport FRAME as TAPE_FRAME
+from ext.tape cimport LIMITS as TAPE_LIMITS
 from ext.tape cimport MARK as TAPE_MARK
 from ext.tape cimport ORDER_OUT as TAPE_ORDER_OUT
 from ext.tape cimport REPORT as TAPE_REPORT
@@ -632,6 +633,24 @@ cdef class Engine(Sink):
         self.stops.flatten(instrument, why, now_ns)
         self._act()
 
+    def set_limits(self, bytes packed, int64_t now_ns) -> list:
+        """Other limits from here on, all of them at once (LimitTable.pack): on the tape, in force before the next intent, and what
+        rests beyond them is cancelled, again and again until it is closed. Returns the ids of those. ValueError where they are of
+        another layout or instrument table; then nothing changed."""
+        cdef Order* order
+        packed = self.risk.stamped(packed)
+        self.now_ns = now_ns
+        self._record(TAPE_LIMITS, 0, NULL, 0, PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed))
+        self._door(DOOR_LIMITS, 0, 0, self.risk.limits_version + 1, 0, 0, now_ns)
+        self.risk.unpack(packed)
+        beyond = self.risk.violations(now_ns)
+        for order_id in beyond:
+            order = self.orders.find(order_id)
+            self.orders.want_cancel(order)
+            if not order.cancel_asked:
+                self._cancel(order)
+        return beyond
+
     def set_lease(self, int64_t until_ns, int64_t now_ns):
         """This node may send new orders until then (-1: nobody asks for a lease)."""
         self._door(DOOR_LEASE, 0, 0, until_ns, 0, 0, now_ns)
@@ -754,6 +773,8 @@ cdef class Engine(Sink):
         last.present |= mark.present
         last.event_ns = mark.event_ns
         self.reference.on_mark(mark, self.now_ns)
+        if mark.present & 12:
+            self.risk.on_funding(mark.instrument, last.funding_e8, last.next_funding_ns)
         return self._value(mark.instrument)
 
     cdef int on_report(self, const Report* report) except -1:
@@ -784,8 +805,11 @@ cdef class Engine(Sink):
         cdef int side = order.side if order != NULL else report.side
         cdef Position* held = &self.account.rows[instrument]
         cdef int leg = report.leg if NET <= report.leg < LEGS else order.leg if order != NULL else NET
+        cdef int64_t before = held.legs[leg].lots
         self.account.on_fill(instrument, side, leg, report.price_ticks, lots, report.event_ns or self.now_ns)
         self._book_fee(report, order)
+        if order != NULL and self.risk.on_fill(order.strategy, instrument, side, _turned(before, held.legs[leg].lots), self.now_ns):
+            self._withdraw_all(order.strategy)
         memset(&row, 0, sizeof(row))
         row.report = report[0]
         row.report.instrument, row.report.side = instrument, side
@@ -802,6 +826,14 @@ cdef class Engine(Sink):
         cdef int instrument = order.instrument if order != NULL else report.instrument
         self.account.on_fee(instrument, report.fee_e8, report.fee_is_quote, report.fee_coin)
         return self._touch(instrument)
+
+    cdef int _withdraw_all(self, int strategy) except -1:
+        """A strategy was switched off: everything it has open is to be cancelled."""
+        cdef int i
+        for i in range(self.orders.capacity):
+            if self.orders.rows[i].strategy == strategy:
+                self.orders.want_cancel(&self.orders.rows[i])
+        return 0
 
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1:
         """Remember a fill until strategies can be told."""
@@ -1180,6 +1212,19 @@ cdef class Engine(Sink):
             self.equity.recount(order.instrument)
         return 0
 
+    def mark_many(self, int count, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t now_ns) -> int:
+        """What one book event costs before anybody thinks of an order, `count` times, the book a tick up and down and a
+        microsecond apart: reference, mark to market, stops. Returns how many stops fired. What the bench times."""
+        cdef int64_t mark_e8 = self.marks[instrument].mark_e8
+        cdef int i, fired = 0
+        self.instruments._check(instrument)
+        with nogil:
+            for i in range(count):
+                self.reference.on_book(instrument, bid_ticks - (i & 1), ask_ticks - (i & 1), now_ns + 1000 * i)
+                self.equity.mark(instrument, bid_ticks - (i & 1), ask_ticks - (i & 1), mark_e8, now_ns + 1000 * i)
+                fired += self.stops.look(instrument, now_ns + 1000 * i) != 0
+        return fired
+
     def encode_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *,
                     int tif=0, int action=NEW, int batch=1) -> tuple:
         """Approve one limit order, or `batch` of them a tick apart, and encode what does `action` to it `count` times:
@@ -1321,3 +1366,10 @@ cdef class Engine(Sink):
         """Mark, index, funding as last told; `present` says which were ever told (records.MarkField)."""
         self.instruments._check(instrument)
         return <object>self.marks[instrument]
+
+
+cdef inline int _turned(int64_t before, int64_t after) noexcept nogil:
+    """What a fill did to a position: 1 = it is flat behind it, 2 = it has turned, 0 = neither."""
+    if before == 0 or (before > 0) == (after > 0) and after != 0:
+        return 0
+    return 1 if after == 0 else 2

@@ -2,9 +2,16 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from ext.records cimport Intent, Report
+from ext.records cimport LEGS, Intent, Report
+
+cdef extern from *:
+    """
+    typedef __int128 tg_wide_lots;
+    """
+    ctypedef long long tg_wide_lots      # 128 bits: ticks * lots of many orders
 
 cdef enum:
+    GROUPS_MAX = 8
     VENUE_ID_MAX = 40
     PARKED_MAX = 256         # fills that nobody could name yet; the position counts them all the same
 
@@ -34,6 +41,7 @@ ctypedef struct Order:
     int64_t amend_ticks      # asked for, while `amending`
     int64_t amend_lots
     int64_t trigger_ticks
+    int64_t value_ticks      # what risk valued it at, where it has no price of its own
     int64_t filled_lots      # from fills applied once each
     int64_t told_lots        # the largest cumulative quantity that the venue told
     int64_t intent_ns
@@ -46,6 +54,8 @@ ctypedef struct Order:
     int64_t terms_ns         # the venue's time of the word that price and size are from, 0 = it told none
     int64_t last_cancel_ns
     uint64_t replaces        # REPLACE: the order that this one takes the place of
+    int32_t after            # rows of its neighbours among the open orders of its instrument and side, -1 = none
+    int32_t before
     int32_t venue_id_size
     char venue_id[VENUE_ID_MAX]
 
@@ -63,8 +73,21 @@ ctypedef struct Exposure:
     int64_t unknown_lots     # of these, in orders of unknown fate
     int64_t foreign_buy_lots # open orders of others on this account, as last counted
     int64_t foreign_sell_lots
+    int64_t leg_lots[2 * LEGS]   # hedge mode, by 2 * LegKind + side: which of the lots above are of that leg
+    int64_t reduce_buy_lots  # of `buy_lots`, in orders that only reduce
+    int64_t reduce_sell_lots
+    int64_t exit_buy_lots    # of these, not in stop orders
+    int64_t exit_sell_lots
+    tg_wide_lots worth       # ticks * lots of all that is open but stop orders: of an amend the larger price
     int32_t open_orders
     int32_t unacked          # requests without an answer: orders in INTENT or SENT
+
+ctypedef struct Queue:
+    # Open orders of one instrument and side, and the best price at which one of them may rest.
+    int32_t first            # row, -1 = none
+    int32_t stale            # the best one may have gone: look again
+    int64_t best_ticks       # 0 = none
+
 
 ctypedef struct TradeKey:
     int64_t hi
@@ -86,6 +109,10 @@ ctypedef struct Parked:
 cdef class Orders:
     cdef Order* rows
     cdef Exposure* exposure
+    cdef Queue* queues               # [2 * instrument + side]
+    cdef int32_t* groups             # of each instrument, as told (risk: its market)
+    cdef int32_t unacked[GROUPS_MAX] # requests without an answer, by group
+    cdef readonly int open_total     # open orders of all instruments
     cdef readonly int capacity
     cdef readonly int instruments
     cdef uint64_t mask
@@ -118,6 +145,14 @@ cdef class Orders:
     cdef bint first_sight(self, const Report* report, int instrument, int side) noexcept nogil
     cdef bint is_open(self, const Order* order) noexcept nogil
     cdef int64_t leaves(self, const Order* order) noexcept nogil
+    cdef int64_t price(self, const Order* order) noexcept nogil
+    cdef int64_t best(self, int instrument, int side) noexcept nogil
+    cdef int revalue(self, Order* order, int64_t ticks) noexcept nogil
+    cdef int set_group(self, int instrument, int group) noexcept nogil
+    cdef int _shift(self, const Order* order, int sign) noexcept nogil
+    cdef int _quote(self, const Order* order, int sign) noexcept nogil
+    cdef int _link(self, Order* order) noexcept nogil
+    cdef int _unlink(self, Order* order) noexcept nogil
     cdef int _count(self, const Order* order, int sign) except -1
     cdef int _enter(self, Order* order, int state, int64_t now_ns) except -1
     cdef int _closed(self, Order* order, int64_t filled_lots, int state, int64_t now_ns) except -1

@@ -5,16 +5,18 @@ venue stated or by a proof of absence. States only ever rise in rank, with one e
 was closed as absent or refused and turns out to exist is open again, and is to be cancelled. A fill is applied once, keyed
 by the venue's trade id, whatever the order in which ack, fill and terminal report arrive, and whoever's it is.
 
-An amend makes a range: until the venue says which price and size are in force, the larger size is what is reserved.
+An amend makes a range: until the venue says which price and size are in force, the larger size is what is reserved, and the
+larger price what it is worth. Open orders of an instrument and side are linked in a list, whose best price is looked up lazily.
 """
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-from ext.records cimport (ACKED, BUY, CANCELED, EXPIRED, FILLED, FREE, INTENT, LIVE, NEVER_EXISTED, PARTIAL, REJECTED,
+from ext.records cimport (ACKED, BUY, CANCELED, EXPIRED, FILLED, FREE, GTC, INTENT, LIMIT, LIVE, LONG_LEG, NEVER_EXISTED, PARTIAL,
+                          POST_ONLY, REJECTED,
                           REPORT_ACK, REPORT_AMEND_REJECT, REPORT_AMENDED, REPORT_CANCEL_REJECT, REPORT_CANCELED,
                           REPORT_EXPIRED, REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
-                          REPORT_UNCERTAIN, SENT, UNKNOWN)
+                          REPORT_UNCERTAIN, SENT, STOP_MARKET, UNKNOWN)
 from ext.records import OrderState
 
 cdef int SEEN = 65536    # trade ids remembered: the newest 64 Ki for certain, up to twice that
@@ -30,14 +32,20 @@ cdef class Orders:
         self.next_id = max(first_id, 1)
         self.rows = <Order*>calloc(capacity, sizeof(Order))
         self.exposure = <Exposure*>calloc(max(instruments, 1), sizeof(Exposure))
+        self.queues = <Queue*>calloc(2 * max(instruments, 1), sizeof(Queue))
+        self.groups = <int32_t*>calloc(max(instruments, 1), sizeof(int32_t))
         self.seen[0] = <TradeKey*>calloc(2 * SEEN, sizeof(TradeKey))
         self.seen[1] = <TradeKey*>calloc(2 * SEEN, sizeof(TradeKey))
-        if not (self.rows and self.exposure and self.seen[0] and self.seen[1]):
+        if not (self.rows and self.exposure and self.queues and self.groups and self.seen[0] and self.seen[1]):
             raise MemoryError()
+        for i in range(2 * max(instruments, 1)):
+            self.queues[i].first = -1
 
     def __dealloc__(self):
         free(self.rows)
         free(self.exposure)
+        free(self.queues)
+        free(self.groups)
         free(self.seen[0])
         free(self.seen[1])
 
@@ -84,25 +92,106 @@ cdef class Orders:
     cdef int _count(self, const Order* order, int sign) except -1:
         """Add (1) or take away (-1) what an order reserves: around everything that changes one."""
         cdef Exposure* exposure = &self.exposure[order.instrument]
+        self._shift(order, sign)
+        assert exposure.buy_lots >= 0 and exposure.sell_lots >= 0 and exposure.open_orders >= 0, "exposure below zero"
+        return 0
+
+    cdef int _shift(self, const Order* order, int sign) noexcept nogil:
+        cdef Exposure* exposure = &self.exposure[order.instrument]
         cdef int64_t lots = sign * self.leaves(order)
         if not self.is_open(order):
             return 0
         if order.side == BUY:
             exposure.buy_lots += lots
+            exposure.reduce_buy_lots += lots if order.reduce_only else 0
+            exposure.exit_buy_lots += lots if order.reduce_only and order.type != STOP_MARKET else 0
         else:
             exposure.sell_lots += lots
+            exposure.reduce_sell_lots += lots if order.reduce_only else 0
+            exposure.exit_sell_lots += lots if order.reduce_only and order.type != STOP_MARKET else 0
+        if order.leg:
+            exposure.leg_lots[2 * order.leg + order.side] += lots
+        if order.type != STOP_MARKET:
+            exposure.worth += <tg_wide_lots>self.price(order) * lots
         exposure.open_orders += sign
+        self.open_total += sign
         if order.state == UNKNOWN:
             exposure.unknown_lots += lots
         if order.state == UNKNOWN or order.state < ACKED:      # that time went by is no answer
             exposure.unacked += sign
-        assert exposure.buy_lots >= 0 and exposure.sell_lots >= 0 and exposure.open_orders >= 0, "exposure below zero"
+            self.unacked[self.groups[order.instrument]] += sign
+        return self._quote(order, sign)
+
+    cdef int _quote(self, const Order* order, int sign) noexcept nogil:
+        """Keep the best price at which an order of this side may rest: while it is stale, it is still a bound."""
+        cdef Queue* queue = &self.queues[2 * order.instrument + order.side]
+        cdef int64_t ticks
+        if not _rests(order):
+            return 0
+        ticks = _keenest(order)
+        if queue.best_ticks == 0 or (ticks >= queue.best_ticks if order.side == BUY else ticks <= queue.best_ticks):
+            queue.stale = sign < 0
+            queue.best_ticks = ticks
+        return 0
+
+    cdef int64_t price(self, const Order* order) noexcept nogil:
+        """What an order is valued at: its own price, of an amend in the air the larger one, else what risk valued it at."""
+        cdef int64_t ticks = order.price_ticks if order.type == LIMIT else order.value_ticks
+        return order.amend_ticks if order.amending and order.amend_ticks > ticks else ticks
+
+    cdef int64_t best(self, int instrument, int side) noexcept nogil:
+        """Best price at which an open order of ours on this side may rest, of all strategies; 0 = there is none."""
+        cdef Queue* queue = &self.queues[2 * instrument + side]
+        cdef Order* order
+        cdef int32_t at = queue.first
+        cdef int64_t ticks
+        if not queue.stale:
+            return queue.best_ticks
+        queue.stale, queue.best_ticks = False, 0
+        while at >= 0:
+            order = &self.rows[at]
+            at = order.after
+            if _rests(order):
+                ticks = _keenest(order)
+                if queue.best_ticks == 0 or (ticks > queue.best_ticks if side == BUY else ticks < queue.best_ticks):
+                    queue.best_ticks = ticks
+        return queue.best_ticks
+
+    cdef int revalue(self, Order* order, int64_t ticks) noexcept nogil:
+        """What an order without a price of its own is worth."""
+        self._shift(order, -1)
+        order.value_ticks = ticks
+        return self._shift(order, 1)
+
+    cdef int set_group(self, int instrument, int group) noexcept nogil:
+        """Count the unanswered requests of this instrument in a group."""
+        self.unacked[self.groups[instrument]] -= self.exposure[instrument].unacked
+        self.groups[instrument] = group & (GROUPS_MAX - 1)
+        self.unacked[self.groups[instrument]] += self.exposure[instrument].unacked
+        return 0
+
+    cdef int _link(self, Order* order) noexcept nogil:
+        cdef Queue* queue = &self.queues[2 * order.instrument + order.side]
+        order.before, order.after = -1, queue.first
+        if queue.first >= 0:
+            self.rows[queue.first].before = <int32_t>(order.id & self.mask)
+        queue.first = <int32_t>(order.id & self.mask)
+        return 0
+
+    cdef int _unlink(self, Order* order) noexcept nogil:
+        cdef Queue* queue = &self.queues[2 * order.instrument + order.side]
+        if order.before >= 0:
+            self.rows[order.before].after = order.after
+        else:
+            queue.first = order.after
+        if order.after >= 0:
+            self.rows[order.after].before = order.before
+        order.before = order.after = -1
         return 0
 
     cdef Order* reserve(self, const Intent* intent, int64_t now_ns) noexcept nogil:
         """A new order in state INTENT with its exposure reserved, or NULL where every row is in use."""
         cdef Order* order
-        cdef Exposure* exposure = &self.exposure[intent.instrument]
         cdef int tries
         for tries in range(self.capacity):
             order = &self.rows[self.next_id & self.mask]
@@ -121,12 +210,9 @@ cdef class Orders:
         order.price_ticks, order.size_lots, order.trigger_ticks = intent.price_ticks, intent.size_lots, intent.trigger_ticks
         order.intent_ns = order.state_ns = now_ns
         order.line = -1
-        if order.side == BUY:
-            exposure.buy_lots += order.size_lots
-        else:
-            exposure.sell_lots += order.size_lots
-        exposure.open_orders += 1
-        exposure.unacked += 1
+        order.value_ticks = intent.trigger_ticks if intent.type == STOP_MARKET else intent.price_ticks
+        self._link(order)
+        self._shift(order, 1)
         self.counts[<int>INTENT] += 1
         return order
 
@@ -137,14 +223,11 @@ cdef class Orders:
         cdef Order* order = self.reserve(intent, now_ns)
         if order == NULL:
             return NULL
-        self.exposure[order.instrument].unacked -= 1
-        if order.side == BUY:
-            self.exposure[order.instrument].buy_lots -= min(filled_lots, order.size_lots)
-        else:
-            self.exposure[order.instrument].sell_lots -= min(filled_lots, order.size_lots)
+        self._shift(order, -1)
         order.epoch, order.sequence = epoch, sequence
         order.filled_lots = order.told_lots = filled_lots
         order.state = PARTIAL if filled_lots else LIVE
+        self._shift(order, 1)
         order.heard_ns = now_ns
         self.counts[order.state] += 1
         self.adopted += 1
@@ -161,8 +244,14 @@ cdef class Orders:
 
     cdef int _enter(self, Order* order, int state, int64_t now_ns) except -1:
         """Change the state, and with it what is reserved. The only place that does."""
+        cdef bint was_open = self.is_open(order)
         self._count(order, -1)
         order.state, order.state_ns = state, now_ns
+        if was_open != self.is_open(order):
+            if was_open:
+                self._unlink(order)
+            else:
+                self._link(order)
         if state >= FILLED:
             order.cancel_wanted = order.amending = order.final_state = 0
             order.behind_ns = 0
@@ -504,11 +593,30 @@ cdef class Orders:
         if order != NULL:
             order.doubt &= DOUBT_REFUSED
 
+    def best_own(self, int instrument, int side) -> int:
+        """`best` for tests."""
+        self.reserved(instrument)
+        return self.best(instrument, side)
+
+    def listed(self, int instrument, int side) -> list:
+        """Ids of the open orders of one instrument and side, newest first."""
+        cdef int32_t at
+        self.reserved(instrument)
+        out = []
+        at = self.queues[2 * instrument + side].first
+        while at >= 0:
+            out.append(self.rows[at].id)
+            at = self.rows[at].after
+        return out
+
     def reserved(self, int instrument) -> dict:
         """Lots that may still be bought and sold by what is not terminal."""
         if not 0 <= instrument < self.instruments:
             raise IndexError(f"instrument {instrument}: the table has {self.instruments}")
-        return <object>self.exposure[instrument]
+        row = <object>self.exposure[instrument]
+        legs = row.pop("leg_lots")
+        names = ("long_buy_lots", "long_sell_lots", "short_buy_lots", "short_sell_lots")
+        return row | dict(zip(names, legs[2 * LONG_LEG:]))
 
     def whose(self, uint64_t sequence, uint64_t epoch) -> int:
         """Our id of the order with this client id; 0 where it is not in the table."""
@@ -518,11 +626,14 @@ cdef class Orders:
         cdef Order* order = self.locate(&report)
         return 0 if order == NULL else order.id
 
-    def intend(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns=0) -> int:
+    def intend(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns=0, *,
+               bint reduce_only=False, int type=0, int tif=0, int strategy=0, int64_t trigger=0) -> int:
         """`reserve` for tests: returns the order id, 0 where the table is full."""
         cdef Intent intent
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
+        intent.reduce_only, intent.type, intent.tif, intent.strategy = reduce_only, type, tif, strategy
+        intent.trigger_ticks = trigger
         cdef Order* order = self.reserve(&intent, now_ns)
         return 0 if order == NULL else order.id
 
@@ -553,3 +664,17 @@ cdef class Orders:
         """How many orders reached each state."""
         return {state.name: self.counts[state.value] for state in OrderState
                 if state != OrderState.STATES and self.counts[state.value]}
+
+
+cdef inline bint _rests(const Order* order) noexcept nogil:
+    """May it stand in the book? What must fill at once never does."""
+    return order.type == LIMIT and (order.tif == GTC or order.tif == POST_ONLY)
+
+
+cdef inline int64_t _keenest(const Order* order) noexcept nogil:
+    """The price nearest to the other side that may be in force."""
+    if not order.amending:
+        return order.price_ticks
+    if order.side == BUY:
+        return max(order.price_ticks, order.amend_ticks)
+    return min(order.price_ticks, order.amend_ticks)

@@ -193,6 +193,13 @@ cpdef enum Latch:
     LATCH_GUARD = 7      # the guard took over while this process stood still
     LATCHES = 16
 
+cpdef enum StrategyOff:
+    """Why a strategy is switched off. Only a person switches it on again."""
+    OFF_NOT = 0
+    OFF_OPERATOR = 1
+    OFF_FAULTS = 2       # it raised, hung or proposed nonsense too often
+    OFF_REPEAT = 3       # the same execution again and again
+
 cpdef enum Desk:
     """Who proposes what no strategy does; `Intent.strategy` of it."""
     DESK_ADOPTED = -1    # orders of earlier runs
@@ -232,13 +239,6 @@ cpdef enum WindowKind:
     """What a time rule asks for while it holds."""
     NO_NEW = 0           # no new positions; what there is may stay
     FLAT = 1             # ... and it is closed
-
-cpdef enum StrategyOff:
-    """Why a strategy may send nothing new until a human switches it on again."""
-    OFF_OPERATOR = 1
-    OFF_FAULTS = 2       # it raised, looped or proposed nonsense too often
-    OFF_FILLS = 3        # too many fills on one side in too short a time
-    OFF_TRIPS = 4        # too many round trips in too short a time
 
 cdef extern from "text.h":
     ctypedef struct Level "tg_level":

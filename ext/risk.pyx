@@ -6,69 +6,42 @@ everything of ours that is not terminal - in flight, UNKNOWN and both sides of a
 what others have open on the account too. Cancels always pass.
 """
 
-from libc.stdlib cimport calloc, free
+from cython cimport final
 from libc.string cimport memset
 
 from ext.book cimport SYNCED
-from ext.limits cimport STRATEGIES_MAX
-from ext.orders cimport Exposure
-from ext.records cimport (AMEND, AMENDING, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
-                          BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, CLOCK, DESK_EXIT, DUPLICATE, FILLED, FREE, HALTED,
-                          HALTS, INSTRUMENT, LATCHED, LATCHES, LATCH_ENCODE, LATCH_FAULT, LATCH_OPERATOR, LATCH_STOPPING,
-                          LATCH_TAPE, LEASE, LIMIT, LIVE, MARKET, NEW, NOTIONAL_MAX, NOTIONAL_MIN, NUMBER, OK, OPEN_ORDERS,
-                          OPEN_VENUE, ORDER_RATE, PARTIAL, POSITION, POST_ONLY, POST_ONLY_CROSS, PRICE_COLLAR, PRICE_RANGE,
-                          PRICE_STEP, PRIVATE_DOWN, REASONS, RECONCILE_STALE, REDUCE_ONLY, REPLACE, SELL, SIZE_MAX, SIZE_MIN,
-                          SIZE_STEP, STOP_MARKET, TABLE_FULL, TRIGGER, UNACKED, UNKNOWN_NOTIONAL, UNKNOWN_ORDER,
-                          VENUE_RATE, Level, mint)
+from ext.checks cimport Case, Recent, lowest
+from ext.equity cimport Equity
+from ext.limits cimport STRATEGIES_MAX, Limits, LimitTable
+from ext.orders cimport Order
+from ext.records cimport (AMEND, AMENDING, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, DESK_EXIT,
+                          DESK_PROTECT, FILLED, FREE, HALTS, LATCHES, LATCH_OPERATOR, LIMIT, LIVE, MARKET, NEW, OK,
+                          PARTIAL, REASONS, REPLACE, SELL, SIZE_MIN, STOP_MARKET, TABLE_FULL, UNKNOWN_ORDER, Level, mint)
 from ext.wire cimport BATCH_MAX
+from ext.limits import check
 from ext.records import HaltReason, Reason
 
-# Latches that not even an exit passes: the record, our own code or the process itself is not to be trusted.
-cdef int NO_WAY_OUT = 1 << LATCH_TAPE | 1 << LATCH_ENCODE | 1 << LATCH_FAULT | 1 << LATCH_STOPPING
+cdef extern from "exact.h":
+    bint tg_exceeds(int64_t a, int64_t b, int64_t c, int64_t d) noexcept nogil
 
-cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
+cdef int64_t PPM = 1_000_000
 
 
-cdef class RiskGate:
-    """The gate over all instruments. `books[i]` is the Book of instrument i (None where it has none)."""
+@final
+cdef class RiskGate(Checks):
+    """The gate over all instruments: the checks, what they are set to, and the only hand that makes an Approved."""
 
     def __cinit__(self, Instruments instruments, Orders orders, Account account, list books, Equity equity=None,
                   Reference reference=None):
-        cdef int i, n = max(instruments.count, 1)
-        if len(books) != instruments.count:
-            raise ValueError(f"{len(books)} books for {instruments.count} instruments")
-        self.instruments, self.orders, self.account = instruments, orders, account
-        self.equity = Equity(instruments, orders, account) if equity is None else equity
-        self.reference = Reference(instruments) if reference is None else reference
-        self.lease_ns = -1
-        self.books = [Book(i) if book is None else book for i, book in enumerate(books)]    # none: one never synced
-        self.table = LimitTable(instruments.count, orders.capacity)
-        self.limits = self.table.rows
-        self.recent = <Recent*>calloc(2 * n, sizeof(Recent))
-        self.book_rows = <void**>calloc(n, sizeof(void*))
-        self.guards = <Guard*>calloc(n, sizeof(Guard))
-        if not (self.recent and self.book_rows and self.guards):
-            raise MemoryError()
-        for i in range(instruments.count):
-            self.book_rows[i] = <void*>self.books[i]
         self.approved = mint()
         self.pool = [mint() for i in range(BATCH_MAX)]
-        self.budgets = Budgets(instruments.count)
-        memset(self.markets, 0, sizeof(self.markets))
-        self.rate_last_ns = NEVER_NS
-        self.set_rate(0, 1)
-
-    def __dealloc__(self):
-        free(self.recent)
-        free(self.book_rows)
-        free(self.guards)
-        free(self.rate_times)
 
     # ---- configuration ----
 
     def set_limits(self, int instrument, **limits):
         """Set the limits of one instrument and allow it: `LimitTable.set_limits`."""
         self.table.set_limits(instrument, **limits)
+        self._watch(instrument)
 
     def set_account(self, **limits):
         """Limits over everything: `LimitTable.set_account`."""
@@ -77,23 +50,18 @@ cdef class RiskGate:
     def set_rate(self, orders, window_ns, amends=-1, cancels=-1):
         """At most `orders` new orders in any `window_ns`, so many amends and cancels (-1: amends count as orders, cancels not at
         all). A change starts with a full window: no second burst."""
-        cdef int64_t i
         self.table.set_rate(orders, window_ns, amends, cancels)
-        cdef int64_t* times = <int64_t*>calloc(max(orders, 1), sizeof(int64_t))
-        if times == NULL:
-            raise MemoryError()
-        for i in range(orders):
-            times[i] = self.rate_last_ns
-        free(self.rate_times)
-        self.rate_times, self.rate_orders, self.rate_window_ns, self.rate_at = times, orders, window_ns, 0
+        self._follow()
 
     def set_flow(self, **limits):
         """Cancels to fills, orders to trades: `LimitTable.set_flow`."""
         self.table.set_flow(**limits)
+        self._follow()
 
     def set_repeat(self, **limits):
         """Repeated fills and round trips of a strategy: `LimitTable.set_repeat`."""
         self.table.set_repeat(**limits)
+        self._follow()
 
     def set_windows(self, windows):
         """Time rules: `LimitTable.set_windows`."""
@@ -102,6 +70,7 @@ cdef class RiskGate:
     def set_day_trades(self, max, days, below_e8):
         """Round trips within a day: `LimitTable.set_day_trades`."""
         self.table.set_day_trades(max, days, below_e8)
+        self._follow()
 
     def allow(self, strategy, int instrument, bint allowed):
         """The list of a strategy: `LimitTable.allow`."""
@@ -120,6 +89,7 @@ cdef class RiskGate:
         self._strategy(strategy)
         self.strategies_off &= ~(<uint64_t>1 << strategy)
         self.why_off[strategy] = 0
+        self.throttle.forgive(strategy)
 
     def off(self, int strategy) -> int:
         """The StrategyOff that holds, 0 = it is on."""
@@ -139,9 +109,36 @@ cdef class RiskGate:
         """All limits, for the LIMITS record of a tape."""
         return self.table.pack()
 
+    def stamped(self, bytes packed) -> bytes:
+        """Limits that another table packed, with the version that they will have here. ValueError as `unpack`."""
+        cdef LimitTable other = LimitTable(self.instruments.count, self.orders.capacity)
+        other.unpack(packed)
+        other.version = self.table.version + 1
+        return other.pack()
+
     def unpack(self, bytes packed):
         """Take over what `pack` made. ValueError where it is of another layout or instrument table."""
         self.table.unpack(packed)
+        self._follow()
+        for instrument in range(self.instruments.count):
+            self._watch(instrument)
+
+    def _watch(self, int instrument):
+        """How far the reference looks back, and what margin a position binds."""
+        row = &self.limits[instrument]
+        self.reference.watch(instrument, walk_ns=row.walk_ns if row.walk_ppm >= 0 else 0,
+                             range_ns=row.range_ns if row.range_ppm >= 0 else 0,
+                             jump_ns=row.jump_ns if row.jump_ppm >= 0 else 0, jump_ppm=row.jump_ppm)
+        if row.allowed and row.leverage:
+            self.equity.set_row(instrument, row.leverage, row.maintenance_ppm)
+
+    def _follow(self):
+        """Let those who keep rings, windows and margins go by the limits in force."""
+        flow = &self.table.flow
+        self.throttle.set_rate(flow.orders, flow.window_ns, flow.amends, flow.cancels)
+        self.throttle.set_flow(flow.cancel_ratio_ns if flow.cancel_ratio_milli >= 0 else 0)
+        self.throttle.set_repeat(flow.same_side_fills, flow.round_trips, flow.repeat_ns)
+        self.throttle.set_span(flow.day_trade_days if flow.day_trades >= 0 else 1)
 
     def require(self, *, int64_t reconcile_ns=0, int64_t clock_ns=0, bint private=False, int max_unacked=0,
                 int64_t watched_ns=0):
@@ -152,6 +149,22 @@ cdef class RiskGate:
             raise ValueError("what is required must not be negative")
         self.reconcile_ns, self.clock_ns, self.watch_ns = reconcile_ns, clock_ns, watched_ns
         self.needs_private, self.max_unacked = private, max_unacked
+
+    def set_exit(self, int64_t ppm):
+        """How far exits of the desk may be from the reference, in millionths of it; -1 = as far as any order (its collar).
+        ValueError above the ceiling of collars."""
+        self.exit_ppm = check("exit: ", "collar_ppm", ppm, -1)
+
+    def set_hedge(self, int market, bint hedge):
+        """The position mode of a market's account: True where each perpetual has a long and a short leg. ValueError where there is
+        no such market."""
+        if not 0 <= market < 8:
+            raise ValueError(f"market {market}: there is no such market")
+        self.markets[market].hedge = hedge
+
+    def restore_day_trades(self, int64_t count, int64_t day):
+        """Day trades of an earlier run, on a day since 1970: `Throttle.restore_day_trades`."""
+        self.throttle.restore_day_trades(count, day)
 
     def halt(self, int instrument, int why, int level):
         """Level 1: only what shrinks the position; 2: only cancels; for HaltReason `why`, until `resume` with the same."""
@@ -194,204 +207,7 @@ cdef class RiskGate:
     @property
     def latched(self) -> int:
         """The lowest Latch that holds, 0 = none."""
-        return _lowest(self.latches)
-
-    cdef bint may_send(self, const Intent* intent, int64_t now_ns) noexcept nogil:
-        """The last look, at the socket: no latch that forbids it, and the lease still held."""
-        cdef int latches = self.latches & NO_WAY_OUT if intent.strategy <= DESK_EXIT else self.latches
-        return not latches and (self.lease_ns < 0 or now_ns < self.lease_ns)
-
-    # ---- the checks ----
-
-    cdef int refuse(self, int reason, int64_t value, int64_t limit) noexcept nogil:
-        self.value, self.limit = value, limit
-        return reason
-
-    cdef int check(self, const Intent* intent, int64_t now_ns) except -1 nogil:
-        """All pre-trade checks on a new order; returns a Reason (OK = passed). Changes nothing but the explanation."""
-        cdef Limits* limit
-        cdef Instrument* row
-        cdef int reason
-        if not self.may_send(intent, now_ns):
-            if self.latches:
-                return self.refuse(LATCHED, _lowest(self.latches), 0)
-            return self.refuse(LEASE, now_ns - self.lease_ns, 0)
-        if not 0 <= intent.instrument < self.instruments.count:
-            return self.refuse(INSTRUMENT, intent.instrument, self.instruments.count)
-        if intent.side >> 1 or not 0 <= intent.type <= STOP_MARKET or intent.tif >> 2:  # no such thing
-            return self.refuse(NUMBER, intent.type, intent.tif)
-        limit = &self.limits[intent.instrument]
-        row = &self.instruments.rows[intent.instrument]
-        if not (limit.allowed and row.tradable):
-            return self.refuse(INSTRUMENT, limit.allowed, row.tradable)
-        reason = self._check_guards(intent, row, now_ns)
-        if reason == OK:
-            reason = self._check_market(intent, limit, <Book>self.book_rows[intent.instrument], now_ns)
-        if reason == OK:
-            reason = self._check_size(intent, limit, row)
-        if reason == OK:
-            reason = self._check_price(intent, limit, row, <Book>self.book_rows[intent.instrument])
-        if reason == OK:
-            reason = self._check_exposure(intent, limit)
-        if reason == OK:
-            reason = self._check_rate(intent, limit, now_ns)
-        if reason == OK:
-            reason = self._check_venue(intent, limit, row, now_ns)
-        return reason
-
-    cdef int _check_guards(self, const Intent* intent, const Instrument* row, int64_t now_ns) noexcept nogil:
-        """Is everything proven that must be: no halt, books reconciled, clock known, private stream alive?"""
-        cdef Guard* guard = &self.guards[intent.instrument]
-        cdef MarketGuard* market = &self.markets[row.market]
-        if guard.stop:
-            return self.refuse(HALTED, _lowest(guard.stop), 0)
-        if intent.reduce_only:
-            return OK                   # a way out does not wait for proofs
-        if guard.reduce:
-            return self.refuse(REDUCE_ONLY, _lowest(guard.reduce), 0)
-        if self.reconcile_ns and now_ns - guard.reconciled_ns > self.reconcile_ns:
-            return self.refuse(RECONCILE_STALE, now_ns - guard.reconciled_ns, self.reconcile_ns)
-        if self.clock_ns and now_ns - market.clock_ns > self.clock_ns:
-            return self.refuse(CLOCK, now_ns - market.clock_ns, self.clock_ns)
-        if self.needs_private and not market.private_ok:
-            return self.refuse(PRIVATE_DOWN, 0, 1)
-        return OK
-
-    cdef int _check_venue(self, const Intent* intent, const Limits* limit, const Instrument* row,
-                          int64_t now_ns) noexcept nogil:
-        """What the venue itself allows of requests in the air, open orders and requests in a time."""
-        cdef int i, unacked = 0, open_orders = 0
-        cdef int64_t wait, unknown = self.orders.exposure[intent.instrument].unknown_lots
-        if unknown and unknown + intent.size_lots > limit.max_size_lots and not intent.reduce_only:
-            return self.refuse(UNKNOWN_NOTIONAL, unknown + intent.size_lots, limit.max_size_lots)
-        if self.max_unacked:
-            for i in range(self.instruments.count):
-                if self.instruments.rows[i].market == row.market:
-                    unacked += self.orders.exposure[i].unacked
-            if unacked >= self.max_unacked:
-                return self.refuse(UNACKED, unacked, self.max_unacked)
-        if row.max_orders and intent.action != AMEND:
-            open_orders = self.orders.exposure[intent.instrument].open_orders
-            if open_orders >= row.max_orders:
-                return self.refuse(OPEN_VENUE, open_orders, row.max_orders)
-        wait = self.budgets.wait_ns(row.market, intent.instrument, BUDGET_AMENDS if intent.action == AMEND
-                                    else BUDGET_ORDERS, now_ns)
-        if wait > 0:
-            return self.refuse(VENUE_RATE, wait, 0)
-        return OK
-
-    cdef int _check_market(self, const Intent* intent, const Limits* limit, Book book, int64_t now_ns) noexcept nogil:
-        """Is there a market that may be traded on at all?"""
-        if book.state != SYNCED:
-            return self.refuse(BOOK_UNSYNCED, book.state, SYNCED)
-        if now_ns - book.changed_ns > limit.stale_ns:
-            return self.refuse(BOOK_STALE, now_ns - book.changed_ns, limit.stale_ns)
-        if book.bid.best < 0 or book.ask.best < 0:
-            return self.refuse(BOOK_ONE_SIDED, book.bid.count, book.ask.count)
-        if book.crossed():
-            return self.refuse(BOOK_CROSSED, 0, 0)
-        return OK
-
-    cdef int _check_size(self, const Intent* intent, const Limits* limit, const Instrument* row) noexcept nogil:
-        if intent.size_lots < 1 or intent.size_lots < row.min_size_lots:
-            return self.refuse(SIZE_MIN, intent.size_lots, row.min_size_lots if row.min_size_lots > 1 else 1)
-        if intent.size_lots > limit.max_size_lots:
-            return self.refuse(SIZE_MAX, intent.size_lots, limit.max_size_lots)
-        if row.max_size_lots and intent.size_lots > row.max_size_lots:
-            return self.refuse(SIZE_MAX, intent.size_lots, row.max_size_lots)
-        if row.max_market_lots and intent.type != LIMIT and intent.size_lots > row.max_market_lots:
-            return self.refuse(SIZE_MAX, intent.size_lots, row.max_market_lots)
-        if row.lot_step != 1 and intent.size_lots % row.lot_step:
-            return self.refuse(SIZE_STEP, intent.size_lots, row.lot_step)
-        return OK
-
-    cdef int _check_price(self, const Intent* intent, const Limits* limit, const Instrument* row,
-                          Book book) noexcept nogil:
-        """Venue's price filter, collar around the mid, notional. A market order is valued at the worst price that it
-        would reach, and must find its size in the book."""
-        cdef Level bid, ask
-        cdef int64_t price = intent.price_ticks, mid2, off, notional, found, cost
-        book.best_bid(&bid)
-        book.best_ask(&ask)
-        if intent.type == STOP_MARKET:
-            if self._check_trigger(intent, book, &price):
-                return TRIGGER
-        elif intent.type == MARKET:
-            found = book.fill(intent.side, intent.size_lots, &price, &cost)
-            if found < intent.size_lots:
-                return self.refuse(SIZE_MAX, intent.size_lots, found)
-        if price < 1 or price < row.min_price_ticks:
-            return self.refuse(PRICE_RANGE, price, row.min_price_ticks)
-        if price > (row.max_price_ticks if row.max_price_ticks else <int64_t>1 << 47):
-            return self.refuse(PRICE_RANGE, price, row.max_price_ticks)
-        if row.tick_step != 1 and intent.type != MARKET and price % row.tick_step:
-            return self.refuse(PRICE_STEP, price, row.tick_step)
-        mid2 = bid.price_ticks + ask.price_ticks
-        if row.up_ppm and intent.type == LIMIT and (2 * price - mid2 > _part(mid2, row.up_ppm)
-                                                    or mid2 - 2 * price > _part(mid2, row.down_ppm)):
-            return self.refuse(PRICE_RANGE, price, mid2 // 2)
-        off = 2 * price - mid2 if 2 * price > mid2 else mid2 - 2 * price
-        if intent.type != STOP_MARKET and off > _part(mid2, limit.collar_ppm):
-            return self.refuse(PRICE_COLLAR, off * 1_000_000 // mid2 if off < <int64_t>1 << 43 else off, limit.collar_ppm)
-        if intent.tif == POST_ONLY and intent.type != STOP_MARKET and (price >= ask.price_ticks if intent.side == BUY else price <= bid.price_ticks):
-            return self.refuse(POST_ONLY_CROSS, price, ask.price_ticks if intent.side == BUY else bid.price_ticks)
-        notional = self.instruments.notional_e8(intent.instrument, price, intent.size_lots)
-        if notional < 0:
-            return self.refuse(NUMBER, intent.size_lots, 0)
-        if notional < row.min_notional_e8 and not intent.reduce_only:
-            return self.refuse(NOTIONAL_MIN, notional, row.min_notional_e8)
-        if notional > limit.max_notional_e8:
-            return self.refuse(NOTIONAL_MAX, notional, limit.max_notional_e8)
-        if row.max_notional_e8 and notional > row.max_notional_e8:
-            return self.refuse(NOTIONAL_MAX, notional, row.max_notional_e8)
-        return OK
-
-    cdef int _check_trigger(self, const Intent* intent, Book book, int64_t* price) noexcept nogil:
-        """A stop protects: it only ever reduces, and its trigger is on the far side of the market, or it would fire at once.
-        It is valued at its trigger."""
-        cdef Level bid, ask
-        book.best_bid(&bid)
-        book.best_ask(&ask)
-        price[0] = intent.trigger_ticks
-        if not intent.reduce_only:
-            return self.refuse(TRIGGER, 0, 1)
-        if intent.trigger_ticks < 1 or (intent.trigger_ticks <= ask.price_ticks if intent.side == BUY
-                                        else intent.trigger_ticks >= bid.price_ticks):
-            return self.refuse(TRIGGER, intent.trigger_ticks, ask.price_ticks if intent.side == BUY else bid.price_ticks)
-        return OK
-
-    cdef int _check_exposure(self, const Intent* intent, const Limits* limit) noexcept nogil:
-        """Position as if every order of ours on that side filled, this one included. Reduce-only ends at flat: spot
-        venues have no such flag, so it is kept here."""
-        cdef int64_t lots = self.account.rows[intent.instrument].lots
-        cdef int64_t most = 0 if intent.reduce_only else limit.max_position_lots    # never through flat
-        cdef int64_t worst
-        cdef Exposure* exposure = &self.orders.exposure[intent.instrument]
-        if intent.action != AMEND and exposure.open_orders >= limit.max_open_orders:
-            return self.refuse(OPEN_ORDERS, exposure.open_orders, limit.max_open_orders)
-        if intent.side == BUY:
-            worst = lots + exposure.buy_lots + intent.size_lots
-        else:
-            worst = -lots + exposure.sell_lots + intent.size_lots
-        if not intent.reduce_only:          # what others have open here could fill too; our way out does not wait for it
-            worst += exposure.foreign_buy_lots if intent.side == BUY else exposure.foreign_sell_lots
-        if intent.type == STOP_MARKET:      # protection rests beside other exits: one of them will find less left
-            worst = (lots if intent.side == BUY else -lots) + intent.size_lots
-        if worst > most:
-            return self.refuse(POSITION, worst, most)
-        return OK
-
-    cdef int _check_rate(self, const Intent* intent, const Limits* limit, int64_t now_ns) noexcept nogil:
-        """Duplicate guard and the order rate: the order `rate_orders` ago must be a whole window old."""
-        cdef Recent* last = &self.recent[2 * intent.instrument + intent.side]
-        cdef int64_t since
-        if (limit.duplicate_ns and last.at_ns and last.price_ticks == intent.price_ticks
-                and last.size_lots == intent.size_lots and now_ns - last.at_ns < limit.duplicate_ns):
-            return self.refuse(DUPLICATE, now_ns - last.at_ns, limit.duplicate_ns)
-        since = now_ns - self.rate_times[self.rate_at] if self.rate_orders else 0
-        if since < self.rate_window_ns:
-            return self.refuse(ORDER_RATE, since, self.rate_window_ns)
-        return OK
+        return lowest(self.latches)
 
     # ---- the door ----
 
@@ -413,7 +229,12 @@ cdef class RiskGate:
             if order != NULL:
                 last = &self.recent[2 * intent.instrument + intent.side]
                 last.price_ticks, last.size_lots, last.at_ns = intent.price_ticks, intent.size_lots, now_ns
-                self._spend(intent, BUDGET_ORDERS, now_ns)
+                if intent.type == MARKET:
+                    self.orders.revalue(order, self._worst_ticks(intent))
+                self.equity.recount(intent.instrument)
+                self._spend(intent, False, now_ns)
+                if old != NULL:
+                    self.throttle.on_cancel(now_ns)
                 order.limits_version = self.table.version
                 into = self._grant(intent, order.id, now_ns, into)
                 if old != NULL:
@@ -424,19 +245,26 @@ cdef class RiskGate:
         self.refused[reason[0]] += 1
         return None
 
-    cdef int _spend(self, const Intent* intent, int kind, int64_t now_ns) noexcept nogil:
+    cdef int64_t _worst_ticks(self, const Intent* intent) noexcept nogil:
+        """The worst price that a market order would reach."""
+        cdef int64_t price = 0, cost = 0
+        (<Book>self.book_rows[intent.instrument]).fill(intent.side, intent.size_lots, &price, &cost)
+        return price
+
+    cdef int _spend(self, const Intent* intent, bint amend, int64_t now_ns) noexcept nogil:
         """One more request: in our own rate and in the venue's."""
-        self.rate_times[self.rate_at] = self.rate_last_ns = now_ns
-        self.rate_at = self.rate_at + 1 if self.rate_at + 1 < self.rate_orders else 0
-        self.budgets.take(self.instruments.rows[intent.instrument].market, intent.instrument, kind, now_ns)
+        self.throttle.on_order(amend, now_ns)
+        self.budgets.take(self.instruments.rows[intent.instrument].market, intent.instrument,
+                          BUDGET_AMENDS if amend else BUDGET_ORDERS, now_ns)
         self.passed += 1
         return 0
 
     cdef Approved approve_amend(self, const Intent* intent, int64_t now_ns, int* reason):
-        """Change price and whole size of a resting order: checked as a new order of what the amend adds, and until the venue
-        has answered the larger of both sizes counts. One at a time for each order."""
+        """Change price and whole size of a resting order: checked as what it adds, and until the venue has answered the larger of
+        both sizes and of both prices counts. One at a time for each order."""
         cdef Order* order = self.orders.find(intent.order_id)
         cdef Intent more
+        cdef Case case
         reason[0] = OK
         if order == NULL or not LIVE <= order.state <= PARTIAL or order.final_state or order.cancel_wanted:
             reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
@@ -447,18 +275,25 @@ cdef class RiskGate:
         if reason[0] == OK:
             more = intent[0]
             more.instrument, more.side, more.type, more.tif = order.instrument, order.side, order.type, order.tif
-            more.reduce_only, more.strategy = order.reduce_only, order.strategy
-            # its own size is reserved already: taken away while the whole new size is checked, and put back
+            more.reduce_only, more.strategy, more.leg, more.action = order.reduce_only, order.strategy, order.leg, AMEND
+            case.intent, case.now_ns, case.least_ticks = &more, now_ns, self.orders.price(order)
+            case.lots = max(intent.size_lots, order.size_lots) - order.filled_lots
+            case.own = order.strategy == DESK_EXIT or order.strategy == DESK_PROTECT
+            case.risk = not order.reduce_only
+            case.adds = case.risk and (intent.size_lots > order.size_lots or more.price_ticks > case.least_ticks)
+            # its own size is reserved already: taken away while the whole is checked, and put back
             self.orders._count(order, -1)
-            try:
-                reason[0] = self.check(&more, now_ns)
-            finally:
-                self.orders._count(order, 1)
+            self.equity.recount(order.instrument)
+            reason[0] = self._check_all(&case)
+            self.orders._count(order, 1)
+            self.equity.recount(order.instrument)
         if reason[0] != OK:
             self.refused[reason[0]] += 1
             return None
         self.orders.start_amend(order, intent.price_ticks, intent.size_lots, now_ns)
-        self._spend(&more, BUDGET_AMENDS, now_ns)
+        self.equity.recount(order.instrument)
+        order.limits_version = self.table.version
+        self._spend(&more, True, now_ns)
         self._grant(&more, order.id, now_ns, None)
         self.approved.intent.order_id, self.approved.intent.epoch = order.sequence, order.epoch
         return self.approved
@@ -477,6 +312,7 @@ cdef class RiskGate:
         cancel.side, cancel.strategy, cancel.type = order.side, order.strategy, order.type
         order.cancel_asked += 1
         order.last_cancel_ns = now_ns
+        self.throttle.on_cancel(now_ns)
         self.budgets.take(self.instruments.rows[order.instrument].market, order.instrument, BUDGET_CANCELS, now_ns)
         return self._grant(&cancel, order.id, now_ns, into)
 
@@ -489,6 +325,65 @@ cdef class RiskGate:
         into.live = True
         return into
 
+    # ---- limits that change under resting orders ----
+
+    def violations(self, int64_t now_ns) -> list:
+        """Ids of open orders of strategies that the limits in force now would not allow: too large, too dear, too far from the
+        reference, or, the newest of them, too many, worth too much together, or too much for the position."""
+        out = []
+        cdef int i
+        for i in range(self.instruments.count):
+            bad = [order_id for order_id in self.orders.open_orders(i) if self._violates(order_id, now_ns)]
+            out += bad + self._too_many(i, set(bad))
+        left = [order_id for order_id in self.orders.open_orders() if order_id not in set(out)]
+        most = self.table.account.max_open_orders
+        return sorted(out + (left[most:] if 0 <= most < len(left) else []))
+
+    cdef bint _violates(self, uint64_t order_id, int64_t now_ns) except -1:
+        """Is this order, by itself, beyond what is allowed now?"""
+        cdef Order* order = self.orders.find(order_id)
+        cdef Limits* limit = &self.limits[order.instrument]
+        cdef int64_t low2 = 0, high2 = 0, price2 = 2 * order.price_ticks, notional
+        if order.strategy <= DESK_EXIT or order.type == STOP_MARKET:
+            return False
+        notional = self.instruments.notional_e8(order.instrument, self.orders.price(order), order.size_lots)
+        if not limit.allowed or order.size_lots > limit.max_size_lots or not 0 <= notional <= limit.max_notional_e8:
+            return True
+        if order.type != LIMIT or not self.reference.around(order.instrument, self._own2(<Book>self.book_rows[order.instrument]), now_ns, &low2, &high2):
+            return False
+        return (tg_exceeds(price2 - low2, PPM, low2, limit.collar_ppm) or tg_exceeds(high2 - price2, PPM, high2, limit.collar_ppm))
+
+    cdef int64_t _own2(self, Book book) noexcept nogil:
+        """Twice the mid of a book, 0 where it has none that may be used."""
+        cdef Level bid, ask
+        if book.state != SYNCED or not book.best_bid(&bid) or not book.best_ask(&ask):
+            return 0
+        return bid.price_ticks + ask.price_ticks
+
+    def _too_many(self, int instrument, gone):
+        """The newest orders of strategies whose end brings count, open notional and worst case back within the limits."""
+        cdef Order* order
+        limit, row = <object>self.limits[instrument], <object>self.instruments.rows[instrument]
+        held = self.account.rows[instrument].lots
+        count, worth, sides = 0, 0, [held, -held]
+        out = []
+        for order_id in self.orders.open_orders(instrument):        # oldest first: the newest go
+            order = self.orders.find(order_id)
+            if order_id in gone:
+                continue
+            more = int(self.orders.price(order)) * int(self.orders.leaves(order)) if order.type != STOP_MARKET else 0
+            lots = 0 if order.reduce_only else self.orders.leaves(order)
+            fits = (count < limit["max_open_orders"] and sides[order.side] + lots <= limit["max_position_lots"] or not lots)
+            fits = fits and count < limit["max_open_orders"] and (
+                limit["max_open_notional_e8"] < 0
+                or (worth + more) * row["money_mul"] <= limit["max_open_notional_e8"] * row["money_div"])
+            if not fits and order.strategy > DESK_EXIT:
+                out.append(order_id)
+                continue
+            count, worth = count + 1, worth + more
+            sides[order.side] += lots
+        return out
+
     # ---- for Python: reports, tests ----
 
     def refusals(self) -> dict:
@@ -496,26 +391,76 @@ cdef class RiskGate:
         return {Reason(i).name: self.refused[i] for i in range(<int>REASONS) if self.refused[i]}
 
     def try_order(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, int tif=0,
-                  int type=0, bint reduce_only=False, int64_t trigger=0) -> tuple:
+                  int type=0, bint reduce_only=False, int64_t trigger=0, int leg=0, int strategy=0, int action=NEW,
+                  uint64_t order_id=0) -> tuple:
         """Run an intent through `approve`; returns (reason name, value, limit, order id or 0). For tests and drills:
         a passed order has its exposure reserved but is not written anywhere."""
         cdef Intent intent
         cdef int reason = 0
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
-        intent.tif, intent.type, intent.reduce_only, intent.action = tif, type, reduce_only, NEW
-        intent.trigger_ticks = trigger
+        intent.tif, intent.type, intent.reduce_only, intent.action = tif, type, reduce_only, action
+        intent.trigger_ticks, intent.leg, intent.strategy, intent.order_id = trigger, leg, strategy, order_id
         if side not in (BUY, SELL):
             raise ValueError(f"side {side}: must be BUY or SELL")
         self.value = self.limit = 0
         approved = self.approve(&intent, now_ns, &reason)
         return Reason(reason).name, self.value, self.limit, approved.order_id if approved is not None else 0
 
-    def probe(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns) -> str:
+    def try_amend(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t now_ns) -> tuple:
+        """Run an amend through `approve_amend`: (reason name, value, limit). For tests; a passed one is in the air."""
+        cdef Intent intent
+        cdef int reason = 0
+        memset(&intent, 0, sizeof(intent))
+        intent.action, intent.order_id, intent.price_ticks, intent.size_lots = AMEND, order_id, price_ticks, size_lots
+        self.value = self.limit = 0
+        self.approve_amend(&intent, now_ns, &reason)
+        return Reason(reason).name, self.value, self.limit
+
+    def try_cancel(self, uint64_t order_id, int64_t now_ns) -> str:
+        """Run a cancel through `approve_cancel`: a Reason name. For tests."""
+        cdef Intent intent
+        cdef int reason = 0
+        memset(&intent, 0, sizeof(intent))
+        intent.action, intent.order_id = CANCEL, order_id
+        self.approve_cancel(&intent, now_ns, &reason)
+        return Reason(reason).name
+
+    def fill(self, int strategy, int instrument, int side, int flat_or_flipped, int64_t now_ns) -> bool:
+        """`on_fill` for tests."""
+        return self.on_fill(strategy, instrument, side, flat_or_flipped, now_ns)
+
+    def funding(self, int instrument, int64_t rate_e8, int64_t next_ns):
+        """`on_funding` for Python callers."""
+        self._check(instrument, 0)
+        self.on_funding(instrument, rate_e8, next_ns)
+
+    def cool_down(self, int instrument, int64_t until_ns):
+        """`cool` for Python callers."""
+        self._check(instrument, 0)
+        self.cool(instrument, until_ns)
+
+    def watched(self, int64_t now_ns):
+        """The stops were evaluated now (the engine sets it itself)."""
+        self.watched_ns = now_ns
+
+    def lease(self, int64_t until_ns):
+        """A lease that holds until then, -1 = none is asked for; for tests (the engine has a door)."""
+        self.lease_ns = until_ns
+
+    def prove(self, int instrument, int64_t now_ns):
+        """Reconciled, clock measured, private stream proven; for tests (the engine has doors)."""
+        self._check(instrument, 0)
+        self.guards[instrument].reconciled_ns = now_ns
+        self.markets[self.instruments.rows[instrument].market].clock_ns = now_ns
+        self.markets[self.instruments.rows[instrument].market].private_ok = True
+
+    def probe(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, int leg=0) -> str:
         """What the gate would say to a limit order now: a Reason name. Nothing is reserved and nothing counted."""
         cdef Intent intent
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
+        intent.leg = leg
         return Reason(self.check(&intent, now_ns)).name
 
     def check_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots,
@@ -530,17 +475,3 @@ cdef class RiskGate:
                 intent.price_ticks = price_ticks - (i & 7)
                 passed += self.check(&intent, now_ns + i) == OK
         return passed
-
-
-cdef inline int64_t _part(int64_t value, int64_t ppm) noexcept nogil:
-    """`value` * ppm / 1,000,000 in two exact steps: the product does not fit at 2**49 * 200,000."""
-    return value // 1_000_000 * ppm + value % 1_000_000 * ppm // 1_000_000
-
-
-cdef inline int _lowest(int bits) noexcept nogil:
-    """Number of the lowest bit that is set."""
-    cdef int i
-    for i in range(31):
-        if bits >> i & 1:
-            return i
-    return 0

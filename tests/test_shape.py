@@ -106,8 +106,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"ext\.stops", COMMON | SEES | {"ext.equity", "ext.reference"}),
     (r"ext\.limits", COMMON | {"ext.instruments"}),
     (
-        r"ext\.risk",
-        COMMON | SEES | {f"ext.{x}" for x in ("budget", "equity", "limits", "reference", "throttle", "wire")},
+        r"ext\.(checks|risk)",
+        COMMON
+        | SEES
+        | {f"ext.{x}" for x in ("budget", "checks", "equity", "limits", "reference", "throttle", "wire")},
     ),
     (r"ext\.match", COMMON),
     (r"ext\.link", {"ext.engine", "ext.records", "ext.tape", "ext.wire"}),

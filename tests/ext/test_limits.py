@@ -1,4 +1,4 @@
-"""Limits: every ceiling, whole or not at all, versions, lists, time windows, and the way over a tape and back."""
+"""Limits: every ceiling, whole or not at all, versions, lists, time windows, the way over a tape and back."""
 
 import pytest
 from hypothesis import given, settings

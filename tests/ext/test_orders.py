@@ -143,6 +143,35 @@ def check(orders, twins, seen_rank):
         assert before not in [RANK[x] for x in TERMINAL] or rank == before or risen
         seen_rank[order_id] = rank
     assert orders.open_orders() == sorted(i for i, (_, t) in twins.items() if t.open)
+    recount(orders)
+
+
+def recount(orders):
+    """Lists, best prices and what is reduce-only, from the rows alone."""
+    rows = [orders.order(i) for i in orders.open_orders()]
+    assert orders.open_total == len(rows)
+    for instrument in range(2):
+        told = orders.reserved(instrument)
+        mine = [row for row in rows if row["instrument"] == instrument]
+        worth = 0
+        for side, name in ((BUY, "buy"), (SELL, "sell")):
+            here = [row for row in mine if row["side"] == side]
+            assert sorted(orders.listed(instrument, side)) == [row["id"] for row in here]
+            reducing = [row for row in here if row["reduce_only"]]
+            assert told[f"reduce_{name}_lots"] == sum(row["leaves_lots"] for row in reducing)
+            exits = [row["leaves_lots"] for row in reducing if row["type"] != 2]
+            assert told[f"exit_{name}_lots"] == sum(exits)
+            resting = []
+            for row in here:
+                prices = [row["price_ticks"]] + ([row["amend_ticks"]] if row["amending"] else [])
+                if row["type"] == 0 and row["tif"] in (0, 3):
+                    resting += prices
+                if row["type"] != 2:
+                    valued = row["price_ticks"] if row["type"] == 0 else row["value_ticks"]
+                    worth += max([valued, *prices[1:]]) * row["leaves_lots"]
+            best = (max if side == BUY else min)(resting, default=0)
+            assert orders.best_own(instrument, side) == best
+        assert told["worth"] == worth
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -154,7 +183,12 @@ def test_the_table_equals_its_twin_over_random_interleavings(seed):
     for turn in range(400):
         if rng.random() < 0.15:
             side, size, instrument = rng.randrange(2), rng.randrange(1, 20), rng.randrange(2)
-            order_id = orders.intend(instrument, side, 100, size, turn)
+            more = {
+                "reduce_only": rng.random() < 0.3,
+                "type": rng.choice([0, 0, 0, 1, 2]),
+                "tif": rng.randrange(4),
+            }
+            order_id = orders.intend(instrument, side, rng.randrange(90, 110), size, turn, trigger=80, **more)
             if order_id:
                 assert order_id not in twins
                 twins[order_id] = (instrument, Twin(side, size))

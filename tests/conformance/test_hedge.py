@@ -1,4 +1,4 @@
-"""Hedge mode on the three perpetual venues: both legs at once, each booked, bounded and compared by itself."""
+"""Hedge mode on the three perpetual venues: both legs at once, each booked, bounded, compared by itself."""
 
 import pytest
 from hands import BUY, SELL, STOP, Ours

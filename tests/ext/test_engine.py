@@ -945,11 +945,11 @@ def test_only_an_order_of_unknown_fate_can_be_closed_as_absent_and_it_rises_agai
 
 def futures(**more) -> dict:
     """A fill of somebody else's order on USD-M, as TRADE_LITE and ORDER_TRADE_UPDATE have it in common."""
-    return {"s": "BTCUSDT", "c": "web_1", "S": "SELL", "q": "0.004", "p": "100.00", "L": "100.00", "l": "0.004",
-            "t": 77, "i": 5, "m": False, "T": 1} | more  # fmt: skip
+    return {"s": "BTCUSDT", "c": "web_1", "S": "SELL", "q": "0.004", "p": "100.00", "L": "100.00",
+            "l": "0.004", "t": 77, "i": 5, "m": False, "T": 1} | more  # fmt: skip
 
 
-def test_in_hedge_mode_a_fast_notice_of_somebody_elses_fill_waits_for_the_one_that_names_the_leg():
+def test_in_hedge_mode_a_fast_notice_of_anothers_fill_waits_for_the_one_that_names_the_leg():
     table = Instruments()
     table.add(Market.BINANCE_USDM, "BTCUSDT", "0.01", "0.001", is_perpetual=True)
     for hedge in (False, True):

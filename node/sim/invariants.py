@@ -195,8 +195,8 @@ class Monitor:
         ]  # fmt: skip
 
     def worst(self, number: int, order: Any = None, size: int = 0) -> tuple[int, int]:
-        """(most, least) lots that the position can come to if any of our open orders fill, `order` with so many
-        lots among them. What only reduces cannot add where the venue sees to it."""
+        """(most, least) lots that the position can come to if any of our open orders fill, `order` with so
+        many lots among them. What only reduces cannot add where the venue sees to it."""
         most = least = self.held[number]
         leaves = [
             (x.side, x.leaves_lots, x.reduce_only and x.listing.is_perpetual)

@@ -1283,7 +1283,10 @@ cdef class Engine(Sink):
         return self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
 
     cdef int _judge(self, const Intent* intent, int reason) except -1:
-        """Remember nonsense until the turn is over."""
+        """Remember nonsense until the turn is over. That a venue halts an instrument is none of the strategy's."""
+        if reason == INSTRUMENT and 0 <= intent.instrument < self.instruments.count and (
+                self.risk.limits[intent.instrument].allowed):
+            return 0
         if reason and is_nonsense(intent, reason):
             self.nonsense = (f"nonsense: {intent.size_lots} lots at {intent.price_ticks} of instrument {intent.instrument} "
                              f"({Reason(reason).name})")

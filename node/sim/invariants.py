@@ -1,4 +1,4 @@
-"""What the venues' own ledgers say of a node's orders, while it runs: S3, S8, S9 and S14 of the failure catalogue.
+"""What the venues' own ledgers say of a node's orders, while it runs: S3, S8, S9, S14 of the catalogue.
 
 A `Monitor` stands between a `World` and its fakes. At each order or amend that a venue takes, it adds up what
 the venue knows - positions from its trades, the orders of ours that are open there - and asks whether any of
@@ -195,8 +195,8 @@ class Monitor:
         ]  # fmt: skip
 
     def worst(self, number: int, order: Any = None, size: int = 0) -> tuple[int, int]:
-        """(most, least) lots that the position can come to if any of our open orders fill, `order` with so many lots
-        among them. What only reduces cannot add where the venue sees to it."""
+        """(most, least) lots that the position can come to if any of our open orders fill, `order` with so
+        many lots among them. What only reduces cannot add where the venue sees to it."""
         most = least = self.held[number]
         leaves = [
             (x.side, x.leaves_lots, x.reduce_only and x.listing.is_perpetual)
@@ -228,7 +228,8 @@ class Monitor:
         if order.reduce_only:
             return said
         b, most = self.bounds, max(abs(x) for x in self.worst(number, order, size))
-        where = f"S3 at {self.world.now_ns / SEC:.3f} s: {order.listing.market} {order.listing.symbol} {order.client_id}:"
+        place = f"{order.listing.market} {order.listing.symbol} {order.client_id}"
+        where = f"S3 at {self.world.now_ns / SEC:.3f} s: {place}:"
 
         def more(what: str, value: Any, limit: Any) -> None:
             if value > limit:
@@ -249,7 +250,7 @@ class Monitor:
         return min((int(abs(price - mid) * 1_000_000 / mid) for mid in mids), default=0)
 
     def _sums(self, number: int, order: Any, size: int, more: Any) -> None:
-        """Worst-case money of one coin, one venue, everything: at the least favourable middle of the last seconds, with
+        """Worst-case money of one coin, one venue, everything: at the lowest middle of the last seconds, with
         room for what prices moved since the node counted."""
         worth = {}
         for other in self.held:

@@ -104,7 +104,7 @@ class Desk(Terms):
         return closable > 0
 
     def cancel(self, order: FakeOrder, now_ns: int, reason: str = "canceled") -> bool:
-        """Cancel; False where the order is not open any more, or where in this phase nobody may take one back."""
+        """Cancel; False where the order is not open any more, or in a phase in which nobody may."""
         self.settle(order.listing, now_ns)
         if order.listing.status == "no_cancel" and reason == "canceled":
             return False

@@ -1,6 +1,6 @@
 """Group N of the failure catalogue, people and checkers: the rows that concern risk and are played here.
 
-138 and 139 (configuration) are in tests/node/test_config.py; 143 and 144 (kill) in tests/node/slow/test_guard.py.
+138 and 139 (configuration) are in tests/node/test_config.py; 143 and 144 (kill) stand with the guard's.
 """
 
 from hands import BUY, SEC, SELL
@@ -11,7 +11,9 @@ MARKETS = ("binance-usdm", "bybit-linear", "okx", "binance-spot")
 
 def only(hand, **required) -> None:
     """One proof is asked for, with a short time to it."""
-    hand.engine.risk.require(**({"reconcile_ns": 0, "clock_ns": 0, "private": False, "max_unacked": 8} | required))
+    hand.engine.risk.require(
+        **({"reconcile_ns": 0, "clock_ns": 0, "private": False, "max_unacked": 8} | required)
+    )
 
 
 def is_refused(hand, reason: str) -> bool:
@@ -83,6 +85,7 @@ def test_150_stops_that_nobody_evaluates_stop_new_orders(make, market):
 def test_147_an_order_is_checked_against_one_version_of_the_limits_and_says_which(make, market):
     hand = make(market).ready()
     first = hand.place(BUY, hand.away(BUY))
+    hand.run(1)
     version = hand.engine.risk.limits_version
     row_ = {
         "max_size_lots": hand.size,

@@ -1,4 +1,4 @@
-"""S3, S8, S9 and S14 of the failure catalogue: wild strategies under drawn faults, judged by the venues' ledgers."""
+"""S3, S8, S9, S14 of the failure catalogue: wild strategies under drawn faults, judged by the venues."""
 
 from random import Random
 
@@ -14,11 +14,11 @@ BUY, SELL = 0, 1
 E8 = 10**8
 OPERATOR = 1  # Latch and HaltReason alike
 UNITS = 4  # of the soak's order size that a position may be
-COIN_E8 = 60_000 * E8
+COIN_E8 = 3_000 * E8
 
 
 class Wild(Strategy):
-    """Proposes anything: both sides, every type, nonsense, amends and cancels of whatever, in turns of one to six."""
+    """Proposes anything: both sides, every type, nonsense, amends and cancels of whatever."""
 
     def __init__(self, seed: int, bounds: Bounds):
         self.random, self.bounds, self.passed = Random(f"wild {seed}"), bounds, 0
@@ -120,8 +120,20 @@ def limit(world: World, bounds: Bounds) -> None:
             collar_ppm=bounds.collar_ppm,
             stale_ns=bounds.stale_ns,
             max_open_orders=bounds.open_orders,
+            leverage=1,
         )
     risk.set_rate(bounds.rate, SEC)
+    risk.set_account(
+        max_open_orders=36,
+        max_coin_e8=bounds.coin_e8,
+        max_venue_e8=bounds.venue_e8,
+        max_total_e8=bounds.total_e8,
+        max_leverage_milli=-1,
+        margin_free_ppm=-1,
+        liquidation_ppm=-1,
+        max_daily_loss_e8=-1,
+        max_drawdown_ppm=-1,
+    )
     world.engine.strategy_faults_max = 10**9  # nonsense is what this is about
 
 

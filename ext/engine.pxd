@@ -166,7 +166,6 @@ cdef class Engine(Sink):
     cdef bint _is_nameless(self, const Report* report) noexcept
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1
     cdef int _book_fee(self, const Report* report, const Order* order) except -1
-    cdef int _withdraw_all(self, int strategy) except -1
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1
     cdef int _door(self, int door, int instrument, uint64_t order_id, int64_t a, int64_t b, int64_t c, int64_t now_ns,
                    const Intent* intent=*) except -1

@@ -879,8 +879,9 @@ cdef class Engine(Sink):
         cdef int64_t before = held.legs[leg].lots
         self.account.on_fill(instrument, side, leg, report.price_ticks, lots, report.event_ns or self.now_ns)
         self._book_fee(report, order)
-        if order != NULL and self.risk.on_fill(order.strategy, instrument, side, _turned(before, held.legs[leg].lots), self.now_ns):
-            self._withdraw_all(order.strategy)
+        if (order != NULL and 0 <= order.strategy < len(self.strategies)
+                and self.risk.on_fill(order.strategy, instrument, side, _turned(before, held.legs[leg].lots), self.now_ns)):
+            self.strategy_off(order.strategy, <int>OFF_REPEAT, self.now_ns)
         memset(&row, 0, sizeof(row))
         row.report = report[0]
         row.report.instrument, row.report.side = instrument, side
@@ -897,14 +898,6 @@ cdef class Engine(Sink):
         cdef int instrument = order.instrument if order != NULL else report.instrument
         self.account.on_fee(instrument, report.fee_e8, report.fee_is_quote, report.fee_coin)
         return self._touch(instrument)
-
-    cdef int _withdraw_all(self, int strategy) except -1:
-        """A strategy was switched off: everything it has open is to be cancelled."""
-        cdef int i
-        for i in range(self.orders.capacity):
-            if self.orders.rows[i].strategy == strategy:
-                self.orders.want_cancel(&self.orders.rows[i])
-        return 0
 
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1:
         """Remember a fill until strategies can be told."""
@@ -1148,6 +1141,7 @@ cdef class Engine(Sink):
             return False
         self._door(DOOR_STRATEGY, number, 0, <int64_t>SWITCH_OFF, why, 0, now_ns)
         strategy.switch(why)
+        self.risk.strategy_off(number, why)
         for i in range(self.orders.capacity):
             order = &self.orders.rows[i]
             if order.strategy == number and self.orders.is_open(order) and not order.cancel_wanted:
@@ -1164,6 +1158,7 @@ cdef class Engine(Sink):
             return False
         self._door(DOOR_STRATEGY, number, 0, <int64_t>SWITCH_ON, 0, 0, now_ns)
         strategy.switch(<int>OFF_NOT)
+        self.risk.strategy_on(number)
         return True
 
     def strategy_interrupted(self, int number, int64_t call):

@@ -186,8 +186,12 @@ cdef class Equity:
             else:
                 shorts = tg_satadd(shorts, -held.legs[i].lots)
         size = tg_satadd(longs, shorts)
-        buys = tg_satadd(open.buy_lots, open.foreign_buy_lots)
-        sells = tg_satadd(open.sell_lots, open.foreign_sell_lots)
+        buys, sells = open.buy_lots, open.sell_lots
+        if row.is_perpetual:    # venues keep reduce-only orders from turning a position: together they end at flat
+            buys -= max(open.reduce_buy_lots - shorts, 0)
+            sells -= max(open.reduce_sell_lots - longs, 0)
+        buys = tg_satadd(buys, open.foreign_buy_lots)
+        sells = tg_satadd(sells, open.foreign_sell_lots)
         row.profit_e8 = self._profit(instrument, longs, shorts, held.cash)
         row.open_e8 = self._profit(instrument, longs, shorts, -cost)
         row.long_e8 = self._money(instrument, tg_satadd(held.lots, buys), True)

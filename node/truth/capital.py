@@ -102,15 +102,15 @@ class Capital:
             line.fees[row.fee_coin] = line.fees.get(row.fee_coin, NONE) + number(row.fee, "fee")
         line.trades += 1
 
-    def set_cost(self, instrument: int, size: Decimal, entry: str) -> None:
-        """A perpetual's position (in the venue's size unit) as an agreed answer shows it, once: profit is
-        counted from here."""
+    def set_cost(self, instrument: int, held: list[tuple[Decimal, str]]) -> None:
+        """A perpetual's position as an agreed answer shows it, once: profit is counted from here.
+        `held`: size (in the venue's unit) and entry of each leg that is not flat."""
         line, row = self.lines[instrument], self.native.instruments.row(instrument)
-        lots = self.native.instruments.lots(instrument, f"{size:f}")
-        line.is_begun, line.lots, line.cash = True, lots, NONE
-        if lots:
+        line.is_begun, line.lots, line.cash = True, 0, NONE
+        for size, entry in held:
+            lots = self.native.instruments.lots(instrument, f"{size:f}")
             price = number(entry, "entry").scaleb(row["price_decimals"]) / row["tick_mantissa"]
-            line.cash = -price * lots
+            line.lots, line.cash = line.lots + lots, line.cash - price * lots
 
     def on_cash(self, row: CashRow, now_ns: int) -> None:
         """Money that moved without a trade, once: funding to its instrument, deposits and withdrawals as

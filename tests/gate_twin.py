@@ -231,11 +231,22 @@ class Twin:
         worst = plain + lots - held + min(reducing, max(held, 0))
         return "POSITION" if worst > most else None
 
+    def reach(self, others, i, side):
+        """Lots that open orders of one side could move the position by: on perpetuals (instrument 0) those that only reduce
+        end at flat together."""
+        same = [x for x in others if x.i == i and x.side == side]
+        if i:
+            return sum(x.left() for x in same)
+        held = max(self.lots[i] if side == SELL else -self.lots[i], 0)
+        return sum(x.left() for x in same if not x.reduce) + min(
+            sum(x.left() for x in same if x.reduce), held
+        )
+
     def pools(self, o, others, lots, value):
         long, short = [0, 0], [0, 0]
         for i in range(2):
-            long[i] = (self.lots[i] + sum(x.left() for x in others if x.i == i and x.side == BUY)) * LOT
-            short[i] = (self.lots[i] - sum(x.left() for x in others if x.i == i and x.side == SELL)) * LOT
+            long[i] = (self.lots[i] + self.reach(others, i, BUY)) * LOT
+            short[i] = (self.lots[i] - self.reach(others, i, SELL)) * LOT
         gross = [max(abs(long[i]), abs(short[i])) for i in range(2)]
         add = max(value, 10_000) * lots * 1000
         if o.side == BUY:

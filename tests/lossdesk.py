@@ -127,6 +127,13 @@ class Desk:
         """A position, bought (or sold) at `ticks`."""
         self.engine.set_position(i, lots, -lots * ticks, self.now, leg=leg)
 
+    def hedge(self):
+        """The account has a long and a short leg of each perpetual, as gate and wire are told at start."""
+        self.risk.set_hedge(self.instruments.market(0), True)
+        for line in self.engine.lines:
+            if line.wire.market == self.instruments.market(0):
+                line.wire.set_hedge(True)
+
     def tell(self, order_id, kind, **more):
         """The venue's word on an order."""
         self.now += MS

@@ -194,8 +194,7 @@ def test_both_legs_of_a_hedged_position_are_closed_each_with_its_own_order():
     desk = Desk()
     desk.hold(100, leg=LONG)
     desk.hold(-40, leg=SHORT)
-    if hasattr(desk.risk, "set_hedge"):
-        desk.risk.set_hedge(desk.instruments.market(0), True)
+    desk.hedge()
     desk.engine.flatten(0, OPERATOR, desk.now)
     assert [(x["leg"], x["side"], x["size_lots"]) for x in desk.exits()] == [
         (LONG, SELL, 100),

@@ -305,8 +305,15 @@ def test_the_same_order_again_within_its_time_is_a_duplicate():
 # ---- legs ----
 
 
+class Apart(Desk):
+    """Buys below and sells above: no order of ours meets another."""
+
+    def order(self, side=BUY, price=0, *args, **more):
+        return super().order(side, price or (9_999 if side == BUY else 10_001), *args, **more)
+
+
 def hedged(**limits) -> Desk:
-    desk = Desk(row={"is_perpetual": True}, **limits)
+    desk = Apart(row={"is_perpetual": True}, **limits)
     desk.gate.set_hedge(Market.BYBIT_LINEAR, True)
     return desk
 

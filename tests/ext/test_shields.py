@@ -164,8 +164,7 @@ def test_when_the_venue_triggers_it_its_fills_are_fills():
 
 def test_both_legs_of_a_hedged_position_have_their_own():
     desk = Desk()
-    if hasattr(desk.risk, "set_hedge"):
-        desk.risk.set_hedge(desk.instruments.market(0), True)
+    desk.hedge()
     desk.stops.protect(0, 50_000)
     desk.hold(100, leg=LONG)
     desk.hold(-40, 9_000, leg=SHORT)

@@ -8,10 +8,12 @@ from node.config import KeyConfig
 from node.errors import UserError
 from node.venues.keys import Key
 
+SECRETS = ("api_key", "secret", "passphrase", "private_key")
+
 
 def read_key(config: KeyConfig, place: str) -> Key:
     """The key that `config` refers to. Raises UserError naming the place and the fix."""
-    parts = {name: _read(getattr(config, name), f"{place}: key: {name}") for name in config.__struct_fields__}
+    parts = {name: _read(getattr(config, name), f"{place}: key: {name}") for name in SECRETS}
     if not parts["api_key"].isascii() or not parts["api_key"].isprintable() or " " in parts["api_key"]:
         raise UserError(f"{place}: key: api_key: is not one word of plain characters")
     try:

@@ -16,11 +16,20 @@ import uvloop
 
 from node.config import Config
 from node.net.live import Node
+from node.shown import show_limits
 
 
-def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
+def run_node(
+    config: Config,
+    *,
+    as_json: bool,
+    until_eof: bool = False,
+    path: Path | None = None,
+    accept_limits: bool = False,
+) -> None:
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
-    parent). What happens is told on stderr, one line each."""
+    parent). The limits in force and what happens are told on stderr. `path`, `accept_limits`: as of
+    `Node`."""
     started_s = time.monotonic()
     _never_wait(sys.stderr)
 
@@ -34,9 +43,13 @@ def run_node(config: Config, *, as_json: bool, until_eof: bool = False) -> None:
         ):  # nobody reads (any more): no reason to stop, let alone with a traceback
             print(said, file=sys.stderr, flush=True)
 
+    def show(node: Node) -> None:
+        with contextlib.suppress(OSError):
+            show_limits(node.desk.effective, node.recalled.limits, node.looser, accept_limits, as_json)
+
     async def work(stop: asyncio.Event) -> None:
         watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
-        await Node(config, tell).run(stop)
+        await Node(config, tell, path=path, accept_limits=accept_limits, show=show).run(stop)
         if watching is not None:
             watching.cancel()
 

@@ -80,7 +80,10 @@ ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
 LOWER = {"node.venues*", "node.config", "node.errors"}
 NODE = {
     "node.assembly",
+    "node.control",
     "node.credentials",
+    "node.latch",
+    "node.limits",
     "node.recall",
     "node.strategies",
     "node.truth*",
@@ -104,7 +107,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"ext\.equity", COMMON | {"ext.account", "ext.orders", "ext.instruments"}),
     (r"ext\.reference", COMMON | {"ext.instruments"}),
     (r"ext\.(exits|shields)", COMMON | SEES | {"ext.exits", "ext.reference"}),
-    (r"ext\.stops", COMMON | SEES | {f"ext.{x}" for x in ("equity", "exits", "limits", "reference", "shields")}),
+    (
+        r"ext\.stops",
+        COMMON | SEES | {f"ext.{x}" for x in ("equity", "exits", "limits", "reference", "shields")},
+    ),
     (r"ext\.limits", COMMON | {"ext.instruments"}),
     (
         r"ext\.(checks|risk)",
@@ -119,7 +125,23 @@ ALLOWED: list[tuple[str, set[str]]] = [
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
     (r"node\.cli|node\.main|node\.demo|node\.soak", {"*"}),
-    (r"node\.(errors|config)", {"node.errors", "ext.records", "ext.wire"}),
+    (r"node\.(errors|latch)", set()),
+    (r"node\.reading", {"node.errors"}),
+    (r"node\.compliance", {"node.errors", "node.reading", "ext.records"}),
+    (r"node\.environment", {"node.errors", "ext.records"} | {f"node.venues.{v}.rules" for v in VENUES}),
+    (
+        r"node\.config",
+        {"node.compliance", "node.environment", "node.errors", "node.reading"}
+        | {"ext.limits", "ext.records", "ext.wire"},
+    ),
+    (r"node\.limits", LOWER | {"node.compliance", "ext.engine", "ext.instruments", "ext.records"}),
+    (r"node\.shown", {"node.limits"}),
+    (r"node\.operate", {"node.errors", "node.latch", "node.reading", "node.net.console"}),
+    (
+        r"node\.control",
+        {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
+        | {"node.truth.halts", "ext.records"},
+    ),
     (r"node\.report", {"node.errors", "node.slow.summary", "ext.records"}),
     (r"node\.venues\.(values|keys|depth)", set()),
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
@@ -128,7 +150,9 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.credentials", {"node.config", "node.errors", "node.venues.keys"}),
     (
         r"node\.assembly",
-        LOWER | {"node.truth*", "node.strategies", "node.recall"} | ALL_EXT - {"ext.link", "ext.match"},
+        LOWER
+        | {"node.truth*", "node.strategies", "node.recall", "node.limits", "node.compliance"}
+        | ALL_EXT - {"ext.link", "ext.match"},
     ),
     *[
         (rf"node\.venues\.{x}", {"ext.match", "ext.text"} | {f"node.venues.{y}" for y in FAKE_ROOMS[:i]})

@@ -1,0 +1,58 @@
+"""The latch that the guard leaves beside a tape: a node that finds it takes no new risk until a person
+resumes.
+
+`latch.json`: {"latch": "guard", "flatten": bool, "reason": text, "at_ns": int}. It is on the disk before the
+guard touches an order, so that a node that goes on, or starts again, cannot be faster.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+NAME = "latch.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Latched:
+    """Who latched, why, when (ns since 1970), and whether positions are being closed."""
+
+    latch: str
+    flatten: bool
+    reason: str
+    at_ns: int
+
+
+def write_latch(directory: Path, latched: Latched) -> None:
+    """Whole and on the disk, or not at all. Raises OSError."""
+    row = {x: getattr(latched, x) for x in ("latch", "flatten", "reason", "at_ns")}
+    part = directory / f"{NAME}.part"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, orjson.dumps(row) + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    part.replace(directory / NAME)
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_latch(directory: Path) -> Latched | None:
+    """The latch in `directory`; None where there is none. One that cannot be read holds as well: somebody
+    wanted it."""
+    try:
+        raw = (directory / NAME).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Latched("guard", False, f"{NAME} cannot be read: {error.strerror}", 0)
+    try:
+        row = orjson.loads(raw)
+        return Latched(str(row["latch"]), bool(row["flatten"]), str(row["reason"]), int(row["at_ns"]))
+    except (ValueError, TypeError, KeyError):
+        return Latched("guard", False, f"{NAME} cannot be understood", 0)

@@ -1,0 +1,32 @@
+"""The latch beside a tape."""
+
+import orjson
+import pytest
+
+from node.latch import NAME, Latched, read_latch, write_latch
+
+ONE = Latched("guard", True, "the node is stopped", 17)
+
+
+def test_what_was_written_is_read(tmp_path):
+    assert read_latch(tmp_path) is None
+    write_latch(tmp_path, ONE)
+    assert read_latch(tmp_path) == ONE
+    assert orjson.loads((tmp_path / NAME).read_bytes()) == {
+        "latch": "guard",
+        "flatten": True,
+        "reason": "the node is stopped",
+        "at_ns": 17,
+    }
+    assert [x.name for x in tmp_path.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"latch": "guard"}', b"\xff" * 40])
+def test_one_that_cannot_be_understood_holds_as_well(tmp_path, raw):
+    (tmp_path / NAME).write_bytes(raw)
+    assert read_latch(tmp_path).latch == "guard"
+
+
+def test_one_that_cannot_be_read_holds_as_well(tmp_path):
+    (tmp_path / NAME).mkdir()
+    assert read_latch(tmp_path).latch == "guard"

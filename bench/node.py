@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench import account
+from node.sim.play import LEVERAGE, limits_text, tables_text
 
 CONFIG = """\
 mode = "sim"
@@ -25,27 +26,20 @@ deployment = "prb0"
 loop = "{loop}"
 tape = "{tape}"
 max_unacked = 64
-[rate]
-orders = 1000000
-window_ms = 1000
-[[venue]]
+{tables}[[venue]]
 market = "binance-usdm"
+environment = "sim"
 streams = ["ws://127.0.0.1:{port}"]
 rest = "http://127.0.0.1:{port}"
 orders = "ws://127.0.0.1:{port}"
-key = {{ api_key = "plain:{api_key}", {proof} }}
+key = {{ environment = "sim", api_key = "plain:{api_key}", {proof} }}
 trades = false
 [[instrument]]
 market = "binance-usdm"
 symbol = "BTCUSDT"
+leverage = {leverage}
 [instrument.limits]
-max_size = "1"
-max_notional = "1000000"
-max_position = "10"
-collar_bps = 500
-stale_ms = 3600000
-max_open_orders = 64
-"""
+{limits}"""
 BUDGET_FACTOR = 1000
 
 
@@ -71,7 +65,18 @@ def node_command(loop: str = "spin") -> Iterator[NodeArgv]:
         proof = f'private_key = "file:{_pem(here)}"' if logon else f'secret = "plain:{account.SECRET}"'
         config = here / "node.toml"
         config.write_text(
-            CONFIG.format(loop=loop, tape=here / "tape", port=port, api_key=account.API_KEY, proof=proof)
+            CONFIG.format(
+                loop=loop,
+                tape=here / "tape",
+                port=port,
+                api_key=account.API_KEY,
+                proof=proof,
+                tables=tables_text(orders=1_000_000),
+                leverage=LEVERAGE["binance-usdm"],
+                limits=limits_text(
+                    "10", "1000000", perpetual=True, collar_bps=500, stale_ms=3_600_000, open_orders=64
+                ),
+            )
         )
         return [sys.executable, "-m", "bench.node", str(config)]
 

@@ -6,20 +6,24 @@ virtual one.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from ext import build_id
 from ext.engine import Engine, LineKind
 from ext.instruments import Instruments
+from ext.limits import LimitTable
 from ext.records import Market
 from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
 from ext.strategy import Strategy
 from ext.tape import TapeWriter
+from node.compliance import profile_of
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
 from node.errors import UserError
+from node.limits import Effective, apply, apply_stops, base_per_lot, effective_limits, lots_of
 from node.recall import Recalled
 from node.strategies import make_strategy
 from node.truth.desk import Product, VenueDesk
@@ -36,9 +40,11 @@ RECONCILED_NS = (
     50 * SEC
 )  # beyond one round of order lists: no new risk without a pass that agreed for so long
 CLOCK_NS = 120 * SEC
+WATCHED_NS = SEC  # no new risk where the stops were not looked at for so long
 EPOCH_NS = (
     100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
 )
+ALIKE = 5  # an order's limit in coins and the one in money may differ so much before somebody is asked
 EPOCH_ZERO_NS = 1_577_836_800 * 10**9  # ... since 2020-01-01: their 35 bits last until 2128
 
 
@@ -67,7 +73,9 @@ class Assembly:
 
     `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of
     orders;
-    `keys` by market number. `strategy` is used instead of the one that the config names.
+    `keys` by market number. `strategy` is used instead of the one that the config names. `folder`: what
+    paths in
+    the config are relative to; `now_ns`: from when on time rules are needed.
     """
 
     def __init__(
@@ -81,8 +89,10 @@ class Assembly:
         epoch: int,
         outlet: Any = None,
         strategy: Strategy | None = None,
+        folder: Path | None = None,
+        now_ns: int = 0,
     ):
-        self.config, self.rows, self.keys, self.epoch = config, rows, keys, epoch
+        self.config, self.rows, self.keys, self.epoch, self.folder = config, rows, keys, epoch, folder
         self.instruments = Instruments(max(len(rows), 1))
         self.numbers: dict[tuple[int, str], int] = {}
         for key, row in rows.items():
@@ -96,10 +106,9 @@ class Assembly:
         self.rest_lines: dict[int, int] = {}  # market -> its REST_LINE
         self.lines: list[LineSpec] = []
         self.hedged = {MARKET_NUMBERS[x.market] for x in config.venue if x.hedge}
-        for x in config.instrument:
-            self._check_leverage(x, rows[MARKET_NUMBERS[x.market], x.symbol])
         self._build_lines()
-        self._limits()
+        self.effective = self.effective_of(config)
+        self._limits(now_ns)
         self._strategies(strategy or make_strategy(config.strategy))
 
     def _add(self, row: InstrumentRow, steps: tuple[str, str]) -> int:
@@ -242,53 +251,87 @@ class Assembly:
 
     # ---- limits and strategies ----
 
-    def _limits(self) -> None:
-        self.engine.risk.set_rate(self.config.rate.orders, self.config.rate.window_ms * 1_000_000)
-        for x in self.config.instrument:
-            if x.limits is None:
-                continue
-            number = self.numbers[MARKET_NUMBERS[x.market], x.symbol]
-            try:
-                self.engine.risk.set_limits(
-                    number,
-                    max_size_lots=self.lots(number, x, "max_size", x.limits.max_size),
-                    max_position_lots=self.lots(number, x, "max_position", x.limits.max_position),
-                    max_notional_e8=int(_decimal(x, "max_notional", x.limits.max_notional).scaleb(8)),
-                    collar_ppm=x.limits.collar_bps * 100,
-                    stale_ns=x.limits.stale_ms * 1_000_000,
-                    max_open_orders=x.limits.max_open_orders,
-                    duplicate_ns=x.limits.duplicate_ms * 1_000_000,
-                )
-            except (ValueError, OverflowError) as error:
-                raise UserError(f"{x.market} {x.symbol}: limits: {error}") from None
-            if x.quote is not None:
-                self._check_quote(number, x, x.quote)
+    def effective_of(self, config: Config) -> Effective:
+        """The limits that `config` comes to on these instruments. Raises UserError naming instrument and
+        key."""
+        profile = profile_of(config.compliance, "config", self.folder)
+        known = {(MARKET_NUMBERS[x.market], x.symbol) for x in config.instrument}
+        if known != set(self.numbers):
+            raise UserError("limits: instruments cannot come or go while the node runs: restart it")
+        return effective_limits(config, profile, self.rows, self.instruments, self.numbers)
 
-    def _check_leverage(self, x: InstrumentConfig, row: InstrumentRow) -> None:
-        """More than the venue sells could never be what the account has."""
-        most = Decimal(row.max_leverage)
-        if x.leverage and most and _decimal(x, "leverage", x.leverage) > most:
-            raise UserError(
-                f"{x.market} {x.symbol}: leverage {x.leverage}: the venue allows {most.normalize():f} at most"
-            )
+    def _limits(self, now_ns: int) -> None:
+        apply(self.effective, self.engine.risk, self.instruments, self.numbers, now_ns)
+        apply_stops(self.effective, self.engine, self.numbers)
+        for x in self.config.instrument:
+            if x.quote is not None and x.limits is not None:
+                self._check_quote(self.numbers[MARKET_NUMBERS[x.market], x.symbol], x, x.quote)
+        self._unweighed = {
+            self.numbers[MARKET_NUMBERS[x.market], x.symbol]: x
+            for x in self.config.instrument
+            if x.limits is not None
+        }
+
+    def tighten(self, new: Effective, now_ns: int) -> int:
+        """Limits that are tighter than those in force, from here on, on the tape. What rests beyond them is
+        cancelled; returns how many orders that is. Raises UserError."""
+        beyond = self._put_limits(new, now_ns)
+        self.effective = new
+        return beyond
+
+    def renew_windows(self, now_ns: int) -> None:
+        """Time rules of the profile that have come within the gate's reach. To be called every hour or so."""
+        profile = self.effective.profile
+        if profile is not None and (profile.no_new or profile.flat_by):
+            self._put_limits(self.effective, now_ns)
+
+    def _put_limits(self, effective: Effective, now_ns: int) -> int:
+        """All limits at once, in front of the next intent, so that a replay checks what was checked."""
+        table = LimitTable(self.instruments.count, self.engine.orders.capacity)
+        table.unpack(self.engine.risk.pack())
+        apply(effective, table, self.instruments, self.numbers, now_ns)
+        return len(self.engine.set_limits(table.pack(), now_ns))
+
+    def record_limits(self, now_ns: int) -> None:
+        """Put the limits that a run begins with on the tape."""
+        self._put_limits(self.effective, now_ns)
+
+    def weigh(self, tell: Tell) -> None:
+        """When a first book is there: tell where the limits of an order in coins and in money mean very
+        different things. Cheap to
+        call again and again."""
+        for number, x in list(self._unweighed.items()):
+            bids = self.engine.books[number].bids(1)
+            if not bids:
+                continue
+            del self._unweighed[number]
+            price = bids[0][0] * Decimal(self.instruments.price_grid(number).step)
+            told = self.effective.tables[f"{x.market} {x.symbol}"]
+            value, most = Decimal(told["max_order_base"]) * price, Decimal(told["max_order_quote"])
+            if not most / ALIKE <= value <= most * ALIKE:
+                tell(
+                    f"{x.market} {x.symbol}",
+                    f"limits: max_order_base {told['max_order_base']} is worth {value:.2f}, "
+                    f"max_order_quote is {most:f}: "
+                    "the smaller one counts; is one of them a slip?",
+                )
+
+    def base_text(self, number: int, lots: int) -> str:
+        """Lots as base coins, in plain digits."""
+        return f"{lots * base_per_lot(self.instruments, number):f}"
 
     def _check_quote(self, number: int, x: InstrumentConfig, quote: Quote) -> None:
         """A quote that could not be placed as it stands is an error now, not a refusal for each of its
         orders."""
-        grid, lot_step = self.instruments.size_grid(number), self.instruments.row(number)["lot_step"]
-        step = Decimal(lot_step * grid.mantissa).scaleb(-grid.decimals)
-        if _decimal(x, "size", quote.size) % step:
-            raise UserError(f"{x.market} {x.symbol}: quote: size {quote.size}: must be a multiple of {step}")
-
-    def lots(self, number: int, x: InstrumentConfig, key: str, text: str) -> int:
-        """A size in base coins or contracts, as the venue counts it, in whole lots (rounded down: a
-        limit)."""
-        grid = self.instruments.size_grid(number)
-        return (
-            int(_decimal(x, key, text).scaleb(grid.decimals).to_integral_value(ROUND_FLOOR)) // grid.mantissa
-        )
+        step = base_per_lot(self.instruments, number) * self.instruments.row(number)["lot_step"]
+        if Decimal(quote.size_base) % step:
+            raise UserError(
+                f"{x.market} {x.symbol}: quote: size_base {quote.size_base}: must be a multiple of {step:f}"
+            )
 
     def _strategies(self, strategy: Strategy | None) -> None:
+        if self.config.account is not None:
+            self.engine.strategy_faults_max = self.config.account.max_strategy_faults
         if strategy is not None:
             self.engine.add_strategy(strategy)
         self.quoter = strategy if isinstance(strategy, Quoter) else None
@@ -314,8 +357,8 @@ class Assembly:
                 number,
                 half_spread_ticks=max(mid_ticks * x.quote.half_spread_ppm // 1_000_000, 1),
                 requote_ticks=max(mid_ticks * x.quote.requote_ppm // 1_000_000, 1),
-                size_lots=self.lots(number, x, "size", x.quote.size),
-                lean_lots=self.lots(number, x, "lean", x.quote.lean),
+                size_lots=lots_of(self.instruments, number, x.quote.size_base),
+                lean_lots=lots_of(self.instruments, number, x.quote.lean_base),
                 wait_ns=x.quote.wait_ms * 1_000_000,
             )
             del self._unquoted[number]
@@ -347,6 +390,7 @@ class Assembly:
             clock_ns=CLOCK_NS,
             private=True,
             max_unacked=self.config.max_unacked,
+            watched_ns=WATCHED_NS,
         )
         return Keeper(
             self.engine,
@@ -367,7 +411,7 @@ class Assembly:
                 base=self.rows[market, x.symbol].base,
                 quote=self.rows[market, x.symbol].quote,
                 is_perpetual=self.rows[market, x.symbol].is_perpetual,
-                leverage=x.leverage,
+                leverage="" if x.leverage is None else str(x.leverage),
             )
             for x in self.config.instrument
             if x.market == venue.market
@@ -380,6 +424,7 @@ class Assembly:
             name=venue.market,
             wallet=venue.wallet,
             hedge=venue.hedge,
+            account=venue.account,
         )
 
     # ---- the tape's first words ----
@@ -408,6 +453,7 @@ class Assembly:
                     x.wallet or x.market for x in self.config.venue if MARKET_NUMBERS[x.market] in self.rest
                 )
             ),
+            "limits": self.effective.tables,
         }
 
 
@@ -432,13 +478,3 @@ def path_of(session: Any, market: int) -> str:
     if session.kind == "public":
         return "/v5/public/spot" if market == Market.BYBIT_SPOT else "/v5/public/linear"
     return f"/v5/{session.kind}"
-
-
-def _decimal(x: InstrumentConfig, key: str, text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except ArithmeticError:
-        value = Decimal(-1)
-    if not value.is_finite() or value < 0:
-        raise UserError(f"{x.market} {x.symbol}: {key} {text!r}: must be a plain number, not negative")
-    return value

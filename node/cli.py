@@ -22,6 +22,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 UntilEof = Annotated[
     bool, typer.Option("--until-eof", hidden=True, help="Stop where standard input ends: with the parent.")
 ]
+Target = Annotated[Path, typer.Argument(help="Config file of the node, or the directory of its tape.")]
+Reason = Annotated[str, typer.Option(help="Why: recorded.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until it is done, and say how long that took.")]
+WAIT_S = 30.0
 Files = Annotated[
     list[Path], typer.Argument(help="Recordings, in the order in which they are to be replayed.")
 ]
@@ -54,6 +58,10 @@ def demo(
 @app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="Config file (TOML).")],
+    accept_limits: Annotated[
+        bool,
+        typer.Option("--accept-limits", help="Start though limits are much looser than in the last run."),
+    ] = False,
     as_json: Json = False,
     until_eof: UntilEof = False,
 ) -> None:
@@ -61,7 +69,126 @@ def run(
     from node.config import load
     from node.main import run_node
 
-    run_node(load(config), as_json=as_json, until_eof=until_eof, path=config)
+    run_node(load(config), as_json=as_json, until_eof=until_eof, path=config, accept_limits=accept_limits)
+
+
+@app.command()
+def status(target: Target, as_json: Json = False) -> None:
+    """What a running node holds, and what holds it back."""
+    from node.operate import ask, tape_of
+    from node.shown import print_status
+
+    answer = _done(ask(tape_of(target), {"do": "status"}), as_json)
+    if not as_json:
+        print_status(answer, Console())
+
+
+@app.command()
+def halt(target: Target, reason: Reason = "", wait: Wait = False, as_json: Json = False) -> None:
+    """Cancel everything and take no new risk, until `resume`; also of a node that does not run."""
+    _hold("halt", target, reason, wait, as_json)
+
+
+@app.command()
+def flatten(target: Target, reason: Reason = "", wait: Wait = False, as_json: Json = False) -> None:
+    """Like halt, and close every position."""
+    _hold("flatten", target, reason, wait, as_json)
+
+
+@app.command()
+def resume(
+    target: Target,
+    reason: Annotated[str, typer.Option(help="Why it may go on: recorded, and required.")] = "",
+    reset_peak: Annotated[
+        bool, typer.Option("--reset-peak", help="Measure drawdown from the equity as it is now.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a node go on that was halted, flattened or stopped by a loss, unless the cause still holds."""
+    from node.operate import ask, tape_of
+
+    if not reason.strip():
+        raise UserError("resume: give a reason (--reason TEXT): it is recorded")
+    answer = _done(
+        ask(tape_of(target), {"do": "resume", "reason": reason, "reset_peak": reset_peak}), as_json
+    )
+    if not as_json:
+        print(f"resumed; cleared: {', '.join(answer['cleared']) or 'nothing was held'}")
+        for line in answer["held"]:
+            print(f"still {line}")
+
+
+@app.command()
+def stop(target: Target, wait: Wait = False, as_json: Json = False) -> None:
+    """End a running node in order: it cancels what is open."""
+    from node.operate import ask, tape_of, wait_gone
+
+    tape = tape_of(target)
+    answer = ask(tape, {"do": "stop"})
+    if wait and answer["ok"]:
+        answer["took_s"] = round(wait_gone(tape, WAIT_S), 3)
+    _done(answer, as_json)
+    if not as_json:
+        print(
+            f"stopped after {answer['took_s']} s"
+            if wait
+            else f"stopping; {answer['open_orders']} open orders"
+        )
+
+
+@app.command()
+def limits(target: Target, as_json: Json = False) -> None:
+    """Let a running node take over the limits of its config file, where they are tighter."""
+    from node.operate import ask, tape_of
+    from node.shown import changes_table
+
+    answer = ask(tape_of(target), {"do": "limits"})
+    if not answer["ok"] and not as_json and answer.get("changes"):
+        Console(stderr=True).print(changes_table(answer["changes"]))
+    _done(answer, as_json)
+    if not as_json:
+        print(
+            f"{len(answer['changes'])} limits are tighter now; {answer['cancelling']} orders "
+            f"are being cancelled"
+        )
+
+
+def _hold(name: str, target: Path, reason: str, wait: bool, as_json: bool) -> None:
+    from node.operate import hold, tape_of, wait_for
+
+    tape = tape_of(target)
+    answer = hold(tape, name, reason)
+    if wait and answer["ok"] and answer.get("running", True):
+        flat = name == "flatten"
+        took_s, last = wait_for(
+            tape, lambda x: not x["open_orders"] and not (flat and x["open_positions"]), WAIT_S
+        )
+        answer |= {"took_s": round(took_s, 3), "open_orders": 0, "open_positions": last["open_positions"]}
+    _done(answer, as_json)
+    if as_json:
+        return
+    if "latch_file" in answer:
+        print(answer["warning"])
+        return
+    took = f"; zero open orders after {answer['took_s']} s" if wait else ""
+    print(
+        f"latched; {answer['cancelling']} orders are being cancelled{took}; "
+        f"{answer['open_positions']} open positions"
+    )
+
+
+def _done(answer: dict, as_json: bool) -> dict:
+    """A reply that is one; the exit code that it asks for where it is not."""
+    if as_json:
+        print_json(answer)
+        if not answer["ok"]:
+            sys.stdout.flush()
+            sys.exit(answer["code"])
+    elif not answer["ok"]:
+        _fail(answer.get("error", "the node refused"), answer["code"])
+    elif "warning" in answer and "latch_file" not in answer:
+        print(f"tickgate: {answer['warning']}", file=sys.stderr)
+    return answer
 
 
 @app.command()

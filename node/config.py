@@ -1,22 +1,33 @@
 """One TOML file -> one frozen, typed tree. Unknown keys and missing limits are errors that name their place.
 
-Sizes, prices and money are decimal text ("0.001"), so that they reach the instrument's grid exactly; times
-have their unit in the name. See `deploy/sim.toml` for an example with every key.
+Sizes are in base coins on every venue, money in the quote currency, both as decimal text ("0.001"), so that
+they reach the instrument's grid exactly; every key has its unit in its name. A limit has no default: one
+that is not
+wanted says "off", so that nothing is unlimited because a line is missing. Above every limit here there is
+a ceiling that
+is compiled in (`ext.limits.CEILINGS`). See `deploy/sim.toml` for an example with every key, `docs/RISK.md`
+for what each does.
 """
 
-import tomllib
+from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ext.limits import CEILINGS
 from ext.records import Market
 from ext.wire import DEPLOYMENT
+from node.compliance import Compliance, profile_of
+from node.environment import ENVIRONMENTS, check_arm, check_environment
 from node.errors import UserError
+from node.reading import read_toml, typed
 
 MARKETS = {m.name.lower().replace("_", "-"): int(m) for m in Market if m != Market.MARKETS}
 MODES = ("sim", "watch")
+POLICIES = ("cancel", "reduce", "flatten")  # records.StopPolicy, in its order
 # Book channels that carry a whole book, by market; the first of each is followed where nothing is said.
 DEPTHS = {
     "binance-spot": (0,),
@@ -26,36 +37,82 @@ DEPTHS = {
     "okx": (400, 50),
 }
 
+OFF = "off"
 NUMBER = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 ABOVE_ZERO = r"^(?=.*[1-9])[0-9]{1,18}(\.[0-9]{1,18})?$"
-HOUR_MS = 3_600_000
-Number = Annotated[str, msgspec.Meta(pattern=NUMBER)]
-Size = Annotated[str, msgspec.Meta(pattern=ABOVE_ZERO)]
-Text = Annotated[str, msgspec.Meta(min_length=1)]
-Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=HOUR_MS)]
-Parts = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # per million
+OR_OFF = r"^(off|[0-9]{1,18}(\.[0-9]{1,18})?)$"
+HOUR_MS, DAY_S = 3_600_000, 86_400
+Meta = msgspec.Meta
 
 
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Risk limits of one instrument. All are required: a limit that is not set would forbid everything."""
+def _whole(least: int, most: int, unit: str) -> Meta:
+    return Meta(ge=least, le=most, description=f"a whole number of {unit}, {least} to {most}")
 
-    max_size: Number
-    max_notional: Number
-    max_position: Number
-    collar_bps: Annotated[int, msgspec.Meta(ge=0, le=2000)]
-    stale_ms: Milliseconds
-    max_open_orders: Annotated[int, msgspec.Meta(ge=0, le=4096)]
-    duplicate_ms: Milliseconds = 0
+
+def _bps(most: int) -> Meta:
+    return Meta(ge=1, le=most, description=f"whole basis points, 1 to {most} (100 = 1 %)")
+
+
+Number = Annotated[str, Meta(pattern=NUMBER, description='a plain number in quotes, such as "0.001"')]
+Size = Annotated[
+    str,
+    Meta(pattern=ABOVE_ZERO, description='a plain number above 0 in quotes, in base coins, such as "0.001"'),
+]
+Money = Annotated[
+    str,
+    Meta(
+        pattern=ABOVE_ZERO, description='a plain number above 0 in quotes, in quote currency, such as "1000"'
+    ),
+]
+MoneyOrOff = Annotated[
+    str,
+    Meta(pattern=OR_OFF, description='a plain number in quotes, in quote currency, such as "1000", or "off"'),
+]
+Text = Annotated[str, Meta(min_length=1, description="text that is not empty")]
+Milliseconds = Annotated[int, _whole(0, HOUR_MS, "milliseconds")]
+Parts = Annotated[int, _whole(1, 1_000_000, "millionths")]
+Off = Literal["off"]
+Policy = Literal["cancel", "reduce", "flatten"]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Risk limits of one instrument. All are required. `*_bps` are of the price, of the reference or the
+    mid."""
+
+    max_order_base: Size  # one order
+    max_order_quote: Money
+    max_position_base: Size  # as if everything open on one side filled
+    max_open_orders: Annotated[int, _whole(1, 4096, "orders")]
+    max_open_quote: MoneyOrOff  # all open orders of the instrument together
+    collar_bps: Annotated[int, _bps(2000)]  # a price from the reference
+    collar_walk_bps: (
+        Annotated[int, _bps(5000)] | Off
+    )  # a price from where the reference was `collar_walk_s` ago
+    collar_walk_s: Annotated[int, _whole(1, 3600, "seconds")] = 0
+    max_slippage_bps: Annotated[int, _bps(2000)] | Off  # what taking costs, walking the book
+    max_spread_bps: Annotated[int, _bps(2000)] | Off
+    max_range_bps: Annotated[int, _bps(5000)] | Off  # of the mid within `range_s`
+    range_s: Annotated[int, _whole(1, 3600, "seconds")] = 0
+    max_jump_bps: Annotated[int, _bps(5000)] | Off  # of the mid within `jump_ms`; then a pause
+    jump_ms: Annotated[int, _whole(1, 60_000, "milliseconds")] = 0
+    jump_pause_s: Annotated[int, _whole(1, 3600, "seconds")] = 0
+    stale_ms: Annotated[int, _whole(1, HOUR_MS, "milliseconds")]  # oldest book
+    duplicate_ms: Milliseconds  # the same order again within this time; 0 = allowed
+    max_position_loss_quote: MoneyOrOff  # open loss; also a stop
+    # perpetuals only, and required there
+    funding_max_bps: Annotated[int, _bps(1000)] | Off | None = None  # rate about to be paid, either sign
+    funding_window_s: Annotated[int, _whole(1, DAY_S, "seconds")] = 0  # how long before the payment
+    maintenance_bps: Annotated[int, _bps(5000)] | None = None  # the venue's maintenance margin at this size
 
 
 class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the built-in quoter quotes one instrument. `lean`: position at which quotes shift by one half
+    """How the built-in quoter quotes one instrument. `lean_base`: position at which quotes shift by one half
     spread."""
 
-    size: Size
+    size_base: Size
     half_spread_ppm: Parts  # millionths of the mid when quoting starts
     requote_ppm: Parts = 20
-    lean: Number = "0"
+    lean_base: Number = "0"
     wait_ms: Milliseconds = 50
 
 
@@ -68,13 +125,15 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits | None = None
     quote: Quote | None = None
     depth: int | None = None
-    leverage: str = ""  # what the venue must have set; "" = any
+    # what the venue must have set, and what margin is reckoned with; perpetuals only, and required there
+    leverage: Annotated[int, _whole(1, 125, "times")] | None = None
 
 
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where credentials are: each is "env:NAME" or "file:PATH" (in mode sim also "plain:TEXT"), never the
     secret itself. HMAC keys have `secret` (OKX also `passphrase`), Ed25519 keys `private_key`, a PEM."""
 
+    environment: str  # which the key was made for: the venue's must be the same
     api_key: Text
     secret: str = ""
     passphrase: str = ""
@@ -88,9 +147,9 @@ class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "report"  # orders of others on the account: ignore, report, halt; they count in exposure always
     )
     keep_old: bool = False  # own orders of an earlier start: keep them, or cancel them
-    orders_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
-    positions_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
-    balances_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
+    orders_s: Annotated[int, _whole(1, 3600, "seconds")] = 10
+    positions_s: Annotated[int, _whole(1, 3600, "seconds")] = 30
+    balances_s: Annotated[int, _whole(1, 3600, "seconds")] = 60
 
 
 class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,12 +157,14 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only."""
 
     market: str
+    environment: str  # sim, testnet, demo, live: addresses and key must be of it
     streams: list[str]
     rest: str
     orders: str = ""
     private: str = ""  # where private streams are, if not where orders go
     key: KeyConfig | None = None
-    window_ms: Annotated[int, msgspec.Meta(ge=100, le=5000)] = (
+    account: str = ""  # the account that the key must be of, as the venue numbers it; "" = any
+    window_ms: Annotated[int, _whole(100, 5000, "milliseconds")] = (
         1500  # how long a venue may still take an order frame
     )
     stp: str = "maker"  # self-trade prevention: expire the maker's, the taker's or both orders
@@ -112,11 +173,50 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trades: bool = True  # also public trades and marks (Binance USD-M: on a second connection per line)
 
 
-class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """At most `orders` new orders in any `window_ms`, over everything."""
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits over everything. Worst case: as if every open order had filled on its side."""
 
-    orders: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-    window_ms: Annotated[int, msgspec.Meta(ge=1, le=HOUR_MS)]
+    max_open_orders: Annotated[int, _whole(1, 4096, "orders")]
+    max_coin_quote: MoneyOrOff  # of one coin over all venues
+    max_venue_quote: MoneyOrOff  # of one venue's wallet
+    max_total_quote: MoneyOrOff
+    max_leverage: Money = "5"  # worst case to equity
+    min_margin_free_bps: Annotated[int, _bps(10_000)] | Off  # of the equity
+    min_liquidation_bps: (
+        Annotated[int, _bps(10_000)] | Off
+    )  # how far the price may go before the venue closes
+    max_daily_loss_quote: MoneyOrOff  # since midnight UTC
+    max_drawdown_bps: Annotated[int, _bps(5000)] = 1000  # from the peak
+    max_strategy_faults: Annotated[int, _whole(1, 1_000_000, "faults")]
+
+
+class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often, over everything: so many of each in any `window_ms`."""
+
+    orders: Annotated[int, _whole(1, 1_000_000, "orders")]
+    amends: Annotated[int, _whole(1, 1_000_000, "amends")] | Off  # off: counted as orders
+    cancels: Annotated[int, _whole(1, 1_000_000, "cancels")] | Off  # cancels pass, new orders wait
+    window_ms: Annotated[int, _whole(1, HOUR_MS, "milliseconds")]
+    max_cancels_per_fill: Annotated[int, _whole(1, 10_000, "cancels")] | Off
+    cancels_window_s: Annotated[int, _whole(1, DAY_S, "seconds")] = 0
+    max_same_side_fills: Annotated[int, _whole(1, 4096, "fills")] | Off  # of one strategy: then it is off
+    max_round_trips: Annotated[int, _whole(1, 4096, "round trips")] | Off
+    repeat_window_s: Annotated[int, _whole(1, 3600, "seconds")] = 0
+
+
+class StopsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What crossing a loss limit does, in the event that crosses it."""
+
+    on_position_loss: Policy
+    on_daily_loss: Policy
+    on_drawdown: Policy
+    on_margin: Policy
+    exit_slippage_bps: Annotated[int, _bps(2000)]  # how far from the reference an exit may be priced
+    exit_retry_ms: Annotated[int, _whole(1, 60_000, "milliseconds")]
+    cooldown_s: Annotated[int, _whole(0, DAY_S, "seconds")]
+    protect_bps: Annotated[
+        int, _whole(0, 5000, "basis points (0 = none)")
+    ]  # stop orders that rest at the venue
 
 
 class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,17 +239,22 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: str
     venue: list[VenueConfig]
     instrument: list[InstrumentConfig]
-    rate: Rate
+    # limits over everything: required where orders can be sent
+    account: Account | None = None
+    rate: Rate | None = None
+    stops: StopsConfig | None = None
+    compliance: Compliance | None = None
     reconcile: Reconcile = Reconcile()
-    ack_timeout_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 1000
-    max_unacked: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 8  # requests to a market without an answer
+    arm: str = ""  # words without which nothing talks to real money: node.environment.ARM
+    ack_timeout_ms: Annotated[int, _whole(100, 60_000, "milliseconds")] = 1000
+    max_unacked: Annotated[int, _whole(1, 4096, "requests")] = 8  # requests to a market without an answer
     strategy: Text = "quoter"  # quoter, probe, none, or module:Class of your own
     strategy_timeout_ms: Annotated[int, msgspec.Meta(ge=10, le=10_000)] = 250  # of one call
     deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
-    cpu: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
+    cpu: Annotated[int, _whole(0, 4095, "a core")] | None = None
     tape: Text = "tapes/node"
-    segment_mb: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
+    segment_mb: Annotated[int, _whole(1, 2047, "megabytes")] = 64
     guard: GuardConfig | None = None
     dials: str = ""  # page of numbers that expire, written by another process
     drill_after_ms: Milliseconds = (
@@ -159,46 +264,28 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load(path: Path) -> Config:
     """Read and check a config file. Raises UserError naming the file, the key and the fix."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        config = msgspec.convert(tomllib.loads(text.decode()), Config)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML: {error}") from None
-    except RecursionError:
-        raise UserError(f"{path}: not TOML that anybody meant: nested too deeply") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text") from None
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: {_in_words(error)}") from None
-    check(config, str(path))
+    config = typed(read_toml(path), Config, str(path))
+    check(config, str(path), path.parent)
     return config
 
 
-def _in_words(error: msgspec.ValidationError) -> str:
-    """What msgspec says, without regular expressions."""
-    text = str(error).replace(f"matching regex {NUMBER!r}", 'that is a plain number, such as "0.001"')
-    return text.replace(f"matching regex {ABOVE_ZERO!r}", 'that is a plain number above 0, such as "0.001"')
-
-
-def check(config: Config, where: str) -> None:
-    """What types alone cannot say. Raises UserError."""
-    _one_of(where, "mode", config.mode, MODES)
-    _one_of(where, "loop", config.loop, ("epoll", "spin"))
-    _one_of(where, "reconcile: foreign", config.reconcile.foreign, ("ignore", "report", "halt"))
+def check(config: Config, where: str, folder: Path | None = None) -> None:
+    """What types alone cannot say. `folder`: what a profile's path is relative to. Raises UserError."""
+    one_of(where, "mode", config.mode, MODES)
+    one_of(where, "loop", config.loop, ("epoll", "spin"))
+    one_of(where, "reconcile: foreign", config.reconcile.foreign, ("ignore", "report", "halt"))
     if ":" not in config.strategy:
-        _one_of(where, "strategy", config.strategy, ("quoter", "probe", "none", "module:Class"))
+        one_of(where, "strategy", config.strategy, ("quoter", "probe", "none", "module:Class"))
     if not (len(config.deployment) == 4 and set(config.deployment) <= set(DEPLOYMENT)):
         raise UserError(
             f"{where}: deployment {config.deployment!r}: must be 4 digits or lower-case consonants"
         )
     known = _venues(config, where)
+    _tables(config, where, any(x.orders for x in config.venue))
     seen: set[tuple[str, str]] = set()
     for i, row in enumerate(config.instrument):
         place = f"{where}: instrument[{i}] {row.symbol}"
-        _one_of(place, "market", row.market, tuple(known))
+        one_of(place, "market", row.market, tuple(known))
         if (row.market, row.symbol) in seen:
             raise UserError(f"{place}: is there twice")
         seen.add((row.market, row.symbol))
@@ -208,17 +295,135 @@ def check(config: Config, where: str) -> None:
             )
         if config.strategy != "none" and known[row.market].orders and row.limits is None:
             raise UserError(f"{place}: has no [instrument.limits]; without limits nothing may be traded")
+        _instrument(place, row)
+        _way_out(place, row, config.stops)
     if not config.instrument:
         raise UserError(f"{where}: no [[instrument]]")
     if config.guard is not None:
         _guard(config, config.guard, known, f"{where}: guard")
+    profile = profile_of(config.compliance, where, folder)
+    if profile is not None:
+        profile.check(
+            where, [(x.market, x.symbol, is_perpetual(x.market, x.symbol)) for x in config.instrument]
+        )
+
+
+def is_perpetual(market: str, symbol: str) -> bool:
+    """Is this a product with margin and funding? (What the venue lists is compared with this at start.)"""
+    return market in ("binance-usdm", "bybit-linear") or (market == "okx" and symbol.endswith("-SWAP"))
+
+
+# ---- limits ----
+
+
+def _tables(config: Config, where: str, trades: bool) -> None:
+    """The tables over everything: there where orders can be sent, and of one piece."""
+    for name in ("account", "rate", "stops", "compliance"):
+        if trades and getattr(config, name) is None:
+            raise UserError(f"{where}: missing [{name}]: its limits are required where orders can be sent")
+    account, rate = config.account, config.rate
+    if account is not None:
+        place = f"{where}: account"
+        _below(place, account, "max_leverage", CEILINGS["max_leverage_milli"], 1000)
+        for name in ("max_coin_quote", "max_venue_quote", "max_total_quote", "max_daily_loss_quote"):
+            _below(place, account, name, CEILINGS[NATIVE[name]], 10**8)
+        _order(place, account, "max_coin_quote", "max_total_quote")
+        _order(place, account, "max_venue_quote", "max_total_quote")
+    if rate is not None:
+        place = f"{where}: rate"
+        _span(place, rate, "cancels_window_s", "max_cancels_per_fill")
+        _span(place, rate, "repeat_window_s", "max_same_side_fills", "max_round_trips")
+
+
+NATIVE = {
+    "max_coin_quote": "max_coin_e8",
+    "max_venue_quote": "max_venue_e8",
+    "max_total_quote": "max_total_e8",
+    "max_daily_loss_quote": "max_daily_loss_e8",
+    "max_order_quote": "max_notional_e8",
+    "max_open_quote": "max_open_notional_e8",
+    "max_position_loss_quote": "max_loss_e8",
+}
+
+
+def _instrument(place: str, row: InstrumentConfig) -> None:
+    """Limits of one instrument: below the ceilings, each with what it is measured over, none the other's
+    contrary."""
+    perpetual, limits = is_perpetual(row.market, row.symbol), row.limits
+    if row.leverage is not None and not perpetual:
+        raise UserError(f"{place}: leverage {row.leverage}: is spot and paid in full; remove it")
+    if limits is None:
+        return
+    if perpetual and row.leverage is None:
+        raise UserError(f"{place}: missing `leverage`: the whole number that the venue has set for it")
+    place += ": limits"
+    for name in ("max_order_quote", "max_open_quote", "max_position_loss_quote"):
+        _below(place, limits, name, CEILINGS[NATIVE[name]], 10**8)
+    for spans, name in (
+        (("collar_walk_s",), "collar_walk_bps"),
+        (("range_s",), "max_range_bps"),
+        (("jump_ms", "jump_pause_s"), "max_jump_bps"),
+    ):
+        for span in spans:
+            _span(place, limits, span, name)
+    if perpetual:
+        for name in ("funding_max_bps", "maintenance_bps"):
+            if getattr(limits, name) is None:
+                raise UserError(f"{place}: missing `{name}`: perpetuals need it")
+    elif limits.funding_max_bps is not None or limits.maintenance_bps is not None:
+        raise UserError(
+            f"{place}: `funding_max_bps` and `maintenance_bps` are of perpetuals; this is spot: remove them"
+        )
+    _span(place, limits, "funding_window_s", "funding_max_bps")
+    _order(place, limits, "max_order_base", "max_position_base")
+    _order(place, limits, "max_order_quote", "max_open_quote")
+
+
+def _way_out(place: str, row: InstrumentConfig, stops: StopsConfig | None) -> None:
+    """An exit that its own collar refuses is no way out."""
+    if stops is None or row.limits is None or stops.exit_slippage_bps < row.limits.collar_bps:
+        return
+    raise UserError(
+        f"{place}: limits: collar_bps {row.limits.collar_bps}: must be above [stops] exit_slippage_bps "
+        f"{stops.exit_slippage_bps}: the gate would refuse every exit; raise it or lower the other"
+    )
+
+
+def _below(place: str, table: Any, name: str, ceiling: int, scale: int) -> None:
+    value = getattr(table, name)
+    if value != OFF and Decimal(value) * scale > ceiling:
+        most = Decimal(ceiling) / scale
+        raise UserError(
+            f"{place}: {name} {value!r}: is above the ceiling of {most:f} that is compiled in; "
+            f"make it smaller"
+        )
+
+
+def _order(place: str, table: Any, small: str, large: str) -> None:
+    """A limit that another one makes pointless was not meant so."""
+    low, high = getattr(table, small), getattr(table, large)
+    if OFF not in (low, high) and Decimal(low) > Decimal(high):
+        raise UserError(f"{place}: {small} {low!r}: is above {large} {high!r}; lower it or raise the other")
+
+
+def _span(place: str, table: Any, span: str, *names: str) -> None:
+    """What something is measured over is there exactly where that is asked for."""
+    asked = [x for x in names if getattr(table, x) not in (OFF, None)]
+    if asked and not getattr(table, span):
+        raise UserError(f"{place}: missing `{span}`: `{asked[0]}` is measured with it")
+    if not asked and getattr(table, span):
+        ways = " and ".join(f"`{x}`" for x in names)
+        raise UserError(f"{place}: {span} {getattr(table, span)}: {ways} is not asked for; remove it")
+
+
+# ---- venues ----
 
 
 def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
     known: dict[str, VenueConfig] = {}
     for i, venue in enumerate(config.venue):
         place = f"{where}: venue[{i}]"
-        _one_of(place, "market", venue.market, tuple(MARKETS))
+        one_of(place, "market", venue.market, tuple(MARKETS))
         if venue.market in known:
             raise UserError(f"{place}: {venue.market} is there twice; give several `streams` instead")
         if not venue.streams:
@@ -230,22 +435,37 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
             raise UserError(f"{place}: `orders` without `key`: no venue takes an order from nobody")
         if venue.orders and config.mode == "watch":
             raise UserError(f"{place}: `orders` in mode 'watch': a watching node sends none; remove it")
-        if config.mode == "sim" and not all(
-            _is_local(x) for x in [*venue.streams, venue.rest, venue.orders, venue.private]
-        ):
-            raise UserError(f"{place}: mode 'sim' talks to 127.0.0.1 only")
-        _one_of(place, "stp", venue.stp, ("maker", "taker", "both"))
+        _environment(config, place, venue)
+        one_of(place, "stp", venue.stp, ("maker", "taker", "both"))
         if venue.key is not None:
             _references(place, venue.key, config.mode)
         known[venue.market] = venue
     return known
 
 
+def _environment(config: Config, place: str, venue: VenueConfig) -> None:
+    """Environment, addresses and key agree, and the mode may talk to them."""
+    one_of(place, "environment", venue.environment, ENVIRONMENTS)
+    urls = [x for x in [*venue.streams, venue.rest, venue.orders, venue.private] if x]
+    if config.mode == "sim" and not all(map(_is_local, urls)):
+        raise UserError(f"{place}: mode 'sim' talks to 127.0.0.1 only")
+    key_environment = None if venue.key is None else venue.key.environment
+    if venue.key is not None:
+        one_of(place, "key: environment", venue.key.environment, ENVIRONMENTS)
+    check_environment(place, MARKETS[venue.market], venue.environment, key_environment, urls)
+    check_arm(place, venue.environment, key_environment is not None, config.arm)
+
+
 def _guard(config: Config, guard: GuardConfig, known: dict[str, VenueConfig], place: str) -> None:
     """A guard that shares the node's key shares its faults: a ban, an expiry, a wrong nonce."""
     for market, key in guard.key.items():
-        _one_of(place, "key of market", market, tuple(known))
+        one_of(place, "key of market", market, tuple(known))
         _references(f"{place}: {market}", key, config.mode)
+        if key.environment != known[market].environment:
+            raise UserError(
+                f"{place}: [guard.key.{market}]: environment {key.environment!r}: the venue's is"
+                f" {known[market].environment!r}"
+            )
     for market, venue in known.items():
         if venue.orders and config.mode != "sim":
             own = guard.key.get(market)
@@ -283,9 +503,11 @@ def _address(place: str, url: str, schemes: tuple[str, str], key: str = "") -> N
 
 
 def _is_local(url: str) -> bool:
-    return url == "" or urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def _one_of(place: str, key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UserError(f"{place}: {key} {value!r}: must be one of {', '.join(allowed)}")
+def one_of(place: str, key: str, value: str, allowed: Iterable[str]) -> None:
+    """UserError where `value` is not one of `allowed`."""
+    names = tuple(allowed)
+    if value not in names:
+        raise UserError(f"{place}: {key} {value!r}: must be one of {', '.join(names)}")

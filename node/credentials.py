@@ -8,6 +8,8 @@ from node.config import KeyConfig
 from node.errors import UserError
 from node.venues.keys import Key
 
+SECRETS = ("api_key", "secret", "passphrase", "private_key")
+
 
 def read_key(config: KeyConfig, place: str) -> Key:
     """The key that `config` refers to. Raises UserError naming the place and the fix."""

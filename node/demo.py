@@ -25,10 +25,12 @@ from rich.live import Live
 
 from ext.dials import DialLocked, DialMismatch, DialWriter
 from ext.tape import TapeMissing, TapeReader
+from node.config import is_perpetual
 from node.errors import Failed, UserError
 from node.main import write_config
 from node.net.live import make_dials
 from node.report import demo_json, live_table, print_report
+from node.sim.play import LEVERAGE, limits_text, tables_text
 from node.slow.summary import Summary
 
 CUT = ("binance", "/public")  # whose newest connection is reset half way
@@ -38,7 +40,7 @@ ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2
 DRILL_MS = 1500
 OF_A_TAPE = re.compile(
-    r"lock|beat(\.part)?|latch\.json|guard\.(jsonl|lock)|[0-9]{8}\.(tape|tape\.new|torn)"
+    r"lock|beat(\.part)?|control\.sock|latch\.json|guard\.(jsonl|lock)|[0-9]{8}\.(tape|tape\.new|torn)"
 ).fullmatch
 
 # what is quoted of the synthetic instruments; recorded ones are all quoted
@@ -64,33 +66,26 @@ segment_mb = 16
 dials = {dials}
 drill_after_ms = {drill_ms}   # one order that no limit allows, to see the gate say no
 
-[rate]
-orders = 100
-window_ms = 1000
 """
+KEY = "plain:simulated"
 VENUE = """
 [[venue]]
 market = "{market}"
+environment = "sim"
 streams = ["{ws}", "{ws}"]   # two lines: either alone is enough
 rest = "{http}"
 orders = "{ws}"
-key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
+key = {{ environment = "sim", api_key = "{key}", secret = "{key}", passphrase = "{key}" }}
 """
 INSTRUMENT = """
 [[instrument]]
 market = "{market}"
 symbol = "{symbol}"
-[instrument.limits]
-max_size = "{most}"
-max_notional = "{most_value}"
-max_position = "{most}"
-collar_bps = 50
-stale_ms = {stale_ms}
-max_open_orders = 4
-[instrument.quote]
-size = "{size}"
+{leverage}[instrument.limits]
+{limits}[instrument.quote]
+size_base = "{size}"
 half_spread_ppm = {half_spread_ppm}
-lean = "{lean}"
+lean_base = "{lean}"
 """
 
 
@@ -199,9 +194,9 @@ def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0) 
     tells them."""
     rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]
     drill_ms = min(DRILL_MS, int(seconds * 1000 / 8))
-    text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms)
+    text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms) + tables_text(orders=100)
     for market, venue in {x["market"]: venue for venue, x in rows}.items():
-        text += VENUE.format(market=market, ws=listening[venue]["ws"], http=listening[venue]["http"])
+        text += VENUE.format(market=market, key=KEY, ws=listening[venue]["ws"], http=listening[venue]["http"])
     return text + "".join(_instrument_text(x) for _, x in rows)
 
 
@@ -212,15 +207,21 @@ def _is_quoted(listing: dict) -> bool:
 def _instrument_text(listing: dict) -> str:
     """Limits and quote follow from the size of an order."""
     size, is_recorded = Decimal(listing["size"]), listing["recorded"]
+    perpetual = is_perpetual(listing["market"], listing["symbol"])
     return INSTRUMENT.format(
         market=listing["market"],
         symbol=listing["symbol"],
+        leverage=f"leverage = {LEVERAGE[listing['market']]}\n" if perpetual else "",
+        limits=limits_text(
+            f"{size * 20:f}",
+            f"{Decimal(listing['value']) * 20:.8f}",
+            perpetual=perpetual,
+            collar_bps=50,
+            stale_ms=RECORDED_STALE_MS if is_recorded else SYNTHETIC_STALE_MS,
+        ),
         size=listing["size"],
-        most=f"{size * 20:f}",
-        most_value=f"{Decimal(listing['value']) * 20:.8f}",
         lean=f"{size * 5:f}",
         half_spread_ppm=RECORDED_PPM if is_recorded else SYNTHETIC_PPM,
-        stale_ms=RECORDED_STALE_MS if is_recorded else SYNTHETIC_STALE_MS,
     )
 
 

@@ -55,7 +55,7 @@ stall_ms = {stall_ms}
 on_stall = "cancel"
 keep_stops = false
 """
-GUARD_KEY = '{market} = {{ api_key = "plain:guard", secret = "plain:guard", passphrase = "plain:guard" }}\n'
+GUARD_KEY = '{market} = {{ environment = "sim", api_key = "plain:guard", secret = "plain:guard", passphrase = "plain:guard" }}\n'
 
 
 @dataclass
@@ -175,7 +175,8 @@ def _prepare(stage: Stage, orders: int, venues: list[str], stall_ms: int) -> Non
     text, count = _config(stage, listening, stall_ms)
     each = -(-orders // count)
     write_config(
-        stage.folder / "node.toml", re.sub(r"max_open_orders = \d+", f"max_open_orders = {each}", text)
+        stage.folder / "node.toml",
+        re.sub(r"max_open_orders = (?!1024)\d+", f"max_open_orders = {each}", text),
     )
     stage.env = {EACH: str(each), HANG: str(stage.folder / "hang")}
     _run_node(stage)
@@ -190,6 +191,7 @@ def _config(stage: Stage, listening: dict[str, Any], stall_ms: int) -> tuple[str
         'strategy = "quoter"', 'strategy = "node.resting:Resting"'
     )
     text = re.sub(r"^(dials|drill_after_ms) = .*\n", "", text, flags=re.M)
+    text = "strategy_timeout_ms = 10000\n" + text  # a loop that hangs must not be ended from inside
     markets = re.findall(r'^\[\[venue\]\]\nmarket = "(.*)"', text, flags=re.M)
     keys = "".join(GUARD_KEY.format(market=x) for x in markets)
     return text + GUARD.format(stall_ms=stall_ms) + "[guard.key]\n" + keys, text.count("[[instrument]]")

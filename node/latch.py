@@ -1,4 +1,5 @@
-"""The latch that the guard leaves beside a tape: a node that finds it takes no risk until a person resumes.
+"""The latch that the guard leaves beside a tape: a node that finds it takes no new risk until a person
+resumes.
 
 `latch.json`: {"latch": "guard", "flatten": bool, "reason": text, "at_ns": int}. It is on the disk before the
 guard touches an order, so that a node that goes on, or starts again, cannot be faster.

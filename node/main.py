@@ -18,19 +18,31 @@ import uvloop
 from node.config import Config
 from node.errors import UserError
 from node.net.live import Node
+from node.shown import show_limits
 
 
-def run_node(config: Config, *, as_json: bool, until_eof: bool = False, path: Path | None = None) -> None:
+def run_node(
+    config: Config,
+    *,
+    as_json: bool,
+    until_eof: bool = False,
+    path: Path | None = None,
+    accept_limits: bool = False,
+) -> None:
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
-    parent). What happens is told on stderr, one line each. With [guard] in the config, whose file is `path`,
-    a guard of its own watches it from another process."""
+    parent). The limits in force and what happens are told on stderr. `path`, `accept_limits`: as of
+    `Node`. With [guard] in the config, a guard of its own watches it from another process."""
     tell = _teller(as_json)
     if path is not None and config.guard is not None:
         _start_guard(path, as_json)
 
+    def show(node: Node) -> None:
+        with contextlib.suppress(OSError):
+            show_limits(node.desk.effective, node.recalled.limits, node.looser, accept_limits, as_json)
+
     async def work(stop: asyncio.Event) -> None:
         watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
-        await Node(config, tell).run(stop)
+        await Node(config, tell, path=path, accept_limits=accept_limits, show=show).run(stop)
         if watching is not None:
             watching.cancel()
 

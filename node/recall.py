@@ -1,26 +1,35 @@
-"""What the tape of earlier runs still tells at start: positions as last counted, and which trades they are
-made of."""
+"""What the tape of earlier runs still tells at start: positions as last counted and which trades they are
+made of, what was latched and not resumed, how high the equity was, and which limits were in force."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ext.records import fill_row
+from ext.records import HaltReason, Latch, door_row, equity_row, fill_row
 from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader
 from node.config import MARKETS
 
 TRADES = 65_536  # what the order table remembers for certain
 Place = tuple[int, str]  # market, symbol
+# What a person or a loss stop held back stays so; what a run found out about itself or its venue is found
+# out anew.
+LASTING_LATCHES = {int(x) for x in (Latch.LATCH_OPERATOR, Latch.LATCH_STOP, Latch.LATCH_GUARD)}
+LASTING_HALTS = {int(x) for x in (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP)}
 
 
 @dataclass(slots=True)
 class Recalled:
     """`positions`: (lots, cash in tick * lot) behind the last trade of each place; `trades`: the newest,
     oldest first;
-    `last_ns`: of the last trade, 0 where there was none."""
+    `last_ns`: of the last trade, 0 where there was none. `latches`, `halts` (of a place, for a HaltReason:
+    its level),
+    `flattening` and `off` (strategies) are what nobody took back; `peak`: (peak e8, equity at the start of
+    the day e8, that
+    day), None where no equity was known; `limits`: those of the last run, None where there was none."""
 
     positions: dict[Place, tuple[int, int]] = field(default_factory=dict)
     # by records.LegKind: (lots, cash, what the open lots cost) of each leg that was ever traded
@@ -28,6 +37,23 @@ class Recalled:
     grids: dict[Place, tuple[str, str]] = field(default_factory=dict)  # tick and lot that they are counted in
     trades: deque[tuple[Place, int, int, int]] = field(default_factory=lambda: deque(maxlen=TRADES))
     last_ns: int = 0
+    latches: set[int] = field(default_factory=set)
+    halts: dict[tuple[Place, int], int] = field(default_factory=dict)
+    flattening: bool = False
+    off: dict[int, int] = field(default_factory=dict)  # strategy -> StrategyOff
+    peak: tuple[int, int, int] | None = None
+    limits: dict[str, dict[str, Any]] | None = None
+
+    def without_trades(self) -> "Recalled":
+        """The same, but positions are not known."""
+        return Recalled(
+            latches=self.latches,
+            halts=self.halts,
+            flattening=self.flattening,
+            off=self.off,
+            peak=self.peak,
+            limits=self.limits,
+        )
 
 
 def recall(directory: Path) -> Recalled:
@@ -40,8 +66,8 @@ def recall(directory: Path) -> Recalled:
         for record in TapeReader(str(directory), follow=True):
             if record.type == RecordType.CONFIG:
                 names = _names(record.payload, out)
-            elif record.type == RecordType.FILL:
-                _fill(out, names, record)
+            elif record.type in READERS:
+                READERS[record.type](out, names, record)
     except (TapeCorrupt, TapeMissing, ValueError, KeyError):
         return out
     return out
@@ -50,9 +76,11 @@ def recall(directory: Path) -> Recalled:
 def _names(payload: bytes, out: Recalled) -> list[Place]:
     """The place of each instrument number of the run that this CONFIG begins."""
     names = []
-    for row in orjson.loads(payload)["instruments"]:
+    told = orjson.loads(payload)
+    for row in told["instruments"]:
         names.append((MARKETS[row["market"]], row["symbol"]))
         out.grids[names[-1]] = (row["tick"], row["lot"])
+    out.limits = told.get("limits", out.limits)
     return names
 
 
@@ -66,3 +94,77 @@ def _fill(out: Recalled, names: list[Place], record: Any) -> None:
         out.legs.setdefault(place, {})[row["leg"]] = leg
         out.trades.append((place, report["side"], report["trade_hi"], report["trade_lo"]))
         out.last_ns = record.now_ns
+
+
+def _equity(out: Recalled, names: list[Place], record: Any) -> None:
+    row = equity_row(record.payload)
+    if row["purse"] == -1 and row["known"]:
+        out.peak = (row["peak_e8"], row["day_e8"], row["day"])
+
+
+def _note(out: Recalled, names: list[Place], record: Any) -> None:
+    """Limits that an operator tightened while the node ran."""
+    if b'"limits"' in record.payload:
+        try:
+            told = orjson.loads(record.payload)
+        except ValueError:  # somebody's text
+            return
+        if isinstance(told, dict) and told.get("event") == "limits":
+            out.limits = told["limits"]
+
+
+def _door(out: Recalled, names: list[Place], record: Any) -> None:
+    row = door_row(record.payload)
+    if row["door"] in DOORS:
+        DOORS[row["door"]](out, names, row)
+
+
+def _latch(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    if not row["b"]:
+        out.latches = out.latches - {row["a"]} if row["a"] else set()
+    elif row["a"] in LASTING_LATCHES:
+        out.latches.add(row["a"])
+
+
+def _halt(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    if row["a"] in LASTING_HALTS and 0 <= row["instrument"] < len(names):
+        out.halts[names[row["instrument"]], row["a"]] = row["b"]
+
+
+def _resume(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    if 0 <= row["instrument"] < len(names):
+        out.halts.pop((names[row["instrument"]], row["a"]), None)
+        if row["a"] == HaltReason.HALT_OPERATOR:
+            out.flattening = False
+
+
+def _flatten(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    out.flattening |= row["instrument"] == -1 and row["a"] == HaltReason.HALT_OPERATOR
+
+
+def _strategy(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    """a = 0: off, for the reason b; 1: on again."""
+    if row["a"] == 0:
+        out.off[row["instrument"]] = row["b"]
+    elif row["a"] == 1:
+        out.off.pop(row["instrument"], None)
+
+
+def _peak(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    out.peak = (row["a"], row["b"], row["c"])
+
+
+READERS: dict[int, Callable[[Recalled, list[Place], Any], None]] = {
+    RecordType.FILL: _fill,
+    RecordType.EQUITY: _equity,
+    RecordType.NOTE: _note,
+    RecordType.DOOR: _door,
+}
+DOORS: dict[str, Callable[[Recalled, list[Place], dict[str, Any]], None]] = {
+    "DOOR_LATCH": _latch,
+    "DOOR_HALT": _halt,
+    "DOOR_RESUME": _resume,
+    "DOOR_FLATTEN": _flatten,
+    "DOOR_STRATEGY": _strategy,
+    "DOOR_PEAK": _peak,
+}

@@ -16,10 +16,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ext.strategies.quoter import Quoter
-from node.config import Config, check
+from node.config import Config, check, is_perpetual
 from node.errors import Failed, UserError
 from node.sim.judge import totals
 from node.sim.memory import SEC, World
+from node.sim.play import LEVERAGE, limits, tables
 from node.venues.faults import FaultError, read_script
 
 HERE = "ws://127.0.0.1:1"
@@ -27,13 +28,13 @@ STEP_NS = 5 * SEC
 FEE_COIN, FEE_COIN_PRICE, FEE_COIN_AMOUNT = "BNB", 600, 50
 CALM_NS = 150 * SEC  # after the faults stop: the proof of absence alone takes a minute
 CALM_MOST_NS = 600 * SEC
-# market, symbol, size of a quote, largest size, largest position
+# market, symbol, size of a quote, largest order and position, in base coins
 QUOTED = (
     ("binance-spot", "BTCUSDT", "0.0005", "0.01"),
     ("binance-usdm", "BTCUSDT", "0.005", "0.1"),
     ("bybit-spot", "BTCUSDT", "0.0005", "0.01"),
     ("bybit-linear", "BTCUSDT", "0.005", "0.1"),
-    ("okx", "BTC-USDT-SWAP", "0.5", "10"),
+    ("okx", "BTC-USDT-SWAP", "0.005", "0.1"),
     ("okx", "BTC-USDT", "0.0005", "0.01"),
 )
 
@@ -60,15 +61,17 @@ class Outcome:
 
 def soak_config() -> Config:
     """A node that quotes on every market of the simulated venues."""
-    raw: dict[str, Any] = {"mode": "sim", "rate": {"orders": 1000, "window_ms": 1000}}
+    raw: dict[str, Any] = {"mode": "sim", **tables(orders=1000)}
     raw["venue"] = [
         {
             "market": name,
+            "environment": "sim",
             "streams": [HERE, HERE],
             "rest": "http://127.0.0.1:1",
             "orders": HERE,
             "wallet": "bybit" if name.startswith("bybit") else "",
-            "key": {x: "plain:simulated" for x in ("api_key", "secret", "passphrase")},
+            "key": {"environment": "sim"}
+            | dict.fromkeys(("api_key", "secret", "passphrase"), "plain:simulated"),
         }
         for name in dict.fromkeys(x[0] for x in QUOTED)
     ]
@@ -76,15 +79,22 @@ def soak_config() -> Config:
         {
             "market": market,
             "symbol": symbol,
-            "limits": {
-                "max_size": most,
-                "max_notional": "100000",
-                "max_position": most,
-                "collar_bps": 100,
-                "stale_ms": 5000,
-                "max_open_orders": 6,
+            "limits": limits(
+                most,
+                "100000",
+                perpetual=is_perpetual(market, symbol),
+                collar_bps=100,
+                stale_ms=5000,
+                open_orders=6,
+            ),
+            "leverage": LEVERAGE[market] if is_perpetual(market, symbol) else None,
+            "quote": {
+                "size_base": size,
+                "half_spread_ppm": 20,
+                "requote_ppm": 60,
+                "lean_base": most,
+                "wait_ms": 400,
             },
-            "quote": {"size": size, "half_spread_ppm": 20, "requote_ppm": 60, "lean": most, "wait_ms": 400},
         }
         for market, symbol, size, most in QUOTED
     ]

@@ -232,8 +232,8 @@ class Twin:
         return "POSITION" if worst > most else None
 
     def reach(self, others, i, side):
-        """Lots that open orders of one side could move the position by: on perpetuals (instrument 0) those that only reduce
-        end at flat together."""
+        """Lots that open orders of one side could move the position by: on perpetuals (instrument 0) those
+        that only reduce end at flat together."""
         same = [x for x in others if x.i == i and x.side == side]
         if i:
             return sum(x.left() for x in same)

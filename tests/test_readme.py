@@ -57,7 +57,7 @@ def folder(tmp_path) -> Path:
     ports: dict[str, str] = {}
     for path in (tmp_path / "deploy").glob("*.toml"):
         text = path.read_text()
-        for port in re.findall(r"\b1[0-9]{4}\b", text):
+        for port in re.findall(r"\b18[0-9]{3}\b", text):
             text = re.sub(rf"\b{port}\b", ports.setdefault(port, free_port()), text)
         path.write_text(text)
     snapshot = {
@@ -98,6 +98,10 @@ def start(command: str, folder: Path) -> subprocess.Popen:
     return subprocess.Popen(argv, cwd=folder, env=env, text=True, **pipes)
 
 
+def talks_to_a_node(command: str) -> bool:
+    return command.split()[1] in ("status", "halt", "resume", "limits", "flatten", "stop")
+
+
 def runs_until_stopped(command: str) -> bool:
     return command.split()[1] in ("run", "sim")
 
@@ -108,7 +112,9 @@ def test_the_readme_shows_the_commands_that_there_are():
     assert any(x.startswith("make run") for block in SHELL for x in block)
 
 
-@pytest.mark.parametrize("command", [x for block in TICKGATE for x in block if not runs_until_stopped(x)])
+@pytest.mark.parametrize(
+    "command", [x for block in TICKGATE for x in block if not (runs_until_stopped(x) or talks_to_a_node(x))]
+)
 def test_a_command_that_is_shown_works(command, folder):
     with start(command, folder) as process:
         out, err = process.communicate(timeout=TIMEOUT_S)
@@ -132,8 +138,13 @@ def test_commands_that_run_until_stopped_do_so_together_and_end_well(block, fold
         time.sleep(RUN_S - 1)
         for command, process in running:
             assert process.poll() is None, f"{command}: {process.communicate()}"
+        for command in filter(talks_to_a_node, block):
+            with start(command, folder) as process:
+                out, err = process.communicate(timeout=TIMEOUT_S)
+            assert (process.returncode, bool(out)) == (0, True), f"{command}: {out}{err}"
         for command, process in reversed(running):
-            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=10)
             assert process.returncode == 0, f"{command}: {out}{err}"
             assert "Traceback" not in err

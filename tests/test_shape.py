@@ -82,7 +82,10 @@ ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
 LOWER = {"node.venues*", "node.config", "node.errors"}
 NODE = {
     "node.assembly",
+    "node.control",
     "node.credentials",
+    "node.latch",
+    "node.limits",
     "node.recall",
     "node.strategies",
     "node.truth*",
@@ -124,9 +127,24 @@ ALLOWED: list[tuple[str, set[str]]] = [
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
     (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak", {"*"}),
-    (r"node\.(beat|latch)", set()),  # pages beside a tape, which the hot and the slow process share
+    (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
     (r"node\.resting", {"ext.records", "ext.strategy"}),
-    (r"node\.(errors|config)", {"node.errors", "ext.records", "ext.wire"}),
+    (r"node\.reading", {"node.errors"}),
+    (r"node\.compliance", {"node.errors", "node.reading", "ext.records"}),
+    (r"node\.environment", {"node.errors", "ext.records"} | {f"node.venues.{v}.rules" for v in VENUES}),
+    (
+        r"node\.config",
+        {"node.compliance", "node.environment", "node.errors", "node.reading"}
+        | {"ext.limits", "ext.records", "ext.wire"},
+    ),
+    (r"node\.limits", LOWER | {"node.compliance", "ext.engine", "ext.instruments", "ext.records"}),
+    (r"node\.shown", {"node.limits"}),
+    (r"node\.operate", {"node.errors", "node.latch", "node.reading", "node.net.console"}),
+    (
+        r"node\.control",
+        {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
+        | {"node.truth.halts", "ext.records"},
+    ),
     (r"node\.report", {"node.errors", "node.slow.summary", "ext.records"}),
     (r"node\.venues\.(values|keys|depth)", set()),
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
@@ -135,7 +153,9 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.credentials", {"node.config", "node.errors", "node.venues.keys"}),
     (
         r"node\.assembly",
-        LOWER | {"node.truth*", "node.strategies", "node.recall"} | ALL_EXT - {"ext.link", "ext.match"},
+        LOWER
+        | {"node.truth*", "node.strategies", "node.recall", "node.limits", "node.compliance"}
+        | ALL_EXT - {"ext.link", "ext.match"},
     ),
     *[
         (rf"node\.venues\.{x}", {"ext.match", "ext.text"} | {f"node.venues.{y}" for y in FAKE_ROOMS[:i]})

@@ -15,20 +15,22 @@ from ext import build_id
 from ext.dials import Dial, DialMismatch, Dials
 from ext.engine import LineKind
 from ext.link import Link, Spinner
-from ext.records import Latch, Outcome
+from ext.records import Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
-from node.config import Config, VenueConfig
+from node.config import Config, VenueConfig, load
+from node.control import Control
 from node.credentials import read_key
 from node.errors import Unreachable, UserError
-from node.latch import Latched, read_latch
+from node.limits import LooserLimits, changes
 from node.net.connection import Connection
+from node.net.console import Console
 from node.net.http import Http
 from node.net.watchdog import Watchdog
-from node.recall import Recalled, recall
+from node.recall import recall
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -39,9 +41,9 @@ from node.venues.values import AccountNews, InstrumentRow, Reply, Request, Said
 TIMER_S = 0.02
 KEEPER_S = 0.05
 PREPARE_S = 0.04
-LATCH_S = 0.1  # how often the guard's latch is looked for
 RELIST_S = 60.0  # filters are asked for again so often, and when the venue says that they changed
 RELIST_CALM_S = 0.5  # ... this much later, so that one question is for all that is said at once
+WINDOWS_S = 3600.0  # time rules are renewed so often: the gate holds those of a month and more
 TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
 RECALL_NS = 23 * 3600 * 10**9  # Binance lists trades by time for 24 h
 STOP_WAIT_S = 8.0  # at the end: for orders to be confirmed as closed, and a last look at the trades
@@ -55,10 +57,23 @@ def make_dials() -> list[Dial]:
 
 
 class Node:
-    """Build with a config, `await run(stop)`. `tell(line, text)` is called with what a person should know."""
+    """Build with a config, `await run(stop)`. `tell(line, text)` is called with what a person should know.
+    `path`: the config's
+    file, for paths in it and for `tickgate limits`; `accept_limits`: limits may be much looser than in the
+    last run;
+    `show(node)` is called when the limits in force are known."""
 
-    def __init__(self, config: Config, tell: Callable[[str, str], None]):
+    def __init__(
+        self,
+        config: Config,
+        tell: Callable[[str, str], None],
+        *,
+        path: Path | None = None,
+        accept_limits: bool = False,
+        show: Callable[["Node"], None] | None = None,
+    ):
         self.config, self.tell = config, tell
+        self.path, self.accept_limits, self.show = path, accept_limits, show
         self.venues: dict[int, VenueConfig] = {MARKET_NUMBERS[x.market]: x for x in config.venue}
         self.keys = {
             market: read_key(x.key, f"venue {x.market}")
@@ -74,7 +89,6 @@ class Node:
         self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
         self.failure: BaseException | None = None
         self.beat: Beat | None = None  # shows whoever watches that the loop turns
-        self.latched: Latched | None = None  # what the guard said last
 
     # ---- instruments ----
 
@@ -152,9 +166,18 @@ class Node:
         config = self.config
         self.recalled = recall(Path(config.tape))
         self.tape = self._open_tape()
+        now_ns = time.time_ns()
         self.desk = Assembly(
-            config, self.rows, self.steps, self.keys, tape=self.tape, epoch=epoch_of(time.time_ns())
+            config,
+            self.rows,
+            self.steps,
+            self.keys,
+            tape=self.tape,
+            epoch=epoch_of(now_ns),
+            folder=None if self.path is None else self.path.parent,
+            now_ns=now_ns,
         )
+        self._compare_limits()
         self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.link = Link(self.engine)
         self.link.failed = self._failed
@@ -176,6 +199,34 @@ class Node:
             except (OSError, DialMismatch) as error:
                 raise UserError(f"dials {config.dials}: {error}") from None
 
+    def _compare_limits(self) -> None:
+        """Limits that a person should look at twice. Raises LooserLimits."""
+        last, now = self.recalled.limits, self.desk.effective.tables
+        self.looser = [] if last is None else [x for x in changes(last, now) if x.is_much_looser]
+        if self.show is not None:
+            self.show(self)
+        if self.looser and not self.accept_limits:
+            raise LooserLimits(self.looser)
+
+    def _control(self, stop: asyncio.Event) -> None:
+        """What held earlier runs back holds before any line is up, and from here on operators are listened
+        to."""
+        directory = Path(self.config.tape)
+        self.control = Control(
+            self.desk,
+            directory,
+            self.tell,
+            self._note,
+            started_ns=self.link.now_ns(),
+            reread=None if self.path is None else partial(load, self.path),
+            stop=stop.set,
+        )
+        for line in self.control.begin(self.recalled, self.link.now_ns()):
+            self.tell("control", line)
+        if self.looser:
+            self._note({"event": "limits accepted", "changes": [x.to_json() for x in self.looser]})
+        self.console = Console(self.control, directory, self.link.now_ns)
+
     def _restore(self) -> None:
         """Go on where the tape ends, if that is not longer ago than the venues' lists of trades reach
         back."""
@@ -183,7 +234,7 @@ class Node:
             return
         if self.link.now_ns() - self.recalled.last_ns > RECALL_NS:
             self.tell("tape", "its last trade is more than a day old: positions start from the venues")
-            self.recalled = Recalled()
+            self.recalled = self.recalled.without_trades()
             return
         for line in self.desk.restore(self.recalled, self.link.now_ns()):
             self.tell("tape", f"position as last counted: {line}")
@@ -328,19 +379,24 @@ class Node:
             assert self.tape is not None
             self.tape.append(RecordType.CONFIG, 0, self.link.now_ns(), orjson.dumps(self.desk.describe()))
             self._restore()
-            self._obey_guard()
+            self._control(stop)
+            self.desk.record_limits(self.link.now_ns())
             for line in self.desk.rest_lines.values():
                 self.engine.on_line(line, True, self.link.now_ns())
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None
             watchdog = Watchdog(self.engine.strategies, self.config.strategy_timeout_ms)
             watchdog.start()
             try:
+                await self.console.start()
                 await self._work(stop)
             finally:
                 watchdog.stop()
                 if spinner is not None:
                     spinner.stop()
-                await self._end()
+                try:
+                    await self._end()
+                finally:
+                    self.console.close()
 
     def _pin(self) -> None:
         if self.config.cpu is None or not hasattr(os, "sched_setaffinity"):
@@ -362,13 +418,14 @@ class Node:
             50_000, 20, 20
         )  # the hot path makes no garbage; the little that the rest makes can wait
         loop = asyncio.get_running_loop()
-        due_s = {self._prepare: 0.0, self._obey_guard: 0.0, self._keep: 0.0}
-        due_s[self._relist_all] = loop.time() + RELIST_S
-        every_s = {self._prepare: PREPARE_S, self._obey_guard: LATCH_S, self._keep: KEEPER_S}
-        every_s[self._relist_all] = RELIST_S
+        due_s = {self._prepare: 0.0, self._keep: 0.0, self._relist_all: loop.time() + RELIST_S}
+        due_s[self._renew_windows] = loop.time() + WINDOWS_S
+        every_s = {self._prepare: PREPARE_S, self._keep: KEEPER_S, self._relist_all: RELIST_S}
+        every_s[self._renew_windows] = WINDOWS_S
         while not stop.is_set() and self.failure is None:
             self._tick(self._read_dials())
             self.desk.start_quoting()
+            self.desk.weigh(self.tell)
             for work, at_s in due_s.items():
                 if loop.time() >= at_s:
                     due_s[work] = loop.time() + every_s[work]
@@ -386,7 +443,7 @@ class Node:
     def _thawed(self, gap_ns: int) -> None:
         """The process stood still: before anything else, has the guard taken over meanwhile? Then nothing
         that was known before counts."""
-        self._obey_guard()
+        self._poll_latch()
         if gap_ns <= self.link.still_ns:
             return  # late, not gone: data is stale until it is fresh again, and everybody still knows us
         self.tell(
@@ -395,17 +452,17 @@ class Node:
         if self.keeper is not None:
             self.keeper.thawed(self.link.now_ns())
 
-    def _obey_guard(self) -> None:
-        """The guard's latch holds here too, and is on the tape, until a person resumes."""
-        latched = read_latch(Path(self.config.tape))
-        if latched is None or latched == self.latched:
-            return
-        self.latched = latched
-        self.engine.latch(Latch.LATCH_GUARD, True, self.link.now_ns())
-        self.tell("node", f"latched by the {latched.latch}: {latched.reason}: no new orders")
+    def _poll_latch(self) -> None:
+        """A latch that the guard or a person left beside the tape holds here too."""
+        for line in self.control.poll(self.link.now_ns()):
+            self.tell("control", line)
+
+    def _renew_windows(self) -> None:
+        self.desk.renew_windows(self.link.now_ns())
 
     def _keep(self) -> None:
-        """Let the keeper look, and carry out what it asks for."""
+        """Let the keeper look, and carry out what it asks for; and look for the latch file."""
+        self._poll_latch()
         if self.keeper is None:
             return
         for ask in self.keeper.tick(self.link.now_ns()):

@@ -201,7 +201,7 @@ def make_simulation(config: SimConfig, recorded: Recorded | None) -> Simulation:
 
 def listings_of(simulation: Simulation, name: str, recorded: Recorded | None) -> list[dict]:
     """What a venue lists: market, symbol, tick, lot, whether it is recorded, and `size`, an order of some 300
-    dollars (`value`)."""
+    dollars (`value`), in base coins."""
     out = []
     for key, x in simulation.servers[name].fake.listings.items():
         size, value = size_hint(x) or ("", "")

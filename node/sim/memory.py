@@ -13,6 +13,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from ext.wire import Verdict
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config
+from node.control import Control
 from node.errors import UserError
 from node.recall import Recalled
 from node.sim.market import Market
@@ -82,7 +84,8 @@ class World:
 
     `options`: venue -> keyword arguments of its fake; `faults`: script rows, as of a fault file;
     `latency_ns`: least and most of one way. `epoch`: what client ids carry, 0 = by the start's time;
-    `skew_ns`: the venues' clocks minus ours.
+    `skew_ns`: the venues' clocks minus ours; `control_at`: where a latch file is obeyed and an operator's
+    `control` keeps it.
     """
 
     def __init__(
@@ -103,12 +106,13 @@ class World:
         recalled: Recalled | None = None,
         epoch: int = 0,
         skew_ns: int = 0,
+        control_at: Path | None = None,
     ):
         self.config, self.seed, self.now_ns, self.latency_ns = config, seed, start_ns, latency_ns
         self.random = Random(f"memory {seed}")
         self.events: list[tuple[int, int, Callable[[], None]]] = []
         self.number = self.stirs = self.stirred_ns = 0
-        self.epoch, self.skew_ns = epoch, skew_ns
+        self.epoch, self.skew_ns, self.control_at = epoch, skew_ns, control_at
         self.told: list[tuple[float, str, str]] = []
         self.notes: list[dict] = []
         self.requests = 0
@@ -174,8 +178,10 @@ class World:
             epoch=self.epoch,
             outlet=self.outlet,
             strategy=strategy,
+            now_ns=self.now_ns,
         )
         self.engine = self.desk.engine
+        self.control: Control | None = None
         self.engine.ask_resync = self._resync
         self.engine.strategy_failed = lambda number, text, now_ns: self.tell(f"strategy {number}", text)
         self.engine.ask_relist = lambda market: self._at(150 * MS, partial(self._relist, market))
@@ -194,6 +200,11 @@ class World:
                 **settings,
             )
             self.desk.restore(self.recalled, self.now_ns)
+            if self.control_at is not None:
+                self.control = Control(
+                    self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
+                )
+                self.control.begin(self.recalled, self.now_ns)
             self.keeper.begin(self.now_ns, self.recalled.last_ns)
         for line in self.rest_of:
             self.engine.on_line(line, True, self.now_ns)
@@ -299,6 +310,9 @@ class World:
         self.desk.start_quoting()
 
     def _keep(self) -> None:
+        if self.control is not None:
+            for line in self.control.poll(self.now_ns):
+                self.tell("control", line)
         if self.keeper is None:
             return
         for ask in self.keeper.tick(self.now_ns):

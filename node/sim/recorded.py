@@ -176,13 +176,14 @@ def open_recording(path: Path, instruments: Path | None = None) -> Recorded:
 
 
 def size_hint(listing: Listing) -> tuple[str, str] | None:
-    """(size, value) of an order of the demo: some 300 dollars in whole lots, one lot at least. None where the
-    listing has no price yet."""
+    """(size in base coins, value) of an order of the demo: some 300 dollars in whole lots, one lot at
+    least. None
+    where the listing has no price yet."""
     best = listing.engine.best(BUY) or listing.engine.best(SELL)
     if best is None:
         return None
-    lot = Decimal(listing.lot)
-    price = best[0] * Decimal(listing.tick) * Decimal(listing.contract)
+    lot = Decimal(listing.lot) * Decimal(listing.contract)
+    price = best[0] * Decimal(listing.tick)
     lots = max(1, int(order_value(listing.quote) / (price * lot)))
     return plain(f"{lots * lot:f}"), plain(f"{lots * lot * price:f}")
 

@@ -42,6 +42,7 @@ class VenueDesk:
     name: str = ""
     wallet: str = ""
     hedge: bool = False  # the position mode that is configured
+    account: str = ""  # the account that the key must be of, "" = any
     has_private: bool = True
     costs: Mapping[str, int] = field(default_factory=dict)
 

@@ -464,6 +464,9 @@ class Watch:
             )
         if row.hedge is not None:
             self.positions.mode(ModeRow(self.desk.market, hedge=row.hedge), now_ns)
+        if row.account and self.desk.account:
+            text = f"the key is of account {row.account}, must be of {self.desk.account}"
+            self._access("account", row.account != self.desk.account, text, now_ns)
         if row.can_trade is not None:
             self._access("key", not row.can_trade, "the key may not trade", now_ns)
 

@@ -226,6 +226,7 @@ class KeyRow:
     is_ip_bound: bool | None = None
     expires_ns: int = 0
     hedge: bool | None = None
+    account: str = ""  # the account that the key is of, as the venue numbers it; "" = it does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from unittest.mock import patch
 
+import configs
 import msgspec
 
 from ext.records import Action, HaltReason, OrderType, Outcome, ReportKind, TimeInForce
@@ -36,6 +37,7 @@ SYMBOLS = {
     "okx": ("BTC-USDT-SWAP", "0.1", "1.00"),
     "okx-spot": ("BTC-USDT", "0.1", "0.00100000"),
 }
+CONTRACTS = {"okx": Decimal("0.01")}  # base coins of one, where sizes are in contracts
 POSTED = re.compile(r"POST \S*/(order|create|orders|algoOrder|order-algo|batch-orders)(\?| )")
 ENTERED = re.compile(r'"(?:method|op)":\s*"(?:order\.(?:place|create|create-batch)|order|batch-orders)"')
 VENUES = ("binance-spot", "binance-usdm", "bybit-linear", "okx")  # what most rows are played on
@@ -44,38 +46,20 @@ VENUES = ("binance-spot", "binance-usdm", "bybit-linear", "okx")  # what most ro
 def config_of(market: str, **changes) -> Config:
     """A node on one market (or "okx-spot"), with limits wide enough for what scenarios do."""
     name = "okx" if market.startswith("okx") else market
-    here = "ws://127.0.0.1:1"
     raw = {
         "mode": "sim",
         "strategy": "quoter",
         "deployment": "tst0",
-        "rate": {"orders": 1000, "window_ms": 1000},
-        "venue": [
-            {
-                "market": name,
-                "streams": [here],
-                "rest": "http://127.0.0.1:1",
-                "orders": here,
-                "key": {
-                    "api_key": "plain:simulated",
-                    "secret": "plain:simulated",
-                    "passphrase": "plain:simulated",
-                },
-            }
-        ],
+        **configs.tables(orders=1000),
+        "venue": [configs.venue(name)],
         "instrument": [
-            {
-                "market": name,
-                "symbol": SYMBOLS[market][0],
-                "limits": {
-                    "max_size": "100",
-                    "max_notional": "10000000",
-                    "max_position": "100",
-                    "collar_bps": 2000,
-                    "stale_ms": 3_600_000,
-                    "max_open_orders": 64,
-                },
-            }
+            configs.instrument(
+                name,
+                SYMBOLS[market][0],
+                "100",
+                "10000000",
+                limits={"collar_bps": 2000, "stale_ms": 3_600_000, "max_open_orders": 64},
+            )
         ],
     }
     raw |= {k: v for k, v in changes.items() if k not in ("venue", "instrument", "limits")}

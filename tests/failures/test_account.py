@@ -7,7 +7,7 @@ from rows import row
 
 PERPETUALS = ("binance-usdm", "bybit-linear", "okx")
 SPOT = ("binance-spot", "bybit-spot", "okx-spot")
-LEVERAGE = {"instrument": {"leverage": "10"}}
+LEVERAGE = {"instrument": {"leverage": 10}}
 
 
 def lots_agree(hand) -> None:
@@ -91,7 +91,9 @@ def test_72_a_fill_that_the_stream_kept_back_is_found_in_the_trades_and_counted_
 
 @row(73, star=True)
 def test_73_an_order_by_hand_counts_in_the_exposure_is_told_and_left_alone(make, market):
-    hand = make(market, changes={"limits": {"max_position": hand_limit(market)}}).ready()
+    hand = make(
+        market, changes={"limits": dict.fromkeys(("max_order_base", "max_position_base"), hand_limit(market))}
+    ).ready()
     size = 3 * hand.size
     hand.befall("acct.external_order", side="buy", size_lots=size, price_ticks=hand.away(BUY))
     hand.run(12)
@@ -107,10 +109,10 @@ def test_73_an_order_by_hand_counts_in_the_exposure_is_told_and_left_alone(make,
 
 
 def hand_limit(market: str) -> str:
-    """Three of the usual orders, in the venue's unit."""
-    from hands import SYMBOLS
+    """Three of the usual orders, in base coins."""
+    from hands import CONTRACTS, SYMBOLS
 
-    return str(3 * Decimal(SYMBOLS[market][2]))
+    return str(3 * Decimal(SYMBOLS[market][2]) * CONTRACTS.get(market, 1))
 
 
 @row(73, star=True)
@@ -414,7 +416,7 @@ def test_81_another_leverage_holds_the_symbol_until_it_is_set_back_by_whoever_di
 
 @row(81, markets=PERPETUALS)
 def test_81_another_leverage_is_seen_before_the_first_order_with_nothing_held(make, market):
-    hand = make(market, changes={"instrument": {"leverage": "33"}})
+    hand = make(market, changes={"instrument": {"leverage": 33}})
     hand.run(10)
     assert hand.halts() == {"HALT_MODE": 1}
     assert hand.told("must be 33: reduce-only")
@@ -427,7 +429,7 @@ def leverage(market: str) -> dict:
     from hands import Ours
 
     probe = Ours(market)
-    return {"instrument": {"leverage": str(probe.fake.accounts[1].leverage_of(probe.listing))}}
+    return {"instrument": {"leverage": probe.fake.accounts[1].leverage_of(probe.listing)}}
 
 
 @row(82, star=True, markets=PERPETUALS)

@@ -177,3 +177,20 @@ def test_no_secret_is_on_the_tape(market, tmp_path):
     assert SYMBOLS[market][0].encode() in raw
     for secret in (SECRET, PHRASE):
         assert secret.encode() not in raw
+
+
+@pytest.mark.parametrize(
+    "market", [x for x in VENUES if x != "binance-usdm"]
+)  # which does not say whose a key is
+def test_139_a_key_of_another_account_is_named_and_nothing_is_sent(market):
+    """Row 139: the right venue, a good key, somebody else's money."""
+    probe = Ours(market)
+    uid = probe.fake.accounts[1].uid
+    hand = Ours(market, changes={"venue": {"account": uid}}).ready()
+    assert hand.place(BUY, hand.away(BUY))
+    other = Ours(market, changes={"venue": {"account": uid + "1"}})
+    other.run(15)
+    assert other.halts()["HALT_ACCESS"] == 2
+    assert other.told(f"must be of {uid}1")
+    assert not other.place(BUY, other.away(BUY))
+    assert other.taken() == 0

@@ -3,7 +3,9 @@ nothing that does not fit goes unsaid."""
 
 import dataclasses
 import itertools
+from unittest.mock import ANY
 
+import configs
 import msgspec
 import pytest
 
@@ -20,35 +22,18 @@ from node.venues.keys import Key
 from node.venues.values import InstrumentRow
 
 HERE = "ws://127.0.0.1:1"
+MOST = {"max_position_base": "3"}
+QUOTE = {"size_base": "0.005", "half_spread_ppm": 100}
 SYMBOLS = dict.fromkeys(NUMBERS, "BTCUSDT") | {"okx": "BTC-USDT-SWAP"}
-LIMITS = {
-    "max_size": "2.0005",
-    "max_notional": "100000",
-    "max_position": "3",
-    "collar_bps": 100,
-    "stale_ms": 2000,
-    "max_open_orders": 4,
-}
 
 
 def config_of(*markets: str, venue=None, instrument=None, **more) -> Config:
-    key = dict.fromkeys(("api_key", "secret", "passphrase"), "plain:simulated")
     raw = {
         "mode": "sim",
-        "rate": {"orders": 10, "window_ms": 1000},
-        "venue": [
-            {"market": x, "streams": [HERE, HERE], "rest": "http://127.0.0.1:1", "orders": HERE, "key": key}
-            | (venue or {})
-            for x in markets
-        ],
+        **configs.tables(orders=10),
+        "venue": [configs.venue(x, streams=[HERE, HERE]) | (venue or {}) for x in markets],
         "instrument": [
-            {
-                "market": x,
-                "symbol": SYMBOLS[x],
-                "limits": LIMITS,
-                "quote": {"size": "0.005", "half_spread_ppm": 100},
-            }
-            | (instrument or {})
+            configs.instrument(x, SYMBOLS[x], "2.0005", limits=MOST, quote=QUOTE) | (instrument or {})
             for x in markets
         ],
     } | more
@@ -166,35 +151,37 @@ def test_the_tape_begins_with_what_a_reader_needs(five):
 # ---- limits and quotes ---------------------------------------------------------------------------
 
 
-def test_limits_are_in_lots_rounded_down(five):
-    x = five.config.instrument[0]
-    assert five.lots(0, x, "max_size", "2.0005") == 2000
-    assert five.lots(0, x, "max_size", "0.0009") == 0
-
-
-@pytest.mark.parametrize("text", ["-1", "NaN", "Infinity", "x", ""])
-def test_a_number_that_is_none_names_instrument_and_key(five, text):
-    with pytest.raises(UserError, match="binance-spot BTCUSDT: lean "):
-        five.lots(0, five.config.instrument[0], "lean", text)
+def test_limits_are_in_lots_rounded_down_and_contracts_are_resolved(five):
+    rows = five.engine.risk.table.as_dict()["instruments"]
+    assert [x["max_size_lots"] for x in rows] == [2000] * 5
+    assert [x["max_position_lots"] for x in rows] == [3000] * 5
+    config = config_of("okx", instrument={"quote": None})
+    contracts = assembly(config, rows=rows_of(config, contract="0.01"))
+    row = contracts.engine.risk.table.as_dict()["instruments"][0]
+    assert (row["max_size_lots"], row["max_position_lots"]) == (200_050, 300_000)
+    assert contracts.effective.tables["okx BTC-USDT-SWAP"]["max_order_base"] == "2.00050"
+    assert contracts.base_text(0, -123) == "-0.00123"
 
 
 def test_a_quote_off_the_grid_is_an_error_now():
-    quote = {"size": "0.0055", "half_spread_ppm": 100}
+    quote = {"size_base": "0.0055", "half_spread_ppm": 100}
     with pytest.raises(
-        UserError, match=r"bybit-linear BTCUSDT: quote: size 0.0055: must be a multiple of 0.001"
+        UserError, match=r"bybit-linear BTCUSDT: quote: size_base 0.0055: must be a multiple of 0.001"
     ):
         assembly(config_of("bybit-linear", instrument={"quote": quote}))
 
 
 def test_a_limit_above_the_compiled_ceiling_is_named():
-    limits = LIMITS | {"max_notional": "999999999999999999"}
-    with pytest.raises(UserError, match="okx BTC-USDT-SWAP: limits: "):
+    limits = configs.instrument("okx", "BTC-USDT-SWAP")["limits"] | {"max_order_quote": "10000001"}
+    with pytest.raises(
+        UserError, match="limits: max_order_quote '10000001': is above the ceiling of 10000000"
+    ):
         assembly(config_of("okx", instrument={"limits": limits}))
 
 
 def test_leverage_beyond_what_the_venue_sells_is_refused_at_start():
-    config = config_of("bybit-linear", instrument={"leverage": "101"})
-    with pytest.raises(UserError, match=r"bybit-linear BTCUSDT: leverage 101: the venue allows 100 at most"):
+    config = config_of("bybit-linear", instrument={"leverage": 101})
+    with pytest.raises(UserError, match=r"bybit-linear BTCUSDT: leverage 101: the venue sells at most 100"):
         assembly(config, rows=rows_of(config, max_leverage="100.00"))
     assembly(config, rows=rows_of(config, max_leverage="101"))
     assembly(config, rows=rows_of(config))  # a venue that does not say
@@ -219,6 +206,18 @@ def test_what_an_earlier_run_counted_is_restored_by_leg():
     row = desk.engine.account.position(0)
     assert [x["lots"] for x in row["legs"]] == [0, 5, -2]
     assert (row["lots"], row["legs"][1]["cost"], row["legs"][1]["realised"]) == (3, 250, -50)
+
+
+def test_an_order_whose_limits_mean_different_things_is_told_of_once_when_the_price_is_known():
+    told: list[tuple[str, str]] = []
+    made = assembly(config_of("binance-spot", strategy="none"))
+    made.weigh(lambda *x: told.append(x))
+    assert told == []  # no book, no price
+    made.engine.books[0].feed(1, 1, [(10_000_000, 5)], [(10_000_001, 5)], last_id=1)
+    for _ in range(2):
+        made.weigh(lambda *x: told.append(x))
+    assert told == [("binance-spot BTCUSDT", ANY)]
+    assert "max_order_base 2.000 is worth 2000000.00, max_order_quote is 100000" in told[0][1]
 
 
 def test_quotes_wait_for_the_first_book(five):

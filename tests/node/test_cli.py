@@ -10,7 +10,8 @@ import pytest
 from node import cli
 from node.errors import UserError
 
-COMMANDS = ("demo", "run", "sim", "replay", "bench")
+CONTROL = ("status", "halt", "flatten", "resume", "stop", "limits")
+COMMANDS = ("demo", "run", "sim", "replay", "bench", *CONTROL)
 
 
 def recording(path, lines: int = 2000) -> None:
@@ -83,6 +84,10 @@ def test_every_command_takes_json(tickgate, command):
         ["demo", "--seed", "1.5"],
         ["demo", "extra"],
         ["sim", "--seed", "x"],
+        ["halt"],
+        ["resume", "."],
+        ["resume", ".", "--reason", " "],
+        ["run", "a.toml", "--accept"],
     ],
 )
 def test_bad_usage_is_exit_code_2_and_no_traceback(tickgate, args):
@@ -169,3 +174,43 @@ def test_several_lines_of_an_error_become_one(tickgate, monkeypatch):
     monkeypatch.setattr("node.backtest.replay.replay_command", fail)
     told = tickgate("replay", "x")
     assert (told.code, told.err) == (2, "tickgate: first second\n")
+
+
+# ---- an operator's commands -----------------------------------------------------------------------
+
+
+def test_without_a_node_each_command_is_one_line_and_halt_leaves_a_file_that_the_next_start_obeys(
+    tickgate, tmp_path
+):
+    for name, more in (("status", []), ("stop", []), ("limits", []), ("resume", ["--reason", "x"])):
+        told = tickgate(name, tmp_path, *more)
+        assert (told.code, told.out) == (1, "")
+        assert told.err == f"tickgate: {tmp_path}: not running: no node listens there\n"
+    told = tickgate("halt", tmp_path, "--reason", "lunch", "--wait")
+    assert told.code == 0
+    assert "latch.json is written: the node obeys it when it starts" in told.out
+    assert json.loads((tmp_path / "latch.json").read_text())["reason"] == "lunch"
+    told = tickgate("flatten", tmp_path, "--json")
+    assert json.loads(told.out)["running"] is False
+    assert json.loads((tmp_path / "latch.json").read_text())["flatten"] is True
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_a_config_that_is_not_there_is_named(tickgate, tmp_path, name):
+    told = tickgate(name, tmp_path / "none.toml", *(["--reason", "x"] if name == "resume" else []))
+    assert (told.code, told.out) == (2, "")
+    assert f"{tmp_path / 'none.toml'}: cannot be read" in told.err
+
+
+ANSWER = {"ok": False, "code": 3, "error": "not resumed: the loss is still there"}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_a_safety_rule_refuses_is_exit_code_3(tickgate, tmp_path, monkeypatch, as_json):
+    monkeypatch.setattr("node.operate.ask", lambda directory, request: dict(ANSWER))
+    told = tickgate("resume", tmp_path, "--reason", "x", *(["--json"] if as_json else []))
+    assert told.code == 3
+    if as_json:
+        assert json.loads(told.out) == ANSWER
+    else:
+        assert told.err == "tickgate: not resumed: the loss is still there\n"

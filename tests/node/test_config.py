@@ -1,48 +1,53 @@
 """The config file: what is good loads, and everything else is one line that names file and key."""
 
+import functools
 import re
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 
+import configs
 import msgspec
 import pytest
 
-from node.config import Config, load
+from ext.engine import Recorder
+from ext.limits import CEILINGS
+from node.assembly import Assembly
+from node.config import MARKETS, Config, load
 from node.errors import UserError
+from node.reading import _structs
 from node.sim.command import SimFile, read_config
+from node.venues.keys import Key
+from node.venues.values import InstrumentRow
 
 ROOT = Path(__file__).parents[2]
 
-GOOD = """\
+GOOD = (
+    """\
 mode = "sim"
 strategy = "quoter"
 tape = "{folder}/tape"
-[rate]
-orders = 10
-window_ms = 1000
+"""
+    + configs.tables_text(orders=10)
+    + """\
 [[venue]]
 market = "binance-spot"
+environment = "sim"
 streams = ["ws://127.0.0.1:1"]
 rest = "http://127.0.0.1:1"
 orders = "ws://127.0.0.1:1"
-key = {{ api_key = "plain:simulated", secret = "plain:simulated" }}
-[[instrument]]
-market = "binance-spot"
-symbol = "BTCUSDT"
-[instrument.limits]
-max_size = "0.1"
-max_notional = "10000"
-max_position = "0.01"
-collar_bps = 50
-stale_ms = 2000
-max_open_orders = 4
+key = {{ environment = "sim", api_key = "plain:simulated", secret = "plain:simulated" }}
+"""
+    + configs.instrument_text("binance-spot", "BTCUSDT", "0.1", "10000")
+    + """\
 [instrument.quote]
-size = "0.0005"
+size_base = "0.0005"
 half_spread_ppm = 4
 """
+)
 
 
-KEYLESS = ('key = { api_key = "plain:simulated", secret = "plain:simulated" }\n', "")
+KEYLESS = ('key = { environment = "sim", api_key = "plain:simulated", secret = "plain:simulated" }\n', "")
 
 
 @pytest.fixture
@@ -63,13 +68,7 @@ def write(tmp_path):
 
 def keys(kind) -> dict:
     """Every key of a config type, with those of the types inside it."""
-    out = {}
-    for field in msgspec.structs.fields(kind):
-        inner = [
-            x for x in (field.type, *getattr(field.type, "__args__", ())) if hasattr(x, "__struct_fields__")
-        ]
-        out[field.name] = keys(inner[0]) if inner else None
-    return out
+    return {x.name: next(map(keys, _structs(x.type)), None) for x in msgspec.structs.fields(kind)}
 
 
 def spelled(told) -> dict:
@@ -78,8 +77,13 @@ def spelled(told) -> dict:
     for key, value in told.items():
         inside = value if isinstance(value, list) else [value]
         rows = [spelled(x) for x in inside if isinstance(x, dict)]
-        out[key] = {k: v for row in reversed(rows) for k, v in row.items()} if rows else None
+        out[key] = functools.reduce(together, rows) if rows else None
     return out
+
+
+def together(one: dict, other: dict) -> dict:
+    both = {k: together(one[k], other[k]) for k in one.keys() & other.keys() if one[k] and other[k]}
+    return one | other | both
 
 
 def test_the_example_loads_and_shows_every_key():
@@ -105,7 +109,7 @@ def test_the_example_of_simulated_venues_loads_shows_every_key_and_fits_the_exam
 
 
 def test_the_good_config_of_these_tests_is_good(write):
-    assert load(write()).instrument[0].limits.max_size == "0.1"
+    assert load(write()).instrument[0].limits.max_order_base == "0.1"
 
 
 def test_a_missing_file_a_directory_and_what_cannot_be_read_are_named(tickgate, tmp_path):
@@ -152,11 +156,12 @@ BAD = [
     ('mode = "sim"', 'mode = "sim"\nfrob = 1', "frob"),
     ("orders = 10\n", "orders = 10\nfrob = 1\n", "frob"),
     ('symbol = "BTCUSDT"', 'symbol = "BTCUSDT"\nfrob = 1', "instrument[0]"),
-    ('size = "0.0005"', 'size = "0.0005"\nfrob = 1', "instrument[0].quote"),
+    ('size_base = "0.0005"', 'size_base = "0.0005"\nfrob = 1', "instrument[0].quote"),
     ("stale_ms = 2000\n", "", "stale_ms"),
-    ("[rate]\norders = 10\nwindow_ms = 1000\n", "", "rate"),
+    ("[account]\n", "[foo]\n", "unknown field `foo`"),
+    ("[rate]\n", "[rates]\n", "did you mean `rate`?"),
     ("window_ms = 1000\n", "", "window_ms"),
-    ('max_size = "0.1"', "max_size = 0.1", "max_size"),
+    ('max_order_base = "0.1"', "max_order_base = 0.1", "max_order_base"),
     ("stale_ms = 2000", 'stale_ms = "2000"', "stale_ms"),
     ("stale_ms = 2000", "stale_ms = 1.5", "stale_ms"),
     ("stale_ms = 2000", "stale_ms = nan", "stale_ms"),
@@ -173,16 +178,18 @@ BAD = [
     ('mode = "sim"', 'mode = "sim"\ndeployment = ""', "deployment ''"),
     ('mode = "sim"', 'mode = "sim"\ndeployment = "wxyB"', "deployment 'wxyB'"),
     ('market = "binance-spot"\nsymbol', 'market = "kraken"\nsymbol', "market 'kraken'"),
-    ('market = "binance-spot"\nstreams', 'market = "kraken"\nstreams', "market 'kraken'"),
+    ('market = "binance-spot"\nenv', 'market = "kraken"\nenv', "market 'kraken'"),
     ('market = "binance-spot"\nsymbol', 'market = "okx"\nsymbol', "market 'okx'"),
     # numbers as text
     *(
         (f'{key} = "{good}"', f'{key} = "{bad}"', key)
         for key, good in (
-            ("max_size", "0.1"),
-            ("max_notional", "10000"),
-            ("max_position", "0.01"),
-            ("size", "0.0005"),
+            ("max_order_base", "0.1"),
+            ("max_order_quote", "10000"),
+            ("max_position_base", "0.1"),
+            ("max_leverage", "20"),
+            ("max_total_quote", "off"),
+            ("size_base", "0.0005"),
         )
         for bad in (
             "-1",
@@ -201,13 +208,13 @@ BAD = [
             "1" * 40,
         )
     ),
-    ("half_spread_ppm = 4", 'half_spread_ppm = 4\nlean = "-1"', "lean"),
-    ('size = "0.0005"', 'size = "0.000"', "size"),
+    ("half_spread_ppm = 4", 'half_spread_ppm = 4\nlean_base = "-1"', "lean_base"),
+    ('size_base = "0.0005"', 'size_base = "0.000"', "size_base"),
     # numbers out of range
     *(
         (f"{key} = {good}", f"{key} = {bad}", key)
         for key, good in (
-            ("collar_bps", 50),
+            ("collar_bps", 100),
             ("stale_ms", 2000),
             ("max_open_orders", 4),
             ("half_spread_ppm", 4),
@@ -217,7 +224,7 @@ BAD = [
     ),
     ("orders = 10\n", "orders = 0\n", "orders"),
     ("orders = 10\n", "orders = 10000000\n", "orders"),
-    ("max_open_orders = 4", "max_open_orders = 4\nduplicate_ms = -1", "duplicate_ms"),
+    ("duplicate_ms = 0", "duplicate_ms = -1", "duplicate_ms"),
     ("half_spread_ppm = 4", "half_spread_ppm = 4\nwait_ms = -1", "wait_ms"),
     ("half_spread_ppm = 4", "half_spread_ppm = 4\nrequote_ppm = 0", "requote_ppm"),
     ('mode = "sim"', 'mode = "sim"\nsegment_mb = 0', "segment_mb"),
@@ -293,12 +300,13 @@ def test_an_instrument_or_a_venue_that_is_there_twice_is_refused(write):
     with pytest.raises(UserError, match=r"venue\[1\]: binance-spot is there twice"):
         load(write((venue, venue + venue)))
     with pytest.raises(UserError, match=r"no \[\[instrument\]\]"):
-        load(write((instrument, ""), ("[rate]", "instrument = []\n[rate]")))
+        load(write((instrument, ""), ('mode = "sim"', 'mode = "sim"\ninstrument = []')))
 
 
 def test_a_watching_node_may_look_anywhere_but_not_trade(write):
     away = (
         ('mode = "sim"', 'mode = "watch"'),
+        ('\nenvironment = "sim"', '\nenvironment = "live"'),
         ("ws://127.0.0.1:1", "wss://stream.binance.com:9443"),
         ("http://127.0.0.1:1", "https://api.binance.com"),
     )
@@ -314,15 +322,32 @@ def test_this_machine_has_three_names(write, host):
 
 
 def test_depths_are_those_that_the_market_has(write):
+    perpetual = (
+        ('"BTCUSDT"\n', '"BTCUSDT"\nleverage = 5\n'),
+        ("stale_ms", 'maintenance_bps = 100\nfunding_max_bps = "off"\nstale_ms'),
+    )
     for market, good, bad in (
         ("bybit-linear", (50, 200, 1000), 49),
         ("okx", (50, 400), 5),
         ("binance-usdm", (0,), 1000),
     ):
+        more = perpetual if market != "okx" else ()
         for depth in good:
-            load(write(("binance-spot", market), ('"BTCUSDT"', f'"BTCUSDT"\ndepth = {depth}')))
+            load(
+                write(
+                    ("binance-spot", market),
+                    *more,
+                    ("[instrument.limits]", f"depth = {depth}\n[instrument.limits]"),
+                )
+            )
         with pytest.raises(UserError, match=f"depth {bad}: must be one of"):
-            load(write(("binance-spot", market), ('"BTCUSDT"', f'"BTCUSDT"\ndepth = {bad}')))
+            load(
+                write(
+                    ("binance-spot", market),
+                    *more,
+                    ("[instrument.limits]", f"depth = {bad}\n[instrument.limits]"),
+                )
+            )
 
 
 def test_ports_that_refuse_are_one_line_and_exit_code_4(tickgate, write):
@@ -393,3 +418,276 @@ def test_what_a_guard_cannot_work_with_is_named(write, old, new, said):
     assert old in GUARD
     with pytest.raises(UserError, match=said):
         load(with_guard(write, GUARD.replace(old, new)))
+
+
+# ---- limits: what a person must have meant --------------------------------------------------------
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("max_size", "max_order_base"),
+        ("max_notional", "max_order_quote"),
+        ("max_position", "max_position_base"),
+    ],
+)
+def test_a_key_by_its_old_name_is_told_its_new_one(write, old, new):
+    told = refusal(write((f"{new} = ", f"{old} = ")))
+    assert told == f"instrument[0].limits: unknown field `{old}`: `{old}` is called `{new}` now"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("max_order", "max_order_base"),
+        ("collar", "collar_bps"),
+        ("collar_pct", "collar_bps"),
+        ("collar_percent", "collar_bps"),
+        ("stale", "stale_ms"),
+        ("stale_s", "stale_ms"),
+        ("max_order_usd", "max_order_base"),
+        ("max_position_btc", "max_position_base"),
+        ("max_open_order", "max_open_orders"),
+    ],
+)
+def test_a_key_without_its_unit_or_with_another_is_told_the_one_there_is(write, old, new):
+    path = write()
+    path.write_text(path.read_text().replace(f"\n{new} = ", f"\n{old} = ", 1))
+    assert f"unknown field `{old}`: did you mean `{new}`?" in refusal(path)
+
+
+def test_a_key_that_is_missing_says_what_it_must_be(write):
+    assert refusal(write(("collar_bps = 100\n", ""))) == (
+        "instrument[0].limits: missing required field `collar_bps`: "
+        "must be whole basis points, 1 to 2000 (100 = 1 %)"
+    )
+    assert "in base coins" in refusal(write(('max_order_base = "0.1"\n', "")))
+
+
+@pytest.mark.parametrize("value", ["0.5", "0", "20000", '"1%"', "1e2", "nan", "inf", "-inf", "true", "[]"])
+def test_percent_fractions_and_what_is_no_number_are_told_what_basis_points_are(write, value):
+    told = refusal(write(("collar_bps = 100", f"collar_bps = {value}")))
+    assert told.startswith("instrument[0].limits.collar_bps: ")
+    assert told.endswith("; must be whole basis points, 1 to 2000 (100 = 1 %)")
+
+
+@pytest.mark.parametrize("name", ["account", "rate", "stops", "compliance"])
+def test_limits_over_everything_are_needed_where_orders_can_be_sent_and_nowhere_else(write, name):
+    path = write()
+    text = re.sub(rf"(?ms)^\[{name}\]\n.*?(?=^\[)", "", path.read_text())
+    path.write_text(text)
+    assert refusal(path).startswith(f"missing [{name}]: ")
+    path.write_text(text.replace('orders = "ws://127.0.0.1:1"\n', ""))
+    assert getattr(load(path), name) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            [('max_position_base = "0.1"', 'max_position_base = "0.01"')],
+            "max_order_base '0.1': is above max_position_base",
+        ),
+        (
+            [('max_open_quote = "off"', 'max_open_quote = "9999"')],
+            "max_order_quote '10000': is above max_open_quote",
+        ),
+        (
+            [('max_order_quote = "10000"', 'max_order_quote = "10000000.01"')],
+            "is above the ceiling of 10000000 that",
+        ),
+        (
+            [('max_leverage = "20"', 'max_leverage = "20.001"')],
+            "account: max_leverage '20.001': is above the ceiling of 20",
+        ),
+        ([('max_total_quote = "off"', 'max_total_quote = "100000001"')], "account: max_total_quote"),
+        (
+            [
+                ('max_total_quote = "off"', 'max_total_quote = "10"'),
+                ('max_coin_quote = "off"', 'max_coin_quote = "11"'),
+            ],
+            "account: max_coin_quote '11': is above max_total_quote '10'",
+        ),
+        (
+            [('max_range_bps = "off"', "max_range_bps = 10")],
+            "missing `range_s`: `max_range_bps` is measured with it",
+        ),
+        ([('max_jump_bps = "off"', "max_jump_bps = 10\njump_ms = 5")], "missing `jump_pause_s`"),
+        (
+            [('max_jump_bps = "off"', 'max_jump_bps = "off"\njump_ms = 5')],
+            "`max_jump_bps` is not asked for; remove it",
+        ),
+        ([('max_round_trips = "off"', "max_round_trips = 3")], "rate: missing `repeat_window_s`"),
+        ([("stale_ms = 2000", "stale_ms = 2000\nmaintenance_bps = 100")], "this is spot: remove them"),
+        ([('"BTCUSDT"\n', '"BTCUSDT"\nleverage = 2\n')], "leverage 2: is spot and paid in full; remove it"),
+        (
+            [("collar_bps = 100", "collar_bps = 40")],
+            "collar_bps 40: must be above [stops] exit_slippage_bps 40",
+        ),
+        ([('on_drawdown = "flatten"', 'on_drawdown = "sell"')], "stops.on_drawdown"),
+    ],
+)
+def test_limits_that_contradict_each_other_or_the_ceiling_say_which(write, changes, told):
+    assert told in refusal(write(*changes))
+
+
+def test_perpetuals_need_leverage_and_what_their_margin_is_made_of(tmp_path):
+    def told(text):
+        path = tmp_path / "node.toml"
+        path.write_text(text)
+        return refusal(path)
+
+    spot = GOOD.format(folder=tmp_path).replace("binance-spot", "bybit-linear")
+    assert "missing `leverage`" in told(spot)
+    spot = spot.replace('"BTCUSDT"\n', '"BTCUSDT"\nleverage = 5\n')
+    assert "missing `funding_max_bps`: perpetuals need it" in told(spot)
+    spot = spot.replace("stale_ms", 'funding_max_bps = "off"\nstale_ms')
+    assert "missing `maintenance_bps`: perpetuals need it" in told(spot)
+    (tmp_path / "node.toml").write_text(spot.replace("stale_ms", "maintenance_bps = 100\nstale_ms"))
+    assert load(tmp_path / "node.toml").instrument[0].leverage == 5
+
+
+# ---- row 138: fuzz --------------------------------------------------------------------------------
+
+EXAMPLE = (ROOT / "deploy" / "sim.toml").read_text()
+NUMBER = re.compile(r'^(\w+) = ("?)([0-9]+(?:\.[0-9]+)?)\2(?=\s|$)')
+FACTORS = ("0.001", "0.01", "0.1", "10", "100", "1000")
+# what is no limit: how the node runs, and when it asks
+NO_LIMITS = {"segment_mb", "drill_after_ms", "depth", "requote_ppm", "wait_ms"}
+
+
+def numeric_fields() -> list[tuple[int, str, str, str]]:
+    """(line, table, key, value) of each number in the example."""
+    out, table = [], ""
+    for n, line in enumerate(EXAMPLE.splitlines()):
+        if line.startswith("["):
+            table = line.split("#")[0].strip().strip("[]")
+        elif match := NUMBER.match(line):
+            out.append((n, table, match[1], match[3]))
+    return out
+
+
+FIELDS = numeric_fields()
+
+
+def changed(n: int, line: str | None) -> str:
+    rows = EXAMPLE.splitlines()
+    rows[n : n + 1] = [] if line is None else [line]
+    return "\n".join(rows) + "\n"
+
+
+def effective(text: str, folder: Path):
+    """The gate's own table, of a node with this config; UserError where there is none."""
+    path = folder / "node.toml"
+    path.write_text(text)
+    config = load(path)
+    rows = {
+        (MARKETS[x.market], x.symbol): InstrumentRow(
+            MARKETS[x.market],
+            x.symbol,
+            "0.1",
+            "0.01" if x.market == "okx" else "0.0001",
+            base="BTC",
+            quote="USDT",
+            is_perpetual=x.leverage is not None,
+            max_leverage="100",
+            contract="0.01" if x.market == "okx" else "1",
+        )
+        for x in config.instrument
+    }
+    keys = {m: Key("simulated", "simulated", "simulated") for m in MARKETS.values()}
+    made = Assembly(
+        config, rows, {}, keys, tape=None, epoch=5, outlet=Recorder(), now_ns=1_790_000_000 * 10**9
+    )
+    return made.engine.risk.table.as_dict()
+
+
+def inside_the_ceilings(table: dict) -> None:
+    places = [("instrument", x) for x in table["instruments"]] + [
+        ("account", table["account"]),
+        ("flow", table["flow"]),
+    ]
+    same = {
+        "same_side_fills": "fills",
+        "round_trips": "trips",
+        "repeat_ns": "repeat_window_ns",
+        "day_trade_days": "days",
+    }
+    same["day_trade_below_e8"] = "below_e8"
+    for where, row in places:
+        for name, value in row.items():
+            ceiling = CEILINGS.get(same.get(name, name), 4096)
+            assert name in ("allowed", "pad") or value <= ceiling, f"{where}: {name} {value}"
+
+
+@pytest.mark.parametrize(("n", "table", "key", "value"), FIELDS, ids=[f"{n}-{k}" for n, _, k, _ in FIELDS])
+def test_138_a_number_that_slipped_is_refused_with_its_field_or_stays_below_the_ceilings(
+    tmp_path, n, table, key, value
+):
+    quoted = f'{key} = "{value}"' in EXAMPLE.splitlines()[n]
+    for factor in FACTORS:
+        slipped = Decimal(value) * Decimal(factor)
+        text = f"{slipped:f}"
+        try:
+            inside_the_ceilings(
+                effective(changed(n, f'{key} = "{text}"' if quoted else f"{key} = {text}"), tmp_path)
+            )
+        except UserError as error:
+            told = str(error)
+        else:
+            told = key
+        assert key in told, factor
+
+
+@pytest.mark.parametrize(("n", "table", "key", "value"), FIELDS, ids=[f"{n}-{k}" for n, _, k, _ in FIELDS])
+def test_138_a_limit_that_is_missing_misnamed_or_no_number_names_the_field(tmp_path, n, table, key, value):
+    path = tmp_path / "node.toml"
+    stem = key.rpartition("_")[0] or key
+    for line in (
+        f"{key} = nan",
+        f"{key} = inf",
+        f"{key} = true",
+        f"{key} = []",
+        f'{key} = "much"',
+        f"{key} = -1",
+        f'{key} = "-1"',
+        f'{key} = "1e3"',
+        f'{key} = "{value} "',
+    ):
+        path.write_text(changed(n, line))
+        assert key in refusal(path), line
+    for wrong in (f"{stem}_pct", f"{stem}_furlongs"):
+        path.write_text(changed(n, f"{wrong} = {value}"))
+        assert wrong in refusal(path)
+    path.write_text(changed(n, None))
+    if key in NO_LIMITS | DEFAULTED or (table, key) == ("venue", "window_ms"):
+        load(path)
+    else:
+        assert key in refusal(path)
+
+
+# have a default that somebody owns, and that costs nothing
+DEFAULTED = {
+    "ack_timeout_ms",
+    "max_unacked",
+    "orders_s",
+    "positions_s",
+    "balances_s",
+    "max_leverage",
+    "max_drawdown_bps",
+}
+DEFAULTED |= {"lean_base"}
+
+
+def test_138_the_fuzz_sees_every_number_of_the_example():
+    assert len(FIELDS) > 80
+    assert {"max_order_base", "max_leverage", "collar_walk_s", "protect_bps", "maintenance_bps"} <= {
+        x[2] for x in FIELDS
+    }

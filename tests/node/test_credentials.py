@@ -16,7 +16,7 @@ def test_a_key_comes_from_the_environment_or_a_file_of_ones_own(tmp_path, monkey
     path = tmp_path / "secret"
     path.write_text(SECRET + "\n")
     path.chmod(0o600)
-    key = read_key(KeyConfig("env:VENUE_KEY", f"file:{path}"), "venue x")
+    key = read_key(KeyConfig("sim", "env:VENUE_KEY", f"file:{path}"), "venue x")
     assert key.api_key == "public"
     assert key.secret() == SECRET.encode()
 
@@ -26,7 +26,7 @@ def test_an_ed25519_key_is_a_pem(tmp_path):
     path = tmp_path / "key.pem"
     path.write_bytes(pem)
     path.chmod(0o600)
-    assert read_key(KeyConfig("plain:k", private_key=f"file:{path}"), "venue x").is_ed25519
+    assert read_key(KeyConfig("sim", "plain:k", private_key=f"file:{path}"), "venue x").is_ed25519
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_cannot_be_read_is_one_line_with_its_place_and_without_the_secret(
     path.write_text(text)
     path.chmod(mode)
     with pytest.raises(UserError, match=said) as error:
-        read_key(KeyConfig("plain:k", reference.format(path)), "venue okx")
+        read_key(KeyConfig("sim", "plain:k", reference.format(path)), "venue okx")
     assert str(error.value).startswith("venue okx: key: secret: ")
     assert SECRET not in str(error.value)
 
@@ -54,11 +54,11 @@ def test_what_cannot_be_read_is_one_line_with_its_place_and_without_the_secret(
 @pytest.mark.parametrize("private", ["nonsense", SECRET])
 def test_a_private_key_that_is_none_is_not_shown(private):
     with pytest.raises(UserError, match="private key") as error:
-        read_key(KeyConfig("plain:k", private_key=f"plain:{private}"), "venue x")
+        read_key(KeyConfig("sim", "plain:k", private_key=f"plain:{private}"), "venue x")
     assert private not in str(error.value)
 
 
 @pytest.mark.parametrize("api_key", ["two words", "kéy", "tab\there"])
 def test_an_api_key_is_one_word(api_key):
     with pytest.raises(UserError, match="one word"):
-        read_key(KeyConfig(f"plain:{api_key}", "plain:x"), "venue x")
+        read_key(KeyConfig("sim", f"plain:{api_key}", "plain:x"), "venue x")

@@ -109,7 +109,10 @@ def test_no_keys_and_no_network_are_used():
     config = tomllib.loads(config_text(LISTENING, Path("t"), Path("d"), 7))
     for venue in config["venue"]:
         assert len(venue["streams"]) == 2
-        assert set(venue["key"].values()) == {"plain:simulated"}  # the well-known one of simulated venues
+        assert set(venue["key"].values()) == {
+            "plain:simulated",
+            "sim",
+        }  # the well-known one of simulated venues
         assert all("//127.0.0.1:" in x for x in (*venue["streams"], venue["rest"], venue["orders"]))
 
 

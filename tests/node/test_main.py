@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 
+import configs
 import pytest
 
 from ext.tape import RecordType, TapeReader, verify
@@ -20,27 +21,15 @@ mode = "sim"
 deployment = "mn00"
 tape = {tape}
 segment_mb = 1
-[rate]
-orders = 100
-window_ms = 1000
-[[venue]]
+{tables}[[venue]]
 market = "bybit-linear"
+environment = "sim"
 streams = ["{ws}"]
 rest = "{http}"
 orders = "{ws}"
-key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
-[[instrument]]
-market = "bybit-linear"
-symbol = "BTCUSDT"
-[instrument.limits]
-max_size = "1"
-max_notional = "100000"
-max_position = "1"
-collar_bps = 100
-stale_ms = 2000
-max_open_orders = 4
-[instrument.quote]
-size = "0.005"
+key = {{ environment = "sim", api_key = "{key}", secret = "{key}", passphrase = "{key}" }}
+{instrument}[instrument.quote]
+size_base = "0.005"
 half_spread_ppm = 100
 """
 
@@ -61,7 +50,11 @@ def venues(tmp_path_factory):
 @pytest.fixture
 def config(venues, tmp_path):
     path = tmp_path / "node.toml"
-    path.write_text(NODE.format(tape=json.dumps(str(tmp_path / "tape")), **venues))
+    tables, instrument = configs.tables_text(100), configs.instrument_text("bybit-linear", "BTCUSDT")
+    tape = json.dumps(str(tmp_path / "tape"))
+    path.write_text(
+        NODE.format(tape=tape, key="plain:simulated", tables=tables, instrument=instrument, **venues)
+    )
     return path
 
 
@@ -98,7 +91,9 @@ def test_json_is_one_object_for_each_event(processes, config):
     said = lines(process, "private")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=10)
-    told = [json.loads(x) for x in [*said, *err.splitlines()]]
+    limits, *told = [json.loads(x) for x in [*said, *err.splitlines()]]
+    assert limits["first_run"]
+    assert limits["limits"]["bybit-linear BTCUSDT"]["leverage"] == 10
     assert {"at_s", "line", "event"} == set(told[0])
     assert ("bybit-linear orders", "ready") in {(x["line"], x["event"]) for x in told}
     assert told == sorted(told, key=lambda x: x["at_s"])

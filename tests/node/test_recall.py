@@ -6,7 +6,7 @@ from hands import BUY, IOC, SEC, Ours
 
 from ext.engine import Engine
 from ext.instruments import Instruments
-from ext.records import Market, ReportKind
+from ext.records import HaltReason, Latch, Market, ReportKind
 from ext.tape import RecordType, TapeWriter
 from node.recall import recall
 
@@ -76,3 +76,92 @@ def test_a_node_that_starts_again_on_its_tape_knows_its_position_and_counts_no_t
     again.run(5)
     assert again.position() == held + again.size
     assert SEC
+
+
+# ---- what holds a node back ----------------------------------------------------------------------
+
+OPERATOR, GUARD, LOSS = int(Latch.LATCH_OPERATOR), int(Latch.LATCH_GUARD), int(Latch.LATCH_STOP)
+BY_HAND, BY_STOP = int(HaltReason.HALT_OPERATOR), int(HaltReason.HALT_STOP)
+
+
+def told(folder, *acts, symbols=("BTCUSDT", "ETHUSDT"), limits=None, close=True):
+    """A run in which `acts` (engine, now_ns) happen; not closed is killed."""
+    instruments = Instruments(len(symbols))
+    for symbol in symbols:
+        instruments.add(MARKET, symbol, "0.1", "0.001")
+    tape = TapeWriter(str(folder), now_ns=1, segment_size=1 << 20)
+    rows = [{"market": "bybit-linear", "symbol": x, "tick": "0.1", "lot": "0.001"} for x in symbols]
+    config = {"instruments": rows} | ({} if limits is None else {"limits": limits})
+    tape.append(RecordType.CONFIG, 0, 1, orjson.dumps(config))
+    engine = Engine(instruments, tape=tape)
+    for n, act in enumerate(acts):
+        act(engine, n + 2)
+    if close:
+        tape.close(99)
+    return tape
+
+
+def latch(why, on=True):
+    return lambda engine, now_ns: engine.latch(why, on, now_ns)
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_143_latches_of_people_and_of_stops_are_found_again_also_behind_a_kill(tmp_path, close):
+    writer = told(
+        tmp_path, latch(OPERATOR), latch(LOSS), latch(GUARD), latch(int(Latch.LATCH_FAULT)), close=close
+    )
+    assert recall(tmp_path).latches == {OPERATOR, LOSS, GUARD}
+    assert writer is not None
+
+
+def test_what_was_released_is_not_found(tmp_path):
+    told(tmp_path, latch(OPERATOR), latch(LOSS), latch(OPERATOR, False))
+    assert recall(tmp_path).latches == {LOSS}
+    told(tmp_path, latch(LOSS, False))
+    assert recall(tmp_path).latches == set()
+
+
+def test_halts_are_found_under_the_names_that_each_run_had_and_those_of_the_venue_are_not(tmp_path):
+    told(
+        tmp_path,
+        lambda e, t: e.halt(0, BY_HAND, 2, t),
+        lambda e, t: e.halt(1, BY_STOP, 1, t),
+        lambda e, t: e.halt(1, int(HaltReason.HALT_DRIFT), 2, t),
+    )
+    told(tmp_path, lambda e, t: e.resume(0, BY_STOP, t), symbols=("ETHUSDT",))
+    assert recall(tmp_path).halts == {((MARKET, "BTCUSDT"), BY_HAND): 2}
+
+
+def test_a_flatten_goes_on_until_somebody_resumes(tmp_path):
+    told(tmp_path, lambda e, t: e.flatten(-1, BY_HAND, t))
+    assert recall(tmp_path).flattening
+    told(tmp_path, lambda e, t: e.resume(0, BY_HAND, t))
+    assert not recall(tmp_path).flattening
+
+
+def test_the_peak_is_the_last_one_that_was_known(tmp_path):
+    told(tmp_path, lambda e, t: e.restore_peak(5 * 10**8, 4 * 10**8, 0, t))
+    assert recall(tmp_path).peak == (5 * 10**8, 4 * 10**8, 0)
+    told(tmp_path, lambda e, t: e.mark_now(t))  # nobody told its capital: no equity, no peak
+    assert recall(tmp_path).peak == (5 * 10**8, 4 * 10**8, 0)
+
+
+def test_the_limits_are_those_of_the_last_run_or_what_they_were_tightened_to(tmp_path):
+    assert recall(tmp_path).limits is None
+    told(tmp_path, limits={"account": {"max_leverage": "5"}})
+    tape = told(tmp_path, limits={"account": {"max_leverage": "4"}}, close=False)
+    assert recall(tmp_path).limits == {"account": {"max_leverage": "4"}}
+    tape.append(
+        RecordType.NOTE, 0, 9, orjson.dumps({"event": "limits", "limits": {"account": {"max_leverage": "3"}}})
+    )
+    tape.append(RecordType.NOTE, 0, 9, b'"limits" said nobody')
+    assert recall(tmp_path).limits == {"account": {"max_leverage": "3"}}
+
+
+def test_without_its_trades_everything_else_is_still_known(tmp_path):
+    told(tmp_path, latch(OPERATOR), limits={"account": {}})
+    found = recall(tmp_path)
+    found.last_ns, found.positions[MARKET, "BTCUSDT"] = 7, (1, 1)
+    left = found.without_trades()
+    assert (left.last_ns, left.positions) == (0, {})
+    assert (left.latches, left.limits) == ({OPERATOR}, {"account": {}})

@@ -378,7 +378,11 @@ class Rest:
         """`canWithdraw` in these answers is the account's, so what the key may withdraw stays open."""
         body = self._object(reply, "account")
         hedge = body.get("dualSidePosition")
-        return KeyRow(can_trade=_flag(body, "canTrade"), hedge=hedge if isinstance(hedge, bool) else None)
+        return KeyRow(
+            can_trade=_flag(body, "canTrade"),
+            hedge=hedge if isinstance(hedge, bool) else None,
+            account=str(body.get("uid", "")),
+        )
 
     def modes(self, symbols: Iterable[str] = ()) -> list[Request]:
         """USD-M: leverage and margin type of each symbol, and the account's position mode."""

@@ -49,6 +49,32 @@ ENDPOINTS = {
 }
 ENDPOINTS[BINANCE_USDM, "demo"] = ENDPOINTS[BINANCE_USDM, "testnet"]  # one and the same
 
+# Every host that the venue names for a product in an environment: where a key of it may go.
+_USDM_PRACTICE = frozenset(
+    {
+        "demo-fapi.binance.com",
+        "testnet.binancefuture.com",
+        "demo-fstream.binance.com",
+        "fstream.binancefuture.com",
+    }
+)
+OFFICIAL_HOSTS: dict[tuple[int, str], frozenset[str]] = {
+    (BINANCE_SPOT, "live"): frozenset(
+        {f"{x}.binance.com" for x in ("api", "api-gcp", "api1", "api2", "api3", "api4", "ws-api", "stream")}
+        | {"stream-sbe.binance.com", "data-api.binance.vision", "data-stream.binance.vision"}
+    ),
+    (BINANCE_SPOT, "testnet"): frozenset(
+        {"testnet.binance.vision"}
+        | {f"{x}.testnet.binance.vision" for x in ("api1", "ws-api", "stream", "stream-sbe")}
+    ),
+    (BINANCE_SPOT, "demo"): frozenset(
+        {f"demo-{x}.binance.com" for x in ("api", "ws-api", "stream", "stream-sbe")}
+    ),
+    (BINANCE_USDM, "live"): frozenset({f"{x}.binance.com" for x in ("fapi", "ws-fapi", "fstream")}),
+    (BINANCE_USDM, "testnet"): _USDM_PRACTICE,
+    (BINANCE_USDM, "demo"): _USDM_PRACTICE,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Product:

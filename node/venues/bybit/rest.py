@@ -721,6 +721,7 @@ class Rest:
             can_withdraw=may_write and "Withdraw" in (rights.get("Wallet") or []),
             is_ip_bound=isinstance(ips, list) and bool(ips) and "*" not in ips,
             expires_ns=_expiry_ns(result),
+            account=str(result.get("userID", "")),
         )
 
     # ---- what an answer proves ----

@@ -41,6 +41,17 @@ ENDPOINTS = {
         "https://api-demo.bybit.com", "wss://stream.bybit.com", "wss://stream-demo.bybit.com", ""
     ),
 }
+# Every host that the venue names for an environment (regional sites too): where a key of it may go. Market
+# data of the demo is production's.
+OFFICIAL_HOSTS: dict[str, frozenset[str]] = {
+    "live": frozenset(
+        {"api.bybit.com", "api.bytick.com", "stream.bybit.com", "api.bybit.nl", "api.bybit.ae"}
+        | {f"{x}.bybit.{y}" for x in ("api", "stream") for y in ("tr", "kz", "id", "eu")}
+        | {f"{x}.{y}" for x in ("api", "stream") for y in ("bybitgeorgia.ge", "manepa.jp")}
+    ),
+    "testnet": frozenset({"api-testnet.bybit.com", "stream-testnet.bybit.com", "api-testnet.manepa.jp"}),
+    "demo": frozenset({"api-demo.bybit.com", "stream-demo.bybit.com", "stream.bybit.com"}),
+}
 CATEGORY = {SPOT: "spot", LINEAR: "linear"}
 PUBLIC_PATH = {SPOT: "/v5/public/spot", LINEAR: "/v5/public/linear"}
 PRIVATE_PATH = "/v5/private"

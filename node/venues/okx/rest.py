@@ -766,6 +766,7 @@ class Rest:
             can_withdraw="withdraw" in rights,
             is_ip_bound=bool(_text(rows[0], "account configuration", "ip")),
             hedge=mode == "long_short_mode",
+            account=_text(rows[0], "account configuration", "uid"),
         )
 
     # ---- what changes something ----

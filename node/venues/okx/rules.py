@@ -36,6 +36,12 @@ HOSTS = {
     ("us", "prod"): Hosts("https://us.okx.com", "wss://wsus.okx.com:8443"),
     ("us", "demo"): Hosts("https://us.okx.com", "wss://wsuspap.okx.com:8443", demo=True),
 }
+# Every host that the venue names for an environment: where a key of it may go. REST hosts serve both.
+_REST_HOSTS = frozenset({"www.okx.com", "openapi.okx.com", "eea.okx.com", "us.okx.com"})
+OFFICIAL_HOSTS: dict[str, frozenset[str]] = {
+    "live": _REST_HOSTS | {"ws.okx.com", "wseea.okx.com", "wsus.okx.com"},
+    "demo": _REST_HOSTS | {"wspap.okx.com", "wseeapap.okx.com", "wsuspap.okx.com"},
+}
 DEMO_HEADER = ("x-simulated-trading", "1")
 
 # ---- REST ----

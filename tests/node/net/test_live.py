@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+import configs
 import orjson
 import pytest
 import uvloop
@@ -37,33 +38,20 @@ mode = "sim"
 deployment = "tst0"
 tape = "{folder}/tape"
 segment_mb = 1
-[rate]
-orders = 1000
-window_ms = 1000
 """
 VENUE = """
 [[venue]]
 market = "{market}"
+environment = "sim"
 streams = ["{ws}", "{ws}"]
 rest = "{http}"
 orders = "{ws}"
-key = {{ api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }}
-wallet = "{wallet}"
+{key}wallet = "{wallet}"
 """
-KEY = 'key = { api_key = "plain:simulated", secret = "plain:simulated", passphrase = "plain:simulated" }\n'
-INSTRUMENT = """
-[[instrument]]
-market = "{market}"
-symbol = "{symbol}"
-[instrument.limits]
-max_size = "10"
-max_notional = "100000"
-max_position = "10"
-collar_bps = 100
-stale_ms = 2000
-max_open_orders = 4
+KEY = configs.KEY_TEXT
+QUOTE = """\
 [instrument.quote]
-size = "{size}"
+size_base = "{size}"
 half_spread_ppm = 100
 """
 MARKETS = {
@@ -71,7 +59,7 @@ MARKETS = {
     "binance-usdm": ("binance", "BTCUSDT", "0.005"),
     "bybit-spot": ("bybit", "BTCUSDT", "0.001"),
     "bybit-linear": ("bybit", "BTCUSDT", "0.005"),
-    "okx": ("okx", "BTC-USDT-SWAP", "0.5"),
+    "okx": ("okx", "BTC-USDT-SWAP", "0.005"),
 }
 
 
@@ -83,13 +71,13 @@ class World:
         self.told: list[tuple[str, str]] = []
 
     def config(self, *changes: tuple[str, str], markets=("bybit-linear",), more: str = "") -> Config:
-        text = more + HEAD.format(folder=self.folder)
+        text = more + HEAD.format(folder=self.folder) + configs.tables_text()
         for market in markets:
             venue, symbol, size = MARKETS[market]
             at = self.endpoints[venue]
             wallet = "bybit" if venue == "bybit" else market  # a unified account
-            text += VENUE.format(market=market, ws=at.ws_url, http=at.http_url, wallet=wallet)
-            text += INSTRUMENT.format(market=market, symbol=symbol, size=size)
+            text += VENUE.format(market=market, ws=at.ws_url, http=at.http_url, wallet=wallet, key=KEY)
+            text += configs.instrument_text(market, symbol, "10") + QUOTE.format(size=size)
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
@@ -524,22 +512,23 @@ def test_dials_that_are_missing_or_of_another_layout_are_named_and_the_tape_is_c
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
+        ('max_order_base = "10"', 'max_order_base = "0.0009"', 'limits: max_order_base .*: .*"0.001" works'),
+        ("leverage = 10", "leverage = 125", "leverage 125: the venue sells at most 100"),
         (
-            'max_notional = "100000"',
-            'max_notional = "999999999999999999"',
-            "limits: .*max_notional|limits: .*too (large|big)",
+            'size_base = "0.005"',
+            'size_base = "0.0055"',
+            "quote: size_base 0.0055: must be a multiple of 0.001",
         ),
-        ('max_size = "10"', 'max_size = "999999999999999999"', "limits: "),
-        ('size = "0.005"', 'size = "0.0055"', "quote: size 0.0055: must be a multiple of 0.001"),
-        ('size = "0.005"', 'size = "0.0001"', "quote: size 0.0001: must be a multiple of 0.001"),
+        (
+            'size_base = "0.005"',
+            'size_base = "0.0001"',
+            "quote: size_base 0.0001: must be a multiple of 0.001",
+        ),
     ],
 )
 def test_numbers_that_do_not_fit_the_instrument_are_named_before_anything_is_connected(play, old, new, named):
     async def scenario(world):
-        with pytest.raises(
-            UserError,
-            match=f"bybit-linear BTCUSDT: {named}" if "|" not in named else "bybit-linear BTCUSDT: ",
-        ):
+        with pytest.raises(UserError, match=f"bybit-linear BTCUSDT: {named}"):
             await world.node((old, new)).run(asyncio.Event())
         assert world.simulation.servers["bybit"].counts["opened"] == 0
 
@@ -788,7 +777,7 @@ def test_a_node_logs_on_with_an_ed25519_key_out_of_a_file_of_its_own(play, tmp_p
     pem = tmp_path / "key.pem"
     pem.write_text(PRIVATE_KEY_PEM)
     pem.chmod(0o600)
-    key = f'key = {{ api_key = "plain:simulated", private_key = "file:{pem}" }}\n'
+    key = f'key = {{ environment = "sim", api_key = "plain:simulated", private_key = "file:{pem}" }}\n'
 
     async def scenario(world):
         node = world.node((KEY, key), markets=(market,))

@@ -285,9 +285,9 @@ def test_the_demo_quotes_what_is_recorded_and_takes_limits_from_the_order_size(t
     assert ("binance-usdm", "BTCUSDT") in rows
     assert ("binance-usdm", "ETHUSDT") not in rows
     row = rows["binance-usdm", "BTCUSDT"]
-    assert row["quote"]["size"] == "3"
-    assert row["limits"]["max_size"] == "60"
-    assert float(row["limits"]["max_notional"]) == 6000
+    assert row["quote"]["size_base"] == "3"
+    assert row["limits"]["max_order_base"] == "60"
+    assert float(row["limits"]["max_order_quote"]) == 6000
     assert {x["market"] for x in config["venue"]} == {market for market, _ in rows}
 
 

@@ -1,0 +1,394 @@
+"""What an operator may tell a running node, without its socket: one request as a dict in, one reply as a
+dict out.
+
+Everything asked for and what came of it is on the tape. A node can be held back by anybody who may talk to
+it; only `resume`
+lets it go on, with a reason, and not while the cause still holds. Limits can be tightened here and never
+be loosened.
+A file beside the tape says the same to a node that does not run, or does not listen (`node.latch`).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ext import build_id
+from ext.records import Desk, HaltReason, Latch
+from node.assembly import MARKET_NAMES, Assembly
+from node.config import Config
+from node.errors import UserError
+from node.latch import NAME, Latched, read_latch, write_latch
+from node.limits import AT_START, changes
+from node.recall import Recalled
+from node.truth.halts import Tell
+
+OK, USAGE, HELD = 0, 2, 3  # exit codes that a reply can ask for
+SECONDS = 1_000_000_000
+PPM = 1_000_000
+STOP = 2
+OPERATOR = int(Latch.LATCH_OPERATOR)
+RELEASED = (Latch.LATCH_OPERATOR, Latch.LATCH_GUARD, Latch.LATCH_STOP)  # by a person's word
+FREED = (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP)
+KEYS: dict[str, set[str]] = {
+    "status": set(),
+    "halt": {"reason"},
+    "flatten": {"reason"},
+    "resume": {"reason", "reset_peak"},
+    "stop": {"reason"},
+    "limits": set(),
+}  # what a request may have besides `do`
+REASON_MOST = 500
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class Control:
+    """Over one node. `reread` gives the config file as it is now (None: there is none), `stop` ends the
+    node, `note` puts a dict
+    on the tape."""
+
+    def __init__(
+        self,
+        desk: Assembly,
+        directory: Path,
+        tell: Tell,
+        note: Callable[[dict[str, Any]], None],
+        *,
+        started_ns: int = 0,
+        reread: Callable[[], Config] | None = None,
+        stop: Callable[[], None] | None = None,
+    ):
+        self.desk, self.engine, self.directory = desk, desk.engine, directory
+        self.tell, self.note = tell, note
+        self.started_ns, self.reread, self.stop = started_ns, reread, stop
+        self.seen: tuple[int, int] | None = None  # the latch file that was obeyed: its change and its number
+
+    # ---- at start ----
+
+    def begin(self, recalled: Recalled, now_ns: int) -> list[str]:
+        """What earlier runs were held by holds again, and what a latch file says; to be called before any
+        line is up. Returns
+        a line for each."""
+        told = []
+        if recalled.peak is not None:
+            self.engine.restore_peak(*recalled.peak, now_ns)
+        for why in sorted(recalled.latches):
+            self.engine.latch(why, True, now_ns)
+            told.append(f"latched since an earlier run: {latch_name(why)}; `tickgate resume` releases it")
+        for (place, why), level in sorted(recalled.halts.items()):
+            number = self.desk.numbers.get(place)
+            if number is not None:
+                self.engine.halt(number, why, level, now_ns)
+                told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: still {halt_name(why)}")
+        for number, why in sorted(recalled.off.items()):
+            if number < len(self.engine.strategies):
+                self.engine.strategy_off(number, why, now_ns)
+                told.append(f"strategy {number}: still switched off")
+        if recalled.flattening:
+            self.engine.flatten(-1, int(HaltReason.HALT_OPERATOR), now_ns)
+            told.append("flatten: goes on until everything is closed")
+        return told + self.poll(now_ns)
+
+    def poll(self, now_ns: int) -> list[str]:
+        """Obey the latch file, if there is one that was not obeyed yet. Returns what is to be told. Cheap
+        where there is none."""
+        try:
+            stat = (self.directory / NAME).stat()
+        except FileNotFoundError:
+            self.seen = None
+            return []
+        except OSError as error:
+            stat_key = (-1, error.errno or 0)
+        else:
+            stat_key = (stat.st_mtime_ns, stat.st_ino)
+        if stat_key == self.seen:
+            return []
+        self.seen = stat_key
+        found = read_latch(self.directory)
+        if found is None:
+            return []
+        why = Latch.LATCH_GUARD if found.latch == "guard" else Latch.LATCH_OPERATOR
+        asked = self._hold(int(why), found.flatten, now_ns)
+        self.note(
+            {
+                "event": "latch file",
+                "latch": found.latch,
+                "flatten": found.flatten,
+                "reason": found.reason,
+                "orders": asked,
+            }
+        )
+        word = "flatten" if found.flatten else "halt"
+        return [f"{NAME}: {word} by the {found.latch}: {found.reason or 'no reason given'}"]
+
+    # ---- requests ----
+
+    def do(self, request: Any, now_ns: int, uid: int = -1) -> Answer:
+        """Carry out one request: {"do": status | halt | flatten | resume | stop | limits, ...}. Never
+        raises for what somebody
+        asked: the reply has `ok`, `code` (an exit code) and, where it is not ok, `error`."""
+        try:
+            name = self._checked(request)
+            answer = getattr(self, f"_{name}")(request, now_ns)
+        except UserError as error:
+            name, answer = "refused", {"code": USAGE, "error": str(error)}
+        answer.setdefault("code", OK)
+        answer["ok"] = answer["code"] == OK
+        if name != "status":
+            told = {k: answer[k] for k in ("code", "error", "cancelling", "cleared", "held") if k in answer}
+            asked = request if isinstance(request, dict) else None
+            self.note({"event": "control", "uid": uid, "request": asked, "outcome": told})
+            self.tell("control", f"{name}: {answer.get('error') or 'done'}")
+        return answer
+
+    def _checked(self, request: Any) -> str:
+        """The name of a request that can be meant. Raises UserError."""
+        if not isinstance(request, dict) or not isinstance(request.get("do"), str):
+            raise UserError('a request must be a JSON object with "do"')
+        name = request["do"]
+        if name not in KEYS:
+            raise UserError(f"{name[:40]!r}: must be one of {', '.join(KEYS)}")
+        unknown = sorted(set(map(str, request)) - KEYS[name] - {"do"})
+        if unknown:
+            raise UserError(f"{name}: unknown key {unknown[0][:40]!r}")
+        reason = request.get("reason", "")
+        if not isinstance(reason, str) or len(reason) > REASON_MOST:
+            raise UserError(f"{name}: reason: must be text of at most {REASON_MOST} characters")
+        if not isinstance(request.get("reset_peak", False), bool):
+            raise UserError(f"{name}: reset_peak: must be true or false")
+        return name
+
+    def _halt(self, request: Request, now_ns: int) -> Answer:
+        return self._held_back(request, False, now_ns)
+
+    def _flatten(self, request: Request, now_ns: int) -> Answer:
+        return self._held_back(request, True, now_ns)
+
+    def _held_back(self, request: Request, flatten: bool, now_ns: int) -> Answer:
+        """Latch and cancel first; then the file, so that a start without this tape knows of it too."""
+        asked = self._hold(OPERATOR, flatten, now_ns)
+        answer: Answer = {"cancelling": asked, "kept": len(self._protecting()), **self._left()}
+        latched = Latched("operator", flatten, str(request.get("reason", "")), now_ns)
+        try:
+            write_latch(self.directory, latched)
+            stat = (self.directory / NAME).stat()
+            self.seen = (stat.st_mtime_ns, stat.st_ino)
+        except OSError as error:  # the tape has the latch
+            answer["warning"] = f"{NAME}: {error.strerror}: the latch is on the tape only"
+        return answer
+
+    def _hold(self, why: int, flatten: bool, now_ns: int) -> int:
+        """Nothing new, everything cancelled now; what protects or closes a position stays. Returns how
+        many orders that is."""
+        engine = self.engine
+        engine.latch(why, True, now_ns)
+        resting = [x for x in engine.orders.open_orders() if not self._is_own(x)]
+        if flatten:
+            engine.flatten(-1, int(HaltReason.HALT_OPERATOR), now_ns)
+        else:
+            for number in range(engine.instruments.count):
+                engine.halt(number, int(HaltReason.HALT_OPERATOR), STOP, now_ns)
+        return sum(engine.want_cancel(x, now_ns) for x in resting)
+
+    def _is_own(self, order_id: int) -> bool:
+        """An exit or a protective order: of no strategy, and no new risk."""
+        row = self.engine.orders.order(order_id)
+        return row is not None and row["strategy"] <= Desk.DESK_EXIT
+
+    def _protecting(self) -> list[int]:
+        return [x for x in self.engine.orders.open_orders() if self._is_own(x)]
+
+    def _left(self) -> Answer:
+        """What is still open: orders of strategies and earlier runs, and positions that are not flat."""
+        engine = self.engine
+        held = [i for i in range(engine.instruments.count) if engine.account.position(i)["lots"]]
+        open_orders = engine.orders.open_orders()
+        own = sum(map(self._is_own, open_orders))
+        return {"open_orders": len(open_orders) - own, "own_orders": own, "open_positions": len(held)}
+
+    def _resume(self, request: Request, now_ns: int) -> Answer:
+        """Let go what a person or a loss stop held, unless its cause is still there."""
+        reason = request.get("reason", "").strip()
+        if not reason:
+            raise UserError("resume: give a reason (--reason TEXT): it is recorded")
+        if request.get("reset_peak"):
+            self._reset_peak(now_ns)
+        causes = self.causes()
+        if causes:
+            return {"code": HELD, "error": f"not resumed: {'; '.join(causes)}", "held": causes}
+        engine = self.engine
+        cleared = [latch_name(x) for x in RELEASED if engine.risk.latches >> int(x) & 1]
+        for number in range(engine.instruments.count):
+            held = engine.risk.halts(number)
+            for why in FREED:
+                if why.name in held:
+                    cleared.append(f"{self._name(number)}: {halt_name(int(why))}")
+                engine.resume(number, int(why), now_ns)
+        for why in RELEASED:
+            engine.latch(int(why), False, now_ns)
+        for number in range(len(engine.strategies)):
+            if engine.risk.off(number):
+                engine.strategy_on(number, now_ns)
+                cleared.append(f"strategy {number}: switched off")
+        (self.directory / NAME).unlink(missing_ok=True)
+        self.seen = None
+        return {"cleared": cleared, "held": self._held()}
+
+    def _reset_peak(self, now_ns: int) -> None:
+        """From now on drawdown is measured from here. What was, is on the tape."""
+        equity = self.engine.equity
+        if not equity.known:
+            raise UserError("resume: --reset-peak: the equity is not known yet")
+        worth = equity.sums()["equity_e8"]
+        self.note({"event": "peak reset", "from_e8": equity.peak_e8, "to_e8": worth})
+        self.engine.restore_peak(worth, equity.day_e8, equity.day, now_ns)
+
+    def causes(self) -> list[str]:
+        """Why nobody should resume now: a loss that is still beyond its limit, a fault that only a restart
+        mends."""
+        out = [
+            f"{latch_name(x)}: only a restart of the node clears it"
+            for x in (Latch.LATCH_TAPE, Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING)
+            if self.engine.risk.latches >> int(x) & 1
+        ]
+        return out + self._losses()
+
+    def _losses(self) -> list[str]:
+        equity, limits = self.engine.equity, self.engine.risk.table.as_dict()
+        account, out = limits["account"], []
+        if equity.known:
+            worth = equity.sums()["equity_e8"]
+            most_ppm, lost = account["max_drawdown_ppm"], equity.peak_e8 - worth
+            if most_ppm >= 0 and equity.peak_e8 > 0 and lost * PPM > most_ppm * equity.peak_e8:
+                out.append(
+                    f"equity {money(worth)} is {lost * 10_000 // equity.peak_e8} bps below its "
+                    f"peak {money(equity.peak_e8)} and the "
+                    f"limit is {most_ppm // 100} bps; --reset-peak starts a new peak, on the record"
+                )
+            lost = equity.day_e8 - worth
+            if 0 <= account["max_daily_loss_e8"] < lost:
+                out.append(
+                    f"the day's loss of {money(lost)} is beyond the limit of "
+                    f"{money(account['max_daily_loss_e8'])}; "
+                    "the day ends at midnight UTC"
+                )
+        for number, row in enumerate(limits["instruments"]):
+            if (
+                self.engine.account.position(number)["lots"]
+                and 0 <= row["max_loss_e8"] < -equity.worth(number)["open_e8"]
+            ):
+                out.append(
+                    f"{self._name(number)}: the open loss is beyond the limit of "
+                    f"{money(row['max_loss_e8'])}; close it first"
+                )
+        return out
+
+    def _stop(self, request: Request, now_ns: int) -> Answer:
+        """End the node in order: it cancels what is open."""
+        if self.stop is None:
+            raise UserError("stop: nobody can stop this node from here")
+        self.stop()
+        return self._left()
+
+    def _limits(self, request: Request, now_ns: int) -> Answer:
+        """Take over the limits of the config file, where none is looser than what is in force."""
+        if self.reread is None:
+            raise UserError("limits: this node was not started from a file")
+        new = self.desk.effective_of(self.reread())
+        old = self.desk.effective.tables
+        if old.keys() != new.tables.keys():
+            scope = sorted(old.keys() ^ new.tables.keys())[0]
+            raise UserError(
+                f"limits: {scope}: instruments and tables cannot come or go while the node runs: restart it"
+            )
+        found = changes(old, new.tables)
+        looser = [x.to_json() for x in found if x.is_looser]
+        if looser:
+            first = looser[0]
+            return {
+                "code": HELD,
+                "error": f"limits: {first['scope']}: {first['key']} {first['old']} -> "
+                f"{first['new']} is looser: "
+                "limits can only be tightened here; a restart compares them with the last run's",
+                "changes": looser,
+            }
+        fixed = [x for x in found if x.scope == "stops" or x.key in AT_START]
+        if fixed:
+            raise UserError(
+                f"limits: {fixed[0].scope}: {fixed[0].key}: cannot change while the node runs: restart it"
+            )
+        cancelling = self.desk.tighten(new, now_ns)
+        self.note({"event": "limits", "limits": new.tables})
+        return {"changes": [x.to_json() for x in found], "cancelling": cancelling}
+
+    # ---- how it is ----
+
+    def _status(self, request: Request, now_ns: int) -> Answer:
+        engine, config = self.engine, self.desk.config
+        answer: Answer = {
+            "build": build_id(),
+            "mode": config.mode,
+            "strategy": config.strategy,
+            "deployment": config.deployment,
+            "uptime_s": round((now_ns - self.started_ns) / SECONDS, 3),
+            "held": self._held(),
+            "equity": self._equity(),
+            "instruments": [self._instrument(i) for i in range(engine.instruments.count)],
+            "lines": [{"name": x.name, "up": bool(x.up)} for x in engine.lines],
+            "refusals": {k: v for k, v in engine.risk.refusals().items() if v},
+            "limits_version": engine.risk.limits_version,
+        }
+        return answer | self._left()
+
+    def _held(self) -> list[str]:
+        """Everything that holds the node back, in words."""
+        engine = self.engine
+        out = [
+            f"latched: {latch_name(x)}"
+            for x in Latch
+            if 0 < x < Latch.LATCHES and engine.risk.latches >> int(x) & 1
+        ]
+        for number in range(engine.instruments.count):
+            for name, level in engine.risk.halts(number).items():
+                word = "stopped" if level == STOP else "reduce only"
+                out.append(f"{self._name(number)}: {word}: {halt_name(HaltReason[name])}")
+        out += [f"strategy {n}: switched off" for n in range(len(engine.strategies)) if engine.risk.off(n)]
+        return out
+
+    def _equity(self) -> Answer | None:
+        """In the account's currency; None where the capital was not told yet."""
+        equity = self.engine.equity
+        if not equity.known:
+            return None
+        worth, peak = equity.sums()["equity_e8"], equity.peak_e8
+        lost_bps = max(0, (peak - worth) * 10_000 // peak) if peak > 0 else 0
+        day = money(worth - equity.day_e8)
+        return {"equity": money(worth), "peak": money(peak), "drawdown_bps": lost_bps, "today": day}
+
+    def _instrument(self, number: int) -> Answer:
+        engine = self.engine
+        held = engine.account.position(number)
+        return {
+            "name": self._name(number),
+            "position_base": self.desk.base_text(number, held["lots"]),
+            "open_orders": len(engine.orders.open_orders(number)),
+            "halts": engine.risk.halts(number),
+        }
+
+    def _name(self, number: int) -> str:
+        instruments = self.engine.instruments
+        return f"{MARKET_NAMES[instruments.market(number)]} {instruments.symbol(number)}"
+
+
+def money(e8: int) -> str:
+    """1e-8 of a currency as plain text with two decimals, rounded towards zero."""
+    cents = abs(e8) // 1_000_000
+    return f"{'-' if e8 < 0 else ''}{cents // 100}.{cents % 100:02d}"
+
+
+def latch_name(why: int) -> str:
+    return Latch(why).name.removeprefix("LATCH_").lower()
+
+
+def halt_name(why: int) -> str:
+    return HaltReason(why).name.removeprefix("HALT_").lower()

@@ -1,0 +1,308 @@
+"""What an operator tells a node: it holds at once, over kill -9, and lets go only with a reason and
+without a cause."""
+
+import json
+from types import SimpleNamespace
+
+import msgspec
+import orjson
+import pytest
+from hands import BUY, IOC, SELL, Ours
+
+from ext.records import HaltReason, Latch
+from ext.tape import RecordType, TapeWriter
+from node import control as module
+from node.control import HELD, OK, USAGE, money
+from node.latch import NAME, Latched, read_latch, write_latch
+from node.recall import recall
+
+MARKET = "bybit-linear"
+OPERATOR = int(Latch.LATCH_OPERATOR)
+
+
+def hand_of(folder, **more) -> Ours:
+    folder.mkdir(exist_ok=True)
+    return Ours(MARKET, control_at=folder, **more)
+
+
+@pytest.fixture
+def hand(tmp_path):
+    return hand_of(tmp_path / "tape").ready()
+
+
+def do(hand, name, **more) -> dict:
+    answer = hand.world.control.do({"do": name, **more}, hand.world.now_ns, 0)
+    json.dumps(answer)
+    return answer
+
+
+def latched(hand) -> bool:
+    return bool(hand.engine.risk.latches >> OPERATOR & 1)
+
+
+# ---- halt, flatten ----
+
+
+def test_a_halt_latches_and_cancels_at_once_and_nothing_new_leaves(hand):
+    for _ in range(3):
+        hand.place(BUY, hand.away(BUY))
+    hand.run(2)
+    assert len(hand.open_there()) == 3
+    answer = do(hand, "halt", reason="test")
+    assert (answer["ok"], answer["cancelling"]) == (True, 3)
+    assert latched(hand)
+    hand.run(2)
+    assert hand.open_there() == []
+    assert do(hand, "status")["open_orders"] == 0
+    assert not hand.place(BUY, hand.away(BUY))
+    assert hand.taken() == 3
+
+
+def test_a_flatten_closes_the_position_and_stays_latched(hand):
+    hand.place(BUY, hand.through(BUY), tif=IOC)
+    hand.run(2)
+    assert hand.position() == hand.size
+    assert do(hand, "flatten")["ok"]
+    hand.until(lambda: not hand.position(), 30)
+    assert latched(hand)
+    assert do(hand, "status")["open_positions"] == 0
+
+
+def test_a_latch_file_is_obeyed_by_a_running_node_and_removed_by_resume(hand, tmp_path):
+    hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    write_latch(tmp_path / "tape", Latched("guard", False, "stood still", 5))
+    hand.run(1)
+    assert hand.engine.risk.latches >> int(Latch.LATCH_GUARD) & 1
+    assert hand.told("halt by the guard: stood still")
+    assert hand.open_there() == []
+    assert do(hand, "resume", reason="looked")["ok"]
+    assert not (tmp_path / "tape" / NAME).exists()
+    hand.run(1)
+    assert hand.engine.risk.latches == 0
+
+
+def test_the_same_latch_file_is_obeyed_once_and_a_new_one_again(hand, tmp_path):
+    control = hand.world.control
+    do(hand, "halt", reason="mine")
+    assert control.poll(1) == []  # its own
+    assert read_latch(tmp_path / "tape").reason == "mine"
+    write_latch(tmp_path / "tape", Latched("operator", True, "more", 5))
+    assert control.poll(2) == ["latch.json: flatten by the operator: more"]
+    assert control.poll(3) == []
+
+
+@pytest.mark.parametrize("name", ["halt", "flatten"])
+@pytest.mark.parametrize("with_file", [True, False])
+def test_143_it_survives_kill_9_and_restart_by_tape_or_by_file_until_resume(tmp_path, name, with_file):
+    folder = tmp_path / "tape"
+    folder.mkdir()
+    tape = TapeWriter(str(folder), now_ns=1, segment_size=1 << 22)
+    hand = hand_of(folder, tape=tape)
+    tape.append(RecordType.CONFIG, 0, 1, orjson.dumps(hand.world.desk.describe()))
+    hand.ready()
+    assert do(hand, name)["ok"]
+    if not with_file:
+        (folder / NAME).unlink()
+    recalled = recall(folder)
+    assert recalled.flattening == (name == "flatten")
+    if with_file:  # a tape that was thrown away
+        recalled = recalled.__class__()
+    again = hand.restart(control_at=folder, recalled=recalled)
+    assert latched(again)
+    again.run(30)
+    assert latched(again)
+    assert not again.place(BUY, again.away(BUY))
+    assert do(again, "resume", reason="it was a test")["ok"]
+    again.until(again.may_trade, 70)
+
+
+# ---- resume ----
+
+
+@pytest.mark.parametrize("reason", ["", "  ", None])
+def test_a_resume_without_a_reason_is_refused(hand, reason):
+    do(hand, "halt")
+    answer = do(hand, "resume", **({} if reason is None else {"reason": reason}))
+    assert (answer["ok"], answer["code"]) == (False, USAGE)
+    assert "give a reason" in answer["error"]
+    assert latched(hand)
+
+
+def test_a_resume_lets_go_of_everything_that_people_and_stops_held_and_says_what(hand):
+    engine, now_ns = hand.engine, hand.world.now_ns
+    do(hand, "halt")
+    engine.halt(0, int(HaltReason.HALT_STOP), 1, now_ns)
+    engine.halt(0, int(HaltReason.HALT_DRIFT), 1, now_ns)
+    engine.latch(int(Latch.LATCH_STOP), True, now_ns)
+    answer = do(hand, "resume", reason="all is well")
+    assert set(answer["cleared"]) == {
+        "operator",
+        "stop",
+        "bybit-linear BTCUSDT: operator",
+        "bybit-linear BTCUSDT: stop",
+    }
+    assert answer["held"] == ["bybit-linear BTCUSDT: reduce only: drift"]
+    assert engine.risk.latches == 0
+
+
+@pytest.mark.parametrize(
+    "why", [Latch.LATCH_TAPE, Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING]
+)
+def test_what_only_a_restart_mends_is_not_resumed(hand, why):
+    do(hand, "halt")
+    hand.engine.latch(int(why), True, hand.world.now_ns)
+    answer = do(hand, "resume", reason="please")
+    assert (answer["ok"], answer["code"]) == (False, HELD)
+    assert "only a restart" in answer["error"]
+    assert latched(hand)
+
+
+def test_money_is_plain_text():
+    assert [money(x) for x in (0, 123_456_789, -123_456_789, -1)] == ["0.00", "1.23", "-1.23", "-0.00"]
+
+
+class Worth:
+    """An equity that a test writes."""
+
+    def __init__(self, worth, peak, day):
+        self.known, self.worth_e8, self.peak_e8, self.day_e8, self.day = True, worth, peak, day, 20_000
+
+    def sums(self):
+        return {"equity_e8": self.worth_e8}
+
+    def worth(self, number):
+        return {"open_e8": -50}
+
+
+def losses(worth, lots=0, **account) -> list[str]:
+    """What `Control` says of an account that is so deep under."""
+    limits = {"max_drawdown_ppm": 100_000, "max_daily_loss_e8": -1} | account
+    instruments = SimpleNamespace(count=1, market=lambda n: 3, symbol=lambda n: "BTCUSDT")
+    table = {"account": limits, "instruments": [{"max_loss_e8": 40}]}
+    engine = SimpleNamespace(
+        equity=worth,
+        instruments=instruments,
+        account=SimpleNamespace(position=lambda n: {"lots": lots}),
+        risk=SimpleNamespace(latches=0, table=SimpleNamespace(as_dict=lambda: table)),
+    )
+    control = module.Control.__new__(module.Control)
+    control.engine = engine
+    return control.causes()
+
+
+def test_a_drawdown_holds_just_above_its_limit_and_not_at_it():
+    assert losses(Worth(900, 1000, 1000)) == []
+    (told,) = losses(Worth(899, 1000, 1000))
+    assert "1010 bps below its peak" in told
+    assert "--reset-peak" in told
+    assert losses(Worth(0, 0, 0)) == []
+
+
+def test_a_day_s_loss_and_an_open_loss_hold_too():
+    assert losses(Worth(950, 1000, 1000), max_daily_loss_e8=50) == []
+    (told,) = losses(Worth(949, 1000, 1000), max_daily_loss_e8=50)
+    assert "midnight UTC" in told
+    (told,) = losses(Worth(1000, 1000, 1000), lots=1)
+    assert told.startswith("bybit-linear BTCUSDT: the open loss is beyond")
+
+
+# ---- limits ----
+
+
+def reread(hand, **limits):
+    """The config file, as somebody changed it."""
+    row = hand.config.instrument[0]
+    row = msgspec.structs.replace(row, limits=msgspec.structs.replace(row.limits, **limits))
+    hand.world.control.reread = lambda: msgspec.structs.replace(hand.config, instrument=[row])
+
+
+def test_limits_can_be_tightened_at_once_also_for_what_rests(hand):
+    for _ in range(2):
+        hand.place(BUY, hand.away(BUY))
+    hand.run(1)
+    reread(hand, max_open_orders=1)
+    answer = do(hand, "limits")
+    assert answer["ok"], answer
+    assert [(x["key"], x["old"], x["new"]) for x in answer["changes"]] == [("max_open_orders", 64, 1)]
+    assert answer["cancelling"] == 1
+    assert hand.engine.risk.table.as_dict()["instruments"][0]["max_open_orders"] == 1
+    assert hand.world.notes[-2]["event"] == "limits"
+    hand.run(1)
+    assert len(hand.open_there()) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_open_orders": 65}, {"collar_bps": 1999, "max_position_base": "100.001"}]
+)
+def test_a_looser_limit_is_refused_and_none_changes(hand, change):
+    reread(hand, **change)
+    before = hand.engine.risk.table.as_dict()
+    answer = do(hand, "limits")
+    assert (answer["ok"], answer["code"]) == (False, HELD)
+    assert "limits can only be tightened here" in answer["error"]
+    assert hand.engine.risk.table.as_dict() == before
+
+
+def test_without_a_file_there_is_nothing_to_read_again(hand):
+    assert do(hand, "limits")["code"] == USAGE
+
+
+# ---- requests ----
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None,
+        [],
+        "halt",
+        7,
+        {},
+        {"do": 1},
+        {"do": "sell"},
+        {"do": "_status"},
+        {"do": "do"},
+        {"do": "halt", "frob": 1},
+        {"do": "halt", "reason": 1},
+        {"do": "halt", "reason": "x" * 501},
+        {"do": "resume", "reason": "x", "reset_peak": 1},
+        {"do": "status", "reason": "x"},
+    ],
+)
+def test_what_is_no_request_is_refused_recorded_and_changes_nothing(hand, request_):
+    answer = hand.world.control.do(request_, hand.world.now_ns, 7)
+    assert (answer["ok"], answer["code"]) == (False, USAGE)
+    assert hand.engine.risk.latches == 0
+    note = hand.world.notes[-1]
+    assert (note["event"], note["uid"], note["outcome"]["code"]) == ("control", 7, USAGE)
+
+
+def test_what_is_asked_and_what_came_of_it_is_noted_and_a_status_is_not(hand):
+    before = len(hand.world.notes)
+    assert do(hand, "status")["code"] == OK
+    assert len(hand.world.notes) == before
+    do(hand, "halt", reason="lunch")
+    note = hand.world.notes[-1]
+    assert note["request"] == {"do": "halt", "reason": "lunch"}
+    assert note["outcome"] == {"code": 0, "cancelling": 0}
+
+
+def test_a_status_has_position_orders_and_what_holds(hand):
+    hand.place(BUY, hand.through(BUY), tif=IOC)
+    hand.place(SELL, hand.away(SELL))
+    hand.run(2)
+    answer = do(hand, "status")
+    (row,) = answer["instruments"]
+    assert (row["name"], row["position_base"], row["open_orders"]) == ("bybit-linear BTCUSDT", "0.010", 1)
+    assert (answer["open_orders"], answer["open_positions"], answer["held"]) == (1, 1, [])
+    do(hand, "halt")
+    assert do(hand, "status")["held"][0] == "latched: operator"
+
+
+def test_a_stop_ends_the_node_where_it_can_be_ended(hand):
+    assert do(hand, "stop")["code"] == USAGE
+    ended = []
+    hand.world.control.stop = lambda: ended.append(1)
+    assert do(hand, "stop")["ok"]
+    assert ended == [1]

@@ -1,0 +1,125 @@
+"""An operator's commands: what they say of a node that is there, is not, stands still, or answers
+nonsense."""
+
+import json
+import socket
+import threading
+
+import pytest
+
+from node.errors import Failed, UserError
+from node.latch import NAME as LATCH
+from node.latch import read_latch
+from node.net.console import NAME
+from node.operate import NotRunning, ask, hold, tape_of, wait_for, wait_gone
+
+
+class Node(threading.Thread):
+    """Something that listens, and answers each call with the next of `answers` (None: never)."""
+
+    def __init__(self, folder, *answers):
+        super().__init__(daemon=True)
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind(str(folder / NAME))
+        self.sock.listen(8)
+        self.answers, self.heard, self.kept = answers, [], []
+
+    def run(self):
+        for answer in self.answers:
+            caller = self.sock.accept()[0]
+            if answer is None:
+                self.kept.append(caller)
+                continue
+            self.heard.append(json.loads(caller.recv(65536)))
+            caller.sendall(answer if isinstance(answer, bytes) else json.dumps(answer).encode() + b"\n")
+            caller.close()
+        self.sock.close()
+
+
+def node(folder, *answers) -> Node:
+    made = Node(folder, *answers)
+    made.start()
+    return made
+
+
+def test_the_tape_is_a_directory_or_what_a_config_names_however_broken_it_is_otherwise(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text('tape = "some/where"\nfrob = 1\n')
+    assert str(tape_of(path)) == "some/where"
+    assert tape_of(tmp_path) == tmp_path
+    path.write_text("tape = 7")
+    with pytest.raises(UserError, match="tape: must be the path"):
+        tape_of(path)
+    with pytest.raises(UserError, match="No such file"):
+        tape_of(tmp_path / "none.toml")
+
+
+def test_an_answer_is_an_answer(tmp_path):
+    there = node(tmp_path, {"ok": True, "code": 0, "x": 1})
+    assert ask(tmp_path, {"do": "status"}) == {"ok": True, "code": 0, "x": 1}
+    assert there.heard == [{"do": "status"}]
+
+
+def test_a_node_that_is_not_there_is_told_apart(tmp_path):
+    with pytest.raises(NotRunning, match="not running: there is no such tape"):
+        ask(tmp_path / "none", {})
+    with pytest.raises(NotRunning, match="not running: no node listens there"):
+        ask(tmp_path, {})
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(tmp_path / NAME))
+    sock.close()
+    with pytest.raises(NotRunning, match="its socket is of a node that is gone"):
+        ask(tmp_path, {})
+
+
+def test_a_node_that_stands_still_is_there(tmp_path):
+    there = node(tmp_path, None)
+    with pytest.raises(NotRunning, match="does not answer") as caught:
+        ask(tmp_path, {}, 0.1)
+    assert caught.value.is_there
+    assert len(there.kept) == 1
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\n", b"[]\n", b"{}\n", b'{"code": "x"}\n'])
+def test_nonsense_is_no_answer(tmp_path, answer):
+    node(tmp_path, answer)
+    with pytest.raises(NotRunning, match="hung up without an answer"):
+        ask(tmp_path, {})
+
+
+@pytest.mark.parametrize(("name", "flatten"), [("halt", False), ("flatten", True)])
+def test_where_no_node_answers_a_file_tells_the_next_start(tmp_path, name, flatten):
+    answer = hold(tmp_path, name, "why not")
+    assert (answer["ok"], answer["running"]) == (True, False)
+    assert "the node obeys it when it starts" in answer["warning"]
+    found = read_latch(tmp_path)
+    assert (found.latch, found.flatten, found.reason) == ("operator", flatten, "why not")
+
+
+def test_where_a_node_answers_there_is_no_file(tmp_path):
+    there = node(tmp_path, {"ok": True, "code": 0})
+    assert hold(tmp_path, "halt", "r") == {"ok": True, "code": 0}
+    assert there.heard == [{"do": "halt", "reason": "r"}]
+    assert not (tmp_path / LATCH).exists()
+
+
+def test_a_tape_that_is_not_there_cannot_be_halted(tmp_path):
+    with pytest.raises(UserError, match="there is no such tape: nothing to halt"):
+        hold(tmp_path / "none", "halt", "")
+
+
+def test_waiting_ends_when_it_is_done_or_too_late(tmp_path):
+    busy = {"ok": True, "code": 0, "open_orders": 2, "open_positions": 1}
+    node(tmp_path, busy, busy | {"open_orders": 0})
+    took_s, last = wait_for(tmp_path, lambda x: not x["open_orders"], 5)
+    assert took_s >= 0
+    assert last["open_orders"] == 0
+    (tmp_path / NAME).unlink()
+    node(tmp_path, *[busy] * 100)
+    with pytest.raises(Failed, match="there are still 2 open orders and 1 positions"):
+        wait_for(tmp_path, lambda x: not x["open_orders"], 0.1)
+
+
+def test_a_node_is_gone_when_nobody_listens(tmp_path):
+    node(tmp_path, {"ok": True, "code": 0})
+    assert wait_gone(tmp_path, 5) >= 0

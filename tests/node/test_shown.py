@@ -1,0 +1,75 @@
+"""Limits and state as tables, and as one JSON line."""
+
+import json
+from decimal import Decimal
+
+from rich.console import Console
+
+from node.limits import Change, Effective
+from node.shown import changes_table, print_status, show_limits
+
+TABLES = {
+    "okx BTC-USDT-SWAP": {"leverage": 5, "max_order_base": "0.1", "max_jump_bps": "off"},
+    "account": {"max_leverage": "2", "max_total_quote": "off"},
+    "compliance": {"no_new": ["fri 09:00-10:00 UTC"], "flat_by": []},
+}
+SHOWN = Effective(TABLES, {("account", "max_leverage"): "20"}, None)
+LOOSER = [Change("account", "max_total_quote", "10", "off", None), Change("a b", "k", 1, 3, Decimal(3))]
+
+
+def test_the_limits_are_a_table_and_a_first_run_says_so(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    show_limits(SHOWN, None, [], False, False)
+    out, err = capsys.readouterr()
+    assert out == ""
+    for text in (
+        "max_order_base",
+        "0.1",
+        "account: max_leverage",
+        "2 (profile; asked 20)",
+        "fri 09:00-10:00 UTC",
+        "first run",
+    ):
+        assert text in err
+
+
+def test_what_is_much_looser_is_a_table_of_old_new_and_ratio(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    for accepted, word in ((False, "refused"), (True, "accepted, and recorded")):
+        show_limits(SHOWN, TABLES, LOOSER, accepted, False)
+        err = capsys.readouterr().err
+        assert "no limit any more" in err
+        assert f"limits: {word}" in err
+
+
+def test_as_json_it_is_one_line(capsys):
+    show_limits(SHOWN, TABLES, LOOSER, False, True)
+    told = json.loads(capsys.readouterr().err)
+    assert told["limits"] == TABLES
+    assert told["clamped"] == [{"scope": "account", "key": "max_leverage", "asked": "20"}]
+    assert [x["ratio"] for x in told["looser"]] == [None, 3.0]
+    assert (told["first_run"], told["accepted"]) == (False, False)
+
+
+def test_a_status_tells_what_holds_the_node_back(capsys):
+    answer = {"uptime_s": 61.4, "mode": "sim", "strategy": "quoter", "lines": [{"up": True}, {"up": False}]}
+    answer |= {
+        "held": ["latched: operator"],
+        "equity": {"equity": "9.50", "peak": "10.00", "drawdown_bps": 500, "today": "-0.50"},
+    }
+    answer["instruments"] = [
+        {"name": "okx X", "position_base": "0.1", "open_orders": 2, "halts": {"HALT_OPERATOR": 2}}
+    ]
+    print_status(answer, Console(width=120))
+    out = capsys.readouterr().out
+    for text in (
+        "running for 61 s",
+        "1 of 2 lines up",
+        "latched: operator",
+        "500 bps below",
+        "HALT_OPERATOR",
+    ):
+        assert text in out
+    print_status(answer | {"held": [], "equity": None}, Console(width=120))
+    assert "nothing holds it back" in capsys.readouterr().out
+    assert changes_table([LOOSER[0].to_json()]).row_count == 1

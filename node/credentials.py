@@ -22,7 +22,7 @@ def read_key(config: KeyConfig, place: str) -> Key:
 
 def read_parts(config: KeyConfig, place: str) -> dict[str, str]:
     """The texts that `config` refers to, for a client that signs by itself. Raises UserError."""
-    parts = {name: _read(getattr(config, name), f"{place}: key: {name}") for name in config.__struct_fields__}
+    parts = {name: _read(getattr(config, name), f"{place}: key: {name}") for name in SECRETS}
     if not parts["api_key"].isascii() or not parts["api_key"].isprintable() or " " in parts["api_key"]:
         raise UserError(f"{place}: key: api_key: is not one word of plain characters")
     return parts

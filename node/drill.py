@@ -55,7 +55,10 @@ stall_ms = {stall_ms}
 on_stall = "cancel"
 keep_stops = false
 """
-GUARD_KEY = '{market} = {{ environment = "sim", api_key = "plain:guard", secret = "plain:guard", passphrase = "plain:guard" }}\n'
+GUARD_KEY = (
+    '{market} = {{ environment = "sim", api_key = "plain:guard",'
+    ' secret = "plain:guard", passphrase = "plain:guard" }}\n'
+)
 
 
 @dataclass

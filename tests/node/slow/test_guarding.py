@@ -19,7 +19,7 @@ from node.slow.exchange import Refused
 from node.slow.guard import OpenOrder, Trouble
 from node.slow.guarding import Guarding
 
-KEY = KeyConfig("plain:one", secret="plain:two")
+KEY = KeyConfig("sim", "plain:one", secret="plain:two")
 OURS = Wire(Instruments(1), 0, "tst0", 7).client_id(1)
 MARKETS = ("bybit-linear", "okx")
 
@@ -246,7 +246,7 @@ def test_it_uses_its_own_credentials_where_it_has_some(desk):
     async def scenario(guard, running):
         await asyncio.sleep(0)
 
-    play(desk, scenario, key={"okx": KeyConfig("plain:own", secret="plain:its")})
+    play(desk, scenario, key={"okx": KeyConfig("sim", "plain:own", secret="plain:its")})
     assert Exchange.made["okx"].credentials["api_key"] == "own"
     assert Exchange.made["bybit-linear"].credentials["api_key"] == "one"
 

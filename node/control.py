@@ -28,7 +28,7 @@ PPM = 1_000_000
 STOP = 2
 OPERATOR = int(Latch.LATCH_OPERATOR)
 RELEASED = (Latch.LATCH_OPERATOR, Latch.LATCH_GUARD, Latch.LATCH_STOP)  # by a person's word
-FREED = (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP)
+FREED = (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP, HaltReason.HALT_MARGIN)
 KEYS: dict[str, set[str]] = {
     "status": set(),
     "halt": {"reason"},
@@ -87,6 +87,11 @@ class Control:
         if recalled.flattening:
             self.engine.flatten(-1, int(HaltReason.HALT_OPERATOR), now_ns)
             told.append("flatten: goes on until everything is closed")
+        for place in sorted(recalled.closing):
+            number = self.desk.numbers.get(place)
+            if number is not None:
+                self.engine.flatten(number, int(HaltReason.HALT_STOP), now_ns)
+                told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: a loss stop goes on closing the position")
         return told + self.poll(now_ns)
 
     def poll(self, now_ns: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ext.records import HaltReason, Latch, door_row, equity_row, fill_row
+from ext.records import HaltReason, Latch, door_row, equity_row, fill_row, stop_row
 from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader
 from node.config import MARKETS
 
@@ -18,7 +18,8 @@ Place = tuple[int, str]  # market, symbol
 # What a person or a loss stop held back stays so; what a run found out about itself or its venue is found
 # out anew.
 LASTING_LATCHES = {int(x) for x in (Latch.LATCH_OPERATOR, Latch.LATCH_STOP, Latch.LATCH_GUARD)}
-LASTING_HALTS = {int(x) for x in (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP)}
+LASTING_HALTS = {int(x) for x in (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP, HaltReason.HALT_MARGIN)}
+LOSSES = ("POSITION_LOSS", "DAILY_LOSS", "DRAWDOWN")
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Recalled:
     latches: set[int] = field(default_factory=set)
     halts: dict[tuple[Place, int], int] = field(default_factory=dict)
     flattening: bool = False
+    closing: set[Place] = field(default_factory=set)  # where a loss stop was closing the position
     off: dict[int, int] = field(default_factory=dict)  # strategy -> StrategyOff
     peak: tuple[int, int, int] | None = None
     limits: dict[str, dict[str, Any]] | None = None
@@ -50,6 +52,7 @@ class Recalled:
             latches=self.latches,
             halts=self.halts,
             flattening=self.flattening,
+            closing=self.closing,
             off=self.off,
             peak=self.peak,
             limits=self.limits,
@@ -136,6 +139,15 @@ def _resume(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
         out.halts.pop((names[row["instrument"]], row["a"]), None)
         if row["a"] == HaltReason.HALT_OPERATOR:
             out.flattening = False
+        elif row["a"] == HaltReason.HALT_STOP:
+            out.closing.discard(names[row["instrument"]])
+
+
+def _stop(out: Recalled, names: list[Place], record: Any) -> None:
+    """A stop that closes goes on closing, also where the price has come back meanwhile."""
+    row = stop_row(record.payload)
+    if row["policy"] == "STOP_FLATTEN" and row["reason"] in LOSSES:
+        out.closing |= set(names if row["instrument"] < 0 else names[row["instrument"] :][:1])
 
 
 def _flatten(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
@@ -158,6 +170,7 @@ READERS: dict[int, Callable[[Recalled, list[Place], Any], None]] = {
     RecordType.FILL: _fill,
     RecordType.EQUITY: _equity,
     RecordType.NOTE: _note,
+    RecordType.STOP: _stop,
     RecordType.DOOR: _door,
 }
 DOORS: dict[str, Callable[[Recalled, list[Place], dict[str, Any]], None]] = {

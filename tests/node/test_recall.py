@@ -1,12 +1,14 @@
 """What earlier runs counted, out of their tapes; and a node that goes on from there."""
 
+import struct
+
 import orjson
 import pytest
 from hands import BUY, IOC, SEC, Ours
 
 from ext.engine import Engine
 from ext.instruments import Instruments
-from ext.records import HaltReason, Latch, Market, ReportKind
+from ext.records import HaltReason, Latch, Market, Reason, ReportKind, StopPolicy
 from ext.tape import RecordType, TapeWriter
 from node.recall import recall
 
@@ -137,6 +139,23 @@ def test_a_flatten_goes_on_until_somebody_resumes(tmp_path):
     assert recall(tmp_path).flattening
     told(tmp_path, lambda e, t: e.resume(0, BY_HAND, t))
     assert not recall(tmp_path).flattening
+
+
+def stop(instrument, policy, reason=Reason.POSITION_LOSS):
+    row = struct.pack("<iiiiqqq", int(reason), instrument, int(policy), -1, 5, 4, 100)
+    return lambda engine, now_ns: engine.tape.append(RecordType.STOP, 0, now_ns, row)
+
+
+def test_a_loss_stop_that_closes_goes_on_closing_until_somebody_resumes(tmp_path):
+    bitcoin = (MARKET, "BTCUSDT")
+    told(tmp_path, stop(0, StopPolicy.STOP_CANCEL), stop(0, StopPolicy.STOP_FLATTEN, Reason.WINDOW))
+    assert recall(tmp_path).closing == set()
+    told(tmp_path, stop(0, StopPolicy.STOP_FLATTEN))
+    assert recall(tmp_path).closing == {bitcoin}
+    told(tmp_path, lambda e, t: e.resume(0, BY_STOP, t))
+    assert recall(tmp_path).closing == set()
+    told(tmp_path, stop(-1, StopPolicy.STOP_FLATTEN, Reason.DRAWDOWN))
+    assert bitcoin in recall(tmp_path).closing
 
 
 def test_the_peak_is_the_last_one_that_was_known(tmp_path):

@@ -21,7 +21,7 @@ from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
-                          DOOR_CAPITAL, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
+                          DOOR_CAPITAL, DOOR_DAY_TRADES, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
                           DOOR_LEASE, DOOR_LIMITS, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
                           DOOR_RESUME, DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
@@ -689,6 +689,13 @@ cdef class Engine(Sink):
             if not order.cancel_asked:
                 self._cancel(order)
         return beyond
+
+    def restore_day_trades(self, int64_t count, int64_t day, int64_t now_ns):
+        """Day trades of earlier runs, of a day since 1970. ValueError where there is no such day."""
+        if count < 0 or not 0 <= day < 10**6:
+            raise ValueError(f"{count} day trades on day {day}: is no count of a day since 1970")
+        self._door(DOOR_DAY_TRADES, 0, 0, count, day, 0, now_ns)
+        self.risk.restore_day_trades(count, day)
 
     def set_lease(self, int64_t until_ns, int64_t now_ns):
         """This node may send new orders until then (-1: nobody asks for a lease)."""

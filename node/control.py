@@ -72,6 +72,8 @@ class Control:
         told = []
         if recalled.peak is not None:
             self.engine.restore_peak(*recalled.peak, now_ns)
+        for day, count in recalled.day_trades.items():
+            self.engine.restore_day_trades(count, day, now_ns)
         for why in sorted(recalled.latches):
             self.engine.latch(why, True, now_ns)
             told.append(f"latched since an earlier run: {latch_name(why)}; `tickgate resume` releases it")

@@ -13,6 +13,7 @@ from ext.records import HaltReason, Latch, door_row, equity_row, fill_row, stop_
 from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader
 from node.config import MARKETS
 
+DAY_NS = 86_400 * 10**9
 TRADES = 65_536  # what the order table remembers for certain
 Place = tuple[int, str]  # market, symbol
 # What a person or a loss stop held back stays so; what a run found out about itself or its venue is found
@@ -43,6 +44,8 @@ class Recalled:
     flattening: bool = False
     closing: set[Place] = field(default_factory=set)  # where a loss stop was closing the position
     off: dict[int, int] = field(default_factory=dict)  # strategy -> StrategyOff
+    opened: dict[tuple[Place, int], int] = field(default_factory=dict)  # of a leg: the day it left flat
+    day_trades: dict[int, int] = field(default_factory=dict)  # by day since 1970
     peak: tuple[int, int, int] | None = None
     limits: dict[str, dict[str, Any]] | None = None
 
@@ -54,6 +57,8 @@ class Recalled:
             flattening=self.flattening,
             closing=self.closing,
             off=self.off,
+            opened=self.opened,
+            day_trades=self.day_trades,
             peak=self.peak,
             limits=self.limits,
         )
@@ -94,9 +99,19 @@ def _fill(out: Recalled, names: list[Place], record: Any) -> None:
         place = names[report["instrument"]]
         out.positions[place] = (row["position_lots"], row["cash"])
         leg = (row["leg_lots"], row["leg_cash"], row["leg_cost"])
-        out.legs.setdefault(place, {})[row["leg"]] = leg
+        before = out.legs.setdefault(place, {}).get(row["leg"], (0, 0, 0))[0]
+        out.legs[place][row["leg"]] = leg
+        _round_trip(out, (place, row["leg"]), before, leg[0], record.now_ns // DAY_NS)
         out.trades.append((place, report["side"], report["trade_hi"], report["trade_lo"]))
         out.last_ns = record.now_ns
+
+
+def _round_trip(out: Recalled, leg: tuple[Place, int], before: int, after: int, day: int) -> None:
+    """A day trade is a position that was opened and is closed, or turned, within one UTC day."""
+    if before and before * after <= 0 and out.opened.pop(leg, day) == day:
+        out.day_trades[day] = out.day_trades.get(day, 0) + 1
+    if after and before * after <= 0:
+        out.opened[leg] = day
 
 
 def _equity(out: Recalled, names: list[Place], record: Any) -> None:

@@ -158,6 +158,30 @@ def test_a_loss_stop_that_closes_goes_on_closing_until_somebody_resumes(tmp_path
     assert bitcoin in recall(tmp_path).closing
 
 
+def trade(number, side, lots, day, instrument=0):
+    row = {"kind": int(ReportKind.REPORT_FILL), "instrument": instrument, "side": side, "size_lots": lots,
+           "price_ticks": 1000, "trade_lo": number}  # fmt: skip
+    return lambda engine, now_ns: engine.on_evidence([row], day * 86_400 * SEC + now_ns)
+
+
+def test_day_trades_are_positions_that_end_or_turn_on_the_day_they_began(tmp_path):
+    told(
+        tmp_path,
+        trade(1, 0, 5, 10), trade(2, 1, 2, 10), trade(3, 1, 3, 10),  # opened and closed on day 10
+        trade(4, 0, 5, 10), trade(5, 1, 9, 11), trade(6, 0, 4, 11),  # kept over night, turned, closed: one more
+        trade(7, 0, 1, 12, 1), trade(8, 1, 1, 13, 1),  # kept over night
+    )  # fmt: skip
+    assert recall(tmp_path).day_trades == {10: 1, 11: 1}
+
+
+def test_day_trades_of_earlier_runs_count_in_the_gate(tmp_path):
+    engine = Engine(Instruments(1), tape=TapeWriter(str(tmp_path), now_ns=1, segment_size=1 << 20))
+    engine.restore_day_trades(3, 20_000, 20_000 * 86_400 * SEC)
+    with pytest.raises(ValueError, match="is no count of a day"):
+        engine.restore_day_trades(-1, 20_000, 1)
+    assert engine.risk.throttle.day_trade_rows() == [(20_000, 3)]
+
+
 def test_the_peak_is_the_last_one_that_was_known(tmp_path):
     told(tmp_path, lambda e, t: e.restore_peak(5 * 10**8, 4 * 10**8, 0, t))
     assert recall(tmp_path).peak == (5 * 10**8, 4 * 10**8, 0)

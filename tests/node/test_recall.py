@@ -168,7 +168,7 @@ def test_day_trades_are_positions_that_end_or_turn_on_the_day_they_began(tmp_pat
     told(
         tmp_path,
         trade(1, 0, 5, 10), trade(2, 1, 2, 10), trade(3, 1, 3, 10),  # opened and closed on day 10
-        trade(4, 0, 5, 10), trade(5, 1, 9, 11), trade(6, 0, 4, 11),  # kept over night, turned, closed: one more
+        trade(4, 0, 5, 10), trade(5, 1, 9, 11), trade(6, 0, 4, 11),  # over night, turned, closed: one more
         trade(7, 0, 1, 12, 1), trade(8, 1, 1, 13, 1),  # kept over night
     )  # fmt: skip
     assert recall(tmp_path).day_trades == {10: 1, 11: 1}

@@ -475,7 +475,8 @@ cdef class Engine(Sink):
             self.orders.settle(order_id)
 
     def adopt(self, int instrument, uint64_t epoch, uint64_t sequence, int side, int type, int tif, int64_t price_ticks,
-              int64_t size_lots, int64_t filled_lots, bint reduce_only, str venue_id, int64_t now_ns, *, int leg=NET) -> int:
+              int64_t size_lots, int64_t filled_lots, bint reduce_only, str venue_id, int64_t now_ns, *, int leg=NET,
+              int64_t trigger_ticks=0) -> int:
         """Take in an order of ours that the table does not have. Returns its id here, or the one it has already; 0 where the
         table is full. What it filled before now is not counted again: trades say that."""
         cdef Intent intent
@@ -491,6 +492,7 @@ cdef class Engine(Sink):
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.type, intent.tif, intent.strategy = instrument, side, type, tif, -1
         intent.price_ticks, intent.size_lots, intent.reduce_only, intent.leg = price_ticks, size_lots, reduce_only, leg
+        intent.trigger_ticks = trigger_ticks
         self._door(DOOR_ADOPT, instrument, 0, <int64_t>epoch, <int64_t>sequence, filled_lots, now_ns, &intent)
         order = self.orders.adopt(&intent, epoch, sequence, filled_lots, now_ns)
         if order == NULL:
@@ -1082,7 +1084,7 @@ cdef class Engine(Sink):
 
     cdef bint _is_in_the_way(self, const Order* order) noexcept:
         """Neither an exit nor a stop order that protects a position."""
-        return order.strategy > DESK_EXIT and not self.stops.shields.owns(order.id)
+        return order.strategy > DESK_EXIT and not self.stops.shields.owns(order.id) and not self.stops.shields.may_own(order)
 
     cdef int _submit_own(self, const Intent* intent) except -1:
         """An exit or a protective order of ours, or a cancel of one: risk, and where it says yes, out."""

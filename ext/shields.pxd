@@ -30,11 +30,12 @@ cdef class Shields:
     cdef readonly int last_reason
 
     cdef bint owns(self, uint64_t order_id) noexcept nogil
+    cdef bint may_own(self, const Order* order) noexcept nogil
     cdef int work(self, int instrument, int64_t now_ns) noexcept nogil
     cdef int answered(self, const Intent* intent, uint64_t order_id, int reason) noexcept nogil
     cdef int _step(self, int instrument, int leg, int64_t now_ns) noexcept nogil
     cdef Order* _held(self, Shield* row, int place) noexcept nogil
-    cdef int _find(self, Shield* row, int instrument, int leg, int side) noexcept nogil
+    cdef int _find(self, Shield* row, int instrument, int leg, int side, int64_t before_ns) noexcept nogil
     cdef int _place(self, Shield* row, int instrument, int leg, int side, int64_t lots, int64_t trigger,
                     int64_t now_ns) noexcept nogil
     cdef int _drop(self, const Order* order) noexcept nogil

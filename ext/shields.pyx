@@ -14,6 +14,7 @@ from ext.records cimport (BUY, CANCEL, DESK_ADOPTED, DESK_PROTECT, GTC, LEGS, LI
 
 cdef int64_t PPM = 1_000_000
 cdef int64_t CHANGE_NS = 1_000_000_000
+cdef int64_t LONELY_NS = 60_000_000_000   # so long may a stop of an earlier run wait for its position to be known
 cdef int64_t SIZE_PPM = 20_000       # a position may be so much larger or smaller than its order
 cdef int64_t TRIGGER_PPM = 50_000    # a trigger may be so far off, of its distance from the entry
 
@@ -56,6 +57,11 @@ cdef class Shields:
                 return True
         return False
 
+    cdef bint may_own(self, const Order* order) noexcept nogil:
+        """A stop order of an earlier run, where positions are protected: it may prove to protect one."""
+        return (self.ppm[order.instrument] > 0 and order.type == STOP_MARKET and order.strategy == DESK_ADOPTED
+                and order.reduce_only)
+
     cdef int work(self, int instrument, int64_t now_ns) noexcept nogil:
         """Bring the protection of each leg one step nearer to its position."""
         cdef int leg, count = 0
@@ -73,6 +79,10 @@ cdef class Shields:
             row.ids[0], row.ids[1] = row.ids[1], 0
             old, new = new, NULL
         if not self.ppm[instrument] or not self.exits.closable(instrument, leg, lots, 0):
+            if old == NULL and self.orders.adopted and now_ns - row.looked_ns >= CHANGE_NS:
+                row.looked_ns = now_ns
+                if self._find(row, instrument, leg, BUY, now_ns - LONELY_NS) or self._find(row, instrument, leg, SELL, now_ns - LONELY_NS):
+                    old = self._held(row, 0)
             return self._drop(old) + self._drop(new)
         if new != NULL:
             if (new.state == LIVE or new.state == PARTIAL) and not new.cancel_wanted:
@@ -82,7 +92,7 @@ cdef class Shields:
         lots = self._size(instrument, lots)
         if old == NULL and now_ns - row.looked_ns >= CHANGE_NS:
             row.looked_ns = now_ns
-            self._find(row, instrument, leg, side)
+            self._find(row, instrument, leg, side, now_ns)
             old = self._held(row, 0)
         if row.asked or trigger < 1 or now_ns - row.changed_ns < CHANGE_NS:
             return 0
@@ -98,14 +108,14 @@ cdef class Shields:
             return NULL
         return order
 
-    cdef int _find(self, Shield* row, int instrument, int leg, int side) noexcept nogil:
-        """An order of an earlier run that protects this position: it counts."""
+    cdef int _find(self, Shield* row, int instrument, int leg, int side, int64_t before_ns) noexcept nogil:
+        """An order of an earlier run, taken in before this time, that is on the closing side of this position: it counts."""
         cdef int i
         cdef Order* order
         for i in range(self.orders.capacity):
             order = &self.orders.rows[i]
-            if (order.type == STOP_MARKET and order.strategy == DESK_ADOPTED and order.instrument == instrument
-                    and order.side == side and (order.leg == leg or order.leg == NET) and self.orders.is_open(order)
+            if (order.instrument == instrument and self.may_own(order) and order.intent_ns <= before_ns and order.side == side
+                    and (order.leg == leg or order.leg == NET) and self.orders.is_open(order)
                     and not order.cancel_wanted and not self.owns(order.id)):
                 row.ids[0] = order.id
                 self.adopted += 1

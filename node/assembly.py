@@ -383,6 +383,7 @@ class Assembly:
             balances_every_ns=told.balances_s * SEC,
             foreign=told.foreign,
             keep_old=told.keep_old,
+            keep_stops=self.config.stops is not None and self.config.stops.protect_bps > 0,
         )
         desks = [self._desk(x) for x in self.config.venue if MARKET_NUMBERS[x.market] in self.rest]
         self.engine.risk.require(

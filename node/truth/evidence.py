@@ -167,6 +167,7 @@ class Reader:
             "filled_lots": filled_lots,
             "reduce_only": row.reduce_only or closes,
             "leg": max(leg, 0),
+            "trigger_ticks": self.ticks(instrument, row.trigger) if kind == OrderType.STOP_MARKET else 0,
             "venue_id": row.venue_id,
         }
 

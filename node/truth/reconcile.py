@@ -198,7 +198,8 @@ class Reconciler:
                 doubtful.add(instrument)
                 continue
             self.halts.tell(self.desk.place(row.symbol), f"adopted order {row.client_id}", now_ns)
-            if not self.settings.keep_old or key[0] == self.desk.wire.epoch:
+            protects = self.settings.keep_stops and row.kind == "stop_market" and fields["reduce_only"]
+            if not protects and (not self.settings.keep_old or key[0] == self.desk.wire.epoch):
                 self.native.want_cancel(id, now_ns)
         return doubtful
 

@@ -195,6 +195,34 @@ def test_one_of_an_earlier_run_counts_and_is_looked_after():
     assert desk.orders.order(order)["cancel_wanted"] == 1
 
 
+def test_a_stop_of_an_earlier_run_that_is_in_step_is_kept():
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    stop = int(OrderType.STOP_MARKET)
+    order = desk.engine.adopt(0, 7, 11, SELL, stop, 0, 0, 100, 0, True, "v1", desk.now, trigger_ticks=9_500)
+    desk.engine.halt(0, HaltReason.HALT_DRIFT, 2, desk.now)  # before anybody saw that it protects
+    assert desk.orders.order(order)["cancel_wanted"] == 0
+    desk.hold(100)
+    for _ in range(5):
+        desk.time()
+    assert desk.stops.shields.row(0)["order"] == order
+    assert desk.shields() == []
+    assert desk.orders.order(order)["cancel_wanted"] == 0
+
+
+def test_a_stop_of_an_earlier_run_without_a_position_is_taken_back_when_that_is_certain():
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    stop = int(OrderType.STOP_MARKET)
+    order = desk.engine.adopt(0, 7, 11, SELL, stop, 0, 0, 100, 0, True, "v1", desk.now, trigger_ticks=9_500)
+    for _ in range(59):
+        desk.time(SEC)
+    assert desk.orders.order(order)["cancel_wanted"] == 0
+    for _ in range(3):
+        desk.time(SEC)
+    assert desk.orders.order(order)["cancel_wanted"] == 1
+
+
 def test_a_position_larger_than_the_largest_market_order_is_protected_as_far_as_it_goes():
     desk = guarded(400, filters={"max_market_size": "3"})
     assert [x["size_lots"] for x in desk.shields()] == [300]

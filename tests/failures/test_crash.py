@@ -1,6 +1,8 @@
 """Rows 151 and 152 of the failure catalogue: a flash crash and a gap, with a position on three venues."""
 
+import configs
 import pytest
+from hands import BUY, IOC, Ours
 
 from bench.stop import Crash
 from ext.records import OrderType, StopPolicy
@@ -77,3 +79,26 @@ def test_row_152_a_stop_that_only_cancels_keeps_the_position_and_nothing_else(tm
         assert found["venues"][held.market]["left_lots"] == held.lots
         assert held.orders == []
     assert found["open_orders"] == 0
+
+
+@pytest.mark.parametrize("market", ["binance-usdm", "bybit-linear", "okx"])
+def test_a_protective_stop_outlives_the_node_and_is_in_step_with_the_next_one(market):
+    """Killed with a position: what the venue holds for us stays, and the next start takes it over."""
+    changes = {"stops": configs.tables()["stops"] | {"protect_bps": 500}}
+    hand = Ours(market, changes=changes)
+    hand.ready()
+    hand.place(BUY, hand.through(BUY), tif=IOC)
+    hand.run(5)
+    shields = hand.world.engine.stops.state()["protecting"]
+    assert hand.position() == hand.size
+    assert len(shields[0]) == 1
+    before = hand.world.engine.orders.order(shields[0][0])
+    assert before["state"] == "LIVE"
+    again = hand.restart(after_s=3)
+    again.ready()
+    again.run(90)
+    (kept,) = again.world.engine.stops.state()["protecting"][0]
+    order = again.world.engine.orders.order(kept)
+    assert (order["epoch"], order["sequence"]) == (before["epoch"], before["sequence"])
+    assert (order["trigger_ticks"], order["state"]) == (before["trigger_ticks"], "LIVE")
+    assert len(again.world.engine.orders.open_orders()) == 1

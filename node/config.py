@@ -223,10 +223,10 @@ class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the guard, a process of its own, does when the node stands still, is stopped or is gone. `key`: by
     market, credentials of its own, which a fault of the node's cannot use up or lose."""
 
-    stall_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)]  # silence that is too long
+    stall_ms: Annotated[int, _whole(200, 60_000, "milliseconds")]  # silence that is too long
     on_stall: Literal["cancel", "flatten"]  # flatten: also close positions, reduce-only
     keep_stops: bool  # leave reduce-only stops at the venue while there may be a position behind them
-    slippage_bps: Annotated[int, msgspec.Meta(ge=1, le=2000)] = 50  # of an exit, from the best price
+    slippage_bps: Annotated[int, _bps(2000)] = 50  # of an exit, from the best price
     foreign: bool = (
         False  # also cancel orders that are not ours: it must then be the only user of the account
     )
@@ -249,7 +249,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ack_timeout_ms: Annotated[int, _whole(100, 60_000, "milliseconds")] = 1000
     max_unacked: Annotated[int, _whole(1, 4096, "requests")] = 8  # requests to a market without an answer
     strategy: Text = "quoter"  # quoter, probe, none, or module:Class of your own
-    strategy_timeout_ms: Annotated[int, msgspec.Meta(ge=10, le=10_000)] = 250  # of one call
+    strategy_timeout_ms: Annotated[int, _whole(10, 10_000, "milliseconds")] = 250  # of one call
     deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
     cpu: Annotated[int, _whole(0, 4095, "a core")] | None = None

@@ -90,7 +90,9 @@ def test_the_example_loads_and_shows_every_key():
     path = ROOT / "deploy" / "sim.toml"
     config = load(path)
     assert [x.market for x in config.venue] == ["binance-spot", "bybit-linear", "okx"]
-    told = spelled(tomllib.loads(path.read_text().replace("# cpu = 1", "cpu = 1")))
+    told = spelled(
+        tomllib.loads(re.sub(r"(?m)^# (?=\w+ = )", "", path.read_text()))
+    )  # with what is commented out
     told["guard"]["key"] = told["guard"]["key"]["okx"]  # by market
     assert told == keys(Config)
 
@@ -404,13 +406,23 @@ def test_a_guard_shares_the_node_s_key_only_in_simulation(write):
         ("stall_ms = 1000", "stall_s = 1", "stall_s"),
         (
             "keep_stops = false",
-            'keep_stops = false\nkey.okx = { api_key = "env:A", secret = "env:B" }',
+            'keep_stops = false\nkey.okx = { environment = "sim", api_key = "env:A", secret = "env:B" }',
             "okx",
         ),
         (
             "keep_stops = false",
-            'keep_stops = false\nkey.binance-spot = { api_key = "abc", secret = "env:B" }',
+            'keep_stops = false\nkey.binance-spot = { environment = "sim", api_key = "abc", secret = "env:B" }',
             "not the text itself",
+        ),
+        (
+            "keep_stops = false",
+            'keep_stops = false\nkey.binance-spot = { api_key = "env:A", secret = "env:B" }',
+            "environment",
+        ),
+        (
+            "keep_stops = false",
+            'keep_stops = false\nkey.binance-spot = { environment = "live", api_key = "env:A", secret = "env:B" }',
+            "the venue's is 'sim'",
         ),
     ],
 )
@@ -677,6 +689,8 @@ def test_138_a_limit_that_is_missing_misnamed_or_no_number_names_the_field(tmp_p
 DEFAULTED = {
     "ack_timeout_ms",
     "max_unacked",
+    "strategy_timeout_ms",
+    "slippage_bps",
     "orders_s",
     "positions_s",
     "balances_s",

@@ -159,14 +159,23 @@ class Quiet(Quoter):
 """
 
 
-def test_a_fault_of_a_strategy_ends_it_in_order_with_a_traceback(processes, config, tmp_path):
+def test_a_fault_of_a_strategy_switches_it_off_after_so_many_and_the_node_goes_on(
+    processes, config, tmp_path
+):
     (tmp_path / "mine.py").write_text(MINE)
-    config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Broken"'))
-    told = processes.run("run", config, cwd=tmp_path)
-    assert told.code == 1
-    assert "stopped: AttributeError: on purpose" in told.err
-    assert "0 not known to be closed" in told.err
-    assert "Traceback" in told.err
+    text = config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Broken"')
+    config.write_text(text.replace("max_strategy_faults = 100\n", "max_strategy_faults = 3\n"))
+    process = processes.start("run", config, cwd=tmp_path)
+    said = lines(process, "switched off: OFF_FAULTS")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)  # the node is no part of the fault
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    said += err.splitlines(keepends=True)
+    assert process.returncode == 0
+    assert len([x for x in said if "AttributeError: on purpose" in x]) == 3
+    assert "0 not known to be closed" in err
+    assert "Traceback" not in "".join(said)
     assert verify(str(tmp_path / "tape")).ok
 
 

@@ -217,9 +217,10 @@ def test_an_instrument_that_the_venue_does_not_list_is_named(play):
     async def scenario(world):
         for market, venue in (("binance-spot", "binance"), ("bybit-linear", "bybit"), ("okx", "okx")):
             symbol = MARKETS[market][1]
-            node = world.node((f'symbol = "{symbol}"', 'symbol = "NOSUCH"'), markets=(market,))
+            unlisted = symbol.replace("BTC", "NOSUCH")  # what kind of product it is must still show
+            node = world.node((f'symbol = "{symbol}"', f'symbol = "{unlisted}"'), markets=(market,))
             with pytest.raises(
-                UserError, match=f"{market} does not list 'NOSUCH' .*{world.endpoints[venue].http_url}"
+                UserError, match=f"{market} does not list '{unlisted}' .*{world.endpoints[venue].http_url}"
             ):
                 await node.run(asyncio.Event())
 
@@ -572,6 +573,8 @@ def test_a_full_disk_stops_new_orders_and_says_so_once(play):
 
 # ---- the end -------------------------------------------------------------------------------------
 
+FAULTS = ("max_strategy_faults = 100\n", "max_strategy_faults = 10\n")
+
 
 class Resting(Strategy):
     """Places one order far from the market as soon as the gate lets it, then does what `then` says on each
@@ -600,7 +603,7 @@ def test_a_strategy_that_raises_is_switched_off_and_the_node_goes_on(play, monke
     monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Raises(1))
 
     async def scenario(world):
-        node = world.node(more='strategy = "probe"\n')
+        node = world.node(FAULTS, more='strategy = "probe"\n')
 
         async def act():
             await until(lambda: world.said("switched off: OFF_FAULTS"))
@@ -624,7 +627,7 @@ def test_a_strategy_that_never_returns_costs_its_time_and_nothing_else(play, mon
     monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Hangs(1))
 
     async def scenario(world):
-        node = world.node(more='strategy = "probe"\nstrategy_timeout_ms = 10\n')
+        node = world.node(FAULTS, more='strategy = "probe"\nstrategy_timeout_ms = 10\n')
 
         async def act():
             await until(lambda: world.said("switched off: OFF_FAULTS"))

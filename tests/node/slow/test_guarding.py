@@ -12,7 +12,7 @@ import pytest
 from ext.instruments import Instruments
 from ext.wire import Wire
 from node.beat import BEAT_AT, LAYOUT, MAGIC, NAME, NUMBER, read_pulse, started_of
-from node.config import Config, GuardConfig, InstrumentConfig, KeyConfig, Rate, VenueConfig
+from node.config import Config, GuardConfig, InstrumentConfig, KeyConfig, VenueConfig
 from node.latch import read_latch
 from node.slow import guarding
 from node.slow.exchange import Refused
@@ -96,10 +96,10 @@ def desk(tmp_path, monkeypatch):
 
 def config(desk, **change) -> Config:
     ws, http = "ws://127.0.0.1:1", "http://127.0.0.1:2"
-    venues = [VenueConfig(x, [ws], http, ws, key=KEY, window_ms=100) for x in MARKETS]
+    venues = [VenueConfig(x, "sim", [ws], http, ws, key=KEY, window_ms=100) for x in MARKETS]
     guard = GuardConfig(**{"stall_ms": 200, "on_stall": "cancel", "keep_stops": False} | change)
     rows = [InstrumentConfig(x, "X") for x in MARKETS]
-    return Config("sim", venues, rows, Rate(1, 1), deployment="tst0", tape=str(desk.directory), guard=guard)
+    return Config("sim", venues, rows, deployment="tst0", tape=str(desk.directory), guard=guard)
 
 
 def events(desk) -> list[str]:

@@ -1086,6 +1086,11 @@ cdef class Engine(Sink):
         """Neither an exit nor a stop order that protects a position."""
         return order.strategy > DESK_EXIT and not self.stops.shields.owns(order.id) and not self.stops.shields.may_own(order)
 
+    def protects(self, uint64_t order_id) -> bool:
+        """Is this a stop order that protects a position, or (one of an earlier run) may prove to?"""
+        cdef Order* order = self.orders.find(order_id)
+        return order != NULL and (self.stops.shields.owns(order_id) or self.stops.shields.may_own(order))
+
     cdef int _submit_own(self, const Intent* intent) except -1:
         """An exit or a protective order of ours, or a cancel of one: risk, and where it says yes, out."""
         cdef int reason = 0

@@ -14,7 +14,7 @@ from ext import build_id
 from ext.engine import Engine, LineKind
 from ext.instruments import Instruments
 from ext.limits import LimitTable
-from ext.records import Market
+from ext.records import LegKind, Market
 from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
 from ext.strategy import Strategy
@@ -159,7 +159,9 @@ class Assembly:
             if place[0] in self.hedged and self.instruments.row(number)["is_perpetual"]:
                 self._restore_legs(number, recalled.legs.get(place, {}), now_ns)
             else:
-                self.engine.set_position(number, lots, cash, now_ns)
+                held = recalled.legs.get(place, {}).get(int(LegKind.NET), (0, 0, 0))
+                cost = held[2] if held[0] == lots else None  # what is open, without what was realised before
+                self.engine.set_position(number, lots, cash, now_ns, cost=cost)
             told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
             for where, side, high, low in recalled.trades:
                 if where == place:

@@ -200,7 +200,7 @@ class Control:
     def _is_own(self, order_id: int) -> bool:
         """An exit or a protective order: of no strategy, and no new risk."""
         row = self.engine.orders.order(order_id)
-        return row is not None and row["strategy"] <= Desk.DESK_EXIT
+        return row is not None and (row["strategy"] <= Desk.DESK_EXIT or self.engine.protects(order_id))
 
     def _protecting(self) -> list[int]:
         return [x for x in self.engine.orders.open_orders() if self._is_own(x)]

@@ -47,6 +47,7 @@ class Recalled:
     opened: dict[tuple[Place, int], int] = field(default_factory=dict)  # of a leg: the day it left flat
     day_trades: dict[int, int] = field(default_factory=dict)  # by day since 1970
     peak: tuple[int, int, int] | None = None
+    peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak
     limits: dict[str, dict[str, Any]] | None = None
 
     def without_trades(self) -> "Recalled":
@@ -60,6 +61,7 @@ class Recalled:
             opened=self.opened,
             day_trades=self.day_trades,
             peak=self.peak,
+            peak_ns=self.peak_ns,
             limits=self.limits,
         )
 
@@ -118,6 +120,7 @@ def _equity(out: Recalled, names: list[Place], record: Any) -> None:
     row = equity_row(record.payload)
     if row["purse"] == -1 and row["known"]:
         out.peak = (row["peak_e8"], row["day_e8"], row["day"])
+        out.peak_ns = record.now_ns
 
 
 def _note(out: Recalled, names: list[Place], record: Any) -> None:

@@ -409,7 +409,8 @@ class Node:
     async def _work(self, stop: asyncio.Event) -> None:
         self._pin()
         if self.keeper is not None:
-            self.keeper.begin(self.link.now_ns(), self.recalled.last_ns)
+            known = self.recalled
+            self.keeper.begin(self.link.now_ns(), known.last_ns, flows_from_ns=known.peak_ns)
         for connection in self.connections:
             self._spawn(connection.run())
         gc.collect()

@@ -205,7 +205,8 @@ class World:
                     self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
                 )
                 self.control.begin(self.recalled, self.now_ns)
-            self.keeper.begin(self.now_ns, self.recalled.last_ns)
+            known = self.recalled
+            self.keeper.begin(self.now_ns, known.last_ns, flows_from_ns=known.peak_ns)
         for line in self.rest_of:
             self.engine.on_line(line, True, self.now_ns)
         for wired in self.lines.values():

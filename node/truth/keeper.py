@@ -87,6 +87,8 @@ class Keeper:
                 self.purses[name].restore(coin, Decimal(amount))
         for watch in self.watches.values():
             watch.begin(since_ns or now_ns, now_ns)
+            if flows_from_ns:  # what came and went while nobody looked
+                watch.cash_from_ns = min(watch.cash_from_ns, flows_from_ns)
 
     # ---- the doors ----
 

@@ -208,3 +208,49 @@ def test_without_its_trades_everything_else_is_still_known(tmp_path):
     left = found.without_trades()
     assert (left.last_ns, left.positions) == (0, {})
     assert (left.latches, left.limits) == ({OPERATOR}, {"account": {}})
+
+
+@pytest.mark.parametrize("market", ["binance-usdm", "bybit-spot"])
+def test_what_was_earned_before_a_restart_does_not_change_what_is_open(market, tmp_path):
+    """The entry price of what is left is its own, not that less what was realised on the way."""
+    tape = TapeWriter(str(tmp_path), now_ns=1, segment_size=1 << 22)
+    hand = Ours(market, tape=tape)
+    tape.append(RecordType.CONFIG, 0, hand.world.now_ns, orjson.dumps(hand.world.desk.describe()))
+    hand.ready()
+    for side in (BUY, BUY, BUY, 1 - BUY):  # each pays the spread: something is realised
+        hand.place(side, hand.through(side), tif=IOC)
+        hand.run(2)
+    before = hand.world.engine.account.position(0)
+    assert before["realised"] != 0
+    tape.close(hand.world.now_ns)
+    again = hand.restart(after_s=5, recalled=recall(tmp_path))
+    after = again.world.engine.account.position(0)
+    assert {k: after[k] for k in ("lots", "cash", "realised")} == {
+        k: before[k] for k in ("lots", "cash", "realised")
+    }
+    assert after["legs"][0]["cost"] == before["legs"][0]["cost"]
+
+
+@pytest.mark.parametrize("market", ["binance-usdm", "bybit-linear", "okx"])
+def test_a_withdrawal_while_nobody_looked_is_no_loss(market, tmp_path):
+    """Row 78: the peak that is restored moves with what was paid out behind it."""
+    tape = TapeWriter(str(tmp_path), now_ns=1, segment_size=1 << 22)
+    hand = Ours(market, tape=tape)
+    tape.append(RecordType.CONFIG, 0, hand.world.now_ns, orjson.dumps(hand.world.desk.describe()))
+    hand.ready().run(70)
+    equity = hand.world.engine.equity
+    assert equity.known
+    peak_e8, paid_e8 = equity.peak_e8, equity.peak_e8 // 5 // 10**8 * 10**8
+    hand.world.engine.mark_now(hand.world.now_ns)
+    tape.close(hand.world.now_ns)
+    hand.fault(
+        "acct.withdraw", coin="USDT", amount=paid_e8 // 10**8, wallet=hand.listing.wallet, after_s=5
+    )
+    again = hand.restart(after_s=600, recalled=recall(tmp_path))
+    again.ready().run(130)
+    equity = again.world.engine.equity
+    assert hand.hits("acct.withdraw") == 1
+    assert equity.known
+    assert abs(equity.peak_e8 - (peak_e8 - paid_e8)) <= 10**8
+    assert again.world.engine.risk.latched == 0
+    assert again.world.engine.stops.state()["fired"] == []

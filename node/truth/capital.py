@@ -170,10 +170,9 @@ class Capital:
             return
         sums = {x for x, _ in found}
         both = sums & line.maybe if line.maybe else sums
-        zero = (0, NONE)
-        known = zero if zero in sums else next(iter(both)) if len(both) == 1 else None
+        known = next(iter(both)) if len(both) == 1 else None
         line.maybe = both or sums
-        if known is not None:
+        if known is not None:  # not while two are possible: nothing trades before equity is known, so it ends
             line.offset = known
             line.fee_offset = _minus(next(h for x, h in reversed(found) if x == known).fees, line.fees)
 
@@ -192,8 +191,8 @@ class Capital:
 
     @property
     def is_open(self) -> bool:
-        """The last comparison did not show what it must."""
-        return any(x.misses for x in self.lines.values())
+        """The last comparison did not show what it must, or more than one thing: the next one is due soon."""
+        return any(x.misses or (x.offset is None and x.maybe) for x in self.lines.values())
 
     # ---- telling ----
 

@@ -19,6 +19,7 @@ from hands import Commands, Ours
 from ext.records import Action, Market, OrderState, OrderType, fill_row, verdict_row
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node.config import MARKETS
+from node.limits import lots_of
 from node.sim.memory import SEC, START_NS, World
 from node.venues.markets import MARKETS as MARKET_ROWS
 from node.venues.okx import rules as okx_rules
@@ -347,7 +348,7 @@ class Watched(World):
         market, symbol = self.desk.instruments.market(number), self.desk.instruments.symbol(number)
         config = next(x for x in self.config.instrument if (MARKETS[x.market], x.symbol) == (market, symbol))
         scale = Decimal(listing.lot) / Decimal(self.desk.instruments.size_grid(number).step)
-        most = self.desk.lots(number, config, "max_position", config.limits.max_position)
+        most = lots_of(self.desk.instruments, number, config.limits.max_position_base)
         return self.limits.setdefault(number, (int(scale), most))
 
     def check_trades(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from ext.records import OrderType, TimeInForce
 from ext.strategy import Strategy
+from node.limits import lots_of
 from node.sim.invariants import Bounds, Monitor
 from node.sim.memory import MS, SEC, START_NS, World
 from node.soak import QUOTED, soak_config
@@ -86,8 +87,8 @@ def bounds_of(world: World) -> Bounds:
     size, position = {}, {}
     for market, symbol, text, _ in QUOTED:
         number = desk.numbers[market_of(market), symbol]
-        size[number] = 2 * desk.instruments.lots(number, text)
-        position[number] = UNITS * desk.instruments.lots(number, text)
+        size[number] = 2 * lots_of(desk.instruments, number, text)
+        position[number] = UNITS * lots_of(desk.instruments, number, text)
     return Bounds(
         size,
         position,

@@ -12,8 +12,13 @@ def hold(world, lots, **fields):
     world.venues[PERP].position = PositionRow(PERP, SYMBOL, size(lots), **fields)
 
 
-def book(world, instrument, lots, number=1):
-    world.engine.account.fill(instrument, 0 if lots > 0 else 1, 10_000, abs(lots))
+def book(world, instrument, lots, *, is_listed=True):
+    """A trade that the engine counted; most are on the venue's list, too."""
+    side = 0 if lots > 0 else 1
+    world.engine.account.fill(instrument, side, 10_000, abs(lots))
+    if is_listed:
+        row = world.venues[instrument].trade("", side, abs(lots), world.now)
+        world.engine.orders.remember(instrument, side, row.trade_hi, row.trade_lo)
 
 
 def test_a_position_that_differs_at_start_is_taken_from_the_venue_and_said():
@@ -112,6 +117,20 @@ def test_an_answer_that_names_no_position_never_makes_us_flat(world):
     assert world.halts(1) == {"HALT_DRIFT": 1}
 
 
+def test_a_trade_that_no_list_ever_shows_leaves_equity_uncertain_until_one_does(world):
+    world.settle()
+    hold(world, 8)
+    book(world, 1, 8, is_listed=False)
+    world.run(200)
+    assert world.halts(1) == {"HALT_CAPITAL": 1}
+    assert world.heard("equity is not certain")
+    row = world.venues[PERP].trade("", 0, 8, world.now)
+    world.engine.orders.remember(1, 0, row.trade_hi, row.trade_lo)
+    world.run(130)
+    assert world.halts(1) == {}
+    assert world.heard("what the trades cost agrees again")
+
+
 @pytest.mark.parametrize("text", ["", "NaN", "0.0005", "1e-3"])
 def test_a_number_that_cannot_be_read_is_no_answer(world, text):
     world.settle()
@@ -133,7 +152,7 @@ def test_a_failed_query_freezes_nothing_and_flattens_nothing(world):
 
 def test_a_spot_position_that_the_listed_trades_do_not_make_holds_the_symbol(world):
     world.settle()
-    book(world, 0, 8)
+    book(world, 0, 8, is_listed=False)
     assert world.run(40, lambda: "HALT_DRIFT" in world.halts(0))
     assert world.heard("listed trades make 0 lots, we have 8")
 

@@ -1,6 +1,7 @@
 """The command line: `tickgate COMMAND`. Every error of the user's is one line and exit code 2; an unreachable
 venue is 4."""
 
+import contextlib
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from node.errors import Failed, Unreachable, UserError
+from node.errors import Failed, HeldBack, Unreachable, UserError
 
 app = typer.Typer(
     name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -343,6 +344,8 @@ def main() -> None:
         sys.exit(130)
     except UserError as error:
         _fail(error, 2)
+    except HeldBack as error:
+        _fail(error, 3)
     except Failed as error:
         _fail(error, 1)
     except Unreachable as error:
@@ -376,7 +379,8 @@ def _usage(error: TyperException) -> None:
 
 
 def _fail(error: Exception | str, code: int) -> None:
-    print(f"tickgate: {' '.join(str(error).split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads: the code must still tell
+        print(f"tickgate: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -16,8 +16,8 @@ from typing import TextIO
 import uvloop
 
 from node.config import Config
-from node.errors import UserError
-from node.net.live import Node
+from node.errors import Failed, HeldBack, UserError
+from node.net.live import Left, Node
 from node.shown import show_limits
 
 
@@ -31,7 +31,8 @@ def run_node(
 ) -> None:
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
     parent). The limits in force and what happens are told on stderr. `path`, `accept_limits`: as of
-    `Node`. With [guard] in the config, a guard of its own watches it from another process."""
+    `Node`. With [guard] in the config, a guard of its own watches it from another process. Raises Failed
+    where orders were left that are not known to be closed, HeldBack where a latch held at the end."""
     tell = _teller(as_json)
     if path is not None and config.guard is not None:
         _start_guard(path, as_json)
@@ -42,11 +43,29 @@ def run_node(
 
     async def work(stop: asyncio.Event) -> None:
         watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
-        await Node(config, tell, path=path, accept_limits=accept_limits, show=show).run(stop)
+        node = Node(config, tell, path=path, accept_limits=accept_limits, show=show)
+        await node.run(stop)
+        left.append(node.left)
         if watching is not None:
             watching.cancel()
 
+    left: list[Left] = []
     _until_told(work)
+    _judge(left[0])
+
+
+def _judge(left: Left) -> None:
+    """An end that a person must look at is not a good one, however orderly it was."""
+    if left.orders:
+        raise Failed(
+            f"stopped, and {left.orders} orders are not known to be closed: look at the venues, or start again: "
+            "the next start asks for them"
+        )
+    if left.latches:
+        raise HeldBack(
+            f"stopped while latched: {', '.join(left.latches)}; the next start is held too, until "
+            "`tickgate resume --reason TEXT`"
+        )
 
 
 def run_guard(config: Config, *, as_json: bool, node_pid: int = 0) -> None:

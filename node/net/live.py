@@ -5,6 +5,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, u
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig, load
-from node.control import Control
+from node.control import RELEASED, Control, latch_name
 from node.credentials import read_key
 from node.errors import Unreachable, UserError
 from node.limits import LooserLimits, changes
@@ -54,6 +55,14 @@ SHOWN = 5
 def make_dials() -> list[Dial]:
     """The dials of a node, as the slow side and the hot side must both define them."""
     return [Dial(name, neutral, low, high) for name, neutral, low, high in DIALS]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How a node ended: orders that are not known to be closed, and latches that hold the next start too."""
+
+    orders: int = 0
+    latches: tuple[str, ...] = ()
 
 
 class Node:
@@ -89,6 +98,7 @@ class Node:
         self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
         self.failure: BaseException | None = None
         self.beat: Beat | None = None  # shows whoever watches that the loop turns
+        self.left = Left()  # after `run`
 
     # ---- instruments ----
 
@@ -561,10 +571,12 @@ class Node:
     async def _end(self) -> None:
         """Cancel what is open, wait for the venues to say so, close the tape. A kill needs none of this."""
         self.engine.stopping = True
+        held = tuple(latch_name(x) for x in RELEASED if self.engine.risk.latches >> int(x) & 1)
         self.engine.risk.latch(5)
         try:
             await self._cancel_all()
         finally:
+            self.left = Left(len(self.engine.orders.open_orders()), held)
             await self._let_go()
 
     async def _cancel_all(self) -> None:

@@ -1,6 +1,7 @@
 """`tickgate run` as a process: what it says, what ends it, and what it leaves behind."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -34,27 +35,43 @@ half_spread_ppm = 100
 """
 
 
-@pytest.fixture(scope="module")
-def venues(tmp_path_factory):
-    """Simulated venues that all tests here share: where Bybit listens."""
-    path = tmp_path_factory.mktemp("sim") / "sim.toml"
+@contextlib.contextmanager
+def simulated(folder):
+    """Simulated venues as a process, and where Bybit listens."""
+    path = folder / "sim.toml"
     path.write_text('venues = ["bybit"]\n')
     argv = [sys.executable, "-m", "node.cli", "sim", "--json", "--until-eof", str(path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(argv, **pipes) as process:
-        yield json.loads(process.stdout.readline())["listening"]["bybit"]
+        yield process, json.loads(process.stdout.readline())["listening"]["bybit"]
         process.stdin.close()
         process.wait(10)
 
 
+@pytest.fixture(scope="module")
+def venues(tmp_path_factory):
+    """Simulated venues that all tests here share: where Bybit listens."""
+    with simulated(tmp_path_factory.mktemp("sim")) as (_, at):
+        yield at
+
+
 @pytest.fixture
 def config(venues, tmp_path):
-    path = tmp_path / "node.toml"
+    return node_config(tmp_path, venues)
+
+
+@pytest.fixture
+def venues_of_its_own(tmp_path):
+    """A config, and the process of its venues, that a test may kill."""
+    with simulated(tmp_path) as (process, at):
+        yield node_config(tmp_path, at), process
+
+
+def node_config(folder, at):
+    path = folder / "node.toml"
     tables, instrument = configs.tables_text(100), configs.instrument_text("bybit-linear", "BTCUSDT")
-    tape = json.dumps(str(tmp_path / "tape"))
-    path.write_text(
-        NODE.format(tape=tape, key="plain:simulated", tables=tables, instrument=instrument, **venues)
-    )
+    tape = json.dumps(str(folder / "tape"))
+    path.write_text(NODE.format(tape=tape, key="plain:simulated", tables=tables, instrument=instrument, **at))
     return path
 
 
@@ -179,6 +196,58 @@ def test_a_fault_of_a_strategy_switches_it_off_after_so_many_and_the_node_goes_o
     assert verify(str(tmp_path / "tape")).ok
 
 
+def test_one_that_was_latched_at_its_end_says_so_with_code_3_and_the_next_is_latched_too(
+    processes, config, tmp_path
+):
+    process = processes.start("run", config)
+    lines(process, "private")
+    assert processes.run("halt", config, "--reason", "lunch").code == 0
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert "0 not known to be closed" in err
+    *_, last = err.splitlines()
+    assert last.startswith("tickgate: stopped while latched: operator; ")
+    assert "resume --reason" in last
+    process = processes.start("run", config)
+    lines(process, "latched since an earlier run: operator")
+    lines(process, "private")
+    assert processes.run("resume", config, "--reason", "back").code == 0
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+ASLEEP = """
+from ext.strategy import Strategy
+
+class Resting(Strategy):
+    def on_book(self, instrument, now_ns):
+        bid, _ = self.best(instrument)
+        if bid and not self.open_orders():
+            self.buy(instrument, bid[0] - 100, 1)
+        return 0
+"""
+
+
+def test_orders_that_are_not_known_to_be_closed_at_the_end_are_a_failure_with_one_line(
+    processes, tmp_path, venues_of_its_own
+):
+    (tmp_path / "mine.py").write_text(ASLEEP)
+    config, sim = venues_of_its_own
+    config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Resting"'))
+    process = processes.start("run", config, cwd=tmp_path)
+    lines(process, "private")
+    until(lambda: json.loads(processes.run("status", config, "--json").out)["open_orders"])
+    sim.kill()
+    sim.wait()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("tickgate: stopped, and 1 orders are not known to be closed: ")
+    assert "Traceback" not in err
+
+
 def test_a_quoter_of_ones_own_quotes_like_the_built_in_one(processes, config, tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Quiet"'))
@@ -226,10 +295,13 @@ def test_a_config_is_written_whole_or_not_at_all(tmp_path):
 def test_a_reader_of_its_words_that_stands_still_does_not_hold_it_up(processes):
     """A pager that waits for a key: the hot process must not wait with it."""
     program = textwrap.dedent("""
+        from types import SimpleNamespace
         from node import main
 
         class Talkative:
-            def __init__(self, config, tell):
+            left = main.Left()
+
+            def __init__(self, config, tell, **more):
                 self.tell = tell
 
             async def run(self, stop):
@@ -237,7 +309,7 @@ def test_a_reader_of_its_words_that_stands_still_does_not_hold_it_up(processes):
                     self.tell("line", f"event {n} " + "x" * 100)
 
         main.Node = Talkative
-        main.run_node(None, as_json=False)
+        main.run_node(SimpleNamespace(guard=None), as_json=False)
     """)
     argv = [sys.executable, "-c", program]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=processes.env) as process:

@@ -80,6 +80,8 @@ class Capital:
         ] = {}  # money that moved without a trade and that the engine does not count
         self.told: dict[str, int] = {}
         self.left_out: set[str] = set()
+        self.unpriced: set[str] = set()  # coins that wait for the price of a book
+        self.purse: "Purse | None" = None  # as last compared
         self.prices: dict[str, int] = {}
         self.priced_ns = 0
         self.flows_from_ns = 0
@@ -215,7 +217,15 @@ class Capital:
         return out
 
     def _tell(self, purse: "Purse", now_ns: int) -> None:
-        for name, amount in sorted(self.amounts(purse).items()):
+        """Coin by coin; the first time only when each coin that a book of ours will price has its price: half an equity is
+        a loss that nobody made. A coin that comes later is money paid in, not gain."""
+        amounts = self.amounts(purse)
+        is_first = not self.told
+        self.unpriced = {x for x, amount in amounts.items() if amount and self._waits(x)}
+        self.purse = purse
+        if is_first and self.unpriced:
+            return
+        for name, amount in sorted(amounts.items()):
             whole = int(amount.scaleb(8).to_integral_value(ROUND_FLOOR))
             if not self._is_priced(name):
                 if whole and name not in self.left_out:
@@ -224,9 +234,11 @@ class Capital:
                         f"{name}: no instrument here has its price: it does not count as capital", now_ns
                     )
                 continue
-            if self.told.get(name) != whole:
-                self.told[name] = whole
+            if name not in self.told and not is_first and whole:
+                self.native.flow(self.number, whole, now_ns, coin=name)
+            elif self.told.get(name) != whole:
                 self.native.capital(self.number, whole, now_ns, coin=name)
+            self.told[name] = whole
         if not self.told:  # nothing is there: that is known, too
             self.native.capital(self.number, 0, now_ns)
 
@@ -239,13 +251,20 @@ class Capital:
                     name, ONE_E8, now_ns
                 )  # the table was not told what it is quoted in
         wanted = set(self.told) | {x.product.base for x in self.lines.values() if not x.product.is_perpetual}
-        wanted |= {coin for x in self.lines.values() for coin in x.fees} | self.left_out | set(self.cash)
+        wanted |= (
+            {coin for x in self.lines.values() for coin in x.fees}
+            | self.left_out
+            | set(self.cash)
+            | self.unpriced
+        )
         for name in sorted(wanted):
             price = self._own_price(name)
             last = self.native.equity.coin_price(name) if price else 0
             if price and abs(price - last) * 1_000_000 > last * PRICE_PPM:
                 self.native.set_coin_price(name, price, now_ns)
                 self.left_out.discard(name)
+        if self.purse is not None and self.unpriced and not any(map(self._waits, self.unpriced)):
+            self._tell(self.purse, now_ns)
 
     def _own_price(self, name: str) -> int:
         """1e-8 of the account's currency, rounded down; 0 where no book of ours trades it."""
@@ -260,6 +279,12 @@ class Capital:
                 ticks = worth["exit_bid_ticks"] * row["tick_mantissa"] * unit
                 return int(ticks // 10 ** row["price_decimals"])
         return 0
+
+    def _waits(self, name: str) -> bool:
+        """Has it no price yet, and an instrument here that will give it one?"""
+        table = self.native.instruments
+        rows = (table.row(i) for i in range(table.count))
+        return not self._is_priced(name) and any(x["base"] == name != x["quote"] for x in rows)
 
     def _is_priced(self, name: str) -> bool:
         return bool(name) and self.native.equity.coin_price(name) > 0

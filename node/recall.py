@@ -50,21 +50,6 @@ class Recalled:
     peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak
     limits: dict[str, dict[str, Any]] | None = None
 
-    def without_trades(self) -> "Recalled":
-        """The same, but positions are not known."""
-        return Recalled(
-            latches=self.latches,
-            halts=self.halts,
-            flattening=self.flattening,
-            closing=self.closing,
-            off=self.off,
-            opened=self.opened,
-            day_trades=self.day_trades,
-            peak=self.peak,
-            peak_ns=self.peak_ns,
-            limits=self.limits,
-        )
-
 
 def recall(directory: Path) -> Recalled:
     """Read the tape in `directory`. Nothing where there is none; of a damaged one, what is whole before the

@@ -238,14 +238,13 @@ class Node:
         self.console = Console(self.control, directory, self.link.now_ns)
 
     def _restore(self) -> None:
-        """Go on where the tape ends, if that is not longer ago than the venues' lists of trades reach
-        back."""
+        """Go on where the tape ends. On spot nothing but the tape knows a position, however old it is."""
         if self.keeper is None or not self.recalled.last_ns:
             return
         if self.link.now_ns() - self.recalled.last_ns > RECALL_NS:
-            self.tell("tape", "its last trade is more than a day old: positions start from the venues")
-            self.recalled = self.recalled.without_trades()
-            return
+            self.tell(
+                "tape", "its last trade is more than 23 h old: trades before that are not asked for again"
+            )
         for line in self.desk.restore(self.recalled, self.link.now_ns()):
             self.tell("tape", f"position as last counted: {line}")
 
@@ -420,7 +419,9 @@ class Node:
         self._pin()
         if self.keeper is not None:
             known = self.recalled
-            self.keeper.begin(self.link.now_ns(), known.last_ns, flows_from_ns=known.peak_ns)
+            now_ns = self.link.now_ns()
+            since_ns = max(known.last_ns, now_ns - RECALL_NS) if known.last_ns else 0
+            self.keeper.begin(now_ns, since_ns, flows_from_ns=known.peak_ns)
         for connection in self.connections:
             self._spawn(connection.run())
         gc.collect()

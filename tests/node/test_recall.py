@@ -201,15 +201,6 @@ def test_the_limits_are_those_of_the_last_run_or_what_they_were_tightened_to(tmp
     assert recall(tmp_path).limits == {"account": {"max_leverage": "3"}}
 
 
-def test_without_its_trades_everything_else_is_still_known(tmp_path):
-    told(tmp_path, latch(OPERATOR), limits={"account": {}})
-    found = recall(tmp_path)
-    found.last_ns, found.positions[MARKET, "BTCUSDT"] = 7, (1, 1)
-    left = found.without_trades()
-    assert (left.last_ns, left.positions) == (0, {})
-    assert (left.latches, left.limits) == ({OPERATOR}, {"account": {}})
-
-
 @pytest.mark.parametrize("market", ["binance-usdm", "bybit-spot"])
 def test_what_was_earned_before_a_restart_does_not_change_what_is_open(market, tmp_path):
     """The entry price of what is left is its own, not that less what was realised on the way."""

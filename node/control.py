@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ext import build_id
-from ext.engine import LineKind
 from ext.records import Desk, HaltReason, Latch
 from node.assembly import MARKET_NAMES, Assembly
 from node.config import Config
@@ -340,7 +339,7 @@ class Control:
             "lines": [
                 {"name": x.name, "up": bool(x.up)}
                 for x in engine.lines
-                if x.kind != LineKind.SNAPSHOT_LINE  # replies to requests: nothing that could be up
+                if x.context < 0  # else replies to requests: nothing that could be up
             ],
             "refusals": {k: v for k, v in engine.risk.refusals().items() if v},
             "limits_version": engine.risk.limits_version,

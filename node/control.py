@@ -81,7 +81,8 @@ class Control:
             number = self.desk.numbers.get(place)
             if number is not None:
                 self.engine.halt(number, why, level, now_ns)
-                told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: still {halt_name(why)}")
+                word = "stopped" if level == STOP else "reduce only"
+                told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: still {word}: {halt_name(why)}")
         for number, why in sorted(recalled.off.items()):
             if number < len(self.engine.strategies):
                 self.engine.strategy_off(number, why, now_ns)
@@ -206,9 +207,10 @@ class Control:
         return [x for x in self.engine.orders.open_orders() if self._is_own(x)]
 
     def _left(self) -> Answer:
-        """What is still open: orders of strategies and earlier runs, and positions that are not flat."""
+        """What is still open: orders of strategies and earlier runs, and positions that a venue would take an
+        order for (what is smaller nobody can close)."""
         engine = self.engine
-        held = [i for i in range(engine.instruments.count) if engine.account.position(i)["lots"]]
+        held = [i for i in range(engine.instruments.count) if not engine.stops.exits.flat(i)]
         open_orders = engine.orders.open_orders()
         own = sum(map(self._is_own, open_orders))
         return {"open_orders": len(open_orders) - own, "own_orders": own, "open_positions": len(held)}
@@ -341,7 +343,11 @@ class Control:
             "held": self._held(),
             "equity": self._equity(),
             "instruments": [self._instrument(i) for i in range(engine.instruments.count)],
-            "lines": [{"name": x.name, "up": bool(x.up)} for x in engine.lines],
+            "lines": [
+                {"name": x.name, "up": bool(x.up)}
+                for x in engine.lines
+                if x.context < 0  # else replies to requests: nothing that could be up
+            ],
             "refusals": {k: v for k, v in engine.risk.refusals().items() if v},
             "limits_version": engine.risk.limits_version,
         }

@@ -30,7 +30,7 @@ from node.errors import Failed, UserError
 from node.main import write_config
 from node.net.live import make_dials
 from node.report import demo_json, live_table, print_report
-from node.sim.play import LEVERAGE, limits_text, tables_text
+from node.sim.play import LEVERAGE, limits_text, shown_limits_text, shown_tables_text, tables_text
 from node.slow.summary import Summary
 
 CUT = ("binance", "/public")  # whose newest connection is reset half way
@@ -55,6 +55,8 @@ QUOTED = (
 SYNTHETIC_PPM, SYNTHETIC_STALE_MS = 4, 2_000
 RECORDED_PPM, RECORDED_STALE_MS = 1, 30_000
 
+POSITION, LEAN = 20, 5  # orders: the largest position, and the one at which quotes shift
+
 HEAD = """\
 # Written by `tickgate demo`: everything on loopback, nothing real.
 mode = "sim"
@@ -66,6 +68,12 @@ segment_mb = 16
 dials = {dials}
 drill_after_ms = {drill_ms}   # one order that no limit allows, to see the gate say no
 
+"""
+SIM = """\
+# Written by `tickgate demo`: what the account of each simulated venue has.
+[[account]]
+balances = { USDT = "50000", BTC = "1", ETH = "10" }
+wallets = { usdm = { USDT = "50000" } }
 """
 KEY = "plain:simulated"
 VENUE = """
@@ -167,7 +175,7 @@ def _run(
     try:
         dials = _dials(folder / "dials")
         shutil.rmtree(tape, ignore_errors=True)
-        sim = _start(folder / "sim.log", _sim_argv(seed, recording, instruments))
+        sim = _start(folder / "sim.log", _sim_argv(folder, seed, recording, instruments))
         demo = Demo(folder, sim, rewind_due=recording is not None)
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}") from None
@@ -189,38 +197,43 @@ def _run(
                 process.wait()
 
 
-def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0) -> str:
+def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0, *, wide: bool = False) -> str:
     """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json`
-    tells them."""
+    tells them. `wide`: with limits that nothing meets, in place of those that show every control."""
     rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]
     drill_ms = min(DRILL_MS, int(seconds * 1000 / 8))
-    text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms) + tables_text(orders=100)
+    text = HEAD.format(tape=_toml(tape), dials=_toml(dials), drill_ms=drill_ms)
+    total = sum((Decimal(x["value"]) * POSITION for _, x in rows), Decimal(0))
+    text += tables_text(orders=100) if wide else shown_tables_text(total)
     for market, venue in {x["market"]: venue for venue, x in rows}.items():
         text += VENUE.format(market=market, key=KEY, ws=listening[venue]["ws"], http=listening[venue]["http"])
-    return text + "".join(_instrument_text(x) for _, x in rows)
+    return text + "".join(_instrument_text(x, wide) for _, x in rows)
 
 
 def _is_quoted(listing: dict) -> bool:
     return bool(listing["size"]) and (listing["recorded"] or (listing["market"], listing["symbol"]) in QUOTED)
 
 
-def _instrument_text(listing: dict) -> str:
+def _instrument_text(listing: dict, wide: bool) -> str:
     """Limits and quote follow from the size of an order."""
     size, is_recorded = Decimal(listing["size"]), listing["recorded"]
     perpetual = is_perpetual(listing["market"], listing["symbol"])
+    stale_ms = RECORDED_STALE_MS if is_recorded else SYNTHETIC_STALE_MS
+    most, most_value = size * POSITION, Decimal(listing["value"]) * POSITION
+    limits = shown_limits_text(
+        most, most_value, perpetual=perpetual, is_recorded=is_recorded, stale_ms=stale_ms
+    )
+    if wide:
+        limits = limits_text(
+            f"{most:f}", f"{most_value:.8f}", perpetual=perpetual, collar_bps=50, stale_ms=stale_ms
+        )
     return INSTRUMENT.format(
         market=listing["market"],
         symbol=listing["symbol"],
         leverage=f"leverage = {LEVERAGE[listing['market']]}\n" if perpetual else "",
-        limits=limits_text(
-            f"{size * 20:f}",
-            f"{Decimal(listing['value']) * 20:.8f}",
-            perpetual=perpetual,
-            collar_bps=50,
-            stale_ms=RECORDED_STALE_MS if is_recorded else SYNTHETIC_STALE_MS,
-        ),
+        limits=limits,
         size=listing["size"],
-        lean=f"{size * 5:f}",
+        lean=f"{size * LEAN:f}",
         half_spread_ppm=RECORDED_PPM if is_recorded else SYNTHETIC_PPM,
     )
 
@@ -241,8 +254,10 @@ def _dials(page: Path) -> DialWriter:
         return DialWriter(str(page), make_dials(), replace=True)
 
 
-def _sim_argv(seed: int, recording: Path | None, instruments: Path | None) -> list[str]:
+def _sim_argv(folder: Path, seed: int, recording: Path | None, instruments: Path | None) -> list[str]:
     argv = ["sim", "--json", "--seed", str(seed)]
+    if recording is None:  # coins of a recording are not known yet: it gets the venues' generous balances
+        argv.append(str(write_config(folder / "sim.toml", SIM)))
     argv += ["--recording", str(recording)] if recording else []
     return argv + (["--instruments", str(instruments)] if instruments else [])
 

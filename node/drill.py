@@ -190,7 +190,7 @@ def _prepare(stage: Stage, orders: int, venues: list[str], stall_ms: int) -> Non
 
 def _config(stage: Stage, listening: dict[str, Any], stall_ms: int) -> tuple[str, int]:
     """The node's config, and how many instruments it trades."""
-    text = config_text(listening, stage.tape, Path()).replace(
+    text = config_text(listening, stage.tape, Path(), wide=True).replace(
         'strategy = "quoter"', 'strategy = "node.resting:Resting"'
     )
     text = re.sub(r"^(dials|drill_after_ms) = .*\n", "", text, flags=re.M)

@@ -58,8 +58,8 @@ def _judge(left: Left) -> None:
     """An end that a person must look at is not a good one, however orderly it was."""
     if left.orders:
         raise Failed(
-            f"stopped, and {left.orders} orders are not known to be closed: look at the venues, or start again: "
-            "the next start asks for them"
+            f"stopped, and {left.orders} orders are not known to be closed: look at the venues, or start "
+            "again: the next start asks for them"
         )
     if left.latches:
         raise HeldBack(

@@ -104,10 +104,15 @@ def hold(directory: Path, name: str, reason: str) -> Answer:
     wakes up. Raises
     Failed, UserError."""
     try:
-        return ask(directory, {"do": name, "reason": reason})
+        answer = ask(directory, {"do": name, "reason": reason})
+        if not answer["ok"] and answer.get("busy"):
+            raise NotRunning(f"{directory}: the node takes no calls: others hold its socket", True)
+        return answer
     except NotRunning as error:
         if not directory.is_dir():
             raise UserError(f"{directory}: there is no such tape: nothing to {name}") from None
+        if not error.is_there and not any(directory.glob("*.tape*")):
+            raise UserError(f"{directory}: there is no tape in it: nothing to {name}") from None
         try:
             write_latch(directory, Latched("operator", name == "flatten", reason, time.time_ns()))
         except OSError as problem:

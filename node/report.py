@@ -15,22 +15,74 @@ from ext.records import HaltReason
 from node.slow.summary import BOOK_STATES, InstrumentTally, PurseTally, Summary, percentiles_us
 
 REASONS = {
-    "SIZE_MAX": "larger than the size limit",
     "LATCHED": "trading is stopped (shutting down)",
-    "POSITION": "worst-case position beyond the limit",
-    "POST_ONLY_CROSS": "post-only price would take",
-    "BOOK_STALE": "book too old",
+    "INSTRUMENT": "the symbol is not tradable",
     "BOOK_UNSYNCED": "book not synced",
+    "BOOK_STALE": "book too old",
+    "BOOK_CROSSED": "book is crossed",
+    "BOOK_ONE_SIDED": "book has one side only",
+    "SIZE_MIN": "smaller than the venue takes",
+    "SIZE_MAX": "larger than the size limit",
+    "PRICE_RANGE": "outside the venue's price filter",
+    "PRICE_COLLAR": "price too far from the reference",
+    "NOTIONAL_MIN": "worth less than the venue takes",
+    "NOTIONAL_MAX": "worth more than the limit of an order",
+    "POSITION": "worst-case position beyond the limit",
+    "OPEN_ORDERS": "too many open orders of the symbol",
     "ORDER_RATE": "too many orders",
+    "DUPLICATE": "the same order again",
+    "TABLE_FULL": "no room for another order",
     "UNKNOWN_ORDER": "cancel of an order that is already done",
+    "POST_ONLY_CROSS": "post-only price would take",
+    "LINK_DOWN": "no line to send it on",
+    "TRIGGER": "a stop whose trigger makes no sense",
+    "UNSUPPORTED": "the venue has no such request",
+    "PRICE_STEP": "price is not on the venue's grid",
+    "SIZE_STEP": "size is not on the venue's grid",
+    "NUMBER": "a number beyond any sense",
     "HALTED": "the symbol is stopped",
     "REDUCE_ONLY": "the symbol may only be reduced",
-    "VENUE_RATE": "the venue's request budget",
-    "UNACKED": "too many requests without an answer",
-    "UNKNOWN_NOTIONAL": "too much of unknown fate",
-    "PRIVATE_DOWN": "the private stream is not proven",
     "RECONCILE_STALE": "no recent reconciliation",
     "CLOCK": "the venue's clock is not known",
+    "VENUE_RATE": "the venue's request budget",
+    "UNKNOWN_NOTIONAL": "too much of unknown fate",
+    "AMENDING": "the order is being amended already",
+    "PRIVATE_DOWN": "the private stream is not proven",
+    "UNACKED": "too many requests without an answer",
+    "OPEN_VENUE": "the venue's cap of open orders",
+    "STRATEGY_OFF": "the strategy is switched off",
+    "LEASE": "no valid lease",
+    "NOT_ALLOWED": "the compliance profile forbids it",
+    "UNWATCHED": "the stops were not evaluated for too long",
+    "NO_REFERENCE": "no reference price",
+    "PRICE_WALK": "price too far from where the reference was",
+    "SLIPPAGE": "would cost too much, walking the book",
+    "SELF_TRADE": "would meet a resting order of our own",
+    "OPEN_NOTIONAL": "open orders of the symbol beyond the limit",
+    "OPEN_TOTAL": "too many open orders in all",
+    "COIN": "worst case of one coin beyond the limit",
+    "VENUE": "worst case of one venue beyond the limit",
+    "TOTAL": "worst case of everything beyond the limit",
+    "EQUITY_UNKNOWN": "not every venue has told its balances yet",
+    "LEVERAGE": "worst case to equity beyond the limit",
+    "MARGIN": "too little free margin",
+    "LIQUIDATION_NEAR": "too near to liquidation",
+    "AMEND_RATE": "too many amends",
+    "CANCEL_RATE": "too many cancels",
+    "CANCEL_RATIO": "too many cancels for so few fills",
+    "TRADE_RATIO": "too many orders for so few trades",
+    "SPREAD": "the spread is too wide",
+    "VOLATILITY": "the mid moved over too wide a range",
+    "JUMP": "the mid jumped a moment ago",
+    "DAILY_LOSS": "the day's loss is beyond the limit",
+    "POSITION_LOSS": "the position's loss is beyond the limit",
+    "DRAWDOWN": "too far below the peak",
+    "WINDOW": "no new positions at this time",
+    "DAY_TRADES": "too many day trades",
+    "FUNDING_WINDOW": "a large funding payment is near",
+    "LEG": "the leg does not fit the position mode",
+    "EXIT_PENDING": "another exit is not finished",
+    "COOLDOWN": "a stop fired a moment ago",
 }
 HALTS = {
     HaltReason.HALT_START: "not reconciled yet",
@@ -52,17 +104,35 @@ def live_table(summary: Summary, passed_s: float, seconds: float) -> Group:
         position = x.size(state["position_lots"]) if state else "-"
         table.add_row(x.name, *prices, str(x.orders), str(x.fills), position, _money(x.profit() - x.fees()))
     lost = [x.name for x in summary.lines if x.down_ns and x.down_ns[-1][1] == 0]
+    total = _total(summary)
+    worth = _money(total.money("equity")) if total is not None and total.known else "not known yet"
+    drawdown = None if total is None else total.drawdown()
+    below = "" if drawdown is None else f"   drawdown {_money(drawdown * 100)} %"
     times = percentiles_us(summary.tick_to_order_ns)
     return Group(
         ProgressBar(total=seconds, completed=min(passed_s, seconds), width=60),
         Text(""),
         table,
+        Text(f"equity {worth}{below}"),
         Text(
             f"frames {summary.frames}   orders sent {summary.sent}   "
             f"tick to order p50 {times['p50_us']} us   refused {sum(summary.refusals.values())}"
             + (f"   line down: {', '.join(lost)}" if lost else "")
         ),
     )
+
+
+def _total(summary: Summary) -> PurseTally | None:
+    """Everything; None where nobody told of it."""
+    return next((x for x in summary.purses() if x.name == "total"), None)
+
+
+def _fees(summary: Summary) -> Decimal:
+    """In any coin, as the account values them; in quote alone where no account was told."""
+    total = _total(summary)
+    if total is not None:
+        return total.money("fees")
+    return sum((x.fees() for x in summary.instruments), Decimal(0))
 
 
 def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut: str) -> dict:
@@ -79,7 +149,7 @@ def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut
         "orders_sent": summary.sent,
         "fills": sum(x.fills for x in summary.instruments),
         "profit": str(sum((Decimal(r["profit"]) for r in rows), Decimal(0))),
-        "fees": str(sum((Decimal(r["fees"]) for r in rows), Decimal(0))),
+        "fees": _money(_fees(summary)),
         "account": [_purse(x) for x in summary.purses()],
         "refusals": [
             {"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()
@@ -167,7 +237,7 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
     }
     console.print("", _table(result, books), "", sep="\n")
     done = {"id": "instrument", "orders": "sent", "cancels": "cancels", "fills": "fills"}
-    money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "fees"}
+    money = {"position": "position", "venue_position": "at venue", "profit": "profit", "fees": "quote fees"}
     console.print(_table(result, done | money), "", sep="\n")
     if result["account"]:
         console.print(_account(result["account"]), "", sep="\n")

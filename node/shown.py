@@ -75,8 +75,13 @@ def print_status(answer: Answer, console: Console) -> None:
         f"running for {answer['uptime_s']:.0f} s: mode {answer['mode']}, strategy {answer['strategy']}, "
         f"{up} of {len(answer['lines'])} lines up"
     )
+    down = [x["name"] for x in answer["lines"] if not x["up"]]
+    if down:
+        console.print(f"down: {', '.join(down)}")
     for line in answer["held"] or ["nothing holds it back"]:
         console.print(line)
+    if any(x.startswith("latched: ") for x in answer["held"]):
+        console.print("once the cause is known, `tickgate resume --reason TEXT` lets it go on")
     if answer["equity"] is not None:
         worth = answer["equity"]
         console.print(

@@ -26,6 +26,7 @@ LINE_MAX = 4096
 ANSWER_MAX = 256 * 1024
 IDLE_S = 2.0  # from the call to the end of the answer
 REQUESTS_PER_S = 50  # of what may wait: status, limits, stop, resume
+BUSY = "busy: too many callers; ask again in a second"
 AT_ONCE = ("halt", "flatten")  # never turned away for being too many
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
@@ -102,7 +103,7 @@ class _Caller(asyncio.Protocol):
         if self.uid not in (os.getuid(), 0):
             self.refusal = f"permission denied: user {self.uid} does not own this node"
         elif len(callers) >= CALLERS:
-            self.refusal = "busy: too many callers; ask again in a second"
+            self.refusal = BUSY
         callers.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -110,7 +111,8 @@ class _Caller(asyncio.Protocol):
             return
         self.heard += data
         if self.refusal:  # only now: who hangs up on what was not read takes the answer with it
-            self._say({"ok": False, "code": 1, "error": self.refusal})
+            told = {"ok": False, "code": 1, "error": self.refusal}
+            self._say(told | ({"busy": True} if self.refusal == BUSY else {}))
             return
         line, end, more = bytes(self.heard).partition(b"\n")
         if len(line) > LINE_MAX:

@@ -68,6 +68,20 @@ def test_a_flatten_closes_the_position_and_stays_latched(hand):
     assert do(hand, "status")["open_positions"] == 0
 
 
+def test_what_is_too_small_for_an_order_is_no_open_position(tmp_path):
+    hand = Ours("binance-spot", control_at=tmp_path).ready()
+    hand.engine.account.fill(0, BUY, 600_000, 1)
+    assert hand.engine.account.position(0)["lots"] == 1
+    assert do(hand, "status")["open_positions"] == 0
+
+
+def test_a_status_counts_the_lines_that_can_be_up(tmp_path):
+    (tmp_path / "tape").mkdir()
+    lines = do(Ours("binance-spot", control_at=tmp_path / "tape").ready(), "status")["lines"]
+    assert len(lines) >= 2
+    assert all(x["up"] for x in lines)
+
+
 def test_a_latch_file_is_obeyed_by_a_running_node_and_removed_by_resume(hand, tmp_path):
     hand.place(BUY, hand.away(BUY))
     hand.run(1)

@@ -91,6 +91,7 @@ def test_the_shortest_demo_shows_the_same_and_keeps_what_it_was_told_to(processe
         "node.log",
         "node.toml",
         "sim.log",
+        "sim.toml",
         "tape",
     }
     assert load(keep / "node.toml").deployment == "dm00"

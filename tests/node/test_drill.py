@@ -26,7 +26,7 @@ def test_ten_orders_of_a_stopped_node_are_cancelled_and_it_stays_latched(process
     assert row["seconds_to_zero"] == pytest.approx(row["detect_s"] + row["cancel_s"], abs=0.01)
     said = (tmp_path / "stop" / "node.log").read_text()
     assert "stood still for" in said
-    assert "latched by the guard" in said
+    assert "halt by the guard" in said
     processes.gone()
 
 

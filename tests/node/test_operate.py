@@ -89,6 +89,7 @@ def test_nonsense_is_no_answer(tmp_path, answer):
 
 @pytest.mark.parametrize(("name", "flatten"), [("halt", False), ("flatten", True)])
 def test_where_no_node_answers_a_file_tells_the_next_start(tmp_path, name, flatten):
+    (tmp_path / "00000001.tape").touch()
     answer = hold(tmp_path, name, "why not")
     assert (answer["ok"], answer["running"]) == (True, False)
     assert "the node obeys it when it starts" in answer["warning"]
@@ -101,6 +102,20 @@ def test_where_a_node_answers_there_is_no_file(tmp_path):
     assert hold(tmp_path, "halt", "r") == {"ok": True, "code": 0}
     assert there.heard == [{"do": "halt", "reason": "r"}]
     assert not (tmp_path / LATCH).exists()
+
+
+def test_callers_that_hold_the_socket_do_not_hold_up_a_halt(tmp_path):
+    node(tmp_path, {"ok": False, "code": 1, "error": "busy: too many callers", "busy": True})
+    answer = hold(tmp_path, "halt", "now")
+    assert (answer["ok"], answer["running"]) == (True, True)
+    assert "the node obeys it when it goes on" in answer["warning"]
+    assert read_latch(tmp_path).reason == "now"
+
+
+def test_a_directory_that_holds_no_tape_is_left_alone(tmp_path):
+    with pytest.raises(UserError, match="there is no tape in it: nothing to flatten"):
+        hold(tmp_path, "flatten", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tape_that_is_not_there_cannot_be_halted(tmp_path):

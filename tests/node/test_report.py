@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
+from ext.records import Reason
 from ext.text import Grid
-from node.report import demo_json, live_table, print_report
+from node.report import REASONS, demo_json, live_table, print_report
 from node.slow.summary import InstrumentTally, LineTally, Summary
 
 MS, E8 = 1_000_000, 100_000_000
@@ -128,7 +129,7 @@ def test_the_report_as_data_says_what_was_added_up(summary):
     }
     assert (second["position"], second["venue_position"]) == ("1", "1")
     assert (result["orders_sent"], result["fills"]) == (9, 4)
-    assert Decimal(result["fees"]) == Decimal("0.12")
+    assert Decimal(result["fees"]) == 1  # of the account, in any coin
     assert result["refusals"] == [{"reason": "SIZE_MAX", "count": 1, "first": summary.examples["SIZE_MAX"]}]
     assert result["agreed"] is True
 
@@ -248,3 +249,16 @@ def test_the_account_is_shown_by_wallet_and_in_total(summary):
     assert "binance-usdm 110.00 3.00 2.00 1.00 -0.50" in said
     assert "purse 1 not known 3.00 2.00 1.00 -0.50" in said
     assert "total 110.00 3.00 2.00 1.00 -0.50 12.00 %" in said
+
+
+def test_every_reason_of_a_refusal_has_words():
+    assert set(REASONS) == {x.name for x in Reason} - {"OK", "REASONS"}
+
+
+def test_the_table_and_the_sum_show_what_the_account_is_worth_and_paid_in_any_coin(summary):
+    text = io.StringIO()
+    Console(file=text, width=100).print(live_table(summary, 1, 7))
+    assert "equity 110.00   drawdown 12.00 %" in text.getvalue()
+    assert demo_json(summary, LEDGERS, seconds=7, seed=1, cut="")["fees"] == "1.00"
+    summary.equity.clear()
+    assert demo_json(summary, LEDGERS, seconds=7, seed=1, cut="")["fees"] == "0.12"

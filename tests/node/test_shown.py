@@ -52,7 +52,8 @@ def test_as_json_it_is_one_line(capsys):
 
 
 def test_a_status_tells_what_holds_the_node_back(capsys):
-    answer = {"uptime_s": 61.4, "mode": "sim", "strategy": "quoter", "lines": [{"up": True}, {"up": False}]}
+    answer = {"uptime_s": 61.4, "mode": "sim", "strategy": "quoter", "lines": []}
+    answer["lines"] = [{"name": "okx feed A", "up": True}, {"name": "okx orders", "up": False}]
     answer |= {
         "held": ["latched: operator"],
         "equity": {"equity": "9.50", "peak": "10.00", "drawdown_bps": 500, "today": "-0.50"},
@@ -65,11 +66,15 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
     for text in (
         "running for 61 s",
         "1 of 2 lines up",
+        "down: okx orders",
         "latched: operator",
+        "resume --reason TEXT",
         "500 bps below",
         "HALT_OPERATOR",
     ):
         assert text in out
     print_status(answer | {"held": [], "equity": None}, Console(width=120))
-    assert "nothing holds it back" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "nothing holds it back" in out
+    assert "resume" not in out
     assert changes_table([LOOSER[0].to_json()]).row_count == 1

@@ -217,8 +217,8 @@ class Capital:
         return out
 
     def _tell(self, purse: "Purse", now_ns: int) -> None:
-        """Coin by coin; the first time only when each coin that a book of ours will price has its price: half an equity is
-        a loss that nobody made. A coin that comes later is money paid in, not gain."""
+        """Coin by coin; the first time only when each coin that a book of ours will price has its price: half
+        an equity is a loss that nobody made. A coin that comes later is money paid in, not gain."""
         amounts = self.amounts(purse)
         is_first = not self.told
         self.unpriced = {x for x, amount in amounts.items() if amount and self._waits(x)}

@@ -411,7 +411,7 @@ def test_a_guard_shares_the_node_s_key_only_in_simulation(write):
         ),
         (
             "keep_stops = false",
-            'keep_stops = false\n'
+            "keep_stops = false\n"
             'key.binance-spot = { environment = "sim", api_key = "abc", secret = "env:B" }',
             "not the text itself",
         ),
@@ -422,7 +422,7 @@ def test_a_guard_shares_the_node_s_key_only_in_simulation(write):
         ),
         (
             "keep_stops = false",
-            'keep_stops = false\n'
+            "keep_stops = false\n"
             'key.binance-spot = { environment = "live", api_key = "env:A", secret = "env:B" }',
             "the venue's is 'sim'",
         ),

@@ -869,6 +869,7 @@ def campaign(world, faults: list[dict], seconds: float, calm_s: float):
 
     async def act():
         await until(lambda: len(world.said("trading may begin")) == 5, 15)
+        await until(lambda: any(node.engine.account.position(i)["fills"] for i in range(5)), 15)
         for fake, name in zip(fakes, ("binance", "bybit", "okx"), strict=True):
             fake.faults.load([x for x in faults if x.get("venue", name) == name], name, time.time_ns())
         await asyncio.sleep(seconds)

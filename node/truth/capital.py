@@ -80,6 +80,7 @@ class Capital:
         ] = {}  # money that moved without a trade and that the engine does not count
         self.told: dict[str, int] = {}
         self.left_out: set[str] = set()
+        self.unpriced: set[str] = set()  # coins of fees that a person was told of
         self.prices: dict[str, int] = {}
         self.priced_ns = 0
         self.flows_from_ns = 0
@@ -246,6 +247,11 @@ class Capital:
             if price and abs(price - last) * 1_000_000 > last * PRICE_PPM:
                 self.native.set_coin_price(name, price, now_ns)
                 self.left_out.discard(name)
+        for name in sorted({coin for x in self.lines.values() for coin in x.fees} - self.unpriced):
+            if not self._is_priced(name):
+                self.unpriced.add(name)
+                text = "a fee in it has no price: equity is not known, nothing new is risked: "
+                self.say(f"{name}: {text}give its price in the config, [[coin]] name and price_quote", now_ns)
 
     def _own_price(self, name: str) -> int:
         """1e-8 of the account's currency, rounded down; 0 where no book of ours trades it."""

@@ -298,6 +298,11 @@ class Assembly:
         """Put the limits that a run begins with on the tape."""
         self._put_limits(self.effective, now_ns)
 
+    def price_coins(self, now_ns: int) -> None:
+        """The prices of coins that no book here has, in front of the first fee in one."""
+        for x in self.config.coin:
+            self.engine.set_coin_price(x.name, int(Decimal(x.price_quote).scaleb(8)), now_ns)
+
     def weigh(self, tell: Tell) -> None:
         """When a first book is there: tell where the limits of an order in coins and in money mean very
         different things. Cheap to

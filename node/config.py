@@ -233,6 +233,14 @@ class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: dict[str, KeyConfig] = {}
 
 
+class CoinConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A coin that no instrument here trades, such as one that fees are paid in: without a price, the first
+    fee in it makes equity unknown, and nothing new is risked."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=15, description="a coin's name, such as BNB")]
+    price_quote: Money
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole node."""
 
@@ -244,6 +252,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: Rate | None = None
     stops: StopsConfig | None = None
     compliance: Compliance | None = None
+    coin: list[CoinConfig] = []
     reconcile: Reconcile = Reconcile()
     arm: str = ""  # words without which nothing talks to real money: node.environment.ARM
     ack_timeout_ms: Annotated[int, _whole(100, 60_000, "milliseconds")] = 1000
@@ -299,6 +308,7 @@ def check(config: Config, where: str, folder: Path | None = None) -> None:
         _way_out(place, row, config.stops)
     if not config.instrument:
         raise UserError(f"{where}: no [[instrument]]")
+    _coins(config, where)
     if config.guard is not None:
         _guard(config, config.guard, known, f"{where}: guard")
     profile = profile_of(config.compliance, where, folder)
@@ -306,6 +316,18 @@ def check(config: Config, where: str, folder: Path | None = None) -> None:
         profile.check(
             where, [(x.market, x.symbol, is_perpetual(x.market, x.symbol)) for x in config.instrument]
         )
+
+
+def _coins(config: Config, where: str) -> None:
+    names = [x.name for x in config.coin]
+    for i, row in enumerate(config.coin):
+        if row.name in names[:i]:
+            raise UserError(f"{where}: coin[{i}] {row.name}: is there twice")
+        if not 1 <= int(Decimal(row.price_quote).scaleb(8)) < 2**62:
+            raise UserError(
+                f"{where}: coin[{i}] {row.name}: price_quote {row.price_quote!r}: must be 0.00000001 or more "
+                "and a price that there can be"
+            )
 
 
 def is_perpetual(market: str, symbol: str) -> bool:

@@ -62,6 +62,7 @@ class Outcome:
 def soak_config() -> Config:
     """A node that quotes on every market of the simulated venues."""
     raw: dict[str, Any] = {"mode": "sim", **tables(orders=1000)}
+    raw["coin"] = [{"name": FEE_COIN, "price_quote": str(FEE_COIN_PRICE)}]
     raw["venue"] = [
         {
             "market": name,
@@ -149,14 +150,12 @@ def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: 
 
 
 def _third_coin(world: World) -> None:
-    """Every wallet holds a coin that nothing here trades, in which fees may be paid; the node is told its
-    price."""
+    """Every wallet holds a coin that nothing here trades, in which fees may be paid."""
     for market, venue in world.venue_of.items():
         account = world.account(market)
         account.fee_prices[FEE_COIN] = Decimal(FEE_COIN_PRICE)
         for listing in world.fakes[venue].listings.values():
             account.balance(FEE_COIN, listing.wallet).total = Decimal(FEE_COIN_AMOUNT)
-    world.engine.set_coin_price(FEE_COIN, FEE_COIN_PRICE * 10**8, world.now_ns)
 
 
 def _settle(world: World) -> None:

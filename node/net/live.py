@@ -390,6 +390,7 @@ class Node:
             self._restore()
             self._control(stop)
             self.desk.record_limits(self.link.now_ns())
+            self.desk.price_coins(self.link.now_ns())
             for line in self.desk.rest_lines.values():
                 self.engine.on_line(line, True, self.link.now_ns())
             spinner = Spinner(asyncio.get_running_loop()) if self.config.loop == "spin" else None

@@ -181,6 +181,7 @@ class World:
             now_ns=self.now_ns,
         )
         self.engine = self.desk.engine
+        self.desk.price_coins(self.now_ns)
         self.control: Control | None = None
         self.engine.ask_resync = self._resync
         self.engine.strategy_failed = lambda number, text, now_ns: self.tell(f"strategy {number}", text)

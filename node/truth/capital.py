@@ -82,6 +82,7 @@ class Capital:
         self.left_out: set[str] = set()
         self.unpriced: set[str] = set()  # coins that wait for the price of a book
         self.purse: "Purse | None" = None  # as last compared
+        self.fees_told: set[str] = set()  # coins of fees that a person was told of
         self.prices: dict[str, int] = {}
         self.priced_ns = 0
         self.flows_from_ns = 0
@@ -265,6 +266,11 @@ class Capital:
                 self.left_out.discard(name)
         if self.purse is not None and self.unpriced and not any(map(self._waits, self.unpriced)):
             self._tell(self.purse, now_ns)
+        for name in sorted({coin for x in self.lines.values() for coin in x.fees} - self.fees_told):
+            if not self._is_priced(name):
+                self.fees_told.add(name)
+                text = "a fee in it has no price: equity is not known, nothing new is risked: "
+                self.say(f"{name}: {text}give its price in the config, [[coin]] name and price_quote", now_ns)
 
     def _own_price(self, name: str) -> int:
         """1e-8 of the account's currency, rounded down; 0 where no book of ours trades it."""

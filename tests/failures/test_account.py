@@ -364,6 +364,23 @@ def test_78_deposits_and_withdrawals_are_cash_and_change_no_limit(make, market):
     hand.agree()
 
 
+@row(79, markets=("binance-spot",))
+def test_79_a_fee_in_a_coin_without_a_price_makes_equity_unknown_and_is_told_once(make, market):
+    for coins, known in (([], False), ([{"name": "BNB", "price_quote": "600"}], True)):
+        hand = make(market, changes={"coin": coins}).ready()
+        hand.world.account(hand.market).fee_prices["BNB"] = Decimal(600)
+        hand.world.account(hand.market).balance("BNB", hand.listing.wallet).total = Decimal(50)
+        hand.fault("exec.fee", coin="BNB", rate="0.001", count=1)
+        hand.place(BUY, hand.through(BUY))
+        hand.run(70)
+        assert hand.hits("exec.fee") == 1
+        assert hand.may_trade() == known
+        told = [x for x in hand.world.told if "[[coin]]" in x[2]]
+        assert len(told) == (0 if known else 1)
+        assert hand.engine.risk.refusals().get("EQUITY_UNKNOWN", 0) == 0
+        assert bool(hand.place(BUY, hand.away(BUY))) == known
+
+
 @row(79, markets=(*VENUES, "bybit-spot", "okx-spot"))
 def test_79_a_fee_in_whatever_coin_is_explained(make, market):
     hand = make(market).ready()

@@ -280,6 +280,7 @@ FLATTEN = 2
 def stop_at(hand, loss_quote: int) -> None:
     """Close the position at a loss of so much, at prices not further than 5 % from the reference."""
     limit(hand, max_loss_e8=loss_quote * E8)
+    hand.engine.risk.set_exit(50_000)
     hand.engine.stops.set(
         exit_slippage_ppm=50_000,
         exit_retry_ns=SEC // 2,

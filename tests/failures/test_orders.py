@@ -324,6 +324,7 @@ def test_34_a_post_whose_answer_is_lost_is_not_repeated(make, market):
     hand = make(market).ready()
     by_rest(hand)
     hand.fault("rest.drop", live=True, method="POST", path="order", count=1)
+    hand.fault("exec.delay", delay_ms=500, for_s=1)  # or the stream tells before anybody is in doubt
     hand.place(BUY, hand.away(BUY))
     answered(hand)
     assert hand.hits("rest.drop") == 1

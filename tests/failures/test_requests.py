@@ -670,11 +670,31 @@ def test_62_an_order_that_the_answer_to_a_batch_leaves_out_is_of_unknown_fate(ma
 
 
 @row(63)
-def test_63_an_order_that_met_our_own_expires_and_frees_its_size(make, market):
+def test_63_an_order_that_would_meet_our_own_never_leaves(make, market):
     hand = make(market).ready()
     step = hand.world.desk.instruments.row(0)["tick_step"]
     sell = hand.place(SELL, hand.best(BUY) + step)
     hand.run(1)
+    assert not hand.place(BUY, hand.order(sell)["price_ticks"])
+    hand.run(5)
+    assert hand.engine.risk.refusals() == {"SELF_TRADE": 1}
+    assert hand.taken() == hand.asked_new() == 1
+    assert hand.state(sell) == "LIVE"
+    assert hand.reserved(BUY) == 0
+    whole(hand)
+
+
+@row(63)
+def test_63_an_order_that_met_our_own_expires_and_frees_its_size(make, market):
+    """The gate sees to it that none does; where two meet all the same, the venue's rule holds: here the venue
+    has moved one of them, and the news of it is late."""
+    hand = make(market).ready()
+    step = hand.world.desk.instruments.row(0)["tick_step"]
+    sell = hand.place(SELL, hand.away(SELL))
+    hand.run(1)
+    (moved,) = hand.fake.open_orders(hand.world.account(hand.market), None, hand.listing)
+    hand.fault("exec.delay", delay_ms=300, count=1)
+    assert hand.fake.amend(moved, hand.best(BUY) + step, None, hand.world.venue_ns) == ""
     buy = hand.place(BUY, hand.best(SELL))
     hand.run(5)
     assert hand.traded_there() == 0

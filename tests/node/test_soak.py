@@ -22,7 +22,7 @@ def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade()
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_another():
-    first, again, other = (run_seed(seed, 25, read_faults(None)) for seed in (7, 7, 8))
+    first, again, other = (run_seed(seed, 15, read_faults(None)) for seed in (1, 1, 2))
     assert first.orders > 0  # equity is known by now
     assert (first.rows, first.faults) == (again.rows, again.faults)
     assert first.rows != other.rows

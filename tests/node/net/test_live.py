@@ -17,6 +17,7 @@ import uvloop
 from ext.dials import Dial, DialWriter
 from ext.engine import Engine, LineKind
 from ext.records import Latch, sent_row, state_row
+from ext.records import Latch
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node import assembly, strategies
@@ -636,6 +637,26 @@ def test_a_strategy_that_never_returns_costs_its_time_and_nothing_else(play, mon
         await world.run(node, act)
         assert world.said("StrategyTimeout: no answer within 10 ms")
         check(world)
+
+    play(scenario)
+
+
+def test_a_latch_that_a_loss_sets_is_told_once_and_again_when_it_is_set_anew(play):
+    async def scenario(world):
+        node = world.node()
+
+        async def act():
+            await until(lambda: quoting(node))
+            for count in (1, 2):
+                node.engine.latch(int(Latch.LATCH_STOP), True, node.link.now_ns())
+                await until(lambda wanted=count: len(world.said("latched: stop: ")) == wanted)
+                await asyncio.sleep(0.2)
+                node.engine.latch(int(Latch.LATCH_STOP), False, node.link.now_ns())
+                await asyncio.sleep(0.2)
+
+        await world.run(node, act)
+        assert len(world.said("latched: stop: ")) == 2
+        assert node.left.latches == ()
 
     play(scenario)
 

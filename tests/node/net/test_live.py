@@ -17,7 +17,6 @@ import uvloop
 from ext.dials import Dial, DialWriter
 from ext.engine import Engine, LineKind
 from ext.records import Latch, sent_row, state_row
-from ext.records import Latch
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node import assembly, strategies

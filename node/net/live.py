@@ -99,6 +99,7 @@ class Node:
         self.failure: BaseException | None = None
         self.beat: Beat | None = None  # shows whoever watches that the loop turns
         self.left = Left()  # after `run`
+        self.latches = 0  # of the gate, as last told
 
     # ---- instruments ----
 
@@ -470,12 +471,22 @@ class Node:
         for line in self.control.poll(self.link.now_ns()):
             self.tell("control", line)
 
+    def _tell_latches(self) -> None:
+        """A stop over everything latches in the event that crosses its limit: a person should not find it by
+        chance."""
+        before, self.latches = self.latches, self.engine.risk.latches
+        for latch in RELEASED:
+            if self.latches & ~before & 1 << int(latch):
+                text = f"latched: {latch_name(latch)}: nothing new until `tickgate resume --reason TEXT`"
+                self.tell("risk", text)
+
     def _renew_windows(self) -> None:
         self.desk.renew_windows(self.link.now_ns())
 
     def _keep(self) -> None:
         """Let the keeper look, and carry out what it asks for; and look for the latch file."""
         self._poll_latch()
+        self._tell_latches()
         if self.keeper is None:
             return
         for ask in self.keeper.tick(self.link.now_ns()):

@@ -640,6 +640,26 @@ def test_a_strategy_that_never_returns_costs_its_time_and_nothing_else(play, mon
     play(scenario)
 
 
+def test_a_latch_that_a_loss_sets_is_told_once_and_again_when_it_is_set_anew(play):
+    async def scenario(world):
+        node = world.node()
+
+        async def act():
+            await until(lambda: quoting(node))
+            for count in (1, 2):
+                node.engine.latch(int(Latch.LATCH_STOP), True, node.link.now_ns())
+                await until(lambda wanted=count: len(world.said("latched: stop: ")) == wanted)
+                await asyncio.sleep(0.2)
+                node.engine.latch(int(Latch.LATCH_STOP), False, node.link.now_ns())
+                await asyncio.sleep(0.2)
+
+        await world.run(node, act)
+        assert len(world.said("latched: stop: ")) == 2
+        assert node.left.latches == ()
+
+    play(scenario)
+
+
 def test_a_task_that_fails_ends_the_node_in_order(play, monkeypatch):
     monkeypatch.setitem(strategies.BUILT_IN, "probe", lambda: Resting(1))
 

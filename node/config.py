@@ -457,7 +457,14 @@ def _environment(config: Config, place: str, venue: VenueConfig) -> None:
 
 
 def _guard(config: Config, guard: GuardConfig, known: dict[str, VenueConfig], place: str) -> None:
-    """A guard that shares the node's key shares its faults: a ban, an expiry, a wrong nonce."""
+    """A guard that shares the node's key shares its faults: a ban, an expiry, a wrong nonce. And it must not
+    take away what protects the positions that it leaves open."""
+    protects = config.stops is not None and config.stops.protect_bps > 0
+    if protects and guard.on_stall == "cancel" and not guard.keep_stops:
+        raise UserError(
+            f"{place}: keep_stops: must be true where on_stall is 'cancel' and [stops] protect_bps is above 0: "
+            "without its stops a position would be left bare"
+        )
     for market, key in guard.key.items():
         one_of(place, "key of market", market, tuple(known))
         _references(f"{place}: {market}", key, config.mode)

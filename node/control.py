@@ -206,9 +206,10 @@ class Control:
         return [x for x in self.engine.orders.open_orders() if self._is_own(x)]
 
     def _left(self) -> Answer:
-        """What is still open: orders of strategies and earlier runs, and positions that are not flat."""
+        """What is still open: orders of strategies and earlier runs, and positions of which a leg is not flat.
+        What is too small for any order is dust, and no position."""
         engine = self.engine
-        held = [i for i in range(engine.instruments.count) if engine.account.position(i)["lots"]]
+        held = [i for i in range(engine.instruments.count) if not engine.is_flat(i)]
         open_orders = engine.orders.open_orders()
         own = sum(map(self._is_own, open_orders))
         return {"open_orders": len(open_orders) - own, "own_orders": own, "open_positions": len(held)}

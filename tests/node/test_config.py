@@ -432,6 +432,14 @@ def test_what_a_guard_cannot_work_with_is_named(write, old, new, said):
         load(with_guard(write, GUARD.replace(old, new)))
 
 
+def test_a_guard_may_not_take_away_what_protects_the_positions_it_leaves_open(write):
+    protects = "protect_bps = 0", "protect_bps = 300"
+    with pytest.raises(UserError, match="keep_stops: must be true where on_stall is 'cancel'"):
+        load(with_guard(write, GUARD, protects))
+    load(with_guard(write, GUARD.replace("false", "true"), protects))
+    load(with_guard(write, GUARD.replace('"cancel"', '"flatten"'), protects))
+
+
 # ---- limits: what a person must have meant --------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hands import BUY, IOC, SELL, Ours
 
-from ext.records import HaltReason, Latch
+from ext.records import HaltReason, Latch, ReportKind
 from ext.tape import RecordType, TapeWriter
 from node import control as module
 from node.control import HELD, OK, USAGE, money
@@ -115,6 +115,26 @@ def test_143_it_survives_kill_9_and_restart_by_tape_or_by_file_until_resume(tmp_
     assert not again.place(BUY, again.away(BUY))
     assert do(again, "resume", reason="it was a test")["ok"]
     again.until(again.may_trade, 70)
+
+
+def test_legs_that_cancel_out_are_still_an_open_position_and_dust_is_none(tmp_path):
+    hand = hand_of(tmp_path / "tape")
+    report = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "size_lots": 3, "price_ticks": 600_000}
+    legs = [report | {"side": BUY, "leg": 1, "trade_lo": 1}, report | {"side": SELL, "leg": 2, "trade_lo": 2}]
+    hand.engine.on_evidence(legs, hand.world.now_ns)
+    assert hand.engine.account.position(0)["lots"] == 0
+    assert do(hand, "status")["open_positions"] == 1
+
+
+def test_what_is_too_small_for_any_order_is_no_open_position(tmp_path):
+    (tmp_path / "tape").mkdir()
+    hand = Ours("binance-spot", control_at=tmp_path / "tape").ready()
+    report = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "side": BUY, "price_ticks": hand.best(BUY)}
+    hand.engine.on_evidence([report | {"size_lots": 1, "trade_lo": 1}], hand.world.now_ns)
+    assert hand.engine.account.position(0)["lots"] == 1
+    assert do(hand, "status")["open_positions"] == 0
+    hand.engine.on_evidence([report | {"size_lots": hand.size, "trade_lo": 2}], hand.world.now_ns)
+    assert do(hand, "status")["open_positions"] == 1
 
 
 # ---- resume ----

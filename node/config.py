@@ -23,7 +23,7 @@ from ext.wire import DEPLOYMENT
 from node.compliance import Compliance, profile_of
 from node.environment import ENVIRONMENTS, check_arm, check_environment
 from node.errors import UserError
-from node.reading import read_toml, typed
+from node.reading import beside, read_toml, typed
 
 MARKETS = {m.name.lower().replace("_", "-"): int(m) for m in Market if m != Market.MARKETS}
 MODES = ("sim", "watch")
@@ -253,7 +253,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
     cpu: Annotated[int, _whole(0, 4095, "a core")] | None = None
-    tape: Text = "tapes/node"
+    tape: Text = "tapes/node"  # relative to the config's folder, as `dials` is
     segment_mb: Annotated[int, _whole(1, 2047, "megabytes")] = 64
     guard: GuardConfig | None = None
     dials: str = ""  # page of numbers that expire, written by another process
@@ -263,10 +263,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(path: Path) -> Config:
-    """Read and check a config file. Raises UserError naming the file, the key and the fix."""
+    """Read and check a config file; `tape` and `dials` become absolute. Raises UserError naming the file, the
+    key and the fix."""
     config = typed(read_toml(path), Config, str(path))
     check(config, str(path), path.parent)
-    return config
+    return msgspec.structs.replace(
+        config,
+        tape=beside(path, config.tape),
+        dials=config.dials and beside(path, config.dials),
+    )
 
 
 def check(config: Config, where: str, folder: Path | None = None) -> None:

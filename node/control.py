@@ -297,7 +297,12 @@ class Control:
         if equity.known:
             worth = equity.sums()["equity_e8"]
             most_ppm, lost = account["max_drawdown_ppm"], equity.peak_e8 - worth
-            if not from_here and most_ppm >= 0 and equity.peak_e8 > 0 and lost * PPM > most_ppm * equity.peak_e8:
+            if (
+                not from_here
+                and most_ppm >= 0
+                and equity.peak_e8 > 0
+                and lost * PPM > most_ppm * equity.peak_e8
+            ):
                 out.append(
                     f"equity {money(worth)} is {lost * 10_000 // equity.peak_e8} bps below its "
                     f"peak {money(equity.peak_e8)} and the "

@@ -37,7 +37,9 @@ class Settings:
     pages_max: int = 200
     foreign: str = "report"  # orders that are not ours: ignore, report, halt; they count in exposure always
     keep_old: bool = False  # own orders of an earlier epoch: keep them, or cancel them
-    keep_stops: bool = False  # ... but stops that only reduce: the engine protects positions, and looks after them
+    keep_stops: bool = (
+        False  # ... but stops that only reduce: the engine protects positions, and looks after them
+    )
     absent_ns: int = 60 * SEC  # at start: a position that no answer names for so long is held to be none
     set_at_start: bool = (
         True  # a position that differs at start is taken from the venue; else the symbol halts

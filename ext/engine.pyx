@@ -1092,9 +1092,17 @@ cdef class Engine(Sink):
         return order.strategy > DESK_EXIT and not self.stops.shields.owns(order.id) and not self.stops.shields.may_own(order)
 
     def protects(self, uint64_t order_id) -> bool:
-        """Is this a stop order that protects a position, or (one of an earlier run) may prove to?"""
+        """Is this a stop order that protects an open position, or one of an earlier run that may, where nobody has compared the
+        position with the venue yet? Such an order outlives the node."""
         cdef Order* order = self.orders.find(order_id)
-        return order != NULL and (self.stops.shields.owns(order_id) or self.stops.shields.may_own(order))
+        if order == NULL or not (self.stops.shields.owns(order_id) or self.stops.shields.may_own(order)):
+            return False
+        return self.risk.guards[order.instrument].reconciled_ns == 0 or not self.stops.exits.is_flat(order.instrument)
+
+    def is_flat(self, int instrument) -> bool:
+        """Is nothing left on any leg that the venue would take an order for? What is less than that is dust."""
+        self.instruments._check(instrument)
+        return self.stops.exits.is_flat(instrument)
 
     cdef int _submit_own(self, const Intent* intent) except -1:
         """An exit or a protective order of ours, or a cancel of one: risk, and where it says yes, out."""

@@ -23,7 +23,7 @@ from ext.wire import DEPLOYMENT
 from node.compliance import Compliance, profile_of
 from node.environment import ENVIRONMENTS, check_arm, check_environment
 from node.errors import UserError
-from node.reading import read_toml, typed
+from node.reading import beside, read_toml, typed
 
 MARKETS = {m.name.lower().replace("_", "-"): int(m) for m in Market if m != Market.MARKETS}
 MODES = ("sim", "watch")
@@ -262,7 +262,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
     cpu: Annotated[int, _whole(0, 4095, "a core")] | None = None
-    tape: Text = "tapes/node"
+    tape: Text = "tapes/node"  # relative to the config's folder, as `dials` is
     segment_mb: Annotated[int, _whole(1, 2047, "megabytes")] = 64
     guard: GuardConfig | None = None
     dials: str = ""  # page of numbers that expire, written by another process
@@ -272,10 +272,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(path: Path) -> Config:
-    """Read and check a config file. Raises UserError naming the file, the key and the fix."""
+    """Read and check a config file; `tape` and `dials` become absolute. Raises UserError naming the file, the
+    key and the fix."""
     config = typed(read_toml(path), Config, str(path))
     check(config, str(path), path.parent)
-    return config
+    return msgspec.structs.replace(
+        config,
+        tape=beside(path, config.tape),
+        dials=config.dials and beside(path, config.dials),
+    )
 
 
 def check(config: Config, where: str, folder: Path | None = None) -> None:
@@ -479,7 +484,14 @@ def _environment(config: Config, place: str, venue: VenueConfig) -> None:
 
 
 def _guard(config: Config, guard: GuardConfig, known: dict[str, VenueConfig], place: str) -> None:
-    """A guard that shares the node's key shares its faults: a ban, an expiry, a wrong nonce."""
+    """A guard that shares the node's key shares its faults: a ban, an expiry, a wrong nonce. And it must not
+    take away what protects the positions that it leaves open."""
+    protects = config.stops is not None and config.stops.protect_bps > 0
+    if protects and guard.on_stall == "cancel" and not guard.keep_stops:
+        raise UserError(
+            f"{place}: keep_stops: must be true where on_stall is 'cancel' and [stops] protect_bps is above 0: "
+            "without its stops a position would be left bare"
+        )
     for market, key in guard.key.items():
         one_of(place, "key of market", market, tuple(known))
         _references(f"{place}: {market}", key, config.mode)

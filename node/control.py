@@ -9,6 +9,7 @@ A file beside the tape says the same to a node that does not run, or does not li
 """
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from node.truth.halts import Tell
 
 OK, USAGE, HELD = 0, 2, 3  # exit codes that a reply can ask for
 SECONDS = 1_000_000_000
+DAY_NS = 86_400 * SECONDS
 PPM = 1_000_000
 STOP = 2
 OPERATOR = int(Latch.LATCH_OPERATOR)
@@ -70,8 +72,14 @@ class Control:
         line is up. Returns
         a line for each."""
         told = []
+        if recalled.damage:
+            self.engine.latch(OPERATOR, True, now_ns)
+            told.append(
+                f"latched: the tape is damaged, and what held an earlier run may be behind that: "
+                f"{recalled.damage}; look at it (docs/TAPE.md), then `tickgate resume`"
+            )
         if recalled.peak is not None:
-            self.engine.restore_peak(*recalled.peak, now_ns)
+            told += self._restore_peak(recalled.peak, now_ns)
         for day, count in recalled.day_trades.items():
             self.engine.restore_day_trades(count, day, now_ns)
         for why in sorted(recalled.latches):
@@ -97,21 +105,26 @@ class Control:
                 told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: a loss stop goes on closing the position")
         return told + self.poll(now_ns)
 
+    def _restore_peak(self, peak: tuple[int, int, int], now_ns: int) -> list[str]:
+        """A day that is yet to come was told by a clock that has gone back since: the peak holds all the same."""
+        peak_e8, day_e8, day = peak
+        today = now_ns // DAY_NS
+        self.engine.restore_peak(peak_e8, day_e8, min(day, today), now_ns)
+        if day <= today:
+            return []
+        return [
+            f"the clock went back: the tape's equity is of {_date(day)} and today is {_date(today)}; "
+            "its peak holds, and its day counts as today"
+        ]
+
     def poll(self, now_ns: int) -> list[str]:
         """Obey the latch file, if there is one that was not obeyed yet. Returns what is to be told. Cheap
         where there is none."""
-        try:
-            stat = (self.directory / NAME).stat()
-        except FileNotFoundError:
-            self.seen = None
+        key = _file_key(self.directory / NAME)
+        if key is None or key == self.seen:
+            self.seen = key
             return []
-        except OSError as error:
-            stat_key = (-1, error.errno or 0)
-        else:
-            stat_key = (stat.st_mtime_ns, stat.st_ino)
-        if stat_key == self.seen:
-            return []
-        self.seen = stat_key
+        self.seen = key
         found = read_latch(self.directory)
         if found is None:
             return []
@@ -179,8 +192,7 @@ class Control:
         latched = Latched("operator", flatten, str(request.get("reason", "")), now_ns)
         try:
             write_latch(self.directory, latched)
-            stat = (self.directory / NAME).stat()
-            self.seen = (stat.st_mtime_ns, stat.st_ino)
+            self.seen = _file_key(self.directory / NAME)
         except OSError as error:  # the tape has the latch
             answer["warning"] = f"{NAME}: {error.strerror}: the latch is on the tape only"
         return answer
@@ -207,10 +219,10 @@ class Control:
         return [x for x in self.engine.orders.open_orders() if self._is_own(x)]
 
     def _left(self) -> Answer:
-        """What is still open: orders of strategies and earlier runs, and positions that a venue would take an
-        order for (what is smaller nobody can close)."""
+        """What is still open: orders of strategies and earlier runs, and positions of which a leg is not flat.
+        What is too small for any order is dust, and no position."""
         engine = self.engine
-        held = [i for i in range(engine.instruments.count) if not engine.stops.exits.flat(i)]
+        held = [i for i in range(engine.instruments.count) if not engine.is_flat(i)]
         open_orders = engine.orders.open_orders()
         own = sum(map(self._is_own, open_orders))
         return {"open_orders": len(open_orders) - own, "own_orders": own, "open_positions": len(held)}
@@ -220,12 +232,16 @@ class Control:
         reason = request.get("reason", "").strip()
         if not reason:
             raise UserError("resume: give a reason (--reason TEXT): it is recorded")
-        if request.get("reset_peak"):
-            self._reset_peak(now_ns)
-        causes = self.causes()
+        engine, resets = self.engine, bool(request.get("reset_peak"))
+        if resets and not engine.equity.known:
+            raise UserError("resume: --reset-peak: the equity is not known yet")
+        causes = self.causes(from_here=resets)
+        causes += [f"latched meanwhile: {x}: look, and resume again" for x in self._take_file(now_ns)]
         if causes:
             return {"code": HELD, "error": f"not resumed: {'; '.join(causes)}", "held": causes}
-        engine = self.engine
+        self.note({"event": "resume", "reason": reason, "reset_peak": resets})  # in front of what it does
+        if resets:
+            self._reset_peak(now_ns)
         cleared = [latch_name(x) for x in RELEASED if engine.risk.latches >> int(x) & 1]
         for number in range(engine.instruments.count):
             held = engine.risk.halts(number)
@@ -239,36 +255,55 @@ class Control:
             if engine.risk.off(number):
                 engine.strategy_on(number, now_ns)
                 cleared.append(f"strategy {number}: switched off")
-        (self.directory / NAME).unlink(missing_ok=True)
-        self.seen = None
         return {"cleared": cleared, "held": self._held()}
+
+    def _take_file(self, now_ns: int) -> list[str]:
+        """Remove the latch file that was obeyed. One that somebody wrote since is put back and obeyed: returns
+        what is to be told of it. (The latch itself is on the tape until it is released there.)"""
+        path, aside = self.directory / NAME, self.directory / f"{NAME}.resumed"
+        told = self.poll(now_ns)
+        if told or self.seen is None:
+            return told
+        try:
+            path.replace(aside)  # looked at where nobody replaces it any more
+        except OSError as error:
+            return [f"{NAME} cannot be removed: {error.strerror}"]
+        if _file_key(aside) != self.seen:
+            aside.replace(path)
+            return self.poll(now_ns)
+        aside.unlink(missing_ok=True)
+        self.seen = None
+        return []
 
     def _reset_peak(self, now_ns: int) -> None:
         """From now on drawdown is measured from here. What was, is on the tape."""
         equity = self.engine.equity
-        if not equity.known:
-            raise UserError("resume: --reset-peak: the equity is not known yet")
         worth = equity.sums()["equity_e8"]
         self.note({"event": "peak reset", "from_e8": equity.peak_e8, "to_e8": worth})
         self.engine.restore_peak(worth, equity.day_e8, equity.day, now_ns)
 
-    def causes(self) -> list[str]:
-        """Why nobody should resume now: a loss that is still beyond its limit, a fault that only a restart
-        mends."""
+    def causes(self, from_here: bool = False) -> list[str]:
+        """Why nobody should resume now: a loss that is still beyond its limit (`from_here`: but for the
+        drawdown, as a new peak is about to begin), a fault that only a restart mends."""
         out = [
             f"{latch_name(x)}: only a restart of the node clears it"
             for x in (Latch.LATCH_TAPE, Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING)
             if self.engine.risk.latches >> int(x) & 1
         ]
-        return out + self._losses()
+        return out + self._losses(from_here)
 
-    def _losses(self) -> list[str]:
+    def _losses(self, from_here: bool) -> list[str]:
         equity, limits = self.engine.equity, self.engine.risk.table.as_dict()
         account, out = limits["account"], []
         if equity.known:
             worth = equity.sums()["equity_e8"]
             most_ppm, lost = account["max_drawdown_ppm"], equity.peak_e8 - worth
-            if most_ppm >= 0 and equity.peak_e8 > 0 and lost * PPM > most_ppm * equity.peak_e8:
+            if (
+                not from_here
+                and most_ppm >= 0
+                and equity.peak_e8 > 0
+                and lost * PPM > most_ppm * equity.peak_e8
+            ):
                 out.append(
                     f"equity {money(worth)} is {lost * 10_000 // equity.peak_e8} bps below its "
                     f"peak {money(equity.peak_e8)} and the "
@@ -391,6 +426,21 @@ class Control:
     def _name(self, number: int) -> str:
         instruments = self.engine.instruments
         return f"{MARKET_NAMES[instruments.market(number)]} {instruments.symbol(number)}"
+
+
+def _file_key(path: Path) -> tuple[int, int] | None:
+    """What tells one latch file from the next: its change and its number. None where there is none."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return -1, error.errno or 0
+    return stat.st_mtime_ns, stat.st_ino
+
+
+def _date(day: int) -> str:
+    return str(date(1970, 1, 1) + timedelta(days=day))
 
 
 def money(e8: int) -> str:

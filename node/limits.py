@@ -202,7 +202,8 @@ def _rule(rule: TimeRule) -> str:
 
 
 def changes(old: Tables, new: Tables) -> list[Change]:
-    """What differs for the looser or the tighter; a scope that only one of them has is not compared."""
+    """What differs for the looser or the tighter. A scope that only one of them has is not compared: `old` are
+    the last limits of every scope there was on the tape, `new_scopes` tells of those that never were."""
     out = []
     for scope in old.keys() & new.keys():
         for key in old[scope].keys() | new[scope].keys():
@@ -210,6 +211,11 @@ def changes(old: Tables, new: Tables) -> list[Change]:
             if before != after and key not in NO_LIMIT:
                 out.append(Change(scope, key, before, after, _ratio(key, before, after)))
     return sorted(out, key=lambda x: (x.scope, x.key))
+
+
+def new_scopes(old: Tables, new: Tables) -> list[str]:
+    """What there are limits for now and never were on this tape."""
+    return sorted(new.keys() - old.keys())
 
 
 def _ratio(key: str, old: Any, new: Any) -> Decimal | None:

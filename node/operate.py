@@ -15,7 +15,7 @@ from node.errors import Failed, UserError
 from node.latch import NAME as LATCH_NAME
 from node.latch import Latched, write_latch
 from node.net.console import ANSWER_MAX, NAME
-from node.reading import read_toml
+from node.reading import beside, read_toml
 
 ANSWER_S = 5.0
 POLL_S = 0.02
@@ -31,7 +31,8 @@ class NotRunning(Failed):
 
 
 def tape_of(target: Path) -> Path:
-    """The tape's directory that a person means: itself, or the `tape` of a config. Raises UserError. The
+    """The tape's directory that a person means: itself, or the `tape` of a config, which is relative to the
+    config's folder, from wherever this is asked. Raises UserError. The
     rest of a config is not
     looked at: to halt a node nobody should have to mend its file first."""
     if target.is_dir():
@@ -39,7 +40,7 @@ def tape_of(target: Path) -> Path:
     tape = read_toml(target).get("tape", "tapes/node")
     if not isinstance(tape, str) or not tape:
         raise UserError(f"{target}: tape: must be the path of a directory")
-    return Path(tape)
+    return Path(beside(target, tape))
 
 
 def ask(directory: Path, request: dict[str, Any], within_s: float = ANSWER_S) -> Answer:

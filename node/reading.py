@@ -7,6 +7,7 @@ may have meant is known here. Must not know: what the keys are for.
 """
 
 import difflib
+import os
 import re
 import tomllib
 import typing
@@ -46,6 +47,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not TOML that anybody meant: nested too deeply") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
+
+
+def beside(path: Path, told: str) -> str:
+    """A path that the file `path` tells, absolute: what is relative is so to the file's folder, so that it
+    means the same from wherever the file is read."""
+    return os.path.normpath(path.parent.resolve() / Path(told).expanduser())
 
 
 def typed(told: dict[str, Any], kind: type[Tree], where: str) -> Tree:

@@ -31,7 +31,7 @@ class Recalled:
     its level),
     `flattening` and `off` (strategies) are what nobody took back; `peak`: (peak e8, equity at the start of
     the day e8, that
-    day), None where no equity was known; `limits`: those of the last run, None where there was none."""
+    day), None where no equity was known; `limits`: of each scope that any run had, the last ones; None where there was no run."""
 
     positions: dict[Place, tuple[int, int]] = field(default_factory=dict)
     # by records.LegKind: (lots, cash, what the open lots cost) of each leg that was ever traded
@@ -50,13 +50,13 @@ class Recalled:
     day_trades: dict[int, int] = field(default_factory=dict)  # by day since 1970
     peak: tuple[int, int, int] | None = None
     peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak
-    limits: dict[str, dict[str, Any]] | None = None
+    limits: dict[str, dict[str, Any]] | None = None  # by scope: the last that any run had
+    damage: str = ""  # what of the tape could not be read, and why; "" = nothing
 
 
 def recall(directory: Path) -> Recalled:
     """Read the tape in `directory`. Nothing where there is none; of a damaged one, what is whole before the
-    damage (whoever
-    opens it for writing says what is wrong with it)."""
+    damage, and `damage` says that there is more: what held a run back may be behind it."""
     out = Recalled()
     names: list[Place] = []
     try:
@@ -65,8 +65,10 @@ def recall(directory: Path) -> Recalled:
                 names = _names(record.payload, out)
             elif record.type in READERS:
                 READERS[record.type](out, names, record)
-    except (TapeCorrupt, TapeMissing, ValueError, KeyError):
+    except TapeMissing:
         return out
+    except (TapeCorrupt, ValueError, KeyError) as error:
+        out.damage = str(error) if isinstance(error, TapeCorrupt) else f"a record cannot be read: {error}"
     return out
 
 
@@ -77,8 +79,14 @@ def _names(payload: bytes, out: Recalled) -> list[Place]:
     for row in told["instruments"]:
         names.append((MARKETS[row["market"]], row["symbol"]))
         out.grids[names[-1]] = (row["tick"], row["lot"])
-    out.limits = told.get("limits", out.limits)
+    _limits(out, told.get("limits"))
     return names
+
+
+def _limits(out: Recalled, told: dict[str, dict[str, Any]] | None) -> None:
+    """A scope that a run leaves out keeps what it had: to come back looser, it must not be enough to go."""
+    if told is not None:
+        out.limits = (out.limits or {}) | told
 
 
 def _fill(out: Recalled, names: list[Place], record: Any) -> None:
@@ -120,7 +128,7 @@ def _note(out: Recalled, names: list[Place], record: Any) -> None:
         except ValueError:  # somebody's text
             return
         if isinstance(told, dict) and told.get("event") == "limits":
-            out.limits = told["limits"]
+            _limits(out, told["limits"])
 
 
 def _door(out: Recalled, names: list[Place], record: Any) -> None:

@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from node.limits import Change, Effective, Tables
+from node.limits import Change, Effective, Tables, changes, new_scopes
 
 Answer = dict[str, Any]
 LOG_WIDTH = 140
@@ -18,12 +18,13 @@ LOG_WIDTH = 140
 def show_limits(
     effective: Effective, last: Tables | None, looser: list[Change], accepted: bool, as_json: bool
 ) -> None:
-    """The limits in force, on stderr: a table, or one JSON line. `last`: the last run's, `looser`: what is
-    much looser now."""
+    """The limits in force, on stderr: a table, or one JSON line. `last`: the last ones of each scope that the
+    tape knows, `looser`: what is much looser now."""
     if as_json:
         clamped = [{"scope": s, "key": k, "asked": v} for (s, k), v in effective.clamped.items()]
         told = {"limits": effective.tables, "clamped": clamped, "first_run": last is None}
         told |= {"looser": [x.to_json() for x in looser], "accepted": accepted}
+        told |= {"new": [] if last is None else new_scopes(last, effective.tables)}
         print(json.dumps(told), file=sys.stderr, flush=True)
         return
     console = Console(stderr=True, highlight=False)
@@ -35,8 +36,10 @@ def show_limits(
     elif looser:
         console.print(changes_table(x.to_json() for x in looser))
         console.print("limits: accepted, and recorded" if accepted else "limits: refused")
-    elif last != effective.tables:
+    elif changes(last, effective.tables):
         console.print("limits: they differ from the last run's, none is much looser")
+    for scope in [] if last is None else new_scopes(last, effective.tables):
+        console.print(f"limits: {scope}: new on this tape: there are no earlier ones to compare with")
 
 
 def limits_table(effective: Effective) -> Table:

@@ -593,14 +593,16 @@ class Node:
             await self._let_go()
 
     async def _cancel_all(self) -> None:
-        """Every order of ours; the keeper goes on asking about those that are not confirmed."""
+        """Every order of ours but the stops that protect a position: those outlive the node. The keeper goes
+        on asking about those that are not confirmed."""
         loop = asyncio.get_running_loop()
         deadline_s, keep_s, looked_ns = loop.time() + STOP_WAIT_S, 0.0, 0
         lost_s = loop.time() + LOST_WAIT_S
-        asked = [
-            x for x in self.engine.orders.open_orders() if self.engine.want_cancel(x, self.link.now_ns())
-        ]
-        while (left := self.engine.orders.open_orders()) or not self._has_looked(looked_ns):
+        asked: set[int] = set()
+        while (left := self._to_close()) or not self._has_looked(looked_ns):
+            for order_id in set(left) - asked:
+                asked.add(order_id)
+                self.engine.want_cancel(order_id, self.link.now_ns())
             if self._reaches_a_venue():
                 lost_s = loop.time() + LOST_WAIT_S
             if loop.time() >= min(deadline_s, lost_s):
@@ -617,7 +619,24 @@ class Node:
             "node", f"stopping: {len(asked)} orders asked to be cancelled, {len(left)} not known to be closed"
         )
         self._say_end(left, looked_ns)
-        self._note({"event": "stop", "open_orders": len(left)})
+        kept = self._protecting()
+        self._note({"event": "stop", "open_orders": len(left), "protecting": len(kept)})
+        for order_id in kept:
+            where, name = self._order_name(order_id)
+            self.tell(where, f"stop order {name} goes on protecting the position at the venue")
+
+    def _protecting(self) -> list[int]:
+        return [x for x in self.engine.orders.open_orders() if self.engine.protects(x)]
+
+    def _to_close(self) -> list[int]:
+        return [x for x in self.engine.orders.open_orders() if not self.engine.protects(x)]
+
+    def _order_name(self, order_id: int) -> tuple[str, str]:
+        """Where an order is, and what it is called there."""
+        row = self.engine.orders.order(order_id)
+        market = self.instruments.market(row["instrument"])
+        name = self.desk.wires[market].client_id(row["sequence"], row["epoch"])
+        return f"{MARKET_NAMES[market]} {self.instruments.symbol(row['instrument'])}", name
 
     def _reaches_a_venue(self) -> bool:
         return any(x.up for x in self.engine.lines if x.kind == LineKind.ORDER_LINE)
@@ -633,13 +652,9 @@ class Node:
     def _say_end(self, left: list[int], looked_ns: int) -> None:
         """What a person must look after, and what the node leaves behind."""
         for order_id in left[:SHOWN]:
-            row = self.engine.orders.order(order_id)
-            market = self.instruments.market(row["instrument"])
-            name = self.desk.wires[market].client_id(row["sequence"], row["epoch"])
-            where = f"{MARKET_NAMES[market]} {self.instruments.symbol(row['instrument'])}"
-            self.tell(
-                where, f"order {name} is {row['state']}: look at the venue; the next start asks for it too"
-            )
+            where, name = self._order_name(order_id)
+            state = self.engine.orders.order(order_id)["state"]
+            self.tell(where, f"order {name} is {state}: look at the venue; the next start asks for it too")
         if len(left) > SHOWN:
             self.tell("node", f"... and {len(left) - SHOWN} more orders")
         if not left and not self._has_looked(looked_ns):
@@ -661,7 +676,7 @@ class Node:
         assert self.tape is not None
         if not self.tape.full:
             self.tape.close(self.link.now_ns())
-        if self.beat is not None and self.failure is None and not self.engine.orders.open_orders():
+        if self.beat is not None and self.failure is None and not self._to_close():
             self.beat.end()
 
     def _note(self, fields: dict) -> None:

@@ -252,7 +252,7 @@ class Exchange:
                 str(client_id),
                 str(row["symbol"]),
                 space.name,
-                is_stop and str(row.get("reduceOnly")).lower() == "true",
+                is_stop and (str(row.get("reduceOnly")).lower() == "true" or _closes_leg(row)),
             )
         except ODD as error:
             raise Refused(Trouble(self._text(error))) from None
@@ -352,6 +352,12 @@ class Exchange:
         if self.trade.kind == "bybit":
             return {"reduceOnly": True, "positionIdx": 1 if held.leg == "long" else 2}
         return {"reduceOnly": True, "posSide": held.leg, **({"tdMode": held.mode} if held.mode else {})}
+
+
+def _closes_leg(row: dict[str, Any]) -> bool:
+    """In hedge mode Binance takes no reduceOnly: what sells a long leg, or buys a short one, only closes it."""
+    leg = str(row["info"].get("positionSide", "")).upper()
+    return (leg, str(row.get("side")).lower()) in (("LONG", "sell"), ("SHORT", "buy"))
 
 
 def _held(row: dict[str, Any]) -> Held:

@@ -188,7 +188,7 @@ class Guarding:
                 "act", verdict=self.verdict.name, silent_ns=self.watch.silent_ns, policy=self.guard.on_stall
             )
             for post in self.posts:
-                self._clear(post, self.guard.on_stall == "flatten")
+                self._clear(post, self.guard.on_stall == "flatten", self.guard.keep_stops)
             return
         if (
             now_ns - self.acted_ns > RECHECK_NS
@@ -209,11 +209,11 @@ class Guarding:
             self.tell("guard", f"the latch cannot be written: {error.strerror}")
             self.journal.write("latch failed", why=str(error.strerror))
 
-    def _clear(self, post: Post, flatten: bool) -> None:
+    def _clear(self, post: Post, flatten: bool, keep_stops: bool) -> None:
         if post.is_busy and post.task is not None:
             post.task.cancel()
         post.case = None
-        post.task = asyncio.ensure_future(self._make_and_work(post, flatten))
+        post.task = asyncio.ensure_future(self._make_and_work(post, flatten, keep_stops))
 
     def _check_ended(self, owner: tuple[int, int] | None) -> None:
         """A node that ended in good order left nothing: look once."""
@@ -222,7 +222,7 @@ class Guarding:
         if self.checking != owner:
             self.checking, self.acted_ns = owner, 0
             for post in self.posts:
-                self._clear(post, flatten=False)
+                self._clear(post, flatten=False, keep_stops=True)  # it left them on purpose
             return
         if self._is_clear():
             self.checked = owner
@@ -257,14 +257,14 @@ class Guarding:
 
     # ---- one market ----
 
-    async def _make_and_work(self, post: Post, flatten: bool) -> None:
+    async def _make_and_work(self, post: Post, flatten: bool, keep_stops: bool) -> None:
         while not post.is_open:
             await asyncio.sleep(LOOK_NS / 1e9)
         post.case = Case(
             is_ours=self.is_ours,
             symbols=post.exchange.held(),
             flatten=flatten,
-            keep_stops=self.guard.keep_stops,
+            keep_stops=keep_stops,
             foreign=self.guard.foreign,
             confirm_ns=max(post.venue.window_ms, 1_000) * 1_000_000,
             window_ns=WINDOW_MS * 1_000_000,

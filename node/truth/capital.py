@@ -81,7 +81,7 @@ class Capital:
         self.told: dict[str, int] = {}
         self.left_out: set[str] = set()
         self.unpriced: set[str] = set()  # coins that wait for the price of a book
-        self.purse: "Purse | None" = None  # as last compared
+        self.purse: Purse | None = None  # as last compared
         self.fees_told: set[str] = set()  # coins of fees that a person was told of
         self.prices: dict[str, int] = {}
         self.priced_ns = 0

@@ -434,6 +434,28 @@ def test_what_a_guard_cannot_work_with_is_named(write, old, new, said):
         load(with_guard(write, GUARD.replace(old, new)))
 
 
+def test_tape_and_dials_are_relative_to_the_config_s_folder_from_wherever_it_is_read(
+    write, tmp_path, monkeypatch
+):
+    path = write((f'tape = "{tmp_path}/tape"', 'tape = "../tapes/x"\ndials = "d"'))
+    for here, name in (("/", path), (tmp_path, path.name)):
+        monkeypatch.chdir(here)
+        config = load(Path(name))
+        assert config.tape == str(tmp_path.parent / "tapes" / "x")
+        assert config.dials == str(tmp_path / "d")
+    assert load(write()).tape == str(tmp_path / "tape")
+    assert load(write()).dials == ""
+    assert load(ROOT / "deploy" / "sim.toml").tape == str(ROOT / "tapes" / "sim")
+
+
+def test_a_guard_may_not_take_away_what_protects_the_positions_it_leaves_open(write):
+    protects = "protect_bps = 0", "protect_bps = 300"
+    with pytest.raises(UserError, match="keep_stops: must be true where on_stall is 'cancel'"):
+        load(with_guard(write, GUARD, protects))
+    load(with_guard(write, GUARD.replace("false", "true"), protects))
+    load(with_guard(write, GUARD.replace('"cancel"', '"flatten"'), protects))
+
+
 # ---- limits: what a person must have meant --------------------------------------------------------
 
 

@@ -9,12 +9,12 @@ import orjson
 import pytest
 from hands import BUY, IOC, SELL, Ours
 
-from ext.records import HaltReason, Latch
+from ext.records import HaltReason, Latch, ReportKind
 from ext.tape import RecordType, TapeWriter
 from node import control as module
 from node.control import HELD, OK, USAGE, money
 from node.latch import NAME, Latched, read_latch, write_latch
-from node.recall import recall
+from node.recall import Recalled, recall
 
 MARKET = "bybit-linear"
 OPERATOR = int(Latch.LATCH_OPERATOR)
@@ -131,6 +131,26 @@ def test_143_it_survives_kill_9_and_restart_by_tape_or_by_file_until_resume(tmp_
     again.until(again.may_trade, 70)
 
 
+def test_legs_that_cancel_out_are_still_an_open_position_and_dust_is_none(tmp_path):
+    hand = hand_of(tmp_path / "tape")
+    report = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "size_lots": 3, "price_ticks": 600_000}
+    legs = [report | {"side": BUY, "leg": 1, "trade_lo": 1}, report | {"side": SELL, "leg": 2, "trade_lo": 2}]
+    hand.engine.on_evidence(legs, hand.world.now_ns)
+    assert hand.engine.account.position(0)["lots"] == 0
+    assert do(hand, "status")["open_positions"] == 1
+
+
+def test_what_is_too_small_for_any_order_is_no_open_position(tmp_path):
+    (tmp_path / "tape").mkdir()
+    hand = Ours("binance-spot", control_at=tmp_path / "tape").ready()
+    report = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "side": BUY, "price_ticks": hand.best(BUY)}
+    hand.engine.on_evidence([report | {"size_lots": 1, "trade_lo": 1}], hand.world.now_ns)
+    assert hand.engine.account.position(0)["lots"] == 1
+    assert do(hand, "status")["open_positions"] == 0
+    hand.engine.on_evidence([report | {"size_lots": hand.size, "trade_lo": 2}], hand.world.now_ns)
+    assert do(hand, "status")["open_positions"] == 1
+
+
 # ---- resume ----
 
 
@@ -170,6 +190,81 @@ def test_what_only_a_restart_mends_is_not_resumed(hand, why):
     assert (answer["ok"], answer["code"]) == (False, HELD)
     assert "only a restart" in answer["error"]
     assert latched(hand)
+
+
+def test_the_reason_of_a_resume_is_on_record_before_anything_is_let_go(hand, monkeypatch):
+    do(hand, "halt")
+    released, notes = [], hand.world.notes
+
+    def note(row, before=hand.world.control.note):
+        released.append((row["event"], row.get("reason"), latched(hand)))
+        before(row)
+
+    monkeypatch.setattr(hand.world.control, "note", note)
+    assert do(hand, "resume", reason="looked at it")["ok"]
+    assert released[0] == ("resume", "looked at it", True)
+    assert not latched(hand)
+    assert notes[-2]["event"] == "resume"
+
+
+def test_a_new_peak_begins_only_where_nothing_else_is_in_the_way(hand):
+    engine, now_ns = hand.engine, hand.world.now_ns
+    peak_e8 = 2 * engine.equity.peak_e8
+    engine.restore_peak(peak_e8, engine.equity.day_e8, engine.equity.day, now_ns)
+    do(hand, "halt")
+    engine.latch(int(Latch.LATCH_FAULT), True, now_ns)
+    answer = do(hand, "resume", reason="x", reset_peak=True)
+    assert answer["held"] == ["fault: only a restart of the node clears it"]
+    assert engine.equity.peak_e8 == peak_e8
+    engine.latch(int(Latch.LATCH_FAULT), False, now_ns)
+    assert do(hand, "resume", reason="x", reset_peak=True)["ok"]
+    assert engine.equity.peak_e8 < peak_e8
+
+
+def test_a_latch_that_was_written_meanwhile_is_not_removed_and_holds(hand, tmp_path):
+    do(hand, "halt")
+    write_latch(tmp_path / "tape", Latched("guard", False, "stood still", 5))
+    answer = do(hand, "resume", reason="was it the guard?")
+    assert (answer["code"], latched(hand)) == (HELD, True)
+    assert "latched meanwhile: latch.json: halt by the guard: stood still" in answer["error"]
+    assert read_latch(tmp_path / "tape").reason == "stood still"
+    assert do(hand, "resume", reason="looked")["ok"]
+    assert list((tmp_path / "tape").glob("latch*")) == []
+
+
+def test_a_latch_that_is_written_in_the_very_moment_of_a_resume_holds_too(hand, tmp_path, monkeypatch):
+    do(hand, "halt")
+    poll = hand.world.control.poll
+
+    def late(now_ns):
+        told = poll(now_ns)
+        monkeypatch.setattr(hand.world.control, "poll", poll)
+        write_latch(tmp_path / "tape", Latched("guard", False, "just now", 5))
+        return told
+
+    monkeypatch.setattr(hand.world.control, "poll", late)
+    answer = do(hand, "resume", reason="fine")
+    assert "just now" in answer["error"]
+    assert latched(hand)
+    assert read_latch(tmp_path / "tape").reason == "just now"
+
+
+# ---- what is recalled ----
+
+
+def test_a_damaged_tape_latches_and_says_why(hand):
+    (told,) = hand.world.control.begin(Recalled(damage="x.tape: broken"), hand.world.now_ns)
+    assert "the tape is damaged" in told
+    assert "x.tape: broken" in told
+    assert latched(hand)
+
+
+def test_a_peak_of_a_day_that_is_yet_to_come_holds_and_its_day_is_today(hand):
+    now_ns, today = hand.world.now_ns, hand.world.now_ns // (86_400 * 10**9)
+    (told,) = hand.world.control.begin(Recalled(peak=(9 * 10**15, 8 * 10**15, today + 1)), now_ns)
+    assert told.startswith("the clock went back: ")
+    equity = hand.engine.equity
+    assert (equity.peak_e8, equity.day_e8, equity.day) == (9 * 10**15, 8 * 10**15, today)
 
 
 def test_money_is_plain_text():

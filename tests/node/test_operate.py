@@ -4,6 +4,7 @@ nonsense."""
 import json
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -45,13 +46,23 @@ def node(folder, *answers) -> Node:
 def test_the_tape_is_a_directory_or_what_a_config_names_however_broken_it_is_otherwise(tmp_path):
     path = tmp_path / "x.toml"
     path.write_text('tape = "some/where"\nfrob = 1\n')
-    assert str(tape_of(path)) == "some/where"
+    assert tape_of(path) == tmp_path / "some" / "where"
     assert tape_of(tmp_path) == tmp_path
     path.write_text("tape = 7")
     with pytest.raises(UserError, match="tape: must be the path"):
         tape_of(path)
     with pytest.raises(UserError, match="No such file"):
         tape_of(tmp_path / "none.toml")
+
+
+def test_a_command_finds_the_tape_of_a_config_from_any_directory(tmp_path, monkeypatch):
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "x.toml").write_text('tape = "../tapes/x"\n')
+    told = []
+    for here, name in (("/", tmp_path / "deploy" / "x.toml"), (tmp_path, "deploy/x.toml")):
+        monkeypatch.chdir(here)
+        told.append(tape_of(Path(name)))
+    assert told == [tmp_path / "tapes" / "x"] * 2
 
 
 def test_an_answer_is_an_answer(tmp_path):

@@ -10,6 +10,7 @@ from ext.engine import Engine
 from ext.instruments import Instruments
 from ext.records import HaltReason, Latch, Market, Reason, ReportKind, StopPolicy
 from ext.tape import RecordType, TapeWriter
+from node.limits import changes, new_scopes
 from node.recall import recall
 
 MARKET = int(Market.BYBIT_LINEAR)
@@ -42,6 +43,16 @@ def test_positions_and_trades_of_all_runs_are_found_under_the_names_that_each_ru
 
 def test_no_tape_tells_nothing(tmp_path):
     assert recall(tmp_path).last_ns == recall(tmp_path / "nowhere").last_ns == 0
+    assert recall(tmp_path).damage == recall(tmp_path / "nowhere").damage == ""
+
+
+def test_a_record_that_cannot_be_read_is_damage_too(tmp_path):
+    tape = told(tmp_path, latch(OPERATOR), close=False)
+    assert recall(tmp_path).damage == ""
+    tape.append(RecordType.CONFIG, 0, 9, b"{")
+    found = recall(tmp_path)
+    assert found.damage.startswith("a record cannot be read: ")
+    assert found.latches == {OPERATOR}
 
 
 def test_a_damaged_tape_tells_what_is_whole_before_the_damage(tmp_path):
@@ -52,6 +63,8 @@ def test_a_damaged_tape_tells_what_is_whole_before_the_damage(tmp_path):
     path.write_bytes(data)
     found = recall(tmp_path)
     assert 3 < found.positions[MARKET, "BTCUSDT"][0] < 50
+    assert path.name in found.damage
+    assert found.without_trades().damage == found.damage
 
 
 @pytest.mark.parametrize(
@@ -200,6 +213,16 @@ def test_the_limits_are_those_of_the_last_run_or_what_they_were_tightened_to(tmp
     )
     tape.append(RecordType.NOTE, 0, 9, b'"limits" said nobody')
     assert recall(tmp_path).limits == {"account": {"max_leverage": "3"}}
+
+
+def test_a_scope_that_a_run_leaves_out_keeps_its_last_limits(tmp_path):
+    told(tmp_path, limits={"a b": {"max_open_orders": 1}, "account": {"max_leverage": "5"}})
+    told(tmp_path, limits={"account": {"max_leverage": "4"}})
+    last = {"a b": {"max_open_orders": 1}, "account": {"max_leverage": "4"}}
+    assert recall(tmp_path).limits == last
+    now = last | {"a b": {"max_open_orders": 1000}, "c d": {}}
+    assert [(x.scope, x.ratio) for x in changes(recall(tmp_path).limits, now)] == [("a b", 1000)]
+    assert new_scopes(last, now) == ["c d"]
 
 
 @pytest.mark.parametrize("market", ["binance-usdm", "bybit-spot"])

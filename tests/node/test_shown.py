@@ -42,6 +42,17 @@ def test_what_is_much_looser_is_a_table_of_old_new_and_ratio(capsys, monkeypatch
         assert f"limits: {word}" in err
 
 
+def test_a_scope_that_was_never_on_this_tape_is_told_and_one_that_is_gone_is_not(capsys):
+    last = {k: v for k, v in TABLES.items() if k != "account"} | {"gone X": {"k": 1}}
+    show_limits(SHOWN, last, [], False, False)
+    err = capsys.readouterr().err
+    assert "limits: account: new on this tape" in err
+    assert "gone X" not in err
+    assert "differ" not in err
+    show_limits(SHOWN, last, [], False, True)
+    assert json.loads(capsys.readouterr().err)["new"] == ["account"]
+
+
 def test_as_json_it_is_one_line(capsys):
     show_limits(SHOWN, TABLES, LOOSER, False, True)
     told = json.loads(capsys.readouterr().err)

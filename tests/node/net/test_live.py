@@ -16,7 +16,7 @@ import uvloop
 
 from ext.dials import Dial, DialWriter
 from ext.engine import Engine, LineKind
-from ext.records import Latch, sent_row, state_row
+from ext.records import Latch, TimeInForce, sent_row, state_row
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node import assembly, strategies
@@ -720,6 +720,49 @@ def test_orders_that_nobody_confirms_are_told_and_do_not_hold_up_the_end(play, m
         assert world.said("1 orders asked to be cancelled, 1 not known to be closed")
         notes = [orjson.loads(x.payload) for x in check(world) if x.type == RecordType.NOTE]
         assert notes[-1]["open_orders"] == 1
+
+    play(scenario)
+
+
+class Buys(Strategy):
+    """Buys once through the market, and rests an order far below."""
+
+    def __init__(self, *_):
+        self.bought = 0
+
+    def on_fill(self, instrument, order_id, side, price_ticks, size_lots, now_ns):
+        self.bought += size_lots
+        return 0
+
+    def on_book(self, instrument, now_ns):
+        bid, ask = self.best(instrument)
+        if bid and ask and len(self.open_orders()) < (2 if self.bought else 1):
+            if self.bought:
+                self.buy(instrument, bid[0] - 1000, 5)
+            else:
+                self.buy(instrument, ask[0] + 50, 5, tif=int(TimeInForce.IOC))
+        return 0
+
+
+def test_an_orderly_end_leaves_the_stop_that_protects_the_position_and_names_it(play, monkeypatch):
+    monkeypatch.setitem(strategies.BUILT_IN, "probe", Buys)
+
+    async def scenario(world):
+        node = world.node(("protect_bps = 0", "protect_bps = 500"), more='strategy = "probe"\n')
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.stops.state()["protecting"].get(0))
+            orders = node.engine.orders
+            await until(lambda: [orders.order(x)["state"] for x in orders.open_orders()] == ["LIVE"] * 2)
+
+        await world.run(node, act)
+        (kept,) = world.open_orders()
+        assert (kept.order_type, kept.reduce_only) == ("stop_market", True)
+        assert world.said("1 orders asked to be cancelled, 0 not known to be closed")
+        assert len(world.said("goes on protecting the position at the venue")) == 1
+        assert read_pulse(world.folder / "tape").ended
+        notes = [orjson.loads(x.payload) for x in check(world) if x.type == RecordType.NOTE]
+        assert (notes[-1]["open_orders"], notes[-1]["protecting"]) == (0, 1)
 
     play(scenario)
 

@@ -268,3 +268,21 @@ def test_no_address_of_ccxt_but_the_configured_one_is_left(market):
         assert all(x.startswith("http://127.0.0.1:1") for x in urls)
 
     asyncio.run(main())
+
+
+def test_in_hedge_mode_a_stop_of_binance_protects_where_it_closes_its_leg():
+    exchange = Exchange("binance-usdm", "http://127.0.0.1:1", ["BTCUSDT"], KEY)
+    row = {"id": "1", "symbol": SWAP, "clientOrderId": "x", "triggerPrice": 5.0, "reduceOnly": False}
+    space = exchange.trade.spaces[0]
+
+    def protective(leg, side, **change):
+        told = row | {"side": side, "info": {"positionSide": leg}} | change
+        return exchange._order(space, told).protective
+
+    assert protective("LONG", "sell")
+    assert protective("SHORT", "buy")
+    assert not protective("LONG", "buy")
+    assert not protective("SHORT", "sell")
+    assert not protective("BOTH", "sell")
+    assert not protective("LONG", "sell", triggerPrice=None)
+    assert protective("BOTH", "sell", reduceOnly=True)

@@ -204,6 +204,18 @@ def test_a_guard_of_one_node_ends_when_that_is_gone_and_nothing_of_it_is_left(de
     play(desk, scenario, node_pid=desk.node.pid)
 
 
+def test_what_protects_a_position_stays_where_the_node_ended_in_good_order(desk):
+    async def scenario(guard, running):
+        await until(lambda: len(Exchange.made) == len(MARKETS))
+        Exchange.made["okx"].open_orders.append(OpenOrder("3", OURS, "X", "", True))
+        desk.node.write(ended=1)
+        desk.node.kill()
+        await running
+
+    play(desk, scenario, node_pid=desk.node.pid)
+    assert (left("okx"), left("bybit-linear")) == (["2", "3"], ["2"])
+
+
 def test_a_guard_does_not_act_on_an_earlier_run_while_its_own_node_starts(desk):
     earlier = read_pulse(desk.directory)
     (desk.directory / NAME).write_bytes(LAYOUT.pack(MAGIC, 2**30, earlier.started, 1, 0))

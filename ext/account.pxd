@@ -13,6 +13,9 @@ ctypedef struct Leg:
     int64_t realised
     int64_t began_ns         # when the open position began, 0 = flat
     int64_t trips            # how often it became flat, or turned
+    int64_t last_ns          # venue's time of the newest fill
+    int32_t last_side
+    int32_t late             # fills since it was flat that came behind newer ones: cost is not as the venue's then
 
 ctypedef struct Position:
     int64_t lots             # signed, all legs together

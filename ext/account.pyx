@@ -68,7 +68,8 @@ cdef class Account:
 
     cdef int on_fill(self, int instrument, int side, int leg, int64_t ticks, int64_t lots, int64_t now_ns) except -1:
         """Book one fill, once (the order table has removed duplicates). `leg` -1: not said, so there is only one. In hedge mode
-        a buy on the SHORT leg reduces it."""
+        a buy on the SHORT leg reduces it. `now_ns` is when the venue made it: one that comes behind newer ones is counted in
+        `late`, because average cost is a matter of order, and cash is not."""
         cdef Position* row = &self.rows[instrument]
         cdef int at = leg if 0 <= leg < <int>LEGS else NET
         cdef int64_t signed = lots if side == BUY else -lots
@@ -76,6 +77,12 @@ cdef class Account:
         cdef int64_t turnover = row.bought_lots if side == BUY else row.sold_lots
         cdef Leg copy = row.legs[at]
         cdef int overflow = _trade(&copy, signed, ticks, now_ns)
+        if copy.lots == 0:
+            copy.late = 0                       # whatever the order was, all of it is realised now
+        elif now_ns < copy.last_ns or now_ns == copy.last_ns and side != copy.last_side:
+            copy.late += 1
+        if now_ns >= copy.last_ns:
+            copy.last_ns, copy.last_side = now_ns, side
         overflow |= tg_signed_add_product(&cash, ticks, -signed)
         overflow |= tg_signed_add(&whole, signed)
         overflow |= tg_signed_add(&turnover, lots)

@@ -290,3 +290,16 @@ def test_a_correction_sets_a_leg_and_leaves_the_others():
         account.set_position(0, 0, 0, cost=5)
     with pytest.raises(AssertionError, match="does not fit"):
         account.set_position(0, 1, 2**62, cost=2**62)
+
+
+def test_a_fill_behind_newer_ones_is_counted_until_the_leg_is_flat():
+    """Average cost is a matter of order: what a list told of later may be averaged otherwise at the venue."""
+    account = Account(1)
+    account.fill(0, BUY, 100, 5, now_ns=10)
+    account.fill(0, BUY, 110, 5, now_ns=10)  # two buys are the same in any order
+    assert account.position(0)["legs"][0]["late"] == 0
+    account.fill(0, SELL, 120, 2, now_ns=10)
+    account.fill(0, BUY, 90, 5, now_ns=9)
+    assert account.position(0)["legs"][0]["late"] == 2
+    account.fill(0, SELL, 100, 13, now_ns=11)
+    assert account.position(0)["legs"][0]["late"] == 0

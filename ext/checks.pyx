@@ -22,7 +22,7 @@ from ext.orders cimport Exposure, tg_wide_lots
 from ext.records cimport (AMEND, AMEND_RATE, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
                           BUDGET_ORDERS, BUY, CANCEL_RATE, CANCEL_RATIO, CLOCK, COIN, COOLDOWN, DAILY_LOSS, DAY_TRADES,
                           DESK_EXIT, DESK_PROTECT, DRAWDOWN, DUPLICATE, EQUITY_UNKNOWN, EXIT_PENDING, FOK, FUNDING_WINDOW,
-                          HALTED, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP, LATCH_STOPPING, LATCH_TAPE,
+                          HALTED, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_STOP, LATCH_STOPPING,
                           LEASE, LEG, LEVERAGE, LIMIT, LIQUIDATION_NEAR, LONG_LEG, MARGIN, MARKET, NOTIONAL_MAX,
                           NOTIONAL_MIN, NOT_ALLOWED, NO_REFERENCE, NUMBER, OFF_REPEAT, OK, OPEN_NOTIONAL, OPEN_ORDERS,
                           OPEN_TOTAL, OPEN_VENUE, ORDER_RATE, POSITION, POSITION_LOSS, POST_ONLY, POST_ONLY_CROSS,
@@ -44,8 +44,9 @@ cdef extern from "exact.h":
     bint tg_near(int64_t equity, int64_t maintenance, int64_t gross, int64_t more, int64_t mppm, int64_t ppm) noexcept nogil
     int64_t tg_near_ppm(int64_t equity, int64_t maintenance, int64_t gross, int64_t more, int64_t mppm) noexcept nogil
 
-# Latches that not even an exit passes: the record, our own code or the process itself is not to be trusted.
-cdef int NO_WAY_OUT = 1 << LATCH_TAPE | 1 << LATCH_ENCODE | 1 << LATCH_FAULT | 1 << LATCH_STOPPING
+# Latches that not even an exit passes: nobody would be there for its answer. A record that cannot be written, or a fault of ours in
+# one place, is no reason to sit on a position in another.
+cdef int NO_WAY_OUT = 1 << LATCH_STOPPING
 
 cdef int64_t PPM = 1_000_000
 cdef int64_t APART_PPM = 50_000          # two sources further apart than this: one of them is wrong, and nobody knows which

@@ -139,6 +139,7 @@ cdef class Engine(Sink):
     cdef int _think(self) except -1
     cdef int _value(self, int instrument) except -1
     cdef int _act(self) except -1
+    cdef int _fire_all(self) except -1
     cdef int _fire(self, const StopRow* row) except -1
     cdef int _hold(self, int instrument, int why, int level) except -1
     cdef int _clear(self, int whys) except -1
@@ -147,6 +148,7 @@ cdef class Engine(Sink):
     cdef int _submit_own(self, const Intent* intent) except -1
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
+    cdef bint _may_leave(self, const Intent* intent) noexcept nogil
     cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1
     cdef Approved _approve_one(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif, int place,
                                int64_t now_ns)

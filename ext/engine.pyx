@@ -1026,15 +1026,12 @@ cdef class Engine(Sink):
     cdef int _act(self) except -1:
         """What stops were crossed is on the tape and halts; what they want to send goes through risk like all else; then what
         rests is cancelled, all of it in this event. The way out goes first: it is sized so that nothing resting can double it."""
-        cdef int i, count = self.stops.fired_count
-        for i in range(count):
-            self._fire(&self.stops.fired[i])
-        self.stops.fired_count = 0
-        i = 0
+        cdef int i = 0, count = self._fire_all()
         while i < self.stops.outbox.count:
             self._submit_own(&self.stops.outbox.rows[i])
             i += 1
         self.stops.outbox.count = 0
+        count += self._fire_all()       # an answer may cross a line: a protective order that comes too late
         if count:
             self._clear(1 << HALT_STOP | 1 << HALT_MARGIN | 1 << HALT_WINDOW)
         if self.stops.window_over:
@@ -1042,6 +1039,13 @@ cdef class Engine(Sink):
             for i in range(self.instruments.count):
                 self.resume(i, <int>HALT_WINDOW, self.now_ns)
         return 0
+
+    cdef int _fire_all(self) except -1:
+        cdef int i, count = self.stops.fired_count
+        for i in range(count):
+            self._fire(&self.stops.fired[i])
+        self.stops.fired_count = 0
+        return count
 
     cdef int _fire(self, const StopRow* row) except -1:
         """A stop that was crossed: on the tape, and nothing new from here on. Its time or its purse says what for."""
@@ -1384,7 +1388,7 @@ cdef class Engine(Sink):
                     approved = self.risk.pool[i]
                     self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM,
                                  size if i == 0 else 0)
-                if (not self.tape_full or approved.intent.action == CANCEL) and self.outlet is not None:
+                if self._may_leave(&approved.intent) and self.outlet is not None:
                     written = self.outlet.write_batch(line, self.risk.pool, passed, self.out + HEADROOM, size)
             for i in range(passed):
                 self._sent(<Approved>self.risk.pool[i], line, written)
@@ -1394,6 +1398,10 @@ cdef class Engine(Sink):
             approved = self.risk.pool[i]
             self._tell_order(strategy, &approved.intent, approved.order_id)
         return 0
+
+    cdef bint _may_leave(self, const Intent* intent) noexcept nogil:
+        """What cannot be put on the tape does not leave, but for cancels and the desk's own way out (counted in `unrecorded`)."""
+        return not self.tape_full or intent.action == CANCEL or (intent.strategy <= DESK_EXIT and intent.reduce_only)
 
     cdef Py_ssize_t _encode(self, Line row, Approved approved, int count) except -1:
         """Encode one request, or a batch of the pool; 0 where our own half refuses, which is a fault of ours."""
@@ -1429,7 +1437,7 @@ cdef class Engine(Sink):
             size = self._encode(<Line>self.line_rows[line], approved, 0)
             if size > 0:
                 self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM, size)
-                if not self.tape_full or approved.intent.action == CANCEL:
+                if self._may_leave(&approved.intent):
                     written = self.outlet.write(line, approved, self.out + HEADROOM, size)
         return self._sent(approved, line, written)
 

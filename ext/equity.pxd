@@ -21,6 +21,7 @@ ctypedef struct Worth:
     int32_t leverage             # configured; 1 = paid in full
     int32_t maintenance_ppm
     int32_t blind                # something of it cannot be valued: a position never marked, a fee in a coin without a price
+    int32_t unmarked             # a position of it was never marked: its result is not known at all
     int64_t ticks                # what orders and positions are valued at: the dearest of book and mark; 0 = never marked
     int64_t marked_ns
     int64_t exit_bid_ticks       # where a long could be closed: the worst of book and mark price
@@ -30,6 +31,7 @@ ctypedef struct Worth:
     int64_t mark_e8
     int64_t mark_low_ticks       # that mark price, down and up to a tick
     int64_t mark_high_ticks
+    int64_t mark_far_ns          # since when the mark is an outlier to its own book, 0 = it is none
     # From here on sums: the same order as in Pool.
     int64_t profit_e8            # of every fill so far; the open position at the worse of book and mark
     int64_t long_e8              # signed notional if every order that buys fills, and none that sells
@@ -57,6 +59,8 @@ ctypedef struct Pool:
     int64_t capital_e8           # purses and the total only
     int32_t known                # the capital was told, and nothing is blind
     int32_t blind                # instruments that something of cannot be valued
+    int32_t unmarked             # instruments with a position that was never marked
+    int32_t whole                # the capital was told, and all of it had a price once: stops can measure from here on
 
 
 cdef class Equity:
@@ -71,7 +75,8 @@ cdef class Equity:
     cdef int64_t* capital                # [purse * COINS_MAX + coin]: 1e-8 of each coin; the last coin is the account's currency
     cdef int32_t told[PURSES_MAX]
     cdef int32_t purse_of[MARKETS_MAX]
-    cdef int64_t price_e8[COINS_MAX]     # in the account's currency; quote coins begin with 1, others without: 0
+    cdef int64_t price_e8[COINS_MAX]     # in the account's currency, as last known; quote coins begin with 1, others without: 0
+    cdef int32_t priced[COINS_MAX]       # that price is known now
     cdef char names[COINS_MAX][16]
     cdef int32_t third[THIRD_MAX]        # coin number of each of the account's other fee coins, -1 = not looked up
     cdef readonly int coin_count, purse_count
@@ -85,6 +90,7 @@ cdef class Equity:
     cdef int64_t equity_e8(self) noexcept nogil
     cdef int64_t purse_e8(self, int purse) noexcept nogil
     cdef bint is_known(self) noexcept nogil
+    cdef bint is_measured(self, int purse) noexcept nogil
     cdef int roll(self, int64_t now_ns) noexcept nogil
     cdef int fill_row(self, int purse, EquityRow* out) noexcept nogil
     cdef int coin_number(self, const char* name, Py_ssize_t size) noexcept nogil
@@ -92,13 +98,14 @@ cdef class Equity:
     cdef int put_flow(self, int purse, int coin, int64_t amount_e8) noexcept nogil
     cdef int put_peak(self, int64_t peak_e8, int64_t day_e8, int64_t day) noexcept nogil
     cdef int put_coin(self, int coin, int64_t price_e8) noexcept nogil
-    cdef int _prices(self, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t mark_e8) noexcept nogil
+    cdef int _prices(self, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t mark_e8, int64_t now_ns) noexcept nogil
+    cdef bint _is_far(self, Worth* row, int64_t bid_ticks, int64_t ask_ticks, int64_t now_ns) noexcept nogil
     cdef int64_t _profit(self, int instrument, int64_t longs, int64_t shorts, int64_t cash) noexcept nogil
     cdef int64_t _money(self, int instrument, int64_t lots, bint up) noexcept nogil
     cdef int64_t _in_own(self, int instrument, int64_t money, int up) noexcept nogil
     cdef int64_t _base_fee(self, int instrument) noexcept nogil
     cdef int64_t _third_fees(self, int instrument) noexcept nogil
     cdef int _fees(self, int instrument) noexcept nogil
-    cdef int _sum(self, int instrument, const int64_t* before, int32_t blind) noexcept nogil
+    cdef int _sum(self, int instrument, const int64_t* before, int32_t blind, int32_t unmarked) noexcept nogil
     cdef int _capitals(self) noexcept nogil
     cdef int _known(self) noexcept nogil

@@ -7,7 +7,11 @@ Nothing wraps: a value that does not fit counts as the largest there is, and the
 
 What cannot be valued is never counted as nothing: an open position or order that was never marked, a fee in a coin that has no
 price (or did not say its coin) makes its instrument blind, and a purse with a blind instrument is not known. Who asks for
-equity before taking risk is then refused; exits are not.
+equity before taking risk is then refused; exits are not. The sums go on meanwhile, for the loss stops: a coin counts at the last
+price it had, a fee that never had one is left out.
+
+A mark price counts beside the book, whichever is worse. Where it is more than 5 % from the mid of a book that can be used, one of
+both is wrong: it counts when it has stayed so for 5 s, longer than any venue takes to send the next two.
 """
 
 from libc.stdlib cimport calloc, free
@@ -78,6 +82,8 @@ cdef int64_t ONE = 100_000_000
 cdef int64_t PPM = 1_000_000
 cdef int64_t TICK_MAX = 1_000_000_000_000_000_000 // ONE        # so that a mark price is a fraction of 64-bit numbers
 cdef int64_t DAY_NS = 86_400_000_000_000
+cdef int64_t FAR_PPM = 50_000            # a mark price further from its own book's mid is an outlier ...
+cdef int64_t FAR_NS = 5_000_000_000      # ... until it has been one for so long
 cdef int OWN = COINS_MAX - 1             # the account's currency itself, as a coin
 
 
@@ -95,7 +101,7 @@ cdef class Equity:
             raise MemoryError()
         for i in range(THIRD_MAX):
             self.third[i] = -1
-        self.price_e8[OWN] = ONE
+        self.price_e8[OWN], self.priced[OWN] = ONE, True
         for i in range(instruments.count):
             self._open_row(i)
         self._rebuild()
@@ -113,7 +119,7 @@ cdef class Equity:
         row.coin = self.coin_number(of.base, 16)
         row.quote = self.coin_number(of.quote, 16)
         if row.quote >= 0:
-            self.price_e8[row.quote] = ONE
+            self.price_e8[row.quote], self.priced[row.quote] = ONE, True
         row.is_perpetual, row.leverage = of.is_perpetual, 1
 
     def _rebuild(self):
@@ -127,7 +133,7 @@ cdef class Equity:
         self.purse_count = 1
         for i in range(self.instruments.count):
             memset(&self.rows[i].profit_e8, 0, SUMS * sizeof(int64_t))
-            self.rows[i].blind = 0
+            self.rows[i].blind = self.rows[i].unmarked = 0
             self.rows[i].purse = self.purse_of[self.instruments.rows[i].market & (MARKETS_MAX - 1)]
             self.purse_count = max(self.purse_count, self.rows[i].purse + 1)
         for i in range(self.instruments.count):
@@ -138,14 +144,14 @@ cdef class Equity:
 
     cdef int mark(self, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t mark_e8, int64_t now_ns) noexcept nogil:
         """New prices of one instrument (0 = none, the last ones stay): profit, worst case, margin, and every sum they are in."""
-        self._prices(instrument, bid_ticks, ask_ticks, mark_e8)
+        self._prices(instrument, bid_ticks, ask_ticks, mark_e8, now_ns)
         if bid_ticks or ask_ticks or mark_e8:
             self.rows[instrument].marked_ns = now_ns
         return self.recount(instrument)
 
-    cdef int _prices(self, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t mark_e8) noexcept nogil:
+    cdef int _prices(self, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t mark_e8, int64_t now_ns) noexcept nogil:
         """Where a position could be closed: the worst of what the book shows and what the venue marks it at. Liquidations go by
-        the mark, closing by the book, and each can be wrong alone."""
+        the mark, closing by the book, and each can be wrong alone. A mark price that is an outlier has to stay to count."""
         cdef Worth* row = &self.rows[instrument]
         cdef Instrument* of = &self.instruments.rows[instrument]
         cdef int64_t pow10 = 1, low, high
@@ -163,11 +169,23 @@ cdef class Equity:
         low, high = row.book_bid_ticks, max(row.book_ask_ticks, row.book_bid_ticks)
         if row.book_ask_ticks and (low == 0 or row.book_ask_ticks < low):
             low = row.book_ask_ticks
-        if row.mark_e8 and (row.mark_low_ticks < low or high == 0):
-            low = row.mark_low_ticks
-        row.exit_bid_ticks, row.exit_ask_ticks = low, max(high, row.mark_high_ticks)
-        row.ticks = row.exit_ask_ticks
+        if row.mark_e8 and not self._is_far(row, bid_ticks, ask_ticks, now_ns):
+            low = row.mark_low_ticks if high == 0 else min(low, row.mark_low_ticks)
+            high = max(high, row.mark_high_ticks)
+        row.exit_bid_ticks, row.exit_ask_ticks, row.ticks = low, high, high
         return 0
+
+    cdef bint _is_far(self, Worth* row, int64_t bid_ticks, int64_t ask_ticks, int64_t now_ns) noexcept nogil:
+        """Is the mark price an outlier, and has not been one for long? Only a book that can be used now says so."""
+        cdef int64_t mid2 = bid_ticks + ask_ticks, apart = row.mark_low_ticks + row.mark_high_ticks - mid2
+        if bid_ticks <= 0 or ask_ticks <= 0:
+            return row.mark_far_ns and now_ns - row.mark_far_ns < FAR_NS
+        if (apart if apart >= 0 else -apart) <= mid2 // PPM * FAR_PPM + mid2 % PPM * FAR_PPM // PPM:
+            row.mark_far_ns = 0
+            return False
+        if row.mark_far_ns == 0:
+            row.mark_far_ns = max(now_ns, 1)
+        return now_ns - row.mark_far_ns < FAR_NS
 
     cdef int recount(self, int instrument) noexcept nogil:
         """Orders, fills, fees or funding of one instrument changed."""
@@ -177,7 +195,7 @@ cdef class Equity:
         cdef int64_t before[10]
         cdef int64_t longs = 0, shorts = 0, cost = 0, size, buys, sells
         cdef int i
-        cdef int32_t blind = row.blind
+        cdef int32_t blind = row.blind, unmarked = row.unmarked
         memcpy(before, &row.profit_e8, SUMS * sizeof(int64_t))
         for i in range(LEGS):
             cost = tg_satadd(cost, held.legs[i].cost)
@@ -207,8 +225,9 @@ cdef class Equity:
             row.maintenance_e8 = tg_scale(self._money(instrument, size, True), row.maintenance_ppm, PPM, 1, &self.overflows)
         row.perpetual_e8 = row.gross_e8 if row.is_perpetual else 0
         row.blind = row.ticks == 0 and (size != 0 or buys != 0 or sells != 0)
+        row.unmarked = row.ticks == 0 and size != 0
         self._fees(instrument)
-        return self._sum(instrument, before, blind)
+        return self._sum(instrument, before, blind, unmarked)
 
     cdef int64_t _profit(self, int instrument, int64_t longs, int64_t shorts, int64_t cash) noexcept nogil:
         """What is left when so many lots are closed, after `cash` (tick * lot)."""
@@ -240,7 +259,7 @@ cdef class Equity:
             row.blind |= row.ticks == 0
         fees = self._in_own(instrument, fees, 1)
         row.funding_e8 = self._in_own(instrument, held.funding_e8, 0)
-        row.blind |= row.quote >= 0 and self.price_e8[row.quote] <= 0
+        row.blind |= row.quote >= 0 and not self.priced[row.quote]
         if held.other_fees:
             row.blind |= held.nameless_fees != 0
             fees = tg_satadd(fees, self._third_fees(instrument))
@@ -258,7 +277,7 @@ cdef class Equity:
                         1, &self.overflows)
 
     cdef int64_t _third_fees(self, int instrument) noexcept nogil:
-        """Fees in coins that are neither: at the price each was given; without one, the instrument is blind."""
+        """Fees in coins that are neither: at the last price each was given; without one now, the instrument is blind."""
         cdef int64_t fees = 0, amount, price
         cdef int i
         for i in range(self.account.third_count):
@@ -267,11 +286,11 @@ cdef class Equity:
                 if self.third[i] < 0:
                     self.third[i] = self.coin_number(self.account.third_names[i], THIRD_NAME)
                 price = self.price_e8[self.third[i]] if self.third[i] >= 0 else 0
-                self.rows[instrument].blind |= price <= 0
+                self.rows[instrument].blind |= self.third[i] < 0 or not self.priced[self.third[i]]
                 fees = tg_satadd(fees, tg_scale(amount, price, ONE, 1, &self.overflows))
         return fees
 
-    cdef int _sum(self, int instrument, const int64_t* before, int32_t blind) noexcept nogil:
+    cdef int _sum(self, int instrument, const int64_t* before, int32_t blind, int32_t unmarked) noexcept nogil:
         """Bring the sums from what this instrument was to what it is."""
         cdef Worth* row = &self.rows[instrument]
         cdef const int64_t* after = &row.profit_e8
@@ -280,6 +299,8 @@ cdef class Equity:
                 tg_move(self.wide, row.coin, &self.coins[row.coin].profit_e8, before, after)
             tg_move(self.wide, COINS_MAX + row.purse, &self.purses[row.purse].profit_e8, before, after)
             tg_move(self.wide, COINS_MAX + PURSES_MAX, &self.total.profit_e8, before, after)
+        self.purses[row.purse].unmarked += row.unmarked - unmarked
+        self.total.unmarked += row.unmarked - unmarked
         if row.blind != blind:
             self.purses[row.purse].blind += row.blind - blind
             self.total.blind += row.blind - blind
@@ -301,6 +322,12 @@ cdef class Equity:
     cdef bint is_known(self) noexcept nogil:
         """Was the capital of every purse told, and can everything be valued?"""
         return self.total.known
+
+    cdef bint is_measured(self, int purse) noexcept nogil:
+        """Can stops go by the equity of a purse (-1: of everything), known or not? Once its capital was told and all of it had a
+        price: what is not known since counts as last known, or is left out. Never before a first price of what is held."""
+        cdef Pool* pool = &self.total if purse < 0 else &self.purses[purse]
+        return pool.whole and pool.unmarked == 0
 
     cdef int roll(self, int64_t now_ns) noexcept nogil:
         """Peak, and the start of a new day (UTC); 1 where one began. Nothing before equity is known."""
@@ -369,9 +396,12 @@ cdef class Equity:
         return 0
 
     cdef int put_coin(self, int coin, int64_t price_e8) noexcept nogil:
-        """A coin's price in the account's currency; 0: not known any more. Everything in it is valued anew."""
+        """A coin's price in the account's currency; 0: not known any more, and the last one goes on counting. Everything in it is
+        valued anew."""
         cdef int i
-        self.price_e8[coin] = price_e8
+        self.priced[coin] = price_e8 > 0
+        if price_e8 > 0:
+            self.price_e8[coin] = price_e8
         for i in range(self.instruments.count):
             self.recount(i)
         return self._capitals()
@@ -395,15 +425,18 @@ cdef class Equity:
     cdef int _known(self) noexcept nogil:
         """A purse is known where its capital was told and all of it has a price, and nothing in it is blind."""
         cdef int purse, i
-        cdef bint whole = True, known
+        cdef bint whole = True, known, had = True, once
         for purse in range(self.purse_count):
             known = self.told[purse] and self.purses[purse].blind == 0
+            once = self.told[purse]
             for i in range(COINS_MAX):
-                if self.capital[purse * COINS_MAX + i] and self.price_e8[i] <= 0:
-                    known = False
+                if self.capital[purse * COINS_MAX + i]:
+                    known = known and self.priced[i]
+                    once = once and self.price_e8[i] > 0
             self.purses[purse].known = known
-            whole = whole and known
-        self.total.known = whole
+            self.purses[purse].whole = self.purses[purse].whole or once
+            whole, had = whole and known, had and self.purses[purse].whole
+        self.total.known, self.total.whole = whole, had
         return 0
 
     # ---- Python: setting up, and looking ----
@@ -452,7 +485,7 @@ cdef class Equity:
         cdef bytes raw = name.encode()
         for i in range(self.coin_count):
             if self.names[i] == raw:
-                return self.price_e8[i]
+                return self.price_e8[i] if self.priced[i] else 0
         return 0
 
     def _check_purse(self, int purse):
@@ -490,6 +523,11 @@ cdef class Equity:
     @property
     def known(self) -> bool:
         return self.is_known()
+
+    @property
+    def measured(self) -> bool:
+        """`is_measured` of everything, with a peak to measure from."""
+        return self.is_measured(-1) and self.has_peak
 
     def worth(self, int instrument) -> dict:
         """One instrument as a dict (Worth)."""

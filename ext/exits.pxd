@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from ext.account cimport Account
 from ext.book cimport Book
 from ext.instruments cimport Instruments
-from ext.orders cimport Orders
+from ext.orders cimport Order, Orders
 from ext.records cimport Instrument, Intent
 from ext.reference cimport Reference
 
@@ -18,10 +18,13 @@ ctypedef struct Exit:
     int32_t side             # of the anchor
     int32_t asked            # proposed, and the engine has not said what became of it
     int32_t tried            # an order left under this anchor
+    int32_t failures         # refusals and rejects since a fill
+    int32_t pad
     int64_t leave_lots       # what may stay, without sign; 0 = nothing
     int64_t anchor_ns        # when the bound was taken, 0 = none is
     int64_t bound_ticks      # worst price
     uint64_t order_id        # the last exit, 0 = none yet
+    uint64_t judged_id       # the last one of which `failures` knows
 
 
 cdef class Outbox:
@@ -58,8 +61,11 @@ cdef class Exits:
     cdef int answered(self, const Intent* intent, uint64_t order_id, int reason) noexcept nogil
     cdef int _next(self, int instrument, int leg, int64_t now_ns) noexcept nogil
     cdef bint _anchor(self, Exit* row, int instrument, int side, int64_t now_ns) noexcept nogil
+    cdef int _judge(self, Exit* row, const Order* last) noexcept nogil
+    cdef int64_t _wait(self, const Exit* row) noexcept nogil
+    cdef int64_t _own2(self, Book book, int64_t now_ns) noexcept nogil
     cdef int64_t _bound(self, Book book, int instrument, int side, int64_t now_ns) noexcept nogil
-    cdef bint _reachable(self, Book book, int side, int64_t bound) noexcept nogil
+    cdef bint _reachable(self, Book book, int side, int64_t bound, int64_t now_ns) noexcept nogil
     cdef int64_t _slice(self, int instrument, int side, int64_t lots, int64_t ticks) noexcept nogil
     cdef int64_t _free(self, int instrument, int side, int64_t lots) noexcept nogil
 

@@ -4,14 +4,15 @@ What is to be closed is looked at anew before each order: side and size follow t
 comes late, or twice, or turns the position round, cannot make an exit wrong. The next order of a position leaves only when the
 one before is closed by the venue's word or by a proof of absence; an order that nobody answered, or of unknown fate, holds the
 next one back. A price bound is taken from the node's reference and kept: it is taken anew at most once in `retry_ns`, so that a
-falling market is not chased. Only limit orders, immediate or cancel, reduce-only.
+falling market is not chased, and each refusal or reject without a fill doubles that time, up to 30 s. Only limit orders, immediate
+or cancel, reduce-only. No book is needed where the mark, the index or a peer says what a price is.
 """
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ext.orders cimport Order
-from ext.records cimport BUY, DESK_EXIT, FILLED, IOC, LEGS, LIMIT, NET, NEW, SELL, Level
+from ext.records cimport BUY, DESK_EXIT, FILLED, IOC, LEGS, LIMIT, NET, NEW, REJECTED, SELL, Level
 
 cdef extern from *:
     """
@@ -28,6 +29,7 @@ cdef extern from *:
 
 cdef int64_t PPM = 1_000_000
 cdef int64_t E8 = 100_000_000
+cdef int64_t WAIT_NS = 30_000_000_000    # no refusal makes the next attempt wait longer than this, or than `retry_ns`
 cdef int64_t MONEY_MOST = <int64_t>1 << 60
 
 
@@ -65,8 +67,8 @@ cdef class Exits:
         """Worst price in millionths of the reference, and how often it may be taken anew. ValueError out of range."""
         if not 0 <= slippage_ppm <= 200_000:
             raise ValueError(f"exit_slippage_ppm {slippage_ppm}: must be 0 to 200000 (the ceiling is compiled in)")
-        if not 1_000_000 <= retry_ns <= 60_000_000_000:
-            raise ValueError(f"exit_retry_ns {retry_ns}: must be 1000000 to 60000000000 (1 ms to 60 s)")
+        if not 50_000_000 <= retry_ns <= 60_000_000_000:
+            raise ValueError(f"exit_retry_ns {retry_ns}: must be 50000000 to 60000000000 (50 ms to 60 s)")
         self.slippage_ppm, self.retry_ns = slippage_ppm, retry_ns
 
     # ---- positions ----
@@ -171,7 +173,7 @@ cdef class Exits:
                 found += 1
             row.whys = row.whys & ~(1 << why) if why else 0
             if not row.whys:
-                row.anchor_ns = 0
+                row.anchor_ns, row.failures = 0, 0
                 self.active -= 1
         return found
 
@@ -194,6 +196,7 @@ cdef class Exits:
         if row.asked or last != NULL and self.orders.is_open(last):
             self.unanswered += 1
             return 0
+        self._judge(row, last)
         lots = (lots if lots > 0 else -lots) - row.leave_lots
         if not self.closable(instrument, leg, lots, 0) or not self._anchor(row, instrument, side, now_ns):
             return 0
@@ -201,7 +204,7 @@ cdef class Exits:
             return 0                    # not all of it found a price: the next one is anchored anew
         if not self.closable(instrument, leg, lots, row.bound_ticks):
             return 0
-        if not self._reachable(<Book>self.book_rows[instrument], side, row.bound_ticks):
+        if not self._reachable(<Book>self.book_rows[instrument], side, row.bound_ticks, now_ns):
             return 0
         size = self._slice(instrument, side, lots, row.bound_ticks)
         intent = self.outbox.add() if size else NULL
@@ -217,18 +220,39 @@ cdef class Exits:
     cdef int answered(self, const Intent* intent, uint64_t order_id, int reason) noexcept nogil:
         """What risk and the wire made of a proposal: an order with this id, or (0) a Reason."""
         cdef Exit* row = &self.rows[intent.instrument * <int>LEGS + intent.leg]
+        cdef Order* last = self.orders.find(row.order_id)
         row.asked = False
         if order_id:
             row.order_id = order_id
-        else:
-            self.refused += 1
-            self.last_reason = reason
+            return 0
+        if last == NULL or not self.orders.is_open(last):
+            row.order_id = 0            # what was filled before it does not let the next one go at once
+        self.refused += 1
+        self.last_reason = reason
+        row.failures += 1
         return 0
+
+    cdef int _judge(self, Exit* row, const Order* last) noexcept nogil:
+        """What became of the last one, once. One that never left was not rejected by anybody: the line was down."""
+        if last == NULL or row.judged_id == last.id:
+            return 0
+        row.judged_id = last.id
+        if last.filled_lots:
+            row.failures = 0
+        elif last.state == REJECTED and last.sent_ns:
+            row.failures += 1
+        return 0
+
+    cdef int64_t _wait(self, const Exit* row) noexcept nogil:
+        """How long a bound is kept: twice as long after each failure but the first."""
+        if row.failures < 2:
+            return self.retry_ns
+        return max(self.retry_ns, min(self.retry_ns << min(row.failures - 1, 16), WAIT_NS))
 
     cdef bint _anchor(self, Exit* row, int instrument, int side, int64_t now_ns) noexcept nogil:
         """Is there a bound for this side? Taken anew where it is old, or of the other side."""
         cdef int64_t bound
-        if row.anchor_ns and row.side == side and now_ns - row.anchor_ns < self.retry_ns:
+        if row.anchor_ns and row.side == side and now_ns - row.anchor_ns < self._wait(row):
             return True
         bound = self._bound(<Book>self.book_rows[instrument], instrument, side, now_ns)
         if not bound:
@@ -238,27 +262,33 @@ cdef class Exits:
         row.side, row.bound_ticks, row.anchor_ns, row.tried = side, bound, max(now_ns, 1), False
         return True
 
-    cdef int64_t _bound(self, Book book, int instrument, int side, int64_t now_ns) noexcept nogil:
-        """The worst price: so far from the reference, on the order tick on its near side, inside the venue's own filters. 0
-        where there is none."""
-        cdef Instrument* row = &self.instruments.rows[instrument]
+    cdef int64_t _own2(self, Book book, int64_t now_ns) noexcept nogil:
+        """Twice the mid of a book that can be gone by: synced, with two sides, and not old. 0 = it cannot."""
         cdef Level bid, ask
-        cdef int64_t mid2, bound, limit, step = max(row.tick_step, 1)
-        if not book.usable() or not book.best_bid(&bid) or not book.best_ask(&ask):
+        if not book.usable() or now_ns - book.changed_ns > self.reference.fresh_ns:
             return 0
-        mid2 = self.reference.mid2(instrument, now_ns)
-        if mid2 <= 0:
-            mid2 = bid.price_ticks + ask.price_ticks
+        return bid.price_ticks + ask.price_ticks if book.best_bid(&bid) and book.best_ask(&ask) else 0
+
+    cdef int64_t _bound(self, Book book, int instrument, int side, int64_t now_ns) noexcept nogil:
+        """The worst price: so far from the reference, on the order tick on its near side, inside the venue's own filters. Its own
+        book is one of the reference's sources where it can be gone by, and not needed. 0 where there is none."""
+        cdef Instrument* row = &self.instruments.rows[instrument]
+        cdef int64_t mid2, bound, low2 = 0, high2 = 0, limit = self._own2(book, now_ns), step = max(row.tick_step, 1)
+        cdef Level bid, ask
+        if self.reference.around(instrument, limit, now_ns, &low2, &high2) == 0:
+            if not book.usable() or not book.best_bid(&bid) or not book.best_ask(&ask):
+                return 0
+            low2 = high2 = bid.price_ticks + ask.price_ticks        # old, but all there is
+        mid2 = (low2 + high2) >> 1
+        limit = limit if limit else low2    # the venue's percent filter is around its own price: the book is the nearest to it
         if side == SELL:
             bound = (mid2 - part(mid2, self.slippage_ppm) + 1) // 2
-            limit = bid.price_ticks + ask.price_ticks
-            if row.up_ppm:              # the venue's percent filter is around its own price: the book is the nearest to it
+            if row.up_ppm:
                 bound = max(bound, (limit - part(limit, row.down_ppm) + 1) // 2)
             bound = max(bound, row.min_price_ticks, 1)
             bound = (bound + step - 1) // step * step
             return bound if not row.max_price_ticks or bound <= row.max_price_ticks else 0
         bound = (mid2 + part(mid2, self.slippage_ppm)) // 2
-        limit = bid.price_ticks + ask.price_ticks
         if row.up_ppm:
             bound = min(bound, (limit + part(limit, row.up_ppm)) // 2)
         if row.max_price_ticks:
@@ -266,12 +296,12 @@ cdef class Exits:
         bound -= bound % step
         return bound if bound >= max(row.min_price_ticks, 1) else 0
 
-    cdef bint _reachable(self, Book book, int side, int64_t bound) noexcept nogil:
-        """Is there anybody within the bound? An order that cannot trade says nothing but where we are hurt."""
+    cdef bint _reachable(self, Book book, int side, int64_t bound, int64_t now_ns) noexcept nogil:
+        """Is there anybody within the bound? An order that cannot trade says nothing but where we are hurt. A book that cannot be
+        gone by is not asked: the order is immediate or cancel, and no worse than its bound."""
         cdef Level level
-        if not book.usable() or not (book.best_bid(&level) if side == SELL else book.best_ask(&level)):
-            self.unpriced += 1
-            return False
+        if not self._own2(book, now_ns) or not (book.best_bid(&level) if side == SELL else book.best_ask(&level)):
+            return True
         if level.price_ticks < bound if side == SELL else level.price_ticks > bound:
             self.beyond += 1
             return False

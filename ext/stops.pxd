@@ -47,6 +47,7 @@ cdef class Stops:
     cdef int _check_position(self, int instrument, int64_t now_ns) noexcept nogil
     cdef int _check_account(self, int64_t now_ns) noexcept nogil
     cdef int _check_margin(self, int purse, int64_t now_ns) noexcept nogil
+    cdef int _overrun(self, const Intent* intent) noexcept nogil
     cdef int _relieve(self, int purse, int64_t now_ns) noexcept nogil
     cdef int64_t _notional(self, int instrument, int leg) noexcept nogil
     cdef int _all(self, int why, int64_t now_ns) noexcept nogil

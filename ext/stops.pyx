@@ -4,7 +4,7 @@ Where nothing is crossed, `look` compares and multiplies and does nothing else. 
 cancels that the engine carries out at once, and by its policy an exit. It stays latched until an operator resumes, and fires
 again then if its line is still crossed. All state is from calls: the same calls give the same rows and proposals.
 
-    position loss      one instrument                       HALT_STOP
+    position loss      one instrument                       HALT_STOP; so is a protective order that its trigger forestalls
     daily loss         everything                           HALT_STOP, LATCH_STOP
     drawdown           everything                           HALT_STOP, LATCH_STOP
     liquidation near   the perpetuals of one purse          HALT_MARGIN; STOP_REDUCE closes half until it is far again
@@ -15,7 +15,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ext.records cimport (DAILY_LOSS, DESK_EXIT, DRAWDOWN, FLAT, HALT_MARGIN, HALT_STOP, HALT_WINDOW, LEGS,
-                          LIQUIDATION_NEAR, POSITION_LOSS, STOP_CANCEL, STOP_FLATTEN, STOP_REDUCE, WINDOW)
+                          LIQUIDATION_NEAR, POSITION_LOSS, STOP_CANCEL, STOP_FLATTEN, STOP_REDUCE,
+                          TRIGGER, WINDOW)
 
 cdef extern from "exact.h":
     bint tg_exceeds(int64_t a, int64_t b, int64_t c, int64_t d) noexcept nogil
@@ -95,9 +96,10 @@ cdef class Stops:
         return 0
 
     cdef int _check_account(self, int64_t now_ns) noexcept nogil:
-        """Loss since the day began, and from the peak. Nothing is known before every purse's capital was told."""
+        """Loss since the day began, and from the peak. Nothing before every purse's capital was told; an equity that is not known
+        any more is measured by what is."""
         cdef int64_t limit = self.table.account.max_daily_loss_e8, equity, peak = self.equity.peak_e8
-        if not self.equity.is_known() or not self.equity.has_peak:
+        if not self.equity.has_peak or not self.equity.is_measured(-1):
             return 0
         equity = self.equity.equity_e8()
         if limit >= 0 and self.equity.day_e8 - equity >= max(limit, 1) and not self.daily:
@@ -117,7 +119,7 @@ cdef class Stops:
         """What a purse has above its maintenance margin, to the worst-case notional of its perpetuals."""
         cdef int64_t limit = self.table.account.liquidation_ppm, left
         pool = &self.equity.purses[purse]
-        if limit < 0 or not pool.known or pool.perpetual_e8 <= 0:
+        if limit < 0 or pool.perpetual_e8 <= 0 or not self.equity.is_measured(purse):
             return 0
         left = self.equity.purse_e8(purse) - pool.maintenance_e8
         if not tg_exceeds(limit, pool.perpetual_e8, left, PPM):
@@ -236,7 +238,27 @@ cdef class Stops:
         """What became of a proposal of the outbox: an order with this id, or (0) a Reason."""
         if intent.strategy == DESK_EXIT:
             return self.exits.answered(intent, order_id, reason)
-        return self.shields.answered(intent, order_id, reason)
+        self.shields.answered(intent, order_id, reason)
+        if reason == TRIGGER and not order_id:
+            self._overrun(intent)
+        return 0
+
+    cdef int _overrun(self, const Intent* intent) noexcept nogil:
+        """The market is beyond the trigger of a protective order before it could rest: what it would have done is done here. The
+        row says what the position lost, and (the limit) what it would have at the trigger."""
+        cdef int64_t lots = self.account.rows[intent.instrument].legs[intent.leg].lots, entry, limit
+        if lots == 0:
+            return 0
+        entry = self.account.rows[intent.instrument].legs[intent.leg].cost // lots
+        limit = self.instruments.notional_e8(intent.instrument, entry - intent.trigger_ticks if entry > intent.trigger_ticks
+                                             else intent.trigger_ticks - entry, lots if lots > 0 else -lots)
+        if not self.lost[intent.instrument]:
+            if not self._cross(POSITION_LOSS, intent.instrument, -1, STOP_FLATTEN, -self.equity.rows[intent.instrument].open_e8,
+                               max(limit, 0)):
+                return 0
+            self.lost[intent.instrument] = True
+        self.exits.start(intent.instrument, HALT_STOP)
+        return self.exits.work(intent.instrument, self.looked_ns)
 
     # ---- for Python: reports, tests ----
 

@@ -212,7 +212,7 @@ class StopsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     on_drawdown: Policy
     on_margin: Policy
     exit_slippage_bps: Annotated[int, _bps(2000)]  # how far from the reference an exit may be priced
-    exit_retry_ms: Annotated[int, _whole(1, 60_000, "milliseconds")]
+    exit_retry_ms: Annotated[int, _whole(50, 60_000, "milliseconds")]
     cooldown_s: Annotated[int, _whole(0, DAY_S, "seconds")]
     protect_bps: Annotated[
         int, _whole(0, 5000, "basis points (0 = none)")

@@ -247,6 +247,10 @@ def test_a_full_tape_stops_new_risk_and_nothing_else(tmp_path):
     chain.tick()
     assert len(chain.news()) == 1
     assert chain.orders.reserved(0)["open_orders"] == 0
+    before = chain.engine.unrecorded
+    chain.engine.flatten(0, 1, chain.now)  # ... but the way out
+    assert [x["side"] for x in chain.news()[1:]] == ["SELL"]
+    assert chain.engine.unrecorded > before
 
 
 # ---- books ----

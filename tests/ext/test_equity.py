@@ -38,23 +38,36 @@ class Twin:
         self.instruments, self.orders, self.account = instruments, orders, account
         self.rows = [instruments.row(i) for i in range(instruments.count)]
         self.book = [[0, 0, 0] for _ in self.rows]  # bid, ask, mark e8
+        self.far = [None] * len(self.rows)  # since when the mark is an outlier
+        self.out = [False] * len(self.rows)  # ... and does not count
         self.price = {"USDT": E8, "USDC": E8}
+        self.last = dict(self.price)  # what a coin counts at: the last price it had
         self.leverage, self.maintenance = [1] * len(self.rows), [0] * len(self.rows)
         self.purse = [0] * len(self.rows)
         self.capital, self.told = {}, set()
 
-    def mark(self, i, bid, ask, mark):
+    def mark(self, i, bid, ask, mark, now):
         for at, value in enumerate((bid, ask, mark)):
             if value:
                 self.book[i][at] = value
+        if bid and ask and self.book[i][2]:
+            exact = self.exact(i)
+            apart = abs(math.floor(exact) + math.ceil(exact) - bid - ask)
+            is_far = apart > (bid + ask) * 5 // 100
+            self.far[i] = (self.far[i] or now) if is_far else None
+        self.out[i] = self.far[i] is not None and now - self.far[i] < 5 * 10**9
+
+    def exact(self, i):
+        row = self.rows[i]
+        return Fraction(self.book[i][2] * 10 ** row["price_decimals"], E8 * row["tick_mantissa"])
 
     def worth(self, i):
         row, held, reserved = self.rows[i], self.account.position(i), self.orders.reserved(i)
         bid, ask, mark = self.book[i]
-        exact = Fraction(mark * 10 ** row["price_decimals"], E8 * row["tick_mantissa"])
+        exact, mark = self.exact(i), mark and not self.out[i]
         known = [x for x in (bid, ask) if x] + ([math.floor(exact), math.ceil(exact)] if mark else [])
         low, high = (min(known), max(known)) if known else (0, 0)
-        rate, unit = Fraction(self.price[row["quote"]], E8), Fraction(row["money_mul"], row["money_div"])
+        rate, unit = Fraction(self.last[row["quote"]], E8), Fraction(row["money_mul"], row["money_div"])
 
         def own(amount, way):
             """Quote money into the account's currency: rounded where it is money, and where it is changed."""
@@ -81,7 +94,7 @@ class Twin:
         step = Fraction(row["tick_mantissa"], 10 ** row["price_decimals"])
         fees = own(held["fee_e8"] + fit(math.ceil(held["fee_base_e8"] * high * step)), math.ceil)
         for coin, amount in held["fees"].items():
-            fees += math.ceil(Fraction(amount * self.price.get(coin, 0), E8))
+            fees += math.ceil(Fraction(amount * self.last.get(coin, 0), E8))
         out["fees_e8"] = fees
         blind = not high and (size or buys or sells or held["fee_base_e8"])
         blind = blind or held["nameless_fees"] or any(not self.price.get(x) for x in held["fees"])
@@ -89,7 +102,7 @@ class Twin:
 
     def capitals(self, purse):
         return sum(
-            math.floor(Fraction(x * self.price.get(c, 0), E8))
+            math.floor(Fraction(x * self.last.get(c, 0), E8))
             for (p, c), x in self.capital.items()
             if p == purse
         )
@@ -109,6 +122,7 @@ class World:
         self.twin = Twin(self.instruments, self.orders, self.account)
         self.ids = []
         self.trade = 0
+        self.now = 1
         for market, purse in ((0, 0), (1, 1), (4, 1), (2, 2)):
             self.equity.set_purse(market, purse)
         self.twin.purse = [0, 1, 1, 2]
@@ -159,8 +173,9 @@ class World:
             ((bid, bid + self.rng.randrange(1, 30), 0), (0, 0, int(price) + self.rng.randrange(10)),
              (bid, bid + 1, int(price)), (bid, 0, 0), (0, 0, 0))
         )  # fmt: skip
-        self.equity.mark_now(i, *told)
-        self.twin.mark(i, *told)
+        self.now += self.rng.randrange(10**9)
+        self.equity.mark_now(i, *told, now_ns=self.now)
+        self.twin.mark(i, *told, self.now)
         return [i]
 
     def order(self, i):
@@ -200,6 +215,7 @@ class World:
         )
         self.equity.set_coin(coin, price)
         self.twin.price[coin] = price
+        self.twin.last[coin] = price or self.twin.last.get(coin, 0)
 
     def capital(self, i):
         purse, coin, amount = (
@@ -423,3 +439,69 @@ def test_numbers_that_make_no_sense_are_refused():
             call()
     with pytest.raises(IndexError, match="the table has 1"):
         equity.worth(1)
+
+
+# ---- what stops go by ----
+
+
+def test_a_coin_that_lost_its_price_counts_at_the_last_one_and_stops_go_on_measuring():
+    account, _, equity = one()
+    equity.set_capital(0, 10**12)
+    equity.mark_now(0, 600_000, 600_001)
+    equity.roll_now(1)
+    equity.set_coin("BNB", 600 * E8)
+    account.fee(0, E8, 0, "BNB")
+    equity.count_now(0)
+    equity.set_coin("BNB", 0)
+    assert (equity.known, equity.measured, equity.coin_price("BNB")) == (False, True, 0)
+    assert equity.sums()["equity_e8"] == 10**12 - 600 * E8
+
+
+def test_capital_in_pieces_measures_nothing_before_every_purse_and_all_that_it_holds_was_worth_something():
+    equity = Equity(instruments := table(), Orders(16, instruments.count), Account(instruments.count))
+    equity.set_purse(1, 1)
+    equity.restore_peak(10**13, 10**13, 0)
+    equity.set_capital(0, 10**12)
+    assert not equity.measured  # nobody told the other purse
+    equity.set_capital(1, E8, "ETH")
+    assert not equity.measured  # ... and now what is in it has no price
+    equity.set_coin("ETH", 3000 * E8)
+    assert equity.measured
+    equity.set_capital(1, E8, "DOGE")  # an airdrop later on is no reason to look away
+    assert (equity.known, equity.measured) == (False, True)
+
+
+def test_a_position_that_was_never_marked_is_not_measured():
+    account, _, equity = one()
+    equity.set_capital(0, 10**12)
+    equity.restore_peak(10**12, 10**12, 0)
+    account.fill(0, BUY, 600_000, 1000)
+    equity.count_now(0)
+    assert not equity.measured  # it would look as if it were worth nothing
+    equity.mark_now(0, 600_000, 600_001)
+    assert equity.measured
+
+
+@pytest.mark.parametrize(("side", "mark"), [(BUY, 48_000), (SELL, 72_000)])
+def test_an_outlying_mark_price_counts_only_when_it_stays_or_there_is_no_book(side, mark):
+    for book, after_ns, lost in (
+        ((600_000, 600_000), 0, 0),
+        ((600_000, 600_000), 5 * 10**9 - 1, 0),
+        ((600_000, 600_000), 5 * 10**9, 12_000),
+        ((0, 0), 0, 12_000),
+    ):
+        account, _, equity = one()
+        account.fill(0, side, 600_000, 1000)
+        equity.mark_now(0, *book, mark * E8, 7)
+        equity.mark_now(0, *book, mark * E8, 7 + after_ns)
+        assert equity.worth(0)["open_e8"] == -lost * E8
+
+
+def test_one_wrong_mark_price_is_forgotten_and_the_next_begins_anew():
+    account, _, equity = one()
+    account.fill(0, BUY, 600_000, 1000)
+    sec = 10**9
+    for at, mark, lost in ((1, 48_000, 0), (4, 60_000, 0), (5, 48_000, 0), (9, 48_000, 0), (10, 48_000, 12_000),
+                           (11, 57_000, 3_000), (12, 56_999, 0)):  # fmt: skip
+        equity.mark_now(0, 600_000, 600_000, mark * E8, at * sec)
+        assert equity.worth(0)["open_e8"] == -lost * E8, at

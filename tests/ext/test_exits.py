@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lossdesk import BUY, E8, LONG, MS, SEC, SELL, SHORT, Desk, ReportKind
 
-from ext.records import HaltReason
+from ext.book import BookState
+from ext.records import HaltReason, Latch
 from ext.strategy import Strategy
 
 OPERATOR = HaltReason.HALT_OPERATOR
@@ -384,3 +385,77 @@ def test_whatever_the_venue_does_exits_never_double_and_end_flat_when_it_behaves
         venue.look()
     assert venue.lots == desk.lots() == 0
     assert not venue.open
+
+
+# ---- without a book, without an end ----
+
+
+def blind(desk, mark):
+    """The book is gone, and the venue tells a mark price."""
+    desk.engine.on_line(desk.feeds[desk.instruments.market(0)], False, desk.now)
+    desk.engine.on_line(desk.feeds[desk.instruments.market(0)], True, desk.now)
+    assert desk.engine.books[0].state != BookState.SYNCED
+    desk.now += MS
+    row = f'{{"topic":"tickers.PBTC","type":"delta","ts":1,"cs":2,"data":{{"symbol":"PBTC","markPrice":"{mark}"}}}}'
+    desk.engine.on_bytes(desk.feeds[desk.instruments.market(0)], row.encode(), desk.now)
+
+
+@pytest.mark.parametrize(("lots", "bound"), [(100, 9_801), (-100, 9_999)])
+def test_without_a_book_the_bound_is_from_the_mark_price(lots, bound):
+    desk = Desk()
+    desk.hold(lots)
+    blind(desk, "990.0")
+    desk.engine.flatten(0, OPERATOR, desk.now)
+    assert [x["price_ticks"] for x in desk.exits()] == [bound]
+    assert desk.sent[-1]["args"][0]["timeInForce"] == "IOC"
+
+
+def test_a_book_with_one_side_does_not_hold_an_exit_back_where_there_is_a_mark_price():
+    desk = Desk()
+    desk.hold(100)
+    blind(desk, "990.0")
+    desk.market(0, 10_001)
+    desk.engine.flatten(0, OPERATOR, desk.now)
+    assert [x["price_ticks"] for x in desk.exits()] == [9_801]
+
+
+def test_each_reject_without_a_fill_doubles_the_time_to_the_next_one_up_to_half_a_minute():
+    desk = closing(100)
+    while len(desk.exits()) < 14:
+        for order in desk.exits(open_only=True):
+            desk.tell(order["id"], ReportKind.REPORT_REJECT)
+        desk.market(9_999, 10_001)  # a book that is alive
+        desk.time(10 * MS)
+    times = [x["intent_ns"] for x in desk.exits()]
+    waits = [(b - a) // (10 * MS) * 10 for a, b in itertools.pairwise(times)]
+    wanted = [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000, 30000, 30000]
+    assert all(w <= got <= w + 40 for got, w in zip(waits, wanted, strict=True)), waits
+    desk.fill(desk.exits()[-1]["id"], 10)
+    desk.expire(desk.exits()[-1]["id"])
+    count = len(desk.exits())
+    for _ in range(12):
+        desk.market(9_999, 10_001)
+        desk.time(10 * MS)
+    assert len(desk.exits()) == count + 1  # a fill: the venue takes our orders
+
+
+def test_a_refusal_of_the_gate_is_not_repeated_at_every_event():
+    desk = closing(100)
+    first = desk.exits()[0]
+    desk.fill(first["id"], 100)
+    desk.hold(100)
+    desk.risk.latch(Latch.LATCH_STOPPING)
+    before = desk.stops.exits.state()["refused"]
+    for _ in range(100):
+        desk.market(9_999, 10_001)
+        desk.time(9 * MS)
+    assert 3 <= desk.stops.exits.state()["refused"] - before <= 5  # within a second: 0, 100, 300, 700 ms
+
+
+@pytest.mark.parametrize("latch", [Latch.LATCH_TAPE, Latch.LATCH_ENCODE, Latch.LATCH_FAULT])
+def test_a_fault_of_our_own_does_not_keep_a_position_open(latch):
+    desk = Desk()
+    desk.hold(100)
+    desk.risk.latch(latch)
+    desk.engine.flatten(0, OPERATOR, desk.now)
+    assert [x["args"][0]["qty"] for x in desk.sent] == ["1"]

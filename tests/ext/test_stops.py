@@ -431,3 +431,79 @@ def test_what_makes_no_sense_is_refused_by_name(field, value, what):
 def test_reasons_of_rows_are_reasons_of_the_gate():
     names = ("DAILY_LOSS", "POSITION_LOSS", "DRAWDOWN", "LIQUIDATION_NEAR", "WINDOW", "COOLDOWN")
     assert all(hasattr(Reason, name) for name in names)
+
+
+# ---- an equity that is not known any more ----
+
+
+def unpriced_fee(desk):
+    """A fee in a coin that nobody ever gave a price: the equity is not known from here on."""
+    desk.trades += 1
+    desk.tell(
+        0,
+        ReportKind.REPORT_FILL,
+        instrument=0,
+        side=BUY,
+        size_lots=1,
+        price_ticks=10_000,
+        trade_lo=desk.trades,
+        fee_e8=E8,
+        fee_is_quote=0,
+        fee_coin="BNB",
+    )
+    assert not desk.engine.equity.known
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("line", "fired"),
+    [
+        ({"max_drawdown_ppm": 100_000}, "DRAWDOWN"),
+        ({"max_daily_loss_e8": 10 * E8}, "DAILY_LOSS"),
+        ({"liquidation_ppm": 91_000}, "LIQUIDATION_NEAR purse 0"),
+    ],
+)
+def test_a_fee_without_a_price_does_not_switch_the_stops_off(line, fired):
+    desk = known(Desk(account=line), 100 * E8)
+    desk.hold(99)
+    desk.time()
+    unpriced_fee(desk)
+    desk.market(9_998, 10_000)
+    assert desk.fired() == []
+    desk.market(9_899, 9_901)  # 10.1 lost of 100
+    assert desk.fired() == [fired]
+    assert len(desk.exits()) == 1
+
+
+def test_capital_that_is_learned_in_pieces_fires_nothing():
+    desk = Desk("PBTC", "SETH", account={"max_drawdown_ppm": 10_000, "max_daily_loss_e8": E8})
+    desk.engine.equity.set_purse(Market.BYBIT_SPOT, 1)
+    desk.engine.restore_peak(2000 * E8, 2000 * E8, START // DAY, desk.now)
+    desk.engine.capital(0, 1000 * E8, desk.now)
+    desk.time()
+    assert desk.fired() == []
+    desk.engine.capital(1, 1000 * E8, desk.now)
+    desk.time()
+    assert desk.fired() == []
+
+
+# ---- a protective order that comes too late ----
+
+
+def test_a_protective_order_whose_trigger_is_crossed_closes_the_position_itself(tmp_path):
+    desk = Desk(tape=TapeWriter(tmp_path / "tape", now_ns=1), on_position_loss=CANCEL)
+    desk.stops.protect(0, 50_000)
+    desk.market(9_399, 9_401)
+    desk.hold(100)
+    desk.time()
+    assert desk.fired() == ["POSITION_LOSS PBTC"]
+    assert [(x["side"], x["size_lots"]) for x in desk.exits()] == [(SELL, 100)]
+    assert desk.risk.halts(0) == {"HALT_STOP": 2}
+    for _ in range(100):
+        desk.time()
+    assert desk.stops.state()["crossed"] == 1
+    desk.engine.tape.close(desk.now)
+    rows = [stop_row(x.payload) for x in TapeReader(tmp_path / "tape") if x.type == RecordType.STOP]
+    assert [(x["reason"], x["instrument"], x["value"], x["limit"]) for x in rows] == [
+        ("POSITION_LOSS", 0, 601 * E8 // 10, 50 * E8)
+    ]

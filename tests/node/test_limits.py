@@ -198,7 +198,7 @@ def ratio(key, old, new):
         ("max_day_trades", 0, 1, None),
         ("no_new", ["a", "b"], ["a"], None),
         ("no_new", ["a"], ["a", "b"], 1),
-        ("exit_retry_ms", 1, 1000, 1),
+        ("exit_retry_ms", 50, 1000, 1),
     ],
 )
 def test_how_many_times_looser_a_limit_is(key, old, new, wanted):

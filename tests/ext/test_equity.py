@@ -501,7 +501,14 @@ def test_one_wrong_mark_price_is_forgotten_and_the_next_begins_anew():
     account, _, equity = one()
     account.fill(0, BUY, 600_000, 1000)
     sec = 10**9
-    for at, mark, lost in ((1, 48_000, 0), (4, 60_000, 0), (5, 48_000, 0), (9, 48_000, 0), (10, 48_000, 12_000),
-                           (11, 57_000, 3_000), (12, 56_999, 0)):  # fmt: skip
+    for at, mark, lost in (
+        (1, 48_000, 0),
+        (4, 60_000, 0),
+        (5, 48_000, 0),
+        (9, 48_000, 0),
+        (10, 48_000, 12_000),
+        (11, 57_000, 3_000),
+        (12, 56_999, 0),
+    ):
         equity.mark_now(0, 600_000, 600_000, mark * E8, at * sec)
         assert equity.worth(0)["open_e8"] == -lost * E8, at

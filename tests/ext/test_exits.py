@@ -396,8 +396,8 @@ def blind(desk, mark):
     desk.engine.on_line(desk.feeds[desk.instruments.market(0)], True, desk.now)
     assert desk.engine.books[0].state != BookState.SYNCED
     desk.now += MS
-    row = f'{{"topic":"tickers.PBTC","type":"delta","ts":1,"cs":2,"data":{{"symbol":"PBTC","markPrice":"{mark}"}}}}'
-    desk.engine.on_bytes(desk.feeds[desk.instruments.market(0)], row.encode(), desk.now)
+    row = b'{"topic":"tickers.PBTC","type":"delta","ts":1,"cs":2,"data":{"symbol":"PBTC","markPrice":"%s"}}'
+    desk.engine.on_bytes(desk.feeds[desk.instruments.market(0)], row % mark.encode(), desk.now)
 
 
 @pytest.mark.parametrize(("lots", "bound"), [(100, 9_801), (-100, 9_999)])

@@ -45,7 +45,7 @@ BUDGET_US_P99 = 100.0
 LOTS, ENTRY, DEPTH, FALL = 1_000, 600_000, 50, 30
 TURN = 25  # orders of a strategy in one turn
 POLICY = {
-    "exit_retry_ns": 20 * MS,
+    "exit_retry_ns": 50 * MS,
     "cooldown_ns": 0,
     "on_position_loss": int(StopPolicy.STOP_FLATTEN),
     "on_daily_loss": int(StopPolicy.STOP_FLATTEN),

@@ -202,6 +202,23 @@ cdef class Shields:
 
     # ---- for Python: reports, tests ----
 
+    def bare(self, int instrument) -> int:
+        """Lots of an instrument's positions that no protective order covers though they are to be protected: on the way to rest,
+        refused, or above the largest order that the venue takes. Raises IndexError."""
+        cdef int leg
+        cdef int64_t lots, out = 0
+        cdef Order* order
+        self.instruments._check(instrument)
+        if not self.ppm[instrument]:
+            return 0
+        for leg in range(LEGS):
+            lots = self.exits.closable(instrument, leg, self.exits.lots(instrument, leg), 0)
+            order = self._held(&self.rows[instrument * <int>LEGS + leg], 0)
+            if order != NULL and (order.state == LIVE or order.state == PARTIAL):
+                lots -= self.orders.leaves(order)
+            out += max(lots, 0)
+        return out
+
     def row(self, int instrument, int leg=0) -> dict:
         """One leg's protection as a dict: {order, next, changed_ns}; 0 = none."""
         self.instruments._check(instrument)

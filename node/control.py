@@ -298,7 +298,7 @@ class Control:
     def _losses(self, from_here: bool) -> list[str]:
         equity, limits = self.engine.equity, self.engine.risk.table.as_dict()
         account, out = limits["account"], []
-        if equity.known:
+        if equity.measured:  # as the stops do
             worth = equity.sums()["equity_e8"]
             most_ppm, lost = account["max_drawdown_ppm"], equity.peak_e8 - worth
             if (
@@ -424,6 +424,7 @@ class Control:
             "position_base": self.desk.base_text(number, held["lots"]),
             "open_orders": len(engine.orders.open_orders(number)),
             "halts": engine.risk.halts(number),
+            "unprotected_base": self.desk.base_text(number, engine.stops.shields.bare(number)),
         }
 
     def _name(self, number: int) -> str:

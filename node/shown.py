@@ -97,6 +97,9 @@ def print_status(answer: Answer, console: Console) -> None:
     for x in answer["instruments"]:
         table.add_row(x["name"], x["position_base"], str(x["open_orders"]), ", ".join(x["halts"]))
     console.print(table)
+    for x in answer["instruments"]:
+        if x["unprotected_base"].strip("0."):
+            console.print(f"{x['name']}: {x['unprotected_base']} of the position has no protective order")
 
 
 def _text(value: Any) -> str:

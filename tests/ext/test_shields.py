@@ -227,6 +227,7 @@ def test_a_position_larger_than_the_largest_market_order_is_protected_as_far_as_
     desk = guarded(400, filters={"max_market_size": "3"})
     assert [x["size_lots"] for x in desk.shields()] == [300]
     assert desk.stops.shields.state()["partly"] > 0
+    assert desk.stops.shields.bare(0) == 100
 
 
 def test_switched_off_it_is_taken_back():
@@ -244,3 +245,14 @@ def test_what_makes_no_sense_is_refused():
         desk.stops.protect(0, 500_001)
     with pytest.raises(IndexError):
         desk.stops.protect(2, 1000)
+
+
+def test_what_no_order_covers_is_said_until_one_rests():
+    desk = Desk()
+    desk.hold(100)
+    assert desk.stops.shields.bare(0) == 0  # nobody asked for protection
+    desk.stops.protect(0, 50_000)
+    desk.time()
+    assert desk.stops.shields.bare(0) == 100  # asked for, and not there yet
+    desk.tell(desk.shields()[0]["id"], LIVE)
+    assert desk.stops.shields.bare(0) == 0

@@ -275,7 +275,7 @@ class Worth:
     """An equity that a test writes."""
 
     def __init__(self, worth, peak, day):
-        self.known, self.worth_e8, self.peak_e8, self.day_e8, self.day = True, worth, peak, day, 20_000
+        self.measured, self.worth_e8, self.peak_e8, self.day_e8, self.day = True, worth, peak, day, 20_000
 
     def sums(self):
         return {"equity_e8": self.worth_e8}
@@ -404,6 +404,7 @@ def test_a_status_has_position_orders_and_what_holds(hand):
     answer = do(hand, "status")
     (row,) = answer["instruments"]
     assert (row["name"], row["position_base"], row["open_orders"]) == ("bybit-linear BTCUSDT", "0.010", 1)
+    assert not row["unprotected_base"].strip("0.")  # nothing is to be protected
     assert (answer["open_orders"], answer["open_positions"], answer["held"]) == (1, 1, [])
     do(hand, "halt")
     assert do(hand, "status")["held"][0] == "latched: operator"

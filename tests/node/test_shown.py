@@ -72,6 +72,7 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
     answer["instruments"] = [
         {"name": "okx X", "position_base": "0.1", "open_orders": 2, "halts": {"HALT_OPERATOR": 2}}
     ]
+    answer["instruments"][0]["unprotected_base"] = "0.04"
     print_status(answer, Console(width=120))
     out = capsys.readouterr().out
     for text in (
@@ -82,6 +83,7 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
         "resume --reason TEXT",
         "500 bps below",
         "HALT_OPERATOR",
+        "0.04 of the position has no protective order",
     ):
         assert text in out
     print_status(answer | {"held": [], "equity": None}, Console(width=120))

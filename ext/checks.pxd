@@ -16,6 +16,7 @@ from ext.throttle cimport Throttle
 
 cdef enum:
     REASON_ROOM = 80         # records.REASONS
+    RECENT = 8               # orders that the duplicate guard remembers, by instrument and side: a power of two
 
 ctypedef struct Guard:
     # What must hold for an instrument before risk is taken, as the cold side keeps it.
@@ -32,9 +33,11 @@ ctypedef struct MarketGuard:
     int32_t hedge                # the account has a long and a short leg of each perpetual
 
 ctypedef struct Recent:
-    int64_t price_ticks
-    int64_t size_lots
-    int64_t at_ns
+    # The last orders that passed, by instrument and side.
+    int64_t price_ticks[RECENT]
+    int64_t size_lots[RECENT]
+    int64_t at_ns[RECENT]
+    int32_t at               # the newest
 
 ctypedef struct Case:
     # One intent while it is checked.
@@ -76,7 +79,7 @@ cdef class Checks:
     cdef list books
     cdef void** book_rows            # borrowed from `books`
     cdef Limits* limits              # of `table`
-    cdef Recent* recent              # last approved order, by instrument and side
+    cdef Recent* recent              # last approved orders, by instrument and side
     cdef Guard* guards
     cdef MarketGuard markets[8]
     cdef readonly int64_t reconcile_ns   # 0 = not asked for: replay, benches
@@ -105,7 +108,11 @@ cdef class Checks:
     @final
     cdef int refuse(self, int reason, int64_t value, int64_t limit) noexcept nogil
     @final
-    cdef bint on_fill(self, int strategy, int instrument, int side, int flat_or_flipped, int64_t now_ns) noexcept nogil
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil
+    @final
+    cdef int remember(self, const Intent* intent, int64_t now_ns) noexcept nogil
+    @final
+    cdef int64_t _since_same(self, const Intent* intent, int64_t now_ns, int64_t within_ns) noexcept nogil
     @final
     cdef int on_funding(self, int instrument, int64_t rate_e8, int64_t next_ns) noexcept nogil
     @final

@@ -468,7 +468,8 @@ cdef class Checks:
 
     @final
     cdef int _check_spot(self, Case* case) noexcept nogil:
-        """Venues have no reduce-only on spot, so it is kept here: everything of ours on that side counts in full."""
+        """Venues have no reduce-only on spot, so it is kept here: everything of ours on that side counts in full, stops too: two
+        that both trigger would turn the position."""
         cdef const Intent* intent = case.intent
         cdef Exposure* exposure = &self.orders.exposure[intent.instrument]
         cdef bint buys = intent.side == BUY
@@ -476,8 +477,7 @@ cdef class Checks:
         cdef int64_t most = 0 if intent.reduce_only else case.limit.max_position_lots    # never through flat
         cdef int64_t worst = lots + case.lots
         if not case.risk or case.adds:
-            if intent.type != STOP_MARKET:      # protection rests beside other exits: one of them will find less left
-                worst += exposure.buy_lots if buys else exposure.sell_lots
+            worst += exposure.buy_lots if buys else exposure.sell_lots
             if case.risk:                       # what others have open here could fill too; our way out does not wait for it
                 worst += exposure.foreign_buy_lots if buys else exposure.foreign_sell_lots
             if worst > most:
@@ -570,11 +570,11 @@ cdef class Checks:
         hold back a cancel, but new risk."""
         cdef const Intent* intent = case.intent
         cdef const FlowLimits* flow = &self.table.flow
-        cdef Recent* last = &self.recent[2 * intent.instrument + intent.side]
         cdef int64_t since
-        if (case.limit.duplicate_ns and intent.action != AMEND and last.at_ns and last.price_ticks == intent.price_ticks
-                and last.size_lots == intent.size_lots and case.now_ns - last.at_ns < case.limit.duplicate_ns):
-            return self.refuse(DUPLICATE, case.now_ns - last.at_ns, case.limit.duplicate_ns)
+        if case.limit.duplicate_ns and intent.action != AMEND:
+            since = self._since_same(intent, case.now_ns, case.limit.duplicate_ns)
+            if since < case.limit.duplicate_ns:
+                return self.refuse(DUPLICATE, since, case.limit.duplicate_ns)
         if intent.action == AMEND:
             since = self.throttle.since_amend(case.now_ns)
             if since < flow.window_ns:
@@ -599,6 +599,27 @@ cdef class Checks:
                 return self.refuse(TRADE_RATIO, (self.throttle.day_orders + 1) * 1000 // max(self.throttle.day_fills, 1),
                                    flow.trade_ratio_milli)
         return OK
+
+    @final
+    cdef int64_t _since_same(self, const Intent* intent, int64_t now_ns, int64_t within_ns) noexcept nogil:
+        """How long ago an order of the same side, price and size passed, among the last few; `within_ns` where none did."""
+        cdef Recent* last = &self.recent[2 * intent.instrument + intent.side]
+        cdef int i, at
+        for i in range(RECENT):
+            at = (last.at - i) & (RECENT - 1)
+            if not last.at_ns[at] or now_ns - last.at_ns[at] >= within_ns:
+                break
+            if last.price_ticks[at] == intent.price_ticks and last.size_lots[at] == intent.size_lots:
+                return now_ns - last.at_ns[at]
+        return within_ns
+
+    @final
+    cdef int remember(self, const Intent* intent, int64_t now_ns) noexcept nogil:
+        """An order passed: the same again is a duplicate for a while."""
+        cdef Recent* last = &self.recent[2 * intent.instrument + intent.side]
+        last.at = (last.at + 1) & (RECENT - 1)
+        last.price_ticks[last.at], last.size_lots[last.at], last.at_ns[last.at] = intent.price_ticks, intent.size_lots, now_ns
+        return 0
 
     @final
     cdef int _check_venue(self, Case* case) noexcept nogil:
@@ -626,9 +647,9 @@ cdef class Checks:
     # ---- what the engine tells ----
 
     @final
-    cdef bint on_fill(self, int strategy, int instrument, int side, int flat_or_flipped, int64_t now_ns) noexcept nogil:
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil:
         """An order of ours filled (Throttle.on_fill). True where its strategy is latched off by it: its orders are to be cancelled."""
-        if not self.throttle.on_fill(strategy, instrument, side, flat_or_flipped, now_ns):
+        if not self.throttle.on_fill(strategy, instrument, leg, side, moved, now_ns):
             return False
         if self.strategies_off >> strategy & 1:
             return False

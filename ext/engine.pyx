@@ -45,10 +45,11 @@ from ext.tape cimport SESSION as TAPE_SESSION
 from ext.tape cimport STOP as TAPE_STOP
 from ext.tape cimport TIMER as TAPE_TIMER
 from ext.tape cimport VERDICT as TAPE_VERDICT
+from ext.throttle cimport FLAT_NOW, GREW, SHRANK, TURNED
 from ext.wire cimport BAD, NOT_MINE, RESYNC
 
 # for strategies that fail
-from ext.records cimport (AMENDING, CALL_INTERRUPTED, DOOR_STRATEGY, INSTRUMENT, LEG, LIMIT, NOT_ALLOWED, NUMBER, OFF_FAULTS,
+from ext.records cimport (AMENDING, CALL_INTERRUPTED, DOOR_STRATEGY, INSTRUMENT, LEG, LIMIT, NOT_ALLOWED, NOT_OWNER, NUMBER, OFF_FAULTS,
                           OFF_NOT, OFF_REPEAT, PRICE_STEP, SIZE_STEP, SWITCH_OFF, SWITCH_ON, UNKNOWN_ORDER)
 from ext.records import Reason, StrategyOff
 from ext.strategy cimport PROPOSALS_MAX, TELL_BOOK, TELL_FILL, TELL_LOST, TELL_ORDER, TELL_TIMER, TELL_TRADE
@@ -316,7 +317,7 @@ cdef class Engine(Sink):
         cdef int reason = 0
         cdef Approved approved
         memset(&intent, 0, sizeof(intent))
-        intent.action, intent.order_id = CANCEL, order.id
+        intent.action, intent.order_id, intent.strategy = CANCEL, order.id, order.strategy
         approved = self.risk.approve_cancel(&intent, self.now_ns, &reason)
         return 0 if approved is None else self._send(approved)
 
@@ -888,8 +889,8 @@ cdef class Engine(Sink):
         cdef int64_t before = held.legs[leg].lots
         self.account.on_fill(instrument, side, leg, report.price_ticks, lots, report.event_ns or self.now_ns)
         self._book_fee(report, order)
-        if (order != NULL and 0 <= order.strategy < len(self.strategies)
-                and self.risk.on_fill(order.strategy, instrument, side, _turned(before, held.legs[leg].lots), self.now_ns)):
+        if (order != NULL and self.risk.on_fill(order.strategy, instrument, leg, side, _moved(before, held.legs[leg].lots), self.now_ns)
+                and order.strategy < len(self.strategies)):
             self.strategy_off(order.strategy, <int>OFF_REPEAT, self.now_ns)
         memset(&row, 0, sizeof(row))
         row.report = report[0]
@@ -1227,10 +1228,12 @@ cdef class Engine(Sink):
     cdef int _drain(self, Strategy strategy) except -1:
         """Deal with what a strategy proposes, with what it proposes in `on_order` too. Nonsense among it is one fault."""
         cdef int i = 0
-        cdef int run
+        cdef int k, run
         self.nonsense = None
         while i < strategy.proposed:
             run = self._run(strategy, i)
+            for k in range(i, i + run):     # whose it is, it does not say itself
+                strategy.proposals[k].strategy = strategy.number
             if run > 1:
                 self._batch(strategy, i, run)
             elif strategy.proposals[i].action == AMEND:
@@ -1616,14 +1619,18 @@ cdef class Engine(Sink):
         return <object>self.marks[instrument]
 
 
-cdef inline int _turned(int64_t before, int64_t after) noexcept nogil:
-    """What a fill did to a position: 1 = it is flat behind it, 2 = it has turned, 0 = neither."""
-    if before == 0 or (before > 0) == (after > 0) and after != 0:
-        return 0
-    return 1 if after == 0 else 2
+cdef inline int _moved(int64_t before, int64_t after) noexcept nogil:
+    """What a fill did to a position: throttle.Moved."""
+    if after == 0:
+        return FLAT_NOW
+    if before and (before > 0) != (after > 0):
+        return TURNED
+    return GREW if (after > before) == (after > 0) else SHRANK
+
+
 cdef bint is_nonsense(const Intent* intent, int reason) noexcept nogil:
     """Was this refused because no market would have it, rather than by the state of things?"""
-    if reason in (INSTRUMENT, NUMBER, NOT_ALLOWED, LEG, SIZE_STEP, PRICE_STEP, UNSUPPORTED):
+    if reason in (INSTRUMENT, NUMBER, NOT_ALLOWED, NOT_OWNER, LEG, SIZE_STEP, PRICE_STEP, UNSUPPORTED):
         return True
     if intent.action == CANCEL:
         return False

@@ -180,6 +180,7 @@ cpdef enum Reason:
     LEG = 66             # hedge mode: which leg; one-way mode: none
     EXIT_PENDING = 67    # another exit of this position is not finished: never two at once
     COOLDOWN = 68        # a stop fired here a short while ago
+    NOT_OWNER = 69       # an order of somebody else; a REPLACE of another instrument, side or leg than its order's
     REASONS = 80
 
 cpdef enum Latch:

@@ -10,12 +10,12 @@ from cython cimport final
 from libc.string cimport memset
 
 from ext.book cimport SYNCED
-from ext.checks cimport Case, Recent, lowest
+from ext.checks cimport Case, lowest
 from ext.equity cimport Equity
 from ext.limits cimport STRATEGIES_MAX, Limits, LimitTable
 from ext.orders cimport Order
-from ext.records cimport (AMEND, AMENDING, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, DESK_EXIT,
-                          DESK_PROTECT, FILLED, FREE, HALTS, LATCHES, LATCH_OPERATOR, LIMIT, LIVE, MARKET, NEW, OK,
+from ext.records cimport (AMEND, AMENDING, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, DESK_ADOPTED,
+                          DESK_EXIT, DESK_PROTECT, FILLED, FREE, HALTS, LATCHES, LATCH_OPERATOR, LIMIT, LIVE, MARKET, NEW, NOT_OWNER, OK,
                           PARTIAL, REASONS, REPLACE, SELL, SIZE_MIN, STOP_MARKET, TABLE_FULL, UNKNOWN_ORDER, Level, mint)
 from ext.wire cimport BATCH_MAX
 from ext.limits import check
@@ -216,19 +216,22 @@ cdef class RiskGate(Checks):
         order that names the one it takes the place of: both count until the venue has answered."""
         cdef Order* order
         cdef Order* old = NULL
-        cdef Recent* last
+        reason[0] = OK
         if intent.action == REPLACE:
             old = self.orders.find(intent.order_id)
             if old == NULL or not FREE < old.state < FILLED:
                 reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
-                self.refused[<int>UNKNOWN_ORDER] += 1
+            elif (not self._may_touch(intent, old) or old.instrument != intent.instrument or old.side != intent.side
+                    or old.leg != intent.leg):
+                reason[0] = self.refuse(NOT_OWNER, old.strategy, intent.strategy)
+            if reason[0] != OK:
+                self.refused[reason[0]] += 1
                 return None
         reason[0] = self.check(intent, now_ns)
         if reason[0] == OK:
             order = self.orders.reserve(intent, now_ns)
             if order != NULL:
-                last = &self.recent[2 * intent.instrument + intent.side]
-                last.price_ticks, last.size_lots, last.at_ns = intent.price_ticks, intent.size_lots, now_ns
+                self.remember(intent, now_ns)
                 if intent.type == MARKET:
                     self.orders.revalue(order, self._worst_ticks(intent))
                 self.equity.recount(intent.instrument)
@@ -268,6 +271,8 @@ cdef class RiskGate(Checks):
         reason[0] = OK
         if order == NULL or not LIVE <= order.state <= PARTIAL or order.final_state or order.cancel_wanted:
             reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
+        elif not self._may_touch(intent, order):
+            reason[0] = self.refuse(NOT_OWNER, order.strategy, intent.strategy)
         elif order.amending:
             reason[0] = self.refuse(AMENDING, order.amend_ns, 0)
         elif intent.size_lots <= order.filled_lots:
@@ -299,13 +304,17 @@ cdef class RiskGate(Checks):
         return self.approved
 
     cdef Approved approve_cancel(self, const Intent* intent, int64_t now_ns, int* reason, Approved into=None):
-        """A cancel always passes, provided that it names an order of ours that is not terminal."""
+        """A cancel always passes, provided that it names an order of ours that is not terminal, and that a strategy names none of
+        another or of the desk."""
         cdef Order* order = self.orders.find(intent.order_id)
         cdef Intent cancel
         reason[0] = OK
         if order == NULL or not FREE < order.state < FILLED:
             reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
-            self.refused[<int>UNKNOWN_ORDER] += 1
+        elif not self._may_touch(intent, order):
+            reason[0] = self.refuse(NOT_OWNER, order.strategy, intent.strategy)
+        if reason[0] != OK:
+            self.refused[reason[0]] += 1
             return None
         memset(&cancel, 0, sizeof(cancel))
         cancel.action, cancel.instrument, cancel.order_id, cancel.epoch = CANCEL, order.instrument, order.sequence, order.epoch
@@ -315,6 +324,13 @@ cdef class RiskGate(Checks):
         self.throttle.on_cancel(now_ns)
         self.budgets.take(self.instruments.rows[order.instrument].market, order.instrument, BUDGET_CANCELS, now_ns)
         return self._grant(&cancel, order.id, now_ns, into)
+
+    cdef bint _may_touch(self, const Intent* intent, const Order* order) noexcept nogil:
+        """A strategy changes orders of its own only. What an earlier run left it may cancel, but for stops: they may be all that
+        protects a position. The node itself (records.Desk) may touch everything."""
+        if intent.strategy < 0 or intent.strategy == order.strategy:
+            return True
+        return intent.action == CANCEL and order.strategy == DESK_ADOPTED and order.type != STOP_MARKET
 
     cdef Approved _grant(self, const Intent* intent, uint64_t order_id, int64_t now_ns, Approved into):
         if into is None:
@@ -407,28 +423,36 @@ cdef class RiskGate(Checks):
         approved = self.approve(&intent, now_ns, &reason)
         return Reason(reason).name, self.value, self.limit, approved.order_id if approved is not None else 0
 
-    def try_amend(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t now_ns) -> tuple:
-        """Run an amend through `approve_amend`: (reason name, value, limit). For tests; a passed one is in the air."""
+    cdef int _owner(self, uint64_t order_id) noexcept:
+        """The strategy of an order, -1 where there is none."""
+        cdef Order* order = self.orders.find(order_id)
+        return order.strategy if order != NULL else <int>DESK_ADOPTED
+
+    def try_amend(self, uint64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, strategy=None) -> tuple:
+        """Run an amend of a strategy (None: the order's own) through `approve_amend`: (reason name, value, limit). For tests; a
+        passed one is in the air."""
         cdef Intent intent
         cdef int reason = 0
         memset(&intent, 0, sizeof(intent))
         intent.action, intent.order_id, intent.price_ticks, intent.size_lots = AMEND, order_id, price_ticks, size_lots
+        intent.strategy = self._owner(order_id) if strategy is None else strategy
         self.value = self.limit = 0
         self.approve_amend(&intent, now_ns, &reason)
         return Reason(reason).name, self.value, self.limit
 
-    def try_cancel(self, uint64_t order_id, int64_t now_ns) -> str:
-        """Run a cancel through `approve_cancel`: a Reason name. For tests."""
+    def try_cancel(self, uint64_t order_id, int64_t now_ns, *, strategy=None) -> str:
+        """Run a cancel of a strategy (None: the order's own) through `approve_cancel`: a Reason name. For tests."""
         cdef Intent intent
         cdef int reason = 0
         memset(&intent, 0, sizeof(intent))
         intent.action, intent.order_id = CANCEL, order_id
+        intent.strategy = self._owner(order_id) if strategy is None else strategy
         self.approve_cancel(&intent, now_ns, &reason)
         return Reason(reason).name
 
-    def fill(self, int strategy, int instrument, int side, int flat_or_flipped, int64_t now_ns) -> bool:
+    def fill(self, int strategy, int instrument, int side, int moved, int64_t now_ns, int leg=0) -> bool:
         """`on_fill` for tests."""
-        return self.on_fill(strategy, instrument, side, flat_or_flipped, now_ns)
+        return self.on_fill(strategy, instrument, leg, side, moved, now_ns)
 
     def funding(self, int instrument, int64_t rate_e8, int64_t next_ns):
         """`on_funding` for Python callers."""

@@ -212,7 +212,7 @@ cdef class Strategy:
         return self._order(instrument, SELL, LIMIT, tif, price_ticks, size_lots, 0, False, leg)
 
     def amend(self, order_id, price_ticks, size_lots) -> bool:
-        """Propose a new price and whole size (filled included) for an order."""
+        """Propose a new price and whole size (filled included) for an order of this strategy (NOT_OWNER)."""
         return bool(self.change(_id(order_id), _whole("price_ticks", price_ticks), _whole("size_lots", size_lots)))
 
     def market(self, instrument, side, size_lots, bint reduce_only=False, leg=NET) -> bool:
@@ -248,13 +248,14 @@ cdef class Strategy:
         return True
 
     def cancel(self, order_id) -> bool:
-        """Propose to cancel an order."""
+        """Propose to cancel an order: one of this strategy, or one that an earlier run left and that is no stop (NOT_OWNER)."""
         return bool(self.withdraw(_id(order_id)))
 
     def cancel_all(self, int instrument=-1) -> int:
-        """Propose to cancel every open order of this node, or those of one instrument; returns how many. Orders of others on
-        the account are not touched."""
-        return sum(self.cancel(order_id) for order_id in self.open_orders(instrument))
+        """Propose to cancel every open order of this strategy, or those of one instrument; returns how many. Orders of other
+        strategies, and those that the node itself has resting, are not touched."""
+        return sum(self.cancel(order_id) for order_id in self.orders.open_orders(instrument)
+                   if self.orders.find(order_id).strategy == self.number)
 
     def position(self, int instrument, int leg=-1) -> int:
         """Signed position in lots: of one leg (a short one is below zero), or of all of them together."""

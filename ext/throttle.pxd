@@ -2,6 +2,13 @@
 
 from libc.stdint cimport int32_t, int64_t
 
+cpdef enum Moved:
+    # What a fill did to its position, or its leg.
+    GREW = 0
+    FLAT_NOW = 1
+    TURNED = 2
+    SHRANK = 3
+
 cdef enum:
     STRATEGIES = 64
     SLOTS = 256              # buckets of a window, at most: a power of two
@@ -35,7 +42,7 @@ cdef class Throttle:
     cdef Ring repeats[3 * STRATEGIES]    # [3 * strategy + side], and of round trips [... + 2]
     cdef readonly int64_t repeat_fills, repeat_trips, repeat_ns
     cdef readonly int instruments
-    cdef int64_t* opened             # by instrument: day on which the open position began, -1 = flat
+    cdef int64_t* opened             # by LEGS * instrument + LegKind: day on which it grew and was not reduced since, -1 = none
     cdef int64_t day_until_ns
     cdef readonly int64_t day        # since 1970
     cdef readonly int64_t day_orders, day_fills      # of today
@@ -51,7 +58,8 @@ cdef class Throttle:
     cdef int advance(self, int64_t now_ns) noexcept nogil
     cdef int on_order(self, bint amend, int64_t now_ns) noexcept nogil
     cdef int on_cancel(self, int64_t now_ns) noexcept nogil
-    cdef bint on_fill(self, int strategy, int instrument, int side, int flat_or_flipped, int64_t now_ns) noexcept nogil
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil
+    cdef int _move(self, int place, int moved) noexcept nogil
     cdef bint _again(self, Ring* ring, int64_t now_ns) noexcept nogil
     cdef int _trade(self, int64_t day, int64_t count) noexcept nogil
     cdef int _sum(self) noexcept nogil

@@ -2,11 +2,14 @@
 
 Rates are exact: a ring holds when the last so many happened, and the oldest of them must be a whole window old. Ratios are over
 buckets of time. What repeats itself is counted by strategy: so many fills on one side, or so many round trips, within a time, and
-`on_fill` says that it should be switched off. Day trades are positions opened and closed within one UTC day.
+`on_fill` says that it should be switched off. A day trade is a reduction of what grew on the same UTC day, once until it grows
+again: what is left open does not hide it.
 """
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+
+from ext.records cimport LEGS
 
 cdef int64_t DAY_NS = 86_400_000_000_000
 cdef int64_t NEVER_NS = -(<int64_t>1 << 61)
@@ -19,10 +22,10 @@ cdef class Throttle:
     def __cinit__(self, int instruments):
         cdef int i
         self.instruments = instruments
-        self.opened = <int64_t*>calloc(max(instruments, 1), sizeof(int64_t))
+        self.opened = <int64_t*>calloc(max(instruments, 1) * <int>LEGS, sizeof(int64_t))
         if self.opened == NULL:
             raise MemoryError()
-        for i in range(instruments):
+        for i in range(instruments * <int>LEGS):
             self.opened[i] = -1
         for i in range(DAYS):
             self.trade_days[i] = -1
@@ -137,31 +140,33 @@ cdef class Throttle:
             self.flow.ones += 1
         return _put(&self.cancels, now_ns)
 
-    cdef bint on_fill(self, int strategy, int instrument, int side, int flat_or_flipped, int64_t now_ns) noexcept nogil:
-        """An order of ours filled; `flat_or_flipped` 1: the position is flat behind it, 2: it has turned, 0: neither. True where
-        the strategy has repeated itself too often."""
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil:
+        """An order of ours filled, of a strategy or (below 0) of the desk, and its leg has `Moved`. True where the strategy has
+        repeated itself too often."""
         cdef bint again = False
-        cdef int64_t day
         self.roll(now_ns)
         self.day_fills += 1
         if self.flow.window_ns:
             self.advance(now_ns)
             self.flow.two[self.flow.bucket & (SLOTS - 1)] += 1
             self.flow.twos += 1
-        if 0 <= instrument < self.instruments:
-            day = self.opened[instrument]
-            if flat_or_flipped:
-                if day == self.day:
-                    self._trade(self.day, 1)
-                self.opened[instrument] = -1 if flat_or_flipped == 1 else self.day
-            elif day < 0:
-                self.opened[instrument] = self.day
+        if 0 <= instrument < self.instruments and 0 <= leg < <int>LEGS:
+            self._move(instrument * <int>LEGS + leg, moved)
         if 0 <= strategy < STRATEGIES:
             if self.repeat_fills >= 0:
                 again = self._again(&self.repeats[3 * strategy + (side & 1)], now_ns)
-            if self.repeat_trips >= 0 and flat_or_flipped:
+            if self.repeat_trips >= 0 and (moved == FLAT_NOW or moved == TURNED):
                 again |= self._again(&self.repeats[3 * strategy + 2], now_ns)
         return again
+
+    cdef int _move(self, int place, int moved) noexcept nogil:
+        """Day trades: a reduction of what grew today counts once until it grows again."""
+        if moved != GREW and self.opened[place] == self.day:
+            self._trade(self.day, 1)
+            self.opened[place] = -1
+        if moved == GREW or moved == TURNED:
+            self.opened[place] = self.day
+        return 0
 
     cdef bint _again(self, Ring* ring, int64_t now_ns) noexcept nogil:
         """One more; True where so many are within the window."""
@@ -211,9 +216,9 @@ cdef class Throttle:
         self.advance(now_ns)
         return self.flow.ones, self.flow.twos
 
-    def fill(self, int strategy, int instrument, int side, int flat_or_flipped, int64_t now_ns) -> bool:
+    def fill(self, int strategy, int instrument, int side, int moved, int64_t now_ns, int leg=0) -> bool:
         """`on_fill` for Python callers."""
-        return self.on_fill(strategy, instrument, side, flat_or_flipped, now_ns)
+        return self.on_fill(strategy, instrument, leg, side, moved, now_ns)
 
     def cancel(self, int64_t now_ns):
         """`on_cancel` for Python callers."""

@@ -283,13 +283,9 @@ class Twin:
         def recent(times):
             return len([t for t in times if self.now - t < WINDOW])
 
-        last = self.last.get((o.i, o.side))
-        if (
-            amends is None
-            and last
-            and last[:2] == (o.price, o.size)
-            and self.now - last[2] < LIMITS["duplicate_ns"]
-        ):
+        last = self.last.get((o.i, o.side), [])[-8:]
+        same = [x for x in last if x[:2] == (o.price, o.size) and self.now - x[2] < LIMITS["duplicate_ns"]]
+        if amends is None and same:
             return "DUPLICATE"
         if amends is not None and recent(self.amended) >= AMENDS:
             return "AMEND_RATE"
@@ -386,7 +382,7 @@ class Pair:
             o.value = self.twin.value
             self.twin.open[self.room.last] = o
             self.twin.sent.append(self.twin.now)
-            self.twin.last[i, side] = (o.price, size, self.twin.now)
+            self.twin.last.setdefault((i, side), []).append((o.price, size, self.twin.now))
 
     def amend(self, n, price, size):
         order_id = self.pick(n)

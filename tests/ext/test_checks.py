@@ -82,6 +82,61 @@ def test_a_strategy_that_is_off_sends_nothing_until_a_human_switches_it_on():
             room.gate.strategy_off(wrong, 1)
 
 
+def resting(room, strategy, **more):
+    assert room.order(strategy=strategy, **more)[0] == "OK"
+    room.orders.report(room.last, ReportKind.REPORT_LIVE)
+    return room.last
+
+
+def test_a_strategy_touches_no_order_of_another_strategy_or_of_the_desk():
+    room = holding()
+    mine, other = resting(room, 3), resting(room, 4, price=9990)
+    assert room.protect() == "OK"
+    shield = room.last
+    room.orders.report(shield, ReportKind.REPORT_LIVE)
+    assert room.gate.try_amend(other, 9980, 10, NOW, strategy=3) == ("NOT_OWNER", 4, 3)
+    assert room.gate.try_cancel(other, NOW, strategy=3) == "NOT_OWNER"
+    assert room.gate.try_cancel(shield, NOW, strategy=3) == "NOT_OWNER"
+    assert room.gate.try_amend(shield, 0, 5, NOW, strategy=3)[0] == "NOT_OWNER"
+    assert room.order(action=Action.REPLACE, order_id=other, strategy=3, size=5) == ("NOT_OWNER", 4, 3)
+    assert [room.orders.order(i)["cancel_asked"] for i in (other, shield)] == [0, 0]
+    assert room.gate.refusals() == {"NOT_OWNER": 5}
+    assert room.gate.try_amend(mine, 9980, 10, NOW, strategy=3)[0] == "OK"
+    assert room.gate.try_cancel(mine, NOW, strategy=3) == "OK"
+    for desk in (EXIT, PROTECT, -1):
+        assert room.gate.try_cancel(other, NOW, strategy=desk) == "OK"
+
+
+def test_what_an_earlier_run_left_is_cancelled_by_strategies_and_not_amended_and_its_stops_stay():
+    room = holding()
+    left = resting(room, -1)
+    assert room.gate.try_amend(left, 9980, 10, NOW, strategy=3) == ("NOT_OWNER", -1, 3)
+    assert room.order(action=Action.REPLACE, order_id=left, strategy=3, size=5)[0] == "NOT_OWNER"
+    assert room.gate.try_cancel(left, NOW, strategy=3) == "OK"
+    stop = resting(room, -1, side=SELL, price=0, type=STOP, trigger=9000, reduce_only=True)
+    assert room.gate.try_cancel(stop, NOW, strategy=3) == "NOT_OWNER"
+
+
+def test_an_amend_goes_by_the_list_of_who_asks_and_not_of_whose_order_it_is():
+    room = holding()
+    mine = resting(room, 0)
+    room.gate.allow(1, 1, True)
+    assert room.gate.try_amend(mine, 9980, 10, NOW, strategy=1)[0] == "NOT_OWNER"
+    room.gate.strategy_off(0, StrategyOff.OFF_FAULTS)
+    assert room.gate.try_amend(mine, 9980, 10, NOW, strategy=0)[0] == "STRATEGY_OFF"
+
+
+@pytest.mark.parametrize(
+    "other", [{"instrument": 1}, {"side": SELL, "price": 10_010}, {"leg": LegKind.LONG_LEG}]
+)
+def test_a_replacement_is_of_the_same_instrument_side_and_leg(other):
+    room = holding()
+    mine = resting(room, 3, size=5)
+    wanted = {"action": Action.REPLACE, "order_id": mine, "strategy": 3, "size": 4}
+    assert room.order(**wanted | other) == ("NOT_OWNER", 3, 3)
+    assert room.order(**wanted)[0] == "OK"
+
+
 def test_a_lease_holds_until_its_end_and_nobody_passes_behind_it():
     room = holding()
     room.gate.lease(NOW + 5)
@@ -652,6 +707,20 @@ def test_a_way_out_goes_beyond_our_share_of_the_venues_budget_and_waits_where_it
     gets_out(room)
     room.gate.budgets.block(Market.BYBIT_LINEAR, NOW + SEC)
     assert room.exit(size=1) == "VENUE_RATE"
+
+
+def test_on_spot_stops_and_exits_together_never_sell_more_than_there_is():
+    stop = {"side": SELL, "price": 0, "type": STOP, "trigger": 9000, "reduce_only": True, "instrument": 1}
+    room = Room()
+    room.hold(20, instrument=1)
+    assert room.order(size=20, **stop)[0] == "OK"
+    assert room.order(size=20, **stop | {"trigger": 8990}) == ("POSITION", 20, 0)
+    assert room.reduce(size=1, instrument=1) == "POSITION"
+    room = Room()
+    room.hold(20, instrument=1)
+    assert room.reduce(size=12, instrument=1) == "OK"
+    assert room.order(size=9, **stop) == ("POSITION", 1, 0)
+    assert room.order(size=8, **stop)[0] == "OK"
 
 
 def test_an_exit_does_not_wait_for_answers_rates_or_duplicates():

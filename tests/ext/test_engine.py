@@ -802,9 +802,11 @@ def test_a_batch_on_a_line_that_died_is_closed_order_by_order():
 
 
 def test_an_amend_goes_out_once_and_holds_the_larger_size_until_it_is_answered():
-    script = Script(on_timer=lambda self, now: [self.amend(i, 9995, 15) for i in self.orders.open_orders()])
-    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
-    desk.engine.add_strategy(script)
+    script = Script(
+        on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10),
+        on_timer=lambda self, now: [self.amend(i, 9995, 15) for i in self.orders.open_orders()],
+    )
+    desk = BybitDesk(script)
     desk.book()
     desk.evidence(1, ReportKind.REPORT_LIVE)
     for _ in range(3):
@@ -1231,3 +1233,18 @@ def test_after_standing_still_for_long_everything_must_be_proven_anew():
     assert verdict_now(chain) == "PRIVATE_DOWN"
     chain.engine.private_proven(Market.BINANCE_SPOT, True, chain.now)
     assert verdict_now(chain) == "OK"
+
+
+# ---- what counts, of whoever's orders ----
+
+
+@pytest.mark.parametrize("strategy", [0, -1, -2, -3])
+def test_fills_of_the_desk_and_of_adopted_orders_count_for_ratios_and_day_trades(strategy):
+    chain = Chain(Script())
+    chain.engine.risk.set_flow(cancel_ratio_milli=10_000, cancel_ratio_ns=SEC, trade_ratio_milli=-1)
+    throttle, start = chain.engine.risk.throttle, chain.engine.risk.throttle.day_fills
+    for number, side in enumerate(("BUY", "SELL"), 1):
+        chain.orders.intend(0, side == "SELL", 9990, 5, chain.now, strategy=strategy)
+        chain.fill(chain.client_id(number), side, 5, 5, 500 + number)
+    assert chain.engine.account.position(0)["lots"] == 0
+    assert (throttle.day_fills - start, throttle.day_trades, throttle.ratio(chain.now)[1]) == (2, 1, 2)

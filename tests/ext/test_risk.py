@@ -302,6 +302,16 @@ def test_the_same_order_again_within_its_time_is_a_duplicate():
     assert desk.passes(now=NOW + 2000)
 
 
+def test_another_order_in_between_hides_no_duplicate():
+    desk = Desk(duplicate_ns=1000, max_open_orders=64)
+    for n in range(8):
+        assert desk.passes(price=9990 - n, now=NOW + n)
+    for n in range(8):
+        assert desk.order(price=9990 - n, now=NOW + 100) == ("DUPLICATE", 100 - n, 1000)
+    assert desk.passes(price=9900, now=NOW + 100)
+    assert desk.passes(price=9990, now=NOW + 100)  # eight others passed since
+
+
 # ---- legs ----
 
 
@@ -475,8 +485,7 @@ def test_a_stop_only_protects():
     assert desk.order(side=SELL, trigger=9900, **stop) == ("TRIGGER", 0, 1)
     assert desk.order(side=SELL, trigger=9990, reduce_only=True, **stop) == ("TRIGGER", 9990, 9990)
     assert desk.order(side=BUY, trigger=9000, reduce_only=True, **stop)[0] == "TRIGGER"
-    assert desk.passes(side=SELL, size=40, price=10_000, reduce_only=True)
-    assert desk.passes(side=SELL, trigger=9000, reduce_only=True, **stop)  # far away, and beside another exit
+    assert desk.passes(side=SELL, trigger=9000, reduce_only=True, **stop)  # far away
     assert desk.order(side=SELL, trigger=9000, reduce_only=True, **stop | {"size": 41})[0] == "POSITION"
 
 

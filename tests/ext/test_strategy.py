@@ -439,6 +439,35 @@ def test_what_the_state_of_things_refuses_is_no_fault(do):
     assert (script.faults, script.off, chain.said) == (0, 0, [])
 
 
+@pytest.mark.parametrize(
+    "do", [lambda s: s.cancel(1), lambda s: s.amend(1, 9980, 5), lambda s: s.amend(1, 9990, 5)]
+)
+def test_to_touch_the_order_of_another_strategy_is_a_fault_and_changes_nothing(do):
+    owner = Script(on_book=lambda self, i, now: self.open_orders() or self.buy(i, 9990, 7))
+    other = Script(on_timer=lambda self, now: do(self))
+    chain = Watched(owner, other)
+    chain.report(chain.client_id(1), "BUY", "NEW")
+    sent = len(chain.sent)
+    chain.time()
+    assert (len(chain.sent), other.faults, owner.faults) == (sent, 1, 0)
+    assert chain.engine.risk.refusals() == {"NOT_OWNER": 1}
+    row = chain.orders.order(1)
+    assert (row["state"], row["cancel_asked"], row["cancel_wanted"], row["amending"]) == ("LIVE", 0, 0, 0)
+
+
+def test_cancel_all_is_of_a_strategy_s_own_orders():
+    def quote(self, i, now):
+        return any(self.orders.order(x)["strategy"] == self.number for x in self.open_orders()) or self.buy(
+            i, 9990, 7
+        )
+
+    owner, other = Script(on_book=quote), Script(on_book=quote, on_timer=lambda self, now: self.cancel_all())
+    chain = Watched(owner, other)
+    chain.time()
+    assert chain.cancels() == [chain.client_id(2)]
+    assert other.faults == 0
+
+
 # ---- a book that is lost ----
 
 

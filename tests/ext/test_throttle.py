@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext.throttle import Throttle
+from ext.throttle import Moved, Throttle
 
 SEC = 10**9
 DAY = 86_400 * SEC
@@ -101,6 +101,29 @@ def test_a_day_trade_is_opened_and_closed_on_one_utc_day():
     for day, left in ((2, 3), (3, 2), (4, 0)):
         throttle.fill(0, 0, 0, 0, NOW + day * DAY)
         assert throttle.day_trades == left
+
+
+def test_what_is_left_open_hides_no_day_trade_and_each_closing_counts_once():
+    throttle = Throttle(1)
+    for _ in range(10):
+        throttle.fill(0, 0, 0, Moved.GREW, NOW)
+        throttle.fill(0, 0, 1, Moved.SHRANK, NOW)
+        throttle.fill(0, 0, 1, Moved.SHRANK, NOW)  # the rest of the same closing
+    assert throttle.day_trades == 10
+    throttle.fill(0, 0, 1, Moved.FLAT_NOW, NOW)
+    assert throttle.day_trades == 10
+    throttle.fill(0, 0, 0, Moved.GREW, NOW)
+    throttle.fill(0, 0, 1, Moved.SHRANK, NOW + DAY)  # of yesterday
+    assert throttle.day_trades == 0
+
+
+def test_the_legs_of_a_position_are_traded_apart_and_the_desk_closes_like_anybody():
+    throttle = Throttle(1)
+    throttle.fill(0, 0, 0, Moved.GREW, NOW, leg=1)
+    throttle.fill(0, 0, 0, Moved.FLAT_NOW, NOW, leg=2)  # a short of another day
+    assert throttle.day_trades == 0
+    assert not throttle.fill(-2, 0, 1, Moved.FLAT_NOW, NOW, leg=1)
+    assert (throttle.day_trades, throttle.day_fills) == (1, 3)
 
 
 def test_day_trades_of_an_earlier_run_count_on():

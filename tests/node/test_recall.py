@@ -164,14 +164,15 @@ def trade(number, side, lots, day, instrument=0):
     return lambda engine, now_ns: engine.on_evidence([row], day * 86_400 * SEC + now_ns)
 
 
-def test_day_trades_are_positions_that_end_or_turn_on_the_day_they_began(tmp_path):
+def test_day_trades_are_reductions_of_what_grew_on_the_same_day_once_for_each_closing(tmp_path):
     told(
         tmp_path,
         trade(1, 0, 5, 10), trade(2, 1, 2, 10), trade(3, 1, 3, 10),  # opened and closed on day 10
         trade(4, 0, 5, 10), trade(5, 1, 9, 11), trade(6, 0, 4, 11),  # over night, turned, closed: one more
         trade(7, 0, 1, 12, 1), trade(8, 1, 1, 13, 1),  # kept over night
+        trade(9, 0, 5, 14), trade(10, 1, 4, 14), trade(11, 0, 4, 14), trade(12, 1, 4, 14),  # one lot left
     )  # fmt: skip
-    assert recall(tmp_path).day_trades == {10: 1, 11: 1}
+    assert recall(tmp_path).day_trades == {10: 1, 11: 1, 14: 2}
 
 
 def test_day_trades_of_earlier_runs_count_in_the_gate(tmp_path):

@@ -96,7 +96,7 @@ def _fill(out: Recalled, names: list[Place], record: Any) -> None:
 
 
 def _round_trip(out: Recalled, leg: tuple[Place, int], before: int, after: int, day: int) -> None:
-    """A day trade is a reduction of what grew on the same UTC day, once until it grows again: as `ext.throttle` counts."""
+    """A day trade is a reduction of what grew on the same UTC day, once until it grows again: `Throttle`."""
     grew, turned = before * after >= 0 and abs(after) > abs(before), before * after < 0
     if not grew and out.opened.get(leg) == day:
         out.day_trades[day] = out.day_trades.get(day, 0) + 1

@@ -44,9 +44,7 @@ class Recalled:
     flattening: bool = False
     closing: set[Place] = field(default_factory=set)  # where a loss stop was closing the position
     off: dict[int, int] = field(default_factory=dict)  # strategy -> StrategyOff
-    opened: dict[tuple[Place, int], int] = field(
-        default_factory=dict
-    )  # of a leg: the day it grew, not reduced since
+    opened: dict[tuple[Place, int], int] = field(default_factory=dict)  # of a leg: the day it last grew
     day_trades: dict[int, int] = field(default_factory=dict)  # by day since 1970
     peak: tuple[int, int, int] | None = None
     peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak

@@ -30,11 +30,21 @@ ctypedef struct Tell:
     const Trade* trade       # TELL_TRADE
 
 
+cdef class OrdersView:
+    cdef Orders _orders
+
+
+cdef class AccountView:
+    cdef Account _account
+
+
 cdef class Strategy:
     cdef readonly int number
     cdef readonly Instruments instruments
-    cdef readonly Orders orders
-    cdef readonly Account account
+    cdef Orders orders               # Python sees an OrdersView and an AccountView under these names
+    cdef Account account
+    cdef OrdersView _orders_view
+    cdef AccountView _account_view
     cdef list books
     cdef int64_t* dials              # values as last read, neutral where expired
     cdef int dial_count

@@ -35,6 +35,56 @@ class StrategyTimeout(BaseException):
     catches those does not swallow it."""
 
 
+cdef class OrdersView:
+    """The orders of this node, to read: what each method tells, `ext.orders.Orders` says."""
+
+    def __cinit__(self, Orders orders not None):
+        self._orders = orders
+
+    def order(self, uint64_t id):
+        """Everything about one order, or None where there is none with this id."""
+        return self._orders.order(id)
+
+    def open_orders(self, int instrument=-1) -> list:
+        """Ids of orders that are not terminal, oldest first; of one instrument, or (-1) of all."""
+        return self._orders.open_orders(instrument)
+
+    def listed(self, int instrument, int side) -> list:
+        """Ids of the open orders of one instrument and side, newest first."""
+        return self._orders.listed(instrument, side)
+
+    def best_own(self, int instrument, int side) -> int:
+        """The best price in ticks at which one of them may rest, 0 = none does."""
+        return self._orders.best_own(instrument, side)
+
+    def reserved(self, int instrument) -> dict:
+        """Lots that may still be bought and sold by what is not terminal."""
+        return self._orders.reserved(instrument)
+
+    def state_counts(self) -> dict:
+        """How many orders reached each state."""
+        return self._orders.state_counts()
+
+
+cdef class AccountView:
+    """The account, to read: what each method tells, `ext.account.Account` says."""
+
+    def __cinit__(self, Account account not None):
+        self._account = account
+
+    def position(self, int instrument) -> dict:
+        """Position, legs, cash, fees and funding of one instrument."""
+        return self._account.position(instrument)
+
+    def sums(self, int instrument) -> tuple:
+        """(lots, cash, fills, fees in quote, in base, fills with a fee in another coin)."""
+        return self._account.sums(instrument)
+
+    def marked(self, int instrument, int64_t bid_ticks, int64_t ask_ticks) -> int:
+        """Profit of one instrument with the open position at the price at which it could be closed, in ticks times lots."""
+        return self._account.marked(instrument, bid_ticks, ask_ticks)
+
+
 cdef class Strategy:
     """Base class. `attach` is called by the engine before anything else."""
 
@@ -42,9 +92,21 @@ cdef class Strategy:
         self.last_error = ""
 
     def attach(self, int number, Instruments instruments, Orders orders, Account account, list books):
-        """Give the strategy its number and what it may read."""
+        """Give the strategy its number and what it may read. ValueError where it has them already: its number is whose orders it
+        may touch."""
+        if self.instruments is not None:
+            raise ValueError(f"strategy {self.number} is attached already")
         self.number = number
         self.instruments, self.orders, self.account, self.books = instruments, orders, account, books
+        self._orders_view, self._account_view = OrdersView(orders), AccountView(account)
+
+    def __getattr__(self, str name):
+        """`orders` and `account` as a Python subclass sees them: to read, not to change."""
+        if name == "orders":
+            return self._orders_view
+        if name == "account":
+            return self._account_view
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- what a subclass overrides; each returns 0 ----
 

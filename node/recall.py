@@ -42,9 +42,7 @@ class Recalled:
     flattening: bool = False
     closing: set[Place] = field(default_factory=set)  # where a loss stop was closing the position
     off: dict[int, int] = field(default_factory=dict)  # strategy -> StrategyOff
-    opened: dict[tuple[Place, int], int] = field(
-        default_factory=dict
-    )  # of a leg: the day it grew, not reduced since
+    opened: dict[tuple[Place, int], int] = field(default_factory=dict)  # of a leg: the day it last grew
     day_trades: dict[int, int] = field(default_factory=dict)  # by day since 1970
     peak: tuple[int, int, int] | None = None
     peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak
@@ -102,8 +100,7 @@ def _fill(out: Recalled, names: list[Place], record: Any) -> None:
 
 
 def _round_trip(out: Recalled, leg: tuple[Place, int], before: int, after: int, day: int) -> None:
-    """A day trade is a reduction of what grew on the same UTC day, once until it grows again: as
-    `ext.throttle` counts."""
+    """A day trade is a reduction of what grew on the same UTC day, once until it grows again: `Throttle`."""
     grew, turned = before * after >= 0 and abs(after) > abs(before), before * after < 0
     if not grew and out.opened.get(leg) == day:
         out.day_trades[day] = out.day_trades.get(day, 0) + 1

@@ -53,6 +53,7 @@ REASONS = {
     "STRATEGY_OFF": "the strategy is switched off",
     "LEASE": "no valid lease",
     "NOT_ALLOWED": "the compliance profile forbids it",
+    "NOT_OWNER": "a strategy named an order of somebody else",
     "UNWATCHED": "the stops were not evaluated for too long",
     "NO_REFERENCE": "no reference price",
     "PRICE_WALK": "price too far from where the reference was",

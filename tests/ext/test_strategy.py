@@ -468,6 +468,31 @@ def test_cancel_all_is_of_a_strategy_s_own_orders():
     assert other.faults == 0
 
 
+@pytest.mark.parametrize(
+    "do",
+    [
+        lambda s: s.account.set_position(0, 5, 0),
+        lambda s: s.account.fill(0, BUY, 9990, 5),
+        lambda s: s.orders.intend(0, BUY, 9990, 5),
+        lambda s: s.orders.report(1, 2),
+        lambda s: setattr(s.orders, "epoch", 7),
+        lambda s: setattr(s, "number", 7),
+        lambda s: s.attach(7, s.instruments, None, None, []),
+    ],
+)
+def test_a_strategy_reads_orders_and_account_and_cannot_change_them(do):
+    script = Script(on_timer=lambda self, now: do(self))
+    chain = Watched(script)
+    before = (chain.engine.account.position(0), chain.orders.open_orders(), script.number)
+    chain.time()
+    assert script.faults == 1
+    assert (chain.engine.account.position(0), chain.orders.open_orders(), script.number) == before
+    assert script.account.position(0) == chain.engine.account.position(0)
+    assert script.orders.reserved(0) == chain.orders.reserved(0)
+    with pytest.raises(AttributeError, match="'Script' object has no attribute 'nothing'"):
+        script.nothing  # noqa: B018
+
+
 # ---- a book that is lost ----
 
 

@@ -202,8 +202,8 @@ def _rule(rule: TimeRule) -> str:
 
 
 def changes(old: Tables, new: Tables) -> list[Change]:
-    """What differs for the looser or the tighter. A scope that only one of them has is not compared: `old` are
-    the last limits of every scope there was on the tape, `new_scopes` tells of those that never were."""
+    """What differs for the looser or the tighter. A scope that only one of them has is not compared: `old`
+    are the last limits of every scope there was on the tape, `new_scopes` tells of those that never were."""
     out = []
     for scope in old.keys() & new.keys():
         for key in old[scope].keys() | new[scope].keys():

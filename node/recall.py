@@ -31,7 +31,8 @@ class Recalled:
     its level),
     `flattening` and `off` (strategies) are what nobody took back; `peak`: (peak e8, equity at the start of
     the day e8, that
-    day), None where no equity was known; `limits`: of each scope that any run had, the last ones; None where there was no run."""
+    day), None where no equity was known; `limits`: of each scope that any run had, the last ones; None where
+    there was no run; `damage`: what of the tape could not be read, "" = nothing."""
 
     positions: dict[Place, tuple[int, int]] = field(default_factory=dict)
     # by records.LegKind: (lots, cash, what the open lots cost) of each leg that was ever traded
@@ -51,7 +52,7 @@ class Recalled:
     peak: tuple[int, int, int] | None = None
     peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak
     limits: dict[str, dict[str, Any]] | None = None  # by scope: the last that any run had
-    damage: str = ""  # what of the tape could not be read, and why; "" = nothing
+    damage: str = ""
 
 
 def recall(directory: Path) -> Recalled:

@@ -28,7 +28,11 @@ CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 Meta = msgspec.Meta
 Off = Literal["off"]
 Between = Annotated[
-    str, Meta(pattern=f"^{CLOCK}-{CLOCK}$", description='two times of day, such as "21:55-22:00"')
+    str,
+    Meta(
+        pattern=f"^{CLOCK}-({CLOCK}|24:00)$",
+        description='two times of day, such as "21:55-22:00"; the second may be 24:00, the end of the day',
+    ),
 ]
 MoneyOrOff = Annotated[
     str,
@@ -51,7 +55,8 @@ def _whole(least: int, most: int, unit: str) -> Meta:
 
 
 class TimeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From the first time until the second, on these days (of the first), by the clocks of `zone`."""
+    """From the first time until the second, on these days (of the first), by the clocks of `zone`. The second
+    is not part of it: a rule that ends at 23:59 leaves a minute open, one that ends at 24:00 none."""
 
     days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
     between: Between
@@ -151,7 +156,7 @@ def _check_rules(profile: Profile, where: str) -> None:
             if start == end:
                 raise UserError(
                     f"{where}: {name}[{i}]: between {rule.between!r}: is no time at all; for a "
-                    f"day give 00:00-23:59"
+                    f"day give 00:00-24:00"
                 )
 
 
@@ -170,6 +175,7 @@ def _spans(rule: TimeRule, now_ns: int, days: int) -> list[tuple[int, int]]:
     zone = zone_of(rule, "time rule")
     today = datetime.fromtimestamp(now_ns // SEC, UTC).astimezone(zone).date()
     first, _, last = rule.between.partition("-")
+    last = "00:00" if last == "24:00" else last  # of the day behind it, as any end that is before its start
     out = []
     for n in range(-2, days + 1):  # one that began the day before yesterday may still hold
         day = today + timedelta(days=n)

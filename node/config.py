@@ -490,8 +490,7 @@ def _guard(config: Config, guard: GuardConfig, known: dict[str, VenueConfig], pl
     if protects and guard.on_stall == "cancel" and not guard.keep_stops:
         raise UserError(
             f"{place}: keep_stops: must be true where on_stall is 'cancel' and [stops] protect_bps is "
-            f"above 0: "
-            "without its stops a position would be left bare"
+            "above 0: without its stops a position would be left bare"
         )
     for market, key in guard.key.items():
         one_of(place, "key of market", market, tuple(known))

@@ -106,8 +106,7 @@ class Control:
         return told + self.poll(now_ns)
 
     def _restore_peak(self, peak: tuple[int, int, int], now_ns: int) -> list[str]:
-        """A day that is yet to come was told by a clock that has gone back since: the peak holds all the
-        same."""
+        """A day that is yet to come was told by a clock that has gone back since: the peak holds."""
         peak_e8, day_e8, day = peak
         today = now_ns // DAY_NS
         self.engine.restore_peak(peak_e8, day_e8, min(day, today), now_ns)
@@ -220,9 +219,8 @@ class Control:
         return [x for x in self.engine.orders.open_orders() if self._is_own(x)]
 
     def _left(self) -> Answer:
-        """What is still open: orders of strategies and earlier runs, and positions of which a leg is not
-        flat.
-        What is too small for any order is dust, and no position."""
+        """What is still open: orders of strategies and earlier runs, and positions with a leg that is not
+        flat. What is too small for any order is dust, and no position."""
         engine = self.engine
         held = [i for i in range(engine.instruments.count) if not engine.is_flat(i)]
         open_orders = engine.orders.open_orders()
@@ -261,8 +259,7 @@ class Control:
 
     def _take_file(self, now_ns: int) -> list[str]:
         """Remove the latch file that was obeyed. One that somebody wrote since is put back and obeyed:
-        returns
-        what is to be told of it. (The latch itself is on the tape until it is released there.)"""
+        returns what is to be told of it. (The latch itself is on the tape until it is released there.)"""
         path, aside = self.directory / NAME, self.directory / f"{NAME}.resumed"
         told = self.poll(now_ns)
         if told or self.seen is None:

@@ -26,10 +26,13 @@ LOSSES = ("POSITION_LOSS", "DAILY_LOSS", "DRAWDOWN")
 @dataclass(slots=True)
 class Recalled:
     """`positions`: (lots, cash in tick * lot) behind the last trade of each place; `trades`: the newest,
-    oldest first; `last_ns`: of the last trade, 0 where there was none. `latches`, `halts` (of a place, for a
-    HaltReason: its level), `flattening` and `off` (strategies) are what nobody took back; `peak`: (peak e8,
-    equity at the start of the day e8, that day), None where no equity was known; `limits`: of each scope that
-    any run had, the last ones; None where there was no run."""
+    oldest first;
+    `last_ns`: of the last trade, 0 where there was none. `latches`, `halts` (of a place, for a HaltReason:
+    its level),
+    `flattening` and `off` (strategies) are what nobody took back; `peak`: (peak e8, equity at the start of
+    the day e8, that
+    day), None where no equity was known; `limits`: of each scope that any run had, the last ones; None where
+    there was no run; `damage`: what of the tape could not be read, "" = nothing."""
 
     positions: dict[Place, tuple[int, int]] = field(default_factory=dict)
     # by records.LegKind: (lots, cash, what the open lots cost) of each leg that was ever traded
@@ -47,7 +50,7 @@ class Recalled:
     peak: tuple[int, int, int] | None = None
     peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak
     limits: dict[str, dict[str, Any]] | None = None  # by scope: the last that any run had
-    damage: str = ""  # what of the tape could not be read, and why; "" = nothing
+    damage: str = ""
 
 
 def recall(directory: Path) -> Recalled:
@@ -100,7 +103,7 @@ def _fill(out: Recalled, names: list[Place], record: Any) -> None:
 
 
 def _round_trip(out: Recalled, leg: tuple[Place, int], before: int, after: int, day: int) -> None:
-    """A day trade is a reduction of what grew on the same UTC day, once until it grows again: `Throttle`."""
+    """A day trade is a reduction of what grew on the same UTC day, once until it grows again."""
     grew, turned = before * after >= 0 and abs(after) > abs(before), before * after < 0
     if not grew and out.opened.get(leg) == day:
         out.day_trades[day] = out.day_trades.get(day, 0) + 1

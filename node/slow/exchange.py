@@ -355,8 +355,7 @@ class Exchange:
 
 
 def _closes_leg(row: dict[str, Any]) -> bool:
-    """In hedge mode Binance takes no reduceOnly: what sells a long leg, or buys a short one, only closes
-    it."""
+    """In hedge mode Binance takes no reduceOnly: what sells a long leg, or buys a short one, closes it."""
     leg = str(row["info"].get("positionSide", "")).upper()
     return (leg, str(row.get("side")).lower()) in (("LONG", "sell"), ("SHORT", "buy"))
 

@@ -65,7 +65,7 @@ def test_the_config_replaces_single_fields_of_a_profile(tmp_path):
             "two times of day",
         ),
         (
-            ("no_new = []", 'no_new = [{days = ["mon"], between = "09:00-24:00", zone = "UTC"}]'),
+            ("no_new = []", 'no_new = [{days = ["mon"], between = "09:00-24:01", zone = "UTC"}]'),
             "two times of day",
         ),
         (
@@ -156,6 +156,16 @@ def test_rules_of_a_kind_that_meet_or_overlap_are_one():
         at("2026-11-20T00:00"), days=0
     )
     assert spans == [(at("2026-11-20T09:00"), at("2026-11-20T12:00"), WindowKind.NO_NEW)]
+
+
+def test_a_rule_until_24_00_leaves_no_minute_open_and_one_until_23_59_does():
+    days = ["sat", "sun"]
+    (whole,) = ruled(flat_by=[rule("00:00-24:00", days)]).windows(at("2026-11-20T12:00"), days=6)
+    assert whole == (at("2026-11-21T00:00"), at("2026-11-23T00:00"), WindowKind.FLAT)
+    (evening, *_) = ruled(flat_by=[rule("21:55-24:00", ["fri"])]).windows(at("2026-11-20T12:00"), days=6)
+    assert evening == (at("2026-11-20T21:55"), at("2026-11-21T00:00"), WindowKind.FLAT)
+    first, second = ruled(flat_by=[rule("00:00-23:59", days)]).windows(at("2026-11-20T12:00"), days=6)
+    assert (first[1], second[0]) == (at("2026-11-21T23:59"), at("2026-11-22T00:00"))
 
 
 def test_400_days_are_spelled_out_in_order():

@@ -311,9 +311,16 @@ def check(config: Config, where: str, folder: Path | None = None) -> None:
             raise UserError(f"{place}: has no [instrument.limits]; without limits nothing may be traded")
         _instrument(place, row)
         _way_out(place, row, config.stops)
+        _protects(place, row, config.stops)
     if not config.instrument:
         raise UserError(f"{where}: no [[instrument]]")
     _coins(config, where)
+    protect_bps = 0 if config.stops is None else config.stops.protect_bps
+    if protect_bps and not any(is_perpetual(x.market, x.symbol) for x in config.instrument):
+        raise UserError(
+            f"{where}: stops: protect_bps {protect_bps}: only positions of perpetuals are "
+            "protected, and here is none: set it to 0"
+        )
     if config.guard is not None:
         _guard(config, config.guard, known, f"{where}: guard")
     profile = profile_of(config.compliance, where, folder)
@@ -416,12 +423,43 @@ def _way_out(place: str, row: InstrumentConfig, stops: StopsConfig | None) -> No
     )
 
 
+def _protects(place: str, row: InstrumentConfig, stops: StopsConfig | None) -> None:
+    """A stop behind the price at which the venue takes the position away protects nothing."""
+    if stops is None or row.leverage is None or stops.protect_bps * row.leverage < 10_000:
+        return
+    most = (10_000 - 1) // row.leverage
+    raise UserError(
+        f"{place}: leverage {row.leverage}: [stops] protect_bps {stops.protect_bps} is beyond liquidation "
+        f"there: make it at most {most}, or the leverage lower"
+    )
+
+
+def warnings(config: Config) -> list[str]:
+    """What is allowed, and what a person should hear of at each start: a line each."""
+    told, trades = [], [x for x in config.venue if x.orders]
+    if config.guard is None and any(x.environment != "sim" for x in trades):
+        told.append(
+            "there is no [guard]: nobody looks after the orders of a node that stands still or is gone"
+        )
+    guard, timeout_ms = config.guard, config.strategy_timeout_ms
+    if guard is not None and guard.stall_ms <= timeout_ms:
+        told.append(
+            f"guard: stall_ms {guard.stall_ms} is not above strategy_timeout_ms {timeout_ms}: the guard "
+            "takes over from a node whose strategy is only slow"
+        )
+    caps = [x for x in Account.__struct_fields__ if x.endswith("_quote")]
+    if trades and config.account is not None and all(getattr(config.account, x) == OFF for x in caps):
+        told.append(f"account: {', '.join(caps)} are all off: only leverage and drawdown bound the account")
+    return told
+
+
 def _below(place: str, table: Any, name: str, ceiling: int, scale: int) -> None:
     value = getattr(table, name)
     if value != OFF and Decimal(value) * scale > ceiling:
         most = Decimal(ceiling) / scale
+        unit = " times the equity" if name == "max_leverage" else ""
         raise UserError(
-            f"{place}: {name} {value!r}: is above the ceiling of {most:f} that is compiled in; "
+            f"{place}: {name} {value!r}: is above the ceiling of {most:f}{unit} that is compiled in; "
             f"make it smaller"
         )
 

@@ -22,7 +22,7 @@ from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
-from node.config import Config, VenueConfig, load
+from node.config import Config, VenueConfig, load, warnings
 from node.control import RELEASED, Control, latch_name
 from node.credentials import read_key
 from node.errors import Unreachable, UserError
@@ -232,6 +232,8 @@ class Node:
             reread=None if self.path is None else partial(load, self.path),
             stop=stop.set,
         )
+        for line in warnings(self.config):
+            self.tell("config", f"warning: {line}")
         for line in self.control.begin(self.recalled, self.link.now_ns()):
             self.tell("control", line)
         if self.looser:

@@ -84,7 +84,7 @@ def test_row_152_a_stop_that_only_cancels_keeps_the_position_and_nothing_else(tm
 @pytest.mark.parametrize("market", ["binance-usdm", "bybit-linear", "okx"])
 def test_a_protective_stop_outlives_the_node_and_is_in_step_with_the_next_one(market):
     """Killed with a position: what the venue holds for us stays, and the next start takes it over."""
-    changes = {"stops": configs.tables()["stops"] | {"protect_bps": 500}}
+    changes = {"stops": configs.tables()["stops"] | {"protect_bps": 400}}
     hand = Ours(market, changes=changes)
     hand.ready()
     hand.place(BUY, hand.through(BUY), tif=IOC)

@@ -13,7 +13,7 @@ import pytest
 from ext.engine import Recorder
 from ext.limits import CEILINGS
 from node.assembly import Assembly
-from node.config import MARKETS, Config, load
+from node.config import MARKETS, Config, check, load, warnings
 from node.errors import UserError
 from node.reading import _structs
 from node.sim.command import SimFile, read_config
@@ -448,12 +448,54 @@ def test_tape_and_dials_are_relative_to_the_config_s_folder_from_wherever_it_is_
     assert load(ROOT / "deploy" / "sim.toml").tape == str(ROOT / "tapes" / "sim")
 
 
-def test_a_guard_may_not_take_away_what_protects_the_positions_it_leaves_open(write):
-    protects = "protect_bps = 0", "protect_bps = 300"
+def test_a_protective_stop_must_have_something_to_protect_and_be_in_front_of_liquidation(write):
+    example = load(ROOT / "deploy" / "sim.toml")
+
+    def refused(**change):
+        stops = msgspec.structs.replace(example.stops, protect_bps=change.pop("protect_bps"))
+        check(msgspec.structs.replace(example, stops=stops, **change), "x")
+
+    refused(protect_bps=499)
+    with pytest.raises(
+        UserError, match=r"leverage 20: .*protect_bps 500 is beyond liquidation .*at most 499"
+    ):
+        refused(protect_bps=500)
+    spot = {"instrument": example.instrument[:1], "venue": example.venue[:1], "guard": None}
+    refused(protect_bps=0, **spot)
+    with pytest.raises(UserError, match="stops: protect_bps 1: only positions of perpetuals"):
+        refused(protect_bps=1, **spot)
+
+
+def test_what_a_person_should_hear_of_at_each_start_is_told():
+    example = load(ROOT / "deploy" / "sim.toml")
+    replace = msgspec.structs.replace
+    assert warnings(example) == []
+    outside = [replace(example.venue[0], environment="testnet"), *example.venue[1:]]
+    (told,) = warnings(replace(example, guard=None, venue=outside))
+    assert told.startswith("there is no [guard]")
+    assert warnings(replace(example, guard=None)) == []
+    (told,) = warnings(replace(example, strategy_timeout_ms=1000))
+    assert told.startswith("guard: stall_ms 1000 is not above strategy_timeout_ms 1000")
+    off = dict.fromkeys(("max_coin_quote", "max_venue_quote", "max_total_quote"), "off")
+    assert warnings(replace(example, account=replace(example.account, **off))) == []
+    off["max_daily_loss_quote"] = "off"
+    (told,) = warnings(replace(example, account=replace(example.account, **off)))
+    assert "are all off" in told
+
+
+def test_a_guard_may_not_take_away_what_protects_the_positions_it_leaves_open():
+    example = load(ROOT / "deploy" / "sim.toml")
+    assert example.guard.keep_stops
+
+    def checked(protect_bps=300, **change):
+        guard = msgspec.structs.replace(example.guard, **change)
+        stops = msgspec.structs.replace(example.stops, protect_bps=protect_bps)
+        check(msgspec.structs.replace(example, guard=guard, stops=stops), "x")
+
     with pytest.raises(UserError, match="keep_stops: must be true where on_stall is 'cancel'"):
-        load(with_guard(write, GUARD, protects))
-    load(with_guard(write, GUARD.replace("false", "true"), protects))
-    load(with_guard(write, GUARD.replace('"cancel"', '"flatten"'), protects))
+        checked(keep_stops=False)
+    checked(keep_stops=False, on_stall="flatten")
+    checked(keep_stops=False, protect_bps=0)
 
 
 # ---- limits: what a person must have meant --------------------------------------------------------
@@ -541,7 +583,7 @@ def test_limits_over_everything_are_needed_where_orders_can_be_sent_and_nowhere_
         ),
         (
             [('max_leverage = "20"', 'max_leverage = "20.001"')],
-            "account: max_leverage '20.001': is above the ceiling of 20",
+            "account: max_leverage '20.001': is above the ceiling of 20 times the equity",
         ),
         ([('max_total_quote = "off"', 'max_total_quote = "100000001"')], "account: max_total_quote"),
         (

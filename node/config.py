@@ -274,7 +274,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path) -> Config:
     """Read and check a config file; `tape` and `dials` become absolute. Raises UserError naming the file, the
     key and the fix."""
-    config = typed(read_toml(path), Config, str(path))
+    told = read_toml(path)
+    config = typed(told, Config, str(path))
+    if "strategy" not in told and any(x.orders for x in config.venue):
+        raise UserError(
+            f"{path}: missing `strategy`: orders can be sent, so say whose: quoter, probe, none or module:Class"
+        )
     check(config, str(path), path.parent)
     return msgspec.structs.replace(
         config,

@@ -483,6 +483,13 @@ def test_what_a_person_should_hear_of_at_each_start_is_told():
     assert "are all off" in told
 
 
+def test_where_orders_can_be_sent_nobody_trades_by_default(write):
+    without = 'strategy = "quoter"\n', ""
+    with pytest.raises(UserError, match="missing `strategy`: orders can be sent, so say whose: quoter"):
+        load(write(without))
+    assert load(write(without, ('orders = "ws://127.0.0.1:1"\n', ""))).venue[0].orders == ""
+
+
 def test_a_guard_may_not_take_away_what_protects_the_positions_it_leaves_open():
     example = load(ROOT / "deploy" / "sim.toml")
     assert example.guard.keep_stops

@@ -19,6 +19,7 @@ from node.sim.serve import VENUES
 
 NODE = """\
 mode = "sim"
+strategy = "quoter"
 deployment = "mn00"
 tape = {tape}
 segment_mb = 1
@@ -180,7 +181,7 @@ def test_a_fault_of_a_strategy_switches_it_off_after_so_many_and_the_node_goes_o
     processes, config, tmp_path
 ):
     (tmp_path / "mine.py").write_text(MINE)
-    text = config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Broken"')
+    text = config.read_text().replace('strategy = "quoter"', 'strategy = "mine:Broken"')
     config.write_text(text.replace("max_strategy_faults = 100\n", "max_strategy_faults = 3\n"))
     process = processes.start("run", config, cwd=tmp_path)
     said = lines(process, "switched off: OFF_FAULTS")
@@ -235,7 +236,7 @@ def test_orders_that_are_not_known_to_be_closed_at_the_end_are_a_failure_with_on
 ):
     (tmp_path / "mine.py").write_text(ASLEEP)
     config, sim = venues_of_its_own
-    config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Resting"'))
+    config.write_text(config.read_text().replace('strategy = "quoter"', 'strategy = "mine:Resting"'))
     process = processes.start("run", config, cwd=tmp_path)
     lines(process, "private")
     until(lambda: json.loads(processes.run("status", config, "--json").out)["open_orders"])
@@ -250,7 +251,7 @@ def test_orders_that_are_not_known_to_be_closed_at_the_end_are_a_failure_with_on
 
 def test_a_quoter_of_ones_own_quotes_like_the_built_in_one(processes, config, tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
-    config.write_text(config.read_text().replace('mode = "sim"', 'mode = "sim"\nstrategy = "mine:Quiet"'))
+    config.write_text(config.read_text().replace('strategy = "quoter"', 'strategy = "mine:Quiet"'))
     process = processes.start("run", config, cwd=tmp_path)
     reader = until(
         lambda: (

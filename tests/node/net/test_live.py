@@ -71,6 +71,8 @@ class World:
         self.told: list[tuple[str, str]] = []
 
     def config(self, *changes: tuple[str, str], markets=("bybit-linear",), more: str = "") -> Config:
+        if "strategy = " not in more:
+            more += 'strategy = "quoter"\n'
         text = more + HEAD.format(folder=self.folder) + configs.tables_text()
         for market in markets:
             venue, symbol, size = MARKETS[market]

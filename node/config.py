@@ -278,7 +278,8 @@ def load(path: Path) -> Config:
     config = typed(told, Config, str(path))
     if "strategy" not in told and any(x.orders for x in config.venue):
         raise UserError(
-            f"{path}: missing `strategy`: orders can be sent, so say whose: quoter, probe, none or module:Class"
+            f"{path}: missing `strategy`: orders can be sent, so say whose: quoter, probe, none or"
+            " module:Class"
         )
     check(config, str(path), path.parent)
     return msgspec.structs.replace(

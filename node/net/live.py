@@ -591,7 +591,7 @@ class Node:
         try:
             await self._cancel_all()
         finally:
-            self.left = Left(len(self.engine.orders.open_orders()), held)
+            self.left = Left(len(self._to_close()), held)
             await self._let_go()
 
     async def _cancel_all(self) -> None:

@@ -186,6 +186,9 @@ def test_without_a_node_each_command_is_one_line_and_halt_leaves_a_file_that_the
         told = tickgate(name, tmp_path, *more)
         assert (told.code, told.out) == (1, "")
         assert told.err == f"tickgate: {tmp_path}: not running: no node listens there\n"
+    told = tickgate("halt", tmp_path)
+    assert (told.code, told.err) == (2, f"tickgate: {tmp_path}: there is no tape in it: nothing to halt\n")
+    (tmp_path / "00000000.tape").touch()
     told = tickgate("halt", tmp_path, "--reason", "lunch", "--wait")
     assert told.code == 0
     assert "latch.json is written: the node obeys it when it starts" in told.out

@@ -25,6 +25,7 @@ TIMEOUT_S = 60
 SHORTER = {
     "tickgate demo": "tickgate demo --seconds 4",
     "tickgate soak --minutes 1": "tickgate soak --minutes 0.1",
+    "tickgate drill": "tickgate drill --orders 6 --variant stop",
     "tickgate bench": "tickgate bench encode",
 }
 

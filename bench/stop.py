@@ -317,8 +317,7 @@ class Crash:
             )
         self.engine.risk.set_account(**ACCOUNT)
         self.engine.stops.set(exit_slippage_ppm=slippage_ppm, **POLICY | {"on_position_loss": int(policy)})
-        if hasattr(self.engine.risk, "set_exit"):
-            self.engine.risk.set_exit(slippage_ppm)
+        self.engine.risk.set_exit(slippage_ppm)
         self.held = [Held(x.market, 0, self.limit_e8) for x in rows]
         self._listen()
 

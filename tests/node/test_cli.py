@@ -156,7 +156,7 @@ def test_help_into_a_closed_pipe_is_quiet_too(processes):
 
 def test_ctrl_c_in_the_middle_of_a_replay_is_quiet_and_exit_code_130(processes, tmp_path):
     path = tmp_path / "large.jsonl"
-    recording(path, 100_000)
+    recording(path, 300_000)
     process = processes.start("replay", path)
     time.sleep(0.8)
     assert process.poll() is None

@@ -25,7 +25,7 @@ TIMEOUT_S = 60
 SHORTER = {
     "tickgate demo": "tickgate demo --seconds 4",
     "tickgate soak --minutes 1": "tickgate soak --minutes 0.1",
-    "tickgate drill": "tickgate drill --orders 6 --variant stop",
+    "tickgate drill": "tickgate drill --orders 3 --venue okx --variant stop",
     "tickgate bench": "tickgate bench encode",
 }
 

@@ -3,6 +3,7 @@
 import configs
 import pytest
 from hands import BUY, IOC, Ours
+from lossdesk import E8, SEC, Desk
 
 from bench.stop import Crash
 from ext.records import OrderType, StopPolicy
@@ -102,3 +103,23 @@ def test_a_protective_stop_outlives_the_node_and_is_in_step_with_the_next_one(ma
     assert (order["epoch"], order["sequence"]) == (before["epoch"], before["sequence"])
     assert (order["trigger_ticks"], order["state"]) == (before["trigger_ticks"], "LIVE")
     assert len(again.world.engine.orders.open_orders()) == 1
+
+
+def test_row_159_collateral_that_loses_its_peg_is_less_margin_and_the_position_is_halved():
+    """A wallet of a coin that is worth 0.65 holds 0.65 of it: nothing at the venue has to say so first."""
+    desk = Desk("PBTC", account={"liquidation_ppm": 20_000})
+    desk.engine.equity.set_row(0, 10, 20_000)  # of 10,000 held, 200 are maintenance margin
+    desk.hold(1000)
+    desk.engine.set_coin_price("USDE", E8, desk.now)
+    desk.engine.capital(0, 600 * E8, desk.now, coin="USDE")
+    desk.time()
+    assert desk.stops.state()["fired"] == []
+    desk.engine.set_coin_price("USDE", 66 * E8 // 100, desk.now)  # 196 left: 1.96 %
+    desk.time()
+    assert desk.stops.state()["fired"] == ["LIQUIDATION_NEAR purse 0"]
+    assert desk.risk.halts(0) == {"HALT_MARGIN": 1}
+    (order,) = desk.exits()
+    assert (order["size_lots"], order["reduce_only"]) == (500, 1)
+    desk.fill(order["id"], 500)
+    desk.time(SEC)
+    assert len(desk.exits()) == 1  # far again: transfers are nobody's plan

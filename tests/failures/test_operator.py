@@ -3,7 +3,7 @@
 138 and 139 (configuration) are in tests/node/test_config.py; 143 and 144 (kill) stand with the guard's.
 """
 
-from hands import BUY, SEC, SELL
+from hands import BUY, SEC, SELL, config_of
 from rows import row
 
 MARKETS = ("binance-usdm", "bybit-linear", "okx", "binance-spot")
@@ -104,3 +104,19 @@ def test_147_an_order_is_checked_against_one_version_of_the_limits_and_says_whic
     assert hand.order(second)["limits_version"] > version
     hand.run(1)
     assert len(hand.open_here()) == len(hand.open_there()) == 2
+
+
+@row(147, markets=MARKETS)
+def test_147_limits_that_are_tightened_take_back_what_rests_beyond_them(make, market):
+    hand = make(market).ready()
+    small, large = hand.place(BUY, hand.away(BUY)), hand.place(BUY, hand.away(BUY), 3 * hand.size)
+    hand.run(2)
+    desk, version = hand.world.desk, hand.engine.risk.limits_version
+    most = desk.base_text(0, 2 * hand.size)
+    tighter = config_of(market, limits={"max_order_base": most})
+    assert desk.tighten(desk.effective_of(tighter), hand.world.now_ns) == 1
+    hand.run(2)
+    assert hand.engine.risk.limits_version > version
+    assert [hand.state(x) for x in (small, large)] == ["LIVE", "CANCELED"]
+    assert len(hand.open_there()) == 1
+    assert not hand.place(BUY, hand.away(BUY), 3 * hand.size)

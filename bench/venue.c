@@ -19,7 +19,7 @@ enum { CLOSED = -1, PROTOCOL = -2, SOCKET = -3, SILENT = -4 };
 enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9 };
 enum { BUFFER = 1 << 16, REPLY = 4096, FIELD = 64 };
 enum { MAX_SILENT = 20 };  /* frames without any order, even late, before a client counts as dead */
-enum { MAX_START = 60 };   /* the same before its first order: it may have to prove its account first */
+enum { MAX_START = 160 };   /* the same before its first order: it may have to prove its account first */
 enum { START_LATE_NS = 250000000 };
 
 /* What Python asks for and what it gets back; mirrored field by field by `Job` in wire.py. */

@@ -23,7 +23,7 @@ RUN_S = 3  # how long a command that runs until stopped is watched
 TIMEOUT_S = 60
 # Too long for here; the demo as it is shown has a test of its own, and so has each bench.
 SHORTER = {
-    "tickgate demo": "tickgate demo --seconds 4",
+    "tickgate demo": "tickgate demo --seconds 6",
     "tickgate soak --minutes 1": "tickgate soak --minutes 0.1",
     "tickgate drill": "tickgate drill --orders 3 --venue okx --variant stop",
     "tickgate bench": "tickgate bench encode",

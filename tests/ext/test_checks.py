@@ -802,7 +802,9 @@ def test_the_twin_was_asked_about_nearly_everything():
         "AMEND_RATE",
     }
     expected |= {"VENUE", "MARGIN", "LIQUIDATION_NEAR", "DAILY_LOSS", "DUPLICATE"}
-    for seed in range(40):  # the runs above were perhaps another process's
+    if not expected <= SEEN:  # the runs above were perhaps another process's
+        test_the_gate_says_what_its_slow_twin_says()
+    for seed in range(40):
         if expected <= SEEN:
             break
         test_the_gate_says_what_its_slow_twin_says_in_long_runs(seed)

@@ -24,8 +24,10 @@ from bench.conditions import BenchError, Progress, silent, watching
 from bench.risk import NOW_NS, PRODUCTS
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
+from ext.limits import NO_ACCOUNT_LIMITS as ACCOUNT
 from ext.records import (
     DepthKind,
+    Desk,
     HaltReason,
     OrderType,
     ReportKind,
@@ -52,21 +54,7 @@ POLICY = {
     "on_drawdown": int(StopPolicy.STOP_FLATTEN),
     "on_margin": int(StopPolicy.STOP_FLATTEN),
 }
-ACCOUNT = dict.fromkeys(
-    (
-        "max_open_orders",
-        "max_coin_e8",
-        "max_venue_e8",
-        "max_total_e8",
-        "max_leverage_milli",
-        "margin_free_ppm",
-        "liquidation_ppm",
-        "max_daily_loss_e8",
-        "max_drawdown_ppm",
-    ),
-    -1,
-)
-DESK_EXIT = -2
+DESK_EXIT = int(Desk.DESK_EXIT)
 
 
 class Quotes(Strategy):

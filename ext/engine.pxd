@@ -146,6 +146,7 @@ cdef class Engine(Sink):
     cdef int _cool(self, int why, int64_t now_ns) except -1
     cdef bint _is_in_the_way(self, const Order* order) noexcept
     cdef int _submit_own(self, const Intent* intent) except -1
+    cdef uint64_t _pass(self, const Intent* intent, int* reason) except? 0
     cdef int _drain(self, Strategy strategy) except -1
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1
     cdef bint _may_leave(self, const Intent* intent) noexcept nogil

@@ -1107,19 +1107,7 @@ cdef class Engine(Sink):
     cdef int _submit_own(self, const Intent* intent) except -1:
         """An exit or a protective order of ours, or a cancel of one: risk, and where it says yes, out."""
         cdef int reason = 0
-        cdef uint64_t order_id = 0
-        cdef Approved approved
-        self.risk.value = self.risk.limit = 0
-        if intent.action == CANCEL:
-            approved = self.risk.approve_cancel(intent, self.now_ns, &reason)
-        else:
-            approved = self.risk.approve(intent, self.now_ns, &reason)
-        self._verdict(intent, approved, reason)
-        if approved is not None:
-            order_id = approved.order_id
-            if intent.action == CANCEL:
-                self.orders.want_cancel(self.orders.find(order_id))
-            self._send(approved)
+        cdef uint64_t order_id = self._pass(intent, &reason)
         return self.stops.answered(intent, order_id, reason)
 
     cdef int _tell_fills(self) except -1:
@@ -1317,23 +1305,28 @@ cdef class Engine(Sink):
         return 0
 
     cdef int _submit(self, Strategy strategy, const Intent* intent) except -1:
-        """Risk, and where it says yes, out."""
+        """A proposal of a strategy: risk, and where it says yes, out; the strategy is told what order it became."""
         cdef int reason = 0
+        cdef uint64_t order_id = self._pass(intent, &reason)
+        return 0 if order_id == 0 or intent.action == CANCEL else self._tell_order(strategy, intent, order_id)
+
+    cdef uint64_t _pass(self, const Intent* intent, int* reason) except? 0:
+        """Risk, and where it says yes, out. Returns the order, or 0 where it says no."""
         cdef uint64_t order_id
         cdef Approved approved
         self.risk.value = self.risk.limit = 0
         if intent.action == CANCEL:
-            approved = self.risk.approve_cancel(intent, self.now_ns, &reason)
+            approved = self.risk.approve_cancel(intent, self.now_ns, reason)
         else:
-            approved = self.risk.approve(intent, self.now_ns, &reason)
-        self._verdict(intent, approved, reason)
+            approved = self.risk.approve(intent, self.now_ns, reason)
+        self._verdict(intent, approved, reason[0])
         if approved is None:
             return 0
         order_id = approved.order_id
         if intent.action == CANCEL:         # asked for once, repeated until the venue says that it is closed
             self.orders.want_cancel(self.orders.find(order_id))
         self._send(approved)
-        return 0 if intent.action == CANCEL else self._tell_order(strategy, intent, order_id)
+        return order_id
 
     cdef int _tell_order(self, Strategy strategy, const Intent* intent, uint64_t order_id) except -1:
         cdef Tell tell

@@ -109,12 +109,6 @@ cdef class Exits:
                     return False
         return True
 
-    def flat(self, int instrument) -> bool:
-        """`is_flat` for Python callers. Raises IndexError."""
-        if not 0 <= instrument < self.instruments.count:
-            raise IndexError(f"no instrument {instrument}")
-        return bool(self.is_flat(instrument))
-
     cdef bint is_busy(self, int instrument) noexcept nogil:
         """Is an exit on its way, or something above what may stay?"""
         cdef int leg

@@ -63,6 +63,12 @@ CEILINGS = {
 }
 
 
+# Over everything, with nothing asked for: what tests and benches change one field of.
+NO_ACCOUNT_LIMITS = dict.fromkeys(
+    ("max_open_orders", "max_coin_e8", "max_venue_e8", "max_total_e8", "max_leverage_milli", "margin_free_ppm",
+     "liquidation_ppm", "max_daily_loss_e8", "max_drawdown_ppm"), -1)
+
+
 def check(str where, str name, value, int least=0, ceiling=None):
     """`value` where it is a whole number from `least` up to the compiled-in ceiling of `name`; else ValueError with all three."""
     top = CEILINGS[name] if ceiling is None else ceiling

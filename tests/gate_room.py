@@ -4,6 +4,7 @@ from ext.account import Account
 from ext.book import Book
 from ext.equity import Equity
 from ext.instruments import Instruments
+from ext.limits import NO_ACCOUNT_LIMITS as ACCOUNT
 from ext.orders import Orders
 from ext.records import DepthKind, Desk, Market, OrderType, ReportKind, Rule, Side, TimeInForce
 from ext.reference import Reference
@@ -27,20 +28,6 @@ LIMITS = {
     "max_open_orders": 60,
     "leverage": 10,
 }
-ACCOUNT = dict.fromkeys(
-    (
-        "max_open_orders",
-        "max_coin_e8",
-        "max_venue_e8",
-        "max_total_e8",
-        "max_leverage_milli",
-        "margin_free_ppm",
-        "liquidation_ppm",
-        "max_daily_loss_e8",
-        "max_drawdown_ppm",
-    ),
-    -1,
-)
 
 
 class Room:

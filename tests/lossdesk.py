@@ -5,6 +5,7 @@ import json
 
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
+from ext.limits import NO_ACCOUNT_LIMITS as ACCOUNT
 from ext.records import Action, LegKind, Market, ReportKind, Side, StopPolicy
 from ext.venues.bybit import BybitWire
 
@@ -24,20 +25,6 @@ LIMITS = {
     "stale_ns": 3600 * SEC,
     "max_open_orders": 64,
 }
-ACCOUNT = dict.fromkeys(
-    (
-        "max_open_orders",
-        "max_coin_e8",
-        "max_venue_e8",
-        "max_total_e8",
-        "max_leverage_milli",
-        "margin_free_ppm",
-        "liquidation_ppm",
-        "max_daily_loss_e8",
-        "max_drawdown_ppm",
-    ),
-    -1,
-)
 POLICY = {
     "exit_slippage_ppm": 10_000,
     "exit_retry_ns": 100 * MS,

@@ -13,7 +13,17 @@ LEVERAGE = {
     "bybit-linear": 10,
     "okx": 20,
 }  # what accounts of the simulated venues have set
-TABLES = """\
+STOPS = """\
+[stops]
+on_position_loss = "flatten"
+on_daily_loss = "flatten"
+on_drawdown = "flatten"
+on_margin = "reduce"
+exit_slippage_bps = 40
+exit_retry_ms = 500
+"""
+TABLES = (
+    """\
 [account]
 max_open_orders = 1024
 max_coin_quote = "off"
@@ -33,18 +43,15 @@ window_ms = 1000
 max_cancels_per_fill = "off"
 max_same_side_fills = "off"
 max_round_trips = "off"
-[stops]
-on_position_loss = "flatten"
-on_daily_loss = "flatten"
-on_drawdown = "flatten"
-on_margin = "reduce"
-exit_slippage_bps = 40
-exit_retry_ms = 500
+"""
+    + STOPS
+    + """\
 cooldown_s = 10
 protect_bps = 0
 [compliance]
 profile = "unrestricted"
 """
+)
 LIMITS = """\
 max_order_base = "{most}"
 max_order_quote = "{most_value}"
@@ -67,7 +74,8 @@ maintenance_bps = 100
 """
 
 
-SHOWN_TABLES = """\
+SHOWN_TABLES = (
+    """\
 [account]
 max_open_orders = 50
 max_coin_quote = "{most:.2f}"
@@ -89,18 +97,15 @@ cancels_window_s = 3600
 max_same_side_fills = 1000
 max_round_trips = 1000
 repeat_window_s = 10
-[stops]
-on_position_loss = "flatten"
-on_daily_loss = "flatten"
-on_drawdown = "flatten"
-on_margin = "reduce"
-exit_slippage_bps = 40
-exit_retry_ms = 500
+"""
+    + STOPS
+    + """\
 cooldown_s = 60
 protect_bps = 300
 [compliance]
 profile = "unrestricted"
 """
+)
 # A synthetic market is liquid and calm; a recorded one may be anything.
 SHOWN_LIMITS = """\
 max_order_base = "{size:f}"

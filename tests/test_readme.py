@@ -21,12 +21,13 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN_S = 3  # how long a command that runs until stopped is watched
 TIMEOUT_S = 60
-# Too long for here; the demo as it is shown has a test of its own, and so has each bench.
-SHORTER = {
-    "tickgate demo": "tickgate demo --seconds 6",
-    "tickgate soak --minutes 1": "tickgate soak --minutes 0.1",
-    "tickgate drill": "tickgate drill --orders 3 --venue okx --variant stop",
-    "tickgate bench": "tickgate bench encode",
+SHORTER = {"tickgate bench": "tickgate bench encode"}  # each bench has a test of its own
+# Long ones are run once, by the test of theirs: here it is looked at that this is so.
+RUN_BY = {
+    "tickgate demo": ("node/test_demo.py", 'processes.run("demo")'),
+    "tickgate demo --json --seconds 6": ("node/test_demo.py", '"demo", "--seconds", "6"'),
+    "tickgate drill": ("node/test_drill.py", '"drill", "--orders", "10"'),
+    "tickgate soak --minutes 1": ("node/test_soak.py", '"soak", "--minutes", "0.1"'),
 }
 
 
@@ -113,9 +114,17 @@ def test_the_readme_shows_the_commands_that_there_are():
     assert any(x.startswith("make run") for block in SHELL for x in block)
 
 
-@pytest.mark.parametrize(
-    "command", [x for block in TICKGATE for x in block if not (runs_until_stopped(x) or talks_to_a_node(x))]
-)
+ONCE = [x for block in TICKGATE for x in block if not (runs_until_stopped(x) or talks_to_a_node(x))]
+
+
+@pytest.mark.parametrize(("command", "where"), RUN_BY.items())
+def test_a_long_command_that_is_shown_is_run_by_a_test_of_its_own(command, where):
+    path, call = where
+    assert command in ONCE
+    assert call in (ROOT / "tests" / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [x for x in ONCE if x not in RUN_BY])
 def test_a_command_that_is_shown_works(command, folder):
     with start(command, folder) as process:
         out, err = process.communicate(timeout=TIMEOUT_S)

@@ -20,6 +20,7 @@ MAKER_SLOTS = 10  # the makers move every 100 ms
 BEHIND_MAX_SLOTS = 1_000  # a caller that slept longer than 10 s finds the market where it left it
 BAND_LEVELS = 40  # levels per side in one band of BANDS
 BANDS = (1, 2, 4, 10, 20, 40)  # distance of neighbouring levels, in cells, going away from the market
+LADDERS_KEPT = 2_000
 FINE = 600_000  # cells in the fair price: a cell is one tick, or more where ticks are finer than this
 E8 = 10**8
 
@@ -69,6 +70,7 @@ class Maker:
         self.wider_ticks = 0  # a fault: each side is so much further away
         self.absent: set[int] = set()  # a fault: sides without makers
         self.prices: tuple[set[int], set[int]] = (set(), set())
+        self.ladders: dict[tuple[int, int], list[int]] = {}  # by side and best cell: the market comes back to them
 
     def _ticks(self, price_e8: int) -> int:
         grid = self.listing.price_grid
@@ -118,14 +120,27 @@ class Maker:
         return count
 
     def _set(self, side: int, ladder: list[int], depth: int) -> None:
-        unit = self.unit_lots
-        size = self.rng.randint(unit // 2 + 1, unit * (4 + depth // 3))
-        self.engine.set_level(side, ladder[depth], size)
+        least = self.unit_lots // 2 + 1
+        choices = self.unit_lots * (4 + depth // 3) - least + 1
+        draw = self.rng.getrandbits
+        bits = choices.bit_length()
+        more = draw(bits)  # randint(), without its checks: most of the time of a run would go there
+        while more >= choices:
+            more = draw(bits)
+        self.engine.set_level(side, ladder[depth], least + more)
 
     def _ladder(self, side: int, cell: int) -> list[int]:
         """Prices of a side from its best cell on: dense near the market, thinning with distance. The cells
         are those divisible by the band's step, so that a level keeps its price while the market moves past
         it."""
+        known = self.ladders.get((side, cell))
+        if known is None:
+            if len(self.ladders) >= LADDERS_KEPT:
+                self.ladders.clear()
+            known = self.ladders[side, cell] = self._new_ladder(side, cell)
+        return known
+
+    def _new_ladder(self, side: int, cell: int) -> list[int]:
         away = -1 if side == BUY else 1
         steps = [cell * away]  # cells, counted so that they grow away from the market
         for step in BANDS:

@@ -52,6 +52,7 @@ from node.venues.values import (
 MS, SEC = 1_000_000, 1_000_000_000
 START_NS = 1_790_000_000 * SEC  # a day in 2026
 VENUE_NS = 10 * MS
+STILL_NS = 20 * MS  # of venues whose market stands still: most of what a tick looks at cannot have changed
 ENGINE_NS = 20 * MS
 KEEPER_NS = 50 * MS
 SESSION_NS = 250 * MS
@@ -134,7 +135,7 @@ class World:
             # only now: what a node must know before it is one was asked without a network
             fake.faults.load([x for x in faults or [] if x.get("venue", name) == name], name, self.venue_ns)
         for every_ns, work in (
-            (VENUE_NS, self._venues),
+            (VENUE_NS if moving else STILL_NS, self._venues),
             (ENGINE_NS, self._engine),
             (KEEPER_NS, self._keep),
             (SESSION_NS, self._sessions),
@@ -486,15 +487,16 @@ class World:
 
     def drain(self) -> None:
         """What the venues have said so far sets out for the node."""
-        owners = {
-            (id(x.fake), x.connection.number): x for x in self.lines.values() if x.connection is not None
-        }
         for fake in self.fakes.values():
-            for to, text in fake.take():
-                wired = owners.get((id(fake), to.number))
+            frames = fake.take()
+            if not frames:
+                continue
+            owners = {id(x.connection): x for x in self.lines.values() if x.connection is not None}
+            for to, text in frames:
+                wired = owners.get(id(to))
                 if wired is not None and wired.connection is to:
                     self._towards(wired, text)
-        for wired in list(owners.values()):
+        for wired in list(self.lines.values()):
             connection = wired.connection
             if connection is None:
                 continue

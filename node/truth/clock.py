@@ -32,6 +32,7 @@ class VenueClock:
         self.samples: deque[Sample] = deque(maxlen=settings.clock_samples)
         self.steps = 0
         self._unsettled = settings.clock_agree  # samples still wanted before this clock is believed
+        self._best: tuple[int, Sample | None] = (-1, None)  # as of when, which
 
     def on_sample(self, left_ns: int, venue_ns: int, read_ns: int, grain_ns: int = 1_000_000) -> bool:
         """A request left, the venue wrote its time (to `grain_ns`), the answer was read. False where it
@@ -45,6 +46,7 @@ class VenueClock:
             self.samples.clear()
             self._unsettled = self.settings.clock_agree
         self.samples.append(sample)
+        self._best = (-1, None)
         self._unsettled = max(self._unsettled - 1, 0)
         return True
 
@@ -63,8 +65,10 @@ class VenueClock:
 
     def best(self, now_ns: int) -> Sample | None:
         """The sample with the narrowest bounds by now, None where there is none that counts."""
-        young = [x for x in self.samples if abs(now_ns - x.at_ns) <= self.settings.clock_old_ns]
-        return min(young, key=lambda x: self._aged_ns(x, now_ns), default=None)
+        if self._best[0] != now_ns:  # a turn asks several times
+            young = [x for x in self.samples if abs(now_ns - x.at_ns) <= self.settings.clock_old_ns]
+            self._best = now_ns, min(young, key=lambda x: self._aged_ns(x, now_ns), default=None)
+        return self._best[1]
 
     def offset_ns(self, now_ns: int) -> int:
         """The venue's clock minus ours; 0 where it is not known."""

@@ -300,17 +300,20 @@ class Desk(Terms):
     def settle(self, listing: Listing, now_ns: int) -> None:
         """Turn what the matching engine did into changed levels, public trades and order events."""
         self.now_ns = max(self.now_ns, now_ns)
-        self._settling += 1
-        try:
-            self._settle_events(listing, now_ns)
-        finally:
-            self._settling -= 1
-        self._tell_positions()
+        events = listing.engine.take()
+        if events:
+            self._settling += 1
+            try:
+                self._settle_events(listing, events, now_ns)
+            finally:
+                self._settling -= 1
+        if self._moved:
+            self._tell_positions()
         top = (listing.engine.best(BUY), listing.engine.best(SELL))
         if top != listing.top:
             listing.top = top
             self.tell_quote(listing, now_ns)
-        if not self._amending:
+        if self._todo and not self._amending:
             self._work(now_ns)
 
     def _tell_positions(self) -> None:
@@ -321,8 +324,8 @@ class Desk(Terms):
             lots = account.position(listing, leg).lots
             listing.engine.set_position(position_number(account.owner, leg), lots)
 
-    def _settle_events(self, listing: Listing, now_ns: int) -> None:
-        for event in listing.engine.take():
+    def _settle_events(self, listing: Listing, events: list[tuple], now_ns: int) -> None:
+        for event in events:
             kind = event[0]
             if kind == LEVEL:
                 _, side, price_ticks, size_lots, listing.settled_id = event

@@ -311,7 +311,7 @@ class Faults:
 
     def any_of(self, *names: str) -> bool:
         """Is there any row of these names?"""
-        return any(name in self._by_name for name in names)
+        return bool(self._by_name) and any(name in self._by_name for name in names)
 
     def due(self, now_ns: int) -> list[Fault]:
         """Active faults whose time has come; each is returned once, or once a period."""

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def test_only_the_size_of_the_budgets_differs_from_a_live_node():
 def test_a_whole_node_proves_its_account_and_trades_with_either_key():
     if not shutil.which(os.environ.get("CC", "cc")):
         pytest.skip("no C compiler: the wire benchmark compiles its venue")
-    with wire.prepared(70, warmup=60) as setup, node_command("epoll") as argv:
+    with wire.prepared(70, warmup=60) as prepared, node_command("epoll") as argv:
+        setup = replace(prepared, cores=None)  # nothing is measured: any core that is free will do
         for name, builder in (("node", argv), ("node_logon", partial(argv, logon=True))):
             done = wire.run_client(name, builder, setup)
             assert sum(1 for order in done.orders if order) >= 60

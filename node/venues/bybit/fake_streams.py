@@ -37,15 +37,20 @@ class _Book:
     sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
     due_ns: int = 0
     sent_ns: int = 0
+    read_at: tuple[Any, int] = (None, -1)  # the matching engine and its update id when it was last read
+    window: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
     @property
     def topic(self) -> str:
         return f"orderbook.{self.depth}.{self.listing.symbol}"
 
     def read(self) -> tuple[dict[int, int], dict[int, int]]:
-        """The top of the matching engine, best first."""
-        levels = self.listing.engine.levels
-        return dict(levels(BUY, self.depth)), dict(levels(SELL, self.depth))
+        """The top of the matching engine, best first. Nobody changes what was read."""
+        engine = self.listing.engine
+        if self.read_at != (engine, engine.update_id):
+            self.read_at = engine, engine.update_id
+            self.window = dict(engine.levels(BUY, self.depth)), dict(engine.levels(SELL, self.depth))
+        return self.window
 
 
 @dataclass(eq=False)
@@ -213,7 +218,9 @@ class PublicStreams(FakeVenue):
         if self._keeps_alive_only(book.listing, now_ns):
             return
         new = book.read()
-        changed = _difference(book.sides[BUY], new[BUY]), _difference(book.sides[SELL], new[SELL])
+        changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        if new is not book.sides:
+            changed = _difference(book.sides[BUY], new[BUY]), _difference(book.sides[SELL], new[SELL])
         is_repeat = not (changed[BUY] or changed[SELL])
         if is_repeat and (book.depth != 1 or now_ns - book.sent_ns < rules.BOOK_REPEAT_NS):
             return

@@ -5,6 +5,7 @@ figures are per coin. What an account has is in its ledger; rows are made from i
 "Trading account", "Funding account".
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -792,8 +793,14 @@ def in_time(rows: Iterable[dict], query: dict[str, str]) -> Iterable[dict]:
 
 def update_interval_ns(arg: dict) -> int:
     """How often a subscription wants a regular snapshot; 0 = never."""
+    text = arg.get("extraParams") or "{}"
+    return _interval_ns(text) if isinstance(text, str) else REGULAR_NS
+
+
+@functools.lru_cache(64)
+def _interval_ns(text: str) -> int:
     try:
-        extra = orjson.loads(arg.get("extraParams") or "{}")
+        extra = orjson.loads(text)
     except orjson.JSONDecodeError:
         return REGULAR_NS
     value = str(extra.get("updateInterval", "")) if isinstance(extra, dict) else ""

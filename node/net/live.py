@@ -644,10 +644,12 @@ class Node:
         return any(x.up for x in self.engine.lines if x.kind == LineKind.ORDER_LINE)
 
     def _has_looked(self, since_ns: int) -> bool:
-        """Trades that no stream told of are known too. A node that is broken does not wait for them."""
+        """Trades that no stream told of are known too. A node that is broken does not wait for them, and for
+        one that wrote no order there are none."""
         return (
             self.keeper is None
             or self.failure is not None
+            or self.link.written == 0
             or (since_ns > 0 and self.keeper.has_looked(since_ns))
         )
 

@@ -70,7 +70,7 @@ class Maker:
         self.wider_ticks = 0  # a fault: each side is so much further away
         self.absent: set[int] = set()  # a fault: sides without makers
         self.prices: tuple[set[int], set[int]] = (set(), set())
-        self.ladders: dict[tuple[int, int], list[int]] = {}  # by side and best cell: the market comes back to them
+        self.ladders: dict[tuple[int, int], list[int]] = {}  # by side and best cell: a market comes back
 
     def _ticks(self, price_e8: int) -> int:
         grid = self.listing.price_grid

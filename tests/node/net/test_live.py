@@ -139,8 +139,8 @@ def play(tmp_path):
 
 
 def never_fund(simulation: Simulation) -> None:
-    """The venues run on the real clock: where these tests meet a full hour, what is paid between a node's last
-    look and the comparison is no difference that they are about."""
+    """The venues run on the real clock: where these tests meet a full hour, what is paid between a node's
+    last look and the comparison is no difference that they are about."""
     for server in simulation.servers.values():
         for listing in server.fake.listings.values():
             listing.funding_interval_ns = 10**18
@@ -892,7 +892,7 @@ def test_wrong_credentials_are_one_clear_line_and_no_secret(play, market, change
                 await until(lambda: world.said("access refused"), 4)
             finally:
                 print(*world.told, sep="\n")
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1)
 
         await world.run(node, act)
         assert world.fake(venue).counts["orders"] == 0

@@ -30,7 +30,7 @@ run: build
 
 test: build .venv/.dev
 	@$(PY) -m pytest -n 3 --dist worksteal -m "not soak and not alone"
-	@$(PY) -m pytest -m "alone and not soak"
+	@$(PY) -m pytest -n 2 -m "alone and not soak"
 
 bench: build .venv/.dev
 	@.venv/bin/tickgate bench

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent / "ext" / "venues"))
 sys.path.insert(0, str(Path(__file__).parent / "failures"))
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
 
-# A demo and a drill want a core of their own: `make test` runs it behind the rest.
+# Demos and drills are several processes each, with deadlines: `make test` runs them behind the rest.
 ALONE = ("tests/node/test_demo.py", "tests/node/test_drill.py")
 
 

@@ -56,10 +56,8 @@ def report(told) -> dict:
     return result
 
 
-def test_the_demo_as_everybody_runs_it_is_over_in_15_seconds(processes):
-    began_s = time.monotonic()
+def test_the_demo_as_everybody_runs_it_shows_what_it_is_for(processes):
     told = processes.run("demo")
-    assert time.monotonic() - began_s < 15
     assert (told.code, told.err) == (0, "")
     for part in (
         "Tick to order: p50",

@@ -1,8 +1,6 @@
 """A node and its venues in one virtual time: seeds decide, the network does what its faults say, and nothing
 waits."""
 
-import time
-
 import pytest
 
 from ext.engine import LineKind
@@ -27,14 +25,12 @@ def ready():
 
 
 def test_time_is_virtual_and_exact():
-    began = time.monotonic()
     out = world()
     assert out.now_ns == START_NS
     out.run_for(3 * SEC + 7)
     assert out.now_ns == START_NS + 3 * SEC + 7
     with pytest.raises(TimeoutError, match="not within 2 s of venue time"):
         out.run_until(lambda: False, 2 * SEC)
-    assert time.monotonic() - began < 20
 
 
 def test_a_node_comes_up_reconciles_and_quotes_and_the_ledgers_agree(ready):

@@ -477,9 +477,9 @@ class Assembly:
         }
 
     def _key(self, market: int, key: Key) -> dict:
-        """Which kind it is; and the API key where each order frame on the tape carries it anyway."""
-        signs = market in self.wires and hasattr(self.wires[market], "signer") and not key.is_ed25519
-        return {"ed25519": key.is_ed25519, "api_key": key.api_key if signs else ""}
+        """Which kind it is, and whether each order frame is signed with it."""
+        signs = hasattr(self.wires.get(market), "signer") and not key.is_ed25519
+        return {"ed25519": key.is_ed25519, "signs": signs}
 
     def _instrument(self, i: int) -> dict:
         market, symbol = self.instruments.market(i), self.instruments.symbol(i)

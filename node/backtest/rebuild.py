@@ -70,7 +70,7 @@ def strategy_of(told: dict[str, Any]) -> Strategy | None:
 def stand_in(told: dict[str, Any]) -> Key:
     """A key of the same kind as the recorded one: frames get the same form, and a signature of nobody's."""
     if not told["ed25519"]:
-        return Key(told["api_key"] or "replay", "replay", "replay")
+        return Key("replay", "replay", "replay")
     private = Ed25519PrivateKey.from_private_bytes(bytes(32))
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Key(told["api_key"] or "replay", private_key=pem.decode())
+    return Key("replay", private_key=pem.decode())

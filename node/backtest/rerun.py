@@ -38,7 +38,7 @@ STARTS = {
     )
 }  # fmt: skip
 IGNORED = {int(RecordType.NOTE), int(RecordType.SENT), int(RecordType.CONFIG)}
-SIGNATURE = re.compile(rb'"signature":"[0-9a-f]*"')
+SIGNED = re.compile(rb'"(apiKey|signature)":"[!#-~]*"')
 # What a fault of ours or of a strategy can raise out of the engine: it was recorded as a latch.
 BROKEN = (ArithmeticError, AssertionError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -88,7 +88,7 @@ class Rerun:
         self.engine, self.outlet = self.desk.engine, self.desk.engine.outlet
         self.echo = self.engine.echo = Echo()
         # frames that are signed with a key that is not here
-        self.masks = any(x["api_key"] and MARKETS[m] not in (keys or {}) for m, x in told["keys"].items())
+        self.masks = any(x["signs"] and MARKETS[m] not in (keys or {}) for m, x in told["keys"].items())
         self.wanted = _wanted(told)
         self.made: deque[Made] = deque()
         self.turn: list[Record] = []
@@ -193,15 +193,15 @@ class Rerun:
         self.result.compared += 1
         if record.type == RecordType.ORDER_OUT:
             self.result.orders += 1
-            self.hash.update(SIGNATURE.sub(b"", record.payload[8:]) if self.masks else record.payload[8:])
+            self.hash.update(record.payload[8:])  # as it left, signature and all
         elif record.type == RecordType.FILL:
             self.result.fills += 1
         elif record.type == RecordType.HASH:
             self.result.marks += 1
 
     def _is_masked(self, record: Record, made: Made) -> bool:
-        """The same but for the signature, for which the key is not here."""
-        both = [SIGNATURE.sub(b'"signature":""', x) for x in (record.payload, made[3])]
+        """The same but for API key and signature, for which the key is not here."""
+        both = [SIGNED.sub(b'"\\1":""', x) for x in (record.payload, made[3])]
         same = made[:3] == (record.type, record.line, record.now_ns) and both[0] == both[1]
         self.result.masked += same
         return same

@@ -8,7 +8,7 @@ from ext.book cimport Book
 from ext.equity cimport Equity
 from ext.instruments cimport Instruments
 from ext.orders cimport Order, Orders
-from ext.records cimport (Approved, Budget, DepthHead, DoorRow, FillRow, Intent, Level, Mark, Quote, Report, SentRow,
+from ext.records cimport (Approved, Budget, DepthHead, DoorRow, FillRow, HashRow, Intent, Level, Mark, Quote, Report, SentRow,
                           StateRow, StopRow, Trade, VerdictRow)
 from ext.reference cimport Reference
 from ext.risk cimport RiskGate
@@ -67,6 +67,17 @@ cdef class Recorder(Outlet):
     cdef readonly int64_t orders
 
 
+cdef class Again(Outlet):
+    cdef readonly set unsent         # numbers of requests, from 1, that were not taken
+    cdef readonly int64_t written    # requests so far
+
+
+cdef class Echo:
+    cdef list rows
+    cdef int take(self, int type, int line, int64_t now_ns, const char* head, Py_ssize_t head_size, const char* data,
+                  Py_ssize_t size) except -1
+
+
 cdef class Engine(Sink):
     cdef readonly Instruments instruments
     cdef readonly list books
@@ -80,6 +91,7 @@ cdef class Engine(Sink):
     cdef readonly Stops stops
     cdef readonly RiskGate risk
     cdef readonly TapeWriter tape
+    cdef public Echo echo            # where there is no tape: a replay
     cdef public Outlet outlet
     cdef public object ask_resync    # called with (instrument, reason); the cold side carries it out
     cdef public object strategy_failed   # called with (number, what, now_ns) for each fault of a strategy, and once when it goes off
@@ -94,6 +106,7 @@ cdef class Engine(Sink):
     cdef int filter_refusals[256]    # in a row, by instrument
     cdef uint64_t filter_refused[256]    # the last order of each that a filter refused
     cdef readonly int64_t evidence, halted
+    cdef readonly int64_t encoded    # requests that were given to the outlet
     cdef char* thawing               # by instrument: what comes now may have lain in a socket while this process stood still
     cdef int64_t thawed_ns           # when it went on
     cdef int32_t* feed_depth         # depth channel the book follows, -1 = the first that comes
@@ -114,7 +127,7 @@ cdef class Engine(Sink):
     cdef int64_t dial_values[DIALS_MAX]
     cdef readonly int64_t checksums, checksums_bad, decisions, resync_asks, unrecorded
     cdef readonly bint tape_full
-    cdef public bint stopping        # strategies are not asked any more; reports and cancels go on
+    cdef readonly bint stopping      # strategies are not asked any more; reports and cancels go on
     cdef readonly int64_t ack_timeout_ns, mark_every_ns, marked_ns, ask_every_ns
     cdef char out[HEADROOM + FRAME_MAX + 64]
 
@@ -162,6 +175,8 @@ cdef class Engine(Sink):
     cdef int _batchable(self, const Intent* intent) noexcept
     cdef int _line_for(self, const Intent* intent, const Order* order) noexcept
     cdef int _send(self, Approved approved) except -1
+    cdef int _written(self, Approved approved, int written) except -1
+    cdef int _hash(self, HashRow* out) except -1
     cdef int _sent(self, Approved approved, int line, int written) except -1
     cdef int _cancel(self, Order* order) except -1
     cdef int _refusal(self, const Report* report, const Order* order) except -1
@@ -171,7 +186,7 @@ cdef class Engine(Sink):
     cdef int _book_fee(self, const Report* report, const Order* order) except -1
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1
     cdef int _door(self, int door, int instrument, uint64_t order_id, int64_t a, int64_t b, int64_t c, int64_t now_ns,
-                   const Intent* intent=*) except -1
+                   const Intent* intent=*, bytes text=*) except -1
     cdef int _record(self, int type, int line, const char* head, Py_ssize_t head_size, const char* data,
                      Py_ssize_t size) except -1
     cdef int _verify(self, Book book, const DepthHead* head) except -1

@@ -19,17 +19,18 @@ from libc.string cimport memcpy, memset
 from ext.account cimport Position
 from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
+from ext.digest cimport mix_words, of_account, of_books, of_equity, of_orders, of_risk, of_strategies
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
                           DOOR_CAPITAL, DOOR_DAY_TRADES, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
-                          DOOR_LEASE, DOOR_LIMITS, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
-                          DOOR_RESUME, DOOR_SETTLE, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
+                          DOOR_LEASE, DOOR_LIMITS, DOOR_MARK, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
+                          DOOR_RESUME, DOOR_SETTLE, DOOR_STOPPING, DOOR_UNSENT, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
                           HALT_MARGIN, HALT_STOP, HALT_VENUE, HALT_WINDOW, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP,
                           LATCH_TAPE, LEGS, LINK_DOWN, LIQUIDATION, LIVE, LONG_LEG, NET, NEVER_EXISTED, NEW, OK, REJECTED,
                           REPLACE, REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
                           REPORT_REJECT, REPORT_UNCERTAIN, SENT, SHORT_LEG, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED,
-                          WINDOW, EquityRow)
+                          WINDOW, EquityRow, HashRow, mix)
 from ext.records import pack_reports
 from ext.tape cimport DIAL as TAPE_DIAL
 from ext.tape cimport DOOR as TAPE_DOOR
@@ -37,9 +38,11 @@ from ext.tape cimport EQUITY as TAPE_EQUITY
 from ext.tape cimport EVIDENCE as TAPE_EVIDENCE
 from ext.tape cimport FILL as TAPE_FILL
 from ext.tape cimport FRAME as TAPE_FRAME
+from ext.tape cimport HASH as TAPE_HASH
 from ext.tape cimport LIMITS as TAPE_LIMITS
 from ext.tape cimport MARK as TAPE_MARK
 from ext.tape cimport ORDER_OUT as TAPE_ORDER_OUT
+from ext.tape cimport PARAM as TAPE_PARAM
 from ext.tape cimport REPORT as TAPE_REPORT
 from ext.tape cimport SESSION as TAPE_SESSION
 from ext.tape cimport STOP as TAPE_STOP
@@ -55,6 +58,7 @@ from ext.records import Reason, StrategyOff
 from ext.strategy cimport PROPOSALS_MAX, TELL_BOOK, TELL_FILL, TELL_LOST, TELL_ORDER, TELL_TIMER, TELL_TRADE
 
 import hashlib
+import json
 
 from ext.strategy import DIALS
 
@@ -73,6 +77,7 @@ cdef int SWEEP = 256         # orders looked at in one tick: with 20 ms ticks ea
 cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel that is not confirmed; doubled up to 16 times
 cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
 cdef int64_t MOST = <int64_t>1 << 47    # no price in ticks and no size in lots of any sense is larger
+cdef int REMEMBERED = 512        # trades in one record
 cdef int FAULTS_MAX = 10         # of one strategy, before it is off
 cdef int LOST_TURNS = 128        # turns in which a strategy may take back what rests on a book that is lost
 cdef int64_t FRESH_NS = 100_000_000            # a message this much older than the moment when we went on is still fresh
@@ -131,6 +136,46 @@ cdef class Recorder(Outlet):
     def hash(self) -> str:
         """Hash over all order frames so far, in order."""
         return self.digest.hexdigest()
+
+
+cdef class Again(Outlet):
+    """The outlet of a replay: takes every request but those that no socket took when it was recorded."""
+
+    def __cinit__(self):
+        self.unsent = set()
+
+    cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
+        if not order.live:
+            return 0
+        order.live = False
+        self.written += 1
+        return self.written not in self.unsent
+
+    cdef int write_batch(self, int line, list orders, int count, char* data, Py_ssize_t size) except -1:
+        cdef Approved order
+        for order in orders[:count]:
+            order.live = False
+        self.written += 1
+        return self.written not in self.unsent
+
+
+cdef class Echo:
+    """Takes an engine's records in the place of a tape: (type, line, now_ns, payload), for a replay to compare. Frames and timers
+    it gets from there are left out."""
+
+    def __cinit__(self):
+        self.rows = []
+
+    cdef int take(self, int type, int line, int64_t now_ns, const char* head, Py_ssize_t head_size, const char* data,
+                  Py_ssize_t size) except -1:
+        if type != TAPE_FRAME and type != TAPE_TIMER:
+            self.rows.append((type, line, now_ns, head[:head_size] + data[:size]))
+        return 0
+
+    def clear(self) -> list:
+        """What was taken since the last call."""
+        rows, self.rows = self.rows, []
+        return rows
 
 
 cdef class Engine(Sink):
@@ -242,7 +287,7 @@ cdef class Engine(Sink):
     cdef int _abandon(self) except -1:
         """Leave nothing of a failed turn to the next one."""
         cdef Strategy strategy
-        self.risk.latch(LATCH_FAULT)
+        self.latch(LATCH_FAULT, True, self.now_ns)
         self.touched_count = self.filled_count = self.lost_count = 0
         for strategy in self.strategies:
             strategy.proposed = 0
@@ -369,7 +414,7 @@ cdef class Engine(Sink):
             for i in range(min(len(dials), DIALS_MAX)):
                 changed |= self.dial_values[i] != dials[i]
                 self.dial_values[i] = dials[i]
-            if changed and self.tape is not None:
+            if changed:
                 self.now_ns = now_ns
                 self._record(TAPE_DIAL, 0, NULL, 0, <const char*>self.dial_values, sizeof(self.dial_values))
         self.tick(now_ns)
@@ -384,8 +429,7 @@ cdef class Engine(Sink):
             raise IndexError(f"line {line}: there are {len(self.lines)}")
         row = self.lines[line]
         self.now_ns = now_ns
-        if self.tape is not None:
-            self._record(TAPE_SESSION, line, NULL, 0, &flag, 1)
+        self._record(TAPE_SESSION, line, NULL, 0, &flag, 1)
         if row.up == up:
             return
         row.up = up
@@ -413,19 +457,22 @@ cdef class Engine(Sink):
     # ---- cold doors: what the cold side found out, or was told to do ----
 
     cdef int _door(self, int door, int instrument, uint64_t order_id, int64_t a, int64_t b, int64_t c, int64_t now_ns,
-                   const Intent* intent=NULL) except -1:
+                   const Intent* intent=NULL, bytes text=b"") except -1:
         cdef DoorRow row
         self.now_ns = now_ns
         memset(&row, 0, sizeof(row))
         row.door, row.instrument, row.order_id, row.a, row.b, row.c = door, instrument, order_id, a, b, c
         if intent != NULL:
             row.intent = intent[0]
-        return self._record(TAPE_DOOR, 0, NULL, 0, <const char*>&row, sizeof(row))
+        return self._record(TAPE_DOOR, 0, <const char*>&row, sizeof(row), PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
     def on_evidence(self, reports, int64_t now_ns) -> int:
         """What the venue said when it was asked: reports as dicts (records.pack_reports), applied as if they had come on the
         stream. Returns how many there were. ValueError where one is no report, before any is applied."""
-        cdef bytes packed = pack_reports(reports)
+        return self.on_evidence_rows(pack_reports(reports), now_ns)
+
+    def on_evidence_rows(self, bytes packed, int64_t now_ns) -> int:
+        """`on_evidence` with the payload of an EVIDENCE record."""
         cdef Py_ssize_t i, count = PyBytes_GET_SIZE(packed) // sizeof(Report)
         cdef const Report* rows = <const Report*>PyBytes_AS_STRING(packed)
         cdef bint whole = False
@@ -494,7 +541,7 @@ cdef class Engine(Sink):
         intent.instrument, intent.side, intent.type, intent.tif, intent.strategy = instrument, side, type, tif, -1
         intent.price_ticks, intent.size_lots, intent.reduce_only, intent.leg = price_ticks, size_lots, reduce_only, leg
         intent.trigger_ticks = trigger_ticks
-        self._door(DOOR_ADOPT, instrument, 0, <int64_t>epoch, <int64_t>sequence, filled_lots, now_ns, &intent)
+        self._door(DOOR_ADOPT, instrument, 0, <int64_t>epoch, <int64_t>sequence, filled_lots, now_ns, &intent, raw)
         order = self.orders.adopt(&intent, epoch, sequence, filled_lots, now_ns)
         if order == NULL:
             return 0
@@ -652,6 +699,38 @@ cdef class Engine(Sink):
             self.risk.release(why)
             self._cool(why, now_ns)
         self._door(DOOR_LATCH, 0, 0, why, on, 0, now_ns)
+
+    def quiet(self, int64_t now_ns):
+        """The node ends: from here on strategies are neither told nor asked anything. Fills still count, cancels go on."""
+        self._door(DOOR_STOPPING, -1, 0, 0, 0, 0, now_ns)
+        self.stopping = True
+
+    # ---- parameters: what the cold side sets on a running engine, on the tape as JSON ----
+
+    def configure(self, int strategy, dict values, int64_t now_ns):
+        """Parameters of a strategy (`Strategy.configure`). ValueError where it takes none such; then nothing is recorded."""
+        self._strategy(strategy)
+        self.set_param({"do": "configure", "strategy": strategy, "values": values}, now_ns)
+
+    def refresh(self, int instrument, str tick, str lot, dict told, int64_t now_ns) -> bool:
+        """A venue's filters as they are now: `Instruments.refresh`, which says what False means."""
+        return self.set_param({"do": "filters", "instrument": instrument, "tick": tick, "lot": lot, "told": told}, now_ns)
+
+    def remember(self, list trades, int64_t now_ns):
+        """Trades that an earlier run counted, (instrument, side, hi, lo) each: they are not counted again."""
+        cdef int i
+        for i in range(0, len(trades), REMEMBERED):
+            self.set_param({"do": "remember", "trades": trades[i:i + REMEMBERED]}, now_ns)
+
+    def set_param(self, dict told, int64_t now_ns):
+        """Carry out what a PARAM record tells, and put it on the tape. ValueError where it cannot be; then it is not."""
+        if told.get("do") not in PARAMS:
+            raise ValueError(f"parameter {told.get('do')!r}: must be one of {', '.join(PARAMS)}")
+        cdef bytes raw = json.dumps(told, separators=(",", ":")).encode()
+        answer = PARAMS[told["do"]](self, told)
+        self.now_ns = now_ns
+        self._record(TAPE_PARAM, 0, NULL, 0, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        return answer
 
     cdef int _cool(self, int why, int64_t now_ns) except -1:
         """An operator took back a latch: the stops of everything may fire again, and no new risk for the cool-down."""
@@ -1286,7 +1365,7 @@ cdef class Engine(Sink):
         cdef VerdictRow verdict
         if approved is not None:
             self.equity.recount(approved.intent.instrument)     # the next one in this event counts it, too
-        if self.tape is None:
+        if self.tape is None and self.echo is None:
             return self._judge(intent, reason)
         verdict.intent = intent[0]
         verdict.reason, verdict.pad, verdict.value, verdict.limit = reason, 0, self.risk.value, self.risk.limit
@@ -1394,6 +1473,7 @@ cdef class Engine(Sink):
                                  size if i == 0 else 0)
                 if self._may_leave(&approved.intent) and self.outlet is not None:
                     written = self.outlet.write_batch(line, self.risk.pool, passed, self.out + HEADROOM, size)
+                    self._written(approved, written)
             for i in range(passed):
                 self._sent(<Approved>self.risk.pool[i], line, written)
         if strategy.proposals[first].action == CANCEL:
@@ -1443,7 +1523,15 @@ cdef class Engine(Sink):
                 self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM, size)
                 if self._may_leave(&approved.intent):
                     written = self.outlet.write(line, approved, self.out + HEADROOM, size)
+                    self._written(approved, written)
         return self._sent(approved, line, written)
+
+    cdef int _written(self, Approved approved, int written) except -1:
+        """Whether a socket took a request is the one thing of a turn that nothing on the tape foretells."""
+        self.encoded += 1
+        if written:
+            return 0
+        return self._door(DOOR_UNSENT, approved.intent.instrument, approved.order_id, self.encoded, 0, 0, self.now_ns)
 
     cdef int _sent(self, Approved approved, int line, int written) except -1:
         """What became of a request that was to be written."""
@@ -1563,7 +1651,7 @@ cdef class Engine(Sink):
                      Py_ssize_t size) except -1:
         """One record on the tape. A tape that is full stops all new risk, and says so; nothing else stops."""
         if self.tape is None:
-            return 0
+            return 0 if self.echo is None else self.echo.take(type, line, self.now_ns, head, head_size, data, size)
         if self.tape_full:
             self.unrecorded += 1
             return 0
@@ -1581,8 +1669,9 @@ cdef class Engine(Sink):
         cdef EquityRow worth
         cdef Book book
         cdef Level level
+        cdef HashRow hashed
         cdef int i
-        if self.tape is None:
+        if self.tape is None and self.echo is None:
             return 0
         for book in self.books:
             memset(&row, 0, sizeof(row))
@@ -1603,13 +1692,50 @@ cdef class Engine(Sink):
             self._record(TAPE_EQUITY, 0, NULL, 0, <const char*>&worth, sizeof(worth))
         self.equity.fill_row(-1, &worth)
         self._record(TAPE_EQUITY, 0, NULL, 0, <const char*>&worth, sizeof(worth))
+        self._hash(&hashed)
+        return self._record(TAPE_HASH, 0, NULL, 0, <const char*>&hashed, sizeof(hashed))
+
+    cdef int _hash(self, HashRow* out) except -1:
+        """What every room decides by, right now."""
+        cdef Line row
+        cdef int i
+        out.books = of_books(self.books, self.arbiter)
+        for row in self.lines:
+            out.books = mix(out.books, row.up)
+        for i in range(self.instruments.count):
+            out.books = mix(mix(out.books, self.asked_ns[i]), self.thawing[i] | self.followed[i] << 8)
+            out.books = mix(mix(out.books, self.trades[i]), self.quotes[i].update_id)
+        out.orders = mix(of_orders(self.orders), self.swept)
+        out.account = of_account(self.account)
+        out.equity = of_equity(self.equity)
+        out.risk = of_risk(self.risk, self.stops, len(self.strategies))
+        for i in range(min(self.instruments.count, 256)):
+            out.risk = mix(mix(out.risk, self.filter_refusals[i]), self.filter_refused[i])
+        out.strategies = mix_words(of_strategies(self.strategies), self.dial_values, DIALS_MAX)
+        out.strategies = mix(mix(out.strategies, self.stopping), self.decisions)
         return 0
+
+    def state_hash(self) -> dict:
+        """The hash of each room's state as it is now: what a HASH record behind the last event would say."""
+        cdef HashRow out
+        self._hash(&out)
+        return <object>out
+
+    def hash_many(self, int count) -> int:
+        """`count` state hashes; what the bench times. Returns the last one of the books."""
+        cdef HashRow out
+        cdef int i
+        out.books = 0
+        for i in range(count):
+            self._hash(&out)
+        return out.books
 
     # ---- for Python: reports ----
 
     def mark_now(self, int64_t now_ns):
         """Put the state of every instrument on the tape now (at the end of a run)."""
-        self.now_ns = self.marked_ns = now_ns
+        self._door(DOOR_MARK, -1, 0, 0, 0, 0, now_ns)
+        self.marked_ns = now_ns
         self._mark()
 
     def trade_count(self, int instrument) -> int:
@@ -1626,6 +1752,26 @@ cdef class Engine(Sink):
         """Mark, index, funding as last told; `present` says which were ever told (records.MarkField)."""
         self.instruments._check(instrument)
         return <object>self.marks[instrument]
+
+
+def _configure(Engine engine, told):
+    engine.strategies[told["strategy"]].configure(**told["values"])
+
+
+def _refresh(Engine engine, told):
+    """What is no number is as bad as what does not fit the grid."""
+    try:
+        return engine.instruments.refresh(told["instrument"], told["tick"], told["lot"], **told["told"])
+    except ValueError:
+        return False
+
+
+def _remember(Engine engine, told):
+    for place in told["trades"]:
+        engine.orders.remember(*place)
+
+
+PARAMS = {"configure": _configure, "filters": _refresh, "remember": _remember}
 
 
 cdef inline int _moved(int64_t before, int64_t after) noexcept nogil:

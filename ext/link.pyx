@@ -230,7 +230,7 @@ cdef class Channel(WSListener):
             failed = False
         finally:
             if failed:
-                self.link.engine.risk.latch(4)
+                self.link.engine.latch(4, True, self.link.now())
                 if self.link.failed is not None:
                     self.link.failed(sys.exc_info()[1])
 

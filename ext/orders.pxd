@@ -130,6 +130,7 @@ cdef class Orders:
     cdef readonly int64_t duplicates, foreign, strays, unexpected, risen, odd, venue_changes
     cdef int troubles                # orders that may need somebody to ask; 0 = certainly none
     cdef int64_t counts[16]          # orders that reached each OrderState
+    cdef uint64_t history            # running hash of every change of state there was
 
     cdef Order* find(self, uint64_t id) noexcept nogil
     cdef Order* locate(self, const Report* report) noexcept nogil
@@ -154,6 +155,7 @@ cdef class Orders:
     cdef int _link(self, Order* order) noexcept nogil
     cdef int _unlink(self, Order* order) noexcept nogil
     cdef int _count(self, const Order* order, int sign) except -1
+    cdef int _remember(self, const Order* order) noexcept nogil
     cdef int _enter(self, Order* order, int state, int64_t now_ns) except -1
     cdef int _closed(self, Order* order, int64_t filled_lots, int state, int64_t now_ns) except -1
     cdef int _refused(self, Order* order, int64_t now_ns) except -1

@@ -16,7 +16,7 @@ from ext.records cimport (ACKED, BUY, CANCELED, EXPIRED, FILLED, FREE, GTC, INTE
                           POST_ONLY, REJECTED,
                           REPORT_ACK, REPORT_AMEND_REJECT, REPORT_AMENDED, REPORT_CANCEL_REJECT, REPORT_CANCELED,
                           REPORT_EXPIRED, REPORT_FILL, REPORT_FILLED, REPORT_LIVE, REPORT_ODD, REPORT_REJECT,
-                          REPORT_UNCERTAIN, SENT, STOP_MARKET, UNKNOWN)
+                          REPORT_UNCERTAIN, SENT, STOP_MARKET, UNKNOWN, mix)
 from ext.records import OrderState
 
 cdef int SEEN = 65536    # trade ids remembered: the newest 64 Ki for certain, up to twice that
@@ -259,6 +259,13 @@ cdef class Orders:
         self.troubles += state == UNKNOWN
         self._count(order, 1)
         self.counts[state] += 1
+        self._remember(order)
+        return 0
+
+    cdef int _remember(self, const Order* order) noexcept nogil:
+        """A change of state, in the running hash: what is not open any more counts in the state hash by this."""
+        self.history = mix(mix(self.history, order.id), order.state)
+        self.history = mix(mix(self.history, order.filled_lots), order.state_ns)
         return 0
 
     cdef int to_state(self, Order* order, int state, int64_t now_ns) except -1:

@@ -434,7 +434,7 @@ cpdef enum Door:
     """Cold doors of the engine: what the cold side found out or was told to do."""
     DOOR_WANT_CANCEL = 1     # order_id
     DOOR_ABSENT = 2          # order_id: the proof of absence is complete
-    DOOR_ADOPT = 3           # a = epoch, b = sequence, c = filled lots; intent has the rest
+    DOOR_ADOPT = 3           # a = epoch, b = sequence, c = filled lots; intent has the rest; the venue's id stands behind the row
     DOOR_POSITION = 4        # order_id = LegKind, a = lots, b = cash, c = cost
     DOOR_FOREIGN = 5         # a = buy lots, b = sell lots
     DOOR_HALT = 6            # a = HaltReason, b = level
@@ -458,6 +458,9 @@ cpdef enum Door:
     DOOR_LIMITS = 24         # a = version; the LIMITS record in front of it has them
     DOOR_COIN = 25           # instrument = coin number, a = price e8 in the account's currency, b, c = its name
     DOOR_DAY_TRADES = 26     # a = day trades of earlier runs, b = of which day
+    DOOR_STOPPING = 27       # the node ends: strategies are not asked any more
+    DOOR_MARK = 28           # a state mark was asked for
+    DOOR_UNSENT = 29         # a = number of the request among all that were encoded: its socket did not take it
 
 cpdef enum StrategySwitch:
     """What DOOR_STRATEGY did."""
@@ -502,6 +505,15 @@ ctypedef struct EquityRow:
     int64_t day              # days since 1970, purse -1 only
     int64_t open_e8          # of profit, what open positions have made against their average cost
 
+ctypedef struct HashRow:
+    # HASH on the tape, behind each state mark: a hash of what each room decides by. A replay must come to the same.
+    uint64_t books           # with the lines that they come by
+    uint64_t orders
+    uint64_t account
+    uint64_t equity
+    uint64_t risk            # with limits, budgets, throttles, stops
+    uint64_t strategies
+
 cpdef enum StopPolicy:
     """What crossing a stop does; each does what the one above it does, too."""
     STOP_CANCEL = 0          # no new risk, everything resting is cancelled
@@ -514,6 +526,12 @@ ctypedef struct SentRow:
     int64_t frame_ns         # 0 where no frame caused it: a timer, a shutdown
     int64_t sent_ns
     int64_t written          # 1 = handed to the socket
+
+
+cdef inline uint64_t mix(uint64_t hash, uint64_t word) noexcept nogil:
+    """A running hash with one more word."""
+    hash = (hash ^ word) * <uint64_t>0x9E3779B97F4A7C15
+    return hash ^ (hash >> 29)
 
 
 cdef class Approved:

@@ -88,10 +88,16 @@ def evidence_rows(bytes payload) -> list:
 
 
 def door_row(bytes payload) -> dict:
-    """A DOOR record."""
-    row = <object>(<const DoorRow*>_rows(payload, sizeof(DoorRow), "DOOR"))[0]
+    """A DOOR record; `text` is what stands behind the row: the venue's id of an adopted order, else ""."""
+    row = <object>(<const DoorRow*>_rows(payload[:sizeof(DoorRow)], sizeof(DoorRow), "DOOR"))[0]
     row["door"] = Door(row["door"]).name
+    row["text"] = payload[sizeof(DoorRow):].decode("ascii", "replace")
     return row
+
+
+def hash_row(bytes payload) -> dict:
+    """A HASH record: a hash of each room's state."""
+    return <object>(<const HashRow*>_rows(payload, sizeof(HashRow), "HASH"))[0]
 
 
 def pack_reports(rows) -> bytes:

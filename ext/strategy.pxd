@@ -61,6 +61,7 @@ cdef class Strategy:
     cdef readonly bint timed_out     # ... the last one never did
     cdef set interrupted             # for a replay: the calls that timed out when they were recorded
 
+    cdef uint64_t digest(self, uint64_t hash) noexcept
     cdef bint call(self, const Tell* tell, int64_t now_ns) except -1
     cdef int _dispatch(self, const Tell* tell, int64_t now_ns) except -1
     cdef int strike(self, str why) except -1

@@ -145,7 +145,23 @@ cdef class Strategy:
         """A public trade (Cython subclasses only)."""
         return 0
 
+    def configure(self, **values):
+        """Take over parameters while the engine runs (`Engine.configure` puts them on the tape). Here: the public attributes of a
+        subclass, by name. ValueError where there is no such one."""
+        for name, value in values.items():
+            if name.startswith("_") or not hasattr(self, name) or callable(getattr(self, name)):
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}")
+            try:
+                setattr(self, name, value)
+            except (AttributeError, TypeError):
+                raise ValueError(f"{type(self).__name__}: {name!r} is no parameter that can be set") from None
+
     # ---- what the engine calls ----
+
+    cdef uint64_t digest(self, uint64_t hash) noexcept:
+        """What it decides by, mixed into the state hash: a Cython subclass with a state of its own adds it. What a Python one
+        remembers shows in what it proposes."""
+        return hash
 
     cdef bint call(self, const Tell* tell, int64_t now_ns) except -1:
         """The one place from which a strategy's own code runs. False where it failed: that is counted, and what it proposed in

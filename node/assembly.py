@@ -5,12 +5,15 @@ virtual one.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ext import build_id
+from ext.digest import VERSION as HASH_VERSION
 from ext.engine import Engine, LineKind
 from ext.instruments import Instruments
 from ext.limits import LimitTable
@@ -19,7 +22,7 @@ from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
 from ext.strategy import Strategy
 from ext.tape import TapeWriter
-from node.compliance import profile_of
+from node.compliance import Profile, profile_of
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
 from node.errors import UserError
@@ -41,6 +44,8 @@ RECONCILED_NS = (
 )  # beyond one round of order lists: no new risk without a pass that agreed for so long
 CLOCK_NS = 120 * SEC
 WATCHED_NS = SEC  # no new risk where the stops were not looked at for so long
+# What an engine of this build makes itself, for a replay to compare.
+OUTPUTS = ("VERDICT", "ORDER_OUT", "FILL", "REPORT", "STOP", "MARK", "EQUITY", "HASH", "DECISION", "SIGNAL", "DOOR")
 EPOCH_NS = (
     100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
 )
@@ -75,7 +80,8 @@ class Assembly:
     orders;
     `keys` by market number. `strategy` is used instead of the one that the config names. `folder`: what
     paths in
-    the config are relative to; `now_ns`: from when on time rules are needed.
+    the config are relative to; `now_ns`: from when on time rules are needed; `profile`: the compliance profile,
+    where it is not to be read from its file.
     """
 
     def __init__(
@@ -91,8 +97,12 @@ class Assembly:
         strategy: Strategy | None = None,
         folder: Path | None = None,
         now_ns: int = 0,
+        profile: Profile | None = None,
     ):
         self.config, self.rows, self.keys, self.epoch, self.folder = config, rows, keys, epoch, folder
+        self.steps, self.began_ns, self.given_profile = steps, now_ns, profile
+        self.strategy = strategy
+        self.listed: dict[int, tuple[InstrumentRow, bool]] = {}  # by instrument: what a list last said of it
         self.instruments = Instruments(max(len(rows), 1))
         self.numbers: dict[tuple[int, str], int] = {}
         for key, row in rows.items():
@@ -120,17 +130,21 @@ class Assembly:
         except ValueError as error:
             raise UserError(f"{MARKET_NAMES[row.market]}: {error}") from None
 
-    def refresh(self, number: int, row: InstrumentRow) -> bool:
+    def refresh(self, number: int, row: InstrumentRow, now_ns: int) -> bool:
         """Take over a venue's filters as they are now; False where its increments do not fit the grid any
-        more."""
+        more. What is as it was told last is not told again."""
+        last = self.listed.get(number)
+        if last is not None and last[0] == row:
+            return last[1]
         skip = (*NOT_IN_TABLE, "contract", "is_perpetual", "inst_code", "base", "quote")
         told = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in skip}
-        try:
-            return self.instruments.refresh(number, row.tick, row.lot, **told)
-        except ValueError:
-            return False
+        fits = self.engine.refresh(number, row.tick, row.lot, told, now_ns)
+        self.listed[number] = row, fits
+        return fits
 
-    def relist(self, market: int, rows: Iterable[InstrumentRow], tell: Tell) -> list[StatusRow]:
+    def relist(
+        self, market: int, rows: Iterable[InstrumentRow], tell: Tell, now_ns: int
+    ) -> list[StatusRow]:
         """Take over the filters of a market's list: what may be traded of those that are ours. A symbol whose
         increments no longer fit is told of, and stops."""
         states = []
@@ -138,7 +152,7 @@ class Assembly:
             number = self.numbers.get((market, row.symbol))
             if number is None:
                 continue
-            if not self.refresh(number, row):
+            if not self.refresh(number, row, now_ns):
                 where = f"{MARKET_NAMES[market]} {row.symbol}"
                 tell(where, "its increments changed: restart to trade it again")
             states.append(StatusRow(market, row.symbol, row.status))
@@ -148,7 +162,7 @@ class Assembly:
         """Positions as earlier runs counted them, and the trades that they are made of: those are not
         counted again. Returns
         one line for each position. What a changed grid makes unreadable is left to the venue."""
-        told = []
+        told, counted = [], []
         for place, (lots, cash) in recalled.positions.items():
             number = self.numbers.get(place)
             if number is None:
@@ -163,9 +177,8 @@ class Assembly:
                 cost = held[2] if held[0] == lots else None  # what is open, without what was realised before
                 self.engine.set_position(number, lots, cash, now_ns, cost=cost)
             told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
-            for where, side, high, low in recalled.trades:
-                if where == place:
-                    self.engine.orders.remember(number, side, high, low)
+            counted += [(number, side, high, low) for where, side, high, low in recalled.trades if where == place]
+        self.engine.remember(counted, now_ns)
         return told
 
     def _restore_legs(self, number: int, legs: dict[int, tuple[int, int, int]], now_ns: int) -> None:
@@ -256,7 +269,7 @@ class Assembly:
     def effective_of(self, config: Config) -> Effective:
         """The limits that `config` comes to on these instruments. Raises UserError naming instrument and
         key."""
-        profile = profile_of(config.compliance, "config", self.folder)
+        profile = self.given_profile or profile_of(config.compliance, "config", self.folder)
         known = {(MARKET_NUMBERS[x.market], x.symbol) for x in config.instrument}
         if known != set(self.numbers):
             raise UserError("limits: instruments cannot come or go while the node runs: restart it")
@@ -352,7 +365,7 @@ class Assembly:
             if x.quote is not None and self.quoter is not None
         }
 
-    def start_quoting(self) -> None:
+    def start_quoting(self, now_ns: int) -> None:
         """Set the quotes of instruments whose first book has come. Cheap to call again and again."""
         for number, x in list(self._unquoted.items()):
             assert self.quoter is not None
@@ -360,14 +373,15 @@ class Assembly:
             if not (bid and ask) or x.quote is None:
                 continue
             mid_ticks = (bid[0] + ask[0]) // 2
-            self.quoter.quote(
-                number,
-                half_spread_ticks=max(mid_ticks * x.quote.half_spread_ppm // 1_000_000, 1),
-                requote_ticks=max(mid_ticks * x.quote.requote_ppm // 1_000_000, 1),
-                size_lots=lots_of(self.instruments, number, x.quote.size_base),
-                lean_lots=lots_of(self.instruments, number, x.quote.lean_base),
-                wait_ns=x.quote.wait_ms * 1_000_000,
-            )
+            values = {
+                "instrument": number,
+                "half_spread_ticks": max(mid_ticks * x.quote.half_spread_ppm // 1_000_000, 1),
+                "requote_ticks": max(mid_ticks * x.quote.requote_ppm // 1_000_000, 1),
+                "size_lots": lots_of(self.instruments, number, x.quote.size_base),
+                "lean_lots": lots_of(self.instruments, number, x.quote.lean_base),
+                "wait_ns": x.quote.wait_ms * 1_000_000,
+            }
+            self.engine.configure(self.quoter.number, values, now_ns)
             del self._unquoted[number]
 
     # ---- what proves that the venues agree ----
@@ -438,22 +452,20 @@ class Assembly:
     # ---- the tape's first words ----
 
     def describe(self) -> dict:
-        """CONFIG on the tape: what a reader needs to make sense of the rest."""
+        """CONFIG on the tape: what a reader needs to make sense of the rest, and all that `node.backtest.rebuild` needs to
+        make this assembly again, without the venues and without their secrets."""
         return {
             "build": build_id(),
+            "hash": HASH_VERSION,
+            "records": list(OUTPUTS),
             "epoch": self.epoch,
-            "config": {f: getattr(self.config, f) for f in ("mode", "strategy", "deployment", "loop")},
-            "instruments": [
-                {
-                    "market": Market(self.instruments.market(i)).name.lower().replace("_", "-"),
-                    "symbol": self.instruments.symbol(i),
-                    "tick": self.instruments.price_grid(i).step,
-                    "lot": self.instruments.size_grid(i).step,
-                    "money_mul": self.instruments.row(i)["money_mul"],
-                    "money_div": self.instruments.row(i)["money_div"],
-                }
-                for i in range(self.instruments.count)
-            ],
+            "now_ns": self.began_ns,
+            "config": _shown(self.config),
+            "profile": msgspec.to_builtins(self.effective.profile),
+            "strategy": None if self.strategy is None else _name_of(self.strategy),
+            "strategies": [_name_of(x) for x in self.engine.strategies],
+            "keys": {MARKET_NAMES[m]: self._key(m, key) for m, key in self.keys.items()},
+            "instruments": [self._instrument(i) for i in range(self.instruments.count)],
             "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
             # by the number that EQUITY records name: as the keeper counts them
             "purses": list(
@@ -463,6 +475,57 @@ class Assembly:
             ),
             "limits": self.effective.tables,
         }
+
+    def _key(self, market: int, key: Key) -> dict:
+        """Which kind it is, and whether each order frame is signed with it."""
+        signs = hasattr(self.wires.get(market), "signer") and not key.is_ed25519
+        return {"ed25519": key.is_ed25519, "signs": signs}
+
+    def _instrument(self, i: int) -> dict:
+        market, symbol = self.instruments.market(i), self.instruments.symbol(i)
+        return {
+            "market": MARKET_NAMES[market],
+            "symbol": symbol,
+            "tick": self.instruments.price_grid(i).step,
+            "lot": self.instruments.size_grid(i).step,
+            "money_mul": self.instruments.row(i)["money_mul"],
+            "money_div": self.instruments.row(i)["money_div"],
+            "row": asdict(self.rows[market, symbol]),
+            "steps": list(self.steps.get((market, symbol), ("", ""))),
+        }
+
+
+def _shown(config: Config) -> dict:
+    """A config as JSON can hold it, without secrets: where they are is told, what they are is not."""
+    told = _plain(config) | {f: getattr(config, f) for f in ("mode", "strategy", "deployment", "loop")}
+    keys = [x["key"] for x in told["venue"] if "key" in x]
+    keys += told.get("guard", {}).get("key", {}).values()
+    for key in keys:
+        for name, text in key.items():
+            if text.startswith("plain:"):
+                key[name] = "plain:***"
+    return told
+
+
+def _plain(value: Any) -> Any:
+    """A struct as JSON can hold it, without what is left at its default: some defaults are no values one may give."""
+    if isinstance(value, msgspec.Struct):
+        told = {x.name: (getattr(value, x.name), x) for x in msgspec.structs.fields(value)}
+        return {name: _plain(v) for name, (v, x) in told.items() if not _is_default(v, x)}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(x) for x in value] if isinstance(value, list | tuple) else value
+
+
+def _is_default(value: Any, of: msgspec.structs.FieldInfo) -> bool:
+    if of.default_factory is not msgspec.NODEFAULT:
+        return value == of.default_factory()
+    return of.default is not msgspec.NODEFAULT and value == of.default
+
+
+def _name_of(strategy: Strategy) -> str:
+    """What `make_strategy` would find it by."""
+    return f"{type(strategy).__module__}:{type(strategy).__qualname__}"
 
 
 def unlisted(market: int, wanted: Iterable[str], rows: Iterable[InstrumentRow]) -> list[StatusRow]:

@@ -28,7 +28,8 @@ Reason = Annotated[str, typer.Option(help="Why: recorded.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is done, and say how long that took.")]
 WAIT_S = 30.0
 Files = Annotated[
-    list[Path], typer.Argument(help="Recordings, in the order in which they are to be replayed.")
+    list[Path],
+    typer.Argument(help="Recordings, in the order in which they are to be replayed; or tapes (directories)."),
 ]
 
 
@@ -263,9 +264,26 @@ def replay(
     at: Annotated[
         int | None, typer.Option(min=1, help="Dump the books after this many frames, and stop.")
     ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="Tapes: begin with the run at this sequence or UTC time.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Tapes: stop behind this sequence or UTC time.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Tapes: config of the node, whose keys sign again what it signed.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recorded traffic through the same engine as live: books, counts, hashes."""
+    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories): every run again,
+    compared with what it did."""
+    if any(x.is_dir() for x in files):
+        if not all(x.is_dir() for x in files) or instruments or market or at:
+            raise UserError("a tape is replayed with --from, --until and --config, and not with recordings")
+        _replay_tapes(files, since, until, config, as_json)
+        return
+    if since or until or config:
+        raise UserError("--from, --until and --config are for tapes: name the directory of one")
     from node.backtest.replay import replay_command
 
     result = replay_command(
@@ -275,6 +293,30 @@ def replay(
         print_json(result.to_json())
     else:
         result.print(Console())
+
+
+def _replay_tapes(
+    files: list[Path], since: str | None, until: str | None, config: Path | None, as_json: bool
+) -> None:
+    from node.backtest.tapes import print_result, tapes_command
+
+    keys = None
+    if config is not None:
+        from node.config import MARKETS, load
+        from node.credentials import read_key
+
+        keys = {
+            MARKETS[x.market]: read_key(x.key, f"venue {x.market}")
+            for x in load(config).venue
+            if x.key is not None
+        }
+    result = tapes_command(files, since=since, until=until, keys=keys, progress=sys.stderr.isatty())
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_result(result, Console())
+    if not result.is_identical:
+        raise Failed(result.first_trouble())
 
 
 @app.command()

@@ -163,7 +163,7 @@ def _settle(world: World) -> None:
     on record."""
     for fake in world.fakes.values():
         fake.faults.clear()
-    world.engine.stopping = True
+    world.engine.quiet(world.now_ns)
     for order_id in world.engine.orders.open_orders():
         world.engine.want_cancel(order_id, world.now_ns)
     world.run_for(CALM_NS)

@@ -123,6 +123,13 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"ext\.match", COMMON),
     (r"ext\.link", {"ext.engine", "ext.records", "ext.tape", "ext.wire"}),
     (
+        r"ext\.digest",
+        COMMON
+        | SEES
+        | {f"ext.{x}" for x in ("arbiter", "checks", "equity", "exits", "limits", "reference", "shields")}
+        | {"ext.stops", "ext.strategy", "ext.throttle"},
+    ),
+    (
         r"ext\.engine",
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
@@ -173,6 +180,11 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.sim(\.\w+)*",
         LOWER | NODE | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
+    ),
+    (
+        # a tape again: the node's own assembly, without its sockets
+        r"node\.backtest\.(doors|rebuild|rerun|tapes|wording)",
+        (LOWER | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies"} | ALL_EXT) - {"ext.link"},
     ),
     (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
     (

@@ -20,4 +20,5 @@ cdef class Quoter(Strategy):
     cdef Quoting* rows
     cdef int count
 
+    cdef uint64_t digest(self, uint64_t hash) noexcept
     cdef int _side(self, int instrument, int side, int64_t want_ticks, int64_t size_lots, int64_t now_ns) except -1

@@ -5,11 +5,12 @@ to earn anything. A quote is moved by cancelling it and placing a new one once t
 there is never more than one order a side.
 """
 
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from ext.book cimport Book
 from ext.orders cimport Order
-from ext.records cimport BUY, FILLED, FREE, POST_ONLY, SELL, Level
+from ext.records cimport BUY, FILLED, FREE, POST_ONLY, SELL, Level, mix
 
 
 # A cancel may be lost or refused while its order lives on: it is repeated, ever more slowly, until the order is gone.
@@ -37,6 +38,22 @@ cdef class Quoter(Strategy):
         cdef Quoting* row = &self.rows[instrument]
         row.half_spread_ticks, row.size_lots, row.requote_ticks = half_spread_ticks, size_lots, requote_ticks
         row.lean_lots, row.wait_ns, row.enabled = lean_lots, wait_ns, True
+
+    def configure(self, **values):
+        """`quote` as a parameter set on a running engine: {instrument, half_spread_ticks, size_lots, ...}."""
+        self.quote(**values)
+
+    cdef uint64_t digest(self, uint64_t hash) noexcept:
+        cdef int i
+        cdef Quoting* row
+        for i in range(self.count):
+            row = &self.rows[i]
+            hash = mix(mix(mix(hash, row.enabled), row.half_spread_ticks), row.size_lots)
+            hash = mix(mix(mix(hash, row.requote_ticks), row.lean_lots), row.wait_ns)
+            hash = mix(mix(hash, row.order_id[0]), row.order_id[1])
+            hash = mix(mix(hash, row.not_before_ns[0]), row.not_before_ns[1])
+            hash = mix(mix(hash, row.cancel_again_ns[0]), row.cancel_again_ns[1])
+        return hash
 
     cpdef int on_book(self, int instrument, int64_t now_ns) except -1:
         cdef Level bid, ask

@@ -167,7 +167,7 @@ class Node:
             self.tell(MARKET_NAMES[market], f"instruments: {error}")
             return
         now_ns = self.link.now_ns()
-        states = self.desk.relist(market, rows, self.tell) + unlisted(market, wanted, rows)
+        states = self.desk.relist(market, rows, self.tell, now_ns) + unlisted(market, wanted, rows)
         if self.keeper is not None and states:
             self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
 
@@ -440,7 +440,7 @@ class Node:
         every_s[self._renew_windows] = WINDOWS_S
         while not stop.is_set() and self.failure is None:
             self._tick(self._read_dials())
-            self.desk.start_quoting()
+            self.desk.start_quoting(self.link.now_ns())
             self.desk.weigh(self.tell)
             for work, at_s in due_s.items():
                 if loop.time() >= at_s:
@@ -527,7 +527,7 @@ class Node:
             self.tape.prepare()
         except TapeFull as error:
             if not self.engine.risk.latched:
-                self.engine.risk.latch(2)
+                self.engine.latch(2, True, self.link.now_ns())
                 self.tell("tape", f"{error}: no new orders from here on")
 
     def _spawn(self, work: Coroutine) -> None:
@@ -544,7 +544,7 @@ class Node:
     def _failed(self, error: BaseException | None) -> None:
         if self.failure is None:
             self.failure = error
-            self.engine.risk.latch(4)
+            self.engine.latch(4, True, self.link.now_ns())
             self.tell("engine", f"stopped: {type(error).__name__}: {error}")
 
     def _strategy_failed(self, number: int, text: str, now_ns: int) -> None:
@@ -585,9 +585,9 @@ class Node:
 
     async def _end(self) -> None:
         """Cancel what is open, wait for the venues to say so, close the tape. A kill needs none of this."""
-        self.engine.stopping = True
+        self.engine.quiet(self.link.now_ns())
         held = tuple(latch_name(x) for x in RELEASED if self.engine.risk.latches >> int(x) & 1)
-        self.engine.risk.latch(5)
+        self.engine.latch(5, True, self.link.now_ns())
         try:
             await self._cancel_all()
         finally:

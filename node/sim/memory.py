@@ -17,8 +17,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
+
 from ext.engine import LineKind, Recorder
 from ext.strategy import Strategy
+from ext.tape import RecordType
 from ext.wire import Verdict
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.config import MARKETS as MARKET_NUMBERS
@@ -182,7 +185,6 @@ class World:
             now_ns=self.now_ns,
         )
         self.engine = self.desk.engine
-        self.desk.price_coins(self.now_ns)
         self.control: Control | None = None
         self.engine.ask_resync = self._resync
         self.engine.strategy_failed = lambda number, text, now_ns: self.tell(f"strategy {number}", text)
@@ -201,6 +203,10 @@ class World:
                 seed=self.seed,
                 **settings,
             )
+        if tape is not None:
+            tape.append(RecordType.CONFIG, 0, self.now_ns, orjson.dumps(self.desk.describe()))
+        self.desk.price_coins(self.now_ns)
+        if self.keeper is not None:
             self.desk.restore(self.recalled, self.now_ns)
             if self.control_at is not None:
                 self.control = Control(
@@ -310,7 +316,7 @@ class World:
 
     def _engine(self) -> None:
         self.engine.on_time(self.now_ns)
-        self.desk.start_quoting()
+        self.desk.start_quoting(self.now_ns)
 
     def _keep(self) -> None:
         if self.control is not None:
@@ -387,7 +393,7 @@ class World:
         except ValueError as error:
             self.tell(MARKET_NAMES[market], f"instruments: {error}")
             return
-        states = self.desk.relist(market, rows, self.tell)
+        states = self.desk.relist(market, rows, self.tell, self.now_ns)
         if reply is not None and reply.status == 200 and wanted:
             states += unlisted(market, wanted, rows)
         if self.keeper is not None and states:
@@ -681,8 +687,6 @@ def simulated_key(fake: FakeVenue) -> Key:
 
 def named_in(frame: bytes) -> tuple[str, int]:
     """(client order id, records.Action) in the request id of an order frame."""
-    import orjson
-
     request = orjson.loads(frame)
     name = str(request.get("reqId") or request.get("id"))
     return name[1:22], "ncar".index(name[0])

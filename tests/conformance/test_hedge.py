@@ -169,7 +169,7 @@ def test_under_the_faults_of_the_soak_each_leg_ends_as_the_venue_has_it(market):
     assert sum(fake.faults.counts.values()) > 5
     assert strategy.seen == {LONG, SHORT}
     fake.faults.clear()
-    world.engine.stopping = True
+    world.engine.quiet(world.now_ns)
     for order_id in world.engine.orders.open_orders():
         world.engine.want_cancel(order_id, world.now_ns)
     world.run_until(lambda: world.differences() == [], 300 * SEC, SEC)

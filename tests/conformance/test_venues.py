@@ -437,7 +437,7 @@ def run(market, seed, directory, seconds=60):
     world.run_for(seconds * SEC)
     for fake in world.fakes.values():
         fake.faults.clear()
-    world.engine.stopping = True
+    world.engine.quiet(world.now_ns)
     for order_id in world.engine.orders.open_orders():
         world.engine.want_cancel(order_id, world.now_ns)
     world.run_for(3 * SEC)

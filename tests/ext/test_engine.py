@@ -206,10 +206,11 @@ def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
     assert [RecordType(r.type).name for r in rows] == [
         *("SESSION",) * 3, "FRAME", "FRAME", "VERDICT", "ORDER_OUT",
         "FRAME", "FILL", "REPORT", "VERDICT", "ORDER_OUT", "DIAL", "TIMER", "MARK", "EQUITY", "EQUITY",
+        "HASH",
     ]  # fmt: skip
     fill = fill_row(rows[8].payload)
     assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)
-    mark = state_row(rows[-3].payload)
+    mark = state_row(rows[-4].payload)
     assert (mark["position_lots"], mark["open_orders"], mark["bid_ticks"], mark["fills"]) == (7, 1, 9990, 1)
     assert [r.now_ns for r in rows] == sorted(r.now_ns for r in rows)
 
@@ -1118,6 +1119,7 @@ def test_what_the_account_holds_goes_through_doors_that_are_on_the_tape(tape):
     assert [(x["door"], x["a"]) for x in rows] == [
         ("DOOR_CAPITAL", 1000 * E8), ("DOOR_COIN", 0), ("DOOR_CAPITAL", 3 * E8), ("DOOR_COIN", 500 * E8),
         ("DOOR_FLOW", -100 * E8), ("DOOR_FUNDING", -2 * E8), ("DOOR_PEAK", 9000 * E8),
+        ("DOOR_MARK", 0),
     ]  # fmt: skip
     assert rows[2]["b"] == rows[3]["instrument"] + 1  # the coin by its number, which has its name
     assert rows[3]["b"].to_bytes(8, "little") == b"BNB".ljust(8, b"\0")

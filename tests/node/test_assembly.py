@@ -133,9 +133,9 @@ def test_what_the_table_refuses_is_told_with_its_market():
 
 def test_filters_are_taken_over_as_they_are_now_while_the_increments_fit(five):
     row = next(iter(five.rows.values()))
-    assert five.refresh(0, dataclasses.replace(row, min_notional="25", max_size="7"))
+    assert five.refresh(0, dataclasses.replace(row, min_notional="25", max_size="7"), 1)
     assert five.instruments.row(0)["min_notional_e8"] == 25 * 10**8
-    assert not five.refresh(0, dataclasses.replace(row, tick="0.03"))
+    assert not five.refresh(0, dataclasses.replace(row, tick="0.03"), 2)
     assert five.instruments.row(0)["min_notional_e8"] == 25 * 10**8
 
 
@@ -222,7 +222,7 @@ def test_an_order_whose_limits_mean_different_things_is_told_of_once_when_the_pr
 
 def test_quotes_wait_for_the_first_book(five):
     assert isinstance(five.quoter, Quoter)
-    five.start_quoting()
+    five.start_quoting(1)
     assert len(five._unquoted) == 5
 
 

@@ -21,6 +21,7 @@ from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node import assembly, strategies
 from node.beat import read_pulse
+from node.backtest.tapes import tapes_command
 from node.config import Config, load
 from node.errors import Unreachable, UserError
 from node.latch import Latched, write_latch
@@ -191,9 +192,12 @@ def check(world) -> list:
     assert records[0].type == RecordType.CONFIG
     told = orjson.loads(records[0].payload)
     assert told["config"]["deployment"] == "tst0"
-    assert {"market", "symbol", "tick", "lot", "money_mul", "money_div"} == set(told["instruments"][0])
+    of = {"market", "symbol", "tick", "lot", "money_mul", "money_div", "row", "steps"}
+    assert of == set(told["instruments"][0])
     notes = [orjson.loads(x.payload) for x in records if x.type == RecordType.NOTE]
     assert notes[-1]["event"] == "stop"
+    again = tapes_command([world.folder / "tape"])
+    assert again.is_identical, again.first_trouble()
     return records
 
 

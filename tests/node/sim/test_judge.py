@@ -17,7 +17,7 @@ def world():
     out.run_for(20 * SEC)
     for order_id in out.engine.orders.open_orders():
         out.engine.want_cancel(order_id, out.now_ns)
-    out.engine.stopping = True
+    out.engine.quiet(out.now_ns)
     out.run_until(lambda: not out.engine.orders.open_orders())
     out.run_for(5 * SEC)
     assert differences(out) == []

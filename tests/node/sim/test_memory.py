@@ -38,7 +38,7 @@ def test_a_node_comes_up_reconciles_and_quotes_and_the_ledgers_agree(ready):
     assert all(x.up for x in ready.engine.lines if x.kind in kinds)
     assert all(x.bad == 0 for x in ready.engine.lines)
     assert not any(ready.engine.risk.halts(i) for i in range(6))
-    ready.engine.stopping = True
+    ready.engine.quiet(ready.now_ns)
     for order_id in ready.engine.orders.open_orders():
         ready.engine.want_cancel(order_id, ready.now_ns)
     ready.run_until(lambda: not ready.engine.orders.open_orders())
@@ -85,7 +85,7 @@ def test_a_black_hole_swallows_both_ways_and_the_orders_in_it_are_not_forgotten(
     out.run_for(6 * SEC)
     out.run_until(lambda: out.engine.orders.troubled(out.now_ns), 12 * SEC)
     assert out.fakes["binance"].faults.counts["px.blackhole"] > 0
-    out.engine.stopping = True
+    out.engine.quiet(out.now_ns)
     for order_id in out.engine.orders.open_orders():
         out.engine.want_cancel(order_id, out.now_ns)
     out.run_until(lambda: not out.engine.orders.open_orders(), 180 * SEC)

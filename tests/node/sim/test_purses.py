@@ -19,7 +19,7 @@ def rested():
     out.run_for(16 * SEC)
     for order_id in out.engine.orders.open_orders():
         out.engine.want_cancel(order_id, out.now_ns)
-    out.engine.stopping = True
+    out.engine.quiet(out.now_ns)
     out.run_until(lambda: not out.engine.orders.open_orders())
     for fake in out.fakes.values():
         fake.faults.clear()

@@ -1,0 +1,231 @@
+"""`tickgate replay TAPE`: the runs of a tape again, and whether they came out the same."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ext import build_id
+from ext.strategy import Strategy
+from ext.tape import Record, RecordType, TapeCorrupt, TapeReader
+from node.backtest.rerun import Rerun, RunResult
+from node.errors import UserError
+from node.venues.keys import Key
+
+SEGMENT = re.compile(r"[0-9]{8}\.tape").fullmatch
+CHUNK = 4096  # records
+SEC = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A place on a tape: a sequence, or a time."""
+
+    sequence: int = 0
+    now_ns: int = 0
+
+    def is_before(self, record: Record) -> bool:
+        """Does the record come behind it?"""
+        return record.sequence > self.sequence if self.sequence else record.now_ns > self.now_ns
+
+
+def moment(option: str, text: str) -> Moment:
+    """A sequence ("12345"), or a UTC time ("2026-09-22T01:02:03.5Z"). Raises UserError."""
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return Moment(sequence=int(text))
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z?", text)
+    if match is not None:
+        with contextlib.suppress(ValueError):
+            at = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+            return Moment(now_ns=int(at.timestamp()) * SEC + int((match[2] or "").ljust(9, "0")))
+    raise UserError(
+        f"{option} {text!r}: must be the sequence of a record, such as 12345, or a UTC time, "
+        "such as 2026-09-22T01:02:03Z"
+    )
+
+
+@dataclass(slots=True)
+class TapeResult:
+    """One directory. `skipped`: records in front of the first run that was replayed; `torn`: bytes behind the last
+    whole record; `damage`: where the tape cannot be read any more."""
+
+    tape: str
+    runs: list[RunResult] = field(default_factory=list)
+    skipped: int = 0
+    torn: int = 0
+    damage: str = ""
+
+    @property
+    def is_identical(self) -> bool:
+        return not self.damage and all(x.difference is None for x in self.runs)
+
+
+@dataclass(slots=True)
+class Result:
+    """All tapes that were named."""
+
+    tapes: list[TapeResult]
+
+    @property
+    def is_identical(self) -> bool:
+        return all(x.is_identical for x in self.tapes)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"identical": self.is_identical, "build": build_id(), "tapes": [asdict(x) for x in self.tapes]}
+
+    def first_trouble(self) -> str:
+        """The first difference or damage, in one line; "" where there is none."""
+        for tape in self.tapes:
+            for run in tape.runs:
+                if run.difference is not None:
+                    return f"{tape.tape}: the replay is not what was recorded: {run.difference}"
+            if tape.damage:
+                return f"{tape.tape}: {tape.damage}"
+        return ""
+
+
+def tapes_of(path: Path) -> list[Path]:
+    """The directories with a tape at or below `path`. Raises UserError where there is none."""
+    try:
+        found = sorted({x.parent for x in path.rglob("*.tape") if SEGMENT(x.name)})
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    if not found:
+        raise UserError(f"{path}: there is no tape here")
+    return found
+
+
+def is_tape(path: Path) -> bool:
+    """Is a directory meant, and so a tape, and not a recording?"""
+    return path.is_dir()
+
+
+def tapes_command(
+    paths: list[Path],
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    keys: dict[int, Key] | None = None,
+    progress: bool = False,
+    strategy: Callable[[], Strategy] | None = None,
+) -> Result:
+    """Replay every run of the tapes in `paths`. `since`: begin with the run that is under way there; `until`: stop
+    behind that record or time; `keys`: by market, to compare signatures too; `strategy` makes the strategy of each run
+    in the place of the one that its tape names. Raises UserError where there is nothing to replay."""
+    start = moment("--from", since) if since is not None else None
+    end = moment("--until", until) if until is not None else None
+    folders = [x for path in paths for x in tapes_of(path)]
+    with _bar(folders, progress) as advance:
+        return Result([_tape(x, start, end, keys, advance, strategy) for x in folders])
+
+
+def _tape(
+    folder: Path,
+    start: Moment | None,
+    end: Moment | None,
+    keys: dict[int, Key] | None,
+    advance: Callable[[int], None],
+    strategy: Callable[[], Strategy] | None,
+) -> TapeResult:
+    out, run = TapeResult(str(folder)), None
+    first = _first_run(folder, start)
+    reader = TapeReader(str(folder))
+    try:
+        for record in _records(reader, advance):
+            if end is not None and end.is_before(record):
+                break
+            if record.type == RecordType.CONFIG and record.sequence >= first:
+                if run is not None:
+                    out.runs.append(run.finish())
+                run = Rerun(record, keys=keys, strategy=strategy() if strategy is not None else None)
+            elif run is None:
+                out.skipped += 1
+            elif run.result.difference is None:
+                run.feed(record)
+    except TapeCorrupt as error:
+        out.damage = str(error)
+    if run is None:
+        raise UserError(
+            f"{folder}: no run begins there: a replay begins at a CONFIG record" + (f"; {out.damage}" if out.damage else "")
+        )
+    out.runs.append(run.finish())
+    out.torn = reader.torn_bytes
+    return out
+
+
+def _first_run(folder: Path, start: Moment | None) -> int:
+    """Sequence of the CONFIG that begins the run which is under way at `start`: the first of all without one."""
+    found = 0
+    if start is None:
+        return found
+    with contextlib.suppress(TapeCorrupt):  # the second look finds it again, and says so
+        for record in TapeReader(str(folder)):
+            if found and start.is_before(record):
+                break
+            if record.type == RecordType.CONFIG:
+                found = record.sequence
+    return found
+
+
+def _records(reader: TapeReader, advance: Callable[[int], None]) -> Iterator[Record]:
+    while records := reader.poll(CHUNK):
+        yield from records
+        advance(sum(len(x.payload) + 48 for x in records))
+
+
+@contextlib.contextmanager
+def _bar(folders: list[Path], shown: bool) -> Iterator[Callable[[int], None]]:
+    total = sum(x.stat().st_size for folder in folders for x in folder.glob("*.tape"))
+    columns = (TextColumn("replay"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task("replay", total=total)
+        yield lambda size: bar.advance(task, size)
+
+
+# ---- for a person ----
+
+
+def print_result(result: Result, console: Console) -> None:
+    """A row for each run; then what is to be said of it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("run", "records", "inputs", "compared", "orders", "order hash", "fills", "marks", "identical"):
+        table.add_column(name, justify="left" if name in ("run", "order hash") else "right", no_wrap=True)
+    for tape in result.tapes:
+        for run in tape.runs:
+            counts = (run.records, run.inputs, run.compared, run.orders)
+            word = "yes" if run.difference is None else "[red]no[/red]"
+            row = [f"{run.first} to {run.last}", *map(str, counts), run.order_hash[:16]]
+            table.add_row(*row, str(run.fills), str(run.marks), word)
+    console.print(table)
+    for tape in result.tapes:
+        for line in _lines(tape):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _lines(tape: TapeResult) -> Iterator[str]:
+    if tape.skipped:
+        yield f"{tape.tape}: {tape.skipped} records in front of the first run were skipped"
+    for run in tape.runs:
+        for note in run.notes:
+            yield f"run {run.first}: {note}"
+        if run.masked:
+            yield (
+                f"run {run.first}: {run.masked} signatures were not compared: no secret is on a tape; give the "
+                "node's config (--config) to compare them"
+            )
+        for failure in run.failures:
+            yield f"run {run.first}: the engine raised, as a replay of its inputs does: {failure}"
+        if run.difference is not None:
+            yield f"run {run.first}: first difference: {run.difference}"
+    if tape.torn:
+        yield f"{tape.tape}: {tape.torn} bytes behind the last whole record are torn, and left out"
+    if tape.damage:
+        yield f"{tape.tape}: damaged, replayed up to there: {tape.damage}"

@@ -454,6 +454,10 @@ class Assembly:
                 }
                 for i in range(self.instruments.count)
             ],
+            "strategies": [
+                {"name": type(x).__name__, "signals": {str(k): v for k, v in x.signals.items()}}
+                for x in self.engine.strategies
+            ],
             "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
             # by the number that EQUITY records name: as the keeper counts them
             "purses": list(

@@ -180,14 +180,14 @@ def test_intent_verdict_and_order_bytes_are_on_the_tape_before_the_outlet_sees_t
 
     def look(line, frame):
         rows = list(TapeReader(tape.directory, follow=True))
-        seen.append([RecordType(r.type).name for r in rows[-3:]])
-        verdict, out = verdict_row(rows[-2].payload), rows[-1]
+        seen.append([RecordType(r.type).name for r in rows[-4:]])
+        verdict, out = verdict_row(rows[-3].payload), rows[-1]
         assert (verdict["reason"], verdict["order_id"], verdict["intent"]["size_lots"]) == ("OK", 1, 7)
         assert out.payload == (1).to_bytes(8, "little") + frame
         assert out.line == line == ORDERS
 
     chain = Chain(buyer(), tape=tape, taker=look)
-    assert seen == [["FRAME", "VERDICT", "ORDER_OUT"]]
+    assert seen == [["FRAME", "VERDICT", "DECISION", "ORDER_OUT"]]
     assert len(chain.sent) == 1
 
 
@@ -204,10 +204,10 @@ def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
     chain.time(dials=[1000, 900])
     rows = records(chain)
     assert [RecordType(r.type).name for r in rows] == [
-        *("SESSION",) * 3, "FRAME", "FRAME", "VERDICT", "ORDER_OUT",
-        "FRAME", "FILL", "REPORT", "VERDICT", "ORDER_OUT", "DIAL", "TIMER", "MARK", "EQUITY", "EQUITY",
+        *("SESSION",) * 3, "FRAME", "FRAME", "VERDICT", "DECISION", "ORDER_OUT",
+        "FRAME", "FILL", "REPORT", "VERDICT", "DECISION", "ORDER_OUT", "DIAL", "TIMER", "MARK", "EQUITY", "EQUITY",
     ]  # fmt: skip
-    fill = fill_row(rows[8].payload)
+    fill = fill_row(rows[9].payload)
     assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)
     mark = state_row(rows[-3].payload)
     assert (mark["position_lots"], mark["open_orders"], mark["bid_ticks"], mark["fills"]) == (7, 1, 9990, 1)

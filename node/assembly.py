@@ -5,7 +5,7 @@ virtual one.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ext.limits import LimitTable
 from ext.records import LegKind, Market
 from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
-from ext.strategy import Strategy
+from ext.strategy import DIALS, Strategy
 from ext.tape import TapeWriter
 from node.compliance import profile_of
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
@@ -451,13 +451,16 @@ class Assembly:
                     "lot": self.instruments.size_grid(i).step,
                     "money_mul": self.instruments.row(i)["money_mul"],
                     "money_div": self.instruments.row(i)["money_div"],
+                    "row": asdict(self.rows[self.instruments.market(i), self.instruments.symbol(i)]),
                 }
                 for i in range(self.instruments.count)
             ],
-            "strategies": [
-                {"name": type(x).__name__, "signals": {str(k): v for k, v in x.signals.items()}}
+            # by strategy number: its name, and what its signals are called
+            "signals": [
+                {"strategy": type(x).__name__, "kinds": {str(k): v for k, v in x.signals.items()}}
                 for x in self.engine.strategies
             ],
+            "dials": [[name, neutral] for name, neutral, *_ in DIALS],
             "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
             # by the number that EQUITY records name: as the keeper counts them
             "purses": list(

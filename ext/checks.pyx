@@ -621,7 +621,7 @@ cdef class Checks:
             note(&at, POSITION, AT_MOST, case.lots + exits - held, 0, 0)
             if case.lots + exits > held:
                 if exits and case.own:
-                    return self.stop(at, EXIT_PENDING, case.lots, held - exits)
+                    return self.stop(at - 1, EXIT_PENDING, case.lots, held - exits)
                 return self.stop(at, POSITION, case.lots + exits - held, 0)
             if intent.leg:
                 return self.go(case, at)
@@ -657,7 +657,7 @@ cdef class Checks:
             note(&at, POSITION, AT_MOST, worst, most, 0)
             if worst > most:
                 if case.own and intent.type != STOP_MARKET and lots + case.lots <= 0:
-                    return self.stop(at, EXIT_PENDING, case.lots, case.lots - worst)
+                    return self.stop(at - 1, EXIT_PENDING, case.lots, case.lots - worst)
                 return self.stop(at, POSITION, worst, most)
         return self.go(case, at)
 

@@ -86,8 +86,7 @@ class Run:
     strategies: list[dict[str, Any]]
     dials: list[list[Any]]
     ack_timeout_ns: int
-    purses: list[str] = field(default_factory=list)
-    client_ids: dict[str, Wire] = field(default_factory=dict)
+    _wire: Wire | None = None
 
     def place(self, number: int) -> Place | None:
         return self.places[number] if 0 <= number < len(self.places) else None
@@ -102,9 +101,9 @@ class Run:
 
     def wire(self) -> Wire:
         """Whatever its market: client ids are spelled alike on all."""
-        if "" not in self.client_ids:
-            self.client_ids[""] = Wire(Instruments(1), int(Market.OKX), self.deployment, self.epoch)
-        return self.client_ids[""]
+        if self._wire is None:
+            self._wire = Wire(Instruments(1), int(Market.OKX), self.deployment, self.epoch)
+        return self._wire
 
     def client_id(self, epoch: int, sequence: int) -> str:
         return self.wire().client_id(sequence, epoch)
@@ -190,6 +189,24 @@ class Order:
         return self.client_id or self.venue_id or f"#{self.sequence}"
 
 
+def run_of(record: Record, number: int) -> Run:
+    """The run that a CONFIG record begins. KeyError, ValueError where it is no such record."""
+    told = orjson.loads(record.payload)
+    config = told["config"]
+    return Run(
+        number,
+        told["build"],
+        told.get("epoch", 0),
+        config["deployment"],
+        record.now_ns,
+        [place_of(x) for x in told["instruments"]],
+        [x["name"] for x in told["lines"]],
+        told.get("signals", []),
+        told.get("dials", []),
+        config.get("ack_timeout_ms", ACK_TIMEOUT_MS) * 10**6,
+    )
+
+
 class Stories:
     """All orders of a tape, by key, in the order in which they were first heard of. `keep(order)`: is its story told in
     full, or only what it came to?"""
@@ -232,23 +249,7 @@ class Stories:
     # ---- runs ----
 
     def _config(self, record: Record) -> None:
-        told = orjson.loads(record.payload)
-        config = told["config"]
-        self.runs.append(
-            Run(
-                len(self.runs) + 1,
-                told["build"],
-                told.get("epoch", 0),
-                config["deployment"],
-                record.now_ns,
-                [place_of(x) for x in told["instruments"]],
-                [x["name"] for x in told["lines"]],
-                told.get("signals", []),
-                told.get("dials", []),
-                config.get("ack_timeout_ms", ACK_TIMEOUT_MS) * 10**6,
-                told.get("purses", []),
-            )
-        )
+        self.runs.append(run_of(record, len(self.runs) + 1))
         self._ids, self._signal, self.dials, self.offsets = {}, {}, [], {}
         for order in self.orders.values():
             if not order.is_closed and order.provenance != "foreign":

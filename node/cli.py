@@ -296,7 +296,9 @@ def audit(
 
     if order and (since or until or symbol):
         raise UserError("audit: name an order, or a time and a symbol, not both")
-    found = audit_order(tape_of(target), order) if order else audit_list(tape_of(target), since, until, symbol)
+    found = (
+        audit_order(tape_of(target), order) if order else audit_list(tape_of(target), since, until, symbol)
+    )
     if as_json:
         told = [story_json(x, found) if order else order_json(x) for x in found.orders]
         print_json({"orders": told, "torn": found.torn, "damage": found.damage})

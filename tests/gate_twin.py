@@ -339,8 +339,9 @@ ROUNDED = 10**9  # what rounding may cost a share, in millionths of 1e-8
 
 
 def told_well(gate, reason):
-    """What the gate wrote down of its last answer: every check in front of the last one holds, and so does that one where the
-    order passed; where it was refused, it is the reason, with its value and limit."""
+    """What the gate wrote down of its last answer: every check in front of the last one holds, and so
+    does that one where the order passed; where it was refused, it is the reason, with its value and
+    limit."""
     rows = gate.last_asked()
     if reason != "OK":
         last = rows.pop()

@@ -17,8 +17,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
+
 from ext.engine import LineKind, Recorder
 from ext.strategy import Strategy
+from ext.tape import RecordType
 from ext.wire import Verdict
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.config import MARKETS as MARKET_NUMBERS
@@ -181,7 +184,6 @@ class World:
             now_ns=self.now_ns,
         )
         self.engine = self.desk.engine
-        self.desk.price_coins(self.now_ns)
         self.control: Control | None = None
         self.engine.ask_resync = self._resync
         self.engine.strategy_failed = lambda number, text, now_ns: self.tell(f"strategy {number}", text)
@@ -200,6 +202,10 @@ class World:
                 seed=self.seed,
                 **settings,
             )
+        if tape is not None:
+            tape.append(RecordType.CONFIG, 0, self.now_ns, orjson.dumps(self.desk.describe()))
+        self.desk.price_coins(self.now_ns)
+        if self.keeper is not None:
             self.desk.restore(self.recalled, self.now_ns)
             if self.control_at is not None:
                 self.control = Control(
@@ -679,8 +685,6 @@ def simulated_key(fake: FakeVenue) -> Key:
 
 def named_in(frame: bytes) -> tuple[str, int]:
     """(client order id, records.Action) in the request id of an order frame."""
-    import orjson
-
     request = orjson.loads(frame)
     name = str(request.get("reqId") or request.get("id"))
     return name[1:22], "ncar".index(name[0])

@@ -1,4 +1,5 @@
-"""`tickgate audit TARGET [ORDER]`: an order's whole story from the tape, or the orders of a time, one line each."""
+"""`tickgate audit TARGET [ORDER]`: an order's whole story from the tape, or the orders of a time, one
+line each."""
 
 import re
 import time
@@ -11,9 +12,12 @@ from ext.records import LegKind, OrderType, Side, TimeInForce
 from node.errors import Failed, UserError
 from node.slow.places import E8, WIDE, Place, plain
 from node.slow.reading import Records, parse_time, utc
-from node.slow.story import Key, Order, Stories
+from node.slow.story import Stories
+from node.slow.told import Key, Order
 
-SECRETS = re.compile(rb'("(?:apiKey|api_key|signature|sign|passphrase|secret|listenKey)"\s*:\s*")[^"]*"', re.IGNORECASE)
+SECRETS = re.compile(
+    rb'("(?:apiKey|api_key|signature|sign|passphrase|secret|listenKey)"\s*:\s*")[^"]*"', re.IGNORECASE
+)
 BPS = Decimal("0.01")
 LINKED_MOST = 8  # generations of replaced orders that one story follows
 
@@ -53,14 +57,16 @@ def read(directory: Path, stories: Stories) -> Records:
 
 
 def audit_order(directory: Path, wanted: str) -> Found:
-    """The order of that client id, venue id, number of the node's, or record (`#123`: a refused one), and those that it
-    replaced or was replaced by. Raises UserError where the tape has none, or several."""
+    """The order of that client id, venue id, number of the node's, or record (`#123`: a refused one), and
+    those that it replaced or was replaced by. Raises UserError where the tape has none, or several."""
     first = Stories(lambda order: False)
     read(directory, first)
     keys = _linked(first, _pick(directory, first, wanted).key)
     stories = Stories(lambda order: order.key in keys or len(order.key) == 3)
     records = read(directory, stories)
-    return Found(stories, [stories.orders[x] for x in keys if x in stories.orders], records.torn, records.damage)
+    return Found(
+        stories, [stories.orders[x] for x in keys if x in stories.orders], records.torn, records.damage
+    )
 
 
 def _pick(directory: Path, stories: Stories, wanted: str) -> Order:
@@ -72,8 +78,8 @@ def _pick(directory: Path, stories: Stories, wanted: str) -> Order:
         found = found or [x for x in orders if len(x.key) == 2 and str(x.key[1]) == wanted]
     if not found:
         raise UserError(
-            f"{directory}: no order {wanted!r} on this tape (a client id, a venue's id, a number of the node's, or "
-            "#RECORD for a refused one)"
+            f"{directory}: no order {wanted!r} on this tape (a client id, a venue's id, "
+            "a number of the node's, or #RECORD for a refused one)"
         )
     if len(found) > 1:
         names = ", ".join(x.name for x in found[:6])
@@ -85,7 +91,9 @@ def _linked(stories: Stories, key: Key) -> list[Key]:
     """The order first, then what it was replaced by and what it replaces, near ones first."""
     keys = [key]
     for _ in range(LINKED_MOST):
-        more = [to for x in keys if x in stories.orders for _, to in stories.orders[x].links if to not in keys]
+        more = [
+            to for x in keys if x in stories.orders for _, to in stories.orders[x].links if to not in keys
+        ]
         if not more:
             break
         keys += dict.fromkeys(more)
@@ -93,8 +101,8 @@ def _linked(stories: Stories, key: Key) -> list[Key]:
 
 
 def audit_list(directory: Path, since: str, until: str, symbol: str) -> Found:
-    """Orders of which anything was said between two times, on one symbol, refused ones with them. Times are before now, or
-    before the end of a tape that ended earlier. Raises UserError."""
+    """Orders of which anything was said between two times, on one symbol, refused ones with them. Times
+    are before now, or before the end of a tape that ended earlier. Raises UserError."""
     stories = Stories(lambda order: False)
     now_ns = time.time_ns()
     if since or until:  # a bad time is told before a long tape is read
@@ -105,7 +113,9 @@ def audit_list(directory: Path, since: str, until: str, symbol: str) -> Found:
     until_ns = parse_time(until, "--until", now_ns) if until else stories.last_ns
     if from_ns > until_ns:
         raise UserError(f"--since {since} is behind --until {until or 'the end of the tape'}")
-    known = {x.symbol for run in stories.runs for x in run.places} | {x.name for run in stories.runs for x in run.places}
+    known = {x.symbol for run in stories.runs for x in run.places} | {
+        x.name for run in stories.runs for x in run.places
+    }
     if symbol and symbol not in known:
         raise UserError(f"--symbol {symbol}: this tape has {', '.join(sorted(known)) or 'no instrument'}")
     rows = [
@@ -113,7 +123,7 @@ def audit_list(directory: Path, since: str, until: str, symbol: str) -> Found:
         for x in stories.orders.values()
         if x.last_ns >= from_ns
         and x.first_ns <= until_ns
-        and (not symbol or x.place is not None and symbol in (x.place.symbol, x.place.name))
+        and (not symbol or (x.place is not None and symbol in (x.place.symbol, x.place.name)))
     ]
     return Found(stories, rows, records.torn, records.damage)
 
@@ -264,7 +274,9 @@ def _reference(place: Place, row: dict[str, Any]) -> list[str]:
     return [plain(place.price(x) / 2) for x in dict.fromkeys((row["low2"], row["high2"])) if x]
 
 
-def _checks(place: Place | None, decision: dict[str, Any] | None, order: Order | None = None) -> list[dict[str, Any]]:
+def _checks(
+    place: Place | None, decision: dict[str, Any] | None, order: Order | None = None
+) -> list[dict[str, Any]]:
     if place is None or decision is None:
         return []
     rows = [place.check(x) | {"passed": True} for x in decision["checks"]]
@@ -274,8 +286,8 @@ def _checks(place: Place | None, decision: dict[str, Any] | None, order: Order |
 
 
 def slippage(order: Order) -> dict[str, str] | None:
-    """What its fills cost against the mid and the touch that it was decided on, in bps of them: above zero is worse. None
-    where nothing filled, or where the book had no two sides."""
+    """What its fills cost against the mid and the touch that it was decided on, in bps of them: above
+    zero is worse. None where nothing filled, or where the book had no two sides."""
     row = order.decision
     if row is None or order.place is None or not order.filled_lots or not (row["bids"] and row["asks"]):
         return None
@@ -289,8 +301,8 @@ def slippage(order: Order) -> dict[str, str] | None:
 
 
 def latency(order: Order) -> dict[str, str]:
-    """ms of each step that the tape has: in this process by its own clock, and the venue's times on this node's clock (as
-    its clock was measured)."""
+    """ms of each step that the tape has: in this process by its own clock, and the venue's times on this
+    node's clock (as its clock was measured)."""
     steps = {
         "frame_to_decision": (order.frame_ns, order.decided_ns),
         "decision_to_written": (order.decided_ns, order.sent_ns),
@@ -334,10 +346,20 @@ def event_json(order: Order, event: Any) -> dict[str, Any]:
     """One event: when, its record, and in people's units what it told."""
     told = dict(event.told)
     place = order.place
-    out: dict[str, Any] = {"at": utc(event.at_ns), "at_ns": event.at_ns, "record": event.sequence, "what": event.what}
+    out: dict[str, Any] = {
+        "at": utc(event.at_ns),
+        "at_ns": event.at_ns,
+        "record": event.sequence,
+        "what": event.what,
+    }
     if event.what in ("decided", "asked"):
         decision = told.pop("decision", None)
-        out |= {"action": told["action"].lower(), "by": told["by"], "verdict": told["reason"], "cause": _cause(told["cause"])}
+        out |= {
+            "action": told["action"].lower(),
+            "by": told["by"],
+            "verdict": told["reason"],
+            "cause": _cause(told["cause"]),
+        }
         if "price_ticks" in told:
             out |= {"price": _price(place, told["price_ticks"]), "size": _coins(place, told["size_lots"])}
         if told["reason"] != "OK" and place is not None:
@@ -345,7 +367,12 @@ def event_json(order: Order, event: Any) -> dict[str, Any]:
         if event.what == "asked":
             out["checks"] = _checks(place, decision)
     elif event.what == "written":
-        out |= {"action": told["action"].lower(), "line": told["line"], "bytes": masked(told["bytes"]), "in_batch": told["batch"]}
+        out |= {
+            "action": told["action"].lower(),
+            "line": told["line"],
+            "bytes": masked(told["bytes"]),
+            "in_batch": told["batch"],
+        }
     elif event.what in ("said", "filled"):
         out |= _said(order, told)
     else:
@@ -370,7 +397,10 @@ def _said(order: Order, told: dict[str, Any]) -> dict[str, Any]:
     if told["filled_lots"] >= 0:
         out["filled_so_far"] = _coins(place, told["filled_lots"])
     if told["order_lots"] >= 0:
-        out |= {"order_price": _price(place, told["order_ticks"]), "order_size": _coins(place, told["order_lots"])}
+        out |= {
+            "order_price": _price(place, told["order_ticks"]),
+            "order_size": _coins(place, told["order_lots"]),
+        }
     if told["code"]:
         out |= {"code": told["code"], "group": told["group"]}
     if "position_lots" in told and place is not None:

@@ -1,8 +1,8 @@
-"""First in, first out: what was opened first is closed first, lot by lot. Exact: what cannot be divided is rounded at the
-eighteenth decimal, and the rest stays with the lot.
+"""First in, first out: what was opened first is closed first, lot by lot. Exact: what cannot be divided
+is rounded at the eighteenth decimal, and the rest stays with the lot.
 
-A trade exchanges a quantity of coins for an amount of quote. A fee paid in the coins themselves is part of that: so many
-fewer came in, or more went out, for the same amount.
+A trade exchanges a quantity of coins for an amount of quote. A fee paid in the coins themselves is part
+of that: so many fewer came in, or more went out, for the same amount.
 """
 
 from collections import deque
@@ -16,8 +16,8 @@ NONE = Decimal(0)
 
 @dataclass
 class Lot:
-    """`quantity` above zero is held, below zero was sold short; `amount` is what it cost, or what the sale brought.
-    `acquired_ns` 0: nobody knows when."""
+    """`quantity` above zero is held, below zero was sold short; `amount` is what it cost, or what the
+    sale brought. `acquired_ns` 0: nobody knows when."""
 
     quantity: Decimal
     amount: Decimal
@@ -26,8 +26,8 @@ class Lot:
 
 @dataclass(frozen=True)
 class Part:
-    """What one trade did to one lot. Opened: `closed` is None. Closed: of that lot, whose share of its amount is
-    `lot_amount`; `realised` is proceeds minus cost."""
+    """What one trade did to one lot. Opened: `closed` is None. Closed: of that lot, whose share of its
+    amount is `lot_amount`; `realised` is proceeds minus cost."""
 
     quantity: Decimal  # above zero
     amount: Decimal  # of this trade
@@ -69,7 +69,9 @@ class Lots:
             paid, held = share(amount, here, left), share(lot.amount, here, abs(lot.quantity))
             position += sign * here
             realised = held - paid if sign > 0 else paid - held
-            parts.append(Part(here, paid, Lot(lot.quantity, lot.amount, lot.acquired_ns), held, realised, position))
+            parts.append(
+                Part(here, paid, Lot(lot.quantity, lot.amount, lot.acquired_ns), held, realised, position)
+            )
             lot.quantity, lot.amount = lot.quantity + sign * here, lot.amount - held
             left, amount = left - here, amount - paid
             if not lot.quantity:
@@ -80,8 +82,9 @@ class Lots:
         return parts
 
     def correct(self, signed: Decimal, amount: Decimal) -> None:
-        """The position turned out to be `signed` more (less below zero). What is too much leaves at its own cost, first in first
-        out, and nothing is realised; what was missing comes in for `amount`, at a time that nobody knows."""
+        """The position turned out to be `signed` more (less below zero). What is too much leaves at its
+        own cost, first in first out, and nothing is realised; what was missing comes in for `amount`, at
+        a time that nobody knows."""
         left = signed
         if signed * self.quantity < 0:
             gone = min(abs(signed), abs(self.quantity))

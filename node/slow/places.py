@@ -20,11 +20,33 @@ BPS = {
 }  # fmt: skip
 MILLI = {"LEVERAGE", "CANCEL_RATIO", "TRADE_RATIO"}
 MS = {
-    "BOOK_STALE", "RECONCILE_STALE", "CLOCK", "UNWATCHED", "COOLDOWN", "DUPLICATE", "ORDER_RATE", "AMEND_RATE",
-    "CANCEL_RATE", "LEASE", "VENUE_RATE",
-}  # fmt: skip
-NAMED = {"HALTED": HaltReason, "REDUCE_ONLY": HaltReason, "LATCHED": Latch, "STRATEGY_OFF": StrategyOff, "WINDOW": WindowKind}
-SIGNS = {"AT_MOST": "<=", "AT_LEAST": ">=", "BELOW": "<", "ABOVE": ">", "MULTIPLE": "multiple of", "HOLDS": ""}
+    "BOOK_STALE",
+    "RECONCILE_STALE",
+    "CLOCK",
+    "UNWATCHED",
+    "COOLDOWN",
+    "DUPLICATE",
+    "ORDER_RATE",
+    "AMEND_RATE",
+    "CANCEL_RATE",
+    "LEASE",
+    "VENUE_RATE",
+}
+NAMED = {
+    "HALTED": HaltReason,
+    "REDUCE_ONLY": HaltReason,
+    "LATCHED": Latch,
+    "STRATEGY_OFF": StrategyOff,
+    "WINDOW": WindowKind,
+}
+SIGNS = {
+    "AT_MOST": "<=",
+    "AT_LEAST": ">=",
+    "BELOW": "<",
+    "ABOVE": ">",
+    "MULTIPLE": "multiple of",
+    "HOLDS": "",
+}
 BOOK_STATES = ("empty", "buffering", "synced", "gap")
 
 
@@ -37,8 +59,8 @@ def plain(number: Decimal) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """One instrument of a run. `tick`, `lot` as text; a price is ticks * tick in `quote`; money of ticks * lots is
-    exact; `base_lot` is what a lot is in `base` coins."""
+    """One instrument of a run. `tick`, `lot` as text; a price is ticks * tick in `quote`; money of ticks
+    * lots is exact; `base_lot` is what a lot is in `base` coins."""
 
     market: str
     symbol: str
@@ -70,8 +92,8 @@ class Place:
         return WIDE.divide(Decimal(tick_lots * self.money_mul), self.money_div * 10**8)
 
     def check(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A check of a DECISION (records.decision_row), or {reason, value, limit} of a refusal, in the unit of
-        people: {check, value, sense, limit, unit}, the numbers as exact text."""
+        """A check of a DECISION (records.decision_row), or {reason, value, limit} of a refusal, in the
+        unit of people: {check, value, sense, limit, unit}, the numbers as exact text."""
         reason, sense = row["reason"], SIGNS[row.get("sense", "HOLDS")]
         unit, value, limit = self._figures(row)
         return {"check": reason, "value": value, "sense": sense, "limit": limit, "unit": unit}
@@ -87,7 +109,11 @@ class Place:
         if reason in LOTS:
             return self.base or "base coins", plain(self.coins(value)), plain(self.coins(limit))
         if reason in TICKS:
-            return self.quote or "price", plain(self.price(value)), "none" if limit in (0, MOST) else plain(self.price(limit))
+            return (
+                self.quote or "price",
+                plain(self.price(value)),
+                "none" if limit in (0, MOST) else plain(self.price(limit)),
+            )
         if whole == -1:
             return self.quote or "quote coins", plain(self.money(value)), plain(limit * E8)
         if reason in QUOTE or reason in OWN:

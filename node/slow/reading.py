@@ -58,7 +58,8 @@ def parse_time(text: str, what: str, now_ns: int) -> int:
         found = -1
     if not 0 <= found < TIME_MOST_NS:
         raise UserError(
-            f"{what} {text}: must be a time (2026-11-20, 2026-11-20T16:09:36, UTC) or a duration (90s, 15m, 36h, 7d)"
+            f"{what} {text}: must be a time (2026-11-20, 2026-11-20T16:09:36, UTC) "
+            "or a duration (90s, 15m, 36h, 7d)"
         )
     return found
 

@@ -1,19 +1,15 @@
-"""Orders as a tape tells them: what each was decided on, every word that was said of it, and what became of it.
+"""Orders as a tape tells them: what each was decided on, every word that was said of it, and what became
+of it.
 
-`feed` takes the records in order. An order is known by the epoch and the sequence in its client id, so that its story
-goes on through restarts, whoever adopted it. What the engine does without a record of its own - it gives up waiting for
-an answer - is told by what it writes next.
+`feed` takes the records in order. An order is known by the epoch and the sequence in its client id, so
+that its story goes on through restarts, whoever adopted it. What the engine does without a record of its
+own - it gives up waiting for an answer - is told by what it writes next.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-import orjson
-
-from ext.instruments import Instruments
 from ext.records import (
     Action,
     Market,
@@ -27,16 +23,18 @@ from ext.records import (
     verdict_row,
 )
 from ext.tape import Record, RecordType
-from ext.wire import Wire
-from node.slow.places import Place, place_of
+from node.slow.told import CLOSED, DESKS, Cause, Doubt, Event, Key, Order, Run, run_of
 
-Key = tuple[Any, ...]
 REQUEST = re.compile(rb'"([ncarNCAR])([0-9A-Za-z]{21})[0-9A-Za-z]{4}"')  # capitals: a batch
-EVENT_TIME = re.compile(rb'"(?:E|cts|ts|T)"\s*:\s*"?(\d{13,19})\b')
-HEAD = 400  # bytes of a frame in which its time is looked for
+NAMELESS = (b"?", b"")
 ACTIONS = {b"n": Action.NEW, b"c": Action.CANCEL, b"a": Action.AMEND, b"r": Action.REPLACE}
-INPUTS = {RecordType.FRAME: "frame", RecordType.TIMER: "timer", RecordType.EVIDENCE: "answer", RecordType.SESSION: "line"}
-CLOSED = {"FILLED", "CANCELED", "REJECTED", "EXPIRED", "NEVER_EXISTED", "NOT_SENT", "REFUSED"}
+INPUTS = {
+    RecordType.FRAME: "frame",
+    RecordType.TIMER: "timer",
+    RecordType.EVIDENCE: "answer",
+    RecordType.SESSION: "line",
+}
+REOPENED = ("NEVER_EXISTED", "NOT_OPEN")  # evidence to the contrary opens these again
 SAYS = {
     "REPORT_ACK": "ACKED",
     "REPORT_LIVE": "LIVE",
@@ -48,168 +46,12 @@ SAYS = {
     "REPORT_UNCERTAIN": "UNKNOWN",
 }
 RANK = {"INTENT": 1, "SENT": 2, "ACKED": 3, "LIVE": 4, "PARTIAL": 5}
-ACK_TIMEOUT_MS = 1000
-DESKS = {-1: "adopted", -2: "exit", -3: "protection"}
-
-
-@dataclass
-class Cause:
-    """The input that a turn deals with. `venue_ns`: the time in the frame, on the venue's clock, 0 where it has none."""
-
-    what: str
-    line: int
-    sequence: int
-    now_ns: int
-    size: int
-    payload: bytes = b""
-
-    @property
-    def venue_ns(self) -> int:
-        found = EVENT_TIME.search(self.payload[:HEAD])
-        if found is None:
-            return 0
-        digits = found[1].decode()
-        return int(digits) * 10 ** (19 - len(digits))
-
-
-@dataclass
-class Run:
-    """One start of the node on this tape."""
-
-    number: int
-    build: str
-    epoch: int
-    deployment: str
-    started_ns: int
-    places: list[Place]
-    lines: list[str]
-    strategies: list[dict[str, Any]]
-    dials: list[list[Any]]
-    ack_timeout_ns: int
-    _wire: Wire | None = None
-
-    def place(self, number: int) -> Place | None:
-        return self.places[number] if 0 <= number < len(self.places) else None
-
-    def line(self, number: int) -> str:
-        return self.lines[number] if number < len(self.lines) else f"line {number}"
-
-    def strategy(self, number: int) -> str:
-        if number < 0:
-            return DESKS.get(number, str(number))
-        return self.strategies[number]["strategy"] if number < len(self.strategies) else f"strategy {number}"
-
-    def wire(self) -> Wire:
-        """Whatever its market: client ids are spelled alike on all."""
-        if self._wire is None:
-            self._wire = Wire(Instruments(1), int(Market.OKX), self.deployment, self.epoch)
-        return self._wire
-
-    def client_id(self, epoch: int, sequence: int) -> str:
-        return self.wire().client_id(sequence, epoch)
-
-
-@dataclass
-class Event:
-    """One thing that happened to an order. `what` is one word, `told` what the record said."""
-
-    at_ns: int
-    sequence: int
-    what: str
-    told: dict[str, Any]
-
-
-@dataclass
-class Doubt:
-    """A time in which nobody knew an order's fate."""
-
-    from_ns: int
-    why: str
-    until_ns: int = 0
-    how: str = ""
-
-
-@dataclass
-class Order:
-    """One order. Prices are ticks and sizes lots of `place`; times ns, 0 = not yet. `provenance`: decided (on this tape),
-    adopted (of an earlier run that this tape does not have), unknown (its beginning is not on this tape), foreign
-    (somebody else's), refused (by risk: it never was one)."""
-
-    key: Key
-    provenance: str
-    run: Run
-    place: Place | None
-    client_id: str = ""
-    venue_id: str = ""
-    strategy: str = ""
-    side: int = -1
-    type: int = 0
-    tif: int = 0
-    leg: int = 0
-    reduce_only: int = 0
-    price_ticks: int = 0
-    trigger_ticks: int = 0
-    size_lots: int = -1
-    state: str = "INTENT"
-    filled_lots: int = 0
-    missed_lots: int = 0  # filled before it was adopted: those trades are not on this tape
-    told_lots: int = 0
-    worth: int = 0  # ticks * lots of its fills
-    first_ns: int = 0
-    last_ns: int = 0
-    decided_ns: int = 0
-    frame_ns: int = 0
-    sent_ns: int = 0
-    acked_ns: int = 0
-    ack_venue_ns: int = 0
-    fill_ns: int = 0
-    fill_venue_ns: int = 0
-    offset_ns: int = 0  # of the venue's clock, as measured when it was sent
-    sequence: int = 0  # of its first record
-    reason: str = ""  # why it was refused, or what the venue called it
-    value: int = 0
-    limit: int = 0
-    cause: dict[str, Any] = field(default_factory=dict)
-    signal: dict[str, Any] | None = None
-    dials: list[int] = field(default_factory=list)
-    decision: dict[str, Any] | None = None
-    line: int = -1
-    amended: bool = False
-    links: list[tuple[str, Key]] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    fills: list[dict[str, Any]] = field(default_factory=list)
-    doubts: list[Doubt] = field(default_factory=list)
-
-    @property
-    def is_closed(self) -> bool:
-        return self.state in CLOSED
-
-    @property
-    def name(self) -> str:
-        return self.client_id or self.venue_id or f"#{self.sequence}"
-
-
-def run_of(record: Record, number: int) -> Run:
-    """The run that a CONFIG record begins. KeyError, ValueError where it is no such record."""
-    told = orjson.loads(record.payload)
-    config = told["config"]
-    return Run(
-        number,
-        told["build"],
-        told.get("epoch", 0),
-        config["deployment"],
-        record.now_ns,
-        [place_of(x) for x in told["instruments"]],
-        [x["name"] for x in told["lines"]],
-        told.get("signals", []),
-        told.get("dials", []),
-        config.get("ack_timeout_ms", ACK_TIMEOUT_MS) * 10**6,
-    )
+ROUND = 16  # timers in which the engine looks at each row of its table once
 
 
 class Stories:
-    """All orders of a tape, by key, in the order in which they were first heard of. `keep(order)`: is its story told in
-    full, or only what it came to?"""
+    """All orders of a tape, by key, in the order in which they were first heard of. `keep(order)`: is its
+    story told in full, or only what it came to?"""
 
     def __init__(self, keep: Callable[[Order], bool] = lambda order: True):
         self.keep = keep
@@ -225,8 +67,10 @@ class Stories:
         self._verdicts: list[Event] = []
         self._judged: Order | None = None
         self._frame = b""
-        self._request: list[bytes] = []
+        self._request: list[tuple[bytes, bytes]] = []
         self._in_batch = 0
+        self._earlier: dict[Key, Order] = {}  # open when the last run ended, and not heard of in this one
+        self._waiting: dict[Key, int] = {}  # written and not answered: timers since it is too late
         self._stop: dict[str, Any] | None = None
 
     def feed(self, record: Record) -> None:
@@ -235,7 +79,9 @@ class Stories:
         self.last_ns = record.now_ns
         kind = INPUTS.get(record.type)
         if kind is not None:
-            self.cause = Cause(kind, record.line, record.sequence, record.now_ns, len(record.payload), record.payload)
+            self.cause = Cause(
+                kind, record.line, record.sequence, record.now_ns, len(record.payload), record.payload
+            )
             self._signal.clear()
             self._stop = None
         method = METHODS.get(record.type)
@@ -250,10 +96,12 @@ class Stories:
 
     def _config(self, record: Record) -> None:
         self.runs.append(run_of(record, len(self.runs) + 1))
-        self._ids, self._signal, self.dials, self.offsets = {}, {}, [], {}
+        self._ids, self._signal, self.dials, self.offsets, self._waiting = {}, {}, [], {}, {}
+        self._earlier = {}
         for order in self.orders.values():
             if not order.is_closed and order.provenance != "foreign":
                 self._add(order, record, "restart", {"run": self.run.number, "build": self.run.build})
+                self._earlier[order.key] = order
 
     # ---- whose record is it? ----
 
@@ -266,7 +114,8 @@ class Stories:
         return order
 
     def _own(self, order_id: int, record: Record, instrument: int = -1) -> Order:
-        """By its number in the engine's table. One that was adopted gets its name where a request tells it."""
+        """By its number in the engine's table. One that was adopted gets its name where a request tells
+        it."""
         key = self._ids.setdefault(order_id, ("table", self.run.number, order_id))
         return self.orders.get(key) or self._new(key, "unknown", record, instrument)
 
@@ -307,6 +156,7 @@ class Stories:
         known.events = sorted(known.events + held.events, key=lambda x: x.sequence)
 
     def _add(self, order: Order, record: Record, what: str, told: dict[str, Any]) -> Event:
+        self._earlier.pop(order.key, None)
         event = Event(record.now_ns, record.sequence, what, told)
         order.last_ns = record.now_ns
         if self.keep(order):
@@ -318,8 +168,14 @@ class Stories:
     def _verdict(self, record: Record) -> None:
         row = verdict_row(record.payload)
         intent, self._verdicts, self._judged = row["intent"], [], None
-        told = {"reason": row["reason"], "value": row["value"], "limit": row["limit"], "action": Action(intent["action"]).name,
-                "by": self.run.strategy(intent["strategy"]), "cause": self._told_cause()}  # fmt: skip
+        told = {
+            "reason": row["reason"],
+            "value": row["value"],
+            "limit": row["limit"],
+            "action": Action(intent["action"]).name,
+            "by": self.run.strategy(intent["strategy"]),
+            "cause": self._told_cause(),
+        }
         if intent["action"] in (Action.AMEND, Action.REPLACE):
             told |= {"price_ticks": intent["price_ticks"], "size_lots": intent["size_lots"]}
         old = None
@@ -337,7 +193,16 @@ class Stories:
         intent, passed = row["intent"], row["reason"] == "OK"
         key: Key = (self.run.epoch, row["order_id"]) if passed else ("refused", record.sequence, 0)
         order = self._new(key, "decided" if passed else "refused", record, intent["instrument"])
-        for name in ("side", "type", "tif", "leg", "reduce_only", "price_ticks", "trigger_ticks", "size_lots"):
+        for name in (
+            "side",
+            "type",
+            "tif",
+            "leg",
+            "reduce_only",
+            "price_ticks",
+            "trigger_ticks",
+            "size_lots",
+        ):
             setattr(order, name, intent[name])
         order.decided_ns, order.strategy = record.now_ns, self.run.strategy(intent["strategy"])
         order.cause, order.signal = self._told_cause(), self._signal.get(intent["strategy"])
@@ -370,7 +235,11 @@ class Stories:
 
     def _on_signal(self, record: Record) -> None:
         row = signal_row(record.payload)
-        kinds = self.run.strategies[row["strategy"]]["kinds"] if row["strategy"] < len(self.run.strategies) else {}
+        kinds = (
+            self.run.strategies[row["strategy"]]["kinds"]
+            if row["strategy"] < len(self.run.strategies)
+            else {}
+        )
         self._signal[row["strategy"]] = row | {"named": kinds.get(str(row["kind"]))}
 
     def _dial(self, record: Record) -> None:
@@ -389,33 +258,57 @@ class Stories:
             self._frame, self._request, self._in_batch = frame, REQUEST.findall(frame), 0
         else:
             self._in_batch += 1
-        letter, name = self._request[0] if self._request else (b"?", b"")
+        letter, name = self._request[0] if self._request else NAMELESS
         self._name(order_id, name)
         order = self._own(order_id, record)
         action = ACTIONS.get(letter.lower())
         if action in (Action.NEW, Action.REPLACE) and order.state == "INTENT":
             order.state, order.sent_ns, order.line = "SENT", record.now_ns, record.line
             order.offset_ns = self.offsets.get(self._market(order), 0)
+            self._waiting[order.key] = 0
         elif action == Action.CANCEL:
             self._waited(order, record)
-        told = {"action": action.name if action is not None else "?", "line": self.run.line(record.line), "bytes": self._frame,
-                "batch": self._in_batch}  # fmt: skip
+        told = {
+            "action": action.name if action is not None else "?",
+            "line": self.run.line(record.line),
+            "bytes": self._frame,
+            "batch": self._in_batch,
+        }
         self._add(order, record, "written", told)
 
     def _name(self, order_id: int, name: bytes) -> None:
         """The client id in a request for an order that no verdict of this run made: it was adopted."""
-        if order_id in self._ids and self._ids[order_id][0] != "table" or self._in_batch:
+        if (order_id in self._ids and self._ids[order_id][0] != "table") or self._in_batch:
             return
         sequence, epoch = self.run.wire().whose(name.decode())
         if sequence:
             self._merge(order_id, (epoch, sequence))
 
     def _waited(self, order: Order, record: Record) -> None:
-        """The engine cancels what nobody answered in time: that is all that the tape has of its giving up."""
-        late = record.now_ns - order.decided_ns
-        if order.state == "SENT" and self.cause.what == "timer" and late > order.run.ack_timeout_ns:
-            order.state = "UNKNOWN"
-            order.doubts.append(Doubt(record.now_ns, f"no answer for {late // 10**6} ms"))
+        """The engine cancels what nobody answered in time: the first that the tape has of its giving up."""
+        if order.state == "SENT" and self.cause.what == "timer" and self._is_late(order, record):
+            self._doubt(order, record, f"no answer for {(record.now_ns - order.decided_ns) // 10**6} ms")
+
+    def _is_late(self, order: Order, record: Record) -> bool:
+        return record.now_ns - order.decided_ns > order.run.ack_timeout_ns
+
+    def _timer(self, record: Record) -> None:
+        """Where it cannot write that cancel, or has just written one, a whole round over its table says
+        the same."""
+        for key in list(self._waiting):
+            order = self.orders.get(key)
+            if order is None or order.state != "SENT":
+                del self._waiting[key]
+            elif self._is_late(order, record):
+                self._waiting[key] += 1
+                if self._waiting[key] > ROUND:
+                    self._doubt(
+                        order, record, f"no answer for {(record.now_ns - order.decided_ns) // 10**6} ms"
+                    )
+
+    def _doubt(self, order: Order, record: Record, why: str) -> None:
+        order.state = "UNKNOWN"
+        order.doubts.append(Doubt(record.now_ns, why))
 
     def _on_sent(self, record: Record) -> None:
         row = sent_row(record.payload)
@@ -429,8 +322,7 @@ class Stories:
             return
         for order in self.orders.values():
             if order.state == "SENT" and order.line == record.line and order.run is self.run:
-                order.state = "UNKNOWN"
-                order.doubts.append(Doubt(record.now_ns, f"{self.run.line(record.line)} went down unanswered"))
+                self._doubt(order, record, f"{self.run.line(record.line)} went down unanswered")
                 self._add(order, record, "line down", {"line": self.run.line(record.line)})
 
     # ---- what came back ----
@@ -456,13 +348,15 @@ class Stories:
         if self.keep(order):
             order.fills.append(report | {"at_ns": record.now_ns, "position_lots": row["position_lots"]})
         self._heard(order, report, record)
-        self._add(order, record, "filled", report | {"way": self._way(), "position_lots": row["position_lots"]})
+        self._add(
+            order, record, "filled", report | {"way": self._way(), "position_lots": row["position_lots"]}
+        )
 
     def _heard(self, order: Order, row: dict[str, Any], record: Record) -> None:
         """What one report makes of an order's state: terminal states stay, and nothing falls back."""
         kind, before = row["kind"], order.state
         self._late_fee(order, row)
-        if kind == "REPORT_AMENDED" or row["order_lots"] > 0 and order.size_lots < 0:
+        if kind == "REPORT_AMENDED" or (row["order_lots"] > 0 and order.size_lots < 0):
             order.size_lots = row["order_lots"] if row["order_lots"] > 0 else order.size_lots
             order.price_ticks = row["order_ticks"] if row["order_ticks"] > 0 else order.price_ticks
             order.amended |= kind == "REPORT_AMENDED"
@@ -471,16 +365,18 @@ class Stories:
         if kind == "REPORT_REJECT":
             order.reason = f"code {row['code']}"
         state = SAYS.get(kind, "")
-        if kind == "REPORT_FILL" or state in RANK and (order.filled_lots or order.missed_lots):
+        if kind == "REPORT_FILL" or (state in RANK and (order.filled_lots or order.missed_lots)):
             state = "PARTIAL"
         whole = order.filled_lots + order.missed_lots
         if state == "PARTIAL" and 0 < order.size_lots <= whole:
             state = "FILLED"
-        if not state or before in CLOSED and state not in CLOSED and before != "NEVER_EXISTED":
+        if not state or (before in CLOSED and state not in CLOSED and before not in REOPENED):
             return
-        if RANK.get(state, 9) >= RANK.get(before, 0) or before in ("UNKNOWN", "NEVER_EXISTED"):
+        if RANK.get(state, 9) >= RANK.get(before, 0) or before in ("UNKNOWN", *REOPENED):
             order.state = state
-        self._resolve(order, record, f"{kind.removeprefix('REPORT_').lower().replace('_', ' ')} ({self._way()})")
+        self._resolve(
+            order, record, f"{kind.removeprefix('REPORT_').lower().replace('_', ' ')} ({self._way()})"
+        )
         if state == "UNKNOWN" and before != "UNKNOWN":
             order.doubts.append(Doubt(record.now_ns, "the venue does not know itself"))
 
@@ -493,7 +389,10 @@ class Stories:
         if row["kind"] != "REPORT_FILL" or row["fee_is_quote"] < 0:
             return
         for fill in order.fills:
-            if fill["fee_is_quote"] < 0 and (fill["trade_hi"], fill["trade_lo"]) == (row["trade_hi"], row["trade_lo"]):
+            if fill["fee_is_quote"] < 0 and (fill["trade_hi"], fill["trade_lo"]) == (
+                row["trade_hi"],
+                row["trade_lo"],
+            ):
                 for name in ("fee_e8", "fee_is_quote", "fee_coin"):
                     fill[name] = row[name]
 
@@ -506,6 +405,8 @@ class Stories:
             self.offsets[row["instrument"]] = row["a"]
         elif name == "adopt":
             self._adopt(row, record)
+        elif name == "reconciled" and self._earlier:
+            self._compared(row["instrument"], record)
         elif name in ("want_cancel", "absent", "withdraw", "settle"):
             order = self._own(row["order_id"], record, row["instrument"])
             if name == "absent":
@@ -513,12 +414,33 @@ class Stories:
                 self._resolve(order, record, "the proof of absence was complete")
             self._add(order, record, name, {})
 
+    def _compared(self, instrument: int, record: Record) -> None:
+        """A pass over this instrument agreed with the venue: what an earlier run left open, and nobody
+        took in, is closed."""
+        place = self.run.place(instrument)
+        for order in list(self._earlier.values()):
+            if order.place is None or place is None or order.place.name != place.name:
+                continue
+            del self._earlier[order.key]
+            if not order.is_closed and order.state != "UNKNOWN":
+                order.state = "NOT_OPEN"
+                self._add(order, record, "compared", {"open at the venue": "no"})
+
     def _adopt(self, row: dict[str, Any], record: Record) -> None:
         key, intent = (row["a"], row["b"]), row["intent"]
         order = self.orders.get(key)
         if order is None:
             order = self._new(key, "adopted", record, row["instrument"])
-            for name in ("side", "type", "tif", "leg", "reduce_only", "price_ticks", "trigger_ticks", "size_lots"):
+            for name in (
+                "side",
+                "type",
+                "tif",
+                "leg",
+                "reduce_only",
+                "price_ticks",
+                "trigger_ticks",
+                "size_lots",
+            ):
                 setattr(order, name, intent[name])
             order.strategy = DESKS[-1]
             order.missed_lots = row["c"]
@@ -537,16 +459,13 @@ class Stories:
             if order.state == "INTENT" and order.provenance == "decided":
                 order.state = "NOT_SENT"
 
-    def average(self, order: Order) -> Decimal | None:
-        """What it filled at, in ticks; None where nothing filled."""
-        return Decimal(order.worth) / order.filled_lots if order.filled_lots else None
-
 
 METHODS = {
     RecordType.CONFIG: Stories._config,
     RecordType.VERDICT: Stories._verdict,
     RecordType.DECISION: Stories._decision,
     RecordType.SIGNAL: Stories._on_signal,
+    RecordType.TIMER: Stories._timer,
     RecordType.DIAL: Stories._dial,
     RecordType.STOP: Stories._on_stop,
     RecordType.ORDER_OUT: Stories._order_out,

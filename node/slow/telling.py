@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from node.slow.audit import Found, order_json, story_json
-from node.slow.story import Order
+from node.slow.told import Order
 
 WIDTH = 100
 STEPS = {
@@ -63,7 +63,10 @@ def _short(order: Order, row: dict[str, Any]) -> str:
 
 def _end(found: Found) -> None:
     if found.torn:
-        print(f"tickgate: the tape ends in a record that is not whole; what lies before it is shown: {found.torn}", file=sys.stderr)
+        print(
+            f"tickgate: the tape's end is not whole; what lies before it is shown: {found.torn}",
+            file=sys.stderr,
+        )
 
 
 def _table(*columns: str) -> Table:
@@ -118,7 +121,11 @@ def _known(known: dict[str, Any], console: Console) -> None:
         return
     _line(console, "cause", _cause(known["cause"]))
     dials = ", ".join(f"{k} {v}" for k, v in known["dials"].items())
-    _line(console, "dials", f"{dials}{'' if known['dials_told'] else ' (neutral: none was ever told)'}" if dials else "none")
+    _line(
+        console,
+        "dials",
+        f"{dials}{'' if known['dials_told'] else ' (neutral: none was ever told)'}" if dials else "none",
+    )
     signal = known["signal"]
     if signal is None:
         _line(console, "signal", "none: the strategy did not say why")
@@ -182,7 +189,8 @@ def _words(event: dict[str, Any]) -> str:
         fee = f"fee {told['fee']} {told['fee_coin']}" if told["fee"] else "fee not told yet"
         maker = "maker" if told["maker"] else "taker"
         again = "" if event["what"] == "filled" else "; counted already"
-        return f"{told['size']} at {told['price']}, {maker}, {fee}, trade {told['trade_id']} ({told['way']}){again}"
+        at = f"{told['size']} at {told['price']}"
+        return f"{at}, {maker}, {fee}, trade {told['trade_id']} ({told['way']}){again}"
     return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items() if v not in ("", None)) or "-"
 
 
@@ -195,10 +203,18 @@ def _refused(told: dict[str, Any]) -> str:
 
 def _end_of(told: dict[str, Any], console: Console) -> None:
     for doubt in told["unknown"]:
-        until = f"until {doubt['until']} ({doubt['lasted_ms']} ms): {doubt['how']}" if doubt["until"] else doubt["how"]
+        until = (
+            f"until {doubt['until']} ({doubt['lasted_ms']} ms): {doubt['how']}"
+            if doubt["until"]
+            else doubt["how"]
+        )
         _line(console, "unknown", f"from {doubt['from']}: {doubt['why']}; {until}")
     refused = told["refused_by"]
-    why = f": {refused['check']}, value {refused['value']}, limit {refused['limit']} {refused['unit']}" if refused else ""
+    why = (
+        f": {refused['check']}, value {refused['value']}, limit {refused['limit']} {refused['unit']}"
+        if refused
+        else ""
+    )
     reason = f" ({told['reason']})" if told["reason"] and not refused else ""
     average = f", {told['filled']} of {told['size']} at {told['average']}" if told["average"] else ""
     _line(console, "end", f"{told['state']}{average}{why}{reason}")

@@ -1,7 +1,7 @@
 """`tickgate trades TARGET`: fills, fees, funding and realised profit by FIFO lots, from the tape alone.
 
-Two passes over what happened: the first collects it, because the fee of a fill may come behind it; the second goes by the
-venue's times and closes lots.
+Two passes over what happened: the first collects it, because the fee of a fill may come behind it; the
+second goes by the venue's times and closes lots.
 """
 
 import csv
@@ -24,15 +24,15 @@ from node.slow.audit import coin_of, trade_id
 from node.slow.lots import NONE, Lots, Part
 from node.slow.places import E8, Place, plain
 from node.slow.reading import Records, parse_time, utc
-from node.slow.story import Run, run_of
+from node.slow.told import Run, run_of
 
 LegKey = tuple[str, str, int]  # market, symbol, records.LegKind
 
 
 @dataclass
 class Happened:
-    """Something that moved a position or its money, before lots are reckoned. `quantity` is signed coins, `amount` quote: of a
-    correction, what coins that come in cost."""
+    """Something that moved a position or its money, before lots are reckoned. `quantity` is signed coins,
+    `amount` quote: of a correction, what coins that come in cost."""
 
     kind: str  # trade, funding, correction
     place: Place
@@ -58,8 +58,8 @@ class Happened:
 
 @dataclass
 class Row:
-    """One row of the export: a fill, or the part of one that closes one lot or opens one. All numbers are exact text; ""
-    where there is none or nobody knows. The fee of a fill stands in its last row."""
+    """One row of the export: a fill, or the part of one that closes one lot or opens one. All numbers are
+    exact text; "" where there is none or nobody knows. The fee of a fill stands in its last row."""
 
     time_utc: str
     kind: str
@@ -91,7 +91,8 @@ COLUMNS = tuple(Row.__dataclass_fields__)
 
 @dataclass
 class Total:
-    """Of one symbol in one year, in its quote coin. `fees` are those with a value that are not part of a lot already."""
+    """Of one symbol in one year, in its quote coin. `fees` are those with a value that are not part of a
+    lot already."""
 
     fills: int = 0
     bought: Decimal = NONE
@@ -111,8 +112,8 @@ class Total:
 
 @dataclass
 class Trades:
-    """`rows` since the time asked for; `totals` of these, by (year, venue, symbol, quote coin); `open`: what is left at the end of
-    the tape, of each leg."""
+    """`rows` since the time asked for; `totals` of these, by (year, venue, symbol, quote coin); `open`:
+    what is left at the end of the tape, of each leg."""
 
     rows: list[Row]
     totals: dict[tuple[str, str, str, str], Total]
@@ -144,7 +145,9 @@ class Collected:
         self.marks: dict[tuple[str, str], tuple[Place, dict[str, Any]]] = {}
         self._trades: dict[tuple[str, int, int, int], Happened] = {}
         self._prices: dict[str, Decimal] = {}  # of one coin, in the account's currency
-        self._held: dict[LegKey, tuple[Decimal, Decimal]] = {}  # coins and their cost, as the node counted them
+        self._held: dict[
+            LegKey, tuple[Decimal, Decimal]
+        ] = {}  # coins and their cost, as the node counted them
 
     def feed(self, record: Record) -> None:
         """One record. Unknown types, and records in front of the first CONFIG, are left alone."""
@@ -193,8 +196,18 @@ class Collected:
         row = report_row(record.payload)
         if row["kind"] != "REPORT_FILL" or row["fee_is_quote"] < 0:
             return
-        for place in [self._place(row["instrument"])] if row["instrument"] >= 0 else self.run.places if self.run else []:
-            happened = self._trades.get((place.name, row["side"], row["trade_hi"], row["trade_lo"])) if place else None
+        for place in (
+            [self._place(row["instrument"])]
+            if row["instrument"] >= 0
+            else self.run.places
+            if self.run
+            else []
+        ):
+            happened = (
+                self._trades.get((place.name, row["side"], row["trade_hi"], row["trade_lo"]))
+                if place
+                else None
+            )
             if happened is not None and happened.fee is None:
                 self._fee(happened, row)
 
@@ -230,13 +243,15 @@ class Collected:
         if place is None:
             return
         if row["door"] == "DOOR_FUNDING":
-            self.happened.append(Happened("funding", place, 0, record.now_ns, record.sequence, amount=row["a"] * E8))
+            self.happened.append(
+                Happened("funding", place, 0, record.now_ns, record.sequence, amount=row["a"] * E8)
+            )
         elif row["door"] == "DOOR_POSITION":
             self._position(place, row, record)
 
     def _position(self, place: Place, row: dict[str, Any], record: Record) -> None:
-        """A start puts back what was counted, which is nothing new. Anything else is a correction: of the difference, because
-        fees paid in kind are in the lots and not in what the node counts."""
+        """A start puts back what was counted, which is nothing new. Anything else is a correction: of the
+        difference, because fees paid in kind are in the lots and not in what the node counts."""
         leg, now, cost = row["order_id"], place.coins(row["a"]), place.money(row["c"])
         key = (place.market, place.symbol, leg)
         held, held_cost = self._held.get(key, (NONE, NONE))
@@ -245,8 +260,16 @@ class Collected:
             return
         more = abs(cost) if held * now <= 0 else abs(cost - held_cost)
         self.happened.append(
-            Happened("correction", place, leg, record.now_ns, record.sequence, now - held, more,
-                     note="the position as the venue shows it, or as an operator told")  # fmt: skip
+            Happened(
+                "correction",
+                place,
+                leg,
+                record.now_ns,
+                record.sequence,
+                now - held,
+                more,
+                note="the position as the venue shows it, or as an operator told",
+            )
         )
 
 
@@ -280,14 +303,19 @@ def trades_of(directory: Path, *, since: str = "", symbol: str = "") -> Trades:
         raise UserError(f"{directory}: the tape is empty: no record was ever written")
     if since:  # before the end of a tape that ended earlier
         from_ns = parse_time(since, "--since", min(time.time_ns(), last_ns))
-    known = {x.symbol for x in (collected.run.places if collected.run else [])} | {x.place.symbol for x in collected.happened}
+    known = {x.symbol for x in (collected.run.places if collected.run else [])} | {
+        x.place.symbol for x in collected.happened
+    }
     if symbol and symbol not in known:
         raise UserError(f"--symbol {symbol}: this tape has {', '.join(sorted(known)) or 'no instrument'}")
     return reckon(collected, from_ns, symbol, records.torn, records.damage)
 
 
-def reckon(collected: Collected, from_ns: int = 0, symbol: str = "", torn: str = "", damage: str = "") -> Trades:
-    """Rows, totals and open lots of what was collected; lots are reckoned from the beginning, whatever is shown."""
+def reckon(
+    collected: Collected, from_ns: int = 0, symbol: str = "", torn: str = "", damage: str = ""
+) -> Trades:
+    """Rows, totals and open lots of what was collected; lots are reckoned from the beginning, whatever is
+    shown."""
     legs: dict[LegKey, tuple[Place, Lots]] = {}
     out = Trades([], {}, [], torn, damage)
     for x in _in_order(collected.happened):
@@ -303,7 +331,8 @@ def reckon(collected: Collected, from_ns: int = 0, symbol: str = "", torn: str =
 
 
 def _in_order(happened: list[Happened]) -> list[Happened]:
-    """By the venue's time, but never across a correction of the same leg: that was of what was counted by then."""
+    """By the venue's time, but never across a correction of the same leg: that was of what was counted by
+    then."""
     floor: dict[LegKey, int] = {}
     placed: list[tuple[int, int, Happened]] = []
     for x in happened:
@@ -335,14 +364,23 @@ def _rows(x: Happened, lots: Lots) -> Iterator[tuple[Row, Part | None]]:
 
 def _part_row(x: Happened, part: Part, quantity: Decimal, last: bool) -> Row:
     sells = x.quantity < 0
-    row = _row(x, quantity=quantity, side=Side(int(sells)).name.lower(), amount=part.amount, position=part.position,
-               fee=x.fee if last else None, lot_quantity=part.quantity)  # fmt: skip
+    row = _row(
+        x,
+        quantity=quantity,
+        side=Side(int(sells)).name.lower(),
+        amount=part.amount,
+        position=part.position,
+        fee=x.fee if last else None,
+        lot_quantity=part.quantity,
+    )
     row.fee_coin = x.fee_coin if last else ""
     row.fee_value = plain(x.fee_value) if last and x.fee_value is not None else ""
     if last and x.fee is None:
         row.note = "; ".join(filter(None, (row.note, "the venue has not told the fee")))
     elif last and x.fee_value is None:
-        row.note = "; ".join(filter(None, (row.note, f"no price of {x.fee_coin} on this tape: fee without a value")))
+        row.note = "; ".join(
+            filter(None, (row.note, f"no price of {x.fee_coin} on this tape: fee without a value"))
+        )
     if part.closed is None:
         if sells and not x.place.is_perpetual:
             row.note = "; ".join(filter(None, (row.note, "sold coins that this tape did not see bought")))
@@ -462,17 +500,37 @@ def print_trades(found: Trades, console: Console, rows: bool = True) -> None:
     """The rows in short (the CSV has all columns), totals, and what is open."""
     if rows:
         table = Table(box=box.SIMPLE_HEAD, width=100, pad_edge=False, padding=(0, 1))
-        for name, right in (("time (UTC)", 0), ("instrument", 0), ("what", 0), ("quantity", 1), ("price", 1), ("fee", 1),
-                            ("realised", 1)):  # fmt: skip
+        for name, right in (
+            ("time (UTC)", 0),
+            ("instrument", 0),
+            ("what", 0),
+            ("quantity", 1),
+            ("price", 1),
+            ("fee", 1),
+            ("realised", 1),
+        ):
             table.add_column(name, justify="right" if right else "left", overflow="fold")
         for x in found.rows:
-            what = x.kind if x.kind != "trade" else f"{x.side} {'close' if x.acquired_at or x.realised else 'open'}"
-            table.add_row(x.time_utc[2:19].replace("T", " "), f"{x.venue} {x.symbol}", what, x.quantity, x.price,
-                          f"{x.fee} {x.fee_coin}", x.realised)  # fmt: skip
+            what = (
+                x.kind
+                if x.kind != "trade"
+                else f"{x.side} {'close' if x.acquired_at or x.realised else 'open'}"
+            )
+            table.add_row(
+                x.time_utc[2:19].replace("T", " "),
+                f"{x.venue} {x.symbol}",
+                what,
+                x.quantity,
+                x.price,
+                f"{x.fee} {x.fee_coin}",
+                x.realised,
+            )
         console.print(table)
     table = Table(box=box.SIMPLE_HEAD, width=100, pad_edge=False, padding=(0, 1))
     for name in ("year", "instrument", "fills", "realised", "fees", "funding", "net", "coin"):
-        table.add_column(name, justify="left" if name in ("year", "instrument", "coin") else "right", overflow="fold")
+        table.add_column(
+            name, justify="left" if name in ("year", "instrument", "coin") else "right", overflow="fold"
+        )
     for (year, venue, symbol, quote), total in found.totals.items():
         table.add_row(year, f"{venue} {symbol}", str(total.fills), *(f"{x:.8f}" for x in (
             total.realised, total.fees, total.funding, total.net)), quote)  # fmt: skip
@@ -485,11 +543,13 @@ def _remarks(found: Trades) -> Iterator[str]:
     for x in found.open:
         value = f", unrealised {x['unrealised']} at {x['mid']}" if x["mid"] else ""
         leg = f" {x['leg']}" if x["leg"] else ""
-        yield f"open: {x['venue']} {x['symbol']}{leg} {x['quantity']} at a cost of {x['cost']} {x['quote_coin']}{value}"
+        place = f"{x['venue']} {x['symbol']}{leg}"
+        yield f"open: {place} {x['quantity']} at a cost of {x['cost']} {x['quote_coin']}{value}"
     for (year, venue, symbol, _), total in found.totals.items():
         for coin, amount in total.unvalued.items():
-            yield f"{year} {venue} {symbol}: {plain(amount)} {coin} of fees have no value here: no price of it on this tape"
+            place = f"{year} {venue} {symbol}"
+            yield f"{place}: fees of {plain(amount)} {coin} have no value here: no price of it on this tape"
         if total.unknown_fees:
             yield f"{year} {venue} {symbol}: the venue has not told the fees of {total.unknown_fees} fills"
     if found.torn:
-        yield f"the tape ends in a record that is not whole; what lies before it is shown: {found.torn}"
+        yield f"the tape's end is not whole; what lies before it is shown: {found.torn}"

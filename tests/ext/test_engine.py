@@ -207,9 +207,24 @@ def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
     chain.time(dials=[1000, 900])
     rows = records(chain)
     assert [RecordType(r.type).name for r in rows] == [
-        *("SESSION",) * 3, "FRAME", "FRAME", "VERDICT", "DECISION", "ORDER_OUT",
-        "FRAME", "FILL", "REPORT", "VERDICT", "DECISION", "ORDER_OUT", "DIAL", "TIMER", "MARK", "EQUITY", "EQUITY",
-    ]  # fmt: skip
+        *("SESSION",) * 3,
+        "FRAME",
+        "FRAME",
+        "VERDICT",
+        "DECISION",
+        "ORDER_OUT",
+        "FRAME",
+        "FILL",
+        "REPORT",
+        "VERDICT",
+        "DECISION",
+        "ORDER_OUT",
+        "DIAL",
+        "TIMER",
+        "MARK",
+        "EQUITY",
+        "EQUITY",
+    ]
     fill = fill_row(rows[9].payload)
     assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)
     mark = state_row(rows[-3].payload)
@@ -1287,10 +1302,12 @@ def test_a_refusal_tells_the_check_that_refused_last(tape):
 
 
 def test_a_cancel_has_a_verdict_alone_and_leaves_nothing_to_the_next_decision(tape):
-    script = Script(
-        on_timer=lambda self, now: (self.cancel(99), self.amend(99, 9990, 1), self.buy(0, 9990, 1)) and None
-    )
-    chain = Chain(script, tape=tape)
+    def three(self, now_ns):
+        self.cancel(99)
+        self.amend(99, 9990, 1)
+        self.buy(0, 9990, 1)
+
+    chain = Chain(Script(on_timer=three), tape=tape)
     chain.time()
     first, second = decisions(chain)
     assert [r.type for r in records(chain)].count(RecordType.VERDICT) == 3

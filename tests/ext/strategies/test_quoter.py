@@ -234,7 +234,9 @@ def test_the_tape_tells_why_it_quotes_fair_price_both_quotes_and_the_skew(tmp_pa
     market.give(PRIVATE, execution(market.client_id(1), "BUY", "TRADE", "FILLED", 20, 20, 9990, 501))
     market.answer()
     market.move(10_000, 10_018)
-    rows = [signal_row(x.payload) for x in TapeReader(tape.directory, follow=True) if x.type == RecordType.SIGNAL]
+    rows = [
+        signal_row(x.payload) for x in TapeReader(tape.directory, follow=True) if x.type == RecordType.SIGNAL
+    ]
     names = [Quoter.signals[x["kind"]][0] for x in rows]
     assert names == ["place", "move", "place"]
     assert [[row[x] for x in "abcd"] for row in rows] == [

@@ -10,13 +10,23 @@ from ext.equity cimport Equity
 from ext.instruments cimport Instruments
 from ext.limits cimport Limits, LimitTable
 from ext.orders cimport Order, Orders
-from ext.records cimport Instrument, Intent
+from ext.records cimport CheckRow, DecisionRow, Instrument, Intent
 from ext.reference cimport Reference
 from ext.throttle cimport Throttle
 
 cdef enum:
     REASON_ROOM = 80         # records.REASONS
     RECENT = 8               # orders that the duplicate guard remembers, by instrument and side: a power of two
+
+    ASKED_MAX = 128          # more checks than there are
+
+ctypedef struct Asked:
+    # Every check that was asked of the order at hand, for its DECISION record.
+    int32_t count
+    int32_t instrument       # -1 = none was looked at
+    int64_t low2             # the reference then
+    int64_t high2
+    CheckRow rows[ASKED_MAX]
 
 ctypedef struct Guard:
     # What must hold for an instrument before risk is taken, as the cold side keeps it.
@@ -44,6 +54,7 @@ ctypedef struct Case:
     const Intent* intent
     const Instrument* row
     const Limits* limit
+    CheckRow* at                 # where the next check is written down
     int64_t now_ns
     int64_t lots                 # that may still fill: of an amend the larger of both sizes, filled not included
     int64_t least_ticks          # AMEND: value it at this price at least
@@ -98,6 +109,7 @@ cdef class Checks:
     cdef int64_t window_until_ns
     cdef readonly int64_t value      # of the check that refused
     cdef readonly int64_t limit
+    cdef Asked asked
     cdef int64_t refused[REASON_ROOM]
     cdef readonly int64_t passed
 
@@ -105,6 +117,12 @@ cdef class Checks:
     cdef bint may_send(self, const Intent* intent, int64_t now_ns) noexcept nogil
     @final
     cdef int check(self, const Intent* intent, int64_t now_ns) except -1 nogil
+    @final
+    cdef int begin(self) noexcept nogil
+    @final
+    cdef int explain(self, const Intent* intent, uint64_t order_id, DecisionRow* out) noexcept nogil
+    @final
+    cdef int _show(self, Book book, DecisionRow* out) noexcept nogil
     @final
     cdef int refuse(self, int reason, int64_t value, int64_t limit) noexcept nogil
     @final
@@ -117,6 +135,10 @@ cdef class Checks:
     cdef int on_funding(self, int instrument, int64_t rate_e8, int64_t next_ns) noexcept nogil
     @final
     cdef int cool(self, int instrument, int64_t until_ns) noexcept nogil
+    @final
+    cdef int go(self, Case* case, CheckRow* at) noexcept nogil
+    @final
+    cdef int stop(self, CheckRow* at, int reason, int64_t value, int64_t limit) noexcept nogil
     @final
     cdef int _check_all(self, Case* case) noexcept nogil
     @final

@@ -170,6 +170,7 @@ cdef class Engine(Sink):
     cdef int _forget(self, uint64_t first, int64_t now_ns) except -1
     cdef int _amend(self, Strategy strategy, const Intent* intent) except -1
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1
+    cdef int _explain(self, const Intent* intent, uint64_t order_id) except -1
     cdef int _batch(self, Strategy strategy, int first, int count) except -1
     cdef int _run(self, Strategy strategy, int first) noexcept
     cdef int _batchable(self, const Intent* intent) noexcept

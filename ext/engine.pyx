@@ -30,8 +30,9 @@ from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CA
                           LATCH_TAPE, LEGS, LINK_DOWN, LIQUIDATION, LIVE, LONG_LEG, NET, NEVER_EXISTED, NEW, OK, REJECTED,
                           REPLACE, REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
                           REPORT_REJECT, REPORT_UNCERTAIN, SENT, SHORT_LEG, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED,
-                          WINDOW, EquityRow, HashRow, mix)
+                          WINDOW, CheckRow, DecisionRow, EquityRow, HashRow, mix)
 from ext.records import pack_reports
+from ext.tape cimport DECISION as TAPE_DECISION
 from ext.tape cimport DIAL as TAPE_DIAL
 from ext.tape cimport DOOR as TAPE_DOOR
 from ext.tape cimport EQUITY as TAPE_EQUITY
@@ -45,6 +46,7 @@ from ext.tape cimport ORDER_OUT as TAPE_ORDER_OUT
 from ext.tape cimport PARAM as TAPE_PARAM
 from ext.tape cimport REPORT as TAPE_REPORT
 from ext.tape cimport SESSION as TAPE_SESSION
+from ext.tape cimport SIGNAL as TAPE_SIGNAL
 from ext.tape cimport STOP as TAPE_STOP
 from ext.tape cimport TIMER as TAPE_TIMER
 from ext.tape cimport VERDICT as TAPE_VERDICT
@@ -1309,6 +1311,9 @@ cdef class Engine(Sink):
         cdef int i = 0
         cdef int k, run
         self.nonsense = None
+        if strategy.signalled and strategy.proposed:
+            self._record(TAPE_SIGNAL, 0, NULL, 0, <const char*>&strategy.signal_row, sizeof(strategy.signal_row))
+        strategy.signalled = False
         while i < strategy.proposed:
             run = self._run(strategy, i)
             for k in range(i, i + run):     # whose it is, it does not say itself
@@ -1371,7 +1376,17 @@ cdef class Engine(Sink):
         verdict.reason, verdict.pad, verdict.value, verdict.limit = reason, 0, self.risk.value, self.risk.limit
         verdict.order_id = approved.order_id if approved is not None else intent.order_id
         self._judge(intent, reason)
-        return self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
+        self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
+        return self._explain(intent, verdict.order_id)
+
+    cdef int _explain(self, const Intent* intent, uint64_t order_id) except -1:
+        """Behind the verdict of what is not a cancel: the market that it met, and every check that was asked."""
+        cdef DecisionRow row
+        if intent.action == CANCEL:
+            return self.risk.begin()
+        self.risk.explain(intent, order_id, &row)
+        return self._record(TAPE_DECISION, 0, <const char*>&row, sizeof(row), <const char*>self.risk.asked.rows,
+                            row.checks * sizeof(CheckRow))
 
     cdef int _judge(self, const Intent* intent, int reason) except -1:
         """Remember nonsense until the turn is over. That a venue halts an instrument is none of the strategy's."""

@@ -31,6 +31,13 @@ static inline int64_t tg_worth_e8(__int128 worth, int64_t ticks, int64_t lots, i
     money = (money + div - 1) / div;
     return money > INT64_MAX ? INT64_MAX : (int64_t)money;
 }
+/* worth + ticks * lots, as far as it fits; for explanations only. */
+static inline int64_t tg_tick_lots(__int128 worth, int64_t ticks, int64_t lots) {
+    __int128 sum = worth + (__int128)ticks * lots;
+    return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+}
+/* Millionths of an amount, to a few of its units; for explanations only. */
+static inline int64_t tg_part(int64_t of, int64_t ppm) { return of / 1000 * ppm / 1000; }
 /* Walks of a book: does the average of `cost` / `lots` lie further than ppm of mid2 / 2 beyond it? `sign` 1: above. */
 static inline int tg_slips(__int128 cost, int64_t lots, int64_t mid2, int64_t ppm, int sign) {
     return sign * (2 * cost - (__int128)lots * mid2) * 1000000 > (__int128)lots * mid2 * ppm;

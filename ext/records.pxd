@@ -4,7 +4,7 @@ Units, everywhere: prices are ticks, sizes are lots (of the venue's own size uni
 derivatives), money is quote currency * 10**8, times are nanoseconds since 1970 unless the name says otherwise.
 """
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cpdef enum Market:
     """A venue's product line with its own symbols and endpoints. OKX names its products in the symbol."""
@@ -182,6 +182,15 @@ cpdef enum Reason:
     COOLDOWN = 68        # a stop fired here a short while ago
     NOT_OWNER = 69       # an order of somebody else; a REPLACE of another instrument, side or leg than its order's
     REASONS = 80
+
+cpdef enum Sense:
+    """How value and limit of a check compare where it passes."""
+    AT_MOST = 0
+    AT_LEAST = 1
+    BELOW = 2
+    ABOVE = 3
+    MULTIPLE = 4         # value is a whole number of limits
+    HOLDS = 5            # a matter of yes or no: the two say what was looked at
 
 cpdef enum Latch:
     """Why nothing new is sent at all; bits of `RiskGate.latched`."""
@@ -399,6 +408,47 @@ ctypedef struct VerdictRow:
     int64_t value
     int64_t limit
     uint64_t order_id
+
+cpdef enum:
+    DECISION_LEVELS = 5
+
+ctypedef struct CheckRow:
+    # One check that was asked of an order. `whole` 0: value is in the unit of limit. Above 0: value / whole was compared, in
+    # thousandths (LEVERAGE, CANCEL_RATIO, TRADE_RATIO) or millionths. -1: value is in ticks times lots, limit in 1e-8.
+    int64_t value
+    int64_t limit
+    int64_t whole
+    uint16_t reason          # Reason that it would have been refused for
+    uint16_t sense           # Sense
+    uint32_t pad
+
+ctypedef struct DecisionRow:
+    # DECISION on the tape, behind a VERDICT: the market as it decided. The CheckRows follow, in the order asked; the last one of
+    # a refused order is the one that refused.
+    uint64_t order_id        # as in the VERDICT
+    int32_t instrument       # -1 = it named none that there is
+    int32_t checks           # CheckRows behind this
+    int64_t low2             # the reference in half ticks: the same twice, but where there are two sources; 0 = nobody asked
+    int64_t high2
+    int64_t changed_ns       # when the book last changed
+    int64_t last_id          # and by which message
+    int32_t state            # BookState: but for SYNCED, the levels are what was left
+    int32_t bid_count        # levels told of each side
+    int32_t ask_count
+    int32_t pad
+    Level bids[DECISION_LEVELS]
+    Level asks[DECISION_LEVELS]
+
+ctypedef struct SignalRow:
+    # SIGNAL on the tape: why a strategy proposes what follows. CONFIG has the names of kinds and of a to d.
+    int32_t strategy
+    int32_t instrument       # of the book, fill or trade that it was told of, -1 = a timer
+    int32_t kind
+    int32_t pad
+    int64_t a
+    int64_t b
+    int64_t c
+    int64_t d
 
 ctypedef struct FillRow:
     # FILL on the tape: a report that moved the position, and the position behind it.

@@ -40,6 +40,35 @@ def verdict_row(bytes payload) -> dict:
     return row
 
 
+def decision_row(bytes payload) -> dict:
+    """A DECISION record: {order_id, instrument, low2, high2, changed_ns, last_id, state, bids, asks, checks}. Levels are (ticks,
+    lots); checks are {reason, sense, value, limit, whole}. ValueError where the size is wrong."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+    cdef const DecisionRow* row = <const DecisionRow*>PyBytes_AS_STRING(payload)
+    cdef const CheckRow* check = <const CheckRow*>(row + 1)
+    cdef int i
+    if size < <Py_ssize_t>sizeof(DecisionRow) or size != <Py_ssize_t>(sizeof(DecisionRow) + row.checks * sizeof(CheckRow)):
+        raise ValueError(f"DECISION record of {size} bytes: must have {sizeof(DecisionRow)} and {sizeof(CheckRow)} for each "
+                         "check (another layout?)")
+    return {"order_id": row.order_id, "instrument": row.instrument, "low2": row.low2, "high2": row.high2,
+            "changed_ns": row.changed_ns, "last_id": row.last_id, "state": row.state,
+            "bids": [(row.bids[i].price_ticks, row.bids[i].size_lots) for i in range(min(row.bid_count, DECISION_LEVELS))],
+            "asks": [(row.asks[i].price_ticks, row.asks[i].size_lots) for i in range(min(row.ask_count, DECISION_LEVELS))],
+            "checks": [check_row(&check[i]) for i in range(row.checks)]}
+
+
+cdef dict check_row(const CheckRow* check):
+    return {"reason": Reason(check.reason).name, "sense": Sense(check.sense).name, "value": check.value, "limit": check.limit,
+            "whole": check.whole}
+
+
+def signal_row(bytes payload) -> dict:
+    """A SIGNAL record: {strategy, instrument, kind, a, b, c, d}."""
+    row = <object>(<const SignalRow*>_rows(payload, sizeof(SignalRow), "SIGNAL"))[0]
+    del row["pad"]
+    return row
+
+
 def fill_row(bytes payload) -> dict:
     """A FILL record: {report, position_lots, cash, cost, leg, leg_lots, leg_cash, leg_cost}."""
     row = <object>(<const FillRow*>_rows(payload, sizeof(FillRow), "FILL"))[0]

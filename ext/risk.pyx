@@ -217,6 +217,7 @@ cdef class RiskGate(Checks):
         cdef Order* order
         cdef Order* old = NULL
         reason[0] = OK
+        self.begin()
         if intent.action == REPLACE:
             old = self.orders.find(intent.order_id)
             if old == NULL or not FREE < old.state < FILLED:
@@ -269,6 +270,7 @@ cdef class RiskGate(Checks):
         cdef Intent more
         cdef Case case
         reason[0] = OK
+        self.begin()
         if order == NULL or not LIVE <= order.state <= PARTIAL or order.final_state or order.cancel_wanted:
             reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
         elif not self._may_touch(intent, order):
@@ -309,6 +311,7 @@ cdef class RiskGate(Checks):
         cdef Order* order = self.orders.find(intent.order_id)
         cdef Intent cancel
         reason[0] = OK
+        self.begin()
         if order == NULL or not FREE < order.state < FILLED:
             reason[0] = self.refuse(UNKNOWN_ORDER, <int64_t>intent.order_id, 0)
         elif not self._may_touch(intent, order):
@@ -485,6 +488,7 @@ cdef class RiskGate(Checks):
         memset(&intent, 0, sizeof(intent))
         intent.instrument, intent.side, intent.price_ticks, intent.size_lots = instrument, side, price_ticks, size_lots
         intent.leg = leg
+        self.begin()
         return Reason(self.check(&intent, now_ns)).name
 
     def check_many(self, int count, int instrument, int side, int64_t price_ticks, int64_t size_lots,
@@ -497,5 +501,6 @@ cdef class RiskGate(Checks):
         with nogil:
             for i in range(count):
                 intent.price_ticks = price_ticks - (i & 7)
+                self.begin()
                 passed += self.check(&intent, now_ns + i) == OK
         return passed

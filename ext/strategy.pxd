@@ -6,7 +6,7 @@ from ext.account cimport Account
 from ext.book cimport Book
 from ext.instruments cimport Instruments
 from ext.orders cimport Orders
-from ext.records cimport Intent, Report, Trade
+from ext.records cimport Intent, Report, SignalRow, Trade
 
 cdef enum:
     PROPOSALS_MAX = 32       # intents in one turn; more is a strategy gone wild and is refused
@@ -50,6 +50,9 @@ cdef class Strategy:
     cdef int dial_count
     cdef Intent proposals[PROPOSALS_MAX]
     cdef int proposed
+    cdef SignalRow signal_row        # why: of this turn, where `signalled`
+    cdef bint signalled
+    cdef int about                   # instrument of what it was told last, -1 = a timer
     cdef readonly int64_t dropped    # proposals beyond PROPOSALS_MAX
     cdef int64_t dropped_told        # of these, what was counted as faults
     cdef readonly int64_t faults     # calls that failed and turns with nonsense in them, ever
@@ -73,6 +76,7 @@ cdef class Strategy:
                       int64_t now_ns) except -1
     cpdef int on_timer(self, int64_t now_ns) except -1
     cdef int on_trade(self, const Trade* trade, int64_t now_ns) except -1
+    cpdef int signal(self, int kind, int64_t a=*, int64_t b=*, int64_t c=*, int64_t d=*) except -1
     cdef Intent* propose(self) noexcept nogil
     cdef int place(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int tif) noexcept nogil
     cdef int withdraw(self, uint64_t order_id) noexcept nogil

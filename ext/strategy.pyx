@@ -10,6 +10,12 @@ risk gate afterwards, one intent after the other. From Python:
                 self.buy(instrument, bid[0], 1)
             return 0
 
+Why it proposes, it can say: `signals` names what may have moved it and the four numbers that go with it, and
+`signal(kind, a, b, c, d)` puts the one of this turn on the tape, in front of what risk said of the turn's proposals:
+
+    class Mine(Strategy):
+        signals = {1: ("breakout", "level:ticks", "volume:lots")}
+
 It may fail without harm: what it raises, what it never returns from and what it proposes without sense is counted
 (`faults`), costs it what it proposed in that turn and nothing else, and at last switches it off (`Engine.strategy_off`).
 What cannot be interrupted from inside is native code that never returns and memory taken without end: the guard, which is
@@ -21,13 +27,15 @@ from libc.string cimport memset
 
 from ext.orders cimport Order
 from ext.records cimport (AMEND, BUY, CANCEL, FOK, GTC, IOC, LEGS, LIMIT, LONG_LEG, MARKET, NET, NEW, POST_ONLY, SELL, STOP_MARKET,
-                          Level)
+                          Level, SignalRow)
 
 # Dials that every strategy has: index, neutral value and hard bounds. Values are per mille of the configured figure.
 DIALS = (
     ("spread_permille", 1000, 500, 4000),
     ("size_permille", 1000, 0, 1000),
 )
+
+UNITS = ("ticks", "half_ticks", "lots", "e8", "ppm", "ns")     # of a signal's numbers; half ticks: bid and ask added up
 
 
 class StrategyTimeout(BaseException):
@@ -86,7 +94,10 @@ cdef class AccountView:
 
 
 cdef class Strategy:
-    """Base class. `attach` is called by the engine before anything else."""
+    """Base class. `attach` is called by the engine before anything else. `signals`: by kind, its name and then those of a, b, c and
+    d as far as they are used, each with its unit behind a colon (UNITS) where it has one."""
+
+    signals = {}
 
     def __cinit__(self):
         self.last_error = ""
@@ -167,6 +178,9 @@ cdef class Strategy:
         """The one place from which a strategy's own code runs. False where it failed: that is counted, and what it proposed in
         this turn is dropped. Only a person at the keyboard gets through."""
         self.calls += 1
+        self.about = -1 if tell.what == TELL_TIMER else tell.instrument
+        if not self.proposed:
+            self.signalled = False      # what was said in a turn without a proposal moved nothing
         self.inside, self.timed_out = True, False
         try:
             if self.interrupted is not None and self.calls in self.interrupted:
@@ -178,6 +192,7 @@ cdef class Strategy:
         except BaseException as error:
             self.timed_out = issubclass(type(error), StrategyTimeout)
             self.proposed = 0
+            self.signalled = False
             self.strike(_words(error))
             return False
         finally:
@@ -209,6 +224,15 @@ cdef class Strategy:
         self.proposed = 0
         if not off:
             self.strikes = 0
+        return 0
+
+    # ---- why it proposes ----
+
+    cpdef int signal(self, int kind, int64_t a=0, int64_t b=0, int64_t c=0, int64_t d=0) except -1:
+        """Why this turn proposes what it does: on the tape in front of the verdicts, and nowhere else. One a turn: the last. For
+        `kind` and the numbers see `signals`; OverflowError where one does not fit."""
+        self.signal_row = SignalRow(self.number, self.about, kind, 0, a, b, c, d)
+        self.signalled = True
         return 0
 
     # ---- what a Cython subclass calls ----

@@ -23,10 +23,10 @@ cpdef enum RecordType:
     STOP = 17       # a loss stop was crossed: StopRow
     EQUITY = 18     # state mark of the account: EquityRow of each purse, the last one of everything
     LIMITS = 19     # limits in force from here on, packed
-    HASH = 20       # state mark of the engine: HashRow
-    DECISION = 21   # behind the verdict of a new order or a change: the book it saw, each check with value and limit
-    SIGNAL = 22     # why a strategy proposes
-    PARAM = 23      # what the cold side sets on a running engine or strategy: JSON
+    HASH = 20       # hashes of each room's state: HashRow
+    DECISION = 21   # behind the VERDICT of an order: the market, and each check that was asked: DecisionRow, CheckRows
+    SIGNAL = 22     # in front of the verdicts of a turn: why a strategy proposes: SignalRow
+    PARAM = 23      # what the cold side set on a running engine or strategy
 
 
 cdef enum:

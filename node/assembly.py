@@ -20,7 +20,7 @@ from ext.limits import LimitTable
 from ext.records import LegKind, Market
 from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
-from ext.strategy import Strategy
+from ext.strategy import DIALS, Strategy
 from ext.tape import TapeWriter
 from node.compliance import Profile, profile_of
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
@@ -466,6 +466,12 @@ class Assembly:
             "strategies": [_name_of(x) for x in self.engine.strategies],
             "keys": {MARKET_NAMES[m]: self._key(m, key) for m, key in self.keys.items()},
             "instruments": [self._instrument(i) for i in range(self.instruments.count)],
+            # by strategy number: its name, and what its signals are called
+            "signals": [
+                {"strategy": type(x).__name__, "kinds": {str(k): v for k, v in x.signals.items()}}
+                for x in self.engine.strategies
+            ],
+            "dials": [[name, neutral] for name, neutral, *_ in DIALS],
             "lines": [{"name": x.name, "kind": int(x.kind)} for x in self.engine.lines],
             # by the number that EQUITY records name: as the keeper counts them
             "purses": list(

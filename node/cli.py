@@ -26,6 +26,7 @@ UntilEof = Annotated[
 Target = Annotated[Path, typer.Argument(help="Config file of the node, or the directory of its tape.")]
 Reason = Annotated[str, typer.Option(help="Why: recorded.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is done, and say how long that took.")]
+SINCE = "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC) or a duration (90s, 15m, 36h, 7d)."
 WAIT_S = 30.0
 Files = Annotated[
     list[Path],
@@ -317,6 +318,59 @@ def _replay_tapes(
         print_result(result, Console())
     if not result.is_identical:
         raise Failed(result.first_trouble())
+
+
+@app.command()
+def audit(
+    target: Target,
+    order: Annotated[
+        str, typer.Argument(help="Client id, venue's id or number of an order; #RECORD for a refused one.")
+    ] = "",
+    since: Annotated[str, typer.Option(help=SINCE)] = "",
+    until: Annotated[str, typer.Option(help="Orders begun until then, in the same forms.")] = "",
+    symbol: Annotated[str, typer.Option(help="Orders of this symbol only.")] = "",
+    as_json: Json = False,
+) -> None:
+    """The whole story of an order from the tape alone; without ORDER, the orders of a time, one line each."""
+    from node.operate import tape_of
+    from node.slow.audit import audit_list, audit_order, order_json, story_json
+    from node.slow.telling import print_list, print_story
+
+    if order and (since or until or symbol):
+        raise UserError("audit: name an order, or a time and a symbol, not both")
+    found = (
+        audit_order(tape_of(target), order) if order else audit_list(tape_of(target), since, until, symbol)
+    )
+    if as_json:
+        told = [story_json(x, found) if order else order_json(x) for x in found.orders]
+        print_json({"orders": told, "torn": found.torn, "damage": found.damage})
+    elif order:
+        print_story(found, Console(width=100))
+    else:
+        print_list(found, Console(width=100))
+    found.check()
+
+
+@app.command()
+def trades(
+    target: Target,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows to this file, as CSV.")] = None,
+    since: Annotated[str, typer.Option(help=SINCE)] = "",
+    symbol: Annotated[str, typer.Option(help="Rows of this symbol only.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Fills and realised profit by FIFO lots, with fees and funding: what a tax return asks for."""
+    from node.operate import tape_of
+    from node.slow.trades import print_trades, trades_of, write_csv
+
+    found = trades_of(tape_of(target), since=since, symbol=symbol)
+    if csv is not None:
+        write_csv(found, csv)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_trades(found, Console(width=100), rows=csv is None)
+    found.check()
 
 
 @app.command()

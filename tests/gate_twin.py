@@ -334,6 +334,34 @@ OTHER = st.one_of(
 )
 
 
+THOUSANDTHS = ("LEVERAGE", "CANCEL_RATIO", "TRADE_RATIO")
+ROUNDED = 10**9  # what rounding may cost a share, in millionths of 1e-8
+
+
+def told_well(gate, reason):
+    """What the gate wrote down of its last answer: every check in front of the last one holds, and so
+    does that one where the order passed; where it was refused, it is the reason, with its value and
+    limit."""
+    rows = gate.last_asked()
+    if reason != "OK":
+        last = rows.pop()
+        assert (last["reason"], last["value"], last["limit"]) == (reason, gate.value, gate.limit)
+    for row in rows:
+        of = 1000 if row["reason"] in THOUSANDTHS else 1_000_000
+        value, limit, slack = row["value"], row["limit"], 0
+        if row["whole"] > 0:
+            value, limit, slack = value * of, limit * row["whole"], ROUNDED
+        holds = {
+            "AT_MOST": value <= limit + slack,
+            "AT_LEAST": value + slack >= limit,
+            "BELOW": value < limit,
+            "ABOVE": value > limit,
+            "MULTIPLE": row["sense"] == "MULTIPLE" and value % limit == 0,
+            "HOLDS": True,
+        }
+        assert row["whole"] == -1 or holds[row["sense"]], row
+
+
 class Pair:
     """The gate and its twin, told the same."""
 
@@ -350,6 +378,7 @@ class Pair:
     def agree(self, got, expected):
         assert got == expected
         self.seen.add(got)
+        told_well(self.room.gate, got)
 
     def new(self, i, side, price, size, kind, tif, reduce, strategy):
         trigger = price if kind == STOP else 0

@@ -16,9 +16,17 @@ ctypedef struct Quoting:
     int64_t cancel_again_ns[2]   # when a cancel that nothing came of is repeated
 
 
+cdef enum Why:
+    WHY_PLACE = 1                # no quote stands on a side
+    WHY_MOVE = 2                 # a quote stands too far from where it should
+    WHY_PULL = 4                 # the dial says that nothing is to be quoted
+    WHY_AGAIN = 8                # a cancel that nothing came of
+
+
 cdef class Quoter(Strategy):
     cdef Quoting* rows
     cdef int count
+    cdef int why                     # of this turn: bits of Why
 
     cdef uint64_t digest(self, uint64_t hash) noexcept
     cdef int _side(self, int instrument, int side, int64_t want_ticks, int64_t size_lots, int64_t now_ns) except -1

@@ -17,8 +17,16 @@ from ext.records cimport BUY, FILLED, FREE, POST_ONLY, SELL, Level, mix
 cdef int64_t CANCEL_AGAIN_NS = 500_000_000
 
 
+WHYS = ("place", "move", "pull", "cancel again")     # by bit of Why: one turn may do several, one a side
+SIGNALS = {why: (" and ".join([WHYS[i] for i in range(4) if why >> i & 1]), "fair:half_ticks", "bid:ticks", "ask:ticks",
+                 "skew:ticks") for why in range(1, 16)}
+
+
 cdef class Quoter(Strategy):
-    """`quote(...)` enables an instrument; `attach` must have been called."""
+    """`quote(...)` enables an instrument; `attach` must have been called. Says why it quotes: fair price, where both quotes should
+    stand, and how far they are shifted against the position."""
+
+    signals = SIGNALS
 
     def __dealloc__(self):
         free(self.rows)
@@ -59,7 +67,7 @@ cdef class Quoter(Strategy):
         cdef Level bid, ask
         cdef Quoting* row
         cdef Book book
-        cdef int64_t half, lean, size, position, want, step
+        cdef int64_t half, lean, size, position, want, buy, step
         if instrument >= self.count or not self.rows[instrument].enabled:
             return 0
         row = &self.rows[instrument]
@@ -73,9 +81,13 @@ cdef class Quoter(Strategy):
         step = self.instruments.rows[instrument].tick_step
         size -= size % self.instruments.rows[instrument].lot_step
         want = min((bid.price_ticks + ask.price_ticks) // 2 - half - lean, ask.price_ticks - 1)
-        self._side(instrument, BUY, want - want % step, size, now_ns)
+        buy = want - want % step
+        self.why = 0
+        self._side(instrument, BUY, buy, size, now_ns)
         want = max((bid.price_ticks + ask.price_ticks + 1) // 2 + half - lean, bid.price_ticks + 1) + step - 1
         self._side(instrument, SELL, want - want % step, size, now_ns)
+        if self.why:
+            self.signal(self.why, bid.price_ticks + ask.price_ticks, buy, want - want % step, -lean)
         return 0
 
     cpdef int on_order(self, int instrument, int side, uint64_t order_id, int64_t now_ns) except -1:
@@ -94,10 +106,12 @@ cdef class Quoter(Strategy):
                 return 0
             if order.cancel_asked == 0 or now_ns >= row.cancel_again_ns[side]:
                 row.cancel_again_ns[side] = now_ns + (CANCEL_AGAIN_NS << min(order.cancel_asked, 6))
+                self.why |= WHY_AGAIN if order.cancel_asked else WHY_PULL if size_lots == 0 else WHY_MOVE
                 self.withdraw(order.id)
             return 0
         if now_ns < row.not_before_ns[side] or want_ticks < 1 or size_lots < 1:
             return 0
         row.not_before_ns[side] = now_ns + row.wait_ns
+        self.why |= WHY_PLACE
         self.place(instrument, side, want_ticks, size_lots, POST_ONLY)
         return 0

@@ -819,3 +819,143 @@ def test_every_reason_is_provoked_by_a_test_of_the_gate():
     never = {"REASONS", "BOOK_CROSSED", "LINK_DOWN", "UNSUPPORTED", "OK"}
     missing = {r.name for r in Reason if f'"{r.name}"' not in text} - never
     assert not missing
+
+
+# ---- what was asked, for the DECISION record ----
+
+
+def everything():
+    """A room in which each control that there is has a limit, and an order that passes them all."""
+    room = Room(
+        walk_ppm=50_000,
+        walk_ns=60 * SEC,
+        slippage_ppm=50_000,
+        spread_ppm=50_000,
+        range_ppm=50_000,
+        range_ns=60 * SEC,
+        jump_ppm=20_000,
+        jump_ns=SEC // 10,
+        jump_pause_ns=SEC,
+        max_loss_e8=E8,
+        max_open_notional_e8=E8 * 1000,
+        funding_ppm=500,
+        funding_ns=300 * SEC,
+        duplicate_ns=SEC,
+        maintenance_ppm=5000,
+    )
+    room.account_limits(
+        max_open_orders=50,
+        max_coin_e8=10**6 * E8,
+        max_venue_e8=10**6 * E8,
+        max_total_e8=10**6 * E8,
+        max_leverage_milli=5000,
+        margin_free_ppm=1000,
+        liquidation_ppm=1000,
+        max_daily_loss_e8=E8,
+        max_drawdown_ppm=1000,
+    )
+    room.capital(1000 * E8, 1000 * E8)
+    gate = room.gate
+    gate.require(reconcile_ns=SEC, clock_ns=SEC, private=True, max_unacked=8, watched_ns=SEC)
+    gate.prove(0, NOW)
+    gate.watched(NOW)
+    gate.lease(NOW + SEC)
+    gate.set_rate(1000, SEC, amends=1000, cancels=1000)
+    gate.set_flow(cancel_ratio_milli=500_000, cancel_ratio_ns=SEC, trade_ratio_milli=10**6)
+    gate.set_windows([(NOW + SEC, NOW + 2 * SEC, 0)])
+    gate.set_day_trades(100, 5, E8)
+    gate.funding(0, 10_000, NOW + SEC)
+    room.reference.book(0, 9990, 10_010, NOW)
+    return room
+
+
+def test_an_order_that_passes_was_asked_everything_in_cost_order_with_value_and_limit():
+    room = everything()
+    assert room.order(price=9_980)[0] == "OK"
+    rows = room.gate.last_asked()
+    assert [x["reason"] for x in rows] == [
+        "LATCHED",
+        "LEASE",
+        "NUMBER",
+        "INSTRUMENT",
+        "NOT_ALLOWED",
+        "STRATEGY_OFF",
+        "HALTED",
+        "REDUCE_ONLY",
+        "COOLDOWN",
+        "RECONCILE_STALE",
+        "CLOCK",
+        "PRIVATE_DOWN",
+        "UNWATCHED",
+        "BOOK_UNSYNCED",
+        "BOOK_STALE",
+        "BOOK_ONE_SIDED",
+        "BOOK_CROSSED",
+        "NO_REFERENCE",
+        "SPREAD",
+        "VOLATILITY",
+        "JUMP",
+        "FUNDING_WINDOW",
+        "WINDOW",
+        "DAY_TRADES",
+        "SIZE_MIN",
+        "SIZE_MAX",
+        "PRICE_RANGE",
+        "PRICE_RANGE",
+        "PRICE_COLLAR",
+        "PRICE_COLLAR",
+        "PRICE_WALK",
+        "NOTIONAL_MIN",
+        "NOTIONAL_MAX",
+        "SELF_TRADE",
+        "OPEN_ORDERS",
+        "OPEN_TOTAL",
+        "OPEN_NOTIONAL",
+        "POSITION",
+        "COIN",
+        "VENUE",
+        "TOTAL",
+        "POSITION_LOSS",
+        "EQUITY_UNKNOWN",
+        "DAILY_LOSS",
+        "DRAWDOWN",
+        "LEVERAGE",
+        "MARGIN",
+        "LIQUIDATION_NEAR",
+        "DUPLICATE",
+        "ORDER_RATE",
+        "CANCEL_RATE",
+        "CANCEL_RATIO",
+        "TRADE_RATIO",
+        "UNACKED",
+        "VENUE_RATE",
+    ]
+    told = {x["reason"]: (x["sense"], x["value"], x["limit"], x["whole"]) for x in rows}
+    assert told["SIZE_MAX"] == ("AT_MOST", 10, 1000, 0)
+    assert told["SPREAD"] == ("AT_MOST", 40, 50_000, 20_000)
+    assert told["POSITION"] == ("AT_MOST", 10, 2000, 0)
+    assert told["NOTIONAL_MAX"] == ("AT_MOST", 99_800_000, 10**14, 0)
+    assert told["OPEN_NOTIONAL"] == ("AT_MOST", 99_800, 10**11, -1)
+    assert told["LEVERAGE"] == ("AT_MOST", 10**8, 5000, 2 * 10**11)
+    assert told["PRICE_COLLAR"] == ("AT_MOST", 40, 50_000, 20_000)
+    assert told["LEASE"] == ("BELOW", -SEC, 0, 0)
+
+
+def test_the_last_check_of_a_refused_order_is_the_one_that_refused_and_nothing_of_it_is_left_to_the_next():
+    room = everything()
+    assert room.order(size=1001) == ("SIZE_MAX", 1001, 1000)
+    rows = room.gate.last_asked()
+    assert (rows[-1]["reason"], rows[-1]["value"], rows[-1]["limit"]) == ("SIZE_MAX", 1001, 1000)
+    assert len(rows) == 26
+    room.gate.halt(0, HaltReason.HALT_DRIFT, 2)
+    assert room.order()[0] == "HALTED"
+    assert [x["reason"] for x in room.gate.last_asked()][-2:] == ["STRATEGY_OFF", "HALTED"]
+    assert room.gate.last_asked()[-1]["value"] == HaltReason.HALT_DRIFT
+
+
+def test_an_amend_and_a_replacement_of_nothing_are_asked_whose_they_are():
+    room = everything()
+    assert room.gate.try_amend(99, 10_000, 5, NOW)[0] == "UNKNOWN_ORDER"
+    assert [(x["reason"], x["value"]) for x in room.gate.last_asked()] == [("UNKNOWN_ORDER", 99)]
+    assert room.order(action=int(Action.REPLACE), order_id=99)[0] == "UNKNOWN_ORDER"
+    assert [(x["reason"], x["value"]) for x in room.gate.last_asked()] == [("UNKNOWN_ORDER", 99)]

@@ -33,13 +33,16 @@ from ext.book import BookState
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
 from ext.records import (
+    Action,
     ErrorGroup,
     HaltReason,
     Market,
     Nature,
     ReportKind,
     Side,
+    decision_row,
     fill_row,
+    signal_row,
     state_row,
     verdict_row,
 )
@@ -180,14 +183,14 @@ def test_intent_verdict_and_order_bytes_are_on_the_tape_before_the_outlet_sees_t
 
     def look(line, frame):
         rows = list(TapeReader(tape.directory, follow=True))
-        seen.append([RecordType(r.type).name for r in rows[-3:]])
-        verdict, out = verdict_row(rows[-2].payload), rows[-1]
+        seen.append([RecordType(r.type).name for r in rows[-4:]])
+        verdict, out = verdict_row(rows[-3].payload), rows[-1]
         assert (verdict["reason"], verdict["order_id"], verdict["intent"]["size_lots"]) == ("OK", 1, 7)
         assert out.payload == (1).to_bytes(8, "little") + frame
         assert out.line == line == ORDERS
 
     chain = Chain(buyer(), tape=tape, taker=look)
-    assert seen == [["FRAME", "VERDICT", "ORDER_OUT"]]
+    assert seen == [["FRAME", "VERDICT", "DECISION", "ORDER_OUT"]]
     assert len(chain.sent) == 1
 
 
@@ -204,11 +207,26 @@ def test_every_door_and_every_fill_is_on_the_tape_in_order(tape):
     chain.time(dials=[1000, 900])
     rows = records(chain)
     assert [RecordType(r.type).name for r in rows] == [
-        *("SESSION",) * 3, "FRAME", "FRAME", "VERDICT", "ORDER_OUT",
-        "FRAME", "FILL", "REPORT", "VERDICT", "ORDER_OUT", "DIAL", "TIMER", "MARK", "EQUITY", "EQUITY",
+        *("SESSION",) * 3,
+        "FRAME",
+        "FRAME",
+        "VERDICT",
+        "DECISION",
+        "ORDER_OUT",
+        "FRAME",
+        "FILL",
+        "REPORT",
+        "VERDICT",
+        "DECISION",
+        "ORDER_OUT",
+        "DIAL",
+        "TIMER",
+        "MARK",
+        "EQUITY",
+        "EQUITY",
         "HASH",
-    ]  # fmt: skip
-    fill = fill_row(rows[8].payload)
+    ]
+    fill = fill_row(rows[9].payload)
     assert (fill["position_lots"], fill["cash"], fill["report"]["size_lots"]) == (7, -70_000, 7)
     mark = state_row(rows[-4].payload)
     assert (mark["position_lots"], mark["open_orders"], mark["bid_ticks"], mark["fills"]) == (7, 1, 9990, 1)
@@ -1254,3 +1272,116 @@ def test_fills_of_the_desk_and_of_adopted_orders_count_for_ratios_and_day_trades
         chain.fill(chain.client_id(number), side, 5, 5, 500 + number)
     assert chain.engine.account.position(0)["lots"] == 0
     assert (throttle.day_fills - start, throttle.day_trades, throttle.ratio(chain.now)[1]) == (2, 1, 2)
+
+
+# ---- why it did that ----
+
+
+def decisions(chain):
+    """(verdict, decision) of each decision on the tape, which must stand right behind its verdict."""
+    rows = records(chain)
+    found = [i for i, r in enumerate(rows) if r.type == RecordType.DECISION]
+    assert all(rows[i - 1].type == RecordType.VERDICT for i in found)
+    return [(verdict_row(rows[i - 1].payload), decision_row(rows[i].payload)) for i in found]
+
+
+def test_behind_a_verdict_stand_the_book_the_reference_and_every_check(tape):
+    chain = Chain(buyer(), tape=tape)
+    ((verdict, row),) = decisions(chain)
+    assert (row["order_id"], row["instrument"], row["state"], row["changed_ns"]) == (1, 0, 2, chain.now)
+    assert (row["bids"], row["asks"]) == (chain.book.bids(5), chain.book.asks(5))
+    assert row["low2"] == row["high2"] == 20_000
+    assert row["checks"][0]["reason"] == "LATCHED"
+    assert {"SIZE_MAX", "PRICE_COLLAR", "POSITION"} <= {x["reason"] for x in row["checks"]}
+    assert verdict["reason"] == "OK"
+
+
+def test_a_refusal_tells_the_check_that_refused_last(tape):
+    ((verdict, row),) = decisions(Chain(buyer(lots=5000), tape=tape))
+    last = row["checks"][-1]
+    assert (last["reason"], last["value"], last["limit"]) == ("SIZE_MAX", 5000, 1000)
+    assert (verdict["reason"], row["order_id"]) == ("SIZE_MAX", 0)
+
+
+def test_a_cancel_has_a_verdict_alone_and_leaves_nothing_to_the_next_decision(tape):
+    def three(self, now_ns):
+        self.cancel(99)
+        self.amend(99, 9990, 1)
+        self.buy(0, 9990, 1)
+
+    chain = Chain(Script(on_timer=three), tape=tape)
+    chain.time()
+    first, second = decisions(chain)
+    assert [r.type for r in records(chain)].count(RecordType.VERDICT) == 3
+    assert (first[0]["reason"], first[1]["checks"]) == ("UNKNOWN_ORDER", [])
+    assert (second[0]["reason"], second[1]["instrument"]) == ("OK", 0)
+    assert [x["reason"] for x in second[1]["checks"]].count("LATCHED") == 1
+
+
+def test_an_amend_is_asked_as_the_order_that_it_changes(tape):
+    script = Script(
+        on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10),
+        on_timer=lambda self, now: [self.amend(i, 9995, 15) for i in self.orders.open_orders()],
+    )
+    desk = BybitDesk(script, tape)
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_LIVE)
+    desk.engine.on_time(desk.now + MS)
+    verdict, row = decisions(desk)[-1]
+    assert (verdict["intent"]["action"], verdict["reason"]) == (Action.AMEND, "OK")
+    assert (row["instrument"], row["order_id"]) == (0, 1)
+    told = {x["reason"]: x["value"] for x in row["checks"]}
+    assert told["POSITION"] == 15  # its own ten do not count twice
+
+
+# ---- signals ----
+
+
+def signals(chain):
+    return [signal_row(r.payload) for r in records(chain) if r.type == RecordType.SIGNAL]
+
+
+def test_a_signal_stands_once_in_front_of_the_verdicts_of_its_turn(tape):
+    def both(self, instrument, now_ns):
+        self.signal(1, 5, -6)
+        self.buy(instrument, 9990, 1)
+        self.signal(2, 7, -8, 9, -(2**63))
+        self.buy(instrument, 9980, 1)
+
+    chain = Chain(Script(on_book=both), tape=tape)
+    names = [x for x in kinds(chain) if x in ("SIGNAL", "VERDICT", "DECISION")]
+    assert names == ["SIGNAL", "VERDICT", "DECISION", "VERDICT", "DECISION"]
+    assert signals(chain) == [
+        {"strategy": 0, "instrument": 0, "kind": 2, "a": 7, "b": -8, "c": 9, "d": -(2**63)}
+    ]
+
+
+def test_what_moved_nobody_is_not_on_the_tape_and_does_not_stick_to_a_later_proposal(tape):
+    turns = []
+
+    def sometimes(self, now_ns):
+        turns.append(now_ns)
+        if len(turns) == 1:
+            self.signal(1)
+        elif len(turns) == 2:
+            self.buy(0, 9990, 1)
+        else:
+            self.signal(3)
+            self.buy(0, 9980, 1)
+
+    chain = Chain(Script(on_timer=sometimes), tape=tape)
+    chain.time()
+    chain.time()
+    assert signals(chain) == []
+    chain.time()
+    assert [(x["kind"], x["instrument"]) for x in signals(chain)] == [(3, -1)]
+
+
+def test_a_signal_that_is_no_number_is_a_fault_of_the_strategy_and_nothing_is_sent(tape):
+    def wild(self, instrument, now_ns):
+        self.buy(instrument, 9990, 1)
+        self.signal(1, 2**63)
+
+    script = Script(on_book=wild)
+    chain = Chain(script, tape=tape)
+    assert (script.faults, chain.sent, signals(chain)) == (1, [], [])

@@ -5,7 +5,9 @@ import random
 import pytest
 from chain import MS, ORDERS, PRIVATE, SEC, Chain, ack, execution
 
+from ext.records import signal_row
 from ext.strategies.quoter import Quoter
+from ext.tape import RecordType, TapeReader, TapeWriter
 
 PLAN = {"half_spread_ticks": 10, "size_lots": 20, "requote_ticks": 3, "wait_ns": 50 * MS}
 
@@ -223,3 +225,24 @@ def test_an_instrument_beyond_the_table_or_a_quoter_without_an_engine_is_refused
     for instrument in (-1, 1):
         with pytest.raises(ValueError, match="not in the table"):
             quoter.quote(instrument, **PLAN)
+
+
+def test_the_tape_tells_why_it_quotes_fair_price_both_quotes_and_the_skew(tmp_path):
+    tape = TapeWriter(tmp_path / "tape", now_ns=1, segment_size=1 << 20)
+    market = Market({"lean_lots": 20}, tape=tape)
+    market.answer()
+    market.give(PRIVATE, execution(market.client_id(1), "BUY", "TRADE", "FILLED", 20, 20, 9990, 501))
+    market.answer()
+    market.move(10_000, 10_018)
+    rows = [
+        signal_row(x.payload) for x in TapeReader(tape.directory, follow=True) if x.type == RecordType.SIGNAL
+    ]
+    names = [Quoter.signals[x["kind"]][0] for x in rows]
+    assert names == ["place", "move", "place"]
+    assert [[row[x] for x in "abcd"] for row in rows] == [
+        [20_000, 9990, 10_010, 0],
+        [20_000, 9980, 10_000, -10],  # long twenty: both quotes go down by a half spread
+        [20_018, 9989, 10_009, -10],
+    ]
+    assert {row["instrument"] for row in rows} == {0}
+    assert Quoter.signals[1][1:] == ("fair:half_ticks", "bid:ticks", "ask:ticks", "skew:ticks")

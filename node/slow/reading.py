@@ -1,0 +1,73 @@
+"""A tape as cold readers want it: every record in order, and what ended them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from ext.tape import Record, TapeCorrupt, TapeMissing, TapeReader
+from node.errors import UserError
+
+UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+TIME_MOST_NS = 1 << 62
+
+
+@contextmanager
+def segments(directory: Path) -> Iterator[Path]:
+    """A directory in which every segment of this tape lies as the tape reader wants it."""
+    yield directory
+
+
+class Records:
+    """The records of a tape, oldest first. Behind the last one, `torn` tells of a tail that was not used, and
+    `damage` where the tape is corrupt: what was handed out before is good. `count`: records so far.
+
+    Raises UserError where there is no tape.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory, self.torn, self.damage, self.count = directory, "", "", 0
+
+    def __iter__(self) -> Iterator[Record]:
+        with segments(self.directory) as found:
+            try:
+                reader = TapeReader(str(found))
+                for record in reader:
+                    self.count += 1
+                    yield record
+                self.torn = reader.torn
+            except TapeMissing as error:
+                raise UserError(f"{self.directory}: {error.strerror}") from None
+            except TapeCorrupt as error:
+                self.damage = str(error)
+
+
+def parse_time(text: str, what: str, now_ns: int) -> int:
+    """ns since 1970 of `2026-11-20`, `2026-11-20T16:09:36.5` (UTC where no zone is told), or so long before
+    `now_ns`: `90s`, `15m`, `36h`, `7d`, `500ms`. Raises UserError."""
+    for unit, size in UNITS_NS.items():
+        digits = text.removesuffix(unit)
+        if digits != text and digits.replace(".", "", 1).isdigit() and digits.isascii():
+            return now_ns - int(Decimal(digits) * size)
+    try:
+        at = datetime.fromisoformat(text)
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        found = int(Decimal(f"{at.timestamp():.6f}") * 10**9)
+    except (ValueError, OverflowError, InvalidOperation):
+        found = -1
+    if not 0 <= found < TIME_MOST_NS:
+        raise UserError(
+            f"{what} {text}: must be a time (2026-11-20, 2026-11-20T16:09:36, UTC) "
+            "or a duration (90s, 15m, 36h, 7d)"
+        )
+    return found
+
+
+def utc(ns: int, digits: int = 9) -> str:
+    """A time in UTC, cut to `digits` decimals of a second; "" for 0."""
+    if not ns:
+        return ""
+    seconds, rest = divmod(ns, 10**9)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:09d}"[: 20 + digits].rstrip(".") + "Z"

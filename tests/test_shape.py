@@ -97,7 +97,9 @@ VENUE_ROOMS = {"node.venues.values", "node.venues.keys"} | FAKE_MODULES
 
 # The first pattern that fits a module says which modules it may import, or, ending in a star, which families.
 ALLOWED: list[tuple[str, set[str]]] = [
-    (r"ext\.(records|text|sequence|dials|tape)", COMMON),
+    (r"ext\.(records|text|sequence|dials|segments)", COMMON),
+    (r"ext\.spare", {"ext.segments"}),
+    (r"ext\.tape", {"ext.segments", "ext.spare"}),
     (r"ext\.instruments", COMMON),
     (r"ext\.wire", COMMON | {"ext.instruments"}),
     (r"ext\.venues\.\w+", COMMON | {"ext.wire", "ext.instruments"}),

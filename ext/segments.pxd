@@ -113,6 +113,7 @@ cdef class TapeReader:
     cdef int64_t _next_index(self) except? -1
     cdef Segment _open(self, uint32_t index)
     cdef bint _settle(self, int found) except *
+    cdef bint _wait(self, int found) except *
     cdef bint _reopened(self) except *
     cdef bint _later_in_use(self) except *
     cdef bint _end_of_chain(self) except *

@@ -51,6 +51,10 @@ Problem = namedtuple("Problem", "file offset sequence what")
 Problem.__doc__ = "One fault: file name, byte offset in it, the sequence number expected there, and what is wrong."
 Report = namedtuple("Report", "ok segments records first_sequence last_sequence sealed problems")
 Report.__doc__ = "What verify() found. `sealed`: the tape was closed in good order. `problems`: list of Problem."
+Inspection = namedtuple("Inspection", "records first_sequence last_sequence end reason problems")
+Inspection.__doc__ = """What inspect() found in one segment. `end`: bytes up to and with its seal, 0 where there is none;
+`reason`: of the seal (0 closed, 1 rotated, 2 after a crash), None where there is none; `first_sequence` is None where the
+header is not whole; `problems`: list of Problem."""
 
 cdef object _new = tuple.__new__    # a third of what Record(...) costs
 cdef object _Record = Record
@@ -189,7 +193,7 @@ cdef class Segment:
             return UNREADABLE
         length = tape_load(&record.length)
         if length <= 0:
-            return UNFINISHED if length else NOTHING
+            return NOTHING if length == 0 else BAD_LENGTH if -<Py_ssize_t>length > self.size - offset else UNFINISHED
         end = (offset + length + ALIGN - 1) & ~<Py_ssize_t>(ALIGN - 1)
         if length < HEAD or end > self.size or record.size != <uint32_t>(length - HEAD):
             return BAD_LENGTH
@@ -366,7 +370,7 @@ cdef class TapeReader:
         """Not a record. Raise if it is corruption; True: look again, it has changed; False: the end for now."""
         cdef Segment segment = self._segment
         if self.follow and (found == NOTHING or found == UNFINISHED):
-            return self._reopened()
+            return self._wait(found)
         if found == BAD_SEQUENCE:
             raise self._corrupt(self._offset, f"{_FINDINGS[found]} {segment.record(self._offset).sequence}")
         if found == UNREADABLE:
@@ -383,6 +387,19 @@ cdef class TapeReader:
         if not self.follow and (end > self._offset or segment.short()):
             self._note_torn(segment, self._offset, end)
         return self.follow and self._reopened()
+
+    cdef bint _wait(self, int found) except *:
+        """There may be a record here soon, but not where a writer would have gone on already. True: look again."""
+        cdef Segment segment = self._segment
+        cdef char* at = segment.base + self._offset
+        cdef bint begun = found == NOTHING and segment.size - self._offset >= ALIGN and not _zero(at + 4, at + ALIGN)
+        cdef bint later = self._is_published(segment.index + 1)
+        if not begun and not later:
+            return self._reopened()
+        if segment.look(self._offset, self.sequence) != found:
+            return True     # the writer has gone on meanwhile: it stores the length of a record first and last
+        what = "with a segment in use after it" if later else "with bytes behind it"
+        raise self._corrupt(self._offset, f"{_FINDINGS[found]}, {what}")
 
     cdef bint _reopened(self) except *:
         """A file that had been cut short was made whole again by a new writer: map it anew."""
@@ -522,6 +539,29 @@ def verify(directory, Py_ssize_t first_index=0):
     return check.report()
 
 
+def inspect(path):
+    """Check one segment file by itself and return an Inspection; nothing is changed and damage is never raised.
+    What comes before and after it is not looked at. Raises OSError."""
+    directory, name = os.path.split(os.fspath(path))
+    index = int(name[:8])
+    check = _Check(directory, [index])
+    check.segment(index)
+    last = None if check.sequence is None else check.sequence - 1
+    reason = check.seal_line if check.sealed else None
+    return Inspection(check.records, check.first, last, check.end, reason, check.problems)
+
+
+cdef int _pass_whole(Segment segment, Py_ssize_t* offset, uint64_t* sequence) noexcept nogil:
+    """Go on to what is not a whole record with the next sequence number, or is a seal: what that is."""
+    cdef int found
+    while True:
+        found = segment.look(offset[0], sequence[0])
+        if found != WHOLE or segment.record(offset[0]).type == SEAL:
+            return found
+        offset[0] = _after(segment, offset[0])
+        sequence[0] += 1
+
+
 class _Check:
     def __init__(self, directory, indexes):
         self.directory, self.indexes, self.last_index = directory, indexes, max(indexes)
@@ -530,6 +570,7 @@ class _Check:
         self.sealed = False
         self.session = None
         self.seal_line = CLOSED
+        self.end = 0
 
     def report(self):
         if self.sealed and self.seal_line == ROTATED and not os.path.exists(path_of(self.directory, self.last_index + 1)):
@@ -584,10 +625,13 @@ class _Check:
 
     def walk(self, Segment segment):
         cdef Py_ssize_t offset = sizeof(SegmentHeader)
-        cdef uint64_t sequence = self.sequence
+        cdef uint64_t sequence = self.sequence, first
         cdef int found
         while True:
-            found = segment.look(offset, sequence)
+            first = sequence
+            with nogil:     # other threads of the slow side have deadlines
+                found = _pass_whole(segment, &offset, &sequence)
+            self.records += sequence - first
             self.sequence = sequence
             if found == WHOLE and segment.record(offset).type == SEAL:
                 self.seal(segment, offset)
@@ -595,10 +639,6 @@ class _Check:
             if found == BAD_SEQUENCE:
                 self.problem(segment.index, offset, f"{_FINDINGS[found]} {segment.record(offset).sequence}")
                 sequence = segment.record(offset).sequence
-            elif found == WHOLE:
-                self.records += 1
-                sequence += 1
-                offset = _after(segment, offset)
             else:
                 after = self.gap(segment, offset, found)
                 if after < 0:
@@ -619,7 +659,9 @@ class _Check:
         return whole
 
     def seal(self, Segment segment, Py_ssize_t offset):
-        after = _after(segment, offset)
-        if segment.used_end(after) != after:
+        cdef Py_ssize_t after = _after(segment, offset), used
+        with nogil:
+            used = segment.used_end(after)
+        if used != after:
             self.problem(segment.index, after, "bytes after the segment's seal")
-        self.sealed, self.seal_line = True, segment.record(offset).line
+        self.sealed, self.seal_line, self.end = True, segment.record(offset).line, after

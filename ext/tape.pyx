@@ -27,7 +27,7 @@ from ext.segments cimport (
 from libc.stdint cimport int32_t, uint16_t
 
 from ext.segments import (
-    OTHER_TAPE,
+    Inspection,
     Problem,
     Record,
     Report,
@@ -37,6 +37,7 @@ from ext.segments import (
     crc32c,
     has_hardware_crc,
     indexes_in,
+    inspect,
     path_of,
     verify,
 )

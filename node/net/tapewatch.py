@@ -1,6 +1,6 @@
 """What of its own tape holds a node back: nothing new is risked that might not be recorded.
 
-Looked at between frames, it costs microseconds: a thread prepares the tape, and here is only asked how it stands.
+A look costs microseconds: a thread prepares the tape, and here is only asked how it stands.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +15,16 @@ SLOW_NS = 1_000_000_000  # no turn of preparation for so long: the disk does not
 LOOK_NS = 100_000_000  # what one look may add to that: this process may have stood still, and not the disk
 ENOUGH = 2  # times the room below which nothing new is risked: then it goes on
 SUSPECT = "suspect.json"
+NOT_SAFE = "it may not survive a power cut, a flush to its disk failed; look at the disk"
+MAKE_ROOM = "make room there, or let the archive keep less"
 CALM_NS = 250_000_000  # files beside the tape are looked for so often
 
 
 class TapeWatch:
-    """Call `look` from a timer. `latch(which, on)` holds new risk or lets it go on, `tell(line, text)` is for a
-    person, `note(fields)` for the tape. Causes that pass (a full disk, a slow one) are taken back by themselves,
-    and a suspect tape when a person has removed what says so; a tape that is full stays so until the next start."""
+    """Call `look` from a timer. `latch(which, on)` holds new risk or lets it go on, `tell(line, text)` is for
+    a person, `note(fields)` for the tape. Causes that pass (a full disk, a slow one) are taken back by
+    themselves, and a suspect tape when a person has removed what says so; a tape that is full stays so until
+    the next start."""
 
     def __init__(
         self,
@@ -58,10 +61,7 @@ class TapeWatch:
         if 0 <= tape.free < enough:
             yield (
                 "room",
-                (
-                    f"{self.directory}: less than {_mb(tape.min_free)} MB are free on its disk; make room there, or"
-                    " let the archive keep less"
-                ),
+                f"{self.directory}: less than {tape.min_free >> 20} MB are free on its disk; {MAKE_ROOM}",
             )
         if self._is_slow(tape, now_ns) and not tape.full:
             yield "slow", f"{self.directory}: its disk has not answered for {SLOW_NS // 10**9} s"
@@ -75,25 +75,16 @@ class TapeWatch:
         return self._waited_ns > SLOW_NS
 
     def _suspected(self, now_ns: int) -> str:
-        """Whoever flushes the tape to the disk says when a flush failed: what was written since may not be there
-        after a power cut, whatever a second flush says."""
-        if now_ns - self._asked_ns >= CALM_NS:
-            self._asked_ns = now_ns
-            page, told = read_synced(self.directory), []
-            if (self.directory / SUSPECT).exists():
-                told.append(SUSPECT)
-            if page is not None and page.suspect:
-                told.append(SYNCED)
-            self._suspect = (
-                told
-                and (
-                    f"{self.directory}: it may not survive a power cut, a flush to its disk failed; look at the disk,"
-                    f" then remove {' and '.join(told)} there"
-                )
-                or ""
-            )
+        """Whoever flushes the tape to the disk says when a flush failed: what was written since may not be
+        there after a power cut, whatever a second flush says."""
+        if now_ns - self._asked_ns < CALM_NS:
+            return self._suspect
+        self._asked_ns = now_ns
+        page = read_synced(self.directory)
+        told = [SUSPECT] if (self.directory / SUSPECT).exists() else []
+        if page is not None and page.suspect:
+            told.append(SYNCED)
+        self._suspect = (
+            f"{self.directory}: {NOT_SAFE}, then remove {' and '.join(told)} there" if told else ""
+        )
         return self._suspect
-
-
-def _mb(size: int) -> int:
-    return size >> 20

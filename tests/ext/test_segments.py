@@ -1,4 +1,4 @@
-"""Reading segments: what is asked for comes out, all is checked, and nothing of another tape is taken as ours."""
+"""Reading segments: what is asked for comes out, all is checked, nothing of another tape is taken as ours."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""The next segment: made in small steps or by a thread; what cannot be made is named, and the current one goes on."""
+"""The next segment: in small steps or by a thread; what cannot be made is named, the current one goes on."""
 
 import resource
 import threading

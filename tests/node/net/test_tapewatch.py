@@ -1,4 +1,4 @@
-"""What holds a node back on account of its tape: told once, held while it lasts, taken back when it passed."""
+"""What holds a node back on account of its tape: told once, held while it lasts, then taken back."""
 
 import time
 

@@ -78,6 +78,7 @@ cdef class Segment:
     cdef Py_ssize_t size        # bytes there: the file's size when opened
     cdef Py_ssize_t present     # bytes that are known to be readable
     cdef const unsigned char[::1] held  # what `base` points to where nothing is mapped
+    cdef bint mapped            # `base` is a file's
     cdef str path
     cdef uint32_t index
     cdef bint published         # the header's magic is not zero

@@ -117,7 +117,7 @@ cdef class Segment:
             self._check()
 
     def __dealloc__(self):
-        if self.base and self.held is None:
+        if self.mapped:
             munmap(self.base, self.size)
 
     def _map(self):
@@ -134,7 +134,7 @@ cdef class Segment:
                 if at == MAP_FAILED:
                     self.size = 0
                     raise OSError(errno, os.strerror(errno), self.path)
-                self.base = <char*>at
+                self.base, self.mapped = <char*>at, True
         finally:
             os.close(fd)
 
@@ -403,7 +403,7 @@ cdef class TapeReader:
 
     cdef bint _reopened(self) except *:
         """A file that had been cut short was made whole again by a new writer: map it anew."""
-        if not self._segment.short() or self._segment.held is not None:
+        if not self._segment.short() or not self._segment.mapped:
             return False
         if os.stat(self._segment.path).st_size == self._segment.size:
             return False

@@ -218,6 +218,22 @@ def test_another_layout_or_index_in_the_last_segment_is_refused_not_cut(tmp_path
         assert (target / "00000004.tape").read_bytes() == before
 
 
+def test_readers_keep_no_file_and_no_memory_of_what_they_have_read(tmp_path):
+    make(tmp_path)
+
+    def held() -> tuple[int, int]:
+        maps = Path("/proc/self/maps").read_text()
+        return maps.count(str(tmp_path)), len(os.listdir("/proc/self/fd"))
+
+    before = held()
+    for _ in range(20):
+        assert verify(tmp_path).ok
+        assert len(list(TapeReader(tmp_path))) == 100
+        assert len(TapeReader(tmp_path, follow=True).poll()) == 100
+        TapeWriter(tmp_path, now_ns=1, segment_size=PAGE).close(1)
+    assert held() == before
+
+
 # ---- files that go away while they are read
 
 

@@ -1,6 +1,8 @@
 """The tape: an append-only record log in mapped segments. `docs/TAPE.md` has the layout, byte by byte."""
 
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from ext.spare cimport Spare
 
 
 cpdef enum RecordType:
@@ -29,46 +31,13 @@ cpdef enum RecordType:
     PARAM = 23      # what the cold side set on a running engine or strategy
 
 
-cdef enum:
-    LAYOUT = 2          # version of everything on disk
-    ALIGN = 64          # records start on a cache line
-    HEAD = 32           # sizeof(RecordHeader)
-    SEAL = 0            # type of the record that ends a segment; readers never hand it out
-
-
-cdef struct SegmentHeader:      # 64 bytes at offset 0
-    uint64_t magic              # published last; zero means "prepared, not in use"
-    uint32_t layout
-    uint32_t index
-    uint64_t first_sequence
-    int64_t opened_ns
-    uint32_t segment_lines      # file size in units of 64 bytes
-    char session[12]
-    char build[12]
-    uint32_t crc                # crc32c over the 60 bytes before it
-
-
-cdef struct RecordHeader:       # 32 bytes; the payload follows at once
-    int32_t length              # header + payload; negative while being written, 0 = nothing yet
-    uint32_t crc                # crc32c over everything from `sequence` to the end of the payload
-    uint64_t sequence
-    int64_t now_ns
-    uint16_t type
-    uint16_t line
-    uint32_t size               # payload bytes; under the crc, so `length` is too
-
-
 cdef class TapeWriter:
     """The one writer of a directory. One thread; not for use across fork()."""
 
     cdef char* _base            # current segment
     cdef char* _at              # where the next record goes
     cdef char* _limit           # records stay below; the last line is kept for the seal
-    cdef char* _dropped         # pages before this are no longer mapped in
-    cdef char* _spare           # the next segment, mapped, or NULL
-    cdef char* _retired         # the previous segment, to be unmapped by prepare()
-    cdef int _spare_fd          # the next segment while it is being allocated, or -1
-    cdef Py_ssize_t _spare_size  # bytes of it allocated so far
+    cdef Spare _spare           # the next segment
     cdef int _lock_fd
     cdef bint _closed
     cdef object _full_errno
@@ -77,9 +46,10 @@ cdef class TapeWriter:
     cdef readonly str directory
     cdef readonly Py_ssize_t segment_size
     cdef readonly Py_ssize_t ahead
+    cdef readonly int64_t min_free      # bytes; with less than that on the disk, `low` says so
     cdef readonly uint32_t index        # of the current segment
     cdef readonly uint64_t sequence     # of the next record
-    cdef readonly int64_t stalls        # segments that put() had to make itself
+    cdef readonly int64_t stalls        # segments that put() had to wait for
     cdef readonly bint full
     cdef readonly Py_ssize_t cut_bytes  # torn bytes moved aside when the directory was opened
     cdef readonly str cut               # what was cut and where it is now, or ""
@@ -92,52 +62,8 @@ cdef class TapeWriter:
     cpdef bint prepare(self) except *
 
     cdef int _rotate(self, Py_ssize_t room, int64_t now_ns) except -1 with gil
+    cdef char* _next(self) except NULL
     cdef int _seal(self, int reason, int64_t now_ns) except -1
-    cdef int _grow_spare(self, Py_ssize_t most) except -1
-    cdef int _map_spare(self) except -1
-    cdef int _drop_spare(self) except -1
-    cdef int _start(self, int64_t now_ns) except -1
-    cdef int _touch_ahead(self) except -1
-    cdef int _retire(self) except -1
-    cdef uint32_t _spare_index(self)
+    cdef int _start(self, char* base, int64_t now_ns) except -1
     cdef Py_ssize_t _save_torn(self, str path, Py_ssize_t offset) except -1
     cdef int _cut(self, str path, Py_ssize_t offset, int64_t now_ns) except -1
-
-
-cdef class Segment:
-    """One segment file mapped for reading. Internal to the reader, recovery and verify."""
-
-    cdef char* base
-    cdef Py_ssize_t size        # bytes mapped: the file's size when opened
-    cdef str path
-    cdef uint32_t index
-    cdef bint published         # the header's magic is not zero
-    cdef str trouble            # what is wrong with the header, or ""
-
-    cdef SegmentHeader* header(self) noexcept
-    cdef bint short(self)
-    cdef RecordHeader* record(self, Py_ssize_t offset) noexcept
-    cdef int look(self, Py_ssize_t offset, uint64_t sequence) noexcept nogil
-    cdef Py_ssize_t next_whole(self, Py_ssize_t offset) noexcept nogil
-    cdef Py_ssize_t used_end(self, Py_ssize_t offset) noexcept nogil
-
-
-cdef class TapeReader:
-    cdef Segment _segment
-    cdef Py_ssize_t _offset
-    cdef readonly str directory
-    cdef readonly bint follow
-    cdef readonly uint64_t sequence     # of the next record
-    cdef readonly bint sealed           # the last segment read ends in a seal
-    cdef readonly Py_ssize_t torn_bytes  # bytes after the last whole record (follow=False only)
-    cdef readonly str torn              # where they are, or ""
-
-    cdef bint _step(self) except *
-    cdef bint _advance(self) except *
-    cdef bint _settle(self, int found) except *
-    cdef bint _reopened(self) except *
-    cdef bint _later_in_use(self) except *
-    cdef bint _end_of_chain(self) except *
-    cdef bint _not_started(self, Segment segment, bint more) except *
-    cdef object _take(self)
-    cdef int _pass(self) noexcept

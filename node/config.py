@@ -264,6 +264,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu: Annotated[int, _whole(0, 4095, "a core")] | None = None
     tape: Text = "tapes/node"  # relative to the config's folder, as `dials` is
     segment_mb: Annotated[int, _whole(1, 2047, "megabytes")] = 64
+    # with less room than that on its disk nothing new is risked; left out: 16 segments
+    tape_min_free_mb: Annotated[int, _whole(0, 1_000_000, "megabytes")] | None = None
     guard: GuardConfig | None = None
     dials: str = ""  # page of numbers that expire, written by another process
     drill_after_ms: Milliseconds = (

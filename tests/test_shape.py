@@ -97,7 +97,9 @@ VENUE_ROOMS = {"node.venues.values", "node.venues.keys"} | FAKE_MODULES
 
 # The first pattern that fits a module says which modules it may import, or, ending in a star, which families.
 ALLOWED: list[tuple[str, set[str]]] = [
-    (r"ext\.(records|text|sequence|dials|tape)", COMMON),
+    (r"ext\.(records|text|sequence|dials|segments)", COMMON),
+    (r"ext\.spare", {"ext.segments"}),
+    (r"ext\.tape", {"ext.segments", "ext.spare"}),
     (r"ext\.instruments", COMMON),
     (r"ext\.wire", COMMON | {"ext.instruments"}),
     (r"ext\.venues\.\w+", COMMON | {"ext.wire", "ext.instruments"}),
@@ -134,6 +136,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
     (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak", {"*"}),
+    (r"node\.synced", {"node.beat"}),
     (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
     (r"node\.resting", {"ext.records", "ext.strategy"}),
     (r"node\.reading", {"node.errors"}),
@@ -176,7 +179,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         for v in VENUES
     ],
     (r"node\.truth(\.\w+)*", LOWER | {"node.truth*"} | ALL_EXT - {"ext.link", "ext.match"}),
-    (r"node\.net(\.\w+)*", LOWER | NODE | {"node.beat", "node.latch"} | {"node.net*", "ext*"}),
+    (r"node\.net(\.\w+)*", LOWER | NODE | {"node.beat", "node.latch", "node.synced"} | {"node.net*", "ext*"}),
     (
         r"node\.sim(\.\w+)*",
         LOWER | NODE | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
@@ -192,7 +195,9 @@ ALLOWED: list[tuple[str, set[str]]] = [
         {"node.slow*", "node.errors", "ext.tape", "ext.dials", "ext.records", "ext.text"}
         | {f"node.venues.{v}.rules" for v in VENUES}
         # the guard: whose orders are ours, where the venues are, its own credentials, the hot process's pages
-        | {"ext.wire", "ext.instruments", "node.config", "node.credentials", "node.beat", "node.latch"},
+        | {"ext.wire", "ext.instruments", "node.config", "node.credentials", "node.beat", "node.latch"}
+        # the archiver: the page of what is durable
+        | {"node.synced"},
     ),
     (r"ext|node|ext\.\w+|node\.\w+(\.\w+)*", set()),
 ]

@@ -18,7 +18,7 @@ from ext.engine import LineKind
 from ext.link import Link, Spinner
 from ext.records import Outcome
 from ext.strategy import DIALS
-from ext.tape import RecordType, TapeFull, TapeLocked, TapeWriter
+from ext.tape import RecordType, TapeError, TapeLocked, TapeWriter
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
@@ -30,6 +30,7 @@ from node.limits import LooserLimits, changes
 from node.net.connection import Connection
 from node.net.console import Console
 from node.net.http import Http
+from node.net.tapewatch import TapeWatch
 from node.net.watchdog import Watchdog
 from node.recall import recall
 from node.truth.desk import Ask
@@ -254,18 +255,22 @@ class Node:
     def _open_tape(self) -> TapeWriter:
         directory = Path(self.config.tape)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
             tape = TapeWriter(
                 str(directory), now_ns=time.time_ns(), segment_size=self.config.segment_mb << 20,
-                ahead=TAPE_AHEAD,
-                build=build_id().encode(),
+                ahead=TAPE_AHEAD, min_free=_bytes(self.config.tape_min_free_mb),
+                session=os.urandom(6).hex().encode(), build=build_id().encode(),
             )  # fmt: skip
+            tape.prepare_by_thread()
             self.beat = Beat(directory, time.monotonic_ns())
+            self.tape_watch = TapeWatch(directory, self._latch, self.tell, self._note)
             return tape
-        except TapeLocked:
+        except TapeLocked as error:
+            whose = "another node" if error.pid is None else f"another node (process {error.pid})"
             raise UserError(
-                f"tape {directory}: another node is writing it; stop it or name another `tape`"
+                f"tape {directory}: {whose} is writing it; stop it or name another `tape`"
             ) from None
+        except TapeError as error:
+            raise UserError(f"tape {error}") from None
         except (OSError, ValueError) as error:
             raise UserError(f"tape {directory}: {error}") from None
 
@@ -521,14 +526,12 @@ class Node:
         return [values[0] for values in self.dials.values(self.link.monotonic_ns())]
 
     def _prepare(self) -> None:
-        """Have the next stretch of tape ready. A full disk stops new risk; what is recorded stays."""
+        """Is the next stretch of tape ready, and room for more? If not, nothing new is risked."""
         assert self.tape is not None
-        try:
-            self.tape.prepare()
-        except TapeFull as error:
-            if not self.engine.risk.latched:
-                self.engine.latch(2, True, self.link.now_ns())
-                self.tell("tape", f"{error}: no new orders from here on")
+        self.tape_watch.look(self.tape, self.link.monotonic_ns())
+
+    def _latch(self, which: int, on: bool) -> None:
+        self.engine.latch(which, on, self.link.now_ns())
 
     def _spawn(self, work: Coroutine) -> None:
         task = asyncio.ensure_future(work)
@@ -692,6 +695,10 @@ class Node:
 def _venue_order(node: Node, key: tuple[int, str], order: Iterable[tuple[int, str]]) -> tuple[int, int]:
     """Instruments are numbered by venue as configured, and in the order of the config within one."""
     return list(node.venues).index(key[0]), list(order).index(key)
+
+
+def _bytes(megabytes: int | None) -> int | None:
+    return None if megabytes is None else megabytes << 20
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine) -> bool:

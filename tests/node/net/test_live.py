@@ -472,7 +472,9 @@ def test_a_tape_that_another_node_writes_is_refused_and_left_alone(play):
 
         async def act():
             await until(lambda: quoting(node))
-            with pytest.raises(UserError, match=f"tape {world.folder}/tape: another node is writing it"):
+            with pytest.raises(
+                UserError, match=rf"/tape: another node \(process {os.getpid()}\) is writing it"
+            ):
                 await world.node().run(asyncio.Event())
             assert quoting(node)
 
@@ -563,7 +565,7 @@ def test_a_full_disk_stops_new_orders_and_says_so_once(play):
     class Full:
         """The tape of a node whose disk is full."""
 
-        full = True
+        full, free, min_free, turns = True, 0, 0, 0
 
         def prepare(self):
             raise TapeFull(28, "no room for another tape segment")
@@ -576,7 +578,7 @@ def test_a_full_disk_stops_new_orders_and_says_so_once(play):
             node.tape, kept = Full(), node.tape
             await until(lambda: node.engine.risk.latched == 2)
             await asyncio.sleep(0.1)
-            assert [x[0] for x in world.said("no new orders from here on")] == ["tape"]
+            assert [x[0] for x in world.said("no new orders from here on")] == ["tape", "tape"]  # and full
             node.tape = kept
 
         await world.run(node, act)

@@ -1,0 +1,90 @@
+"""What of its own tape holds a node back: nothing new is risked that might not be recorded.
+
+A look costs microseconds: a thread prepares the tape, and here is only asked how it stands.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ext.records import Latch
+from ext.tape import TapeError, TapeWriter
+from node.synced import NAME as SYNCED
+from node.synced import read_synced
+
+SLOW_NS = 1_000_000_000  # no turn of preparation for so long: the disk does not answer
+LOOK_NS = 100_000_000  # what one look may add to that: this process may have stood still, and not the disk
+ENOUGH = 2  # times the room below which nothing new is risked: then it goes on
+SUSPECT = "suspect.json"
+NOT_SAFE = "it may not survive a power cut, a flush to its disk failed; look at the disk"
+MAKE_ROOM = "make room there, or let the archive keep less"
+CALM_NS = 250_000_000  # files beside the tape are looked for so often
+
+
+class TapeWatch:
+    """Call `look` from a timer. `latch(which, on)` holds new risk or lets it go on, `tell(line, text)` is for
+    a person, `note(fields)` for the tape. Causes that pass (a full disk, a slow one) are taken back by
+    themselves, and a suspect tape when a person has removed what says so; a tape that is full stays so until
+    the next start."""
+
+    def __init__(
+        self,
+        directory: Path,
+        latch: Callable[[int, bool], None],
+        tell: Callable[[str, str], None],
+        note: Callable[[dict], None],
+    ):
+        self.directory, self.latch, self.tell, self.note = directory, latch, tell, note
+        self.causes: dict[str, str] = {}
+        self._turns, self._waited_ns, self._last_ns = -1, 0, 0
+        self._asked_ns, self._suspect = 0, ""
+
+    def look(self, tape: TapeWriter, now_ns: int) -> None:
+        """`now_ns`: monotonic."""
+        before, self.causes = self.causes, dict(self._causes(tape, now_ns))
+        for kind in self.causes.keys() - before.keys():
+            self.tell("tape", f"{self.causes[kind]}: no new orders from here on")
+            self.note({"event": "tape", "cause": kind, "text": self.causes[kind]})
+        for kind in before.keys() - self.causes.keys():
+            self.tell("tape", f"passed: {before[kind]}")
+            self.note({"event": "tape passed", "cause": kind})
+        if bool(before) != bool(self.causes):
+            self.latch(int(Latch.LATCH_TAPE), bool(self.causes))
+
+    def _causes(self, tape: TapeWriter, now_ns: int) -> Iterator[tuple[str, str]]:
+        try:
+            tape.prepare()
+        except TapeError as error:
+            yield "growth", str(error)
+        if tape.full:
+            yield "full", f"{self.directory}: the tape is full"
+        enough = tape.min_free * (ENOUGH if "room" in self.causes else 1)
+        if 0 <= tape.free < enough:
+            yield (
+                "room",
+                f"{self.directory}: less than {tape.min_free >> 20} MB are free on its disk; {MAKE_ROOM}",
+            )
+        if self._is_slow(tape, now_ns) and not tape.full:
+            yield "slow", f"{self.directory}: its disk has not answered for {SLOW_NS // 10**9} s"
+        if suspect := self._suspected(now_ns):
+            yield "suspect", suspect
+
+    def _is_slow(self, tape: TapeWriter, now_ns: int) -> bool:
+        since_ns, self._last_ns = min(now_ns - self._last_ns, LOOK_NS), now_ns
+        self._waited_ns = self._waited_ns + since_ns if tape.turns == self._turns else 0
+        self._turns = tape.turns
+        return self._waited_ns > SLOW_NS
+
+    def _suspected(self, now_ns: int) -> str:
+        """Whoever flushes the tape to the disk says when a flush failed: what was written since may not be
+        there after a power cut, whatever a second flush says."""
+        if now_ns - self._asked_ns < CALM_NS:
+            return self._suspect
+        self._asked_ns = now_ns
+        page = read_synced(self.directory)
+        told = [SUSPECT] if (self.directory / SUSPECT).exists() else []
+        if page is not None and page.suspect:
+            told.append(SYNCED)
+        self._suspect = (
+            f"{self.directory}: {NOT_SAFE}, then remove {' and '.join(told)} there" if told else ""
+        )
+        return self._suspect

@@ -1,0 +1,135 @@
+"""What holds a node back on account of its tape: told once, held while it lasts, then taken back."""
+
+import time
+
+import pytest
+
+from ext.tape import TapeFull, TapeWriter
+from node.net.tapewatch import SUSPECT, TapeWatch
+from node.synced import SyncedPage
+
+MS = 1_000_000
+
+
+class Tape:
+    """What a watch sees of a tape."""
+
+    def __init__(self):
+        self.full, self.free, self.min_free, self.turns, self.trouble = False, 100 << 20, 10 << 20, 0, None
+        self.is_stuck = False
+
+    def prepare(self):
+        self.turns += not self.is_stuck
+        if self.trouble is not None:
+            raise self.trouble
+
+
+class Desk:
+    def __init__(self, folder):
+        self.tape, self.now_ns = Tape(), time.monotonic_ns()
+        self.latched: list[tuple[int, bool]] = []
+        self.told: list[str] = []
+        self.noted: list[dict] = []
+        self.watch = TapeWatch(
+            folder,
+            lambda which, on: self.latched.append((which, on)),
+            lambda line, text: self.told.append(text),
+            self.noted.append,
+        )
+
+    def look(self, times: int = 1, step_ns: int = 40 * MS) -> None:
+        for _ in range(times):
+            self.now_ns += step_ns
+            self.watch.look(self.tape, self.now_ns)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return Desk(tmp_path)
+
+
+def test_a_tape_in_good_order_says_nothing(desk):
+    desk.look(200)
+    assert (desk.latched, desk.told, desk.noted) == ([], [], [])
+
+
+def test_too_little_room_holds_until_there_is_twice_as_much(desk):
+    desk.tape.free = (10 << 20) - 1
+    desk.look(5)
+    assert desk.latched == [(2, True)]
+    assert "less than 10 MB are free on its disk" in desk.told[0]
+    assert "no new orders from here on" in desk.told[0]
+    assert [x["cause"] for x in desk.noted] == ["room"]
+    desk.tape.free = 19 << 20
+    desk.look(5)
+    assert desk.latched == [(2, True)]
+    desk.tape.free = 20 << 20
+    desk.look(5)
+    assert desk.latched == [(2, True), (2, False)]
+    assert desk.told[1].startswith("passed: ")
+
+
+def test_room_that_nobody_can_tell_holds_nothing(desk):
+    desk.tape.free = -1
+    desk.look(5)
+    assert desk.latched == []
+
+
+def test_a_segment_that_cannot_be_made_holds_while_it_lasts_and_a_full_tape_for_good(desk):
+    desk.tape.trouble = TapeFull(28, "no room for another tape segment", "/t")
+    desk.look(5)
+    desk.tape.trouble = None
+    desk.look(5)
+    assert desk.latched == [(2, True), (2, False)]
+    desk.tape.full = True
+    desk.look(50)
+    assert desk.latched[2:] == [(2, True)]
+    assert len(desk.told) == 3
+
+
+def test_two_causes_are_one_latch(desk, tmp_path):
+    desk.tape.free = 0
+    desk.look()
+    (tmp_path / SUSPECT).write_text("{}")
+    desk.look(10)
+    desk.tape.free = 1 << 40
+    desk.look(10)
+    assert desk.latched == [(2, True)]
+    (tmp_path / SUSPECT).unlink()
+    desk.look(10)
+    assert desk.latched == [(2, True), (2, False)]
+
+
+def test_a_disk_that_does_not_answer_holds_but_a_process_that_stood_still_does_not(desk):
+    desk.look(3)
+    desk.tape.is_stuck = True
+    desk.look(step_ns=60_000 * MS)  # frozen for a minute
+    assert desk.latched == []
+    desk.look(30)
+    assert desk.latched == [(2, True)]
+    assert "its disk has not answered for 1 s" in desk.told[0]
+    desk.tape.is_stuck = False
+    desk.look()
+    assert desk.latched == [(2, True), (2, False)]
+
+
+def test_a_flush_that_failed_makes_the_tape_suspect_whoever_says_so(desk, tmp_path):
+    page = SyncedPage(tmp_path, 1, 2)
+    desk.look(10)
+    assert desk.latched == []
+    page.set(2, suspect=1)
+    desk.look(10)
+    assert desk.latched == [(2, True)]
+    assert "a flush to its disk failed; look at the disk, then remove synced.page there" in desk.told[0]
+    page.set(3, suspect=0)
+    desk.look(10)
+    assert desk.latched == [(2, True), (2, False)]
+    page.close()
+
+
+def test_it_looks_at_a_real_tape(tmp_path):
+    desk = Desk(tmp_path)
+    desk.tape = TapeWriter(tmp_path, now_ns=1, segment_size=4096, min_free=1 << 62)
+    desk.look(3)
+    assert desk.latched == [(2, True)]
+    desk.tape.close(1)

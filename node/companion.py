@@ -14,13 +14,17 @@ MOST, WITHIN_S = 3, 300.0
 BAD_USAGE = 2  # it would say the same again
 
 
-class Companion:
-    """`tickgate ARGUMENTS` in a session of its own: what ends the node, by key or by signal, does not end
-    who looks after it. `start()` within a running loop; `tell(line, text)` when it dies. Nothing here
-    raises."""
+def tickgate(*arguments: str) -> list[str]:
+    """The command line of `tickgate ARGUMENTS`, as this process runs it."""
+    return [sys.executable, "-P", "-m", "node.cli", *arguments]
 
-    def __init__(self, name: str, arguments: list[str], tell: Callable[[str, str], None]):
-        self.name, self.arguments, self.tell = name, arguments, tell
+
+class Companion:
+    """Runs `argv` in a session of its own: what ends the node, by key or by signal, does not end who looks
+    after it. `start()` within a running loop; `tell(line, text)` when it dies. Nothing here raises."""
+
+    def __init__(self, name: str, argv: list[str], tell: Callable[[str, str], None]):
+        self.name, self.argv, self.tell = name, argv, tell
         self.process: subprocess.Popen | None = None
         self._deaths: deque[float] = deque(maxlen=MOST + 1)
         self._pidfd = -1
@@ -31,7 +35,7 @@ class Companion:
         )
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "node.cli", *self.arguments],
+                self.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,

@@ -15,7 +15,7 @@ from typing import TextIO
 
 import uvloop
 
-from node.companion import Companion
+from node.companion import Companion, tickgate
 from node.config import Config
 from node.errors import Failed, HeldBack, UserError
 from node.net.live import Left, Node
@@ -117,8 +117,8 @@ def _start_archiver(
 ) -> Companion | None:
     if path is None or config.archive is None:
         return None
-    arguments = ["archive", str(path), "--node", str(os.getpid()), *(["--json"] if as_json else [])]
-    archiver = Companion("archive", arguments, tell)
+    argv = tickgate("archive", str(path), "--node", str(os.getpid()), *(["--json"] if as_json else []))
+    archiver = Companion("archive", argv, tell)
     archiver.start()
     return archiver
 

@@ -85,11 +85,11 @@ class TapeWatch:
             if page is not None and page.suspect:
                 told.append(SYNCED)
             self._suspect = (
-                told
+                (told
                 and (
                     f"{self.directory}: it may not survive a power cut, a flush to its disk failed; look at the disk,"
                     f" then remove {' and '.join(told)} there"
-                )
+                ))
                 or ""
             )
         return self._suspect

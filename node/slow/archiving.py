@@ -110,8 +110,7 @@ class Archiving:
         every_s = self.settings.sync_ms / 2000  # a record waits for the next look, and for the flush
         while not self._end.wait(every_s):
             self.syncer.turn(time.monotonic_ns())
-        self.syncer.turn(time.monotonic_ns())
-        self.syncer.commit(time.monotonic_ns())
+        self.syncer.finish(time.monotonic_ns())
 
     def _archive(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -17,6 +17,7 @@ SECOND_NS = 1_000_000_000
 DOWN_UP = ("down", "up")
 ORDER_ID = 8  # bytes in front of an order's frame
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAMES = {int(x): x.name for x in RecordType}
 Row = dict[str, Any]
 
 
@@ -63,15 +64,12 @@ class Teller:
 
 def type_name(number: int) -> str:
     """A type by name; one that this build does not know by number."""
-    try:
-        return RecordType(number).name
-    except ValueError:
-        return f"TYPE_{number}"
+    return NAMES.get(number, f"TYPE_{number}")
 
 
 def type_of(name: str) -> int:
     """The number of a type. Raises ValueError naming those that there are."""
-    known = {x.name: int(x) for x in RecordType}
+    known = {v: k for k, v in NAMES.items()}
     if name.upper() not in known:
         raise ValueError(f"type {name!r}: must be one of {', '.join(sorted(known))}")
     return known[name.upper()]
@@ -103,7 +101,31 @@ def _json(name: str) -> Callable[[Record], Row]:
 
 
 def _plain(read: Callable[[bytes], Row]) -> Callable[[Record], Row]:
-    return lambda record: dict(read(record.payload))
+    return lambda record: _named(dict(read(record.payload)))
+
+
+def _named(row: Row) -> Row:
+    """Numbers that stand for words as these words. What this build has no word for stays a number."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            row[name] = _named(value)
+        elif name in WORDS and isinstance(value, int) and value in set(WORDS[name]):
+            row[name] = WORDS[name](value).name
+    return {k: v for k, v in row.items() if k != "pad"}
+
+
+def _door(record: Record) -> Row:
+    """A door with an order has an intent; of any other it would be zeros. What `a` means, where it is a
+    word."""
+    row = rows.door_row(record.payload)
+    if not any(row["intent"].values()):
+        row["intent"] = None
+    words = {"DOOR_LATCH": rows.Latch, "DOOR_HALT": rows.HaltReason, "DOOR_RESUME": rows.HaltReason}.get(
+        row["door"]
+    )
+    if words is not None and row["a"] in set(words):
+        row["why"] = words(row["a"]).name
+    return _named(row)
 
 
 def _order_out(record: Record) -> Row:
@@ -126,6 +148,15 @@ def _dial(record: Record) -> Row:
     return {"values": [int.from_bytes(x, "little", signed=True) for x in values]}
 
 
+WORDS: dict[str, Any] = {
+    "action": rows.Action,
+    "side": rows.Side,
+    "type": rows.OrderType,
+    "tif": rows.TimeInForce,
+    "nature": rows.Nature,
+    "group": rows.ErrorGroup,
+    "leg": rows.LegKind,
+}
 ON_LINES = {int(x) for x in (RecordType.FRAME, RecordType.SESSION)}
 READERS: dict[int, Callable[[Record], Row]] = {
     RecordType.FRAME: _text,
@@ -141,7 +172,7 @@ READERS: dict[int, Callable[[Record], Row]] = {
     RecordType.SESSION: _session,
     RecordType.SENT: _plain(rows.sent_row),
     RecordType.EVIDENCE: _evidence,
-    RecordType.DOOR: _plain(rows.door_row),
+    RecordType.DOOR: _door,
     RecordType.STOP: _plain(rows.stop_row),
     RecordType.EQUITY: _plain(rows.equity_row),
 }

@@ -99,6 +99,12 @@ class Syncer:
             self.commit(now_ns)
         self._publish(now_ns)
 
+    def finish(self, now_ns: int) -> None:
+        """Flush whatever there is, and say so: there will be no next turn."""
+        self.turn(now_ns)
+        self.commit(now_ns)
+        self._publish(now_ns)
+
     def _look(self) -> bool:
         """Read on; whether there was a record that must be durable."""
         assert self._reader is not None

@@ -287,6 +287,11 @@ class _Check:
             if index not in self.chain.segments and not self.is_being_done(index):
                 what = "is not in the chain: of another tape, or an archiver was killed: start it again"
                 self.problem(self.label(index), 0, what, 0)
+        if self.folder.is_symlink() and not self.folder.exists():
+            self.problem(self.folder.name, 0, f"is not there: {os.readlink(self.folder)}", 0)
+        elif (self.verdict.first_sequence or 1) > 1 and not self.chain.lines:
+            first = self.verdict.first_sequence
+            self.verdict.notes.append(f"the tape begins at sequence {first}, and there is no archive here")
         if self.folder.is_dir():
             foreign = sorted(x.name for x in foreign_files(self.folder, self.folder / KEY_NAME))
             self.verdict.notes += [f"{self.folder.name}/{x}: not of an archive" for x in foreign]

@@ -57,6 +57,7 @@ def test_a_signature_is_of_the_key_it_names(tmp_path):
     one, two = sign(make_key(tmp_path / "1"), ROW), sign(make_key(tmp_path / "2"), ROW)
     assert not is_signed(msgspec.structs.replace(one, key=two.key))
     assert not is_signed(msgspec.structs.replace(one, signature=two.signature))
+    assert not is_signed(msgspec.structs.replace(one, signature=one.signature.upper()))
     for nonsense in ("", "zz", "00" * 31):
         assert not is_signed(msgspec.structs.replace(one, key=nonsense))
         assert not is_signed(msgspec.structs.replace(one, signature=nonsense))

@@ -543,6 +543,7 @@ def inspect(path):
     """Check one segment file by itself and return an Inspection; nothing is changed and damage is never raised.
     What comes before and after it is not looked at. Raises OSError."""
     directory, name = os.path.split(os.fspath(path))
+    os.stat(path)       # one that is not there is the caller's fault, not damage
     index = int(name[:8])
     check = _Check(directory, [index])
     check.segment(index)

@@ -14,11 +14,13 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from node.errors import Failed, HeldBack, Unreachable, UserError
+from node.tapes import tapes
 
 app = typer.Typer(
     name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="A low-latency crypto execution node: run it, measure it, dry-run it.",
 )  # fmt: skip
+app.add_typer(tapes, name="tape")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 UntilEof = Annotated[
     bool, typer.Option("--until-eof", hidden=True, help="Stop where standard input ends: with the parent.")
@@ -78,10 +80,10 @@ def run(
 @app.command()
 def status(target: Target, as_json: Json = False) -> None:
     """What a running node holds, and what holds it back."""
-    from node.operate import ask, tape_of
+    from node.operate import ask, durable, tape_of
     from node.shown import print_status
 
-    answer = _done(ask(tape_of(target), {"do": "status"}), as_json)
+    answer = _done(ask(tape_of(target), {"do": "status"}) | {"synced": durable(tape_of(target))}, as_json)
     if not as_json:
         print_status(answer, Console())
 
@@ -205,6 +207,28 @@ def guard(
     from node.main import run_guard
 
     run_guard(load(config), as_json=as_json, node_pid=node)
+
+
+@app.command()
+def archive(
+    config: Annotated[Path, typer.Argument(help="Config file (TOML) of the node, with [archive].")],
+    once: Annotated[bool, typer.Option("--once", help="Do what is due now, and end.")] = False,
+    node: Annotated[int, typer.Option(hidden=True, help="The node's process id: end with it.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Look after a tape from a process of its own: make it durable, compress, chain and sign it, delete
+    what is old."""
+    from node.config import load
+    from node.main import run_archiver
+
+    done = run_archiver(load(config), as_json=as_json, node_pid=node, once=once)
+    if once and as_json:
+        print_json(done)
+    elif once:
+        print(
+            f"{done['archived']} segments archived; the archive ends at sequence {done['sequence']}; "
+            f"{done['waiting']} closed segments wait"
+        )
 
 
 @app.command()

@@ -233,6 +233,25 @@ class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: dict[str, KeyConfig] = {}
 
 
+class ArchiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the archiver, a process of its own, does with the tape: makes it durable, compresses and signs
+    it, and deletes what is old."""
+
+    directory: str = ""  # relative to the config's folder; "" = `archive` in the tape's directory
+    key: str = (
+        ""  # of the checkpoints, an Ed25519 PEM, relative to the config's folder; "" = archive.key there
+    )
+    sync_ms: Annotated[int, _whole(1, 1000, "milliseconds")] = (
+        5  # until a record that must last is on the disk
+    )
+    sync_max_ms: Annotated[int, _whole(10, 60_000, "milliseconds")] = 1000  # ... any record
+    checkpoint_segments: Annotated[int, _whole(1, 10_000, "segments")] = 16
+    checkpoint_minutes: Annotated[int, _whole(1, 1440, "minutes")] = 60
+    keep_days: Annotated[int, _whole(0, 36_500, "days (0 = for ever)")] = 0  # of compressed segments
+    keep_gb: Annotated[int, _whole(0, 1_000_000, "gigabytes (0 = no bound)")] = 0
+    hot_segments: Annotated[int, _whole(1, 100_000, "segments")] = 16  # the newest, which are never deleted
+
+
 class CoinConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A coin that no instrument here trades, such as one that fees are paid in: without a price, the first
     fee in it makes equity unknown, and nothing new is risked."""
@@ -267,6 +286,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # with less room than that on its disk nothing new is risked; left out: 16 segments
     tape_min_free_mb: Annotated[int, _whole(0, 1_000_000, "megabytes")] | None = None
     guard: GuardConfig | None = None
+    archive: ArchiveConfig | None = None
     dials: str = ""  # page of numbers that expire, written by another process
     drill_after_ms: Milliseconds = (
         0  # show the gate: one order that no limit allows, this long after the first book
@@ -274,7 +294,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(path: Path) -> Config:
-    """Read and check a config file; `tape` and `dials` become absolute. Raises UserError naming the file, the
+    """Read and check a config file; paths become absolute. Raises UserError naming the file, the
     key and the fix."""
     told = read_toml(path)
     config = typed(told, Config, str(path))
@@ -288,6 +308,15 @@ def load(path: Path) -> Config:
         config,
         tape=beside(path, config.tape),
         dials=config.dials and beside(path, config.dials),
+        archive=config.archive and _archive(path, config.archive),
+    )
+
+
+def _archive(path: Path, told: ArchiveConfig) -> ArchiveConfig:
+    return msgspec.structs.replace(
+        told,
+        directory=told.directory and beside(path, told.directory),
+        key=told.key and beside(path, told.key),
     )
 
 
@@ -328,6 +357,12 @@ def check(config: Config, where: str, folder: Path | None = None) -> None:
         raise UserError(
             f"{where}: stops: protect_bps {protect_bps}: only positions of perpetuals are "
             "protected, and here is none: set it to 0"
+        )
+    archive = config.archive
+    if archive is not None and archive.sync_max_ms < archive.sync_ms:
+        raise UserError(
+            f"{where}: archive: sync_max_ms {archive.sync_max_ms}: is below sync_ms {archive.sync_ms}; "
+            f"raise it"
         )
     if config.guard is not None:
         _guard(config, config.guard, known, f"{where}: guard")

@@ -40,7 +40,7 @@ ADVICE_S, LEASE_S = 0.5, 1.0
 DRAW_S = 0.2
 DRILL_MS = 1500
 OF_A_TAPE = re.compile(
-    r"lock|beat(\.part)?|synced\.page(\.part)?|control\.sock|latch\.json|guard\.(jsonl|lock)|[0-9]{8}\.(tape|tape\.new|torn)"
+    r"lock|beat(\.part)?|synced\.page(\.part)?|archiver\.lock|suspect\.json|control\.sock|latch\.json|guard\.(jsonl|lock)|[0-9]{8}\.(tape|tape\.new|torn|state)"
 ).fullmatch
 
 # what is quoted of the synthetic instruments; recorded ones are all quoted

@@ -15,6 +15,7 @@ from typing import TextIO
 
 import uvloop
 
+from node.companion import Companion, tickgate
 from node.config import Config
 from node.errors import Failed, HeldBack, UserError
 from node.net.live import Left, Node
@@ -31,7 +32,8 @@ def run_node(
 ) -> None:
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
     parent). The limits in force and what happens are told on stderr. `path`, `accept_limits`: as of
-    `Node`. With [guard] in the config, a guard of its own watches it from another process. Raises Failed
+    `Node`. With [guard] in the config, a guard of its own watches it from another process, with [archive] an
+    archiver looks after its tape. Raises Failed
     where orders were left that are not known to be closed, HeldBack where a latch held at the end."""
     tell = _teller(as_json)
     if path is not None and config.guard is not None:
@@ -43,8 +45,13 @@ def run_node(
 
     async def work(stop: asyncio.Event) -> None:
         watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
-        node = Node(config, tell, path=path, accept_limits=accept_limits, show=show)
-        await node.run(stop)
+        archiver = _start_archiver(config, path, tell, as_json)
+        try:
+            node = Node(config, tell, path=path, accept_limits=accept_limits, show=show)
+            await node.run(stop)
+        finally:
+            if archiver is not None:
+                archiver.let_go()
         left.append(node.left)
         if watching is not None:
             watching.cancel()
@@ -89,6 +96,31 @@ def _start_guard(path: Path, as_json: bool) -> None:
         start_new_session=True,
         env=os.environ | {"PYTHONPATH": here},
     )
+
+
+def run_archiver(config: Config, *, as_json: bool, node_pid: int = 0, once: bool = False) -> dict[str, int]:
+    """Look after the config's tape until SIGTERM or SIGINT (`node_pid`: or until that node is gone and all is
+    archived; `once`: do what is due now, and say what was done). Raises UserError, Failed."""
+    from node.slow.archiving import Archiving  # brings zstandard and cryptography: not into the hot process
+
+    if config.archive is None:
+        raise UserError("there is no [archive] in this config: it says what to do with the tape")
+    archiving = Archiving(config, _teller(as_json), node_pid)
+    if once:
+        return archiving.once()
+    _until_told(archiving.run)
+    return {}
+
+
+def _start_archiver(
+    config: Config, path: Path | None, tell: Callable[[str, str], None], as_json: bool
+) -> Companion | None:
+    if path is None or config.archive is None:
+        return None
+    argv = tickgate("archive", str(path), "--node", str(os.getpid()), *(["--json"] if as_json else []))
+    archiver = Companion("archive", argv, tell)
+    archiver.start()
+    return archiver
 
 
 def _teller(as_json: bool) -> Callable[[str, str], None]:

@@ -16,6 +16,7 @@ from node.latch import NAME as LATCH_NAME
 from node.latch import Latched, write_latch
 from node.net.console import ANSWER_MAX, NAME
 from node.reading import beside, read_toml
+from node.synced import DISK, read_synced
 
 ANSWER_S = 5.0
 POLL_S = 0.02
@@ -63,6 +64,22 @@ def ask(directory: Path, request: dict[str, Any], within_s: float = ANSWER_S) ->
         return answer
     except (ValueError, KeyError, TypeError):
         raise NotRunning(f"{directory}: the node hung up without an answer", True) from None
+
+
+def durable(directory: Path) -> Answer | None:
+    """How much of the tape survives a power cut, as its archiver says; None where there never was one."""
+    page = read_synced(directory)
+    if page is None:
+        return None
+    return {
+        "archiver_alive": page.is_alive,
+        "level": "F" if page.level == DISK else "K",
+        "sequence": page.sequence,
+        "lag_ms": round(page.age_ns(time.monotonic_ns()) / 1e6, 1) if page.is_alive else None,
+        "suspect": page.suspect,
+        "archived_sequence": page.archived,
+        "closed_segments_waiting": page.waiting,
+    }
 
 
 def _connect(sock: socket.socket, directory: Path, within_s: float) -> None:

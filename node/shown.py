@@ -91,6 +91,8 @@ def print_status(answer: Answer, console: Console) -> None:
             f"equity {worth['equity']}, peak {worth['peak']} ({worth['drawdown_bps']} bps "
             f"below it), today {worth['today']}"
         )
+    if answer.get("synced") is not None:
+        console.print(_durable(answer["synced"]))
     table = Table(box=box.SIMPLE)
     for column in ("instrument", "position", "open orders", "halts"):
         table.add_column(column, justify="left" if column in ("instrument", "halts") else "right")
@@ -100,6 +102,19 @@ def print_status(answer: Answer, console: Console) -> None:
     for x in answer["instruments"]:
         if x["unprotected_base"].strip("0."):
             console.print(f"{x['name']}: {x['unprotected_base']} of the position has no protective order")
+
+
+def _durable(page: Answer) -> str:
+    """What the archiver says of the tape, in one line."""
+    if not page["archiver_alive"]:
+        return f"tape: the archiver is gone: durable up to sequence {page['sequence']}, and no further"
+    where = f"durable up to sequence {page['sequence']}, lag {page['lag_ms']:g} ms"
+    if page["level"] == "K":
+        where = "in memory: nothing but the archive survives a power cut"
+    told = f"tape: {where}; archived up to {page['archived_sequence']}"
+    if page["closed_segments_waiting"]:
+        told += f", {page['closed_segments_waiting']} closed segments wait"
+    return told + ("; SUSPECT: see the log" if page["suspect"] else "")
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@
 |---|---|---|
 | 0 | 8 bytes | `TKGSYNC1` |
 | 8 | u64 | sequence: every record up to and including this one is durable; 0 = none is known to be |
-| 16 | i64 | lag_ns: how long, at `at_ns`, the oldest record that must be durable had been waiting; 0 = none was |
+| 16 | i64 | lag_ns: how long, at `at_ns`, the oldest record that must be durable had waited; 0 = none |
 | 24 | u32 | suspect: 1 = an fsync of this tape failed, or the tape is damaged: nothing new should be risked |
 | 28 | u32 | pid of the archiver |
 | 32 | i64 | at_ns: CLOCK_MONOTONIC of the last change; stored last. It moves several times in `sync_ms` |

@@ -149,12 +149,14 @@ ALLOWED: list[tuple[str, set[str]]] = [
     ),
     (r"node\.limits", LOWER | {"node.compliance", "ext.engine", "ext.instruments", "ext.records"}),
     (r"node\.shown", {"node.limits"}),
-    (r"node\.operate", {"node.errors", "node.latch", "node.reading", "node.net.console"}),
+    (r"node\.operate", {"node.errors", "node.latch", "node.reading", "node.synced", "node.net.console"}),
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
         | {"node.truth.halts", "ext.records"},
     ),
+    (r"node\.companion", set()),
+    (r"node\.tapes", {"node.errors", "node.operate", "node.reading", "node.slow*", "ext.tape"}),
     (r"node\.report", {"node.errors", "node.slow.summary", "ext.records"}),
     (r"node\.venues\.(values|keys|depth)", set()),
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
@@ -192,7 +194,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
     (
         r"node\.slow(\.\w+)*",
-        {"node.slow*", "node.errors", "ext.tape", "ext.dials", "ext.records", "ext.text"}
+        {"node.slow*", "node.errors", "ext.tape", "ext.segments", "ext.dials", "ext.records", "ext.text"}
         | {f"node.venues.{v}.rules" for v in VENUES}
         # the guard: whose orders are ours, where the venues are, its own credentials, the hot process's pages
         | {"ext.wire", "ext.instruments", "node.config", "node.credentials", "node.beat", "node.latch"}

@@ -1,0 +1,69 @@
+"""A process that a node starts beside itself and can do without: watched without a thread or a timer, started
+again when it dies, at most `MOST` times in `WITHIN_S`.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+MOST, WITHIN_S = 3, 300.0
+BAD_USAGE = 2  # it would say the same again
+
+
+def tickgate(*arguments: str) -> list[str]:
+    """The command line of `tickgate ARGUMENTS`, as this process runs it."""
+    return [sys.executable, "-P", "-m", "node.cli", *arguments]
+
+
+class Companion:
+    """Runs `argv` in a session of its own: what ends the node, by key or by signal, does not end who looks
+    after it. `start()` within a running loop; `tell(line, text)` when it dies. Nothing here raises."""
+
+    def __init__(self, name: str, argv: list[str], tell: Callable[[str, str], None]):
+        self.name, self.argv, self.tell = name, argv, tell
+        self.process: subprocess.Popen | None = None
+        self._deaths: deque[float] = deque(maxlen=MOST + 1)
+        self._pidfd = -1
+
+    def start(self) -> None:
+        here = os.pathsep.join(
+            [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        try:
+            self.process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": here},
+            )
+            self._pidfd = os.pidfd_open(self.process.pid)
+        except OSError as error:
+            self.tell(self.name, f"cannot be started: {error.strerror}: the node goes on without it")
+            return
+        asyncio.get_running_loop().add_reader(self._pidfd, self._died)
+
+    def _died(self) -> None:
+        assert self.process is not None
+        self.let_go()
+        code, now_s = self.process.wait(), asyncio.get_running_loop().time()
+        self._deaths.append(now_s)
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        is_often = len(self._deaths) > MOST and now_s - self._deaths[0] < WITHIN_S
+        if code == BAD_USAGE or is_often:
+            why = "it would again" if code == BAD_USAGE else f"{MOST + 1} times in {WITHIN_S / 60:g} minutes"
+            self.tell(self.name, f"ALARM: {how}: {why}: not started any more; the node goes on without it")
+            return
+        self.tell(self.name, f"{how}: started again")
+        self.start()
+
+    def let_go(self) -> None:
+        """Watch it no more; it ends by itself when the node is gone."""
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1

@@ -1,0 +1,114 @@
+"""The records of a tape in the order of their sequence, wherever they lie: in the archive, or live.
+
+What is read is checked as it is read, by the same reader. Segments change places while somebody reads: one
+that the archiver has deleted meanwhile is found in the archive.
+"""
+
+import mmap
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ext.tape import Record, RecordType, TapeCorrupt, TapeMissing, TapeReader
+from node.slow.archive import FOLDER
+from node.slow.chain import read_chain
+from node.slow.segments import LIVE, PACKED, Damaged, indexed, packed_name_of, read_header, unpack
+
+HEAD_RECORDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One segment: its file, and whether that is compressed."""
+
+    index: int
+    first_sequence: int
+    path: Path
+    is_packed: bool
+
+
+def segments(directory: Path, archive: Path | None = None) -> list[Place]:
+    """Every segment of the tape in `directory` that there is, oldest first; the live file where there are
+    both. `archive`: where it is, if not in the tape's directory. Raises OSError."""
+    folder = directory / FOLDER if archive is None else archive
+    chain = read_chain(folder)
+    packed = indexed(folder, PACKED)
+    found = {i: Place(i, x.first, packed[i], True) for i, x in chain.segments.items() if i in packed}
+    for index, path in indexed(directory, LIVE).items():
+        try:
+            header = read_header(path)
+        except FileNotFoundError:
+            continue  # archived since
+        if header is not None:
+            found[index] = Place(index, header.first_sequence, path, False)
+    return [found[i] for i in sorted(found)]
+
+
+def read(
+    directory: Path,
+    types: Collection[int] | None = None,
+    from_sequence: int | None = None,
+    archive: Path | None = None,
+) -> Iterator[Record]:
+    """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None: all).
+    A tape that is being written is read up to where it stands. `archive`: as of `segments`. Raises
+    TapeMissing where there is no tape, or it begins later, and TapeCorrupt where damage or a hole is
+    reached."""
+    wanted = from_sequence or 0
+    places = segments(directory, archive)
+    if not places:
+        raise TapeMissing(2, "there is no tape in this directory", str(directory))
+    if wanted and wanted < places[0].first_sequence:
+        what = f"the tape begins at sequence {places[0].first_sequence}: older segments are retired"
+        raise TapeMissing(2, what, str(directory))
+    start = max(wanted, places[0].first_sequence)
+    place = next(x for x in reversed(places) if x.first_sequence <= start)
+    reader = _reader(directory, archive, place, types)
+    try:
+        for record in reader:
+            if record.sequence >= wanted:
+                yield record
+    except TapeCorrupt as error:
+        # An archive without its tape ends where the next segment would have begun.
+        if not (places[-1].is_packed and reader.index == places[-1].index and "is missing" in str(error)):
+            raise
+
+
+def names_before(directory: Path, sequence: int, archive: Path | None = None) -> list[Record]:
+    """The CONFIG record that the records from `sequence` on were written under: a list of it, or an empty
+    one. It stands near the beginning of a segment, so that only the first ones of each are read, the newest
+    segment first. Raises as `read`."""
+    for place in reversed(segments(directory, archive)):
+        if place.first_sequence > sequence:
+            continue
+        head = islice(_reader(directory, archive, place, None), HEAD_RECORDS)
+        found = [x for x in head if x.type == RecordType.CONFIG and x.sequence < sequence]
+        if found:
+            return found[-1:]
+    return []
+
+
+def _reader(directory: Path, archive: Path | None, place: Place, types: Collection[int] | None) -> TapeReader:
+    folder = directory / FOLDER if archive is None else archive
+    return TapeReader(str(directory), types=types, from_index=place.index, archived=_from(folder))
+
+
+def _from(folder: Path) -> Callable[[int], mmap.mmap | None]:
+    """What gives a reader the segments of an archive."""
+
+    def unpacked(index: int) -> mmap.mmap | None:
+        """Mapped, so that a large one need not fit into memory. Raises TapeCorrupt."""
+        path = folder / packed_name_of(index)
+        try:
+            with tempfile.TemporaryFile() as room:
+                size = unpack(path, room).size
+                room.flush()
+                return mmap.mmap(room.fileno(), size, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            return None
+        except (Damaged, ValueError) as error:  # ValueError: nothing came out
+            raise TapeCorrupt(str(path), getattr(error, "offset", 0), 0, str(error)) from None
+
+    return unpacked

@@ -1,0 +1,303 @@
+"""A tape against itself, offline: its live segments, their archived copies, the chain and what was signed.
+Nothing is changed, and damage is never raised: each fault is told with file, offset and sequence.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ext.segments import Inspection, inspect
+from ext.tape import Problem, TapeMissing
+from node.slow.archive import LOCK, foreign_files
+from node.slow.chain import (
+    CHAIN,
+    CHECKPOINTS,
+    Archived,
+    Chain,
+    Checkpoint,
+    read_chain,
+    read_checkpoints,
+)
+from node.slow.segments import (
+    LIVE,
+    PACKED,
+    REASONS,
+    Damaged,
+    Digest,
+    closed_ns,
+    digest,
+    indexed,
+    name_of,
+    packed_name_of,
+    read_header,
+    restore,
+)
+from node.slow.signing import KEY_NAME, is_signed
+from node.slow.syncing import read_suspect
+
+ROTATED = REASONS[1]
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Verdict:
+    """What was found. `notes`: what is no fault, and a person may want to know; `key`: the public half of
+    the key that signed, "" where nothing is signed."""
+
+    segments: int = 0
+    records: int = 0
+    first_sequence: int | None = None
+    last_sequence: int | None = None
+    live: int = 0
+    archived: int = 0
+    retired: int = 0
+    checkpoints: int = 0
+    key: str = ""
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ok": self.ok} | asdict(self) | {"problems": [x._asdict() for x in self.problems]}
+
+
+def verify_all(
+    tape: Path | None, folder: Path, key: str = "", progress: Progress = lambda done, of: None
+) -> Verdict:
+    """Check the live segments in `tape` (None: there are none here) and the archive in `folder`. `key`: the
+    public half that must have signed, 64 hexadecimal digits; "": one and the same, whichever. Raises
+    TapeMissing where there is neither tape nor archive, OSError."""
+    check = _Check(tape, folder)
+    if not check.live and not check.chain.lines and not check.packed and not check.chain.problems:
+        raise TapeMissing(2, "there is no tape and no archive", str(tape or folder))
+    check.lines()
+    check.signatures(key)
+    check.segments(progress)
+    check.strays()
+    return check.verdict
+
+
+class _Check:
+    def __init__(self, tape: Path | None, folder: Path):
+        self.tape, self.folder = tape, folder
+        self.verdict = Verdict()
+        self.expected: int | None = None  # sequence of the next record
+        self.look()
+
+    def look(self) -> None:
+        """What there is now. The files first: a file that an archiver puts there later has its line later."""
+        self.live = {} if self.tape is None else indexed(self.tape, LIVE)
+        self.packed = indexed(self.folder, PACKED)
+        self.chain: Chain = read_chain(self.folder)
+
+    def problem(self, file: str, offset: int, what: str, sequence: int | None = None) -> None:
+        at = self.expected if sequence is None else sequence
+        self.verdict.problems.append(Problem(file, offset, at, what))
+
+    # ---- chain and checkpoints ----
+
+    def lines(self) -> None:
+        chain = self.chain
+        self.verdict.problems += chain.problems
+        if chain.torn >= 0 and not self.is_at_work():
+            what = "a last line that was never finished: the next archiver cuts it"
+            self.problem(CHAIN, chain.torn, what, chain.next_sequence)
+        if not chain.lines and self.packed and not chain.problems:
+            self.problem(CHAIN, 0, "is missing: there are archived segments", 0)
+        self.verdict.retired = len(chain.retired)
+
+    def is_at_work(self) -> bool:
+        """An archiver holds this archive: what is half done there is being done."""
+        with contextlib.suppress(OSError), (self.folder / LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def signatures(self, key: str) -> None:
+        found = read_checkpoints(self.folder)
+        self.verdict.problems += found.problems
+        if found.torn >= 0 and not self.is_at_work():
+            what = "a last line that was never finished: the next archiver cuts it"
+            self.problem(CHECKPOINTS, found.torn, what, 0)
+        trusted = key or (found.lines[0].key if found.lines else "")
+        for number, (line, offset) in enumerate(zip(found.lines, found.offsets, strict=True), 1):
+            wrong = self.wrong(line, trusted)
+            if wrong:
+                self.problem(CHECKPOINTS, offset, f"line {number}: {wrong}", line.sequence)
+        self.verdict.checkpoints, self.verdict.key = len(found.lines), trusted
+        if key and not found.lines and self.chain.segments and not self.is_at_work():
+            self.problem(CHECKPOINTS, 0, "there is no checkpoint: nothing was signed", 0)
+        self.unsigned(found.lines[-1].lines if found.lines else 0, bool(key))
+
+    def unsigned(self, signed: int, is_pinned: bool) -> None:
+        fresh = len(self.chain.lines) - signed
+        if fresh > 0:
+            self.verdict.notes.append(f"the last {fresh} lines of {CHAIN} are behind the last checkpoint")
+        if signed and not is_pinned:
+            self.verdict.notes.append("whose key has signed was not checked: name it with --key")
+
+    def wrong(self, line: Checkpoint, trusted: str) -> str:
+        """What is wrong with a checkpoint, "" = nothing."""
+        if line.key != trusted:
+            return f"signed by another key: {line.key}"
+        if not is_signed(line):
+            return "the signature does not match"
+        lines = self.chain.lines
+        if line.lines > len(lines):
+            return (
+                ""
+                if self.chain.problems
+                else f"{CHAIN} was cut: it had {line.lines} lines and has {len(lines)}"
+            )
+        if not line.lines or lines[line.lines - 1].hash != line.head:
+            return f"{CHAIN} is not the one that was signed"
+        return ""
+
+    # ---- segments ----
+
+    def segments(self, progress: Progress) -> None:
+        known = sorted({*self.live, *self.chain.segments})
+        if not known:
+            return
+        for index in range(known[0], known[-1] + 1):
+            progress(index - known[0], known[-1] - known[0] + 1)
+            try:
+                self.segment(index, is_last=index == known[-1])
+            except FileNotFoundError:  # deleted meanwhile by an archiver: it is archived, or retired
+                self.look()
+                self.segment(index, is_last=index == known[-1])
+        progress(1, 1)
+
+    def segment(self, index: int, is_last: bool) -> None:
+        line, path = self.chain.segments.get(index), self.live.get(index)
+        found = None if path is None else inspect(path)
+        if found is not None and found.first_sequence is None and not found.problems:
+            if is_last and line is None:
+                return  # prepared, not started
+            self.problem(name_of(index), 0, "the segment has no header")
+        is_packed = index in self.packed
+        if found is None and not is_packed and index not in self.chain.retired:
+            self.problem(name_of(index), 0, "the segment is missing: neither live nor in the archive")
+            self.expected = None if line is None else line.last + 1
+            return
+        self.verdict.segments += 1
+        if found is not None and path is not None:
+            self.verdict.live += 1
+            self.alive(index, path, found, line)
+        if is_packed and line is not None:
+            self.verdict.archived += 1
+            self.archived(self.packed[index], line)
+        elif line is not None and index not in self.chain.retired:
+            self.problem(self.label(index), 0, "the archived segment is missing", line.first)
+        self.follow(index, found, line, is_last)
+
+    def label(self, index: int) -> str:
+        return f"{self.folder.name}/{packed_name_of(index)}"
+
+    def alive(self, index: int, path: Path, found: Inspection, line: Archived | None) -> None:
+        self.verdict.problems += found.problems
+        if line is None or found.problems:
+            return
+        header = read_header(path)
+        told = (
+            line.bytes,
+            line.sha256,
+            line.opened_ns,
+            line.session,
+            line.build,
+            line.reason,
+            line.closed_ns,
+        )
+        raw = digest(path, line.bytes)
+        if header is None or found.reason is None:
+            self.problem(name_of(index), 0, "the chain has it as closed, and it is not", line.first)
+        elif told != (
+            found.end, raw.sha256, header.opened_ns, header.session, header.build, REASONS[found.reason],
+            closed_ns(path, found.end),
+        ):  # fmt: skip
+            what = "is not the segment that the chain has: of another tape, or rolled back"
+            self.problem(name_of(index), 0, what, line.first)
+
+    def archived(self, path: Path, line: Archived) -> None:
+        """The compressed file is what the chain says, and unpacks to whole records."""
+        label, found = self.label(line.index), digest(path)
+        with tempfile.TemporaryDirectory() as room:
+            copy = Path(room) / name_of(line.index)
+            try:
+                restore(path, copy)
+            except Damaged as error:
+                self.problem(label, error.offset, f"does not unpack: {error}", line.first)
+                return
+            if found != Digest(line.packed_bytes, line.packed_sha256):
+                self.problem(label, 0, "is not the file that was archived", line.first)
+                return
+            raw, inner = digest(copy, line.bytes), inspect(copy)
+        if raw.sha256 != line.sha256 or inner.end != line.bytes:
+            self.problem(label, 0, "unpacks to something else than the chain has", line.first)
+        for x in inner.problems:
+            self.problem(label, x.offset, f"unpacked: {x.what}", x.sequence)
+
+    def follow(self, index: int, found: Inspection | None, line: Archived | None, is_last: bool) -> None:
+        """It goes on where the one before ended, and says whether another one must come."""
+        if line is not None:
+            first, last, reason = line.first, line.last, line.reason
+        elif found is not None and found.first_sequence is not None:
+            first, last = found.first_sequence, found.last_sequence
+            reason = "" if found.reason is None else REASONS[found.reason]
+        else:
+            self.expected = None
+            return
+        name, verdict = name_of(index), self.verdict
+        if self.expected is not None and first != self.expected:
+            self.problem(name, 0, f"starts at sequence {first}: must be {self.expected}")
+        if not reason and not is_last and self.live_behind(index):
+            self.problem(name, 0, "the segment ends without a seal", last)
+        if is_last and reason == ROTATED:
+            self.cut_short(index, last)
+        verdict.first_sequence = first if verdict.first_sequence is None else verdict.first_sequence
+        verdict.last_sequence, self.expected = last, last + 1
+        verdict.records += last - first + 1
+
+    def live_behind(self, index: int) -> bool:
+        """A segment behind this one was started."""
+        return any(i > index and read_header(x) is not None for i, x in self.live.items())
+
+    def cut_short(self, index: int, last: int) -> None:
+        if self.tape is None:
+            self.verdict.notes.append("the tape goes on in its live directory")
+        elif name_of(index + 1) not in os.listdir(self.tape):
+            self.problem(
+                name_of(index + 1), 0, "the segment is missing: the one before says that it exists", last + 1
+            )
+
+    # ---- the rest ----
+
+    def strays(self) -> None:
+        for index in self.packed:
+            if index not in self.chain.segments and not self.is_being_done(index):
+                what = "is not in the chain: of another tape, or an archiver was killed: start it again"
+                self.problem(self.label(index), 0, what, 0)
+        if self.folder.is_symlink() and not self.folder.exists():
+            self.problem(self.folder.name, 0, f"is not there: {os.readlink(self.folder)}", 0)
+        elif (self.verdict.first_sequence or 1) > 1 and not self.chain.lines:
+            first = self.verdict.first_sequence
+            self.verdict.notes.append(f"the tape begins at sequence {first}, and there is no archive here")
+        if self.folder.is_dir():
+            foreign = sorted(x.name for x in foreign_files(self.folder, self.folder / KEY_NAME))
+            self.verdict.notes += [f"{self.folder.name}/{x}: not of an archive" for x in foreign]
+        suspect = set() if self.tape is None else read_suspect(self.tape)
+        if suspect:
+            self.verdict.notes.append("suspect: an fsync of this tape failed once (suspect.json)")
+
+    def is_being_done(self, index: int) -> bool:
+        return bool(self.chain.problems) or (index == self.chain.next_index and self.is_at_work())

@@ -1,0 +1,243 @@
+"""`tickgate tape ...`: what is recorded, checked, listed and read. Nothing here changes a tape, and no node
+needs to run."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.errors import Failed, UserError
+
+tapes = typer.Typer(no_args_is_help=True, help="The record: check it, list it, read it.")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Target = Annotated[
+    Path, typer.Argument(help="Config file of the node, the directory of its tape, or that of an archive.")
+]
+BAR_FROM = 8  # segments: fewer are checked before a bar is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A tape: its live directory (None: only an archive is here), its archive, and the key that signs."""
+
+    tape: Path | None
+    archive: Path
+    key: Path
+
+
+def where_of(target: Path) -> Where:
+    """What a person means: a config, a tape's directory, or an archive that was carried elsewhere. Raises
+    UserError."""
+    from node.operate import tape_of
+    from node.reading import beside, read_toml
+    from node.slow.archive import FOLDER
+    from node.slow.chain import CHAIN
+    from node.slow.signing import KEY_NAME
+
+    tape = tape_of(target)
+    if target.is_dir():
+        if (target / CHAIN).exists() and not any(target.glob("*.tape")):
+            return Where(None, target, target / KEY_NAME)
+        return Where(target, target / FOLDER, target / FOLDER / KEY_NAME)
+    told = read_toml(target).get("archive", {})
+    directory, key = (told.get(x, "") if isinstance(told, dict) else "" for x in ("directory", "key"))
+    if not isinstance(directory, str) or not isinstance(key, str):
+        raise UserError(f"{target}: archive: `directory` and `key` must be paths")
+    folder = Path(beside(target, directory)) if directory else tape / FOLDER
+    return Where(tape, folder, Path(beside(target, key)) if key else folder / KEY_NAME)
+
+
+def _print_json(result: object) -> None:
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What a tape says of itself, as an error of the command."""
+    from ext.tape import TapeCorrupt, TapeMissing
+
+    try:
+        yield
+    except TapeMissing as error:
+        raise UserError(f"{error.filename}: {error.strerror}") from None
+    except TapeCorrupt as error:
+        raise Failed(f"{error}: see `tickgate tape verify`") from None
+
+
+@tapes.command()
+def verify(
+    target: Target,
+    key: Annotated[
+        str, typer.Option(help="Public key that must have signed (`tickgate tape key`); else any one key.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Check every record, segment, archived file, chain line and signature; say where something is wrong."""
+    from node.slow.verifying import verify_all
+
+    where = where_of(target)
+    trusted = _public(key, where)
+    with _told(), _bar(not as_json) as progress:
+        found = verify_all(where.tape, where.archive, trusted, progress)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        for x in found.problems:
+            at = "?" if x.sequence is None else x.sequence
+            print(f"{x.file}: offset {x.offset}, sequence {at}: {x.what}")
+        for note in found.notes:
+            print(f"note: {note}")
+        print(
+            f"{found.segments} segments ({found.live} live, {found.archived} archived), {found.records} "
+            f"records, "
+            f"sequence {found.first_sequence} to {found.last_sequence}; {found.retired} retired, "
+            f"{found.checkpoints} checkpoints"
+        )
+    if not found.ok:
+        sys.stdout.flush()
+        raise Failed(f"{target}: {len(found.problems)} problems")
+    if not as_json:
+        print("whole")
+
+
+def _public(key: str, where: Where) -> str:
+    """The key that is trusted: the one named, or the one that lies where the node's config says."""
+    from node.slow.signing import public_hex, read_key
+
+    if key:
+        if len(key) != 64 or not set(key.lower()) <= set("0123456789abcdef"):
+            raise UserError("--key: must be 64 hexadecimal digits, as `tickgate tape key` prints them")
+        return key.lower()
+    try:
+        return public_hex(read_key(where.key))
+    except (FileNotFoundError, PermissionError, UserError):
+        return ""  # another machine, or another user: told as a note
+
+
+@contextmanager
+def _bar(wanted: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, where somebody looks and it takes long enough."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not (wanted and console.is_terminal):
+        yield lambda done, of: None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("segments", total=None, visible=False)
+        yield lambda done, of: bar.update(task, completed=done, total=of, visible=of >= BAR_FROM)
+
+
+@tapes.command()
+def dump(
+    target: Target,
+    begin: Annotated[int | None, typer.Option("--from", min=1, help="First sequence number.")] = None,
+    end: Annotated[int | None, typer.Option("--to", min=1, help="Last sequence number.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--type", help="Only this type of record. May be repeated.")
+    ] = None,
+    line: Annotated[int | None, typer.Option(min=0, help="Only records of this line.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Print records: rows with the names and units of their members, frames as text."""
+    from ext.tape import RecordType
+    from node.slow.dump import Teller, type_of
+    from node.slow.records import names_before, read
+
+    where = where_of(target)
+    try:
+        types = {type_of(x) for x in kind or []}
+    except ValueError as error:
+        raise UserError(f"--type: {error}") from None
+    teller, wanted = Teller(), types | {int(RecordType.CONFIG)} if types else None
+    directory, archive = where.tape or where.archive, where.archive
+    with _told():
+        if begin is not None:
+            for record in names_before(directory, begin, archive):
+                teller.tell(record)
+        for record in read(directory, wanted, begin, archive):
+            if end is not None and record.sequence > end:
+                break
+            told = teller.tell(record)
+            if (not types or record.type in types) and (line is None or record.line == line):
+                print(json.dumps(told) if as_json else _one_line(told))
+
+
+def _one_line(told: dict[str, Any]) -> str:
+    head = f"{told['sequence']:>10}  {told['at']}  {told['type']:<9} {told.get('line_name', told['line'])}"
+    rest = {
+        k: v for k, v in told.items() if k not in ("sequence", "at", "now_ns", "type", "line", "line_name")
+    }
+    if list(rest) == ["text"]:
+        return f"{head}  {rest['text']}"
+    return f"{head}  {_members(rest)}" if rest else head
+
+
+def _members(row: dict[str, Any]) -> str:
+    """name=value, rows in rows in brackets."""
+    return " ".join(f"{k}={{{_members(v)}}}" if isinstance(v, dict) else f"{k}={v}" for k, v in row.items())
+
+
+@tapes.command(name="list")
+def list_segments(target: Target, as_json: Json = False) -> None:
+    """Every segment: where it is, its size, times and sequences, session and build, archived and durable or
+    not."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from node.slow.listing import listed
+
+    where = where_of(target)
+    rows = listed(where.tape, where.archive)
+    if not rows:
+        raise UserError(f"{where.tape or where.archive}: there is no tape in this directory")
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for name in (
+        "segment",
+        "sequence",
+        "opened",
+        "closed",
+        "bytes",
+        "archived",
+        "session",
+        "build",
+        "where",
+        "durable",
+    ):
+        table.add_column(name, justify="right" if name in ("bytes", "archived") else "left", no_wrap=True)
+    for x in rows:
+        table.add_row(
+            f"{x['index']:08d}", f"{x['first']}-{'' if x['last'] is None else x['last']}", x["opened"][:19],
+            (x["closed"] or "being written")[:19], str(x["bytes"] or ""), str(x["archived_bytes"] or ""),
+            x["session"], x["build"], x["where"], x["durable"],
+        )  # fmt: skip
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=180)
+    console.print(table)
+
+
+@tapes.command()
+def key(target: Target, as_json: Json = False) -> None:
+    """The public half of the key that signs the archive: keep it where the archive is not."""
+    from node.slow.signing import public_hex, read_key
+
+    where = where_of(target)
+    try:
+        public = public_hex(read_key(where.key))
+    except FileNotFoundError:
+        raise UserError(f"{where.key}: there is no key yet: `tickgate archive` makes one") from None
+    if as_json:
+        _print_json({"key": public, "file": str(where.key)})
+    else:
+        print(public)

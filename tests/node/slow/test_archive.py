@@ -1,0 +1,367 @@
+"""The archive, killed wherever it can be, on disks that take nothing, among foreign files."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import archives
+import pytest
+
+from ext.tape import RecordType, TapeReader, TapeWriter
+from node.errors import UserError
+from node.slow import archive as archive_module
+from node.slow.archive import Stuck, folder_of
+from node.slow.chain import CHAIN, CHECKPOINTS, read_chain, read_checkpoints
+from node.slow.records import read
+from node.slow.segments import LIVE, PACKED, indexed
+from node.slow.verifying import verify_all
+
+ROOT = Path(__file__).parents[3]
+LABELS = (
+    "begun",
+    "part",
+    "renamed",
+    "compared",
+    "chained",
+    "folded",
+    "signed",
+    "dropped",
+    "retired",
+    "removed",
+)
+
+
+@pytest.fixture
+def tape(tmp_path):
+    archives.write(tmp_path / "tape")
+    return tmp_path / "tape"
+
+
+def live(tape):
+    return sorted(indexed(tape, LIVE))
+
+
+def packed(tape):
+    return sorted(indexed(tape / "archive", PACKED))
+
+
+def verdict(tape):
+    return verify_all(tape, tape / "archive")
+
+
+def test_everything_that_is_closed_is_archived_and_what_is_old_is_deleted(tape):
+    before, records = live(tape), list(TapeReader(tape))
+    archives.settle(archives.archive_of(tape))
+    assert packed(tape) == before
+    assert live(tape) == before[-2:], "two segments stay hot"
+    found = verdict(tape)
+    assert (found.ok, found.records, found.archived) == (True, 100, len(before))
+    assert list(read(tape)) == records
+
+
+def test_a_segment_that_is_being_written_or_waits_for_its_seal_is_left_alone(tape):
+    archives.write(tape, 30, close=False)
+    archives.settle(archives.archive_of(tape))
+    assert packed(tape) == live(tape)[:0] + list(range(max(live(tape)))), "all but the last"
+    archives.write(tape, 1)  # the next run seals it
+    archives.settle(archives.archive_of(tape))
+    assert verdict(tape).ok
+    assert packed(tape) == list(range(max(live(tape)) + 1))
+
+
+def test_done_twice_it_changes_nothing(tape):
+    archives.settle(archives.archive_of(tape))
+    before = {x.name: x.read_bytes() for x in (tape / "archive").iterdir()}
+    assert archives.settle(archives.archive_of(tape)) == 0
+    assert {x.name: x.read_bytes() for x in (tape / "archive").iterdir()} == before
+
+
+def test_nothing_live_is_deleted_without_a_state_file_behind_it(tape):
+    before, told = live(tape), []
+    archives.settle(archives.archive_of(tape, told=told, fold=None))
+    assert (live(tape), packed(tape)) == (before, before)
+    assert "no state file" in told[-1][1]
+    archives.fold(tape, 2)
+    archives.settle(archives.archive_of(tape, fold=None))
+    assert live(tape) == before[2:], "a start reads from segment 2 on"
+
+
+def test_a_state_file_that_is_no_good_lets_nothing_be_deleted(tape):
+    before = live(tape)
+    archives.settle(archives.archive_of(tape, is_state=lambda path: False))
+    assert live(tape) == before
+
+
+def test_nothing_is_deleted_while_a_node_starts(tape):
+    @contextmanager
+    def busy():
+        yield False
+
+    before = live(tape)
+    archives.settle(archives.archive_of(tape, quiet=busy))
+    assert live(tape) == before
+
+
+def test_nothing_live_is_deleted_whose_archived_file_has_changed(tape):
+    archives.settle(archives.archive_of(tape, hot_segments=100))
+    victim = tape / "archive" / "00000000.tape.zst"
+    victim.write_bytes(victim.read_bytes() + b"x")
+    with pytest.raises(Stuck, match="was changed since"):
+        archives.settle(archives.archive_of(tape))
+    assert live(tape)[0] == 0
+
+
+@pytest.mark.parametrize("why", ["age", "size"])
+def test_what_is_too_old_or_too_much_is_retired_and_said_to_be(tape, why):
+    archives.settle(archives.archive_of(tape))
+    count = len(packed(tape))
+    bound = {"keep_ns": archives.DAY_NS} if why == "age" else {"keep_bytes": 1}
+    archives.settle(archives.archive_of(tape, **bound), now_ns=2 * archives.DAY_NS)
+    assert packed(tape) == list(range(count))[-2:], "the newest stay, whatever their age"
+    chain = read_chain(tape / "archive")
+    assert [x.why for x in chain.retired.values()] == [why] * (count - 2)
+    found = verdict(tape)
+    assert (found.ok, found.retired) == (True, count - 2)
+    (tape / "archive" / f"{count - 2:08d}.tape.zst").unlink()
+    assert "missing" in verdict(tape).problems[0].what
+
+
+def test_what_is_live_is_not_retired(tape):
+    archives.settle(archives.archive_of(tape, fold=None))
+    archives.settle(archives.archive_of(tape, fold=None, keep_bytes=1))
+    assert packed(tape) == live(tape)
+
+
+def test_checkpoints_are_signed_by_number_by_time_and_at_the_end(tape):
+    archives.settle(archives.archive_of(tape, checkpoint_segments=2))
+    count = len(packed(tape))
+    assert len(read_checkpoints(tape / "archive").lines) == 1 + -(-(count - 1) // 2)
+    archives.write(tape, 1)
+    archive = archives.archive_of(tape, checkpoint_segments=100, checkpoint_ns=50)
+    with archives.opened(archive):
+        before = archive.signed_lines
+        while archive.step(20):
+            pass
+        assert archive.signed_lines == before, "neither many nor late"
+        assert archive.step(70)
+        assert archive.signed_lines > before
+        archive.close(80)
+    assert read_checkpoints(tape / "archive").lines[-1].at_ns == 70, "nothing new to sign at the end"
+
+
+# ---- killed ----
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_killed_at_any_step_the_next_one_goes_on_and_all_is_whole(tape, label):
+    records, hit = list(TapeReader(tape)), 0
+    for number in (1, 1, 2, 2, 0):
+        seen = []
+
+        def reached(name, seen=seen, number=number):
+            seen.append(name)
+            if name == label and seen.count(label) == number:
+                raise archives.Killed
+
+        try:
+            archives.settle(archives.archive_of(tape, reached=reached, keep_bytes=600))
+        except archives.Killed:
+            hit += 1
+    assert hit, "the label was never reached"
+    found = verdict(tape)
+    assert found.ok, found.problems
+    kept = list(read(tape))
+    assert kept == records[-len(kept) :]
+    assert not list((tape / "archive").glob("*.part"))
+
+
+@pytest.mark.parametrize("numbers", [(7,), pytest.param(range(1, 60), marks=pytest.mark.soak)])
+def test_a_real_kill_leaves_an_archive_that_goes_on(tape, numbers):
+    """Each process dies at a change of the disk of its own: its number."""
+    code = """
+        import os, sys, pathlib
+        import archives
+        tape, number = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+        count = 0
+        def reached(label):
+            global count
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), 9)
+        archives.settle(archives.archive_of(tape, reached=reached, keep_bytes=600))
+    """
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    deaths = 0
+    for number in numbers:
+        argv = [sys.executable, "-c", textwrap.dedent(code), str(tape), str(number)]
+        done = subprocess.run(argv, env=env, check=False)
+        deaths += done.returncode == -signal.SIGKILL
+    assert deaths
+    archives.settle(archives.archive_of(tape))
+    assert verdict(tape).ok
+
+
+# ---- bad disks and foreign files ----
+
+
+def test_a_disk_that_is_full_leaves_no_half_made_file_and_the_next_try_goes_on(tape, monkeypatch):
+    real = archive_module.pack
+
+    def full(source, size, target):
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    archive = archives.archive_of(tape)
+    with archives.opened(archive):
+        monkeypatch.setattr(archive_module, "pack", full)
+        with pytest.raises(OSError, match="No space"):
+            archive.step(1)
+        assert packed(tape) == []
+        assert not list((tape / "archive").glob("*.part"))
+        monkeypatch.setattr(archive_module, "pack", real)
+        while archive.step(1):
+            pass
+    assert verdict(tape).ok
+
+
+def test_a_file_that_does_not_read_back_as_it_was_written_does_not_count(tape, monkeypatch):
+    real = archive_module.pack
+
+    def rots(source, size, target):
+        told = real(source, size, target)
+        raw = bytearray(target.read_bytes())
+        raw[len(raw) // 2] ^= 4
+        target.write_bytes(raw)
+        return told
+
+    monkeypatch.setattr(archive_module, "pack", rots)
+    with pytest.raises(Stuck, match="does not unpack"):
+        archives.settle(archives.archive_of(tape))
+    assert not read_chain(tape / "archive").segments
+    assert live(tape)[0] == 0
+
+
+def test_a_damaged_segment_is_not_archived_and_nothing_behind_it_is(tape):
+    path = tape / "00000002.tape"
+    raw = bytearray(path.read_bytes())
+    raw[200] ^= 1
+    path.write_bytes(raw)
+    before = live(tape)
+    with pytest.raises(Stuck, match=r"00000002\.tape: offset"):
+        archives.settle(archives.archive_of(tape, hot_segments=1))
+    assert packed(tape) == [0, 1]
+    assert live(tape) == before
+
+
+def test_a_hole_in_the_live_segments_is_told(tape):
+    (tape / "00000001.tape").unlink()
+    with pytest.raises(Stuck, match=r"00000001\.tape: is missing and was never archived"):
+        archives.settle(archives.archive_of(tape))
+
+
+def test_foreign_files_are_named_and_left_alone(tape):
+    told = []
+    (tape / "archive").mkdir()
+    (tape / "archive" / "notes.txt").write_text("mine")
+    archives.settle(archives.archive_of(tape, told=told))
+    assert any("notes.txt" in x[1] for x in told)
+    assert (tape / "archive" / "notes.txt").read_text() == "mine"
+    found = verdict(tape)
+    assert found.ok
+    assert any("notes.txt" in x for x in found.notes)
+
+
+def test_a_foreign_file_in_the_place_of_a_segment_stops_it(tape):
+    (tape / "archive").mkdir()
+    (tape / "archive" / "00000001.tape.zst").write_text("not mine")
+    with pytest.raises(Stuck, match=r"00000001\.tape\.zst: does not unpack"):
+        archives.settle(archives.archive_of(tape))
+    assert (tape / "archive" / "00000001.tape.zst").read_text() == "not mine"
+
+
+def test_two_archivers_of_one_archive_are_one_too_many(tape):
+    with archives.opened(archives.archive_of(tape)), pytest.raises(Stuck, match="another archiver"):
+        archives.archive_of(tape).open(1)
+
+
+@pytest.mark.parametrize("records", [1, 100])
+def test_a_chain_of_another_tape_is_refused(tape, tmp_path, records):
+    archives.settle(archives.archive_of(tape))
+    other = tmp_path / "other"
+    writer = TapeWriter(other, now_ns=77, segment_size=archives.PAGE)
+    for i in range(records):
+        writer.append(RecordType.FRAME, 0, i, b"other" * 30)
+    writer.close(3)
+    before = (tape / "archive" / CHAIN).read_bytes()
+    with pytest.raises(Stuck, match="another tape"):
+        archives.settle(archives.archive_of(other, folder=tape / "archive"))
+    assert (tape / "archive" / CHAIN).read_bytes() == before
+    assert not verify_all(other, tape / "archive").ok
+
+
+def test_a_chain_that_was_cut_behind_a_checkpoint_is_refused(tape):
+    archives.settle(archives.archive_of(tape, fold=None))
+    path = tape / "archive" / CHAIN
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(Stuck, match="not the chain that the last checkpoint signed"):
+        archives.settle(archives.archive_of(tape))
+    assert "was cut" in verdict(tape).problems[0].what
+
+
+def test_last_lines_that_were_never_finished_are_cut(tape):
+    told = []
+    archives.settle(archives.archive_of(tape))
+    before = {x: (tape / "archive" / x).read_bytes() for x in (CHAIN, CHECKPOINTS)}
+    for name in before:
+        with (tape / "archive" / name).open("ab") as file:
+            file.write(b'{"kind":')
+    assert len(verdict(tape).problems) == 2
+    archives.settle(archives.archive_of(tape, told=told))
+    assert {x: (tape / "archive" / x).read_bytes() for x in before} == before
+    assert sum("never finished" in x[1] for x in told) == 2
+
+
+def test_an_archive_whose_key_is_gone_is_not_signed_by_another(tape):
+    archives.settle(archives.archive_of(tape))
+    (tape / "archive" / "archive.key").unlink()
+    with pytest.raises(Stuck, match="put it back"):
+        archives.settle(archives.archive_of(tape))
+
+
+def test_a_key_of_ones_own_is_used(tape, tmp_path):
+    key = tmp_path / "elsewhere" / "my.pem"
+    archives.settle(archives.archive_of(tape, key=key))
+    assert key.exists()
+    assert not (tape / "archive" / "archive.key").exists()
+    assert verdict(tape).ok
+
+
+def test_an_archive_elsewhere_is_found_from_the_tape(tape, tmp_path):
+    target = tmp_path / "disk" / "archive"
+    assert folder_of(tape, str(target)) == target
+    archives.settle(archives.archive_of(tape, folder=target))
+    assert verify_all(tape, tape / "archive").archived > 0
+    assert folder_of(tape, str(tmp_path / "moved")) == tmp_path / "moved"
+    assert (tape / "archive").readlink() == tmp_path / "moved"
+
+
+def test_an_archive_that_is_there_already_is_not_left_behind(tape, tmp_path):
+    archives.settle(archives.archive_of(tape))
+    with pytest.raises(UserError, match="move it"):
+        folder_of(tape, str(tmp_path / "disk"))
+
+
+def test_it_waits_for_what_it_has_not_archived_yet(tape):
+    archive = archives.archive_of(tape)
+    with archives.opened(archive):
+        archive.step(1)
+        assert archive.waiting() == len(live(tape)) - 2, "one is archived, and the newest is not behind"
+        with suppress(Stuck):
+            while archive.step(1):
+                pass
+        assert archive.waiting() == 0

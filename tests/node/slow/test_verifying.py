@@ -1,0 +1,197 @@
+"""Damage of every kind, at every place: found, and told where."""
+
+import random
+import shutil
+
+import archives
+import pytest
+
+from ext.tape import TapeMissing, TapeWriter
+from node.slow.chain import CHAIN, CHECKPOINTS
+from node.slow.segments import LIVE, PACKED, indexed
+from node.slow.signing import make_key, public_hex, read_key
+from node.slow.verifying import verify_all
+
+
+def made(tape):
+    """Two archived segments that are gone, two that are live too, one that was not closed."""
+    archives.write(tape, 60)
+    archives.settle(archives.archive_of(tape))
+    archives.write(tape, 3, close=False)
+    archives.settle(archives.archive_of(tape, hot_segments=3))
+    assert verdict(tape).ok, verdict(tape)
+    return tape
+
+
+@pytest.fixture
+def tape(tmp_path):
+    return made(tmp_path / "tape")
+
+
+def verdict(tape, **more):
+    return verify_all(tape, tape / "archive", **more)
+
+
+def files(tape):
+    """Everything that verify vouches for, but the last segment: in a tape that was never closed, damage
+    behind its last record looks like a torn tail."""
+    live = list(indexed(tape, LIVE).values())
+    folder = tape / "archive"
+    return [*live[:-1], *indexed(folder, PACKED).values(), folder / CHAIN, folder / CHECKPOINTS]
+
+
+def used(path):
+    """Bytes that something is in, and a page behind."""
+    raw = path.read_bytes()
+    return raw, min(len(raw), len(raw.rstrip(b"\0")) + 64)
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_every_flipped_bit_is_found_in_its_file(tape, count):
+    rng = random.Random(count)
+    for _ in range(count):
+        path = rng.choice(files(tape))
+        raw, size = used(path)
+        at, bit = rng.randrange(size), rng.randrange(8)
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << bit]) + raw[at + 1 :])
+        found = verdict(tape)
+        assert path.name in {x.file.rpartition("/")[2] for x in found.problems}, (path, at, bit, found)
+        path.write_bytes(raw)
+    assert verdict(tape).ok
+
+
+@pytest.mark.parametrize("step", [211, pytest.param(1, marks=pytest.mark.soak)])
+def test_every_cut_is_found(tape, step):
+    key = public_hex(read_key(tape / "archive" / "archive.key"))
+    for path in files(tape):
+        raw = path.read_bytes()
+        for size in range(0, len(raw), step):
+            if path.name == CHECKPOINTS and size and raw[size - 1 : size] == b"\n":
+                continue  # fewer checkpoints sign less: only who kept the last one can tell
+            path.write_bytes(raw[:size])
+            assert not verdict(tape, key=key).ok, (path, size)
+        path.write_bytes(raw)
+    assert verdict(tape).ok
+
+
+def test_a_missing_file_is_named(tape):
+    key = public_hex(read_key(tape / "archive" / "archive.key"))
+    for path in files(tape):
+        raw = path.read_bytes()
+        path.unlink()
+        found = verdict(tape, key=key)
+        live_and_archived = path.suffix == ".tape"
+        assert found.ok == live_and_archived, path
+        assert live_and_archived or path.name in found.problems[0].file
+        path.write_bytes(raw)
+
+
+def test_live_segments_that_were_swapped_are_named(tape):
+    archives.write(tape, 40)
+    first, second = list(indexed(tape, LIVE).values())[-3:-1]
+    one, two = first.read_bytes(), second.read_bytes()
+    first.write_bytes(two)
+    second.write_bytes(one)
+    assert {x.file for x in verdict(tape).problems} >= {first.name, second.name}
+
+
+def test_archived_segments_that_were_swapped_are_named(tape):
+    first, second = list(indexed(tape / "archive", PACKED).values())[:2]
+    one, two = first.read_bytes(), second.read_bytes()
+    first.write_bytes(two)
+    second.write_bytes(one)
+    assert [x.file for x in verdict(tape).problems] == [f"archive/{x.name}" for x in (first, second)]
+
+
+def test_a_hole_between_archive_and_live_segments_is_named(tape):
+    archives.write(tape, 60)
+    victim = list(indexed(tape, LIVE))[-3]
+    (tape / f"{victim:08d}.tape").unlink()
+    found = verdict(tape)
+    assert [x.file for x in found.problems] == [f"{victim:08d}.tape"]
+    assert "neither live nor in the archive" in found.problems[0].what
+    assert found.problems[0].sequence > 60
+
+
+def test_the_loss_of_the_newest_segment_of_a_rotated_tape_is_named(tape):
+    newest = max(indexed(tape, LIVE))
+    archives.write(tape, 60)
+    for index, path in indexed(tape, LIVE).items():
+        if index > newest + 1:
+            path.unlink()
+    assert verdict(tape).problems[-1].file == f"{newest + 2:08d}.tape"
+
+
+def test_a_chain_that_was_cut_at_a_line_is_found_by_what_was_signed(tape):
+    path = tape / "archive" / CHAIN
+    rows = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(rows[:-1]))
+    found = verdict(tape)
+    assert "was cut" in next(x.what for x in found.problems if x.file == CHECKPOINTS)
+
+
+def test_a_chain_that_was_written_anew_is_found_by_what_was_signed(tape, tmp_path):
+    other = tmp_path / "other"
+    writer = TapeWriter(other, now_ns=1, segment_size=archives.PAGE)
+    for i in range(60):
+        writer.append(1, 0, i, b"forged" * 16)
+    writer.close(9)
+    archives.settle(archives.archive_of(other))
+    shutil.copy(other / "archive" / CHAIN, tape / "archive" / CHAIN)
+    assert any("not the one that was signed" in x.what for x in verdict(tape).problems)
+
+
+def test_a_checkpoint_by_another_key_is_found(tape, tmp_path):
+    theirs = public_hex(make_key(tmp_path / "theirs"))
+    assert "by another key" in verdict(tape, key=theirs).problems[0].what
+    ours = public_hex(read_key(tape / "archive" / "archive.key"))
+    found = verdict(tape, key=ours)
+    assert (found.ok, found.key, found.checkpoints > 0) == (True, ours, True)
+    forger = archives.archive_of(tape, key=tmp_path / "theirs")
+    archives.write(tape, 1)
+    archives.settle(forger)
+    found = verdict(tape)
+    assert [x.file for x in found.problems] == [CHECKPOINTS]
+    assert "by another key" in found.problems[0].what
+
+
+def test_an_archive_is_verified_without_its_tape(tape):
+    found = verify_all(None, tape / "archive")
+    assert (found.ok, found.live, found.records) == (True, 0, 60)
+
+
+def test_what_is_retired_is_not_missing(tape):
+    archives.write(tape, 60)
+    archives.settle(archives.archive_of(tape, keep_bytes=1, hot_segments=3))
+    found = verdict(tape)
+    assert found.retired > 0
+    assert found.ok, found.problems
+
+
+def test_a_file_that_an_archiver_is_just_writing_is_no_problem(tape):
+    archives.write(tape, 60)
+
+    def reached(label):
+        if label == "renamed":
+            raise archives.Killed
+
+    archive = archives.archive_of(tape, reached=reached)
+    archive.open(1)
+    with pytest.raises(archives.Killed):
+        archive.step(1)
+    assert verdict(tape).ok, "the archiver is at it"
+    archive.let_go()
+    assert "not in the chain" in verdict(tape).problems[0].what, "it was killed"
+
+
+def test_progress_is_told(tape):
+    told = []
+    verify_all(tape, tape / "archive", "", lambda done, of: told.append((done, of)))
+    assert told[0][0] == 0
+    assert told[-1] == (1, 1)
+    assert len(told) > 3
+
+
+def test_there_may_be_nothing(tmp_path):
+    with pytest.raises(TapeMissing):
+        verify_all(tmp_path, tmp_path / "archive")

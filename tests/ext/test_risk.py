@@ -754,6 +754,9 @@ def test_one_function_writes_orders_to_a_socket_and_each_order_is_looked_at_in_f
         for line in path.read_text(encoding="utf-8").splitlines():
             started = re.match(r"\s*(?:cdef|cpdef|def)\s+(?:[\w.]+\*?\s+)*?(\w+)\(", line)
             function = f"{path.stem}.{started[1]}" if started else function
+            if path.stem == "spare":  # opens and closes the tape's files
+                assert not re.search(r"\b(p?writev?|sendfile|splice)\(", line)
+                line = line.replace("unistd", "")
             if re.search(r"\.send(?!_close)\w*\(|sendto|sendmsg|\bunistd\b|import socket", line):
                 writers.append(function)
             if re.search(r"self\._put\(", line):

@@ -409,7 +409,7 @@ def test_a_stop_is_on_the_tape_with_value_limit_and_equity_and_the_same_calls_gi
     }
     kinds = [RecordType(kind).name for kind, _, _ in tapes[0]]
     at = kinds.index("STOP")
-    assert kinds[at - 1 : at + 4] == ["FRAME", "STOP", "DOOR", "VERDICT", "ORDER_OUT"]
+    assert kinds[at - 1 : at + 5] == ["FRAME", "STOP", "DOOR", "VERDICT", "DECISION", "ORDER_OUT"]
 
 
 @pytest.mark.parametrize(

@@ -1017,6 +1017,8 @@ cdef class Engine(Sink):
         elif report.group == GROUP_LIMIT:
             self.risk.budgets.block(market, self.now_ns + LIMITED_NS)
         elif report.group == GROUP_MARKET and report.kind == REPORT_REJECT:
+            if self.ask_relist is not None and not (self.risk.guards[instrument].stop | self.risk.guards[instrument].reduce) >> HALT_VENUE & 1:
+                self.ask_relist(market)         # what it is now, the list says
             self.halt(instrument, HALT_VENUE, 1, self.now_ns)
         elif report.group == GROUP_FILTER and report.kind == REPORT_REJECT:
             self.filter_refusals[instrument & 255] += 1

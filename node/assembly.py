@@ -38,7 +38,7 @@ from node.venues.markets import MARKETS, make_wire
 from node.venues.values import InstrumentRow, Reply, Request, StatusRow
 
 MARKET_NAMES = {number: name for name, number in MARKET_NUMBERS.items()}
-NOT_IN_TABLE = ("market", "symbol", "tick", "lot", "max_leverage", "status")
+NOT_IN_TABLE = ("market", "symbol", "tick", "lot", "max_leverage", "status", "ends_ns")
 RECONCILED_NS = (
     50 * SEC
 )  # beyond one round of order lists: no new risk without a pass that agreed for so long
@@ -155,8 +155,16 @@ class Assembly:
             if not self.refresh(number, row, now_ns):
                 where = f"{MARKET_NAMES[market]} {row.symbol}"
                 tell(where, "its increments changed: restart to trade it again")
-            states.append(StatusRow(market, row.symbol, row.status))
+            states.append(_state(market, row))
         return states
+
+    def states(self) -> dict[int, list[StatusRow]]:
+        """What the venues said of each symbol when they were asked before the start, by market that trades."""
+        out: dict[int, list[StatusRow]] = {market: [] for market in self.rest}
+        for (market, _), row in self.rows.items():
+            if market in out and row.status != "trading":
+                out[market].append(_state(market, row))
+        return out
 
     def restore(self, recalled: Recalled, now_ns: int) -> list[str]:
         """Positions as earlier runs counted them, and the trades that they are made of: those are not
@@ -405,6 +413,7 @@ class Assembly:
             foreign=told.foreign,
             keep_old=told.keep_old,
             keep_stops=self.config.stops is not None and self.config.stops.protect_bps > 0,
+            flat_before_ns=(30 if self.config.stops is None else self.config.stops.delisting_flat_min) * 60 * SEC,
         )
         desks = [self._desk(x) for x in self.config.venue if MARKET_NUMBERS[x.market] in self.rest]
         self.engine.risk.require(
@@ -532,6 +541,10 @@ def _is_default(value: Any, of: msgspec.structs.FieldInfo) -> bool:
 def _name_of(strategy: Strategy) -> str:
     """What `make_strategy` would find it by."""
     return f"{type(strategy).__module__}:{type(strategy).__qualname__}"
+
+
+def _state(market: int, row: InstrumentRow) -> StatusRow:
+    return StatusRow(market, row.symbol, row.status, at_ns=row.ends_ns)
 
 
 def unlisted(market: int, wanted: Iterable[str], rows: Iterable[InstrumentRow]) -> list[StatusRow]:

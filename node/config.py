@@ -217,6 +217,8 @@ class StopsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     protect_bps: Annotated[
         int, _whole(0, 5000, "basis points (0 = none)")
     ]  # stop orders that rest at the venue
+    # before a delisting that the venue announced, positions are closed so early
+    delisting_flat_min: Annotated[int, _whole(0, 10_080, "minutes (0 = the venue settles them)")] = 30
 
 
 class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -34,7 +34,7 @@ WORDS = ("cancel", "reduce", "flatten")  # weakest first
 TIGHTER_UP = {
     "collar_walk_s", "range_s", "jump_ms", "jump_pause_s", "duplicate_ms", "funding_window_s",
     "maintenance_bps", "min_margin_free_bps", "min_liquidation_bps", "window_ms", "cancels_window_s",
-    "repeat_window_s", "cooldown_s", "day_trade_days", "day_trades_below_quote",
+    "repeat_window_s", "cooldown_s", "delisting_flat_min", "day_trade_days", "day_trades_below_quote",
 }  # fmt: skip
 # ... and what may not change while a node runs: a replay would not know of it.
 AT_START = {"leverage", "maintenance_bps"}

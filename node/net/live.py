@@ -431,6 +431,8 @@ class Node:
             now_ns = self.link.now_ns()
             since_ns = max(known.last_ns, now_ns - RECALL_NS) if known.last_ns else 0
             self.keeper.begin(now_ns, since_ns, flows_from_ns=known.peak_ns)
+            for market, states in self.desk.states().items():
+                self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
         for connection in self.connections:
             self._spawn(connection.run())
         gc.collect()

@@ -76,19 +76,29 @@ def _cash(watch: Watch, row: CashRow, now_ns: int) -> None:
 def _status(watch: Watch, row: StatusRow, now_ns: int) -> None:
     """A symbol ("" = all) changed its state. It trades again when a complete pass behind that agreed."""
     for symbol, product in watch.desk.products.items():
-        if row.symbol not in ("", symbol):
-            continue
-        instrument = product.instrument
-        if row.status == "trading":
-            if watch.halts.has(instrument, HaltReason.HALT_VENUE):
-                watch.reopening.add(instrument)
-                watch.all_due(now_ns)
-        elif row.status in LEVELS:
-            watch.reopening.discard(instrument)
-            watch.halts.hold(instrument, HaltReason.HALT_VENUE, LEVELS[row.status], "status", now_ns)
+        if row.symbol in ("", symbol):
+            _state(watch, row, symbol, product.instrument, now_ns)
+
+
+def _state(watch: Watch, row: StatusRow, symbol: str, instrument: int, now_ns: int) -> None:
+    if row.at_ns:
+        watch.endings.announce(instrument, row.at_ns, now_ns)
+    if row.status == "trading":
+        watch.stated.pop(instrument, None)
+        # that the venue as a whole works again withdraws no announcement
+        if (row.symbol or instrument not in watch.endings.ends_ns) and watch.halts.has(
+            instrument, HaltReason.HALT_VENUE
+        ):
+            watch.reopening.add(instrument)
+            watch.all_due(now_ns)
+    elif row.status in LEVELS:
+        watch.reopening.discard(instrument)
+        watch.halts.hold(instrument, HaltReason.HALT_VENUE, LEVELS[row.status], "status", now_ns)
+        if watch.stated.get(instrument) != row.status:  # lists say the same every minute, for days
+            watch.stated[instrument] = row.status
             watch.halts.tell(
                 watch.desk.place(symbol), f"the venue says {row.status} {row.text}".rstrip(), now_ns
             )
-        else:
-            watch.cases.odd(instrument, f"the venue says {row.status!r} {row.text}".rstrip(), now_ns)
-            watch.hurry(now_ns)
+    else:
+        watch.cases.odd(instrument, f"the venue says {row.status!r} {row.text}".rstrip(), now_ns)
+        watch.hurry(now_ns)

@@ -45,6 +45,9 @@ class Settings:
         True  # a position that differs at start is taken from the venue; else the symbol halts
     )
 
+    # a symbol that is going to be delisted
+    flat_before_ns: int = 30 * 60 * SEC  # positions are closed so long before; 0 = the venue settles them
+
     # the venue's clock
     clock_every_ns: int = 10 * SEC
     clock_hurry_ns: int = 300 * MS  # while it is not known well

@@ -10,6 +10,7 @@ from node.truth.budget import Budget
 from node.truth.cases import Cases
 from node.truth.coins import Purse
 from node.truth.desk import Purpose, VenueDesk
+from node.truth.endings import Endings
 from node.truth.evidence import LEGS, Owners, Reader
 from node.truth.halts import REDUCE_ONLY, STOP, Difference, Halts
 from node.truth.native import Native
@@ -78,6 +79,8 @@ class Watch:
         self.reconciler = Reconciler(*parts, self.cases, halts, settings)
         self.reconciler.on_trade = lambda row: purse.on_trade(desk.products[row.symbol], row)
         self.positions = Positions(desk, native, self.reader, halts, settings)
+        self.endings = Endings(desk, native, halts, settings.flat_before_ns)
+        self.stated: dict[int, str] = {}  # by instrument: what the venue last said of it
         self.ways: set[int] = set()  # lines that can carry a cancel now
         self.order_up_ns = self.thawed_ns = 0
         self.starting: set[int] = set()
@@ -117,6 +120,7 @@ class Watch:
 
     def tick(self, troubled: list[dict[str, Any]], now_ns: int) -> None:
         self.positions.sample(now_ns)
+        self.endings.tick(self.clock.offset_ns(now_ns), now_ns)
         self._engine_halts(now_ns)
         for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
             self.budget.put(ask)
@@ -222,6 +226,7 @@ class Watch:
             if instrument in self.reopening:
                 self.reopening.discard(instrument)
                 self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
+                self.endings.withdraw(instrument, now_ns)
 
     def _engine_halts(self, now_ns: int) -> None:
         """What the engine held by itself, in answer to the venue's words: a person is told, and it ends by

@@ -506,11 +506,12 @@ class Desk(Terms):
         at_market: bool = True,
     ) -> FakeOrder:
         """An order of the venue closes (part of) a position: at market, what nobody takes at the mark price;
-        all of it there where `at_market` is False (ADL, settlement)."""
+        all of it there where `at_market` is False (ADL), and at the index where it is settled."""
         side = SELL if position.lots > 0 else BUY
         number = self._next_number(listing)
+        price_ticks = (self.index_ticks if nature == "settlement" else self.mark_ticks)(listing)
         order = FakeOrder(
-            listing, number, self.venue_id(nature, number), side, self.mark_ticks(listing), lots, "ioc", None,
+            listing, number, self.venue_id(nature, number), side, price_ticks, lots, "ioc", None,
             owner=account.owner, nature=nature, order_type="market", leg=position.leg, stp="expire_maker",
         )  # fmt: skip
         order.placed_ns = now_ns
@@ -524,7 +525,7 @@ class Desk(Terms):
                 self.settle(listing, now_ns)
                 self._amending = 0
         if order.leaves_lots:
-            self.fill_by_house(order, order.leaves_lots, self.mark_ticks(listing), now_ns)
+            self.fill_by_house(order, order.leaves_lots, price_ticks, now_ns)
         self._work(now_ns)
         return order
 

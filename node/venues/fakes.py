@@ -231,7 +231,7 @@ class FakeVenue(Injectors):
         return self.faults.standing(name, now_ns, symbol=listing.symbol, market=listing.market) is not None
 
     def _push(self, push, listing: Listing, changed, prev_id: int, now_ns: int) -> None:
-        if not (changed[BUY] or changed[SELL]):
+        if not (changed[BUY] or changed[SELL]) or listing.status == "delisted":
             return
         if self.faults.any_of("book.stale_snapshot"):
             self._keep_book(listing, now_ns)
@@ -246,6 +246,8 @@ class FakeVenue(Injectors):
             self._pushing = None
 
     def tell_quote(self, listing: Listing, now_ns: int) -> None:
+        if listing.status == "delisted":
+            return
         self._pushing, self._pushing_kind = listing, "quote"
         try:
             self.push_quote(listing, now_ns)
@@ -253,6 +255,8 @@ class FakeVenue(Injectors):
             self._pushing = None
 
     def tell_trade(self, listing, trade_id, price_ticks, size_lots, taker_side, now_ns) -> None:
+        if listing.status == "delisted":
+            return
         self._pushing, self._pushing_kind = listing, "trade"
         try:
             self.push_trade(listing, trade_id, price_ticks, size_lots, taker_side, now_ns)

@@ -120,7 +120,7 @@ ACTIVE: dict[str, dict[str, Kind]] = {
     "status.phase": {"phase": S, "s": N},
     "status.maintenance": {"s": N, "expire": ("all", "half", "none")},
     "status.tick_change": {"multiple": N},
-    "status.delist": {},
+    "status.delist": {"in_s": N, "window_s": N},
     "status.relist": {"inst_code": N},
     "acct.external_order": {
         "price_ticks": N,

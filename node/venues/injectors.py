@@ -538,7 +538,7 @@ class Injectors(Desk):
                 listing.tick_multiple = max(1, int(fault.get("multiple", 10)))
                 self.on_status(listing, now_ns)
             elif name == "delist":
-                self.delist(listing, now_ns)
+                self._announce_end(listing, fault, now_ns)
             elif name == "relist":
                 listing.inst_code = int(fault.get("inst_code", listing.inst_code + 1))
                 self._set_status(listing, "trading", 0, now_ns)
@@ -571,8 +571,20 @@ class Injectors(Desk):
             self._set_status(listing, "trading", 0, now_ns)
         self.on_maintenance(False, now_ns)
 
+    def _announce_end(self, listing: Listing, fault: Fault, now_ns: int) -> None:
+        """`status.delist`: at once, or announced `in_s` before, with a window of `window_s` in which positions can only be
+        reduced."""
+        in_ns = fault.ns("in")
+        if not in_ns:
+            self.delist(listing, now_ns)
+            return
+        listing.ends_ns = now_ns + in_ns
+        self.on_status(listing, now_ns)
+        self.at(listing.ends_ns - min(fault.ns("window"), in_ns), partial(self._set_status, listing, "reduce_only", 0))
+        self.at(listing.ends_ns, partial(self.delist, listing))
+
     def delist(self, listing: Listing, now_ns: int) -> None:
-        """Orders are cancelled and positions settled at the mark, without an order of the client."""
+        """Orders are cancelled and positions settled at the index, without an order of the client. Its data just stops."""
         for order in self.open_orders(None, None, listing):
             self._take_away(order, "delisted", now_ns)
         listing.status = "delisted"

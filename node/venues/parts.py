@@ -105,7 +105,8 @@ class Listing:
     brackets: tuple[Bracket, ...] = BRACKETS
     funding_rate: Decimal | str = "0.0001"
     funding_interval_ns: int = 8 * 3600 * SECOND
-    status: str = "trading"  # halt, cancel_only, no_cancel, post_only, auction, delisted
+    status: str = "trading"  # halt, cancel_only, no_cancel, post_only, auction, reduce_only, delisted
+    ends_ns: int = 0  # when it will be delisted, as the venue announced it; 0 = not at all
     tick_multiple: int = 1
     last_ticks: int = 0  # of the last trade
     last_lots: int = 0

@@ -95,6 +95,9 @@ class Terms(Register):
             return Refusal("frozen")
         if listing.status == "post_only" and order.tif == "post_only":
             return None
+        if listing.status == "reduce_only":
+            reduces = order.reduce_only if listing.is_perpetual else order.side == SELL
+            return None if reduces else Refusal("delisting")
         return None if listing.status == "trading" else Refusal("status", listing.status)
 
     def filter_price(self, listing: Listing, side: int, price_ticks: int) -> Refusal | None:

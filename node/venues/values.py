@@ -105,6 +105,7 @@ class InstrumentRow:
     status: str = (
         "trading"  # trading, halt, cancel_only, auction, settling, delisting: in these words for all venues
     )
+    ends_ns: int = 0  # when the venue will delist it (venue's clock), 0 = nothing is announced
 
 
 # ---- what REST and private streams say of an account, as the venue spells numbers -----------------------
@@ -209,12 +210,13 @@ class ModeRow:
 @dataclass(frozen=True, slots=True)
 class StatusRow:
     """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `auction`, `maintenance`, `settling`,
-    `delisting`."""
+    `delisting`. `at_ns`: when its end is announced for (venue's clock), 0 = for no time."""
 
     market: int
     symbol: str
     status: str
     text: str = ""
+    at_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Group O of the failure catalogue, markets: one scenario or more for each row that concerns risk."""
 
+import configs
 from hands import BUY, POST_ONLY, SEC, SELL, VENUES
 from rows import row
 
@@ -318,18 +319,107 @@ def test_151_a_crash_through_the_stop_closes_the_position_within_the_bound_and_o
 # ---- 154: delisting ----
 
 
+def settled(hand) -> list[dict]:
+    """Fills that the venue made by itself."""
+    return [x for x in hand.truth()["fills"].values() if x["nature"] == "settlement"]
+
+
+def ending(make, market: str, flat_min: int, **more):
+    """A node that is flat so long before an announced end."""
+    stops = configs.tables()["stops"] | {"delisting_flat_min": flat_min}
+    return make(market, changes={"stops": stops}, **more).ready()
+
+
+@row(154, star=True, markets=PERPETUALS)
+def test_154_an_announced_end_is_reduce_only_at_once_and_flat_in_time(make, market):
+    hand = ending(make, market, 1)
+    hand.place(BUY, hand.through(BUY), size=2 * hand.size)
+    hand.run(1)
+    began_ns, asked = hand.world.now_ns, hand.asked_new()
+    hand.befall("status.delist", in_s=75, window_s=65)
+    hand.run(0.1)
+    hand.world._relist_all()  # the round that comes every minute
+    hand.run(2)
+    assert hand.hits("status.delist") == 1
+    assert refused(hand, "REDUCE_ONLY", BUY, hand.away(BUY))
+    assert hand.place(SELL, hand.through(SELL), reduce_only=True)  # who wants may go himself
+    hand.run(1)
+    assert hand.position() == hand.size
+    hand.until(lambda: hand.position() == 0, 15)
+    assert hand.world.now_ns - began_ns > 14 * SEC  # not before it has to be
+    assert hand.asked_new() - asked == 2
+    resyncs, told = hand.engine.resync_asks, len(hand.world.told)
+    hand.run(65)  # over the end: its data stops
+    assert settled(hand) == []
+    assert set(hand.halts()) == {"HALT_VENUE"}
+    assert not hand.place(BUY, hand.best(BUY))
+    assert hand.engine.resync_asks - resyncs <= 3
+    assert len(hand.world.told) - told <= 8  # people are told, not drowned
+    assert hand.told("is delisted at")
+    in_order(hand)
+
+
 @row(154, markets=PERPETUALS)
-def test_154_a_position_that_the_venue_settles_is_booked_and_the_symbol_takes_nothing_more(make, market):
-    hand = make(market).ready()
+def test_154_what_the_venue_settles_at_its_index_is_booked_and_explained(make, market):
+    hand = ending(make, market, 0)
     hand.place(BUY, hand.through(BUY))
     hand.place(BUY, hand.away(BUY))
     hand.run(2)
-    assert hand.position() == hand.size
-    hand.befall("status.delist")
-    hand.until(lambda: hand.position() == 0 and not hand.open_here(), 150)
-    assert hand.hits("status.delist") == 1
-    assert hand.open_there() == []
-    hand.until(lambda: hand.halts() or not hand.may_trade(), 90)
+    hand.befall("status.delist", in_s=10, window_s=9)
+    hand.befall("market.mark", percent=5, s=1000)
+    hand.until(lambda: hand.position() == 0 and not hand.open_here(), 20)
+    assert hand.hits("status.delist") == hand.hits("market.mark") == 1
+    index = hand.listing.engine.best(BUY)[0]
+    assert [abs(x["price_ticks"] - index) < index // 1000 for x in settled(hand)] == [True]
+    hand.look()
+    hand.run(20)
+    assert set(hand.halts()) == {"HALT_VENUE"}  # no difference that nobody can explain
+    assert hand.keeper.differences() == []
+    assert hand.world.differences() == []
     assert not hand.place(BUY, hand.through(BUY))
-    hand.run(2)
     in_order(hand)
+
+
+@row(154, markets=("binance-usdm", "bybit-linear"))  # OKX says it on a stream
+def test_154_a_refusal_in_the_window_is_looked_into_at_once_and_not_repeated(make, market):
+    hand = ending(make, market, 30)
+    hand.place(BUY, hand.through(BUY))
+    hand.run(2)
+    hand.befall("status.delist", in_s=600, window_s=599)
+    hand.run(1.2)
+    asked = hand.asked_new()
+    assert hand.place(BUY, hand.away(BUY))  # nobody said anything yet
+    hand.until(lambda: hand.position() == 0, 10)  # the refusal did: T is near
+    assert hand.hits("status.delist") == 1
+    assert hand.asked_new() - asked == 2  # the order that was refused, and the exit
+    assert hand.told("is delisted at")
+    assert not hand.place(BUY, hand.away(BUY))
+    in_order(hand)
+
+
+@row(154, markets=PERPETUALS)
+def test_154_the_position_is_closed_where_its_data_just_stopped(make, market):
+    hand = ending(make, market, 2)
+    hand.place(BUY, hand.through(BUY))
+    hand.run(2)
+    hand.befall("status.delist", in_s=130, window_s=125)
+    hand.befall("book.freeze")
+    hand.run(5)
+    hand.world._relist_all()
+    hand.until(lambda: hand.position() == 0, 10)
+    assert hand.hits("status.delist") == hand.hits("book.freeze") == 1
+    assert settled(hand) == []
+    in_order(hand)
+
+
+@row(154, markets=("bybit-linear",))
+def test_154_a_start_shortly_before_the_end_knows_of_it_from_the_first_moment(make, market):
+    hand = ending(make, market, 2)
+    hand.befall("status.delist", in_s=3600, window_s=1800)
+    hand.run(1)
+    again = hand.restart()
+    again.run(15)  # no list was asked for again yet
+    assert again.hits("status.delist") == 1
+    assert "HALT_START" not in again.halts()
+    assert refused(again, "REDUCE_ONLY", BUY, again.away(BUY))
+    in_order(again)

@@ -13,7 +13,7 @@ from node.venues.binance.fake_call import Call, Reject
 from node.venues.binance.fake_gate import ORDER_LIMITS, WEIGHT_LIMIT
 from node.venues.binance.fake_market import E8, plain
 from node.venues.binance.fake_orders import SPOT_STP_MODES, SPOT_TYPES
-from node.venues.binance.rules import BINANCE_USDM
+from node.venues.binance.rules import BINANCE_USDM, NEVER_MS
 from node.venues.fakes import Listing
 
 if TYPE_CHECKING:
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 RAW_LIMIT = {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000}
 MAX_PRICE = {True: "1000000.00000000", False: "4529764"}
 MAX_QTY = "9000000"
-SPOT_STATUS = {"trading": "TRADING", "cancel_only": "CANCEL_ONLY", "delisted": "BREAK"}
-USDM_STATUS = {"trading": "TRADING", "delisted": "CLOSE", "auction": "PENDING_TRADING"}
+SPOT_STATUS = {"trading": "TRADING", "reduce_only": "TRADING", "cancel_only": "CANCEL_ONLY", "delisted": "BREAK"}
+USDM_STATUS = {
+    "trading": "TRADING",
+    "reduce_only": "TRADING",
+    "delisted": "CLOSE",
+    "auction": "PENDING_TRADING",
+}
 USDM_TYPES = (
     "LIMIT",
     "MARKET",
@@ -187,7 +192,7 @@ def _usdm_symbol(listing: Listing) -> dict:
         "contractType": "PERPETUAL"
         if listing.is_perpetual or "_" not in listing.symbol
         else "CURRENT_QUARTER",
-        "deliveryDate": 4133404800000,
+        "deliveryDate": listing.ends_ns // 1_000_000 or NEVER_MS,
         "onboardDate": 1569398400000,
         "status": status(listing),
         "maintMarginPercent": "2.5000",

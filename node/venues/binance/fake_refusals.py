@@ -73,6 +73,7 @@ USDM = {
     "max_orders": (-2025, "Reach max open order limit."),
     "max_stop_orders": (-4045, "Reach max stop order limit."),
     "status": (-4108, "Symbol is on delivering or delivered or settling or closed or pre-trading."),
+    "delisting": (-4140, "Invalid symbol status for opening position."),
     "stp": (-1130, "Data sent for parameter 'selfTradePreventionMode' is not valid."),
     "funds": (-2019, "Margin is insufficient."),
     "leverage": (-2027, "Exceeded the maximum allowable position at current leverage."),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Context, Decimal, InvalidOperation
 
 from ext.records import Side
-from node.venues.binance.rules import BINANCE_SPOT, STATUSES
+from node.venues.binance.rules import BINANCE_SPOT, STATUSES, delivered_ns
 from node.venues.values import (
     AccountNews,
     Action,
@@ -296,7 +296,9 @@ def _contract(market: int, event: dict) -> list[Action]:
         return odd(market, "contractInfo: no symbol")
     out: list[Action] = [Relist(symbol)]
     if isinstance(state, str):
-        out.append(AccountNews((StatusRow(market, symbol, STATUSES.get(state, "odd"), state),)))
+        ends_ns = delivered_ns(event.get("dt")) if event.get("ct") == "PERPETUAL" else 0
+        status = "delisting" if ends_ns and state == "TRADING" else STATUSES.get(state, "odd")
+        out.append(AccountNews((StatusRow(market, symbol, status, state, ends_ns),)))
     return out
 
 

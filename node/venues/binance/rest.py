@@ -13,7 +13,7 @@ import orjson
 
 from ext.text import Grid
 from node.venues.binance.account import Rest, error_of
-from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS, STATUSES
+from node.venues.binance.rules import BINANCE_SPOT, BINANCE_USDM, PRODUCTS, STATUSES, delivered_ns
 from node.venues.values import InstrumentRow, Reply, Request
 
 __all__ = ["Rest", "error_of"]
@@ -133,6 +133,8 @@ def _row(row: object, market: int, fine: bool) -> InstrumentRow:
     tradable = row.get("status") == "TRADING" and (
         perpetual if is_usdm else row.get("isSpotTradingAllowed") is not False
     )
+    status = STATUSES.get(str(row.get("status")), "halt")
+    ends_ns = delivered_ns(row.get("deliveryDate")) if is_usdm and perpetual else 0
     # USD-M counts ticks and steps from the minimum: a grid that misses zero is not one we can trade on
     tradable = tradable and not fine and not (is_usdm and (_off(min_price, tick) or _off(min_size, lot_step)))
     return InstrumentRow(
@@ -154,7 +156,8 @@ def _row(row: object, market: int, fine: bool) -> InstrumentRow:
         max_orders=_count(symbol, filters.get("MAX_NUM_ORDERS", {})),
         up_ppm=_band(symbol, filters, "Up", min),
         down_ppm=_band(symbol, filters, "Down", max),
-        status=STATUSES.get(str(row.get("status")), "halt"),
+        status="delisting" if ends_ns and row.get("status") == "TRADING" else status,
+        ends_ns=ends_ns,
     )
 
 

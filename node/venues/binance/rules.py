@@ -163,6 +163,15 @@ STATUSES = {
     "CLOSE": "delisting",
 }
 
+NEVER_MS = 4_133_404_800_000  # `deliveryDate` of a perpetual that goes on: 2100-12-25
+
+
+def delivered_ns(date_ms: object) -> int:
+    """When a perpetual will be delisted, by its `deliveryDate`; 0 = nothing is announced."""
+    is_time = isinstance(date_ms, int) and not isinstance(date_ms, bool)
+    return date_ms * 1_000_000 if is_time and 0 < date_ms < NEVER_MS else 0  # type: ignore[operator]
+
+
 # Streams that only speak when something happens: silence says nothing about their health.
 EVENT_STREAMS = ("trade", "aggTrade", "blockTrade", "forceOrder", "contractInfo")
 

@@ -34,7 +34,13 @@ SPANS = {
     "4h": 14_400_000,
     "1d": 86_400_000,
 }
-STATUS = {"trading": "Trading", "post_only": "Trading", "auction": "PreLaunch", "delisted": "Delivering"}
+STATUS = {
+    "trading": "Trading",
+    "reduce_only": "Trading",
+    "post_only": "Trading",
+    "auction": "PreLaunch",
+    "delisted": "Delivering",
+}
 RISK_TIERS = 5
 DAY_NS = 86_400 * rules.SECOND
 LAUNCHED_MS = "1585526400000"
@@ -213,7 +219,7 @@ class MarketRest(PublicStreams):
         if listing.market == SPOT:
             return row
         empty = ["predictedDeliveryPrice", "basisRate", "deliveryFeeRate", "basis", "basisRateYear"]
-        return row | dict.fromkeys(empty, "") | {"deliveryTime": "0"}
+        return row | dict.fromkeys(empty, "") | {"deliveryTime": str(listing.ends_ns // MS)}
 
     def _get_trades(self, query: Query, now_ns: int) -> dict:
         listing = self._market_listing(query)
@@ -409,7 +415,7 @@ def _linear_row(listing: Listing, index: int) -> dict:
         "baseCoin": base_of(listing),
         "quoteCoin": listing.quote,
         "launchTime": LAUNCHED_MS,
-        "deliveryTime": "0",
+        "deliveryTime": str(listing.ends_ns // MS),
         "deliveryFeeRate": "",
         "priceScale": str(listing.price_grid.decimals),
         "leverageFilter": {

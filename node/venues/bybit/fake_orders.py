@@ -113,10 +113,8 @@ class OrderChecks(PrivateStreams):
         return order
 
     def _check_trading(self, listing: Listing) -> None:
-        if listing.status in ("halt", "auction"):
+        if listing.status in ("halt", "auction", "delisted"):
             raise refused("status", listing.market)
-        if listing.status == "delisted":
-            raise refused("delist", listing.market)
 
     @staticmethod
     def _side(listing: Listing, wish: dict) -> int:

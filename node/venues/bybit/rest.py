@@ -221,6 +221,7 @@ def _instrument(row: dict) -> InstrumentRow:
     largest = "maxLimitOrderQty" if is_spot and "maxLimitOrderQty" in size else "maxOrderQty"
     market = rules.SPOT if is_spot else rules.LINEAR
     leverage = row.get("leverageFilter")
+    ends_ns = _ends_ns(row, is_perpetual, where)
     return InstrumentRow(
         market=market,
         symbol=symbol,
@@ -241,13 +242,16 @@ def _instrument(row: dict) -> InstrumentRow:
         ),
         max_orders=rules.OPEN_ORDERS[market] if is_spot or is_perpetual else 0,
         max_leverage=_limit(leverage, "maxLeverage", where) if isinstance(leverage, dict) else "0",
-        status=_delisting(row, is_perpetual) or status,
+        status="delisting" if ends_ns and status == "trading" else status,
+        ends_ns=ends_ns,
     )
 
 
-def _delisting(row: dict, is_perpetual: bool) -> str:
+def _ends_ns(row: dict, is_perpetual: bool, where: str) -> int:
     """A perpetual with a delivery time is going to be delisted then."""
-    return "delisting" if is_perpetual and row.get("deliveryTime") not in (None, "", "0") else ""
+    if not is_perpetual or row.get("deliveryTime") in (None, "", "0"):
+        return 0
+    return _time_ns(row, "deliveryTime", where)
 
 
 def _filter(row: dict, name: str, where: str) -> dict:

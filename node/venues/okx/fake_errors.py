@@ -57,6 +57,7 @@ check the request result).
 51022 200 Contract suspended.
 51023 200 Position doesn't exist.
 51027 200 Contract expired.
+51028 200 Contract under delivery.
 51054 500 Request timed out. Please try again.
 51063 200 OrdId does not exist
 51065 200 algoClOrdId already exists.

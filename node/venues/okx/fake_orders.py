@@ -58,6 +58,7 @@ REFUSALS = {
     "max_stop_orders": "51174",
     "duplicate_id": "51016",
     "status": "51022",
+    "delisting": "51028",
     "frozen": "50022",
     "reduce_only": "51112",
     "position_mode": "51000",

@@ -106,7 +106,7 @@ BLANK_ALGO = _blanks(_BLANK_IN_ALGOS) | {
 }
 BLANK_BILL = _blanks(_BLANK_IN_BILLS) | {"pnl": "0", "posBal": "0", "posBalChg": "0"}
 BLANK_FILL = _blanks(_BLANK_IN_FILLS)
-STATES = {"trading": "live", "post_only": "post_only", "auction": "preopen", "delisted": "expired"}
+STATES = {"trading": "live", "reduce_only": "live", "post_only": "post_only", "auction": "preopen", "delisted": "expired"}
 
 
 def instrument_row(listing: Listing) -> dict[str, Any]:
@@ -145,6 +145,7 @@ def instrument_row(listing: Listing) -> dict[str, Any]:
         "groupId": "1",
         "openType": "fix_price",
         "listTime": "1611916828000",
+        "expTime": str(listing.ends_ns // 1_000_000) if listing.ends_ns else "",
         "futureSettlement": False,
         "tradeQuoteCcyList": [] if swap else [quote],
         "upcChg": [],

@@ -212,7 +212,8 @@ def _instrument(row: dict) -> InstrumentRow | None:
         max_notional=_limit(row, symbol, "maxLmtAmt"),
         max_orders=rules.PENDING_PER_INSTRUMENT,
         max_leverage=_limit(row, symbol, "lever"),
-        status=_status(row, symbol),
+        status=status_of(row, symbol),
+        ends_ns=ends_ns_of(row, symbol),
     )
 
 
@@ -223,14 +224,21 @@ def _coins(row: dict, symbol: str, kind: str) -> tuple[str, str]:
     return _text(row, symbol, "ctValCcy"), _text(row, symbol, "settleCcy")
 
 
-def _status(row: dict, symbol: str) -> str:
+def status_of(row: dict, symbol: str) -> str:
     """docs-v5 "Get instruments", state, in the words of all venues. An `expTime` of spot or a swap
     announces the end."""
     state = _text(row, symbol, "state")
     if state in ("", "live"):
-        ends = row["instType"] in ("SPOT", "SWAP") and _text(row, symbol, "expTime")
-        return "delisting" if ends else "trading"
+        return "delisting" if ends_ns_of(row, symbol) else "trading"
     return rules.STATUS.get(state, "halt")
+
+
+def ends_ns_of(row: dict, symbol: str) -> int:
+    """When spot or a swap will be delisted, 0 = nothing is announced. Futures end anyway."""
+    text = _text(row, symbol, "expTime") if row.get("instType") in ("SPOT", "SWAP") else ""
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise ValueError(f"{symbol}: expTime: {text[:40]!r} is no time")
+    return int(text or "0") * MS
 
 
 def _is_live(row: dict, symbol: str) -> bool:

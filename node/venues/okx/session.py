@@ -456,7 +456,8 @@ def _instruments(row: dict) -> list[Row]:
     symbol, state = row.get("instId"), row.get("state")
     if not isinstance(symbol, str) or not symbol or not isinstance(state, str):
         raise ValueError("instId or state: not there")
-    return [StatusRow(Market.OKX, symbol, rules.STATUS.get(state, "halt"), state)]
+    ends_ns = rest.ends_ns_of(row, symbol)
+    return [StatusRow(Market.OKX, symbol, rest.status_of(row, symbol), state, ends_ns)]
 
 
 def _one(symbols: list[str]) -> str:

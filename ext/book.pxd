@@ -59,6 +59,7 @@ cdef class Book:
     cdef readonly bint by_request       # seeded by a request's snapshot (Binance), not by the stream's own
     cdef bint loaded                    # a snapshot is loaded, no update has joined it yet
     cdef bint suspended                 # see suspend()
+    cdef bint may_cross                 # an auction, or a halt: crossing orders are legal, and wait to be matched
     cdef bint joining                   # the update being applied stands in the buffer itself
     cdef readonly int64_t last_id
     cdef readonly int64_t changed_ns    # when levels last changed (receive time)

@@ -394,8 +394,9 @@ cdef class Book:
             self.state = SYNCED
         if self.crossed():
             self.crossings += 1
-            self._gap()
-            return GAPPED
+            if not self.may_cross:
+                self._gap()
+                return GAPPED
         quote = &self.quotes[head.last_id & (QUOTES - 1)]
         if quote.update_id == head.last_id and head.last_id > 0:
             self._compare(quote)
@@ -494,7 +495,7 @@ cdef class Book:
     # ---- reading ----
 
     cdef bint usable(self) noexcept nogil:
-        return self.state == SYNCED
+        return self.state == SYNCED and not (self.may_cross and self.crossed())
 
     cdef bint crossed(self) noexcept nogil:
         """Best bid at or above best ask."""

@@ -24,10 +24,10 @@ from ext.orders cimport Exposure, tg_wide_lots
 from ext.records cimport (ABOVE, AMEND, AMEND_RATE, AT_LEAST, AT_MOST, BELOW, BOOK_CROSSED, BOOK_ONE_SIDED, BOOK_STALE, BOOK_UNSYNCED, BUDGET_AMENDS,
                           BUDGET_ORDERS, BUY, CANCEL_RATE, CANCEL_RATIO, CLOCK, COIN, COOLDOWN, DAILY_LOSS, DAY_TRADES,
                           DESK_EXIT, DESK_PROTECT, DRAWDOWN, DUPLICATE, EQUITY_UNKNOWN, EXIT_PENDING, FOK, FUNDING_WINDOW,
-                          HALTED, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_STOP, LATCH_STOPPING,
+                          HALTED, HALT_PHASE, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_STOP, LATCH_STOPPING,
                           HOLDS, LEASE, LEG, LEVERAGE, LIMIT, LIQUIDATION_NEAR, LONG_LEG, MARGIN, MARKET, MULTIPLE, NOTIONAL_MAX,
                           NEW, NOTIONAL_MIN, NOT_ALLOWED, NO_REFERENCE, NUMBER, OFF_REPEAT, OK, OPEN_NOTIONAL, OPEN_ORDERS,
-                          OPEN_TOTAL, OPEN_VENUE, ORDER_RATE, POSITION, POSITION_LOSS, POST_ONLY, POST_ONLY_CROSS,
+                          OPEN_TOTAL, OPEN_VENUE, ORDER_RATE, PHASE, POSITION, POSITION_LOSS, POST_ONLY, POST_ONLY_CROSS,
                           PRICE_COLLAR, PRICE_RANGE, PRICE_STEP, PRICE_WALK, PRIVATE_DOWN, RECONCILE_STALE, REDUCE_ONLY,
                           SELF_TRADE, SHORT_LEG, SIZE_MAX, SIZE_MIN, SIZE_STEP, SLIPPAGE, SPREAD, STOP_MARKET,
                           STRATEGY_OFF, TOTAL, TRADE_RATIO, TRIGGER, UNACKED, UNKNOWN_NOTIONAL, UNWATCHED, VENUE,
@@ -268,16 +268,24 @@ cdef class Checks:
         cdef CheckRow* at = case.at
         cdef Guard* guard = &self.guards[case.intent.instrument]
         cdef MarketGuard* market = &self.markets[case.row.market]
-        if case.own:
-            return self.go(case, at)
-        note(&at, HALTED, AT_MOST, guard.stop, 0, 0)
-        if guard.stop:
-            return self.stop(at, HALTED, lowest(guard.stop), 0)
+        cdef int phase = 1 << HALT_PHASE
+        if case.own:                    # immediate or cancel, or a stop: it would only be refused there
+            note(&at, PHASE, AT_MOST, guard.reduce & phase, 0, 0)
+            return self.stop(at, PHASE, 1 + (guard.stop & phase != 0), 0) if guard.reduce & phase else self.go(case, at)
+        note(&at, HALTED, AT_MOST, guard.stop & ~phase, 0, 0)
+        if guard.stop & ~phase:
+            return self.stop(at, HALTED, lowest(guard.stop & ~phase), 0)
+        if not guard.stop & phase and case.intent.type == LIMIT and case.intent.tif == POST_ONLY:
+            phase = 0                   # makers may, where nobody else may
+        note(&at, PHASE, AT_MOST, guard.reduce & phase, 0, 0)
+        if guard.reduce & phase:
+            return self.stop(at, PHASE, 1 + (guard.stop & phase != 0), 0)
         if not case.risk:
             return self.go(case, at)                   # a way out does not wait for proofs
-        note(&at, REDUCE_ONLY, AT_MOST, guard.reduce, 0, 0)
-        if guard.reduce:
-            return self.stop(at, REDUCE_ONLY, lowest(guard.reduce), 0)
+        phase = guard.reduce & ~(1 << HALT_PHASE)
+        note(&at, REDUCE_ONLY, AT_MOST, phase, 0, 0)
+        if phase:
+            return self.stop(at, REDUCE_ONLY, lowest(phase), 0)
         note(&at, COOLDOWN, AT_MOST, guard.cool_until_ns - case.now_ns, 0, 0)
         if case.now_ns < guard.cool_until_ns:
             return self.stop(at, COOLDOWN, guard.cool_until_ns - case.now_ns, 0)

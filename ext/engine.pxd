@@ -145,6 +145,7 @@ cdef class Engine(Sink):
     cdef int _lose(self, int instrument) noexcept nogil
     cdef int _tell_lost(self) except -1
     cdef bint _is_stale(self, Book book) noexcept
+    cdef int _date(self, Book book, int64_t event_ns) noexcept
     cdef int _thaw(self, Book book, int64_t event_ns) noexcept
     cdef int _follow(self, const DepthHead* head) noexcept nogil
     cdef int _touch(self, int instrument) noexcept nogil
@@ -181,6 +182,8 @@ cdef class Engine(Sink):
     cdef int _sent(self, Approved approved, int line, int written) except -1
     cdef int _cancel(self, Order* order) except -1
     cdef int _refusal(self, const Report* report, const Order* order) except -1
+    cdef int _phase(self, int instrument, int level) except -1
+    cdef int _let_cross(self, int instrument) except -1
     cdef int _stop_market(self, int market, int why, int level) except -1
     cdef bint _is_nameless(self, const Report* report) noexcept
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1

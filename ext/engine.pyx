@@ -18,6 +18,7 @@ from libc.string cimport memcpy, memset
 
 from ext.account cimport Position
 from ext.arbiter cimport LINES_MAX, PASS, STUCK
+from ext.checks cimport Guard
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.digest cimport mix_words, of_account, of_books, of_equity, of_orders, of_risk, of_strategies
 from ext.orders cimport DOUBT_LINE
@@ -25,11 +26,11 @@ from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CA
                           DOOR_CAPITAL, DOOR_DAY_TRADES, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
                           DOOR_LEASE, DOOR_LIMITS, DOOR_MARK, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
                           DOOR_RESUME, DOOR_SETTLE, DOOR_STOPPING, DOOR_UNSENT, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
-                          GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
-                          HALT_MARGIN, HALT_STOP, HALT_VENUE, HALT_WINDOW, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP,
+                          GROUP_AUCTION, GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, GROUP_POST_PHASE, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
+                          HALT_MARGIN, HALT_PHASE, HALT_STOP, HALT_VENUE, HALT_WINDOW, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP,
                           LATCH_TAPE, LEGS, LINK_DOWN, LIQUIDATION, LIVE, LONG_LEG, NET, NEVER_EXISTED, NEW, OK, REJECTED,
                           REPLACE, REPORT_AMEND_REJECT, REPORT_CANCEL_REJECT, REPORT_FILL, REPORT_LIVE, REPORT_ODD,
-                          REPORT_REJECT, REPORT_UNCERTAIN, SENT, SHORT_LEG, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED,
+                          REPORT_REJECT, REPORT_UNCERTAIN, SENT, SETTLEMENT, SHORT_LEG, STOP_MARKET, STOP_REDUCE, UNKNOWN, UNSUPPORTED,
                           WINDOW, CheckRow, DecisionRow, EquityRow, HashRow, mix)
 from ext.records import pack_reports
 from ext.tape cimport DECISION as TAPE_DECISION
@@ -635,6 +636,7 @@ cdef class Engine(Sink):
         self.risk.halt(instrument, why, level)
         self._door(DOOR_HALT, instrument, 0, why, level, 0, now_ns)
         self.halted += 1
+        self._let_cross(instrument)
         if level == 2 and not before:
             for i in range(self.orders.capacity):
                 if self.orders.rows[i].instrument == instrument and self._is_in_the_way(&self.orders.rows[i]):
@@ -645,8 +647,15 @@ cdef class Engine(Sink):
         risk for the cool-down behind it."""
         self.risk.resume(instrument, why)
         self._door(DOOR_RESUME, instrument, 0, why, 0, 0, now_ns)
+        self._let_cross(instrument)
         if why and self.stops.release(instrument, why):
             self.risk.cool(instrument, now_ns + self.stops.cooldown_ns)
+
+    cdef int _let_cross(self, int instrument) except -1:
+        """Where the venue matches nothing, a book that crosses is whole all the same: no reason to ask for it anew."""
+        cdef Book book = <Book>self.books[instrument]
+        book.may_cross = self.risk.guards[instrument].stop & (1 << HALT_PHASE | 1 << HALT_VENUE) != 0
+        return 0
 
     def reconciled(self, int instrument, int64_t now_ns):
         """A complete pass over this instrument agreed with the venue."""
@@ -834,6 +843,8 @@ cdef class Engine(Sink):
         applied = book.on_depth(head, bids, asks, self.now_ns)
         if self.thawing[instrument]:
             self._thaw(book, head.event_ns)
+        elif head.event_ns and book.changed_ns == self.now_ns:
+            self._date(book, head.event_ns)
         if applied == APPLIED and book.state == SYNCED:
             self.asked_ns[instrument] = 0
             if head.checksum and not self._verify(book, head):
@@ -842,6 +853,8 @@ cdef class Engine(Sink):
             else:
                 self._touch(instrument)
         elif applied == GAPPED:
+            if book.crossed() and not self.asked_ns[instrument] and self.ask_relist is not None:
+                self.ask_relist(self.instruments.rows[instrument].market)   # an auction, perhaps
             self._ask(instrument, "gap")
         elif applied == RESEED:
             self.asked_ns[instrument] = 0
@@ -858,6 +871,26 @@ cdef class Engine(Sink):
         else:
             book.changed_ns = NEVER_NS
         return 0
+
+    cdef int _date(self, Book book, int64_t event_ns) noexcept:
+        """A message that was long on its way makes a book no fresher than its venue wrote it: a line that cannot carry its traffic
+        tells the past, without a gap. Only where the venue's clock is known."""
+        cdef Wire wire = (<Line>self.line_rows[self.line]).wire
+        if event_ns - wire.offset_ns < self.now_ns - FRESH_NS and self.risk.markets[wire.market].clock_ns:
+            book.changed_ns = event_ns - wire.offset_ns
+        return 0
+
+    def is_fresh(self, int instrument, int64_t updates) -> bool:
+        """Is there a book that may be traded on, and was it told of more often than so many times (`books[instrument].updates`)?"""
+        self.instruments._check(instrument)
+        cdef Book book = <Book>self.books[instrument]
+        return book.usable() and book.updates > updates and not self._is_stale(book)
+
+    def renew(self, int instrument):
+        """Ask for the book anew, where its stream begins with one: a quiet market would never say whether it is still right."""
+        self.instruments._check(instrument)
+        if self.ask_resync is not None and not (<Book>self.books[instrument]).by_request:
+            self.ask_resync(instrument, "it trades again")
 
     cdef int _follow(self, const DepthHead* head) noexcept nogil:
         """Does the book follow the channel that this message came on?"""
@@ -1010,12 +1043,16 @@ cdef class Engine(Sink):
         elif report.kind == REPORT_FILL:
             if report.nature == LIQUIDATION or report.nature == ADL:
                 self._stop_market(market, HALT_LIQUIDATION, 2)
+            elif report.nature == SETTLEMENT and self.ask_relist is not None:
+                self.ask_relist(market)         # what trades no more, the list says
         elif report.group == GROUP_ACCESS:
             self._stop_market(market, HALT_ACCESS, 2)
         elif report.group == GROUP_CLOCK:
             self.risk.markets[market].clock_ns = 0          # measure again before anything else leaves
         elif report.group == GROUP_LIMIT:
             self.risk.budgets.block(market, self.now_ns + LIMITED_NS)
+        elif report.group == GROUP_AUCTION or report.group == GROUP_POST_PHASE:
+            self._phase(instrument, 2 if report.group == GROUP_AUCTION else 1)
         elif report.group == GROUP_MARKET and report.kind == REPORT_REJECT:
             if self.ask_relist is not None and not (self.risk.guards[instrument].stop | self.risk.guards[instrument].reduce) >> HALT_VENUE & 1:
                 self.ask_relist(market)         # what it is now, the list says
@@ -1027,6 +1064,16 @@ cdef class Engine(Sink):
                 self.ask_relist(market)         # our rules are old: the venue has newer ones
             if self.filter_refusals[instrument & 255] == FILTER_REFUSALS:
                 self.halt(instrument, HALT_FILTER, 1, self.now_ns)
+        return 0
+
+    cdef int _phase(self, int instrument, int level) except -1:
+        """The venue refused something for its phase: what that is, the list says, or the next that tries. Once until it is over."""
+        cdef Guard* guard = &self.risk.guards[instrument]
+        if (guard.stop if level == 2 else guard.reduce) >> HALT_PHASE & 1:
+            return 0
+        if self.ask_relist is not None:
+            self.ask_relist(self.instruments.rows[instrument].market)
+        self.halt(instrument, HALT_PHASE, level, self.now_ns)
         return 0
 
     cdef int _stop_market(self, int market, int why, int level) except -1:

@@ -86,6 +86,8 @@ cpdef enum ErrorGroup:
     GROUP_UNKNOWN = 9    # the venue does not know itself
     GROUP_POST_ONLY = 10 # would have taken
     GROUP_OTHER = 11
+    GROUP_POST_PHASE = 12  # only post-only orders are taken now
+    GROUP_AUCTION = 13   # an auction: no such order, amend or cancel is taken now
 
 cpdef enum ReportKind:
     """What a venue message says of an order of ours."""
@@ -181,6 +183,7 @@ cpdef enum Reason:
     EXIT_PENDING = 67    # another exit of this position is not finished: never two at once
     COOLDOWN = 68        # a stop fired here a short while ago
     NOT_OWNER = 69       # an order of somebody else; a REPLACE of another instrument, side or leg than its order's
+    PHASE = 70           # the venue's phase takes no such order: an auction (2), or only post-only ones (1)
     REASONS = 80
 
 cpdef enum Sense:
@@ -243,6 +246,7 @@ cpdef enum HaltReason:
     HALT_CAPITAL = 15    # the account's equity and the venue's differ, or nobody knows it
     HALT_MARGIN = 16     # too near to liquidation
     HALT_LIMITS = 17     # what rests is beyond limits that were tightened
+    HALT_PHASE = 18      # level 1: the venue takes post-only orders alone; 2: an auction, where it takes nothing of what we send
     HALTS = 24
 
 cpdef enum WindowKind:

@@ -1,4 +1,4 @@
-"""Protective stop orders that rest at the venue, one for each open position, kept in step with it."""
+"""Protective stop orders that rest at the venue, one or a few for each open position, kept in step with it."""
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
@@ -8,8 +8,11 @@ from ext.instruments cimport Instruments
 from ext.orders cimport Order, Orders
 from ext.records cimport Intent
 
+cdef enum:
+    PARTS = 4                # of one leg: with one that is replaced, on both legs, no more than the ten that venues allow
+
 ctypedef struct Shield:
-    # One leg. `ids[0]` is what protects now, `ids[1]` what is to take its place.
+    # One part of one leg. `ids[0]` is what protects now, `ids[1]` what is to take its place.
     uint64_t ids[2]
     int64_t changed_ns       # when the last one was asked for
     int64_t looked_ns        # when the order table was last searched for one that was adopted
@@ -23,7 +26,7 @@ cdef class Shields:
     cdef readonly Account account
     cdef readonly Exits exits
     cdef readonly Outbox outbox
-    cdef Shield* rows                # [instrument * LEGS + leg]
+    cdef Shield* rows                # [(instrument * LEGS + leg) * PARTS + part]
     cdef int64_t* ppm                # distance of the trigger from the average entry, 0 = none is wanted
     cdef readonly bint wanted        # protection was asked for, ever
     cdef readonly int64_t proposed, refused, replaced, adopted, partly
@@ -34,6 +37,10 @@ cdef class Shields:
     cdef int work(self, int instrument, int64_t now_ns) noexcept nogil
     cdef int answered(self, const Intent* intent, uint64_t order_id, int reason) noexcept nogil
     cdef int _step(self, int instrument, int leg, int64_t now_ns) noexcept nogil
+    cdef int _clear(self, Shield* rows, int instrument, int leg, int64_t now_ns) noexcept nogil
+    cdef int _keep(self, Shield* row, int instrument, int leg, int side, int64_t lots, int64_t now_ns,
+                   bint* busy) noexcept nogil
+    cdef bint _is_busy(self, Shield* rows) noexcept nogil
     cdef Order* _held(self, Shield* row, int place) noexcept nogil
     cdef int _find(self, Shield* row, int instrument, int leg, int side, int64_t before_ns) noexcept nogil
     cdef int _place(self, Shield* row, int instrument, int leg, int side, int64_t lots, int64_t trigger,
@@ -41,6 +48,6 @@ cdef class Shields:
     cdef int _drop(self, const Order* order) noexcept nogil
     cdef int64_t _entry(self, int instrument, int leg) noexcept nogil
     cdef int64_t _trigger(self, int instrument, int leg) noexcept nogil
-    cdef int64_t _size(self, int instrument, int64_t lots) noexcept nogil
+    cdef int64_t _most(self, int instrument) noexcept nogil
     cdef bint _in_step(self, int instrument, const Order* order, int side, int64_t lots, int64_t trigger,
                        int64_t entry) noexcept nogil

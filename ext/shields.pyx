@@ -1,9 +1,10 @@
-"""Protective stop orders that rest at the venue, one for each open position, kept in step with it.
+"""Protective stop orders that rest at the venue, one or a few for each open position, kept in step with it.
 
 They are what is left when this process is not: a stop-market order, reduce-only, with its trigger at the average entry price
 less (of a short: plus) so many millionths. Where position or entry move beyond a tolerance the new order is placed first, and
-the old one cancelled when the venue reports the new one to rest: never without, never more than two. At most one change a
-second for each leg. When the position is flat they are cancelled. A stop order of an earlier run on the right side counts.
+the old one cancelled when the venue reports the new one to rest: never without, never more than one too many. At most one
+change a second for each order. A position above the largest order of the venue has as many as it takes, up to PARTS. When it is
+flat they are cancelled. A stop order of an earlier run on the right side counts.
 """
 
 from libc.stdlib cimport calloc, free
@@ -20,13 +21,13 @@ cdef int64_t TRIGGER_PPM = 50_000    # a trigger may be so far off, of its dista
 
 
 cdef class Shields:
-    """One row for each leg of each instrument of the table."""
+    """PARTS rows for each leg of each instrument of the table."""
 
     def __cinit__(self, Instruments instruments, Orders orders, Account account, Exits exits, Outbox outbox):
         cdef int n = max(instruments.count, 1)
         self.instruments, self.orders, self.account = instruments, orders, account
         self.exits, self.outbox = exits, outbox
-        self.rows = <Shield*>calloc(n * <int>LEGS, sizeof(Shield))
+        self.rows = <Shield*>calloc(n * <int>LEGS * <int>PARTS, sizeof(Shield))
         self.ppm = <int64_t*>calloc(n, sizeof(int64_t))
         if not (self.rows and self.ppm):
             raise MemoryError()
@@ -52,7 +53,7 @@ cdef class Shields:
         cdef Order* order = self.orders.find(order_id)
         if order == NULL or order.type != STOP_MARKET:
             return False
-        for i in range(order.instrument * <int>LEGS, (order.instrument + 1) * <int>LEGS):
+        for i in range(order.instrument * <int>LEGS * <int>PARTS, (order.instrument + 1) * <int>LEGS * <int>PARTS):
             if self.rows[i].ids[0] == order_id or self.rows[i].ids[1] == order_id:
                 return True
         return False
@@ -70,34 +71,67 @@ cdef class Shields:
         return count
 
     cdef int _step(self, int instrument, int leg, int64_t now_ns) noexcept nogil:
-        cdef Shield* row = &self.rows[instrument * <int>LEGS + leg]
+        """Each part has as much of the position as one order may, the last one the rest."""
+        cdef Shield* rows = &self.rows[(instrument * <int>LEGS + leg) * <int>PARTS]
+        cdef int64_t lots = self.exits.lots(instrument, leg), most = self._most(instrument), left
+        cdef int64_t step = max(self.instruments.rows[instrument].lot_step, 1)
+        cdef int part, count = 0, side = SELL if lots > 0 else BUY
+        cdef bint busy = self._is_busy(rows)
+        if not self.ppm[instrument] or not self.exits.closable(instrument, leg, lots, 0):
+            return self._clear(rows, instrument, leg, now_ns)
+        left = lots if lots > 0 else -lots
+        for part in range(PARTS):
+            lots = min(left, most) if most else left
+            lots = self.exits.closable(instrument, leg, lots - lots % step, 0)
+            count += self._keep(&rows[part], instrument, leg, side, lots, now_ns, &busy)
+            left -= lots
+        self.partly += left >= step
+        return count
+
+    cdef bint _is_busy(self, Shield* rows) noexcept nogil:
+        """Is one of a leg's orders being replaced? One at a time: venues allow few stop orders."""
+        cdef int part
+        for part in range(PARTS):
+            if self._held(&rows[part], 1) != NULL or (rows[part].asked and rows[part].ids[0]):
+                return True
+        return False
+
+    cdef int _clear(self, Shield* rows, int instrument, int leg, int64_t now_ns) noexcept nogil:
+        """Nothing is to be protected: what rests goes, and one of an earlier run that waited long enough for its position."""
+        cdef int part, count = 0
+        if self._held(&rows[0], 0) == NULL and self.orders.adopted and now_ns - rows[0].looked_ns >= CHANGE_NS:
+            rows[0].looked_ns = now_ns
+            if not self._find(&rows[0], instrument, leg, BUY, now_ns - LONELY_NS):
+                self._find(&rows[0], instrument, leg, SELL, now_ns - LONELY_NS)
+        for part in range(PARTS):
+            count += self._drop(self._held(&rows[part], 0)) + self._drop(self._held(&rows[part], 1))
+        return count
+
+    cdef int _keep(self, Shield* row, int instrument, int leg, int side, int64_t lots, int64_t now_ns,
+                   bint* busy) noexcept nogil:
+        """Bring one part one step nearer to what it should be: `lots`, 0 = it is not needed."""
         cdef Order* old = self._held(row, 0)
         cdef Order* new = self._held(row, 1)
-        cdef int64_t lots = self.exits.lots(instrument, leg), trigger
-        cdef int side = SELL if lots > 0 else BUY
+        cdef int64_t trigger
         if old == NULL and new != NULL:
             row.ids[0], row.ids[1] = row.ids[1], 0
             old, new = new, NULL
-        if not self.ppm[instrument] or not self.exits.closable(instrument, leg, lots, 0):
-            if old == NULL and self.orders.adopted and now_ns - row.looked_ns >= CHANGE_NS:
-                row.looked_ns = now_ns
-                if self._find(row, instrument, leg, BUY, now_ns - LONELY_NS) or self._find(row, instrument, leg, SELL, now_ns - LONELY_NS):
-                    old = self._held(row, 0)
+        if not lots:
             return self._drop(old) + self._drop(new)
         if new != NULL:
             if (new.state == LIVE or new.state == PARTIAL) and not new.cancel_wanted:
                 self._drop(old)         # only now: never without
             return 0
         trigger = self._trigger(instrument, leg)
-        lots = self._size(instrument, lots)
         if old == NULL and now_ns - row.looked_ns >= CHANGE_NS:
             row.looked_ns = now_ns
             self._find(row, instrument, leg, side, now_ns)
             old = self._held(row, 0)
         if row.asked or trigger < 1 or now_ns - row.changed_ns < CHANGE_NS:
             return 0
-        if old != NULL and self._in_step(instrument, old, side, lots, trigger, self._entry(instrument, leg)):
+        if old != NULL and (busy[0] or self._in_step(instrument, old, side, lots, trigger, self._entry(instrument, leg))):
             return 0
+        busy[0] = busy[0] or old != NULL
         return self._place(row, instrument, leg, side, lots, trigger, now_ns)
 
     cdef Order* _held(self, Shield* row, int place) noexcept nogil:
@@ -139,17 +173,13 @@ cdef class Shields:
             ticks = ratio(-cost, PPM + self.ppm[instrument], -lots, PPM, False)
         return ticks - ticks % step
 
-    cdef int64_t _size(self, int instrument, int64_t lots) noexcept nogil:
-        """The position, as far as one order of this kind may be."""
+    cdef int64_t _most(self, int instrument) noexcept nogil:
+        """The largest order of this kind that the venue takes, on its step; 0 = any."""
         row = &self.instruments.rows[instrument]
-        lots = lots if lots > 0 else -lots
-        cdef int64_t most = row.max_size_lots if row.max_size_lots else lots
-        if row.max_market_lots:
-            most = min(most, row.max_market_lots)
-        if lots > most:
-            self.partly += 1
-            lots = most
-        return lots - lots % max(row.lot_step, 1)
+        cdef int64_t most = row.max_size_lots
+        if row.max_market_lots and (not most or row.max_market_lots < most):
+            most = row.max_market_lots
+        return most - most % max(row.lot_step, 1)
 
     cdef bint _in_step(self, int instrument, const Order* order, int side, int64_t lots, int64_t trigger,
                        int64_t entry) noexcept nogil:
@@ -184,10 +214,14 @@ cdef class Shields:
         return 1
 
     cdef int answered(self, const Intent* intent, uint64_t order_id, int reason) noexcept nogil:
-        """What risk and the wire made of a proposal: an order with this id, or (0) a Reason."""
-        cdef Shield* row = &self.rows[intent.instrument * <int>LEGS + intent.leg]
+        """What risk and the wire made of a proposal: an order with this id, or (0) a Reason. Proposals are answered in order, so it
+        is of the first part that waits."""
+        cdef Shield* row = &self.rows[(intent.instrument * <int>LEGS + intent.leg) * <int>PARTS]
+        cdef int part
         if intent.action == CANCEL:
             return 0
+        for part in range(PARTS - 1):
+            row += not row.asked
         row.asked = False
         if not order_id:
             self.refused += 1
@@ -205,7 +239,7 @@ cdef class Shields:
     def bare(self, int instrument) -> int:
         """Lots of an instrument's positions that no protective order covers though they are to be protected: on the way to rest,
         refused, or above the largest order that the venue takes. Raises IndexError."""
-        cdef int leg
+        cdef int leg, part
         cdef int64_t lots, out = 0
         cdef Order* order
         self.instruments._check(instrument)
@@ -213,21 +247,28 @@ cdef class Shields:
             return 0
         for leg in range(LEGS):
             lots = self.exits.closable(instrument, leg, self.exits.lots(instrument, leg), 0)
-            order = self._held(&self.rows[instrument * <int>LEGS + leg], 0)
-            if order != NULL and (order.state == LIVE or order.state == PARTIAL):
-                lots -= self.orders.leaves(order)
+            for part in range(PARTS):
+                order = self._held(&self.rows[(instrument * <int>LEGS + leg) * <int>PARTS + part], 0)
+                if order != NULL and (order.state == LIVE or order.state == PARTIAL):
+                    lots -= self.orders.leaves(order)
             out += max(lots, 0)
         return out
 
-    def row(self, int instrument, int leg=0) -> dict:
-        """One leg's protection as a dict: {order, next, changed_ns}; 0 = none."""
+    def row(self, int instrument, int leg=0, int part=0) -> dict:
+        """One part of a leg's protection as a dict: {order, next, changed_ns}; 0 = none."""
         self.instruments._check(instrument)
-        row = &self.rows[instrument * <int>LEGS + leg]
+        row = &self.rows[(instrument * <int>LEGS + leg) * <int>PARTS + part]
         return {"order": row.ids[0], "next": row.ids[1], "changed_ns": row.changed_ns}
+
+    def protecting(self, int instrument) -> list:
+        """Ids of the orders that protect an instrument's positions."""
+        self.instruments._check(instrument)
+        first = instrument * <int>LEGS * <int>PARTS
+        return [self.rows[i].ids[0] for i in range(first, first + <int>LEGS * <int>PARTS) if self.rows[i].ids[0]]
 
     def state(self) -> dict:
         """{wanted, proposed, refused, last_reason, replaced, adopted, partly}: was any protection asked for, orders asked for, and
-        how often one was refused by the gate, took the place of another, was of an earlier run, or could not be as large as
-        the position."""
+        how often one was refused by the gate, took the place of another, was of an earlier run, or could not be all
+        of the position."""
         return {"wanted": bool(self.wanted), "proposed": self.proposed, "refused": self.refused, "last_reason": self.last_reason,
                 "replaced": self.replaced, "adopted": self.adopted, "partly": self.partly}

@@ -39,6 +39,7 @@ cdef class Stops:
     cdef readonly int64_t checks, looked_ns, crossed, flattened, halvings
 
     cdef int look(self, int instrument, int64_t now_ns) noexcept nogil
+    cdef int _work(self, int instrument, int64_t now_ns) noexcept nogil
     cdef int turn(self, int64_t now_ns) noexcept nogil
     cdef int flatten(self, int instrument, int why, int64_t now_ns) noexcept nogil
     cdef int release(self, int instrument, int why) noexcept nogil

@@ -75,6 +75,10 @@ cdef class Stops:
         self._check_position(instrument, now_ns)
         self._check_account(now_ns)
         self._check_margin(self.equity.rows[instrument].purse, now_ns)
+        return self._work(instrument, now_ns)
+
+    cdef int _work(self, int instrument, int64_t now_ns) noexcept nogil:
+        """Protection and exits of one instrument, as far as they are wanted. Returns what there is to do in all."""
         if self.shields.wanted:
             self.shields.work(instrument, now_ns)
         if self.exits.active:
@@ -181,10 +185,17 @@ cdef class Stops:
     # ---- time, and operators ----
 
     cdef int turn(self, int64_t now_ns) noexcept nogil:
-        """Time goes by: every line is looked at again, exits that are not finished go on, time rules begin and end."""
+        """Time goes by: every line is looked at again, each once; exits that are not finished go on, time rules begin and end."""
         cdef int i
+        self.checks += self.instruments.count
+        self.looked_ns = now_ns
         for i in range(self.instruments.count):
-            self.look(i, now_ns)
+            self._check_position(i, now_ns)
+        self._check_account(now_ns)
+        for i in range(PURSES_MAX):
+            self._check_margin(i, now_ns)
+        for i in range(self.instruments.count):
+            self._work(i, now_ns)
         self._window(now_ns)
         return self.fired_count + self.outbox.count
 
@@ -270,8 +281,7 @@ cdef class Stops:
         fired += [f"LIQUIDATION_NEAR purse {i}" for i in range(PURSES_MAX) if self.margin[i]]
         exiting = [i for i in range(self.instruments.count)
                    if any(self.exits.rows[i * <int>LEGS + leg].whys for leg in range(LEGS))]
-        protecting = {i: [self.shields.rows[i * <int>LEGS + leg].ids[0] for leg in range(LEGS)
-                          if self.shields.rows[i * <int>LEGS + leg].ids[0]] for i in range(self.instruments.count)}
+        protecting = {i: self.shields.protecting(i) for i in range(self.instruments.count)}
         return {"fired": fired, "exiting": exiting, "flat": [bool(self.exits.is_flat(i)) for i in exiting],
                 "protecting": {i: ids for i, ids in protecting.items() if ids}, "checks": self.checks,
                 "looked_ns": self.looked_ns, "crossed": self.crossed, "flattened": self.flattened, "halvings": self.halvings,

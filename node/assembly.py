@@ -413,7 +413,9 @@ class Assembly:
             foreign=told.foreign,
             keep_old=told.keep_old,
             keep_stops=self.config.stops is not None and self.config.stops.protect_bps > 0,
-            flat_before_ns=(30 if self.config.stops is None else self.config.stops.delisting_flat_min) * 60 * SEC,
+            flat_before_ns=(30 if self.config.stops is None else self.config.stops.delisting_flat_min)
+            * 60
+            * SEC,
         )
         desks = [self._desk(x) for x in self.config.venue if MARKET_NUMBERS[x.market] in self.rest]
         self.engine.risk.require(

@@ -84,6 +84,7 @@ REASONS = {
     "LEG": "the leg does not fit the position mode",
     "EXIT_PENDING": "another exit is not finished",
     "COOLDOWN": "a stop fired a moment ago",
+    "PHASE": "the venue's phase takes no such order",
 }
 HALTS = {
     HaltReason.HALT_START: "not reconciled yet",

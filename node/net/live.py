@@ -196,7 +196,7 @@ class Node:
         self.engine.strategy_failed = self._strategy_failed
         self.link.thawed = self._thawed
         self.engine.ask_resync = self._resync
-        self.engine.ask_relist = lambda market: self._spawn(self._relist(market))
+        self.engine.ask_relist = self._relist_soon
         for spec in self.desk.lines:
             self._connection(spec)
         for market, line in self.desk.rest_lines.items():

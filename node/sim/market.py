@@ -67,6 +67,7 @@ class Maker:
         self.cell_ticks = max(1, ticks // FINE)
         self.unit_lots = max(1, self._lots(fair.price_e8))
         self.basis = 0  # what this venue is off the fair price, in cells
+        self.busy = 1  # a fault: so many times what usually happens
         self.wider_ticks = 0  # a fault: each side is so much further away
         self.absent: set[int] = set()  # a fault: sides without makers
         self.prices: tuple[set[int], set[int]] = (set(), set())
@@ -214,9 +215,11 @@ class Market:
             for fair in self.fairs.values():
                 fair.move()
         for i, maker in enumerate(self.makers):
-            if (self.slot + i) % MAKER_SLOTS == 0 or maker.fair.falling:  # not all venues at once
+            slots = max(1, MAKER_SLOTS // maker.busy)
+            if (self.slot + i) % slots == 0 or maker.fair.falling:  # not all venues at once
                 maker.quote()
-            maker.take()
+            for _ in range(maker.busy):
+                maker.take()
         self.slot += 1
         self.next_ns += SLOT_NS
 
@@ -226,7 +229,7 @@ class Market:
         """Carry out a `market.*` fault on some listings; a fair price moves for all of its base asset.
 
         crash: the fair price falls by `percent` (10; negative rises) over `s` seconds (5), makers with it in
-        every slot of 10 ms. gap: at once.
+        every slot of 10 ms. gap: at once. busy: makers and takers do `times` (10) what they do, for `s`.
         sweep: takers take everything as far as `percent` (1) away. spread: `ticks` (100) more on each side
         for `s`. empty: nobody makes a `side` for `s`. print: one trade `percent` (5) off the market. mark:
         the mark price is `percent` (5) off for `s`.
@@ -244,6 +247,9 @@ class Market:
             elif name == "spread":
                 maker.wider_ticks = min(int(fault.get("ticks", 100)), maker.fair_ticks() // 2)
                 self._after(fault, partial(setattr, maker, "wider_ticks", 0))
+            elif name == "busy":
+                maker.busy = max(1, int(fault.get("times", 10)))
+                self._after(fault, partial(setattr, maker, "busy", 1))
             elif name == "empty":
                 self._empty(maker, fault)
             elif name == "mark":

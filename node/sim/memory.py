@@ -11,7 +11,7 @@ venue's faults).
 import heapq
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -78,6 +78,9 @@ class Wired:
     backoff_ns: int = BACKOFF_FIRST_NS
     in_ns: int = 0  # when the last frame to the node arrives: the next one is not earlier
     out_ns: int = 0
+    free_ns: dict[str, int] = field(
+        default_factory=dict
+    )  # by way: when a slow network has passed on what it has
     frames: int = 0
     told: int = 0  # reports on a private line so far
     retry: bool = True
@@ -407,6 +410,7 @@ class World:
         if wired.connection is not None or not wired.retry:
             return
         wired.generation += 1
+        wired.free_ns.clear()
         about = {"path": wired.spec.role, "stream": "ws"}
         faults = wired.fake.faults
         if faults.standing("px.refuse", self.venue_ns, **about) or any(
@@ -520,8 +524,8 @@ class World:
             assert wired.connection is not None
             self.cut(wired, f"closed by the venue: {wired.connection.closing}")
 
-    def _network(self, wired: Wired, way: str) -> int | None:
-        """ns that the network takes now, None where it swallows what is written."""
+    def _network(self, wired: Wired, way: str, size: int) -> int | None:
+        """ns that the network takes now for `size` bytes, None where it swallows what is written."""
         faults, about = wired.fake.faults, {"way": way, "path": wired.spec.role, "stream": "ws"}
         if faults.any_of("px.rst") and faults.hit("px.rst", self.venue_ns, **about):
             self._at(0, partial(self._reset, wired, wired.generation))
@@ -529,7 +533,13 @@ class World:
         if faults.any_of("px.blackhole") and faults.standing("px.blackhole", self.venue_ns, **about):
             return None
         late = faults.standing("px.delay", self.venue_ns, **about) if faults.any_of("px.delay") else None
-        return self._delay() + (0 if late is None else late.ns("delay"))
+        delay_ns = self._delay() + (0 if late is None else late.ns("delay"))
+        slow = faults.standing("px.rate", self.venue_ns, **about) if faults.any_of("px.rate") else None
+        if slow is not None:  # one behind the other
+            takes_ns = size * SEC // max(int(slow.get("bytes_per_s", 10_000)), 1)
+            free_ns, end_ns = max(wired.free_ns.get(way, 0), self.now_ns) + takes_ns, slow.end_ns()
+            wired.free_ns[way] = free_ns if end_ns is None else min(free_ns, end_ns - self.skew_ns)
+        return max(delay_ns, wired.free_ns.get(way, 0) - self.now_ns)
 
     def _reset(self, wired: Wired, generation: int) -> None:
         if wired.generation == generation:
@@ -537,7 +547,7 @@ class World:
 
     def _towards(self, wired: Wired, text: str) -> None:
         """A frame of the venue's, in order behind those before it."""
-        delay_ns = self._network(wired, "out")
+        delay_ns = self._network(wired, "out", len(text))
         if delay_ns is None:
             return
         wired.in_ns = max(wired.in_ns + 1, self.now_ns + delay_ns)
@@ -558,7 +568,7 @@ class World:
         """A frame of ours, in order behind those before it. Nobody tells us what became of it."""
         if wired.connection is None:
             return
-        delay_ns = self._network(wired, "in")
+        delay_ns = self._network(wired, "in", len(text))
         if delay_ns is None:
             return
         wired.out_ns = max(wired.out_ns + 1, self.now_ns + delay_ns)

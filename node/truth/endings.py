@@ -50,7 +50,9 @@ class Endings:
                 self._close(instrument, now_ns)
             elif 0 < left_ns < self.flat_ns // 2 and not self.native.is_flat(instrument):
                 lots = self.native.account.position(instrument)["lots"]
-                text = f"{lots} lots are still open, and the venue settles them at its index at {_time(at_ns)}"
+                text = (
+                    f"{lots} lots are still open, and the venue settles them at its index at {_time(at_ns)}"
+                )
                 self._tell(instrument, text, now_ns)
 
     def _close(self, instrument: int, now_ns: int) -> None:

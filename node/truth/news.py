@@ -8,13 +8,16 @@ from node.venues.values import AccountNews, BalanceRow, CashRow, ModeRow, OrderR
 
 Row = PositionRow | BalanceRow | CashRow | ModeRow | StatusRow | OrderRow
 
+VENUE, PHASE = HaltReason.HALT_VENUE, HaltReason.HALT_PHASE
 LEVELS = {
-    "halt": STOP,
-    "cancel_only": STOP,
-    "auction": STOP,
-    "maintenance": STOP,
-    "settling": STOP,
-    "delisting": REDUCE_ONLY,
+    "halt": (VENUE, STOP),
+    "cancel_only": (VENUE, STOP),
+    "post_only": (PHASE, REDUCE_ONLY),
+    "auction": (PHASE, STOP),
+    "no_cancel": (PHASE, STOP),
+    "maintenance": (VENUE, STOP),
+    "settling": (VENUE, STOP),
+    "delisting": (VENUE, REDUCE_ONLY),
 }
 
 
@@ -86,14 +89,14 @@ def _state(watch: Watch, row: StatusRow, symbol: str, instrument: int, now_ns: i
     if row.status == "trading":
         watch.stated.pop(instrument, None)
         # that the venue as a whole works again withdraws no announcement
-        if (row.symbol or instrument not in watch.endings.ends_ns) and watch.halts.has(
-            instrument, HaltReason.HALT_VENUE
-        ):
-            watch.reopening.add(instrument)
-            watch.all_due(now_ns)
+        is_held = watch.halts.has(instrument, VENUE) or watch.halts.has(instrument, PHASE)
+        if is_held and (row.symbol or instrument not in watch.endings.ends_ns):
+            watch.reopens(instrument, now_ns)
     elif row.status in LEVELS:
-        watch.reopening.discard(instrument)
-        watch.halts.hold(instrument, HaltReason.HALT_VENUE, LEVELS[row.status], "status", now_ns)
+        reason, level = LEVELS[row.status]
+        watch.reopening.pop(instrument, None)
+        watch.halts.hold(instrument, reason, level, "status", now_ns)
+        watch.halts.free(instrument, VENUE if reason == PHASE else PHASE, "status", now_ns)
         if watch.stated.get(instrument) != row.status:  # lists say the same every minute, for days
             watch.stated[instrument] = row.status
             watch.halts.tell(

@@ -33,6 +33,7 @@ QUIET = ("funding", "fee", "rebate")  # cash that comes by itself, every few hou
 HELD = {
     HaltReason.HALT_ACCESS: "access: the venue refused an order because of the key",
     HaltReason.HALT_VENUE: "the venue refused an order because of the market's state",
+    HaltReason.HALT_PHASE: "the venue refused an order because of the market's phase",
     HaltReason.HALT_FILTER: "the venue's filters refused one order after the other: an operator must look",
 }
 ASKED = {  # what was asked for, in words
@@ -40,7 +41,7 @@ ASKED = {  # what was asked for, in words
     "order": "fate of an order",
     "key": "rights of the key",
 }
-ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE)
+ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE, HaltReason.HALT_PHASE)
 
 
 class Watch:
@@ -84,7 +85,9 @@ class Watch:
         self.ways: set[int] = set()  # lines that can carry a cancel now
         self.order_up_ns = self.thawed_ns = 0
         self.starting: set[int] = set()
-        self.reopening: set[int] = set()
+        self.reopening: dict[
+            int, int
+        ] = {}  # held, and the venue says that it trades: updates of its book by then
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
         self.absent_ns: dict[
@@ -223,10 +226,22 @@ class Watch:
                 continue
             self.native.reconciled(instrument, now_ns)
             self._arm(instrument, now_ns)
-            if instrument in self.reopening:
-                self.reopening.discard(instrument)
-                self.halts.free(instrument, HaltReason.HALT_VENUE, "status", now_ns)
-                self.endings.withdraw(instrument, now_ns)
+            updates = self.reopening.get(instrument)
+            if updates is not None and self.native.is_fresh(instrument, updates):
+                self._reopen(instrument, now_ns)
+
+    def reopens(self, instrument: int, now_ns: int) -> None:
+        """The venue says that a held symbol trades: believed when a pass agreed, and its book is of after that."""
+        if instrument not in self.reopening:
+            self.reopening[instrument] = self.native.books[instrument].updates
+            self.all_due(now_ns)
+        self.native.renew(instrument)
+
+    def _reopen(self, instrument: int, now_ns: int) -> None:
+        del self.reopening[instrument]
+        for reason in (HaltReason.HALT_VENUE, HaltReason.HALT_PHASE):
+            self.halts.free(instrument, reason, "status", now_ns)
+        self.endings.withdraw(instrument, now_ns)
 
     def _engine_halts(self, now_ns: int) -> None:
         """What the engine held by itself, in answer to the venue's words: a person is told, and it ends by

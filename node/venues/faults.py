@@ -138,6 +138,7 @@ ACTIVE: dict[str, dict[str, Kind]] = {
     "acct.leverage": {"leverage": N, "times": N, "mode": ("cross", "isolated")},
     "acct.posmode": {"hedge": B},
     "acct.collateral_price": {"coin": S, "price": D},
+    "market.busy": {"times": N, "s": N},
     "market.crash": {"percent": PERCENT, "s": N},
     "market.gap": {"percent": PERCENT},
     "market.sweep": {"percent": PERCENT},

@@ -27,6 +27,7 @@ HOLD_NS = 5 * SECOND
 PRICE_MAX = 2**48  # ticks that the matching engine takes
 STATUS = re.compile(r'("(?:X|orderStatus|state|status)"\s*:\s*)"[^"]*"')
 ENTRY = re.compile(r"order", re.IGNORECASE)
+AUCTIONS = ("auction", "no_cancel")  # orders may cross, and are matched at its end
 NO_ENTRY = ("order.status", "order.test", "openOrders.status", "allOrders", "orderList.status")
 
 
@@ -548,6 +549,8 @@ class Injectors(Desk):
 
     def _set_status(self, listing: Listing, status: str, for_ns: int, now_ns: int) -> None:
         listing.status = status
+        ask = listing.engine.best(SELL)
+        listing.crossing = (ask[0] + 20, 3) if status in AUCTIONS and ask is not None else None
         self.on_status(listing, now_ns)
         if for_ns:
             self.at(now_ns + for_ns, lambda t: self._set_status(listing, "trading", 0, t))
@@ -580,7 +583,10 @@ class Injectors(Desk):
             return
         listing.ends_ns = now_ns + in_ns
         self.on_status(listing, now_ns)
-        self.at(listing.ends_ns - min(fault.ns("window"), in_ns), partial(self._set_status, listing, "reduce_only", 0))
+        self.at(
+            listing.ends_ns - min(fault.ns("window"), in_ns),
+            partial(self._set_status, listing, "reduce_only", 0),
+        )
         self.at(listing.ends_ns, partial(self.delist, listing))
 
     def delist(self, listing: Listing, now_ns: int) -> None:

@@ -113,6 +113,7 @@ class Listing:
     last_ns: int = 0
     mark_factor: Decimal = Decimal(1)  # a fault: the mark is off the middle
     mark_ticks: int = 0  # a middle that is older than an empty side
+    crossing: Best = None  # in an auction: a bid above the best ask, which nobody matches yet
 
     def __post_init__(self) -> None:
         self.price_grid = Grid(self.tick)
@@ -146,6 +147,13 @@ class Listing:
     @property
     def settle_coin(self) -> str:
         return self.settle or self.coins[1]
+
+    def shown(self, side: int, n: int) -> list[tuple[int, int]]:
+        """The best `n` levels of a side as the venue shows them."""
+        levels = self.engine.levels(side, n)
+        if side or self.crossing is None:
+            return levels
+        return sorted({**dict(levels), self.crossing[0]: self.crossing[1]}.items(), reverse=True)[:n]
 
     def price(self, ticks: int) -> str:
         return self.price_grid.format(ticks, keep_zeros=True)

@@ -103,7 +103,8 @@ class InstrumentRow:
     down_ppm: int = 0
     max_leverage: str = "0"
     status: str = (
-        "trading"  # trading, halt, cancel_only, auction, settling, delisting: in these words for all venues
+        "trading"  # in these words for all venues: trading, halt, cancel_only, post_only, auction, no_cancel,
+        # settling, delisting
     )
     ends_ns: int = 0  # when the venue will delist it (venue's clock), 0 = nothing is announced
 
@@ -209,8 +210,8 @@ class ModeRow:
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `auction`, `maintenance`, `settling`,
-    `delisting`. `at_ns`: when its end is announced for (venue's clock), 0 = for no time."""
+    """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `post_only` (nothing else is taken), `auction`,
+    `no_cancel` (an auction that takes no cancels either), `maintenance`, `settling`, `delisting`. `at_ns`: when its end is announced for (venue's clock), 0 = for no time."""
 
     market: int
     symbol: str

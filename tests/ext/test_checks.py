@@ -166,6 +166,25 @@ def test_halts_of_both_levels_leave_the_desk_its_way_out():
     assert room.protect() == "OK"
 
 
+def test_in_a_phase_only_what_the_venue_takes_leaves_and_not_even_an_exit_in_vain():
+    room = holding()
+    room.gate.halt(0, HaltReason.HALT_PHASE, 1)
+    assert room.order() == ("PHASE", 1, 0)
+    assert room.order(price=9_990, tif=POST_ONLY)[0] == "OK"
+    assert room.reduce() == "PHASE"
+    assert room.reduce(tif=POST_ONLY) == "OK"
+    assert (room.exit(), room.protect()) == ("PHASE", "PHASE")
+    room.gate.halt(0, HaltReason.HALT_PHASE, 2)
+    assert room.order(price=9_980, tif=POST_ONLY) == ("PHASE", 2, 0)
+    assert (room.exit(), room.protect()) == ("PHASE", "PHASE")
+    room.gate.halt(0, HaltReason.HALT_STOP, 2)
+    assert room.order() == ("HALTED", HaltReason.HALT_STOP, 0)
+    room.gate.resume(0, HaltReason.HALT_PHASE)
+    gets_out(room)
+    room.gate.resume(0, HaltReason.HALT_STOP)
+    assert room.order(price=9_970)[0] == "OK"
+
+
 @pytest.mark.parametrize(
     ("require", "reason", "limit"),
     [

@@ -646,6 +646,56 @@ def okx():
 BIDS, ASKS = [["100.1", "5"], ["99.5", "6"]], [["100.2", "7"], ["100.4", "8"]]
 
 
+def okx_late(late_ns, last, now_ns, action="update", bids=BIDS, asks=ASKS):
+    """A frame that its venue wrote so long before `now_ns`."""
+    frame = okx_frame(bids, asks, last, last - 1 if action == "update" else -1, action)
+    return frame.replace(b"1700000000000", str((now_ns - late_ns) // MS).encode())
+
+
+def test_a_book_is_no_fresher_than_its_venue_wrote_what_it_is_told():
+    stream = okx()
+    now = stream.now = 1_790_000_000 * SEC
+    stream.give(okx_late(5 * SEC, 10, now, "snapshot"))
+    assert stream.book.changed_ns == stream.now  # nobody knows the venue's clock: what came now is of now
+    stream.engine.venue_clock(Market.OKX, 0, MS, now)
+    stream.give(okx_late(90 * MS, 11, now, bids=[["100.1", "6"]], asks=[]))
+    assert stream.book.changed_ns == stream.now  # an ordinary way
+    stream.give(okx_late(2 * SEC, 12, now, bids=[["100.1", "7"]], asks=[]))
+    assert stream.book.changed_ns == now - 2 * SEC
+    stream.engine.venue_clock(Market.OKX, -2 * SEC, MS, now)  # its clock is two seconds behind ours
+    stream.give(okx_late(2 * SEC, 13, now, bids=[["100.1", "8"]], asks=[]))
+    assert stream.book.changed_ns == stream.now
+    stream.engine.venue_clock(Market.OKX, 0, MS, now)
+    stream.give(okx_late(60 * SEC, 14, now, bids=[["100.1", "9"]], asks=[]))
+    stream.engine.risk.release()
+    assert stream.engine.risk.probe(0, BUY, 1000, 1, stream.now) == "BOOK_STALE"
+
+
+@pytest.mark.parametrize("reason", [HaltReason.HALT_PHASE, HaltReason.HALT_VENUE])
+def test_a_book_that_crosses_is_a_gap_but_where_the_venue_matches_nothing(reason):
+    stream = okx()
+    relists = []
+    stream.engine.ask_relist = relists.append
+    stream.give(okx_frame(BIDS, ASKS, 10, -1, "snapshot"))
+    stream.give(okx_frame([["100.3", "1"]], [], 11, 10))
+    assert (stream.book.state, len(stream.asks), relists) == (GAP, 1, [Market.OKX])  # an auction, perhaps
+    stream.engine.halt(0, reason, 2, stream.now)
+    decisions = stream.engine.decisions
+    stream.give(okx_frame([["100.3", "1"], *BIDS], ASKS, 20, -1, "snapshot"))
+    for n in range(5):
+        stream.give(okx_frame([["99.5", str(n + 1)]], [], 21 + n, 20 + n))
+    assert (stream.book.state, len(stream.asks)) == (SYNCED, 1)
+    assert stream.book.is_crossed()
+    assert stream.engine.decisions == decisions  # nobody is asked to think about it
+    assert not stream.engine.is_fresh(0, 0)
+    stream.give(okx_frame([["100.3", "0"]], [], 26, 25))
+    assert stream.engine.is_fresh(0, 0)
+    assert not stream.engine.is_fresh(0, stream.book.updates)
+    stream.engine.resume(0, reason, stream.now)
+    stream.give(okx_frame([["100.3", "1"]], [], 27, 26))
+    assert stream.book.state == GAP
+
+
 def test_a_checksum_that_agrees_is_counted_and_one_that_does_not_makes_the_book_unusable():
     stream = okx()
     assert stream.give(okx_frame(BIDS, ASKS, 10, -1, "snapshot", okx_checksum(BIDS, ASKS))) == Verdict.HANDLED

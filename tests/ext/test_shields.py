@@ -1,4 +1,5 @@
-"""Protective stop orders: one for each open position of a perpetual, in step with it, never more than two."""
+"""Protective stop orders: one for each open position of a perpetual, or a few, in step with it, and never more than one too
+many."""
 
 import itertools
 
@@ -223,11 +224,63 @@ def test_a_stop_of_an_earlier_run_without_a_position_is_taken_back_when_that_is_
     assert desk.orders.order(order)["cancel_wanted"] == 1
 
 
-def test_a_position_larger_than_the_largest_market_order_is_protected_as_far_as_it_goes():
+def test_a_position_larger_than_the_largest_order_has_as_many_as_it_takes():
     desk = guarded(400, filters={"max_market_size": "3"})
-    assert [x["size_lots"] for x in desk.shields()] == [300]
+    assert [x["size_lots"] for x in desk.shields()] == [300, 100]
+    assert desk.stops.shields.bare(0) == 0
+    assert desk.stops.state()["protecting"] == {0: [x["id"] for x in desk.shields()]}
+    assert desk.stops.shields.row(0, part=1)["order"] == desk.shields()[1]["id"]
+    for _ in range(50):
+        desk.time()
+    assert len(desk.shields(open_only=False)) == 2
+
+
+def test_what_more_than_four_orders_would_take_is_bare():
+    desk = guarded(1_350, filters={"max_market_size": "3"})
+    assert [x["size_lots"] for x in desk.shields()] == [300] * 4
     assert desk.stops.shields.state()["partly"] > 0
-    assert desk.stops.shields.bare(0) == 100
+    assert desk.stops.shields.bare(0) == 150
+
+
+def test_of_several_one_at_a_time_is_replaced_and_the_rest_goes_with_what_it_protected():
+    desk = guarded(700, filters={"max_market_size": "3"})
+    first = [x["id"] for x in desk.shields()]
+    desk.now += SEC
+    grow(desk, 200, 10_400)  # the entry moved: all three are out of step
+    assert [x["size_lots"] for x in desk.shields()[3:]] == [300]
+    most = 4
+    for _ in range(20):
+        for order in desk.shields():
+            if order["state"] == "SENT":
+                desk.tell(order["id"], LIVE)
+            elif order["cancel_wanted"]:
+                desk.tell(order["id"], GONE, filled_lots=0)
+        desk.time(200 * MS)
+        most = max(most, len(desk.shields()))
+        assert sum(x["size_lots"] for x in desk.shields()) >= 700  # never without
+    assert most == 4
+    assert [x["size_lots"] for x in desk.shields()] == [300, 300, 300]
+    assert not {x["id"] for x in desk.shields()} & set(first)
+    desk.now += SEC
+    grow(desk, 500, 10_000, SELL)
+    assert [x["cancel_wanted"] for x in desk.shields()][1:3] == [0, 1]  # 400 need two
+    grow(desk, 400, 10_000, SELL)
+    assert all(x["cancel_wanted"] for x in desk.shields())
+
+
+def test_of_several_that_were_asked_for_each_answer_finds_its_own():
+    desk = Desk(filters={"max_market_size": "3"})
+    desk.stops.protect(0, 50_000)
+    desk.hold(900)
+    desk.time()
+    second = desk.shields()[1]["id"]
+    desk.tell(second, ReportKind.REPORT_REJECT)
+    for order in desk.shields():
+        desk.tell(order["id"], LIVE)
+    assert desk.stops.shields.bare(0) == 300
+    desk.time(SEC)
+    assert [x["size_lots"] for x in desk.shields()] == [300, 300, 300]
+    assert desk.stops.shields.row(0, part=1)["order"] == desk.shields()[2]["id"]
 
 
 def test_switched_off_it_is_taken_back():

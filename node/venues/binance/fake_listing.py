@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 RAW_LIMIT = {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000}
 MAX_PRICE = {True: "1000000.00000000", False: "4529764"}
 MAX_QTY = "9000000"
-SPOT_STATUS = {"trading": "TRADING", "reduce_only": "TRADING", "cancel_only": "CANCEL_ONLY", "delisted": "BREAK"}
+SPOT_STATUS = {
+    "trading": "TRADING",
+    "reduce_only": "TRADING",
+    "cancel_only": "CANCEL_ONLY",
+    "delisted": "BREAK",
+}
 USDM_STATUS = {
     "trading": "TRADING",
     "reduce_only": "TRADING",

@@ -216,7 +216,7 @@ def depth_weight(market: int, limit: int) -> int:
 # looked.
 
 NO, MAYBE = int(REFUSED), int(UNCERTAIN)
-NONE, LIMIT, ACCESS, CLOCK, FILTER, FUNDS, HALTED, NOT_OPEN, DUPLICATE, UNKNOWN, POST_ONLY, OTHER = (
+NONE, LIMIT, ACCESS, CLOCK, FILTER, FUNDS, HALTED, NOT_OPEN, DUPLICATE, UNKNOWN, POST_ONLY, OTHER, _, _ = (
     int(x) for x in ErrorGroup
 )
 Row = tuple[int, int, int, int, int]  # code, outcome of a NEW, of a cancel, of an amend; ErrorGroup

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from node.venues.bybit import rules
-from node.venues.bybit.fake_codes import DECIMAL, Denial, plain, price_of
+from node.venues.bybit.fake_codes import DECIMAL, Denial, plain, price_of, refused
 from node.venues.bybit.fake_orders import BATCH_ITEMS, OrderChecks, Who
 from node.venues.bybit.fake_private import ENDINGS, settings, ticket
 from node.venues.bybit.rules import LINEAR, SPOT
@@ -100,6 +100,8 @@ class OrderEntry(OrderChecks):
     # ---- cancel ----
 
     def cancel_order(self, order: FakeOrder, now_ns: int) -> None:
+        if order.listing.status == "no_cancel":
+            raise refused("no_cancel", order.listing.market)
         ticket(order).cancel_asked = True
         if not self.cancel(order, now_ns) and order.done == "filled":  # a fill was faster: told twice
             self.push_order(order, "Filled", now_ns, "CancelByUser", "EC_OrigClOrdIDDoesNotExist")

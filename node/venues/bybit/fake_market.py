@@ -39,8 +39,10 @@ STATUS = {
     "reduce_only": "Trading",
     "post_only": "Trading",
     "auction": "PreLaunch",
+    "no_cancel": "PreLaunch",
     "delisted": "Delivering",
 }
+PHASES = {"auction": "CallAuction", "no_cancel": "CallAuctionNoCancel"}
 RISK_TIERS = 5
 DAY_NS = 86_400 * rules.SECOND
 LAUNCHED_MS = "1585526400000"
@@ -438,8 +440,8 @@ def _linear_row(listing: Listing, index: int) -> dict:
         "copyTrading": "none",
         "upperFundingRate": "0.00375",
         "lowerFundingRate": "-0.00375",
-        "isPreListing": False,
-        "preListingInfo": None,
+        "isPreListing": listing.status in PHASES,
+        "preListingInfo": {"curAuctionPhase": PHASES[listing.status]} if listing.status in PHASES else None,
         "riskParameters": _reach(listing),
         "symbolType": "",
     }

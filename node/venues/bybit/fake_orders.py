@@ -113,7 +113,9 @@ class OrderChecks(PrivateStreams):
         return order
 
     def _check_trading(self, listing: Listing) -> None:
-        if listing.status in ("halt", "auction", "delisted"):
+        if listing.status in ("auction", "no_cancel"):
+            raise refused(listing.status, listing.market)
+        if listing.status in ("halt", "delisted"):
             raise refused("status", listing.market)
 
     @staticmethod
@@ -437,7 +439,9 @@ class OrderChecks(PrivateStreams):
                 else Denial(10001, refusal.code)
             )
         names = {
-            "status": "cancel_only" if refusal.text == "cancel_only" else "status",
+            "status": {"cancel_only": "cancel_only", "post_only": "post_only_phase"}.get(
+                refusal.text, "status"
+            ),
             "frozen": "cancel_only",
         }
         return refused(names.get(refusal.name, refusal.name), listing.market)

@@ -18,7 +18,7 @@ from node.venues.bybit import rules
 from node.venues.bybit.fake_candles import INTERVALS, Bar, Candles, bar_start
 from node.venues.bybit.fake_codes import SIDE_TEXT, plain, price_of, price_text, size_of, size_text
 from node.venues.bybit.rules import LINEAR, SPOT
-from node.venues.fakes import BUY, MS, SELL, Connection, FakeVenue, Listing
+from node.venues.fakes import BUY, MS, SELL, Best, Connection, FakeVenue, Listing
 
 KLINE_NS = rules.SECOND
 LIMIT_NS = 300 * MS
@@ -37,7 +37,7 @@ class _Book:
     sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
     due_ns: int = 0
     sent_ns: int = 0
-    read_at: tuple[Any, int] = (None, -1)  # the matching engine and its update id when it was last read
+    read_at: tuple[Any, int, Best] = (None, -1, None)  # engine, its update id and what crosses, when last read
     window: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
     @property
@@ -45,11 +45,12 @@ class _Book:
         return f"orderbook.{self.depth}.{self.listing.symbol}"
 
     def read(self) -> tuple[dict[int, int], dict[int, int]]:
-        """The top of the matching engine, best first. Nobody changes what was read."""
-        engine = self.listing.engine
-        if self.read_at != (engine, engine.update_id):
-            self.read_at = engine, engine.update_id
-            self.window = dict(engine.levels(BUY, self.depth)), dict(engine.levels(SELL, self.depth))
+        """The top of the book, best first. Nobody changes what was read."""
+        listing = self.listing
+        at = listing.engine, listing.engine.update_id, listing.crossing
+        if self.read_at != at:
+            self.read_at = at
+            self.window = dict(listing.shown(BUY, self.depth)), dict(listing.shown(SELL, self.depth))
         return self.window
 
 
@@ -79,6 +80,7 @@ class PublicStreams(FakeVenue):
         super().__init__(listings, seed, **more)
         self._random = random.Random(seed)
         self._books: dict[tuple[int, str, int], _Book] = {}
+        self._crossed_books: set[tuple[int, str]] = set()  # of listings in an auction
         self._tapes = {
             key: Tape(self._random.randrange(10**9, 10**10), Candles(f"{seed}/{key[0]}/{key[1]}"))
             for key in self.listings
@@ -215,7 +217,7 @@ class PublicStreams(FakeVenue):
         listeners = self._listeners(book.listing.market, book.topic)
         if not listeners:
             return
-        if self._keeps_alive_only(book.listing, now_ns):
+        if self._keeps_alive_only(book.listing, now_ns) or book.listing.status == "delisted":
             return
         new = book.read()
         changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
@@ -244,6 +246,12 @@ class PublicStreams(FakeVenue):
 
     def on_book_reset(self, listing: Listing, now_ns: int) -> None:
         self.restart(listing, now_ns)
+
+    def on_status(self, listing: Listing, now_ns: int) -> None:
+        """No stream tells it; but the books start anew where an auction changes its phase."""
+        if (listing.crossing is not None) != (listing.key in self._crossed_books):
+            self._crossed_books ^= {listing.key}
+            self.restart(listing, now_ns)
 
     def _book_message(self, book: _Book, kind: str, sides: tuple[dict, dict], now_ns: int) -> dict:
         listing, tape = book.listing, self.tape(book.listing)

@@ -215,7 +215,7 @@ def _instrument(row: dict) -> InstrumentRow:
     is_spot = not contract and not row.get("optionsType")
     price, size = _filter(row, "priceFilter", where), _filter(row, "lotSizeFilter", where)
     is_perpetual = contract == "LinearPerpetual"
-    status = _STATUS.get(_text(row, "status", where), "halt")
+    status = _phase(row) or _STATUS.get(_text(row, "status", where), "halt")
     is_open = status == "trading" and row.get("isPreListing") is not True
     notional = "minOrderAmt" if is_spot else "minNotionalValue"
     largest = "maxLimitOrderQty" if is_spot and "maxLimitOrderQty" in size else "maxOrderQty"
@@ -245,6 +245,13 @@ def _instrument(row: dict) -> InstrumentRow:
         status="delisting" if ends_ns and status == "trading" else status,
         ends_ns=ends_ns,
     )
+
+
+def _phase(row: dict) -> str:
+    """A contract that is not listed yet: the phase of its auction; "" where there is none."""
+    told = row.get("preListingInfo")
+    phase = told.get("curAuctionPhase") if row.get("isPreListing") is True and isinstance(told, dict) else ""
+    return "no_cancel" if phase in ("CallAuctionNoCancel", "CrossMatching") else "auction" if phase else ""
 
 
 def _ends_ns(row: dict, is_perpetual: bool, where: str) -> int:

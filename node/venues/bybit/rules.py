@@ -210,10 +210,13 @@ _ROWS: tuple[tuple[ErrorGroup, int, int, int, str], ...] = (
     (_G.GROUP_FUNDS, _NO, _NO, _NO, """
         30256 110004 110006 110007 110011 110012 110014 110021 110039 110040 110044 110045 110046 110051
         110052 110053 110085 110086 110089 110090 110131 170033 170034 170131 170207 3400139"""),
-    # halted, in auction, before delisting (only reducing is allowed), frozen for a while
+    # halted, before delisting (only reducing is allowed), frozen for a while
     (_G.GROUP_MARKET, _NO, _NO, _NO, """
-        30228 110023 110042 110063 110066 110074 110095 110096 110097 110098 110099 110100 110103 170031
-        170151 170157 170159 170206 170210 170217 3100197"""),
+        30228 110023 110042 110063 110066 110074 110100 170031 170151 170157 170159 170206 170210
+        3100197"""),
+    # phases: a call auction, in a part of which not even cancels are taken; limit-maker orders alone
+    (_G.GROUP_AUCTION, _NO, _NO, _NO, "110095 110096 110097 110098 110099"),
+    (_G.GROUP_POST_PHASE, _NO, _NO, _NO, "110103 170217"),
     (_G.GROUP_POST_ONLY, _NO, _NO, _NO, "110119 170218 170355"),
     # parameters, reduce-only state, leverage and modes, slippage, take profit
     (_G.GROUP_OTHER, _NO, _NO, _NO, """

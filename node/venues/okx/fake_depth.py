@@ -82,7 +82,7 @@ class DepthSide(FakeVenue):
 
     def _window(self, listing: Listing, channel: str) -> tuple[dict[int, int], dict[int, int]]:
         n = WINDOWS[channel]
-        return dict(listing.engine.levels(BUY, n)), dict(listing.engine.levels(SELL, n))
+        return dict(listing.shown(BUY, n)), dict(listing.shown(SELL, n))
 
     def _refresh_view(self, listing: Listing, channel: str, now_ns: int) -> None:
         self.settle(listing, now_ns)

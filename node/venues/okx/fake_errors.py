@@ -92,6 +92,7 @@ platform limit of {2}x.
 51279 200 TP trigger price cannot be lower than the last price
 51280 200 SL trigger price cannot be higher than the last price
 51400 200 Order cancellation failed as the order has been filled, canceled or does not exist.
+51404 200 Order cancellation unavailable during the second phase of call auction
 51405 200 Cancellation failed as you don't have any pending orders.
 51410 200 Cancellation failed as the order is already in canceling status or pending settlement.
 51412 200 Cancellation failed. Order has been triggered and can't be canceled.

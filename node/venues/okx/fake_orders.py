@@ -63,6 +63,7 @@ REFUSALS = {
     "reduce_only": "51112",
     "position_mode": "51000",
 }
+STATUS_CODES = {"post_only": "54012", "auction": "51124", "no_cancel": "51124", "delisted": "51027"}
 CATEGORIES = {"liquidation": "full_liquidation", "adl": "adl", "settlement": "delivery"}
 AMENDS_MAX = 3
 CAP = 1000  # new and amended swap orders of an account in 2 s
@@ -196,8 +197,8 @@ class OrderSide(ReadingSide):
             lever = self.account_of(order).leverage_of(listing)
             most = listing.bracket_of(listing.notional(self.mark_ticks(listing), order.size_lots))
             return Problem("51186", listing.symbol, lever, most.leverage_max)
-        if name == "status" and refusal.text in ("post_only", "auction", "delisted"):
-            return Problem({"post_only": "54012", "auction": "51124", "delisted": "51027"}[refusal.text])
+        if name == "status" and refusal.text in STATUS_CODES:
+            return Problem(STATUS_CODES[refusal.text])
         return Problem(REFUSALS.get(name, "51000"), listing.symbol, listing.max_orders)
 
     def refusal_code(self, name: str) -> str:
@@ -217,7 +218,7 @@ class OrderSide(ReadingSide):
             self.settle(listing, now_ns)
             order = self.order_meant(account, listing, arg)
             if order is None or order.done or not self.cancel(order, now_ns):
-                raise Problem("51400")
+                raise Problem("51404" if listing.status == "no_cancel" else "51400")
             return {"clOrdId": order.client_id, "ordId": order_id(order.number), "ts": ms(now_ns)}
 
         return self.each(args, batch, "cancel", task, now_ns)

@@ -106,7 +106,14 @@ BLANK_ALGO = _blanks(_BLANK_IN_ALGOS) | {
 }
 BLANK_BILL = _blanks(_BLANK_IN_BILLS) | {"pnl": "0", "posBal": "0", "posBalChg": "0"}
 BLANK_FILL = _blanks(_BLANK_IN_FILLS)
-STATES = {"trading": "live", "reduce_only": "live", "post_only": "post_only", "auction": "preopen", "delisted": "expired"}
+STATES = {
+    "trading": "live",
+    "reduce_only": "live",
+    "post_only": "post_only",
+    "auction": "preopen",
+    "no_cancel": "preopen",
+    "delisted": "expired",
+}
 
 
 def instrument_row(listing: Listing) -> dict[str, Any]:

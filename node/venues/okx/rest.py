@@ -244,7 +244,7 @@ def ends_ns_of(row: dict, symbol: str) -> int:
 def _is_live(row: dict, symbol: str) -> bool:
     """Replies of before 2023 have neither field for some types; absent is normal."""
     state, rule = _text(row, symbol, "state"), _text(row, symbol, "ruleType")
-    return state in ("", "live") and rule in ("", "normal")
+    return state in ("", "live", "post_only") and rule in ("", "normal")
 
 
 def _is_linear(row: dict, symbol: str, kind: str) -> bool:

@@ -57,7 +57,7 @@ STATUS = {
     "live": "trading",
     "suspend": "halt",
     "preopen": "auction",
-    "post_only": "cancel_only",
+    "post_only": "post_only",
     "rebase": "settling",
     "test": "halt",
     "expired": "delisting",
@@ -224,8 +224,10 @@ _ERRORS = {
     " 50119 50120 50121 51155 60005 60007 60009 60011 60024 60031 60032 63999",
     "parameter": "50000 50002 50006 50014 50015 50016 50024 50025 51000 51003 51111 51512 54004 54009 60012"
     " 60013 60027 60033",
-    "instrument": "50033 51001 51015 51021 51022 51027 51028 51029 51030 51087 51110 51124 51196 54005 54007"
-    " 54011 54012 54072 54092 54094",
+    "instrument": "50033 51001 51015 51021 51022 51027 51028 51029 51030 51087 54005 54007 54011 54072 54092"
+    " 54094",
+    "auction": "51110 51124 51196 51404",  # 51404: no cancels in its second phase
+    "post_phase": "54012",
     "size": "50122 51005 51007 51020 51033 51101 51120 51121 51150 51201 51202 51203",
     "price": "51006 51031 51116 51122 51135 51136 51137 51138 51204",
     "trigger": "51046 51047 51048 51049 51277 51278 51279 51280",
@@ -243,7 +245,7 @@ _ERRORS = {
     " 51009 51024 51032 51037 51209 51210 51211 51212 51213 51214 54008",
     "protocol": "60008 60018 60019 60026 60028 64000 64001 64002 64003 64004",
     # the order is filled, canceled, being canceled or not known: says nothing about which
-    "gone": "51063 51400 51401 51402 51404 51405 51410 51503 51509 51510 51603",
+    "gone": "51063 51400 51401 51402 51405 51410 51503 51509 51510 51603",
 }
 ERRORS = {int(code): kind for kind, codes in _ERRORS.items() for code in codes.split()}
 _GROUPS = {
@@ -255,6 +257,8 @@ _GROUPS = {
     "environment": ErrorGroup.GROUP_ACCESS,
     "restricted": ErrorGroup.GROUP_ACCESS,
     "instrument": ErrorGroup.GROUP_MARKET,
+    "auction": ErrorGroup.GROUP_AUCTION,
+    "post_phase": ErrorGroup.GROUP_POST_PHASE,
     "size": ErrorGroup.GROUP_FILTER,
     "price": ErrorGroup.GROUP_FILTER,
     "trigger": ErrorGroup.GROUP_FILTER,

@@ -219,6 +219,27 @@ def test_a_crash_takes_its_time_and_stays_and_a_gap_is_at_once():
     assert 0.99 < world.middle(world.other) / other < 1.01
 
 
+def test_a_busy_market_does_so_many_times_what_it_does(monkeypatch):
+    world = Disturbed()
+    maker = next(m for m in world.market.makers if m.listing is world.listing)
+    done = {"quote": 0, "take": 0}
+    for name in done:
+        true = getattr(maker, name)
+        monkeypatch.setattr(
+            maker, name, lambda name=name, true=true: (done.update({name: done[name] + 1}), true())
+        )
+    world.run(2)
+    calm = dict(done)
+    world.strike("market.busy", times=10, s=2)
+    world.run(2)
+    assert (done["quote"] - calm["quote"], done["take"] - calm["take"]) == (
+        10 * calm["quote"],
+        10 * calm["take"],
+    )
+    world.run(2)
+    assert done["take"] == 12 * calm["take"]
+
+
 def test_a_sweep_takes_one_side_as_far_as_it_says():
     world = Disturbed()
     best = world.listing.engine.best(BUY)[0]

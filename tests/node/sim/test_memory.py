@@ -93,6 +93,34 @@ def test_a_black_hole_swallows_both_ways_and_the_orders_in_it_are_not_forgotten(
     assert out.differences() == []
 
 
+def test_a_slow_line_tells_the_past_until_it_is_over_and_then_all_at_once():
+    slow = {
+        "name": "px.rate",
+        "venue": "binance",
+        "path": "feed",
+        "way": "out",
+        "bytes_per_s": 1000,
+        "for_s": 5,
+    }
+    out = world(seed=2, faults=[slow])
+    late: list[int] = []
+    out.run_for(2 * SEC)
+    wired = out.line(SPOT, "feed")
+    began = out.now_ns
+    true = out._deliver
+    out._deliver = lambda w, generation, text: (
+        late.append(out.now_ns - began) if text == "x" * 500 else true(w, generation, text)
+    )
+    for _ in range(3):
+        out._towards(wired, "x" * 500)
+    out.run_for(6 * SEC)
+    assert out.fakes["binance"].faults.counts["px.rate"] == 1
+    assert len(late) == 3
+    assert late == sorted(late)
+    assert late[0] > SEC  # behind what was said before
+    assert late[-1] < 4 * SEC
+
+
 def test_delay_in_the_network_keeps_the_order_of_frames():
     late = {"name": "px.delay", "venue": "binance", "delay_ms": 120}
     out = world(seed=2, faults=[late])

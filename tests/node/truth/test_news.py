@@ -11,21 +11,54 @@ def news(world, market, *rows):
 
 
 @pytest.mark.parametrize(
-    ("status", "level"), [("halt", 2), ("cancel_only", 2), ("maintenance", 2), ("delisting", 1)]
+    ("status", "reason", "level"),
+    [
+        ("halt", "HALT_VENUE", 2),
+        ("cancel_only", "HALT_VENUE", 2),
+        ("maintenance", "HALT_VENUE", 2),
+        ("delisting", "HALT_VENUE", 1),
+        ("auction", "HALT_PHASE", 2),
+        ("no_cancel", "HALT_PHASE", 2),
+        ("post_only", "HALT_PHASE", 1),
+    ],
 )
-def test_a_symbol_that_is_not_trading_is_held_until_a_pass_behind_its_return(world, status, level):
+def test_a_symbol_that_is_not_trading_is_held_until_a_pass_behind_its_return(world, status, reason, level):
     world.settle()
     news(world, SPOT, StatusRow(SPOT, SYMBOL, status))
-    assert world.halts(0) == {"HALT_VENUE": level}
+    assert world.halts(0) == {reason: level}
     assert world.halts(1) == {}
     world.run(60)
-    assert world.halts(0) == {"HALT_VENUE": level}
+    assert world.halts(0) == {reason: level}
     world.venues[SPOT].broken["open"] = "silent"
     news(world, SPOT, StatusRow(SPOT, SYMBOL, "trading"))
     world.run(20)
-    assert world.halts(0) == {"HALT_VENUE": level}
+    assert world.halts(0) == {reason: level}
     del world.venues[SPOT].broken["open"]
     assert world.run(20, lambda: not world.halts(0))
+
+
+def test_a_symbol_trades_again_only_on_a_book_that_is_fresh(world):
+    world.settle()
+    news(world, SPOT, StatusRow(SPOT, SYMBOL, "auction"))
+    world.engine.stale.add(0)
+    news(world, SPOT, StatusRow(SPOT, SYMBOL, "trading"))
+    world.run(20)
+    assert world.halts(0) == {"HALT_PHASE": 2}
+    world.engine.stale.clear()
+    assert world.run(20, lambda: not world.halts(0))
+
+
+def test_what_a_list_says_every_minute_people_are_told_once(world):
+    world.settle()
+    for status in ("halt", "halt", "auction", "auction", "halt"):
+        news(world, SPOT, StatusRow(SPOT, SYMBOL, status))
+        world.run(61)
+    assert [x[1] for x in world.told if "the venue says" in x[1]] == [
+        "the venue says halt",
+        "the venue says auction",
+        "the venue says halt",
+    ]
+    assert world.halts(0) == {"HALT_VENUE": 2}
 
 
 def test_a_status_that_nobody_knows_is_odd_and_ends_with_two_passes(world):

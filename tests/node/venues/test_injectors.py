@@ -367,3 +367,31 @@ def test_the_mark_moves_away_without_a_market(venue):
     assert venue.mark_ticks(listing) == 660_005
     venue.tick(venue.now_ns + 2 * SECOND)
     assert venue.mark_ticks(listing) == 600_005
+
+
+def test_an_announced_end_has_its_window_and_is_settled_at_the_index(venue, client):
+    listing = venue.listings[2, "BTCUSDT"]
+    put(venue, client, price=600_010, size=20, market=2)
+    strike(venue, "market.mark", percent="5", market=2)
+    strike(venue, "status.delist", in_s=60, window_s=20, market=2)
+    assert (listing.ends_ns, listing.status) == (venue.now_ns + 60 * SECOND, "trading")
+    venue.tick(venue.now_ns + 41 * SECOND)
+    order = FakeOrder(listing, 0, "z", SELL, 600_020, 10, "gtc", client)
+    assert venue.check(order).name == "delisting"
+    order.reduce_only = True
+    assert venue.check(order) is None
+    venue.tick(venue.now_ns + 20 * SECOND)
+    assert listing.status == "delisted"
+    (fill,) = [x for x in venue.truth(1)["fills"].values() if x["nature"] == "settlement"]
+    assert fill["price_ticks"] == 600_005  # not five per cent above
+    assert venue.audit() == []
+
+
+def test_in_an_auction_the_book_is_shown_crossed_and_the_matching_engine_is_not(venue):
+    listing = venue.listings[2, "BTCUSDT"]
+    strike(venue, "status.phase", phase="auction", s=5, market=2)
+    assert listing.shown(BUY, 5) == [(600_030, 3), (600_000, 50)]
+    assert listing.shown(SELL, 5) == listing.engine.levels(SELL, 5)
+    assert listing.engine.best(BUY)[0] == 600_000
+    venue.tick(venue.now_ns + 6 * SECOND)
+    assert listing.shown(BUY, 5) == [(600_000, 50)]

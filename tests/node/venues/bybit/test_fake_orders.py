@@ -134,7 +134,11 @@ def test_a_halted_symbol_takes_no_orders(venue):
     for status, linear, spot in (
         ("halt", 110074, 170151),
         ("cancel_only", 110066, 170151),
-        ("delisted", 30228, 170151),
+        ("delisted", 110074, 170151),
+        ("reduce_only", 30228, 170151),
+        ("auction", 110098, 170151),
+        ("no_cancel", 110095, 170151),
+        ("post_only", 110103, 170217),
     ):
         venue.linear.status = venue.spot.status = status
         venue.order(linear)

@@ -136,7 +136,23 @@ def test_an_instrument_keeps_the_venues_own_text():
     ],
 )
 def test_the_state_of_an_instrument_is_told_in_the_words_of_all_venues(field, value, status):
-    assert rest.instruments(reply(changed(LINEAR_ROW, field, value)))[0].status == status
+    (row,) = rest.instruments(reply(changed(LINEAR_ROW, field, value)))
+    assert row.status == status
+    assert row.ends_ns == (int(value) * 10**6 if field == "deliveryTime" else 0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "status"),
+    [
+        ("CallAuction", "auction"),
+        ("CallAuctionNoCancel", "no_cancel"),
+        ("CrossMatching", "no_cancel"),
+        ("ContinuousTrading", "auction"),
+    ],
+)
+def test_the_phase_of_a_contract_that_is_not_listed_yet_is_told(phase, status):
+    row = LINEAR_ROW | {"isPreListing": True, "preListingInfo": {"curAuctionPhase": phase}}
+    assert rest.instruments(reply(row))[0].status == status
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_real_replies_fill_the_instrument_table(name, part):
         fields = {
             k: getattr(row, k)
             for k in row.__slots__
-            if k not in ("market", "symbol", "tick", "lot", "contract", "max_leverage", "status")
+            if k not in ("market", "symbol", "tick", "lot", "contract", "max_leverage", "status", "ends_ns")
         }
         table.add(row.market, row.symbol, row.tick, row.lot, row.contract, **fields)
     assert table.count == len(seen) > 5
@@ -215,7 +215,7 @@ def test_coins_and_limits_of_an_instrument():
     [
         ({}, "trading"),
         ({"state": "suspend"}, "halt"),
-        ({"state": "post_only"}, "cancel_only"),
+        ({"state": "post_only"}, "post_only"),
         ({"state": "preopen"}, "auction"),
         ({"state": "rebase"}, "settling"),
         ({"state": "something new"}, "halt"),
@@ -224,6 +224,7 @@ def test_coins_and_limits_of_an_instrument():
 )
 def test_the_state_of_an_instrument_in_the_words_of_all_venues(change, status):
     assert one(SWAP | change).status == status
+    assert one(SWAP | change).ends_ns == int(change.get("expTime", 0)) * 10**6
 
 
 # ---- the signed half ----

@@ -241,6 +241,9 @@ def drill(
     venue: Annotated[
         list[str] | None, typer.Option(help="binance, bybit or okx; all where left out. May be repeated.")
     ] = None,
+    flatten: Annotated[
+        bool, typer.Option("--flatten", help="Hold positions too: the guard must close them.")
+    ] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep configs, logs and tapes in this directory.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -248,7 +251,7 @@ def drill(
     from node.drill import drill_command, print_drill
 
     result = drill_command(
-        orders=orders, variants=variant or [], venues=venue or [], stall_ms=stall_ms, keep=keep
+        orders=orders, variants=variant or [], venues=venue or [], stall_ms=stall_ms, keep=keep, flatten=flatten
     )
     if as_json:
         print_json(result)

@@ -2,7 +2,8 @@
 
 Simulated venues, a node and its guard run as processes of their own on loopback. The node gets its orders to
 rest; then it is stopped in the middle. What is measured is what the venues have on their books, and the time
-is split where the guard began to act. Then the node goes on, or starts again, and must send nothing.
+is split where the guard began to act. Then the node goes on, or starts again, and must send nothing. With
+`flatten` it also holds a position on each perpetual, and the guard must close them: all of it, and no more.
 """
 
 import contextlib
@@ -24,9 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from node.demo import START_S, _check, _tail, config_text
+from node.config import is_perpetual
 from node.errors import Failed, UserError
 from node.main import write_config
-from node.resting import EACH, HANG
+from node.resting import EACH, HANG, TAKE
 from node.slow.guarding import JOURNAL
 
 VARIANTS = {"stop": "SIGSTOP", "kill": "SIGKILL", "hang": "a busy loop"}
@@ -52,7 +54,7 @@ passphrase = "guard"
 GUARD = """
 [guard]
 stall_ms = {stall_ms}
-on_stall = "cancel"
+on_stall = "{on_stall}"
 keep_stops = false
 """
 GUARD_KEY = (
@@ -82,11 +84,24 @@ class Stage:
             return [json.loads(x) for x in lines if x.endswith("\n")]
         return []
 
-    def open_orders(self) -> int:
-        """How many orders the venues have on their books."""
+    def ledgers(self) -> dict[str, dict[str, Any]]:
+        """What each venue knows of each account, by "venue:account"."""
         with urllib.request.urlopen(f"{self.control}/truth", timeout=5) as answer:
             truth = json.load(answer)
-        return sum(len(row["open"]) for venue in truth.values() for row in venue.values())
+        return {f"{name}:{x}": row for name, venue in truth.items() for x, row in venue.items()}
+
+    def open_orders(self) -> int:
+        """How many orders the venues have on their books."""
+        return sum(len(row["open"]) for row in self.ledgers().values())
+
+    def held(self) -> dict[str, int]:
+        """Lots of each position, by venue, account, market, symbol and leg."""
+        rows = self.ledgers().items()
+        return {f"{x}:{k}": p["lots"] for x, row in rows for k, p in row["positions"].items() if p["lots"]}
+
+    def fills(self) -> dict[str, dict[str, Any]]:
+        """Every trade, by venue, account, market, symbol and its id."""
+        return {f"{x}:{k}": fill for x, row in self.ledgers().items() for k, fill in row["fills"].items()}
 
     def check(self) -> None:
         """Raises where a process ended that should not have."""
@@ -116,9 +131,10 @@ class Stage:
 
 
 def drill_command(
-    *, orders: int, variants: list[str], venues: list[str], stall_ms: int, keep: Path | None = None
+    *, orders: int, variants: list[str], venues: list[str], stall_ms: int, keep: Path | None = None,
+    flatten: bool = False,
 ) -> dict[str, Any]:
-    """Run each variant and return what `--json` prints. Raises UserError, or Failed where a process ended
+    """Run each variant and return what `--json` prints; `flatten`: with positions that must be closed. Raises UserError, or Failed where a process ended
     early or orders never rested."""
     for name, given, known in (("variant", variants, tuple(VARIANTS)), ("venue", venues, VENUES)):
         for x in given:
@@ -129,7 +145,7 @@ def drill_command(
     rows: dict[str, dict[str, Any]] = {}
     try:
         for name in variants or VARIANTS:
-            rows[name] = _variant(folder / name, name, orders, venues or list(VENUES), stall_ms)
+            rows[name] = _variant(folder / name, name, orders, venues or list(VENUES), stall_ms, flatten)
     except OSError as error:
         raise Failed(f"{folder}: {error}") from None
     finally:
@@ -142,53 +158,73 @@ def drill_command(
         "stall_ms": stall_ms,
         "variants": rows,
         "seconds_to_zero": {name: row["seconds_to_zero"] for name, row in rows.items()},
-        "passed": all(row["new_orders_after"] == 0 and row["latched"] for row in rows.values()),
+        "passed": all(
+            row["new_orders_after"] == 0 and row["latched"] and row["flat"] and row["trades_after"] == 0
+            for row in rows.values()
+        ),
     }
 
 
 def print_drill(result: dict[str, Any], console: Console) -> None:
     """A table for people."""
     table = Table(title=f"{result['orders']} open orders on {', '.join(result['venues'])}")
-    for name in ("node", "to zero, s", "noticed, s", "cancelled, s", "requests", "then", "new orders"):
-        table.add_column(name, justify="left" if name in ("node", "then") else "right")
+    for name in ("node", "to zero, s", "noticed, s", "cancelled, s", "requests", "then", "new orders", "positions"):
+        table.add_column(name, justify="left" if name in ("node", "then", "positions") else "right")
     for name, row in result["variants"].items():
         figures = [f"{row[x]:.3f}" for x in ("seconds_to_zero", "detect_s", "cancel_s")]
         held = "stays latched" if row["latched"] else "NOT LATCHED"
-        table.add_row(VARIANTS[name], *figures, str(row["requests"]), held, str(row["new_orders_after"]))
+        exact = row["flat"] and row["trades_after"] == 0
+        closed = f"{row['positions']} closed in {row['exits']} exits" if exact else "NOT FLAT, OR DOUBLED"
+        table.add_row(
+            VARIANTS[name],
+            *figures,
+            str(row["requests"]),
+            held,
+            str(row["new_orders_after"]),
+            closed if row["positions"] else "none",
+        )
     console.print(table)
 
 
-def _variant(folder: Path, name: str, orders: int, venues: list[str], stall_ms: int) -> dict[str, Any]:
+def _variant(
+    folder: Path, name: str, orders: int, venues: list[str], stall_ms: int, flatten: bool
+) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     stage = Stage(folder)
     try:
-        _prepare(stage, orders, venues, stall_ms)
+        _prepare(stage, orders, venues, stall_ms, flatten)
         row = _measure(stage, name)
         return row | _go_on(stage, name)
     finally:
         stage.end()
 
 
-def _prepare(stage: Stage, orders: int, venues: list[str], stall_ms: int) -> None:
-    """Venues, node and guard run, and all orders rest."""
+def _prepare(stage: Stage, orders: int, venues: list[str], stall_ms: int, flatten: bool) -> None:
+    """Venues, node and guard run, all orders rest, and where it is asked for, each perpetual is held."""
     sim_file = write_config(stage.folder / "sim.toml", SIM.format(venues=json.dumps(venues)))
     stage.sim = _start(stage, "sim.log", ["sim", str(sim_file), "--json"])
     listening, stage.control = _hello(stage)
-    text, count = _config(stage, listening, stall_ms)
+    text, count = _config(stage, listening, stall_ms, "flatten" if flatten else "cancel")
     each = -(-orders // count)
     write_config(
         stage.folder / "node.toml",
         re.sub(r"max_open_orders = (?!1024)\d+", f"max_open_orders = {each}", text),
     )
-    stage.env = {EACH: str(each), HANG: str(stage.folder / "hang")}
+    stage.env = {EACH: str(each), HANG: str(stage.folder / "hang")} | ({TAKE: "1"} if flatten else {})
     _run_node(stage)
-    wanted = each * count
+    wanted, perpetuals = each * count, _perpetuals(text) if flatten else 0
     _until(stage, REST_S, lambda: stage.open_orders() >= wanted, f"{wanted} orders to rest")
+    _until(stage, REST_S, lambda: len(stage.held()) >= perpetuals, f"{perpetuals} positions to be held")
     _until(stage, START_S, lambda: _has(stage, "ready"), "the guard to be ready")
 
 
-def _config(stage: Stage, listening: dict[str, Any], stall_ms: int) -> tuple[str, int]:
+def _perpetuals(text: str) -> int:
+    rows = re.findall(r'^\[\[instrument\]\]\nmarket = "(.*)"\nsymbol = "(.*)"', text, flags=re.M)
+    return sum(is_perpetual(market, symbol) for market, symbol in rows)
+
+
+def _config(stage: Stage, listening: dict[str, Any], stall_ms: int, on_stall: str) -> tuple[str, int]:
     """The node's config, and how many instruments it trades."""
     text = config_text(listening, stage.tape, Path(), wide=True).replace(
         'strategy = "quoter"', 'strategy = "node.resting:Resting"'
@@ -197,23 +233,24 @@ def _config(stage: Stage, listening: dict[str, Any], stall_ms: int) -> tuple[str
     text = "strategy_timeout_ms = 10000\n" + text  # a loop that hangs must not be ended from inside
     markets = re.findall(r'^\[\[venue\]\]\nmarket = "(.*)"', text, flags=re.M)
     keys = "".join(GUARD_KEY.format(market=x) for x in markets)
-    return text + GUARD.format(stall_ms=stall_ms) + "[guard.key]\n" + keys, text.count("[[instrument]]")
+    return text + GUARD.format(stall_ms=stall_ms, on_stall=on_stall) + "[guard.key]\n" + keys, text.count("[[instrument]]")
 
 
 def _measure(stage: Stage, name: str) -> dict[str, Any]:
     """Strike the node; seconds until the venues have none of its orders."""
     assert stage.node is not None
-    before = stage.open_orders()
+    before, held, entries = stage.open_orders(), stage.held(), stage.fills()
     struck_ns = time.time_ns()
     if name == "hang":
         (stage.folder / "hang").touch()
     else:
         stage.node.send_signal(signal.SIGSTOP if name == "stop" else signal.SIGKILL)
     deadline_s = time.monotonic() + ZERO_S
-    while stage.open_orders():
+    while stage.open_orders() or (held and stage.held()):
         if time.monotonic() > deadline_s:
             raise Failed(
-                f"{stage.open_orders()} orders were still open {ZERO_S:.0f} s behind {VARIANTS[name]}"
+                f"{stage.open_orders()} orders and {len(stage.held())} positions were still open {ZERO_S:.0f} s "
+                f"behind {VARIANTS[name]}"
             )
         time.sleep(POLL_S)
     zero_ns = time.time_ns()
@@ -231,14 +268,25 @@ def _measure(stage: Stage, name: str) -> dict[str, Any]:
         "cancel_s": round((zero_ns - events["act"]["at_ns"]) / 1e9, 3),
         "confirmed_s": round((events["clear"]["at_ns"] - struck_ns) / 1e9, 3),
         "cancelled": sum(x["cancelled"] for x in markets.values()),
+        "positions": len(held),
+        "worst_bps": _worst_bps(entries, stage.fills()),
+        "exits": sum(x["exits"] for x in markets.values()),
         "requests": sum(x["requests"] for x in markets.values()),
         "markets": markets,
     }
 
 
+def _worst_bps(entries: dict[str, dict[str, Any]], fills: dict[str, dict[str, Any]]) -> int:
+    """How much less the worst exit got than the last entry there paid, in basis points."""
+    paid = {name.rpartition(":")[0]: x["price_ticks"] for name, x in entries.items()}
+    got = [(paid[k.rpartition(":")[0]], x["price_ticks"]) for k, x in fills.items() if k not in entries]
+    return max((-(-(entry - price) * 10_000 // entry) for entry, price in got), default=0)
+
+
 def _go_on(stage: Stage, name: str) -> dict[str, Any]:
     """The node thaws, or starts again: it must be latched and send nothing."""
     assert stage.node is not None
+    trades = len(stage.fills())
     if name == "stop":
         stage.node.send_signal(signal.SIGCONT)
     elif name == "hang":
@@ -252,6 +300,7 @@ def _go_on(stage: Stage, name: str) -> dict[str, Any]:
         most = max(most, stage.open_orders())
         stage.check()
         time.sleep(POLL_S)
+    flat, after = not stage.held(), len(stage.fills()) - trades
     latched = "by the guard" in (stage.folder / "node.log").read_text(errors="replace")
     stage.node.send_signal(signal.SIGTERM)
     try:
@@ -261,7 +310,13 @@ def _go_on(stage: Stage, name: str) -> dict[str, Any]:
     end_s = time.monotonic() + END_S
     while stage.guards() and time.monotonic() < end_s:
         time.sleep(0.05)
-    return {"latched": latched, "new_orders_after": most, "guard_ended": not stage.guards()}
+    return {
+        "latched": latched,
+        "new_orders_after": most,
+        "flat": flat,
+        "trades_after": after,
+        "guard_ended": not stage.guards(),
+    }
 
 
 # ---- processes ----

@@ -6,18 +6,21 @@ from pathlib import Path
 from ext.records import TimeInForce
 from ext.strategy import Strategy
 
-EACH, HANG = "TICKGATE_DRILL_EACH", "TICKGATE_DRILL_HANG"
+EACH, HANG, TAKE = "TICKGATE_DRILL_EACH", "TICKGATE_DRILL_HANG", "TICKGATE_DRILL_TAKE"
+TAKE_TIMES = 8  # of the smallest order: more than one level of a thin book
 FAR_PPM = 4_000  # from the mid: inside the collar, far behind the book
 DEPTH_PPM = 800  # from the first to the last of them
 
 
 class Resting(Strategy):
     """Keeps `TICKGATE_DRILL_EACH` buys on each instrument, a step apart, placed one in a turn. While the file
-    `TICKGATE_DRILL_HANG` exists it does not return: a loop that is busy for ever."""
+    `TICKGATE_DRILL_HANG` exists it does not return: a loop that is busy for ever. With `TICKGATE_DRILL_TAKE` it first buys a
+    position on each perpetual."""
 
     def __init__(self) -> None:
         self.each = int(os.environ.get(EACH, "10"))
         self.hang = Path(os.environ.get(HANG, "/nonexistent"))
+        self.takes = bool(os.environ.get(TAKE))
         self.asked_ns: dict[int, int] = {}
 
     def on_book(self, instrument: int, now_ns: int) -> int:
@@ -29,6 +32,10 @@ class Resting(Strategy):
             return 0
         self.asked_ns[instrument] = now_ns
         row = self.instruments.row(instrument)
+        if self.takes and row["is_perpetual"] and not self.position(instrument):
+            self.buy(instrument, ask[0], self.lots(row, ask[0]) * TAKE_TIMES, TimeInForce.IOC)
+            self.asked_ns[instrument] += 1_000_000_000  # never two under way
+            return 0
         mid = (bid[0] + ask[0]) // 2
         ticks = mid - mid * (FAR_PPM + resting * DEPTH_PPM // self.each) // 1_000_000
         step = max(row["tick_step"], 1)

@@ -30,6 +30,22 @@ def test_ten_orders_of_a_stopped_node_are_cancelled_and_it_stays_latched(process
     processes.gone()
 
 
+def test_positions_of_a_stopped_node_are_closed_all_of_them_and_no_more(processes, tmp_path):
+    told = processes.run(
+        "drill", "--flatten", "--orders", "4", "--variant", "stop", "--venue", "bybit", "--stall-ms", "600",
+        "--keep", tmp_path, "--json",
+        timeout_s=100,
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    row = json.loads(told.out)["variants"]["stop"]
+    assert row["positions"] >= 1
+    assert row["exits"] == row["positions"]  # one order each: what fills is not tried again
+    assert (row["flat"], row["trades_after"], row["new_orders_after"]) == (True, 0, 0)
+    assert -50 < row["worst_bps"] <= 60  # the guard's bound is 50 of the best price, and the market moves
+    assert row["latched"]
+    processes.gone()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_drill_that_is_interrupted_leaves_nothing_behind(processes, tmp_path, number):
     drilling = processes.start("drill", "--orders", "5", "--variant", "stop", "--keep", tmp_path)

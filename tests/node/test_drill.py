@@ -10,9 +10,9 @@ from node import drill
 from node.errors import UserError
 
 
-def test_ten_orders_of_a_stopped_node_are_cancelled_and_it_stays_latched(processes, tmp_path):
+def drilled(processes, folder, *more):
     told = processes.run(
-        "drill", "--orders", "10", "--variant", "stop", "--stall-ms", "600", "--keep", tmp_path, "--json",
+        "drill", "--orders", "10", "--variant", "stop", "--stall-ms", "600", "--keep", folder, "--json", *more,
         timeout_s=100,
     )  # fmt: skip
     assert told.code == 0, told.err
@@ -24,26 +24,28 @@ def test_ten_orders_of_a_stopped_node_are_cancelled_and_it_stays_latched(process
     assert result["seconds_to_zero"] == {"stop": row["seconds_to_zero"]}
     assert row["detect_s"] > 0.6
     assert row["seconds_to_zero"] == pytest.approx(row["detect_s"] + row["cancel_s"], abs=0.01)
-    said = (tmp_path / "stop" / "node.log").read_text()
+    said = (folder / "stop" / "node.log").read_text()
     assert "stood still for" in said
+    processes.gone()
+    return row, said
+
+
+def test_ten_orders_of_a_stopped_node_are_cancelled_its_positions_closed_and_it_stays_latched(
+    processes, tmp_path
+):
+    row, said = drilled(processes, tmp_path, "--flatten")
+    assert row["positions"] == 4  # one on each perpetual
+    assert row["exits"] == 4  # what filled is not tried again
+    assert (row["flat"], row["trades_after"]) == (True, 0)
+    assert row["worst_bps"] <= 60  # the guard's bound is 50 of the best price, and the market moves
+    assert "by the guard" in said
+
+
+@pytest.mark.soak
+def test_a_guard_that_only_cancels_leaves_positions_alone(processes, tmp_path):
+    row, said = drilled(processes, tmp_path)
+    assert (row["positions"], row["exits"]) == (0, 0)
     assert "halt by the guard" in said
-    processes.gone()
-
-
-def test_positions_of_a_stopped_node_are_closed_all_of_them_and_no_more(processes, tmp_path):
-    told = processes.run(
-        "drill", "--flatten", "--orders", "4", "--variant", "stop", "--venue", "bybit", "--stall-ms", "600",
-        "--keep", tmp_path, "--json",
-        timeout_s=100,
-    )  # fmt: skip
-    assert told.code == 0, told.err
-    row = json.loads(told.out)["variants"]["stop"]
-    assert row["positions"] >= 1
-    assert row["exits"] == row["positions"]  # one order each: what fills is not tried again
-    assert (row["flat"], row["trades_after"], row["new_orders_after"]) == (True, 0, 0)
-    assert -50 < row["worst_bps"] <= 60  # the guard's bound is 50 of the best price, and the market moves
-    assert row["latched"]
-    processes.gone()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

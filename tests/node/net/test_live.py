@@ -801,6 +801,42 @@ def test_the_tape_ends_with_the_state_that_was_left(play):
     play(scenario)
 
 
+# ---- everything at once: row 158 ----------------------------------------------------------------
+
+
+def test_row_158_on_a_choked_line_nothing_new_leaves_and_no_order_stays_unknown(play):
+    async def scenario(world):
+        node = world.node(("stale_ms = 2000", "stale_ms = 300"), ("half_spread_ppm = 100", "half_spread_ppm = 20"))
+
+        async def act():
+            await until(lambda: quoting(node))
+            await until(lambda: gate(node) == "OK")
+            fake, now_ns = world.fake(), time.time_ns()
+            choke = {"name": "px.rate", "path": "public", "way": "out", "bytes_per_s": 20_000, "for_s": 0.9}
+            rows = [choke, {"name": "me_stall", "for_s": 0.7}, {"name": "rest.delay", "delay_ms": 600, "for_s": 0.8}]
+            rows.append({"name": "market.busy", "times": 10, "s": 0.9})
+            fake.faults.load(rows, "bybit", now_ns)
+            await until(lambda: gate(node) == "BOOK_STALE")
+            taken = fake.counts["orders"]
+            await asyncio.sleep(0.2)
+            assert fake.counts["orders"] == taken
+            assert all(fake.faults.counts[x["name"]] for x in rows)
+            await until(lambda: time.time_ns() - now_ns > 0.9e9)
+            await until(lambda: node.engine.orders.reserved(0)["unknown_lots"] == 0 and quoting(node))
+
+        await world.run(node, act)
+        assert world.said("too many requests") == []
+        assert compared(world, node) == []
+
+    play(scenario)
+
+
+def gate(node) -> str:
+    """What the gate says to a small buy that would rest."""
+    bids = node.engine.books[0].bids(1)
+    return node.engine.risk.probe(0, 0, bids[0][0] - 500 if bids else 1, 5, node.link.now_ns())
+
+
 # ---- orders by other ways, and keys --------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ext.orders cimport Order
-from ext.records cimport BUY, DESK_EXIT, FILLED, IOC, LEGS, LIMIT, NET, NEW, PHASE, REJECTED, SELL, Level
+from ext.records cimport BUY, DESK_EXIT, FILLED, INSTRUMENT, IOC, LEGS, LIMIT, NET, NEW, PHASE, REJECTED, SELL, Level
 
 cdef extern from *:
     """
@@ -223,7 +223,7 @@ cdef class Exits:
             row.order_id = 0            # what was filled before it does not let the next one go at once
         self.refused += 1
         self.last_reason = reason
-        row.failures += reason != PHASE     # one that would not be taken now is tried again when it would
+        row.failures += reason != PHASE and reason != INSTRUMENT    # not taken now: tried again as soon as it is
         return 0
 
     cdef int _judge(self, Exit* row, const Order* last) noexcept nogil:

@@ -159,7 +159,7 @@ class Assembly:
         return states
 
     def states(self) -> dict[int, list[StatusRow]]:
-        """What the venues said of each symbol when they were asked before the start, by market that trades."""
+        """What the venues said of each symbol before the start, by market that trades."""
         out: dict[int, list[StatusRow]] = {market: [] for market in self.rest}
         for (market, _), row in self.rows.items():
             if market in out and row.status != "trading":

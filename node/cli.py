@@ -251,7 +251,12 @@ def drill(
     from node.drill import drill_command, print_drill
 
     result = drill_command(
-        orders=orders, variants=variant or [], venues=venue or [], stall_ms=stall_ms, keep=keep, flatten=flatten
+        orders=orders,
+        variants=variant or [],
+        venues=venue or [],
+        stall_ms=stall_ms,
+        keep=keep,
+        flatten=flatten,
     )
     if as_json:
         print_json(result)

@@ -24,8 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.demo import START_S, _check, _tail, config_text
 from node.config import is_perpetual
+from node.demo import START_S, _check, _tail, config_text
 from node.errors import Failed, UserError
 from node.main import write_config
 from node.resting import EACH, HANG, TAKE
@@ -131,11 +131,16 @@ class Stage:
 
 
 def drill_command(
-    *, orders: int, variants: list[str], venues: list[str], stall_ms: int, keep: Path | None = None,
+    *,
+    orders: int,
+    variants: list[str],
+    venues: list[str],
+    stall_ms: int,
+    keep: Path | None = None,
     flatten: bool = False,
 ) -> dict[str, Any]:
-    """Run each variant and return what `--json` prints; `flatten`: with positions that must be closed. Raises UserError, or Failed where a process ended
-    early or orders never rested."""
+    """Run each variant and return what `--json` prints; `flatten`: with positions that must be closed.
+    Raises UserError, or Failed where a process ended early or orders never rested."""
     for name, given, known in (("variant", variants, tuple(VARIANTS)), ("venue", venues, VENUES)):
         for x in given:
             if x not in known:
@@ -168,7 +173,16 @@ def drill_command(
 def print_drill(result: dict[str, Any], console: Console) -> None:
     """A table for people."""
     table = Table(title=f"{result['orders']} open orders on {', '.join(result['venues'])}")
-    for name in ("node", "to zero, s", "noticed, s", "cancelled, s", "requests", "then", "new orders", "positions"):
+    for name in (
+        "node",
+        "to zero, s",
+        "noticed, s",
+        "cancelled, s",
+        "requests",
+        "then",
+        "new orders",
+        "positions",
+    ):
         table.add_column(name, justify="left" if name in ("node", "then", "positions") else "right")
     for name, row in result["variants"].items():
         figures = [f"{row[x]:.3f}" for x in ("seconds_to_zero", "detect_s", "cancel_s")]
@@ -233,7 +247,9 @@ def _config(stage: Stage, listening: dict[str, Any], stall_ms: int, on_stall: st
     text = "strategy_timeout_ms = 10000\n" + text  # a loop that hangs must not be ended from inside
     markets = re.findall(r'^\[\[venue\]\]\nmarket = "(.*)"', text, flags=re.M)
     keys = "".join(GUARD_KEY.format(market=x) for x in markets)
-    return text + GUARD.format(stall_ms=stall_ms, on_stall=on_stall) + "[guard.key]\n" + keys, text.count("[[instrument]]")
+    return text + GUARD.format(stall_ms=stall_ms, on_stall=on_stall) + "[guard.key]\n" + keys, text.count(
+        "[[instrument]]"
+    )
 
 
 def _measure(stage: Stage, name: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ DEPTH_PPM = 800  # from the first to the last of them
 
 class Resting(Strategy):
     """Keeps `TICKGATE_DRILL_EACH` buys on each instrument, a step apart, placed one in a turn. While the file
-    `TICKGATE_DRILL_HANG` exists it does not return: a loop that is busy for ever. With `TICKGATE_DRILL_TAKE` it first buys a
-    position on each perpetual."""
+    `TICKGATE_DRILL_HANG` exists it does not return: a loop that is busy for ever. With `TICKGATE_DRILL_TAKE`
+    it first buys a position on each perpetual."""
 
     def __init__(self) -> None:
         self.each = int(os.environ.get(EACH, "10"))

@@ -1,4 +1,5 @@
-"""Symbols that the venue is going to delist: nothing new from the announcement on, flat before the end, and silence after it."""
+"""Symbols that the venue is going to delist: nothing new from the announcement on, and flat before the
+end."""
 
 from datetime import UTC, datetime
 
@@ -11,8 +12,8 @@ SOURCE = "ending"
 
 
 class Endings:
-    """The announced ends of one desk's symbols. `flat_ns`: positions are closed so long before an end; 0 = the venue
-    settles them."""
+    """The announced ends of one desk's symbols. `flat_ns`: positions are closed so long before an end; 0 =
+    the venue settles them."""
 
     def __init__(self, desk: VenueDesk, native: Native, halts: Halts, flat_ns: int):
         self.desk, self.native, self.halts, self.flat_ns = desk, native, halts, flat_ns

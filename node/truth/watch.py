@@ -231,7 +231,7 @@ class Watch:
                 self._reopen(instrument, now_ns)
 
     def reopens(self, instrument: int, now_ns: int) -> None:
-        """The venue says that a held symbol trades: believed when a pass agreed, and its book is of after that."""
+        """The venue says that a held symbol trades: believed when a pass agreed and its book is newer."""
         if instrument not in self.reopening:
             self.reopening[instrument] = self.native.books[instrument].updates
             self.all_due(now_ns)

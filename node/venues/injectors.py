@@ -575,8 +575,8 @@ class Injectors(Desk):
         self.on_maintenance(False, now_ns)
 
     def _announce_end(self, listing: Listing, fault: Fault, now_ns: int) -> None:
-        """`status.delist`: at once, or announced `in_s` before, with a window of `window_s` in which positions can only be
-        reduced."""
+        """`status.delist`: at once, or announced `in_s` before, with a window of `window_s` in which positions
+        can only be reduced."""
         in_ns = fault.ns("in")
         if not in_ns:
             self.delist(listing, now_ns)
@@ -590,7 +590,8 @@ class Injectors(Desk):
         self.at(listing.ends_ns, partial(self.delist, listing))
 
     def delist(self, listing: Listing, now_ns: int) -> None:
-        """Orders are cancelled and positions settled at the index, without an order of the client. Its data just stops."""
+        """Orders are cancelled and positions settled at the index, without an order of the client. Its data
+        just stops."""
         for order in self.open_orders(None, None, listing):
             self._take_away(order, "delisted", now_ns)
         listing.status = "delisted"

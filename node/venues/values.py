@@ -210,8 +210,9 @@ class ModeRow:
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `post_only` (nothing else is taken), `auction`,
-    `no_cancel` (an auction that takes no cancels either), `maintenance`, `settling`, `delisting`. `at_ns`: when its end is announced for (venue's clock), 0 = for no time."""
+    """A symbol ("" = the venue) is `trading`, `halt`, `cancel_only`, `post_only` (nothing else is taken),
+    `auction`, `no_cancel` (an auction that takes no cancels either), `maintenance`, `settling`, `delisting`.
+    `at_ns`: when its end is announced for (venue's clock), 0 = for no time."""
 
     market: int
     symbol: str

@@ -1,5 +1,5 @@
-"""Protective stop orders: one for each open position of a perpetual, or a few, in step with it, and never more than one too
-many."""
+"""Protective stop orders: one for each open position of a perpetual, or a few, in step with it, and never
+more than one too many."""
 
 import itertools
 

@@ -12,7 +12,8 @@ PERPETUALS = ("binance-usdm", "bybit-linear", "okx")
 E8 = 10**8
 # A request about one order by REST: a query or a cancel.
 OF_AN_ORDER = re.compile(
-    r"(GET|DELETE) \S*/(order|algoOrder)\?|GET \S*/order/realtime\?\S*orderLinkId|POST \S*/cancel|GET \S*/trade/order\?"
+    r"(GET|DELETE) \S*/(order|algoOrder)\?|GET \S*/order/realtime\?\S*orderLinkId"
+    r"|POST \S*/cancel|GET \S*/trade/order\?"
 )
 WIDE = {
     "max_notional_e8": 10_000_000 * E8,
@@ -301,6 +302,7 @@ def test_160_a_crossed_book_is_legal_in_an_auction_and_a_fresh_one_ends_it(make,
     listed(hand)
     hand.run(7)
     assert hand.hits("px.blackhole") == 1
+    assert hand.halts()
     assert not hand.may_trade()  # the list says that it trades; its book is of the auction
     listed(hand)
     hand.until(hand.may_trade, 30)

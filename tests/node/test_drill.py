@@ -12,7 +12,8 @@ from node.errors import UserError
 
 def drilled(processes, folder, *more):
     told = processes.run(
-        "drill", "--orders", "10", "--variant", "stop", "--stall-ms", "600", "--keep", folder, "--json", *more,
+        "drill", "--orders", "10", "--variant", "stop", "--stall-ms", "600", "--keep", folder, "--json",
+        *more,
         timeout_s=100,
     )  # fmt: skip
     assert told.code == 0, told.err

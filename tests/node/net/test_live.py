@@ -806,14 +806,20 @@ def test_the_tape_ends_with_the_state_that_was_left(play):
 
 def test_row_158_on_a_choked_line_nothing_new_leaves_and_no_order_stays_unknown(play):
     async def scenario(world):
-        node = world.node(("stale_ms = 2000", "stale_ms = 300"), ("half_spread_ppm = 100", "half_spread_ppm = 20"))
+        node = world.node(
+            ("stale_ms = 2000", "stale_ms = 300"), ("half_spread_ppm = 100", "half_spread_ppm = 20")
+        )
 
         async def act():
             await until(lambda: quoting(node))
             await until(lambda: gate(node) == "OK")
             fake, now_ns = world.fake(), time.time_ns()
             choke = {"name": "px.rate", "path": "public", "way": "out", "bytes_per_s": 20_000, "for_s": 0.9}
-            rows = [choke, {"name": "me_stall", "for_s": 0.7}, {"name": "rest.delay", "delay_ms": 600, "for_s": 0.8}]
+            rows = [
+                choke,
+                {"name": "me_stall", "for_s": 0.7},
+                {"name": "rest.delay", "delay_ms": 600, "for_s": 0.8},
+            ]
             rows.append({"name": "market.busy", "times": 10, "s": 0.9})
             fake.faults.load(rows, "bybit", now_ns)
             await until(lambda: gate(node) == "BOOK_STALE")

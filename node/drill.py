@@ -265,8 +265,8 @@ def _measure(stage: Stage, name: str) -> dict[str, Any]:
     while stage.open_orders() or (held and stage.held()):
         if time.monotonic() > deadline_s:
             raise Failed(
-                f"{stage.open_orders()} orders and {len(stage.held())} positions were still open {ZERO_S:.0f} s "
-                f"behind {VARIANTS[name]}"
+                f"{stage.open_orders()} orders and {len(stage.held())} positions were still open "
+                f"{ZERO_S:.0f} s behind {VARIANTS[name]}"
             )
         time.sleep(POLL_S)
     zero_ns = time.time_ns()

@@ -575,8 +575,8 @@ class Injectors(Desk):
         self.on_maintenance(False, now_ns)
 
     def _announce_end(self, listing: Listing, fault: Fault, now_ns: int) -> None:
-        """`status.delist`: at once, or announced `in_s` before, with a window of `window_s` in which positions
-        can only be reduced."""
+        """`status.delist`: at once, or announced `in_s` before, with a window of `window_s` in which
+        positions can only be reduced."""
         in_ns = fault.ns("in")
         if not in_ns:
             self.delist(listing, now_ns)

@@ -14,7 +14,7 @@ from ext.exits cimport Exit
 from ext.orders cimport Exposure, Order
 from ext.records cimport LEGS, Level, mix
 from ext.reference cimport Reference, Source
-from ext.shields cimport Shield
+from ext.shields cimport PARTS, Shield
 from ext.strategy cimport Strategy
 from ext.throttle cimport Ring, Throttle
 
@@ -57,7 +57,7 @@ cdef uint64_t of_books(list books, Arbiter arbiter) except? 0:
 cdef uint64_t _of_book(uint64_t hash, Book book) noexcept:
     cdef Level levels[LEVELS]
     cdef int side, count
-    hash = _pair(hash, book.state, book.loaded | book.suspended << 1)
+    hash = _pair(hash, book.state, book.loaded | book.suspended << 1 | book.may_cross << 2)
     hash = mix(mix(hash, book.last_id), book.changed_ns)
     hash = mix(mix(hash, book.updates), book.gaps)
     hash = mix(mix(hash, book.buffered), book.buffer_size)
@@ -191,7 +191,7 @@ cdef uint64_t _of_stops(uint64_t hash, Stops stops, int n) noexcept:
         hash = _pair(hash, stops.lost[i], 0)
     hash = _pair(_pair(hash, stops.daily, stops.drawdown), stops.in_window, stops.exits.active)
     hash = mix_words(hash, stops.exits.rows, n * <int>LEGS * (sizeof(Exit) >> 3))
-    return mix_words(hash, stops.shields.rows, n * <int>LEGS * (sizeof(Shield) >> 3))
+    return mix_words(hash, stops.shields.rows, n * <int>LEGS * <int>PARTS * (sizeof(Shield) >> 3))
 
 
 # ---- strategies ----

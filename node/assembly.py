@@ -45,7 +45,19 @@ RECONCILED_NS = (
 CLOCK_NS = 120 * SEC
 WATCHED_NS = SEC  # no new risk where the stops were not looked at for so long
 # What an engine of this build makes itself, for a replay to compare.
-OUTPUTS = ("VERDICT", "ORDER_OUT", "FILL", "REPORT", "STOP", "MARK", "EQUITY", "HASH", "DECISION", "SIGNAL", "DOOR")
+OUTPUTS = (
+    "VERDICT",
+    "ORDER_OUT",
+    "FILL",
+    "REPORT",
+    "STOP",
+    "MARK",
+    "EQUITY",
+    "HASH",
+    "DECISION",
+    "SIGNAL",
+    "DOOR",
+)
 EPOCH_NS = (
     100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
 )
@@ -142,9 +154,7 @@ class Assembly:
         self.listed[number] = row, fits
         return fits
 
-    def relist(
-        self, market: int, rows: Iterable[InstrumentRow], tell: Tell, now_ns: int
-    ) -> list[StatusRow]:
+    def relist(self, market: int, rows: Iterable[InstrumentRow], tell: Tell, now_ns: int) -> list[StatusRow]:
         """Take over the filters of a market's list: what may be traded of those that are ours. A symbol whose
         increments no longer fit is told of, and stops."""
         states = []
@@ -185,7 +195,9 @@ class Assembly:
                 cost = held[2] if held[0] == lots else None  # what is open, without what was realised before
                 self.engine.set_position(number, lots, cash, now_ns, cost=cost)
             told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
-            counted += [(number, side, high, low) for where, side, high, low in recalled.trades if where == place]
+            counted += [
+                (number, side, high, low) for where, side, high, low in recalled.trades if where == place
+            ]
         self.engine.remember(counted, now_ns)
         return told
 

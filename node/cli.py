@@ -300,9 +300,7 @@ def replay(
     since: Annotated[
         str | None, typer.Option("--from", help="Tapes: begin with the run at this sequence or UTC time.")
     ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Tapes: stop behind this sequence or UTC time.")
-    ] = None,
+    until: Annotated[str | None, typer.Option(help="Tapes: stop behind this sequence or UTC time.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="Tapes: config of the node, whose keys sign again what it signed.")
     ] = None,

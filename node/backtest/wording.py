@@ -98,7 +98,10 @@ def _verdict(payload: bytes) -> dict[str, Any]:
 
 
 def _order(payload: bytes) -> dict[str, Any]:
-    return {"order_id": int.from_bytes(payload[:8], "little"), "frame": payload[8:].decode("utf-8", "replace")}
+    return {
+        "order_id": int.from_bytes(payload[:8], "little"),
+        "frame": payload[8:].decode("utf-8", "replace"),
+    }
 
 
 def _param(payload: bytes) -> dict[str, Any]:

@@ -900,6 +900,7 @@ def test_an_order_that_passes_was_asked_everything_in_cost_order_with_value_and_
         "NOT_ALLOWED",
         "STRATEGY_OFF",
         "HALTED",
+        "PHASE",
         "REDUCE_ONLY",
         "COOLDOWN",
         "RECONCILE_STALE",
@@ -965,7 +966,7 @@ def test_the_last_check_of_a_refused_order_is_the_one_that_refused_and_nothing_o
     assert room.order(size=1001) == ("SIZE_MAX", 1001, 1000)
     rows = room.gate.last_asked()
     assert (rows[-1]["reason"], rows[-1]["value"], rows[-1]["limit"]) == ("SIZE_MAX", 1001, 1000)
-    assert len(rows) == 26
+    assert len(rows) == 27
     room.gate.halt(0, HaltReason.HALT_DRIFT, 2)
     assert room.order()[0] == "HALTED"
     assert [x["reason"] for x in room.gate.last_asked()][-2:] == ["STRATEGY_OFF", "HALTED"]

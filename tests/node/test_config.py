@@ -770,7 +770,7 @@ DEFAULTED = {
     "max_leverage",
     "max_drawdown_bps",
 }
-DEFAULTED |= {"lean_base"}
+DEFAULTED |= {"lean_base", "delisting_flat_min"}
 
 
 def test_138_the_fuzz_sees_every_number_of_the_example():

@@ -37,7 +37,11 @@ class _Book:
     sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
     due_ns: int = 0
     sent_ns: int = 0
-    read_at: tuple[Any, int, Best] = (None, -1, None)  # engine, its update id and what crosses, when last read
+    read_at: tuple[Any, int, Best] = (
+        None,
+        -1,
+        None,
+    )  # engine, its update id and what crosses, when last read
     window: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
     @property

@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from ext import records
-
 from ext.tape import Record, RecordType
 
 Made = tuple[int, int, int, bytes]  # type, line, now_ns, payload

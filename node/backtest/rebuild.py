@@ -58,9 +58,7 @@ def rebuild(
         )
     lines = [{"name": x.name, "kind": int(x.kind)} for x in desk.engine.lines]
     if lines != told["lines"]:
-        raise UserError(
-            "this build would open other lines than the recorded one did: it cannot replay the run"
-        )
+        raise UserError("this build would open other lines than the recorded one did: it cannot replay the run")
     return desk
 
 

@@ -154,8 +154,7 @@ def _tape(
         out.damage = str(error)
     if run is None:
         raise UserError(
-            f"{folder}: no run begins there: a replay begins at a CONFIG record"
-            + (f"; {out.damage}" if out.damage else "")
+            f"{folder}: no run begins there: a replay begins at a CONFIG record" + (f"; {out.damage}" if out.damage else "")
         )
     out.runs.append(run.finish())
     out.torn = reader.torn_bytes
@@ -197,17 +196,7 @@ def _bar(folders: list[Path], shown: bool) -> Iterator[Callable[[int], None]]:
 def print_result(result: Result, console: Console) -> None:
     """A row for each run; then what is to be said of it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (
-        "run",
-        "records",
-        "inputs",
-        "compared",
-        "orders",
-        "order hash",
-        "fills",
-        "marks",
-        "identical",
-    ):
+    for name in ("run", "records", "inputs", "compared", "orders", "order hash", "fills", "marks", "identical"):
         table.add_column(name, justify="left" if name in ("run", "order hash") else "right", no_wrap=True)
     for tape in result.tapes:
         for run in tape.runs:

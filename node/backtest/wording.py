@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from ext import records
+
 from ext.tape import Record, RecordType
 
 Made = tuple[int, int, int, bytes]  # type, line, now_ns, payload
@@ -97,10 +98,7 @@ def _verdict(payload: bytes) -> dict[str, Any]:
 
 
 def _order(payload: bytes) -> dict[str, Any]:
-    return {
-        "order_id": int.from_bytes(payload[:8], "little"),
-        "frame": payload[8:].decode("utf-8", "replace"),
-    }
+    return {"order_id": int.from_bytes(payload[:8], "little"), "frame": payload[8:].decode("utf-8", "replace")}
 
 
 def _param(payload: bytes) -> dict[str, Any]:

@@ -66,11 +66,12 @@ class RunResult:
     difference: Difference | None = None
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    what_if: dict[str, Any] | None = None  # node.backtest.whatif: what the run did, and what the other one would have
 
 
 class Rerun:
     """One run. `feed` its records behind its CONFIG in order, then `finish`. Nothing is fed any more once `result`
-    has a difference. Raises UserError where the CONFIG record cannot be made an engine of."""
+    has a difference. `seen(record, is_input)` is called with each input, and with each record that both made. Raises UserError where the CONFIG record cannot be made an engine of."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Rerun:
         *,
         keys: dict[int, Key] | None = None,
         strategy: Strategy | None = None,
-        seen: Callable[[Record], None] | None = None,
+        seen: Callable[[Record, bool], None] | None = None,
     ):
         try:
             told = orjson.loads(config.payload)
@@ -88,7 +89,7 @@ class Rerun:
         self.engine, self.outlet = self.desk.engine, self.desk.engine.outlet
         self.echo = self.engine.echo = Echo()
         # frames that are signed with a key that is not here
-        self.masks = any(x["signs"] and MARKETS[m] not in (keys or {}) for m, x in told["keys"].items())
+        self.masks = any(x.get("signs", True) and MARKETS[m] not in (keys or {}) for m, x in told["keys"].items())
         self.wanted = _wanted(told)
         self.made: deque[Made] = deque()
         self.turn: list[Record] = []
@@ -156,7 +157,7 @@ class Rerun:
             self.result.inputs += 1
             self._apply(record)
             if self.seen is not None:
-                self.seen(record)
+                self.seen(record, True)
         else:
             self._differ(record, None, record.sequence)
 
@@ -191,6 +192,8 @@ class Rerun:
             self._differ(record, made, record.sequence)
             return
         self.result.compared += 1
+        if self.seen is not None:
+            self.seen(record, False)
         if record.type == RecordType.ORDER_OUT:
             self.result.orders += 1
             self.hash.update(record.payload[8:])  # as it left, signature and all

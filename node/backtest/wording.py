@@ -60,11 +60,12 @@ def _texts(ours: Made | None, made: Made | None, both: list[dict[str, Any] | Non
             return _text({k: both[0][k] for k in keys} | extra[0]), _text(
                 {k: both[1].get(k) for k in keys} | extra[1]
             )
+        return _text(both[0]) + ", in other bytes", _text(both[1]) + ", in other bytes"
     return _text(both[0]), _text(both[1])
 
 
 def _text(told: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in told.items()) or "the same in other bytes"
+    return ", ".join(f"{k} {v}" for k, v in told.items())
 
 
 def _place(told: dict[str, Any], names: list[str]) -> str:

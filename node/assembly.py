@@ -45,7 +45,19 @@ RECONCILED_NS = (
 CLOCK_NS = 120 * SEC
 WATCHED_NS = SEC  # no new risk where the stops were not looked at for so long
 # What an engine of this build makes itself, for a replay to compare.
-OUTPUTS = ("VERDICT", "ORDER_OUT", "FILL", "REPORT", "STOP", "MARK", "EQUITY", "HASH", "DECISION", "SIGNAL", "DOOR")
+OUTPUTS = (
+    "VERDICT",
+    "ORDER_OUT",
+    "FILL",
+    "REPORT",
+    "STOP",
+    "MARK",
+    "EQUITY",
+    "HASH",
+    "DECISION",
+    "SIGNAL",
+    "DOOR",
+)
 EPOCH_NS = (
     100_000_000  # client ids carry when the node started, in tenths of a second: nothing restarts faster
 )
@@ -77,12 +89,9 @@ class Assembly:
     """Everything of a node that needs no socket. Raises UserError where config and venues do not fit.
 
     `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of
-    orders;
-    `keys` by market number. `strategy` is used instead of the one that the config names. `folder`: what
-    paths in
-    the config are relative to; `now_ns`: from when on time rules are needed; `profile`: the compliance profile,
-    where it is not to be read from its file.
-    """
+    orders; `keys` by market number. `strategy` is used instead of the one that the config names. `folder`:
+    what paths in the config are relative to; `now_ns`: from when on time rules are needed; `profile`: the
+    compliance profile, where it is not to be read from its file."""
 
     def __init__(
         self,
@@ -142,9 +151,7 @@ class Assembly:
         self.listed[number] = row, fits
         return fits
 
-    def relist(
-        self, market: int, rows: Iterable[InstrumentRow], tell: Tell, now_ns: int
-    ) -> list[StatusRow]:
+    def relist(self, market: int, rows: Iterable[InstrumentRow], tell: Tell, now_ns: int) -> list[StatusRow]:
         """Take over the filters of a market's list: what may be traded of those that are ours. A symbol whose
         increments no longer fit is told of, and stops."""
         states = []
@@ -177,7 +184,9 @@ class Assembly:
                 cost = held[2] if held[0] == lots else None  # what is open, without what was realised before
                 self.engine.set_position(number, lots, cash, now_ns, cost=cost)
             told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
-            counted += [(number, side, high, low) for where, side, high, low in recalled.trades if where == place]
+            counted += [
+                (number, side, high, low) for where, side, high, low in recalled.trades if where == place
+            ]
         self.engine.remember(counted, now_ns)
         return told
 
@@ -452,8 +461,9 @@ class Assembly:
     # ---- the tape's first words ----
 
     def describe(self) -> dict:
-        """CONFIG on the tape: what a reader needs to make sense of the rest, and all that `node.backtest.rebuild` needs to
-        make this assembly again, without the venues and without their secrets."""
+        """CONFIG on the tape: what a reader needs to make sense of the rest, and all that
+        `node.backtest.rebuild` needs to make this assembly again, without the venues and without their
+        secrets."""
         return {
             "build": build_id(),
             "hash": HASH_VERSION,
@@ -514,7 +524,8 @@ def _shown(config: Config) -> dict:
 
 
 def _plain(value: Any) -> Any:
-    """A struct as JSON can hold it, without what is left at its default: some defaults are no values one may give."""
+    """A struct as JSON can hold it, without what is left at its default: some defaults are no values one may
+    give."""
     if isinstance(value, msgspec.Struct):
         told = {x.name: (getattr(value, x.name), x) for x in msgspec.structs.fields(value)}
         return {name: _plain(v) for name, (v, x) in told.items() if not _is_default(v, x)}

@@ -292,9 +292,7 @@ def replay(
     since: Annotated[
         str | None, typer.Option("--from", help="Tapes: begin with the run at this sequence or UTC time.")
     ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Tapes: stop behind this sequence or UTC time.")
-    ] = None,
+    until: Annotated[str | None, typer.Option(help="Tapes: stop behind this sequence or UTC time.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="Tapes: config of the node, whose keys sign again what it signed.")
     ] = None,
@@ -303,19 +301,25 @@ def replay(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Tapes: strategy.NAME=VALUE or limits.[SCOPE.]KEY=VALUE. May be repeated."),
+        typer.Option(
+            "--set", help="Tapes: strategy.NAME=VALUE or limits.[SCOPE.]KEY=VALUE. May be repeated."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories): every run again,
-    compared with what it did."""
+    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories): every run
+    again, compared with what it did."""
     if any(x.is_dir() for x in files):
         if not all(x.is_dir() for x in files) or instruments or market or at:
-            raise UserError("a tape is replayed by itself: --instruments, --market and --at are for recordings")
+            raise UserError(
+                "a tape is replayed by itself: --instruments, --market and --at are for recordings"
+            )
         _replay_tapes(files, since, until, config, strategy, changes or [], as_json)
         return
     if since or until or config or strategy or changes:
-        raise UserError("--from, --until, --config, --strategy and --set are for tapes: name the directory of one")
+        raise UserError(
+            "--from, --until, --config, --strategy and --set are for tapes: name the directory of one"
+        )
     from node.backtest.replay import replay_command
 
     result = replay_command(

@@ -127,7 +127,8 @@ class Paper:
         now_ns: int,
         is_new: Callable[[dict], bool] = lambda event: True,
     ) -> None:
-        """A frame of recorded trades: fill what they print through. `is_new`: a trade that no other line told of."""
+        """A frame of recorded trades: fill what they print through. `is_new`: a trade that no other line
+        told of."""
         sink = ListSink()
         self.readers[market].read(frame, sink)
         for event in sink.events:

@@ -55,8 +55,8 @@ def moment(option: str, text: str) -> Moment:
 
 @dataclass(slots=True)
 class TapeResult:
-    """One directory. `skipped`: records in front of the first run that was replayed; `torn`: bytes behind the last
-    whole record; `damage`: where the tape cannot be read any more."""
+    """One directory. `skipped`: records in front of the first run that was replayed; `torn`: bytes behind
+    the last whole record; `damage`: where the tape cannot be read any more."""
 
     tape: str
     runs: list[RunResult] = field(default_factory=list)
@@ -120,10 +120,11 @@ def tapes_command(
     strategy: Callable[[], Strategy] | None = None,
     settings: Settings | None = None,
 ) -> Result:
-    """Replay every run of the tapes in `paths`. `since`: begin with the run that is under way there; `until`: stop
-    behind that record or time; `keys`: by market, to compare signatures too; `strategy` makes the strategy of each run
-    in the place of the one that its tape names; `settings`: not whether it is the same, but what with these would have
-    been done, beside it. Raises UserError where there is nothing to replay."""
+    """Replay every run of the tapes in `paths`. `since`: begin with the run that is under way there;
+    `until`: stop behind that record or time; `keys`: by market, to compare signatures too; `strategy` makes
+    the strategy of each run in the place of the one that its tape names; `settings`: not whether it is the
+    same, but what with these would have been done, beside it. Raises UserError where there is nothing to
+    replay."""
     start = moment("--from", since) if since is not None else None
     end = moment("--until", until) if until is not None else None
     folders = [x for path in paths for x in tapes_of(path)]
@@ -164,7 +165,8 @@ def _tape(
         out.damage = str(error)
     if run is None:
         raise UserError(
-            f"{folder}: no run begins there: a replay begins at a CONFIG record" + (f"; {out.damage}" if out.damage else "")
+            f"{folder}: no run begins there: a replay begins at a CONFIG record"
+            + (f"; {out.damage}" if out.damage else "")
         )
     out.runs.append(run.finish())
     out.torn = reader.torn_bytes
@@ -172,7 +174,8 @@ def _tape(
 
 
 def _first_run(folder: Path, start: Moment | None) -> int:
-    """Sequence of the CONFIG that begins the run which is under way at `start`: the first of all without one."""
+    """Sequence of the CONFIG that begins the run which is under way at `start`: the first of all without
+    one."""
     found = 0
     if start is None:
         return found
@@ -253,8 +256,8 @@ def _lines(tape: TapeResult) -> Iterator[str]:
             yield f"run {run.first}: {note}"
         if run.masked:
             yield (
-                f"run {run.first}: {run.masked} signatures were not compared: no secret is on a tape; give the "
-                "node's config (--config) to compare them"
+                f"run {run.first}: {run.masked} signatures were not compared: no secret is on a tape; "
+                "give the node's config (--config) to compare them"
             )
         for failure in run.failures:
             yield f"run {run.first}: the engine raised, as a replay of its inputs does: {failure}"

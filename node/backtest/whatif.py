@@ -1,11 +1,10 @@
 """What another strategy, or the same one with other parameters or limits, would have done in a recorded run.
 
-The run itself is replayed beside it: that tells which records came from outside, and these are what the other one gets
-too - market data, timers, dials, lines, clocks, proofs, halts, capital. What is told of orders is not for it, because
-they are not its orders: it trades with the paper venue (`node.backtest.paper`), which accepts at once, fills a quote
-where a recorded trade prints through it, and lets what wants to take expire. So its orders are what it would have sent,
-and its fills are a guess.
-"""
+The run itself is replayed beside it: that tells which records came from outside, and these are what the
+other one gets too - market data, timers, dials, lines, clocks, proofs, halts, capital. What is told of
+orders is not for it, because they are not its orders: it trades with the paper venue
+(`node.backtest.paper`), which accepts at once, fills a quote where a recorded trade prints through it, and
+lets what wants to take expire. So its orders are what it would have sent, and its fills are a guess."""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -35,16 +34,19 @@ OF_ORDERS = {
     for x in ("WANT_CANCEL", "ABSENT", "ADOPT", "WITHDRAW", "SETTLE", "FUNDING", "UNSENT", "STRATEGY", "MARK")
 }
 SEEN = 65_536  # trades that are told apart
+AS_TEXT = ("_base", "_quote", "max_leverage")  # exact decimals
 SCOPES = ("account", "rate", "stops")
 GUESS = (
-    "its orders are what it would have sent; its fills are the paper venue's guess: a quote fills where a recorded "
-    "trade prints through it, and what wants to take expires. Fills and answers of the recorded orders are dropped."
+    "its orders are what it would have sent; its fills are the paper venue's guess: a quote fills where a "
+    "recorded trade prints through it, and what wants to take expires. Fills and answers of the recorded "
+    "orders are dropped."
 )
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one side did. `profit`: of the account, marked, before fees, exact text; None where it is not known."""
+    """What one side did. `profit`: of the account, marked, before fees, exact text; None where it is not
+    known."""
 
     orders: int = 0
     cancels: int = 0
@@ -80,8 +82,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`strategy` makes the other one (None: as recorded); `values`: parameters of it; `limits`: (scope or "", key) ->
-    text."""
+    """`strategy` makes the other one (None: as recorded); `values`: parameters of it; `limits`: (scope or
+    "", key) -> text."""
 
     strategy: Callable[[], Strategy | None] | None = None
     values: dict[str, Any] = field(default_factory=dict)
@@ -89,15 +91,18 @@ class Settings:
 
 
 def settings_of(strategy: str | None, changes: list[str]) -> Settings:
-    """`--strategy` (as a config names it) and `--set` as given: "strategy.NAME=VALUE", "limits.KEY=VALUE" (of every instrument that has it), or
-    "limits.SCOPE.KEY=VALUE" (account, rate, stops, or "MARKET SYMBOL"). Raises UserError."""
+    """`--strategy` (as a config names it) and `--set` as given: "strategy.NAME=VALUE", "limits.KEY=VALUE"
+    (of every instrument that has it), or "limits.SCOPE.KEY=VALUE" (account, rate, stops, or "MARKET
+    SYMBOL"). Raises UserError."""
     values: dict[str, Any] = {}
     limits: dict[tuple[str, str], str] = {}
     for text in changes:
         name, is_there, value = text.partition("=")
         room, _, rest = name.partition(".")
         if not is_there or not rest or room not in ("strategy", "limits"):
-            raise UserError(f"--set {text!r}: must be strategy.NAME=VALUE, limits.KEY=VALUE or limits.SCOPE.KEY=VALUE")
+            raise UserError(
+                f"--set {text!r}: must be strategy.NAME=VALUE, limits.KEY=VALUE or limits.SCOPE.KEY=VALUE"
+            )
         if room == "strategy":
             values[rest] = _value(value)
         else:
@@ -124,7 +129,9 @@ class Other:
     def __init__(self, config: Record, settings: Settings):
         told = _changed(orjson.loads(config.payload), settings.limits)
         if any(x.get("hedge") for x in told["config"]["venue"]):
-            raise UserError("what would have been done in hedge mode is not known: the paper venue has no legs")
+            raise UserError(
+                "what would have been done in hedge mode is not known: the paper venue has no legs"
+            )
         self.settings, self.unused = settings, set(settings.values)
         self.desk = rebuild(told, strategy=settings.strategy() if settings.strategy else None)
         self.engine, self.tally = self.desk.engine, Tally()
@@ -182,7 +189,9 @@ class Other:
             return
         self.engine.on_bytes(record.line, record.payload, record.now_ns)
         market = line.wire.market
-        if line.kind == LineKind.MARKET_LINE and any(map(self.paper.rests, range(self.desk.instruments.count))):
+        if line.kind == LineKind.MARKET_LINE and any(
+            map(self.paper.rests, range(self.desk.instruments.count))
+        ):
             self.paper.on_trades(market, record.payload, self.engine.on_bytes, record.now_ns, self._is_new)
 
     def _is_new(self, event: dict[str, Any]) -> bool:
@@ -297,7 +306,9 @@ def _changed(told: dict[str, Any], limits: dict[tuple[str, str], str]) -> dict[s
             tables = [told["config"].get(scope) or {}]
         found = [x for x in tables if key in x]
         for table in found:
-            table[key] = text if isinstance(table[key], str) and table[key] != "off" else _value(text)
+            table[key] = text if key.endswith(AS_TEXT) else _value(text)
         if not found:
-            raise UserError(f"--set limits.{scope + '.' if scope else ''}{key}: the recorded run has no such limit")
+            raise UserError(
+                f"--set limits.{scope + '.' if scope else ''}{key}: the recorded run has no such limit"
+            )
     return told

@@ -21,7 +21,9 @@ INSIDE = {  # which nobody calls: what the engine says of itself, or of the reco
 def engine() -> Engine:
     table = Instruments(2)
     for symbol in ("BTCUSDT", "ETHUSDT"):
-        table.add(int(Market.BYBIT_LINEAR), symbol, "0.1", "0.001", is_perpetual=True, base=symbol[:3], quote="USDT")
+        table.add(
+            int(Market.BYBIT_LINEAR), symbol, "0.1", "0.001", is_perpetual=True, base=symbol[:3], quote="USDT"
+        )
     out = Engine(table)
     out.echo = Echo()
     return out

@@ -1,5 +1,6 @@
 """`tickgate replay TAPE`: which runs, up to where, what is said of them, and what cannot be replayed."""
 
+import io
 import json
 import sys
 
@@ -69,7 +70,7 @@ def test_a_run_is_named_by_where_it_is_under_way_and_ends_where_it_is_told_to(fo
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "yesterday", "2026-13-01T00:00:00Z", "2026-09-21", "1e3"])
 def test_a_moment_is_a_sequence_or_a_time(text):
-    with pytest.raises(UserError, match="--until .*: must be the sequence of a record"):
+    with pytest.raises(UserError, match=r"--until .*: must be the sequence of a record"):
         moment("--until", text)
 
 
@@ -154,6 +155,6 @@ def test_a_difference_is_a_failure_with_both_sides(tmp_path, capsys, monkeypatch
 
 
 def test_a_result_is_printed_without_markup_of_the_tape_s_own(folder):
-    console = Console(record=True, width=100)
+    console = Console(record=True, width=100, file=io.StringIO())
     print_result(tapes_command([folder]), console)
     assert "[red]" not in console.export_text()

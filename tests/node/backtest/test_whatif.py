@@ -1,5 +1,6 @@
 """What would have been done: the run beside the same inputs with another strategy, parameters or limits."""
 
+import io
 import json
 import sys
 
@@ -12,7 +13,7 @@ from node.backtest.tapes import print_result, tapes_command
 from node.backtest.whatif import settings_of
 from node.errors import UserError
 
-QUOTE = {"size_base": "0.01", "half_spread_ppm": 20, "requote_ppm": 60, "lean_base": "0.1", "wait_ms": 400}
+QUOTE = {"size_base": "0.01", "half_spread_ppm": 3, "requote_ppm": 3, "lean_base": "0.1", "wait_ms": 50}
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +101,14 @@ def test_the_paper_venue_has_no_legs(tmp_path):
 
 def test_both_sides_are_shown_with_what_they_are_worth(folder, monkeypatch, capsys):
     settings = settings_of(None, ["strategy.half_spread_ticks=1"])
-    console = Console(record=True, width=100)
+    console = Console(record=True, width=100, file=io.StringIO())
     print_result(tapes_command([folder], settings=settings), console)
     text = console.export_text()
     assert "as recorded" in text
     assert "its fills are the paper venue's guess" in text
-    monkeypatch.setattr(sys, "argv", ["tickgate", "replay", str(folder), "--set", "strategy.lean_lots=1", "--json"])
+    monkeypatch.setattr(
+        sys, "argv", ["tickgate", "replay", str(folder), "--set", "strategy.lean_lots=1", "--json"]
+    )
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 0

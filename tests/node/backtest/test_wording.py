@@ -52,5 +52,7 @@ def test_what_cannot_be_read_is_told_as_that():
 
 
 def test_other_bytes_of_the_same_meaning_are_told_as_that():
-    found = contrast(record(b'{"a":1}', RecordType.PARAM), (int(RecordType.PARAM), 0, 5, b'{"a": 1}'), 77, NAMES)
+    found = contrast(
+        record(b'{"a":1}', RecordType.PARAM), (int(RecordType.PARAM), 0, 5, b'{"a": 1}'), 77, NAMES
+    )
     assert found.recorded == found.replayed == "a 1, in other bytes"

@@ -20,8 +20,8 @@ from ext.records import Latch, TimeInForce, sent_row, state_row
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, verify
 from node import assembly, strategies
-from node.beat import read_pulse
 from node.backtest.tapes import tapes_command
+from node.beat import read_pulse
 from node.config import Config, load
 from node.errors import Unreachable, UserError
 from node.latch import Latched, write_latch

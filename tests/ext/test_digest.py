@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from taped import Taker, config_of
+from retaped import Taker, config_of
 
 from ext.records import hash_row
 from ext.tape import RecordType, TapeReader, TapeWriter
@@ -14,7 +14,7 @@ from node.sim.memory import SEC, World
 ROOT = Path(__file__).parents[2]
 ROOMS = {"books", "orders", "account", "equity", "risk", "strategies"}
 RUN = """
-from taped import Taker, config_of
+from retaped import Taker, config_of
 from node.sim.memory import SEC, World
 world = World(config_of(), seed=4, strategy=Taker())
 world.run_for(3 * SEC)

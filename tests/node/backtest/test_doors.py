@@ -1,7 +1,7 @@
 """Each DOOR record leads back to the call that wrote it."""
 
 import pytest
-from taped import Taker, again, config_of, run
+from retaped import Taker, again, config_of, run
 
 from ext.engine import Echo, Engine
 from ext.instruments import Instruments

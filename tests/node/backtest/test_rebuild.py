@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from taped import config_of, run
+from retaped import config_of, run
 
 from ext.tape import TapeReader
 from node.backtest.rebuild import NEEDED, rebuild, stand_in
@@ -49,6 +49,13 @@ def test_a_config_of_another_layout_is_refused(world):
     told = told_of(world)
     del told["instruments"][0]["row"]["tick"]
     with pytest.raises(UserError, match="is of another layout"):
+        rebuild(told)
+
+
+def test_a_run_without_its_market_data_is_refused(world):
+    told = told_of(world)
+    told["config"]["venue"][1]["record_frames"] = "private"
+    with pytest.raises(UserError, match="binance-usdm: its market data was not recorded"):
         rebuild(told)
 
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from configs import tables
-from taped import Taker, again, config_of, run
+from retaped import Taker, again, config_of, run
 
 from ext.engine import Again
 from ext.records import TimeInForce

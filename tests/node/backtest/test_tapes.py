@@ -7,7 +7,7 @@ import sys
 import orjson
 import pytest
 from rich.console import Console
-from taped import Taker, config_of, run
+from retaped import Taker, config_of, run
 
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node import cli

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from rich.console import Console
-from taped import Taker, config_of, run
+from retaped import Taker, config_of, run
 
 from node import cli
 from node.backtest.tapes import print_result, tapes_command
@@ -45,7 +45,7 @@ def test_a_wider_quote_fills_less_and_a_closer_one_more(folder):
 
 
 def test_another_strategy_gets_the_same_inputs_and_none_of_the_parameters(folder):
-    recorded, other, dropped = beside(folder, "strategy.lots=3", strategy="taped:Taker")
+    recorded, other, dropped = beside(folder, "strategy.lots=3", strategy="retaped:Taker")
     assert other["orders"] > 10
     assert other["fills"] == 0  # what takes finds nobody
     assert dropped["parameters of the recorded strategy"] == 1

@@ -31,10 +31,11 @@ def rebuild(
         raise UserError(
             f"the CONFIG record does not tell `{missing[0]}`: it is of a build that could not be replayed"
         )
-    unrecorded = [x["market"] for x in told["config"]["venue"] if x.get("record_frames", "all") != "all"]
+    venues = told["config"]["venue"]
+    unrecorded = [x["market"] for x in venues if x.get("record_frames", "all") != "all"]
     if unrecorded:
         raise UserError(
-            f"{unrecorded[0]}: its market data was not recorded (record_frames): such a run cannot be replayed"
+            f"{unrecorded[0]}: its market data was not recorded (record_frames): it cannot be replayed"
         )
     try:
         config = msgspec.convert(told["config"], Config)

@@ -426,7 +426,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
     cut.write_bytes(frames.recording(NEXO23).read_bytes()[:-1000])
     for arguments, words in (
         ([str(tmp_path / "none.gz")], "no such file"),
-        ([str(tmp_path)], "is a directory"),
+        ([str(tmp_path)], "there is no tape here"),
         ([str(cut)], "cut off"),
         (["--instruments", str(tmp_path / "none.toml"), str(frames.recording(NEXO23))], "no such file"),
     ):

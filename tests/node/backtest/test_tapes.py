@@ -6,8 +6,8 @@ import sys
 
 import orjson
 import pytest
-from rich.console import Console
 from retaped import Taker, config_of, run
+from rich.console import Console
 
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node import cli

@@ -5,8 +5,8 @@ import json
 import sys
 
 import pytest
-from rich.console import Console
 from retaped import Taker, config_of, run
+from rich.console import Console
 
 from node import cli
 from node.backtest.tapes import print_result, tapes_command

@@ -64,6 +64,7 @@ cdef class Recorder(Outlet):
     """An outlet without a socket: hashes what would have been sent, and can hand it to a simulated venue."""
     cdef object digest
     cdef public object taker         # called with (line, bytes), or None
+    cdef readonly set shut           # lines that take no single request
     cdef readonly int64_t orders
 
 

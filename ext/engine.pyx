@@ -109,11 +109,11 @@ cdef class Outlet:
 
 cdef class Recorder(Outlet):
     def __init__(self, taker=None):
-        self.taker = taker
+        self.taker, self.shut = taker, set()
         self.digest = hashlib.blake2b(digest_size=16)
 
     cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
-        if not order.live:
+        if not order.live or line in self.shut:
             return 0
         order.live = False
         frame = PyBytes_FromStringAndSize(data, size)

@@ -89,12 +89,9 @@ class Assembly:
     """Everything of a node that needs no socket. Raises UserError where config and venues do not fit.
 
     `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of
-    orders;
-    `keys` by market number. `strategy` is used instead of the one that the config names. `folder`: what
-    paths in
-    the config are relative to; `now_ns`: from when on time rules are needed; `profile`: the compliance profile,
-    where it is not to be read from its file.
-    """
+    orders; `keys` by market number. `strategy` is used instead of the one that the config names. `folder`:
+    what paths in the config are relative to; `now_ns`: from when on time rules are needed; `profile`: the
+    compliance profile, where it is not to be read from its file."""
 
     def __init__(
         self,
@@ -475,8 +472,9 @@ class Assembly:
     # ---- the tape's first words ----
 
     def describe(self) -> dict:
-        """CONFIG on the tape: what a reader needs to make sense of the rest, and all that `node.backtest.rebuild` needs to
-        make this assembly again, without the venues and without their secrets."""
+        """CONFIG on the tape: what a reader needs to make sense of the rest, and all that
+        `node.backtest.rebuild` needs to make this assembly again, without the venues and without their
+        secrets."""
         return {
             "build": build_id(),
             "hash": HASH_VERSION,
@@ -537,7 +535,8 @@ def _shown(config: Config) -> dict:
 
 
 def _plain(value: Any) -> Any:
-    """A struct as JSON can hold it, without what is left at its default: some defaults are no values one may give."""
+    """A struct as JSON can hold it, without what is left at its default: some defaults are no values one may
+    give."""
     if isinstance(value, msgspec.Struct):
         told = {x.name: (getattr(value, x.name), x) for x in msgspec.structs.fields(value)}
         return {name: _plain(v) for name, (v, x) in told.items() if not _is_default(v, x)}

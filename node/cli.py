@@ -304,17 +304,30 @@ def replay(
     config: Annotated[
         Path | None, typer.Option(help="Tapes: config of the node, whose keys sign again what it signed.")
     ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="Tapes: what this one would have done (a name, or module:Class).")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Tapes: strategy.NAME=VALUE or limits.[SCOPE.]KEY=VALUE. May be repeated."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories): every run again,
-    compared with what it did."""
+    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories): every run
+    again, compared with what it did."""
     if any(x.is_dir() for x in files):
         if not all(x.is_dir() for x in files) or instruments or market or at:
-            raise UserError("a tape is replayed with --from, --until and --config, and not with recordings")
-        _replay_tapes(files, since, until, config, as_json)
+            raise UserError(
+                "a tape is replayed by itself: --instruments, --market and --at are for recordings"
+            )
+        _replay_tapes(files, since, until, config, strategy, changes or [], as_json)
         return
-    if since or until or config:
-        raise UserError("--from, --until and --config are for tapes: name the directory of one")
+    if since or until or config or strategy or changes:
+        raise UserError(
+            "--from, --until, --config, --strategy and --set are for tapes: name the directory of one"
+        )
     from node.backtest.replay import replay_command
 
     result = replay_command(
@@ -327,9 +340,16 @@ def replay(
 
 
 def _replay_tapes(
-    files: list[Path], since: str | None, until: str | None, config: Path | None, as_json: bool
+    files: list[Path],
+    since: str | None,
+    until: str | None,
+    config: Path | None,
+    strategy: str | None,
+    changes: list[str],
+    as_json: bool,
 ) -> None:
     from node.backtest.tapes import print_result, tapes_command
+    from node.backtest.whatif import settings_of
 
     keys = None
     if config is not None:
@@ -341,12 +361,15 @@ def _replay_tapes(
             for x in load(config).venue
             if x.key is not None
         }
-    result = tapes_command(files, since=since, until=until, keys=keys, progress=sys.stderr.isatty())
+    settings = settings_of(strategy, changes) if strategy or changes else None
+    result = tapes_command(
+        files, since=since, until=until, keys=keys, progress=sys.stderr.isatty(), settings=settings
+    )
     if as_json:
         print_json(result.to_json())
     else:
         print_result(result, Console())
-    if not result.is_identical:
+    if not result.is_identical and settings is None:
         raise Failed(result.first_trouble())
 
 

@@ -119,12 +119,20 @@ class Paper:
                 desk.fake.forget_closed()
                 desk.remembered = desk.fake.counts["orders"]
 
-    def on_trades(self, market: int, frame: bytes, answer: Answers, now_ns: int) -> None:
-        """A frame of recorded trades: fill what they print through."""
+    def on_trades(
+        self,
+        market: int,
+        frame: bytes,
+        answer: Answers,
+        now_ns: int,
+        is_new: Callable[[dict], bool] = lambda event: True,
+    ) -> None:
+        """A frame of recorded trades: fill what they print through. `is_new`: a trade that no other line
+        told of."""
         sink = ListSink()
         self.readers[market].read(frame, sink)
         for event in sink.events:
-            if event["type"] == "trade":
+            if event["type"] == "trade" and is_new(event):
                 self._print(self.listings[event["instrument"]], event, now_ns)
         self._deliver(answer, now_ns)
         self.pump(answer, now_ns)

@@ -1,4 +1,5 @@
-"""The CONFIG record of a tape -> the assembly that wrote it, without its venues, its sockets and its secrets."""
+"""The CONFIG record of a tape -> the assembly that wrote it, without its venues, its sockets and its
+secrets."""
 
 from typing import Any
 
@@ -22,13 +23,19 @@ NEEDED = ("epoch", "now_ns", "config", "profile", "keys", "instruments", "lines"
 def rebuild(
     told: dict[str, Any], *, keys: dict[int, Key] | None = None, strategy: Strategy | None = None
 ) -> Assembly:
-    """The assembly that a CONFIG record describes, with an outlet that takes everything. `keys`: by market, in
-    the place of stand-ins that sign with nothing; `strategy`: in the place of the recorded one. Raises UserError
-    where the record does not tell enough or means something that is not here."""
+    """The assembly that a CONFIG record describes, with an outlet that takes everything. `keys`: by market,
+    in the place of stand-ins that sign with nothing; `strategy`: in the place of the recorded one. Raises
+    UserError where the record does not tell enough or means something that is not here."""
     missing = [x for x in NEEDED if x not in told]
     if missing:
         raise UserError(
             f"the CONFIG record does not tell `{missing[0]}`: it is of a build that could not be replayed"
+        )
+    venues = told["config"]["venue"]
+    unrecorded = [x["market"] for x in venues if x.get("record_frames", "all") != "all"]
+    if unrecorded:
+        raise UserError(
+            f"{unrecorded[0]}: its market data was not recorded (record_frames): it cannot be replayed"
         )
     try:
         config = msgspec.convert(told["config"], Config)
@@ -51,14 +58,16 @@ def rebuild(
     )
     if desk.rest:  # what it demands of the gate, and which market is paid from which purse
         desk.keeper(
-            lambda where, text, now_ns=0: None,
+            lambda where, text: None,
             note=lambda fields: None,
             refresh=lambda market: None,
             recycle=lambda market: None,
         )
     lines = [{"name": x.name, "kind": int(x.kind)} for x in desk.engine.lines]
     if lines != told["lines"]:
-        raise UserError("this build would open other lines than the recorded one did: it cannot replay the run")
+        raise UserError(
+            "this build would open other lines than the recorded one did: it cannot replay the run"
+        )
     return desk
 
 

@@ -1,10 +1,9 @@
-"""A recorded run again: the inputs on its tape go through the same assembly and engine, and each thing that these
-make is compared with what the run made, in order, record by record.
+"""A recorded run again: the inputs on its tape go through the same assembly and engine, and each thing that
+these make is compared with what the run made, in order, record by record.
 
-What decides an order is on the tape or follows from it, so both must be the same to the byte. A record is an input
-where the engine has nothing of its own left to say: a door that the engine went through by itself is told apart
-from one that the cold side called in that way, and in no other.
-"""
+What decides an order is on the tape or follows from it, so both must be the same to the byte. A record is an
+input where the engine has nothing of its own left to say: a door that the engine went through by itself is
+told apart from one that the cold side called in that way, and in no other."""
 
 import hashlib
 import re
@@ -34,9 +33,14 @@ Frames = RecordType.FRAME, RecordType.TIMER
 STARTS = {
     int(x)
     for x in (
-        *Frames, RecordType.SESSION, RecordType.EVIDENCE, RecordType.DIAL, RecordType.LIMITS, RecordType.PARAM,
+        *Frames,
+        RecordType.SESSION,
+        RecordType.EVIDENCE,
+        RecordType.DIAL,
+        RecordType.LIMITS,
+        RecordType.PARAM,
     )
-}  # fmt: skip
+}
 IGNORED = {int(RecordType.NOTE), int(RecordType.SENT), int(RecordType.CONFIG)}
 SIGNED = re.compile(rb'"(apiKey|signature)":"[!#-~]*"')
 # What a fault of ours or of a strategy can raise out of the engine: it was recorded as a latch.
@@ -66,11 +70,15 @@ class RunResult:
     difference: Difference | None = None
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    what_if: dict[str, Any] | None = (
+        None  # node.backtest.whatif: what the run did, and what the other one would have
+    )
 
 
 class Rerun:
-    """One run. `feed` its records behind its CONFIG in order, then `finish`. Nothing is fed any more once `result`
-    has a difference. Raises UserError where the CONFIG record cannot be made an engine of."""
+    """One run. `feed` its records behind its CONFIG in order, then `finish`. Nothing is fed any more once
+    `result` has a difference. `seen(record, is_input)` is called with each input, and with each record that
+    both made. Raises UserError where the CONFIG record cannot be made an engine of."""
 
     def __init__(
         self,
@@ -78,7 +86,7 @@ class Rerun:
         *,
         keys: dict[int, Key] | None = None,
         strategy: Strategy | None = None,
-        seen: Callable[[Record], None] | None = None,
+        seen: Callable[[Record, bool], None] | None = None,
     ):
         try:
             told = orjson.loads(config.payload)
@@ -88,7 +96,9 @@ class Rerun:
         self.engine, self.outlet = self.desk.engine, self.desk.engine.outlet
         self.echo = self.engine.echo = Echo()
         # frames that are signed with a key that is not here
-        self.masks = any(x["signs"] and MARKETS[m] not in (keys or {}) for m, x in told["keys"].items())
+        self.masks = any(
+            x.get("signs", True) and MARKETS[m] not in (keys or {}) for m, x in told["keys"].items()
+        )
         self.wanted = _wanted(told)
         self.made: deque[Made] = deque()
         self.turn: list[Record] = []
@@ -137,7 +147,8 @@ class Rerun:
             self._differ(None, self.made.popleft(), turn[-1].sequence)
 
     def _foresee(self, turn: list[Record]) -> None:
-        """What the outside did in the middle of a turn: no socket took a request, a call of a strategy was ended."""
+        """What the outside did in the middle of a turn: no socket took a request, a call of a strategy was
+        ended."""
         for record in turn:
             if record.type != RecordType.DOOR:
                 continue
@@ -156,7 +167,7 @@ class Rerun:
             self.result.inputs += 1
             self._apply(record)
             if self.seen is not None:
-                self.seen(record)
+                self.seen(record, True)
         else:
             self._differ(record, None, record.sequence)
 
@@ -191,6 +202,8 @@ class Rerun:
             self._differ(record, made, record.sequence)
             return
         self.result.compared += 1
+        if self.seen is not None:
+            self.seen(record, False)
         if record.type == RecordType.ORDER_OUT:
             self.result.orders += 1
             self.hash.update(record.payload[8:])  # as it left, signature and all

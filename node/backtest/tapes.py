@@ -17,11 +17,12 @@ from ext import build_id
 from ext.strategy import Strategy
 from ext.tape import Record, RecordType, TapeCorrupt, TapeReader
 from node.backtest.rerun import Rerun, RunResult
+from node.backtest.whatif import GUESS, Beside, Settings
 from node.errors import UserError
 from node.venues.keys import Key
 
 SEGMENT = re.compile(r"[0-9]{8}\.tape").fullmatch
-CHUNK = 4096  # records
+CHUNK, HEAD = 4096, 56  # records between two looks at the bar; bytes of one beside its payload, on average
 SEC = 10**9
 
 
@@ -54,8 +55,8 @@ def moment(option: str, text: str) -> Moment:
 
 @dataclass(slots=True)
 class TapeResult:
-    """One directory. `skipped`: records in front of the first run that was replayed; `torn`: bytes behind the last
-    whole record; `damage`: where the tape cannot be read any more."""
+    """One directory. `skipped`: records in front of the first run that was replayed; `torn`: bytes behind
+    the last whole record; `damage`: where the tape cannot be read any more."""
 
     tape: str
     runs: list[RunResult] = field(default_factory=list)
@@ -73,6 +74,7 @@ class Result:
     """All tapes that were named."""
 
     tapes: list[TapeResult]
+    is_what_if: bool = False
 
     @property
     def is_identical(self) -> bool:
@@ -116,24 +118,33 @@ def tapes_command(
     keys: dict[int, Key] | None = None,
     progress: bool = False,
     strategy: Callable[[], Strategy] | None = None,
+    settings: Settings | None = None,
 ) -> Result:
-    """Replay every run of the tapes in `paths`. `since`: begin with the run that is under way there; `until`: stop
-    behind that record or time; `keys`: by market, to compare signatures too; `strategy` makes the strategy of each run
-    in the place of the one that its tape names. Raises UserError where there is nothing to replay."""
+    """Replay every run of the tapes in `paths`. `since`: begin with the run that is under way there;
+    `until`: stop behind that record or time; `keys`: by market, to compare signatures too; `strategy` makes
+    the strategy of each run in the place of the one that its tape names; `settings`: not whether it is the
+    same, but what with these would have been done, beside it. Raises UserError where there is nothing to
+    replay."""
     start = moment("--from", since) if since is not None else None
     end = moment("--until", until) if until is not None else None
     folders = [x for path in paths for x in tapes_of(path)]
+
+    def begin(config: Record) -> Rerun | Beside:
+        made = strategy() if strategy is not None else None
+        if settings is None:
+            return Rerun(config, keys=keys, strategy=made)
+        return Beside(config, settings, keys=keys, strategy=made)
+
     with _bar(folders, progress) as advance:
-        return Result([_tape(x, start, end, keys, advance, strategy) for x in folders])
+        return Result([_tape(x, start, end, begin, advance) for x in folders], settings is not None)
 
 
 def _tape(
     folder: Path,
     start: Moment | None,
     end: Moment | None,
-    keys: dict[int, Key] | None,
+    begin: Callable[[Record], Rerun | Beside],
     advance: Callable[[int], None],
-    strategy: Callable[[], Strategy] | None,
 ) -> TapeResult:
     out, run = TapeResult(str(folder)), None
     first = _first_run(folder, start)
@@ -145,7 +156,7 @@ def _tape(
             if record.type == RecordType.CONFIG and record.sequence >= first:
                 if run is not None:
                     out.runs.append(run.finish())
-                run = Rerun(record, keys=keys, strategy=strategy() if strategy is not None else None)
+                run = begin(record)
             elif run is None:
                 out.skipped += 1
             elif run.result.difference is None:
@@ -154,7 +165,8 @@ def _tape(
         out.damage = str(error)
     if run is None:
         raise UserError(
-            f"{folder}: no run begins there: a replay begins at a CONFIG record" + (f"; {out.damage}" if out.damage else "")
+            f"{folder}: no run begins there: a replay begins at a CONFIG record"
+            + (f"; {out.damage}" if out.damage else "")
         )
     out.runs.append(run.finish())
     out.torn = reader.torn_bytes
@@ -162,7 +174,8 @@ def _tape(
 
 
 def _first_run(folder: Path, start: Moment | None) -> int:
-    """Sequence of the CONFIG that begins the run which is under way at `start`: the first of all without one."""
+    """Sequence of the CONFIG that begins the run which is under way at `start`: the first of all without
+    one."""
     found = 0
     if start is None:
         return found
@@ -176,9 +189,14 @@ def _first_run(folder: Path, start: Moment | None) -> int:
 
 
 def _records(reader: TapeReader, advance: Callable[[int], None]) -> Iterator[Record]:
-    while records := reader.poll(CHUNK):
-        yield from records
-        advance(sum(len(x.payload) + 48 for x in records))
+    """One by one: what is whole in front of a damage counts."""
+    size = 0
+    for i, record in enumerate(reader):
+        yield record
+        size += len(record.payload) + HEAD
+        if i % CHUNK == 0:
+            advance(size)
+            size = 0
 
 
 @contextlib.contextmanager
@@ -196,18 +214,38 @@ def _bar(folders: list[Path], shown: bool) -> Iterator[Callable[[int], None]]:
 def print_result(result: Result, console: Console) -> None:
     """A row for each run; then what is to be said of it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("run", "records", "inputs", "compared", "orders", "order hash", "fills", "marks", "identical"):
+    for name in ("run", "records", "orders", "order hash", "fills", "marks", "same"):
         table.add_column(name, justify="left" if name in ("run", "order hash") else "right", no_wrap=True)
     for tape in result.tapes:
         for run in tape.runs:
-            counts = (run.records, run.inputs, run.compared, run.orders)
             word = "yes" if run.difference is None else "[red]no[/red]"
-            row = [f"{run.first} to {run.last}", *map(str, counts), run.order_hash[:16]]
+            row = [f"{run.first}-{run.last}", str(run.records), str(run.orders), run.order_hash[:16]]
             table.add_row(*row, str(run.fills), str(run.marks), word)
     console.print(table)
     for tape in result.tapes:
+        for run in tape.runs:
+            if run.what_if is not None:
+                _print_what_if(run, console)
+    for tape in result.tapes:
         for line in _lines(tape):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _print_what_if(run: RunResult, console: Console) -> None:
+    assert run.what_if is not None
+    sides = run.what_if["recorded"], run.what_if["other"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"run {run.first}", title_justify="left")
+    for name in ("", "as recorded", "with the changes"):
+        table.add_column(name, justify="right" if name else "left")
+    for key in ("orders", "changes", "cancels", "fills", "profit"):
+        table.add_row(key, *(str(x[key]) for x in sides))
+    for key in ("refused", "positions"):
+        for name in sorted(sides[0][key].keys() | sides[1][key].keys()):
+            table.add_row(f"{key} {name}", *(str(x[key].get(name, 0)) for x in sides))
+    console.print(table)
+    console.print(GUESS, highlight=False)
+    told = ", ".join(f"{n} {name}" for name, n in run.what_if["dropped"].items())
+    console.print(f"not for the other run: {told or 'nothing'}", highlight=False)
 
 
 def _lines(tape: TapeResult) -> Iterator[str]:
@@ -218,8 +256,8 @@ def _lines(tape: TapeResult) -> Iterator[str]:
             yield f"run {run.first}: {note}"
         if run.masked:
             yield (
-                f"run {run.first}: {run.masked} signatures were not compared: no secret is on a tape; give the "
-                "node's config (--config) to compare them"
+                f"run {run.first}: {run.masked} signatures were not compared: no secret is on a tape; "
+                "give the node's config (--config) to compare them"
             )
         for failure in run.failures:
             yield f"run {run.first}: the engine raised, as a replay of its inputs does: {failure}"

@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from ext import records
-
 from ext.tape import Record, RecordType
 
 Made = tuple[int, int, int, bytes]  # type, line, now_ns, payload
@@ -52,7 +51,7 @@ def _texts(ours: Made | None, made: Made | None, both: list[dict[str, Any] | Non
         return said[0], said[1]
     if ours[0] == made[0]:
         keys = [k for k in both[0] if both[0][k] != both[1].get(k)]
-        extra = [{}, {}]
+        extra: list[dict[str, Any]] = [{}, {}]
         for at, name in ((1, "line"), (2, "now_ns")):
             if ours[at] != made[at]:
                 extra = [x | {name: y[at]} for x, y in zip(extra, (ours, made), strict=True)]
@@ -60,11 +59,12 @@ def _texts(ours: Made | None, made: Made | None, both: list[dict[str, Any] | Non
             return _text({k: both[0][k] for k in keys} | extra[0]), _text(
                 {k: both[1].get(k) for k in keys} | extra[1]
             )
+        return _text(both[0]) + ", in other bytes", _text(both[1]) + ", in other bytes"
     return _text(both[0]), _text(both[1])
 
 
 def _text(told: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in told.items()) or "the same in other bytes"
+    return ", ".join(f"{k} {v}" for k, v in told.items())
 
 
 def _place(told: dict[str, Any], names: list[str]) -> str:
@@ -98,7 +98,10 @@ def _verdict(payload: bytes) -> dict[str, Any]:
 
 
 def _order(payload: bytes) -> dict[str, Any]:
-    return {"order_id": int.from_bytes(payload[:8], "little"), "frame": payload[8:].decode("utf-8", "replace")}
+    return {
+        "order_id": int.from_bytes(payload[:8], "little"),
+        "frame": payload[8:].decode("utf-8", "replace"),
+    }
 
 
 def _param(payload: bytes) -> dict[str, Any]:

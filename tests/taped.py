@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
+from chain import START, Chain
 
-from ext.tape import TapeReader, TapeWriter
+from ext.tape import RecordType, TapeReader, TapeWriter
 from node.recall import recall
 from node.sim.memory import SEC, START_NS, World
+from node.slow.story import Stories
 from node.soak import soak_config
 
 MARKETS = ("bybit-spot", "binance-usdm")
@@ -49,10 +52,59 @@ def run(directory: Path, seconds: float, *, old: World | None = None, **more: An
     return world
 
 
-def records(directory: Path) -> list[Any]:
-    return list(TapeReader(str(directory)))
-
-
 def truth(world: World) -> dict[int, dict[str, Any]]:
     """What each market's venue has booked for the node."""
     return {m: world.fakes[world.venue_of[m]].truth(world.account(m)) for m in world.venue_of}
+
+
+def stories_of(directory) -> Stories:
+    out = Stories()
+    for record in TapeReader(str(directory), follow=True):
+        out.feed(record)
+    out.finish()
+    return out
+
+
+# ---- a tape by hand ----
+
+CONFIG = {
+    "build": "0123456789ab",
+    "epoch": 0,
+    "config": {"mode": "sim", "deployment": "tckg"},
+    "instruments": [
+        {
+            "market": "binance-spot",
+            "symbol": "BTCUSDT",
+            "tick": "0.01",
+            "lot": "0.001",
+            "money_mul": 1000,
+            "money_div": 1,
+            "row": {"base": "BTC", "quote": "USDT"},
+        }
+    ],
+    "lines": [{"name": x, "kind": 0} for x in ("a", "b", "rest", "orders", "private")],
+    "signals": [{"strategy": "Mine", "kinds": {"1": ["breakout", "level:ticks"]}}],
+    "dials": [["spread_permille", 1000], ["size_permille", 1000]],
+}
+
+
+class Taped(Chain):
+    """A chain with a tape that begins as a node's does."""
+
+    def __init__(self, directory, *strategies, epoch=0, **more):
+        tape = TapeWriter(directory, now_ns=1, segment_size=1 << 20)
+        tape.append(RecordType.CONFIG, 0, START, orjson.dumps(CONFIG | {"epoch": epoch}))
+        self.directory = directory
+        super().__init__(*strategies, tape=tape, **more)
+
+    def stories(self):
+        return stories_of(self.directory)
+
+    def story(self, number=1):
+        return self.stories().orders[0, number]
+
+
+def once(self, instrument, now_ns):
+    if len(self.kinds("book")) == 1:
+        self.signal(1, 9995)
+        self.buy(instrument, 9990, 10)

@@ -126,7 +126,7 @@ class Place:
         if reason in MS:
             return "ms", *self._never(row)
         if reason in NAMED:
-            return "", _named(reason, value, row.get("sense") == "HOLDS"), "none"
+            return "", _named(reason, value), "none"
         if reason == "BOOK_UNSYNCED":
             return "", BOOK_STATES[value], BOOK_STATES[limit]
         return "", str(value), str(limit)
@@ -137,13 +137,10 @@ def _share(part: int, whole: int, of: int) -> str:
     return plain(WIDE.divide(Decimal(part * of), whole).quantize(Decimal("0.01"), ROUND_HALF_EVEN))
 
 
-def _named(reason: str, value: int, bits: bool) -> str:
-    kinds = NAMED[reason]
-    if reason == "WINDOW":
-        return "none" if value < 0 else kinds(value).name
-    if value == 0:
+def _named(reason: str, value: int) -> str:
+    if value < 0 or (value == 0 and reason != "WINDOW"):
         return "none"
-    known = {int(x): x.name for x in kinds}
+    known = {int(number): name for name, number in NAMED[reason].__members__.items()}
     return known.get(value, str(value))
 
 

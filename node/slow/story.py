@@ -25,7 +25,7 @@ from ext.records import (
 from ext.tape import Record, RecordType
 from node.slow.told import CLOSED, DESKS, Cause, Doubt, Event, Key, Order, Run, run_of
 
-REQUEST = re.compile(rb'"([ncarNCAR])([0-9A-Za-z]{21})[0-9A-Za-z]{4}"')  # capitals: a batch
+REQUEST = re.compile(rb'"([ncarNCAR])([0-9A-Za-z]{21})[0-9A-Za-z]{4,20}"')  # capitals: a batch
 NAMELESS = (b"?", b"")
 ACTIONS = {b"n": Action.NEW, b"c": Action.CANCEL, b"a": Action.AMEND, b"r": Action.REPLACE}
 INPUTS = {

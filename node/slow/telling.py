@@ -13,6 +13,7 @@ from node.slow.audit import Found, order_json, story_json
 from node.slow.told import Order
 
 WIDTH = 100
+WHAT = {"want_cancel": "to cancel", "absent": "not there", "withdraw": "withdrawn", "settle": "settled"}
 STEPS = {
     "frame_to_decision": "frame read -> decided",
     "decision_to_written": "decided -> written",
@@ -170,7 +171,7 @@ def _events(events: list[dict[str, Any]], console: Console) -> None:
     table.add_column("what", width=10)
     table.add_column("told", overflow="fold")
     for event in events:
-        table.add_row(event["at"][11:29], event["what"], Text(_words(event)))
+        table.add_row(event["at"][11:29], WHAT.get(event["what"], event["what"]), Text(_words(event)))
     console.print(table)
 
 

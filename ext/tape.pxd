@@ -25,6 +25,10 @@ cpdef enum RecordType:
     STOP = 17       # a loss stop was crossed: StopRow
     EQUITY = 18     # state mark of the account: EquityRow of each purse, the last one of everything
     LIMITS = 19     # limits in force from here on, packed
+    UNRECORDED = 24  # a frame of a stream whose frames are not recorded: its size and crc32c (u32 each)
+
+
+cdef uint64_t digest_of(const char* data, Py_ssize_t size) noexcept nogil
 
 
 cdef class TapeWriter:

@@ -30,7 +30,7 @@ QUICK: dict[str, dict] = {
     "risk": {"rounds": 20, "count": 500},
     "stop": {"trials": 50, "crash": False},
     "encode": {"rounds": 10, "count": 200},
-    "tape": {"batches": 40},
+    "tape": {"batches": 40, "rounds": 1, "seconds": 0.05},
     "wire": {"rounds": 1, "frames": 300, "warmup": 50},
 }
 
@@ -198,16 +198,39 @@ def encode_rows(found: dict) -> list[Row]:
 
 
 def tape_rows(found: dict) -> list[Row]:
-    return [
-        (
-            f"{size} record, ns, p50",
-            row["ns_per_record"],
-            row["budget_ns"],
-            f"p99 {row['p99_ns']}, mean {row['mean_ns']}; prepare p50 {row['prepare_p50_us']} us; "
-            f"in {found['directory']}",
+    rows: list[Row] = []
+    for size, row in found["records"].items():
+        rows.append(
+            (
+                f"{size} record, ns, p50",
+                row["ns_per_record"],
+                row["budget_ns"],
+                f"p99 {row['p99_ns']}, mean {row['mean_ns']}; prepare p50 {row['prepare_p50_us']} us; "
+                f"in {found['directory']}",
+            )
         )
-        for size, row in found["records"].items()
-    ]
+        rows.append(
+            (
+                f"{size} record by itself, ns, p99.9 with rotation",
+                row["single_p999_ns"],
+                None,
+                f"p50 {row['single_p50_ns']}, p99 {row['single_p99_ns']}, max {row['single_max_ns']}; "
+                f"{row['rotations']} rotations, p50 {row['rotation_p50_ns']}, max {row['rotation_max_ns']}",
+            )
+        )
+        rows.append((f"{size} record read, ns", row["read_ns"], None, f"passed over {row['skip_ns']}"))
+    return [*rows, reader_row(found["reader"])]
+
+
+def reader_row(row: dict) -> Row:
+    return (
+        f"reader at {row['rate']} a second, late at the end, ms",
+        row["late_at_end_ms"],
+        row["late_budget_ms"],
+        f"late p50 {row['late_p50_ms']}, p99 {row['late_p99_ms']} ms; {row['reader_cpu_share']} of a core; "
+        f"writer's p99.9 {row['writer_p999_ns']} ns, followed {row['writer_p999_ns_followed']} ns: "
+        f"{row['ratio_p999']} times",
+    )
 
 
 def wire_rows(found: dict) -> list[Row]:

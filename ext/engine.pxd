@@ -50,6 +50,7 @@ cdef class Line:
     cdef readonly int context        # instrument of a SNAPSHOT_LINE, else -1
     cdef readonly str name
     cdef readonly bint up
+    cdef public bint recorded        # its frames are on the tape; if not, only that they came
     cdef readonly int64_t frames, bad, not_mine, resyncs
     cdef readonly str last_error
 
@@ -138,6 +139,7 @@ cdef class Engine(Sink):
     cdef int _receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1
     cdef int _tick(self, int64_t now_ns) except -1
     cdef int _abandon(self) except -1
+    cdef int _put_frame(self, Line row, const char* data, Py_ssize_t size) except -1
     cdef int _tell_fills(self) except -1
     cdef int _call(self, Strategy strategy, const Tell* tell) except -1
     cdef int _judge(self, const Intent* intent, int reason) except -1

@@ -50,7 +50,9 @@ from ext.tape cimport SESSION as TAPE_SESSION
 from ext.tape cimport SIGNAL as TAPE_SIGNAL
 from ext.tape cimport STOP as TAPE_STOP
 from ext.tape cimport TIMER as TAPE_TIMER
+from ext.tape cimport UNRECORDED as TAPE_UNRECORDED
 from ext.tape cimport VERDICT as TAPE_VERDICT
+from ext.tape cimport digest_of
 from ext.throttle cimport FLAT_NOW, GREW, SHRANK, TURNED
 from ext.wire cimport BAD, NOT_MINE, RESYNC
 
@@ -94,6 +96,7 @@ cdef class Line:
     def __cinit__(self, int number, str name, int kind, Wire wire, int context=-1):
         self.number, self.name, self.kind, self.wire, self.context = number, name, kind, wire, context
         self.last_error = ""
+        self.recorded = True
 
 
 cdef class Outlet:
@@ -303,7 +306,7 @@ cdef class Engine(Sink):
         self.now_ns = now_ns
         self.line = line
         if self.tape is not None:
-            self._record(TAPE_FRAME, line, NULL, 0, data, size)
+            self._put_frame(row, data, size)
         row.frames += 1
         verdict = row.wire.take(row.context, data, size, now_ns, self)
         if verdict == NOT_MINE:
@@ -320,6 +323,13 @@ cdef class Engine(Sink):
         if self.touched_count or self.lost_count or self.stops.fired_count or self.stops.outbox.count:
             self._think()
         return verdict
+
+    cdef int _put_frame(self, Line row, const char* data, Py_ssize_t size) except -1:
+        cdef uint64_t digest
+        if row.recorded:
+            return self._record(TAPE_FRAME, row.number, NULL, 0, data, size)
+        digest = digest_of(data, size)
+        return self._record(TAPE_UNRECORDED, row.number, NULL, 0, <const char*>&digest, sizeof(digest))
 
     def on_bytes(self, int line, bytes frame, int64_t now_ns) -> int:
         """`receive` for Python callers: cold lines, replay, tests."""

@@ -29,6 +29,10 @@ cpdef enum RecordType:
     DECISION = 21   # behind the VERDICT of an order: the market, and each check that was asked: DecisionRow, CheckRows
     SIGNAL = 22     # in front of the verdicts of a turn: why a strategy proposes: SignalRow
     PARAM = 23      # what the cold side set on a running engine or strategy
+    UNRECORDED = 24  # a frame of a stream whose frames are not recorded: its size and crc32c (u32 each)
+
+
+cdef uint64_t digest_of(const char* data, Py_ssize_t size) noexcept nogil
 
 
 cdef class TapeWriter:

@@ -21,7 +21,7 @@ from libc.string cimport memcpy, memset
 
 from ext.segments cimport (
     ALIGN, CLOSED, HEAD, LAYOUT, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, RECOVERED, ROTATED, SEAL, TAPE_MAGIC,
-    RecordHeader, Segment, SegmentHeader, crc32c_init, crc_of, crc_of_header, mmap, munmap, publish_magic, tape_mark,
+    RecordHeader, Segment, SegmentHeader, crc32c_init, crc32c_update, crc_of, crc_of_header, mmap, munmap, publish_magic, tape_mark,
     tape_publish,
 )
 from libc.stdint cimport int32_t, uint16_t
@@ -96,6 +96,20 @@ class TapeLocked(TapeError):
 cdef object _error(str doing, int number, str directory):
     cause, fix = _CAUSES.get(number, (os.strerror(number), f"look at the disk, {_ELSEWHERE}"))
     return (TapeFull if number in _FULL else TapeError)(number, f"{doing}: {cause}; {fix}", directory)
+
+
+cdef uint64_t digest_of(const char* data, Py_ssize_t size) noexcept nogil:
+    """Payload of an UNRECORDED record: which frame it was that came."""
+    cdef uint64_t crc = <uint32_t>~crc32c_update(0xFFFFFFFF, data, size)
+    return <uint32_t>size | crc << 32
+
+
+def unrecorded_row(const unsigned char[::1] payload):
+    """{size (bytes), crc (crc32c)} of the frame that an UNRECORDED record stands for. Raises ValueError."""
+    if payload.shape[0] != 8:
+        raise ValueError(f"an UNRECORDED record of {payload.shape[0]} bytes: need 8")
+    row = <const uint32_t*>&payload[0]
+    return {"size": row[0], "crc": row[1]}
 
 
 # ---------------------------------------------------------------- files

@@ -121,6 +121,7 @@ class Assembly:
         )
         self.snapshots: dict[int, int] = {}  # instrument -> its SNAPSHOT_LINE
         self.wires: dict[int, Any] = {}
+        self.frames: dict[int, str] = {}  # by market: which frames are recorded
         self.rest: dict[int, Any] = {}  # the signed REST half of each market that trades
         self.rest_lines: dict[int, int] = {}  # market -> its REST_LINE
         self.lines: list[LineSpec] = []
@@ -212,6 +213,7 @@ class Assembly:
         for venue in used:
             market = MARKET_NUMBERS[venue.market]
             wire = make_wire(self.instruments, market, self.config.deployment, self.epoch)
+            self.frames[market] = venue.record_frames
             wire.window(venue.window_ms)
             wire.set_codes(MARKETS[market].codes)
             wire.set_hedge(venue.hedge)
@@ -232,7 +234,10 @@ class Assembly:
             raise UserError(f"{venue.market}: {error}") from None
 
     def _line(self, name: str, kind: int, market: int, context: int = -1) -> int:
-        return self.engine.add_line(name, kind, self.wires[market], context)
+        line = self.engine.add_line(name, kind, self.wires[market], context)
+        if kind in (LineKind.MARKET_LINE, LineKind.SNAPSHOT_LINE):
+            self.engine.lines[line].recorded = self.frames[market] == "all"
+        return line
 
     def _feeds(self, venue: VenueConfig, market: int) -> None:
         rows = [x for x in self.config.instrument if x.market == venue.market]

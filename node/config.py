@@ -171,6 +171,8 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hedge: bool = False  # position mode that the account must have
     wallet: str = ""  # markets with the same name share one purse of coins (unified accounts)
     trades: bool = True  # also public trades and marks (Binance USD-M: on a second connection per line)
+    # whose frames are on the tape: all, or those of orders and the account alone: then it cannot be replayed
+    record_frames: Literal["all", "private"] = "all"
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

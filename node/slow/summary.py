@@ -291,6 +291,7 @@ def percentiles_us(values_ns: list[int]) -> dict[str, float]:
 _METHODS = {
     RecordType.CONFIG: Summary._config,
     RecordType.FRAME: Summary._frame,
+    RecordType.UNRECORDED: Summary._frame,
     RecordType.SESSION: Summary._session,
     RecordType.VERDICT: Summary._verdict,
     RecordType.ORDER_OUT: Summary._order_out,

@@ -12,11 +12,19 @@ from ext.tape import TapeWriter
 def test_a_small_run_has_figures_for_both_sizes_and_leaves_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(tape, "TMPFS", tmp_path / "absent")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    found = tape.run(batches=4)
+    found = tape.run(batches=20, rounds=1, seconds=0.02)
     assert set(found["records"]) == {"64B", "1600B"}
     for row in found["records"].values():
         assert 0 < row["best_ns"] <= row["ns_per_record"] <= row["p99_ns"]
-        assert row["records"] == 4 * row["batch"]
+        assert row["records"] == 20 * row["batch"]
+        assert row["single_p50_ns"] <= row["single_p99_ns"] <= row["single_p999_ns"] <= row["single_max_ns"]
+        assert row["rotations"] >= 3
+        assert row["rotation_max_ns"] <= row["single_max_ns"]
+        assert row["rotation_stalls"] == 0
+        assert row["skip_ns"] > 0
+        assert row["read_ns"] > 0
+    assert found["reader"]["records"] == 4001
+    assert found["reader"]["late_p50_ms"] <= found["reader"]["late_p99_ms"]
     assert found["directory"].startswith(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 

@@ -47,7 +47,7 @@ from ext.records import (
     verdict_row,
 )
 from ext.strategies.probe import Probe
-from ext.tape import RecordType, TapeReader, TapeWriter
+from ext.tape import RecordType, TapeReader, TapeWriter, crc32c, unrecorded_row
 from ext.venues.binance import BinanceWire
 from ext.venues.bybit import BybitWire
 from ext.venues.okx import OkxWire
@@ -192,6 +192,27 @@ def test_intent_verdict_and_order_bytes_are_on_the_tape_before_the_outlet_sees_t
     chain = Chain(buyer(), tape=tape, taker=look)
     assert seen == [["FRAME", "VERDICT", "DECISION", "ORDER_OUT"]]
     assert len(chain.sent) == 1
+
+
+def test_of_a_line_whose_frames_are_not_recorded_the_tape_has_when_which_and_how_long(tape):
+    chain = Chain(tape=tape)
+    frames, rows = [trade(1), b"", b"x" * 5000], {}
+    for recorded in (True, False):
+        chain.engine.lines[A].recorded = recorded
+        first = tape.sequence
+        for frame in frames:
+            chain.give(A, frame)
+        rows[recorded] = [r for r in records(chain) if r.sequence >= first]
+    assert [(r.type, r.payload) for r in rows[True]] == [(RecordType.FRAME, x) for x in frames]
+    assert {(r.type, r.line) for r in rows[False]} == {(RecordType.UNRECORDED, A)}
+    assert [r.now_ns for r in rows[False]] == [chain.now - 2 * MS, chain.now - MS, chain.now]
+    wanted = [{"size": len(x), "crc": crc32c(x)} for x in frames]
+    assert [unrecorded_row(r.payload) for r in rows[False]] == wanted
+    assert chain.engine.lines[A].frames == sum(
+        r.type in (RecordType.FRAME, RecordType.UNRECORDED) and r.line == A for r in records(chain)
+    )
+    with pytest.raises(ValueError, match="of 7 bytes"):
+        unrecorded_row(b"1234567")
 
 
 def test_refusals_are_on_the_tape_with_reason_value_and_limit(tape):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -146,9 +147,9 @@ def test_records_come_back_as_they_went_in(tmp_path):
 
 def test_record_types_have_their_documented_numbers():
     names = "FRAME TIMER INTENT VERDICT ORDER_OUT ACK FILL MARK CONFIG DIAL NOTE REPORT SESSION SENT "
-    names += "EVIDENCE DOOR STOP EQUITY LIMITS"
+    names += "EVIDENCE DOOR STOP EQUITY LIMITS UNRECORDED"
     assert " ".join(m.name for m in RecordType) == names
-    assert [m.value for m in RecordType] == list(range(1, 20))
+    assert [m.value for m in RecordType] == [*range(1, 20), 24]
 
 
 def test_the_bytes_on_disk_are_the_documented_ones(tmp_path):
@@ -168,10 +169,74 @@ def test_the_bytes_on_disk_are_the_documented_ones(tmp_path):
     writer.close(0)
 
 
-def test_the_document_states_the_same_numbers():
+def documented(heading: str) -> dict[str, tuple[int, str]]:
+    """The fields of a table of docs/TAPE.md: name (its first word) -> (offset, type)."""
     text = (ROOT / "docs" / "TAPE.md").read_text()
-    for fact in ("Layout version 2", "TKGTAPE1", "64 bytes", "32 bytes"):
-        assert fact in text
+    section = text[text.index(heading) :].split("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| ([^|]*)\| (.*) \|$", section, re.M)
+    return {re.match(r"\W*(\w*)", what)[1]: (int(offset), kind.strip()) for offset, kind, what in rows}
+
+
+def field(table: dict, name: str, data: bytes, base: int = 0):
+    """A field as the document says it lies."""
+    offset, kind = table[name]
+    if kind.endswith("bytes"):
+        return data[base + offset : base + offset + int(kind.split()[0])]
+    size = int(kind[1:]) // 8
+    raw = data[base + offset : base + offset + size]
+    return int.from_bytes(raw, "little", signed=kind[0] == "i")
+
+
+def test_a_parser_made_from_the_document_reads_a_tape(tmp_path):
+    payloads = [os.urandom(n) for n in (0, 1, 32, 33, 1600, 700, 64)]
+    wanted = make(tmp_path, payloads * 5, session=b"named", build=b"b" * 12)
+    head, row, found = documented("## Segment header"), documented("## Record"), []
+    assert list(head) == [
+        "magic",
+        "layout",
+        "segment",
+        "sequence",
+        "opened_ns",
+        "file",
+        "name",
+        "build",
+        "crc32c",
+    ]
+    assert list(row) == ["length", "crc32c", "sequence", "now_ns", "type", "line", "size", "payload"]
+    version = int(re.search(r"^Layout version (\d+)\.", (ROOT / "docs" / "TAPE.md").read_text(), re.M)[1])
+    for index, path in enumerate(sorted(tmp_path.glob("*.tape"))):
+        data = path.read_bytes()
+        assert field(head, "magic", data) == int.from_bytes(b"TKGTAPE1", "little")
+        assert (field(head, "layout", data), field(head, "segment", data)) == (version, index)
+        assert field(head, "file", data) * 64 == len(data)
+        assert (field(head, "name", data), field(head, "build", data)) == (
+            b"named".ljust(12, b"\0"),
+            b"b" * 12,
+        )
+        assert field(head, "crc32c", data) == twin_crc(data[:60])
+        expected, at = field(head, "sequence", data), 64
+        assert expected == len(found) + 1
+        while field(row, "type", data, at):
+            length = field(row, "length", data, at)
+            payload = data[at + row["payload"][0] : at + length]
+            assert field(row, "size", data, at) == len(payload) == length - 32
+            assert field(row, "crc32c", data, at) == twin_crc(data[at + 8 : at + length])
+            names = ("type", "line", "sequence", "now_ns")
+            found.append((*(field(row, name, data, at) for name in names), payload))
+            at += (length + 63) // 64 * 64
+        last = index == len(list(tmp_path.glob("*.tape"))) - 1
+        assert field(row, "line", data, at) == (0 if last else 1)  # closed, rotated
+        assert field(row, "sequence", data, at) == len(found) + 1
+        assert not any(data[at + 64 :])
+    assert found == wanted
+
+
+def test_the_document_names_each_type_with_its_number():
+    text = (ROOT / "docs" / "TAPE.md").read_text()
+    assert [m.name for m in RecordType if not re.search(rf"\b{m.name} {m.value}\b", text)] == []
+    known = {m.name: m.value for m in RecordType}
+    for name, number in re.findall(r"\b([A-Z_]{3,}) (\d+)\b", text):
+        assert known.get(name) == int(number), name
 
 
 def test_records_fill_segments_and_go_on_in_the_next(tmp_path):

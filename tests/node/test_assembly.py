@@ -96,6 +96,14 @@ def test_each_market_that_trades_has_a_line_for_requests_and_books_from_snapshot
         )
 
 
+@pytest.mark.parametrize("market", list(NUMBERS))
+def test_frames_of_the_market_are_left_out_where_the_config_says_so_and_never_those_of_orders(market):
+    of_market = (LineKind.MARKET_LINE, LineKind.SNAPSHOT_LINE)
+    for frames in ("all", "private"):
+        for line in assembly(config_of(market, venue={"record_frames": frames})).engine.lines:
+            assert line.recorded == (frames == "all" or line.kind not in of_market), line.name
+
+
 def test_usdm_hears_of_its_orders_on_a_line_that_needs_a_listen_key(five):
     private = [x for x in five.lines if x.role == "private"]
     needs = [x for x in private if x.asks is not None]

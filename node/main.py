@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import uvloop
 
 from node.config import Config
 from node.errors import Failed, HeldBack, UserError
 from node.net.live import Left, Node
+from node.net.recording import Options, Recorder
 from node.shown import show_limits
 
 
@@ -107,6 +108,25 @@ def _teller(as_json: bool) -> Callable[[str, str], None]:
             print(said, file=sys.stderr, flush=True)
 
     return tell
+
+
+def run_recorder(
+    config: Config, options: Options, *, as_json: bool, path: Path, until_eof: bool = False
+) -> dict[str, Any]:
+    """Record market data until SIGTERM, SIGINT or the end of the time; what there is then. Raises UserError,
+    Unreachable, and Failed where the disk takes no more."""
+    recorder = Recorder(config, options, _teller(as_json), path=path)
+
+    async def work(stop: asyncio.Event) -> None:
+        watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
+        try:
+            await recorder.run(stop)
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+    _until_told(work)
+    return recorder.result()
 
 
 def run_sim(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -17,6 +17,7 @@ import uvloop
 
 from node.config import Config
 from node.errors import Failed, HeldBack, UserError
+from node.net.dump import Dump
 from node.net.live import Left, Node
 from node.net.recording import Options, Recorder
 from node.shown import show_limits
@@ -39,6 +40,8 @@ def run_node(
         _start_guard(path, as_json)
 
     def show(node: Node) -> None:
+        for line in dump.begin(Path(config.tape)):  # the directory is there by now
+            tell("node", line)
         with contextlib.suppress(OSError):
             show_limits(node.desk.effective, node.recalled.limits, node.looser, accept_limits, as_json)
 
@@ -51,7 +54,11 @@ def run_node(
             watching.cancel()
 
     left: list[Left] = []
-    _until_told(work)
+    dump = Dump()
+    try:
+        _until_told(work)
+    finally:
+        dump.end()
     _judge(left[0])
 
 
@@ -95,7 +102,7 @@ def _start_guard(path: Path, as_json: bool) -> None:
 def _teller(as_json: bool) -> Callable[[str, str], None]:
     """Tells people on stderr: seconds since the start, where, what."""
     started_s = time.monotonic()
-    _never_wait(sys.stderr)
+    out = _unwaiting(sys.stderr)
 
     def tell(line: str, text: str) -> None:
         at_s = time.monotonic() - started_s
@@ -105,7 +112,7 @@ def _teller(as_json: bool) -> Callable[[str, str], None]:
         with contextlib.suppress(
             OSError
         ):  # nobody reads (any more): no reason to stop, let alone with a traceback
-            print(said, file=sys.stderr, flush=True)
+            print(said, file=out, flush=True)
 
     return tell
 
@@ -145,11 +152,17 @@ def _until_told(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     uvloop.run(main())
 
 
-def _never_wait(stream: TextIO) -> None:
-    """Words into a pipe whose reader stands still are lost: the hot process does not wait for a person."""
+def _unwaiting(stream: TextIO) -> TextIO:
+    """Words for a reader that stands still - a pipe, a terminal that is held, a log service - are lost: the
+    hot process does not wait for a person. A terminal is opened anew: its descriptor is the shell's too."""
     with contextlib.suppress(OSError):  # not a stream of the operating system
-        if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+        kind = os.fstat(stream.fileno()).st_mode
+        if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
             os.set_blocking(stream.fileno(), False)
+        elif os.isatty(stream.fileno()):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return os.fdopen(os.open(os.ttyname(stream.fileno()), flags), "w", buffering=1)
+    return stream
 
 
 async def _eof(stop: asyncio.Event) -> None:

@@ -21,8 +21,11 @@ from ext.wire import Verdict
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of
 from node.config import Config, one_of
 from node.errors import Failed
+from node.net.descriptors import Descriptors
 from node.net.http import Http
-from node.net.live import Node
+from node.net.live import Node, sockets_of
+from node.net.names import Names
+from node.net.outage import Outage
 from node.reel import FORMS, PACKS, Reel, Row
 from node.venues.markets import MARKETS
 
@@ -201,6 +204,7 @@ class Recorder(Node):
         self.link = self.ear  # type: ignore[assignment]  # what connections want of a link, it has
         self.ear.failed, self.ear.wrote = self._failed, self._wrote
         self.engine.ask_resync = self._ask_book
+        self.outage = Outage(self.tell, lambda fields: None)
         self.roles: dict[int, LineSpec] = {x.line: x for x in self.desk.lines}
         self.addresses = {
             line: f"{self.venues[m].rest.rstrip('/')}{self._snapshot_of(n).target}"
@@ -254,6 +258,8 @@ class Recorder(Node):
 
     def _turned(self, spec: LineSpec, up: bool) -> None:
         reel, now_ns = self.reels[spec.market], self.ear.now_ns()
+        if not self.is_leaving:
+            self.outage.turned(spec.line, up)
         if up:
             reel.connected(now_ns, spec.url)
         elif not self.is_leaving:
@@ -285,7 +291,9 @@ class Recorder(Node):
 
     async def _record(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        async with Http() as http:
+        self.descriptors = Descriptors(sockets_of(self.config))
+        self.names = Names(self.tell)
+        async with Http(self.names, self.descriptors.pool) as http:
             self.http = http
             await self._load()
             self._build()
@@ -357,6 +365,8 @@ class Recorder(Node):
             task.cancel()
         if self.tasks:
             await asyncio.wait(list(self.tasks))
+        self.names.close()
+        self.descriptors.close()
         for reel in self.reels.values():
             reel.close()
 

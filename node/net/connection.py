@@ -32,9 +32,9 @@ class Connection:
     `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as
     the socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new
     session and path before each connect, where a key in the path lives no longer than the connection (Binance
-    listen keys). `rest(seconds)` waits between two attempts. `news`, `relist`, `turned` are told what private streams say of the account, that
-    instruments changed, and that the line went up or down; `ask` sends a REST request of the session (to keep
-    a listen key alive).
+    listen keys). `names` finds hosts, `rest(seconds)` waits between two attempts. `news`, `relist`, `turned`
+    are told what private streams say of the account, that instruments changed, and that the line went up or
+    down; `ask` sends a REST request of the session (to keep a listen key alive).
     """
 
     def __init__(

@@ -127,14 +127,16 @@ def _family(address: str) -> socket.AddressFamily:
 
 async def _connected(address: str, port: int) -> socket.socket:
     out = socket.socket(_family(address), socket.SOCK_STREAM)
+    done = False
     try:
         out.setblocking(False)
         out.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout(CONNECT_S):
             await asyncio.get_running_loop().sock_connect(out, (address, port))
-    except BaseException:  # whatever it was: nobody else would close it
-        out.close()
-        raise
+        done = True
+    finally:
+        if not done:  # nobody else would close it
+            out.close()
     return out
 
 

@@ -1,4 +1,4 @@
-"""Every line is down: this machine is offline, not one venue. A state of its own: told once, and left in order.
+"""Every line is down: this machine is offline, not one venue. A state of its own, told once, left in order.
 
 While it lasts the lines that orders and reports go by try more often than the feeds, and the feeds wait for
 them: what is open at the venues is found out before there is a new book to trade on.

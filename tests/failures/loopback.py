@@ -68,6 +68,17 @@ class World:
             await asyncio.wait((work,), timeout=15)
         work.result()
 
+    async def ends(self, node: Node, act) -> BaseException | None:
+        """The node runs, `await act()` is what befalls it; what it ended with, without being told to."""
+        work = asyncio.ensure_future(node.run(asyncio.Event()))
+        await until(lambda: work.done() or (bool(node.tasks) and is_up(node)))
+        await act()
+        await asyncio.wait((work,), timeout=15)
+        try:
+            return work.exception()
+        except asyncio.CancelledError as error:
+            return error
+
     def said(self, text: str) -> bool:
         return any(text in y for _, y in self.told)
 
@@ -119,6 +130,10 @@ async def until(condition, within_s: float = 12):
 
 def quotes(node: Node) -> bool:
     return hasattr(node, "engine") and len(node.engine.orders.open_orders()) >= 2
+
+
+def is_up(node: Node) -> bool:
+    return all(x.ready.is_set() for x in node.connections)
 
 
 async def quotes_anew(node: Node) -> None:

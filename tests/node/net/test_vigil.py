@@ -1,4 +1,4 @@
-"""What is looked at once a second: acted upon where it must be, told where that is enough, never too often."""
+"""What is looked at once a second: acted upon where it must be, else told, and never too often."""
 
 import asyncio
 

@@ -427,6 +427,44 @@ def trades(
 
 
 @app.command()
+def record(
+    source: Annotated[Path, typer.Argument(help="Config file (TOML); with --from-tape a tape's directory.")],
+    out: Annotated[Path, typer.Option(help="Directory for the recordings.")] = Path("recordings"),
+    seconds: Annotated[float, typer.Option(min=0, help="Stop after so long; 0 = until Ctrl-C.")] = 0.0,
+    form: Annotated[str, typer.Option(help="json: all there is; raw: lines of receive time and frame.")] = (
+        "json"
+    ),
+    pack: Annotated[str, typer.Option(help="zst, gz or none.")] = "zst",
+    file_mb: Annotated[int, typer.Option(min=1, max=100_000, help="A file ends when it is so large.")] = 512,
+    file_minutes: Annotated[int, typer.Option(min=1, max=10_080, help="... or so old.")] = 60,
+    from_tape: Annotated[
+        bool, typer.Option("--from-tape", help="Take the market data of a tape instead.")
+    ] = False,
+    as_json: Json = False,
+    until_eof: UntilEof = False,
+) -> None:
+    """Market data as it comes, in files that `tickgate replay` reads. No keys, no orders."""
+    from node.main import run_recorder
+    from node.net.recording import Options
+
+    options = Options(out, form, pack, file_mb, 60 * file_minutes, seconds)
+    if from_tape:
+        from node.backtest.extract import extract
+
+        result = extract(source, out, form=form, pack=pack)
+    else:
+        from node.config import load
+
+        result = run_recorder(load(source), options, as_json=as_json, path=source, until_eof=until_eof)
+    if as_json:
+        print_json(result)
+    else:
+        print(f"{result['frames']} frames in {len(result['files'])} files, {result['written_bytes']} bytes")
+        for path in result["files"]:
+            print(path)
+
+
+@app.command()
 def soak(
     seeds: Annotated[
         int, typer.Option(min=1, max=100_000, help="How many runs, each with a seed of its own.")

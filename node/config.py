@@ -285,6 +285,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deployment: str = "tckg"
     loop: str = "epoll"  # or spin: never sleeps, needs a core of its own
     cpu: Annotated[int, _whole(0, 4095, "a core")] | None = None
+    memory_mb: Annotated[int, _whole(0, 1_048_576, "megabytes (0 = what the system allows)")] = 0
     tape: Text = "tapes/node"  # relative to the config's folder, as `dials` is
     segment_mb: Annotated[int, _whole(1, 2047, "megabytes")] = 64
     # with less room than that on its disk nothing new is risked; left out: 16 segments

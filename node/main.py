@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import uvloop
 
 from node.companion import Companion, tickgate
 from node.config import Config
 from node.errors import Failed, HeldBack, UserError
+from node.net.dump import Dump
 from node.net.live import Left, Node
+from node.net.recording import Options, Recorder
 from node.shown import show_limits
 
 
@@ -40,6 +42,8 @@ def run_node(
         _start_guard(path, as_json)
 
     def show(node: Node) -> None:
+        for line in dump.begin(Path(config.tape)):  # the directory is there by now
+            tell("node", line)
         with contextlib.suppress(OSError):
             show_limits(node.desk.effective, node.recalled.limits, node.looser, accept_limits, as_json)
 
@@ -57,7 +61,11 @@ def run_node(
             watching.cancel()
 
     left: list[Left] = []
-    _until_told(work)
+    dump = Dump()
+    try:
+        _until_told(work)
+    finally:
+        dump.end()
     _judge(left[0])
 
 
@@ -126,7 +134,7 @@ def _start_archiver(
 def _teller(as_json: bool) -> Callable[[str, str], None]:
     """Tells people on stderr: seconds since the start, where, what."""
     started_s = time.monotonic()
-    _never_wait(sys.stderr)
+    out = _unwaiting(sys.stderr)
 
     def tell(line: str, text: str) -> None:
         at_s = time.monotonic() - started_s
@@ -136,9 +144,28 @@ def _teller(as_json: bool) -> Callable[[str, str], None]:
         with contextlib.suppress(
             OSError
         ):  # nobody reads (any more): no reason to stop, let alone with a traceback
-            print(said, file=sys.stderr, flush=True)
+            print(said, file=out, flush=True)
 
     return tell
+
+
+def run_recorder(
+    config: Config, options: Options, *, as_json: bool, path: Path, until_eof: bool = False
+) -> dict[str, Any]:
+    """Record market data until SIGTERM, SIGINT or the end of the time; what there is then. Raises UserError,
+    Unreachable, and Failed where the disk takes no more."""
+    recorder = Recorder(config, options, _teller(as_json), path=path)
+
+    async def work(stop: asyncio.Event) -> None:
+        watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
+        try:
+            await recorder.run(stop)
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+    _until_told(work)
+    return recorder.result()
 
 
 def run_sim(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -157,11 +184,17 @@ def _until_told(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     uvloop.run(main())
 
 
-def _never_wait(stream: TextIO) -> None:
-    """Words into a pipe whose reader stands still are lost: the hot process does not wait for a person."""
+def _unwaiting(stream: TextIO) -> TextIO:
+    """Words for a reader that stands still - a pipe, a terminal that is held, a log service - are lost: the
+    hot process does not wait for a person. A terminal is opened anew: its descriptor is the shell's too."""
     with contextlib.suppress(OSError):  # not a stream of the operating system
-        if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+        kind = os.fstat(stream.fileno()).st_mode
+        if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
             os.set_blocking(stream.fileno(), False)
+        elif os.isatty(stream.fileno()):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return os.fdopen(os.open(os.ttyname(stream.fileno()), flags), "w", buffering=1)
+    return stream
 
 
 async def _eof(stop: asyncio.Event) -> None:

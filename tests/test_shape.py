@@ -138,6 +138,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak", {"*"}),
     (r"node\.synced", {"node.beat"}),
     (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
+    (r"node\.reel", {"node.errors"}),  # recordings on disk: written by the recorder, and out of tapes
     (r"node\.resting", {"ext.records", "ext.strategy"}),
     (r"node\.reading", {"node.errors"}),
     (r"node\.compliance", {"node.errors", "node.reading", "ext.records"}),
@@ -181,7 +182,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
         for v in VENUES
     ],
     (r"node\.truth(\.\w+)*", LOWER | {"node.truth*"} | ALL_EXT - {"ext.link", "ext.match"}),
-    (r"node\.net(\.\w+)*", LOWER | NODE | {"node.beat", "node.latch", "node.synced"} | {"node.net*", "ext*"}),
+    (
+        r"node\.net(\.\w+)*",
+        LOWER | NODE | {"node.beat", "node.latch", "node.reel", "node.synced"} | {"node.net*", "ext*"},
+    ),
     (
         r"node\.sim(\.\w+)*",
         LOWER | NODE | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
@@ -192,7 +196,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         (LOWER | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies"} | ALL_EXT)
         - {"ext.link"},
     ),
-    (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*"} | ALL_EXT) - {"ext.link"}),
+    (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*", "node.reel"} | ALL_EXT) - {"ext.link"}),
     (
         r"node\.slow(\.\w+)*",
         {"node.slow*", "node.errors", "ext.tape", "ext.segments", "ext.dials", "ext.records", "ext.text"}

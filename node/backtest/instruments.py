@@ -123,6 +123,14 @@ def read_given(path: Path) -> dict[Key, InstrumentRow]:
     return out
 
 
+def read_beside(path: Path) -> dict[Key, InstrumentRow]:
+    """The rows of STEM.instruments.json beside a recording STEM.jsonl.zst (or .txt, .gz, unpacked), as
+    `tickgate record` writes it; none where there is none. Raises UserError like `read_given`."""
+    stem = path.name.removesuffix(".zst").removesuffix(".gz").removesuffix(".jsonl").removesuffix(".txt")
+    beside = path.with_name(f"{stem}.instruments.json")
+    return read_given(beside) if beside != path and beside.is_file() else {}
+
+
 def _toml_rows(path: Path, data: bytes) -> list:
     try:
         tree = tomllib.loads(data.decode(), parse_float=Decimal)
@@ -319,6 +327,7 @@ class Survey:
 
     def __init__(self, given: dict[Key, InstrumentRow] | None, given_path: Path | None = None):
         self.given, self.given_path = given, given_path
+        self.beside: dict[Key, InstrumentRow] = {}  # what stands beside the recordings
         self.seen: dict[Key, Sighting] = {}
         self.routes: dict[str, dict[str, Route]] = {}
         self.replies: dict[str, int] = {}  # text -> market; recorders repeat them
@@ -333,6 +342,7 @@ class Survey:
     def read(self, recording: Recording) -> None:
         """Survey one file."""
         self.path = recording.path
+        self.beside |= read_beside(recording.path)
         survey = FileSurvey()
         self.files.append(survey)
         nameless: list[tuple[int, str]] = []
@@ -449,6 +459,8 @@ class Survey:
             seen = self.seen[key] = Sighting(key, row, "inferred")
             if self.given is not None and key in self.given:
                 self._state(seen, self.given[key], "file")
+            elif self.given is None and key in self.beside:
+                self._state(seen, self.beside[key], "recording")
             else:
                 for raw, of_market in self.replies.items():
                     self._adopt(of_market, raw, {symbol})

@@ -10,8 +10,9 @@ Spot and perpetual share symbols, so form (b) must say which it is. Binance does
 (`pu`, `e` on bookTicker, `M` on trades). Bybit does in trades (`L`), tickers and the key order of deep books;
 a file with none of these is read as linear, unless the caller names the market.
 
-Files are streamed: memory stays bounded whatever their size. All that can be wrong with a file is a
-UserError.
+Files are streamed: memory stays bounded whatever their size. A file that ends in the middle of a line, as a
+recorder leaves it that was killed, is read up to there, and a note says so. All else that can be wrong with a
+file is a UserError.
 """
 
 import zlib
@@ -80,7 +81,7 @@ class Recording:
         """All lines, in order, some thousand at a time."""
         read = self._json_lines if self.is_json else self._plain_lines
         self.first_line = 1
-        for block in blocks(self.path, self.on_read):
+        for block in blocks(self.path, self.on_read, self._cut):
             lines = read(block)
             if lines:
                 yield lines
@@ -90,7 +91,7 @@ class Recording:
 
     def _probe(self) -> bool:
         """True for form (a), False for form (b)."""
-        for block in blocks(self.path):
+        for block in blocks(self.path, cut=self._cut):
             text = block.lstrip()
             if text[:1] == b"{":
                 return True
@@ -101,7 +102,20 @@ class Recording:
                 raise UserError(
                     f"{self.path}: not a recording: line 1 is neither a JSON object nor a time and a frame"
                 )
-        raise UserError(f"{self.path}: is empty")
+        raise UserError(f"{self.path}: is empty" + (", but for a line that is cut off" if self.notes else ""))
+
+    def _cut(self, what: str) -> None:
+        """The file ends before its last line does."""
+        note = f"{self.path}: {what} cut off at its end: read up to there"
+        if note not in self.notes:  # it is read more than once
+            self.notes.append(note)
+
+    def _is_cut(self, block: bytes, number: int) -> bool:
+        """Is what went wrong in this line that the file ends in it? A first line must be whole."""
+        if block.endswith(b"\n") or number == 1 or number != self.first_line + block.count(b"\n"):
+            return False
+        self._cut("the last line is")
+        return True
 
     def _shapes(self, market: str | None) -> "Shapes":
         shapes = Shapes(str(self.path), _sample(self.path), market)
@@ -125,9 +139,10 @@ class Recording:
                 try:
                     out.append(_decoder.decode(text))
                 except msgspec.MsgspecError as error:
-                    raise UserError(
-                        f"{self.path}: line {number}: not a line of a recording: {error}"
-                    ) from None
+                    if not self._is_cut(block, number):
+                        raise UserError(
+                            f"{self.path}: line {number}: not a line of a recording: {error}"
+                        ) from None
         return out
 
     def _plain_lines(self, block: bytes) -> list[Line]:
@@ -139,8 +154,10 @@ class Recording:
             if stamp.isdigit() and len(stamp) < 20 and frame:
                 raw = frame.decode("utf-8", "surrogateescape")
                 out.append(Line(raw, *label(raw), _nanoseconds(int(stamp))))
-            elif text.strip():
+            elif text.strip() and not self._is_cut(block, number):
                 raise UserError(f"{self.path}: line {number}: not a receive time and a frame: {_short(text)}")
+        if out and not block.endswith(b"\n") and not _is_json(out[-1].raw) and self._is_cut(block, number):
+            out.pop()
         return out
 
 
@@ -155,6 +172,14 @@ def _nanoseconds(stamp: int) -> int:
     return stamp * 1000 if stamp >= 10**14 else stamp * 1_000_000
 
 
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def _short(text: bytes) -> str:
     return repr(text[:60].decode("utf-8", "replace"))
 
@@ -162,22 +187,35 @@ def _short(text: bytes) -> str:
 # ---- bytes -------------------------------------------------------------------------------------------------
 
 
-def blocks(path: Path, on_read: Callable[[int], None] | None = None) -> Iterator[bytes]:
-    """The file's text, cut behind line ends; only the last block may lack one."""
+def blocks(
+    path: Path,
+    on_read: Callable[[int], None] | None = None,
+    cut: Callable[[str], None] = lambda what: None,
+) -> Iterator[bytes]:
+    """The file's text, cut behind line ends; only the last block may lack one. `cut` is told where packed
+    data ends too early: of it, whole lines are all there is."""
     parts: list[bytes] = []
     held = 0
-    for chunk in _chunks(path, on_read):
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            yield b"".join([*parts, chunk[:cut]])
-            parts, held = [chunk[cut:]], len(chunk) - cut
-        else:
-            parts.append(chunk)
-            held += len(chunk)
-        if held > LINE_MAX:
-            raise UserError(f"{path}: a line of more than {LINE_MAX >> 20} MB: not a recording")
+    try:
+        for chunk in _chunks(path, on_read):
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                yield b"".join([*parts, chunk[:end]])
+                parts, held = [chunk[end:]], len(chunk) - end
+            else:
+                parts.append(chunk)
+                held += len(chunk)
+            if held > LINE_MAX:
+                raise UserError(f"{path}: a line of more than {LINE_MAX >> 20} MB: not a recording")
+    except _CutOff as error:
+        cut(str(error))
+        return
     if held:
         yield b"".join(parts)
+
+
+class _CutOff(Exception):
+    """Packed data that ends before it says so."""
 
 
 def _chunks(path: Path, on_read: Callable[[int], None] | None) -> Iterator[bytes]:
@@ -228,9 +266,7 @@ def _unzip(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
             if member.eof:
                 member = None
     if member is not None:
-        raise UserError(
-            f"{path}: the gzip data is cut off: fetch the file again, or repair it with zcat FILE > PLAIN"
-        )
+        raise _CutOff("the gzip data is")
 
 
 def _unzstd(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -249,9 +285,7 @@ def _unzstd(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
             if frame.eof:
                 frame = None
     if frame is not None:
-        raise UserError(
-            f"{path}: the zstd data is cut off: fetch the file again, or repair it with zstdcat FILE > PLAIN"
-        )
+        raise _CutOff("the zstd data is")
 
 
 # ---- what a frame shows of itself --------------------------------------------------------------------------

@@ -14,6 +14,8 @@ import picows
 
 from ext.link import Channel, Link
 from node.errors import Unreachable
+from node.net import tls
+from node.net.names import Names
 from node.venues.values import AccountNews, Down, Ready, Relist, Replace, Reply, Request, Resync, Send
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.2, 20.0
@@ -30,9 +32,9 @@ class Connection:
     `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as
     the socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new
     session and path before each connect, where a key in the path lives no longer than the connection (Binance
-    listen keys). `news`, `relist`, `turned` are told what private streams say of the account, that
-    instruments changed, and that the line went up or down; `ask` sends a REST request of the session (to keep
-    a listen key alive).
+    listen keys). `names` finds hosts, `rest(seconds)` waits between two attempts. `news`, `relist`, `turned`
+    are told what private streams say of the account, that instruments changed, and that the line went up or
+    down; `ask` sends a REST request of the session (to keep a listen key alive).
     """
 
     def __init__(
@@ -42,11 +44,14 @@ class Connection:
         news: Callable[[AccountNews], None] = lambda news: None, relist: Callable[[], None] = lambda: None,
         turned: Callable[[bool], None] = lambda up: None,
         ask: Callable[[Request], Awaitable[Reply | None]] | None = None,
+        names: Names | None = None, rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):  # fmt: skip
         self.link, self.line, self.name, self.session = link, line, name, session
         self.base, self.path, self.fresh = url.rstrip("/"), path, fresh
         self.up_at_once, self.topic, self.tell, self.resync = up_at_once, topic, tell, resync
         self.news, self.relist, self.turned, self.ask = news, relist, turned, ask
+        self.rest = rest
+        self.names, self.context = names or Names(tell), tls.context() if url.startswith("wss:") else None
         self.channel: Channel | None = None
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
@@ -56,6 +61,10 @@ class Connection:
         self._told = ""  # why it cannot connect, as it was said last
         self._topics: set[Any] = set()
         self._random = random.Random(f"{seed}:{line}")  # jitter: two lines must not come back together
+
+    def is_wanted(self) -> bool:
+        """Does it go on until somebody says otherwise?"""
+        return self._retry
 
     # ---- life ----
 
@@ -69,12 +78,12 @@ class Connection:
                 await self._connect()
                 await self._serve()
             except (OSError, picows.WSError) as error:
-                self._cannot(f"cannot connect to {self.base}{self._shown()}: {error or type(error).__name__}")
+                self._cannot(f"cannot connect to {self.base}{self._shown()}: {tls.why(error)}")
             finally:
                 self._dropped()
             if loop.time() - began_s > STEADY_S:
                 delay_s = BACKOFF_FIRST_S
-            await asyncio.sleep(delay_s * (0.5 + self._random.random()))
+            await self.rest(delay_s * (0.5 + self._random.random()))
             delay_s = min(2 * delay_s, BACKOFF_MOST_S)
 
     def _shown(self) -> str:
@@ -106,6 +115,8 @@ class Connection:
             use_aiofastnet=False,
             max_redirects=0,
             disconnect_on_exception=False,
+            ssl_context=self.context,
+            socket_factory=self._socket,
         )
         if not self.channel.connected and not self.gone.is_set():
             raise ConnectionResetError("the server hung up during the upgrade")  # picows tells by silence
@@ -114,6 +125,10 @@ class Connection:
             self.link.engine.on_line(self.line, True, self.link.now_ns())
             self.turned(True)
         self._do(self.session.start(self.link.now_ns()))
+
+    async def _socket(self, url: Any) -> Any:
+        """Connected to one of the addresses of a name; the certificate is still compared with the name."""
+        return await self.names.connected(url.host, url.port)
 
     async def _serve(self) -> None:
         while not self.gone.is_set():

@@ -4,16 +4,23 @@ import aiohttp
 from yarl import URL
 
 from node.errors import Unreachable
+from node.net import tls
+from node.net.names import Names, connector
 from node.venues.values import Reply, Request
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
 class Http:
-    """`async with Http() as http: await http.fetch(base, request)`."""
+    """`async with Http(names) as http: await http.fetch(base, request)`. `most`: connections at once; more
+    requests wait for one."""
+
+    def __init__(self, names: Names | None = None, most: int = 32):
+        self.names, self.most = names or Names(), most
 
     async def __aenter__(self) -> "Http":
-        self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+        pool = connector(self.names, self.most, tls.context())
+        self._session = aiohttp.ClientSession(timeout=TIMEOUT, connector=pool)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -45,6 +52,8 @@ class Http:
                 body = await answer.read()
         except TimeoutError:
             raise Unreachable(f"{path}: no answer within {TIMEOUT.total:.0f} s") from None
+        except (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError) as error:
+            raise Unreachable(f"{path}: {tls.why(error)}") from None
         except aiohttp.ClientError as error:
             raise Unreachable(
                 f"{path}: {type(error).__name__}: {error}".replace(str(url), str(path))

@@ -1,7 +1,6 @@
 """A running node: instruments from the venues, the engine, its lines, its timers, and an orderly end."""
 
 import asyncio
-import gc
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -25,12 +24,16 @@ from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig, load, warnings
 from node.control import RELEASED, Control, latch_name
 from node.credentials import read_key
-from node.errors import Unreachable, UserError
+from node.errors import Failed, Unreachable, UserError
 from node.limits import LooserLimits, changes
 from node.net.connection import Connection
 from node.net.console import Console
+from node.net.descriptors import Descriptors
 from node.net.http import Http
 from node.net.tapewatch import TapeWatch
+from node.net.names import Names
+from node.net.outage import Outage
+from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
 from node.recall import recall
 from node.truth.desk import Ask
@@ -91,7 +94,8 @@ class Node:
             if x.key is not None
         }
         self.connections: list[Connection] = []
-        self.tasks: set[asyncio.Task] = set()
+        self.tasks: dict[asyncio.Task, Callable[[], bool]] = {}
+        self.is_leaving = False  # what is cancelled from then on is so by us
         self.tape: TapeWriter | None = None
         self.dials: Dials | None = None
         self.keeper: Keeper | None = None
@@ -193,6 +197,8 @@ class Node:
         self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.link = Link(self.engine)
         self.link.failed = self._failed
+        self.vigil = self._vigil()
+        self.outage = Outage(self.tell, self._note)
         self.engine.strategy_failed = self._strategy_failed
         self.link.thawed = self._thawed
         self.engine.ask_resync = self._resync
@@ -210,6 +216,21 @@ class Node:
                 self.dials = Dials(config.dials, make_dials())
             except (OSError, DialMismatch) as error:
                 raise UserError(f"dials {config.dials}: {error}") from None
+
+    def _vigil(self) -> Vigil:
+        return Vigil(
+            self.tell,
+            self._note,
+            self._failed,
+            self._wall_stepped,
+            memory_mb=self.config.memory_mb,
+            is_secure=any(x.rest.startswith("https:") for x in self.config.venue),
+            descriptors=self.descriptors,
+        )
+
+    def _wall_stepped(self, step_ns: int) -> None:
+        if self.keeper is not None:
+            self.keeper.clock_stepped(self.link.now_ns())
 
     def _compare_limits(self) -> None:
         """Limits that a person should look at twice. Raises LooserLimits."""
@@ -295,6 +316,8 @@ class Node:
                 relist=partial(self._relist_soon, spec.market),
                 turned=partial(self._turned, spec),
                 ask=partial(self._ask, spec.market),
+                names=self.names,
+                rest=partial(self.outage.rest, spec.role),
             )
         )
 
@@ -309,7 +332,9 @@ class Node:
     # ---- what the lines tell ----
 
     def _turned(self, spec: LineSpec, up: bool) -> None:
-        """A line of orders or reports went up or down."""
+        """A line went up or down."""
+        if not self.is_leaving:
+            self.outage.turned(spec.line, up)
         if self.keeper is None or spec.role == "feed":
             return
         now_ns = self.link.now_ns()
@@ -380,8 +405,17 @@ class Node:
     # ---- running ----
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set. Raises UserError, Unreachable, or what broke an invariant of the engine."""
-        async with Http() as http:
+        """Until `stop` is set. Raises UserError, Unreachable, Failed where a task was lost, HeldBack where
+        memory ran out, or what broke an invariant of the engine."""
+        self.descriptors, self.names = Descriptors(sockets_of(self.config)), Names(self.tell)
+        try:
+            await self._run(stop)
+        finally:
+            self.names.close()
+            self.descriptors.close()
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        async with Http(self.names, self.descriptors.pool) as http:
             self.http = http
             if not await _unless(stop, self._load()):
                 return
@@ -434,17 +468,14 @@ class Node:
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
         for connection in self.connections:
-            self._spawn(connection.run())
-        gc.collect()
-        gc.freeze()  # what is alive now lives as long as the node: never look at it again
-        gc.set_threshold(
-            50_000, 20, 20
-        )  # the hot path makes no garbage; the little that the rest makes can wait
+            self._spawn(connection.run(), f"connection {connection.name}", connection.is_wanted)
+        self.vigil.begin()
         loop = asyncio.get_running_loop()
         due_s = {self._prepare: 0.0, self._keep: 0.0, self._relist_all: loop.time() + RELIST_S}
         due_s[self._renew_windows] = loop.time() + WINDOWS_S
         every_s = {self._prepare: PREPARE_S, self._keep: KEEPER_S, self._relist_all: RELIST_S}
         every_s[self._renew_windows] = WINDOWS_S
+        due_s[self.vigil.look], every_s[self.vigil.look] = 0.0, EVERY_S
         while not stop.is_set() and self.failure is None:
             self._tick(self._read_dials())
             self.desk.start_quoting(self.link.now_ns())
@@ -530,21 +561,29 @@ class Node:
     def _prepare(self) -> None:
         """Is the next stretch of tape ready, and room for more? If not, nothing new is risked."""
         assert self.tape is not None
-        self.tape_watch.look(self.tape, self.link.monotonic_ns())
+        self.vigil.timed("tape", partial(self.tape_watch.look, self.tape, self.link.monotonic_ns()))
 
     def _latch(self, which: int, on: bool) -> None:
         self.engine.latch(which, on, self.link.now_ns())
 
-    def _spawn(self, work: Coroutine) -> None:
-        task = asyncio.ensure_future(work)
-        self.tasks.add(task)
+    def _spawn(self, work: Coroutine, name: str = "", is_wanted: Callable[[], bool] = lambda: False) -> None:
+        """All tasks of the node, held here. `is_wanted()`: this one may not end by itself now."""
+        task = asyncio.create_task(work, name=name or getattr(work, "__qualname__", ""))
+        self.tasks[task] = is_wanted
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task) -> None:
-        """A task that ends with an error is a fault of ours: it stops the node instead of vanishing."""
-        self.tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failed(task.exception())
+        """A task that ends with an error, that somebody else cancelled, or that ends and should not, is a
+        fault of ours: it stops the node instead of vanishing."""
+        is_wanted = self.tasks.pop(task)
+        if self.is_leaving:
+            return
+        if task.cancelled():
+            self._failed(Failed(f"task lost: {task.get_name()} was cancelled, and not by the node"))
+        elif (error := task.exception()) is not None:
+            self._failed(error)
+        elif is_wanted():
+            self._failed(Failed(f"task lost: {task.get_name()} ended by itself"))
 
     def _failed(self, error: BaseException | None) -> None:
         if self.failure is None:
@@ -675,6 +714,7 @@ class Node:
 
     async def _let_go(self) -> None:
         """Lines, tasks, tape."""
+        self.is_leaving = True
         self.engine.mark_now(self.link.now_ns())
         for connection in self.connections:
             connection.close()
@@ -682,6 +722,7 @@ class Node:
             task.cancel()
         if self.tasks:
             await asyncio.wait(list(self.tasks))
+        self.vigil.end()
         assert self.tape is not None
         if not self.tape.full:
             self.tape.close(self.link.now_ns())
@@ -692,6 +733,11 @@ class Node:
         """NOTE on the tape: something a person may want to read later."""
         if self.tape is not None and not self.tape.full:
             self.tape.append(RecordType.NOTE, 0, self.link.now_ns(), orjson.dumps(fields))
+
+
+def sockets_of(config: Config) -> int:
+    """WebSockets that the config comes to, at most: a second one for each address of Binance USD-M."""
+    return sum(2 * len(x.streams) + (3 if x.orders else 0) for x in config.venue)
 
 
 def _venue_order(node: Node, key: tuple[int, str], order: Iterable[tuple[int, str]]) -> tuple[int, int]:

@@ -43,12 +43,16 @@ class VenueClock:
         sample = Sample(venue_ns - left_ns - trip_ns // 2, trip_ns // 2 + grain_ns, read_ns)
         if self._stepped(sample):
             self.steps += 1
-            self.samples.clear()
-            self._unsettled = self.settings.clock_agree
+            self.forget()
         self.samples.append(sample)
         self._best = (-1, None)
         self._unsettled = max(self._unsettled - 1, 0)
         return True
+
+    def forget(self) -> None:
+        """Nothing that was measured counts any more."""
+        self.samples.clear()
+        self._unsettled = self.settings.clock_agree
 
     def _stepped(self, sample: Sample) -> bool:
         """Outside of what any sample allows, by more than a step: both cannot be true of clocks that run

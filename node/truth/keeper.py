@@ -162,6 +162,11 @@ class Keeper:
         for watch in self.watches.values():
             watch.thawed(now_ns)
 
+    def clock_stepped(self, now_ns: int) -> None:
+        """This machine's wall clock was set: no new risk before each venue's clock is measured anew."""
+        for watch in self.watches.values():
+            watch.pulse.stepped(now_ns)
+
     def on_news(self, market: int, news: AccountNews, now_ns: int) -> None:
         """What a private stream told of the account."""
         if market in self.watches:

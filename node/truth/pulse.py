@@ -25,6 +25,12 @@ class Pulse:
     def hurry(self, now_ns: int) -> None:
         self.due_ns = min(self.due_ns, now_ns)
 
+    def stepped(self, now_ns: int) -> None:
+        """A clock was set: nothing that was measured before counts."""
+        self.clock.forget()
+        self.hurry(now_ns)
+        self._judge(now_ns)
+
     def tick(self, now_ns: int) -> None:
         if now_ns >= self.due_ns and not self._asked:
             self._asked = True

@@ -57,6 +57,14 @@ class MarketRow:
         Callable[[int, str, Key | None], tuple[Callable[[], Request], Callable[[Reply], Any]]] | None
     ) = None
 
+    def channel(self, frame: bytes) -> str:
+        """What recordings call the channel of a frame: "btcusdt@trade", "orderbook.50.BTCUSDT",
+        "books:BTC-USDT"; "reply" where it is of none."""
+        topic = self.topic(frame)
+        if topic is None:
+            return "reply"
+        return topic if isinstance(topic, str) else ":".join(topic)
+
 
 def _binance_feeds(market: int, symbols: Symbols, depths: Depths, trades: bool) -> list[Any]:
     books = [stream_name(s, x) for s in symbols for x in ("depth@100ms", "bookTicker")]

@@ -762,6 +762,7 @@ def test_138_a_limit_that_is_missing_misnamed_or_no_number_names_the_field(tmp_p
 DEFAULTED = {
     "ack_timeout_ms",
     "max_unacked",
+    "memory_mb",
     "strategy_timeout_ms",
     "slippage_bps",
     "orders_s",

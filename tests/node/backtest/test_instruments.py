@@ -9,7 +9,7 @@ import frames
 import pytest
 
 from ext.records import Market
-from node.backtest.instruments import Survey, read_given, survey, url_symbol
+from node.backtest.instruments import Survey, read_beside, read_given, survey, url_symbol
 from node.backtest.sources import Recording
 from node.errors import UserError
 
@@ -334,3 +334,31 @@ def test_a_symbol_that_no_venue_can_have_is_one_line(tmp_path, symbol):
 
 def test_an_address_that_is_none_names_no_symbol():
     assert url_symbol("http://[") == ""
+
+
+# ---- what stands beside a recording ----
+
+
+def test_ticks_and_lots_are_found_beside_a_recording_by_its_name(tmp_path):
+    spot = {"market": "binance-spot", "symbol": "BTCUSDT", "tick": "0.01", "lot": "0.00001"}
+    (tmp_path / "rec.instruments.json").write_text(json.dumps({"instruments": [spot]}))
+    for name in ("rec.jsonl.zst", "rec.jsonl.gz", "rec.txt", "rec.jsonl", "rec"):
+        assert [x.tick for x in read_beside(tmp_path / name).values()] == ["0.01"]
+    assert read_beside(tmp_path / "other.jsonl") == {}
+    found = surveyed(tmp_path, [depth("BTCUSDT", "7.5", "1"), depth("ETHUSDT", "7.5", "1")])
+    rows = {x.key[1]: (x.source, x.finish().tick) for x in found.seen.values()}
+    assert rows == {"BTCUSDT": ("recording", "0.01"), "ETHUSDT": ("inferred", "0.1")}
+
+
+def test_a_file_that_a_person_names_comes_before_the_one_beside_the_recording(tmp_path):
+    spot = {"market": "binance-spot", "symbol": "BTCUSDT", "tick": "0.01", "lot": "0.00001"}
+    (tmp_path / "rec.instruments.json").write_text(json.dumps({"instruments": [spot]}))
+    rows = given(tmp_path, json.dumps([spot | {"tick": "0.5"}]))
+    found = surveyed(tmp_path, [depth("BTCUSDT", "7.5", "1")], rows)
+    assert [(x.source, x.finish().tick) for x in found.seen.values()] == [("file", "0.5")]
+
+
+def test_a_broken_file_beside_a_recording_is_named(tmp_path):
+    (tmp_path / "rec.instruments.json").write_text("{")
+    with pytest.raises(UserError, match=r"rec\.instruments\.json: "):
+        surveyed(tmp_path, [depth("BTCUSDT", "7.5", "1")])

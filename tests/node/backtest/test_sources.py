@@ -119,11 +119,10 @@ def test_memory_stays_bounded_for_a_file_that_unpacks_to_much_more(tmp_path, mon
             "line 2: not a receive time and a frame: 'n",
         ),
         (b"1723161255030314667 " + TRADE.encode() + b"\n99999999999999999999 {}\n", "line 2: "),
-        (gzip.compress(json_line(1).encode() * 999, mtime=0)[:-9], "gzip data is cut off"),
-        (gzip.compress(json_line(1).encode(), mtime=0)[:3], "gzip data is cut off"),
+        (gzip.compress(json_line(1).encode(), mtime=0)[:3], "is empty, but for a line that is cut off"),
         (gzip.compress(json_line(1).encode() * 99, mtime=0) + b"tail", "broken gzip data"),
         (b"\x1f\x8b" + bytes(99), "broken gzip data"),
-        (zstandard.compress(json_line(1).encode() * 999)[:-9], "zstd data is cut off"),
+        (zstandard.compress(json_line(1).encode())[:-9], "is empty, but for a line that is cut off"),
         (b"\x28\xb5\x2f\xfd" + b"\xff" * 99, "broken zstd data"),
     ],
 )
@@ -133,6 +132,33 @@ def test_a_bad_file_is_one_line_that_names_it_and_the_place(tmp_path, data, word
     with pytest.raises(UserError, match=words):
         read(path)
     refused(path)
+
+
+WHOLE = json_line(1).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "count", "what"),
+    [
+        (gzip.compress(WHOLE * 999, mtime=0)[:-4], 999, "the gzip data is"),
+        (gzip.compress(WHOLE * 9, mtime=0) * 2 + b"\x1f\x8b\x08", 18, "the gzip data is"),
+        (zstandard.compress(WHOLE * 9) * 2 + b"\x28\xb5\x2f\xfd\x00", 18, "the zstd data is"),
+        (WHOLE * 3 + json_line(1).encode()[:-20], 3, "the last line is"),
+        (2 * (b"1723161255030314667 " + TRADE.encode() + b"\n") + b"17231612", 2, "the last line is"),
+        (
+            2 * (b"1723161255030314667 " + TRADE.encode() + b"\n") + b'1723161255030314667 {"e',
+            2,
+            "the last line is",
+        ),
+    ],
+)
+def test_a_file_whose_recorder_was_killed_is_read_up_to_there_and_that_is_told(tmp_path, data, count, what):
+    path = tmp_path / "cut"
+    path.write_bytes(data)
+    recording = Recording(path)
+    assert sum(map(len, recording.batches())) == count
+    assert sum(map(len, recording.batches())) == count  # told once, however often it is read
+    assert recording.notes == [f"{path}: {what} cut off at its end: read up to there"]
 
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path):

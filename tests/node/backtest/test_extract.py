@@ -1,0 +1,78 @@
+"""Market data out of a tape replays to the books that the node had."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from ext.book import BookState
+from ext.tape import RecordType, TapeWriter
+from node.backtest.extract import extract
+from node.backtest.instruments import survey
+from node.backtest.replay import Run
+from node.backtest.sources import Recording
+from node.errors import Failed, UserError
+from node.sim.memory import SEC, START_NS, World
+from node.soak import soak_config
+
+
+def ran(folder: Path, runs: int = 1) -> World:
+    """A node on all markets for some seconds, with a tape."""
+    folder.mkdir(exist_ok=True)
+    for number in range(runs):
+        tape = TapeWriter(str(folder), now_ns=START_NS + number * 100 * SEC, segment_size=1 << 20)
+        world = World(soak_config(), seed=3, tape=tape, start_ns=START_NS + number * 100 * SEC)
+        tape.append(RecordType.CONFIG, 0, world.now_ns, orjson.dumps(world.desk.describe()))
+        world.run_for(3 * SEC)
+        tape.close(world.now_ns)
+    return world
+
+
+def replayed(path: str) -> Run:
+    recording = Recording(Path(path))
+    found = survey([recording], None, None)
+    run = Run(found, is_quoting=False)
+    run.file(recording, found.files[0])
+    return run
+
+
+def test_what_comes_out_of_a_tape_gives_the_books_of_the_node(tmp_path):
+    world = ran(tmp_path / "tape")
+    told = extract(tmp_path / "tape", tmp_path / "out")
+    numbers, seen = world.desk.numbers, set()
+    assert told["frames"] > 200
+    for path in told["files"]:
+        run = replayed(path)
+        assert run.results[0].bad == 0
+        assert sum(x.gaps for x in run.results[0].instruments) == 0
+        for sighting in run.sightings:
+            book, truth = run.engine.books[sighting.index], world.engine.books[numbers[sighting.key]]
+            assert (book.state, truth.state) == (BookState.SYNCED, BookState.SYNCED)
+            assert (book.bids(), book.asks()) == (truth.bids(), truth.asks())
+            assert sighting.source == "recording"
+            seen.add(sighting.key)
+    assert seen == set(numbers)
+
+
+def test_each_run_begins_a_file(tmp_path):
+    ran(tmp_path / "tape", runs=2)
+    told = extract(tmp_path / "tape", tmp_path / "out", form="raw", pack="gz")
+    markets = [Path(x).name.rpartition("-")[0] for x in told["files"]]
+    assert sorted(markets) == sorted(2 * list(dict.fromkeys(markets)))
+
+
+def test_what_is_no_tape_or_damaged_is_named(tmp_path):
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(UserError, match="no tape there"):
+            extract(path, tmp_path / "out")
+    TapeWriter(str(tmp_path), now_ns=START_NS, segment_size=1 << 16).close(START_NS)
+    with pytest.raises(UserError, match="no market data in it"):
+        extract(tmp_path, tmp_path / "out")
+    ran(tmp_path / "tape")
+    segment = min((tmp_path / "tape").glob("*.tape"))
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 4] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(Failed, match=str(tmp_path / "tape")):
+        extract(tmp_path / "tape", tmp_path / "out")
+    assert list((tmp_path / "out").glob("*.jsonl.zst"))  # what stands in front of the damage

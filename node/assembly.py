@@ -25,6 +25,7 @@ from ext.tape import TapeWriter
 from node.compliance import Profile, profile_of
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
+from node.credentials import accounts_of
 from node.errors import UserError
 from node.limits import Effective, apply, apply_stops, base_per_lot, effective_limits, lots_of
 from node.recall import Recalled
@@ -460,6 +461,7 @@ class Assembly:
             "records": list(OUTPUTS),
             "epoch": self.epoch,
             "now_ns": self.began_ns,
+            "accounts": accounts_of(self.config, self.keys),
             "config": _shown(self.config),
             "profile": msgspec.to_builtins(self.effective.profile),
             "strategy": None if self.strategy is None else _name_of(self.strategy),

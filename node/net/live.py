@@ -19,7 +19,7 @@ from ext.link import Link, Spinner
 from ext.records import Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeError, TapeLocked, TapeWriter
-from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
+from node.assembly import MARKET_NAMES, Assembly, LineSpec, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig, load, warnings
@@ -33,6 +33,7 @@ from node.net.http import Http
 from node.net.tapewatch import TapeWatch
 from node.net.watchdog import Watchdog
 from node.recall import recall
+from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -177,6 +178,8 @@ class Node:
     def _build(self) -> None:
         config = self.config
         self.recalled = recall(Path(config.tape))
+        refuse_others(self.recalled, config)
+        refuse_gone(self.recalled, config)
         self.tape = self._open_tape()
         now_ns = time.time_ns()
         self.desk = Assembly(
@@ -185,7 +188,7 @@ class Node:
             self.steps,
             self.keys,
             tape=self.tape,
-            epoch=epoch_of(now_ns),
+            epoch=next_epoch(now_ns, self.recalled),
             folder=None if self.path is None else self.path.parent,
             now_ns=now_ns,
         )
@@ -243,7 +246,13 @@ class Node:
 
     def _restore(self) -> None:
         """Go on where the tape ends. On spot nothing but the tape knows a position, however old it is."""
-        if self.keeper is None or not self.recalled.last_ns:
+        if self.keeper is None:
+            return
+        now_ns = self.link.now_ns()
+        restore_counts(self.desk, self.recalled, now_ns)
+        for line in take_orders(self.desk, self.recalled, now_ns):
+            self.tell("tape", line)
+        if not self.recalled.last_ns:
             return
         if self.link.now_ns() - self.recalled.last_ns > RECALL_NS:
             self.tell(

@@ -19,7 +19,9 @@ from typing import Any
 
 import orjson
 
+from ext.crash import at as crash_at
 from ext.engine import LineKind, Recorder
+from ext.records import Latch
 from ext.strategy import Strategy
 from ext.tape import RecordType
 from ext.wire import Verdict
@@ -29,6 +31,7 @@ from node.config import Config
 from node.control import Control
 from node.errors import UserError
 from node.recall import Recalled
+from node.restore import restore_counts, take_orders
 from node.sim.market import Market
 from node.sim.serve import VENUES
 from node.truth.desk import Ask
@@ -63,6 +66,7 @@ RELIST_NS, RELIST_CALM_NS = 60 * SEC, 500 * MS
 STIR_NS = 200 * MS
 BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 200 * MS, 20 * SEC
 ANSWER_NS = 10 * SEC
+STOP_NS = 8 * SEC
 
 
 @dataclass
@@ -88,6 +92,7 @@ class World:
 
     `options`: venue -> keyword arguments of its fake; `faults`: script rows, as of a fault file;
     `latency_ns`: least and most of one way. `epoch`: what client ids carry, 0 = by the start's time;
+    `first(told, now_ns)` writes CONFIG in front of what a start takes over;
     `skew_ns`: the venues' clocks minus ours; `control_at`: where a latch file is obeyed and an operator's
     `control` keeps it.
     """
@@ -111,6 +116,7 @@ class World:
         epoch: int = 0,
         skew_ns: int = 0,
         control_at: Path | None = None,
+        first: Callable[[dict, int], None] | None = None,
     ):
         self.config, self.seed, self.now_ns, self.latency_ns = config, seed, start_ns, latency_ns
         self.random = Random(f"memory {seed}")
@@ -132,7 +138,9 @@ class World:
         else:
             self.fakes, self.market, self.moving = keep_fakes.fakes, keep_fakes.market, moving
             self.now_ns = max(keep_fakes.now_ns, start_ns) if start_ns != START_NS else keep_fakes.now_ns
-        self.recalled = recalled or Recalled()
+            self.number, self.events = keep_fakes.number, keep_fakes.events
+            keep_fakes.events = []
+        self.recalled, self.first = recalled or Recalled(), first
         self._make_node(tape, settings or {}, keys, strategy)
         for name, fake in self.fakes.items() if keep_fakes is None else ():
             # only now: what a node must know before it is one was asked without a network
@@ -169,7 +177,7 @@ class World:
         self, tape: Any, settings: dict[str, Any], keys: dict[int, Key] | None, strategy: Strategy | None
     ) -> None:
         rows, steps = self._instruments()
-        self.epoch = self.epoch or epoch_of(self.now_ns)
+        self.epoch = self.epoch or max(epoch_of(self.now_ns), self.recalled.last_epoch + 1)
         if keys is None:
             keys = {m: simulated_key(self.fakes[v]) for m, v in self.venue_of.items()}
         self.outlet = Recorder(self._write)
@@ -208,6 +216,9 @@ class World:
         self.desk.price_coins(self.now_ns)
         if self.keeper is not None:
             self.desk.restore(self.recalled, self.now_ns)
+            restore_counts(self.desk, self.recalled, self.now_ns)
+            for told in take_orders(self.desk, self.recalled, self.now_ns):
+                self.tell("tape", told)
             if self.control_at is not None:
                 self.control = Control(
                     self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
@@ -666,6 +677,55 @@ class World:
 
         self._send_rest(market, request_of(market, symbol), then)
 
+    # ---- the end ----
+
+    def stop(self, within_ns: int = STOP_NS) -> None:
+        """A clean stop, as `node.net.live` does it: no new risk, everything is cancelled, and what remains
+        is noted."""
+        crash_at("stop_requested")
+        self.engine.stopping = True
+        self.engine.risk.latch(int(Latch.LATCH_STOPPING))
+        for order_id in self.engine.orders.open_orders():
+            if not self.engine.protects(order_id):
+                self.engine.want_cancel(order_id, self.now_ns)
+        end_ns = self.now_ns + within_ns
+        while self.now_ns < end_ns and self.engine.orders.open_orders():
+            self.run_for(ENGINE_NS)
+        crash_at("stop_cancelled")
+        self.engine.mark_now(self.now_ns)
+        crash_at("stop_flushed")
+
+    def kill(self, down_ns: int = 0) -> None:
+        """kill -9, and the venues live on for `down_ns` without a node. What was written still arrives
+        there; what was on its way here is lost, and so is everything that the node had in memory. The next
+        `World` is made with `keep_fakes`."""
+        arriving: list[tuple[int, int, Callable[[], None]]] = []
+        for at_ns, number, work in self.events:
+            if isinstance(work, partial) and work.func == self._serve_rest:
+                fake, request, _ = work.args
+                arriving.append((at_ns, number, partial(self._serve_rest, fake, request, _nobody)))
+            elif isinstance(work, partial) and work.func == self._arrive:
+                arriving.append((at_ns, number, work))
+        self.events = arriving
+        heapq.heapify(self.events)
+        for wired in self.lines.values():
+            if wired.connection is not None:
+                self._at(wired.out_ns + 1 - self.now_ns, partial(self._bury, wired.fake, wired.connection))
+        self.drain = self._drop  # type: ignore[method-assign]
+        end_ns = self.now_ns + down_ns
+        while self.now_ns < end_ns:
+            self.run_for(min(VENUE_NS, end_ns - self.now_ns))
+            self._venues()
+        self.drain = lambda: None  # type: ignore[method-assign]
+
+    def _bury(self, fake: FakeVenue, connection: Connection) -> None:
+        if connection.number in fake.connections:
+            fake.close(connection)
+
+    def _drop(self) -> None:
+        for fake in self.fakes.values():
+            fake.take()
+
     # ---- the judge ----
 
     def account(self, market: int) -> Account:
@@ -683,6 +743,10 @@ def simulated_key(fake: FakeVenue) -> Key:
     """The well-known credentials of account 1 of a simulated venue."""
     key = next(iter(fake.accounts[1].keys))
     return Key(key.api_key, key.secret, key.passphrase)
+
+
+def _nobody(reply: Reply | None) -> None:
+    """Who asked is dead."""
 
 
 def named_in(frame: bytes) -> tuple[str, int]:

@@ -81,7 +81,8 @@ class Assembly:
     orders;
     `keys` by market number. `strategy` is used instead of the one that the config names. `folder`: what
     paths in
-    the config are relative to; `now_ns`: from when on time rules are needed; `profile`: the compliance profile,
+    the config are relative to; `first_id`: of its orders; `now_ns`: from when on time
+    rules are needed; `profile`: the compliance profile,
     where it is not to be read from its file.
     """
 
@@ -99,7 +100,9 @@ class Assembly:
         folder: Path | None = None,
         now_ns: int = 0,
         profile: Profile | None = None,
+        first_id: int = 1,
     ):
+        self.first_id = first_id
         self.config, self.rows, self.keys, self.epoch, self.folder = config, rows, keys, epoch, folder
         self.steps, self.began_ns, self.given_profile = steps, now_ns, profile
         self.strategy = strategy
@@ -109,7 +112,11 @@ class Assembly:
         for key, row in rows.items():
             self.numbers[key] = self._add(row, steps.get(key, ("", "")))
         self.engine = Engine(
-            self.instruments, tape=tape, outlet=outlet, ack_timeout_ns=config.ack_timeout_ms * 1_000_000
+            self.instruments,
+            first_order_id=first_id,
+            tape=tape,
+            outlet=outlet,
+            ack_timeout_ns=config.ack_timeout_ms * 1_000_000,
         )
         self.snapshots: dict[int, int] = {}  # instrument -> its SNAPSHOT_LINE
         self.wires: dict[int, Any] = {}
@@ -461,6 +468,7 @@ class Assembly:
             "records": list(OUTPUTS),
             "epoch": self.epoch,
             "now_ns": self.began_ns,
+            "first_id": self.first_id,
             "accounts": accounts_of(self.config, self.keys),
             "config": _shown(self.config),
             "profile": msgspec.to_builtins(self.effective.profile),

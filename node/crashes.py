@@ -38,6 +38,7 @@ ARMED_NS = 60 * SEC
 TRADE_NS = 4 * SEC
 CALM_NS = 240 * SEC
 STEP_NS = 10 * MS
+TRIES = 120
 STOPS = ("stop_requested", "stop_cancelled", "stop_flushed")
 # dialect -> what the node quotes there
 DIALECTS = {
@@ -108,22 +109,20 @@ def start(before: World, folder: str, **more: Any) -> World:
     recalled = recall(Path(folder))
     tape = _tape(folder, before.now_ns)
     settings = {"absence_margin_ns": MARGIN_NS} | more.pop("settings", {})
-    world = World(
-        before.config,
-        seed=before.seed + 1000,
-        keep_fakes=before,
-        recalled=recalled,
-        tape=tape,
-        settings=settings,
-        first=begin_of(tape),
-        **more,
-    )
-    return world
-
-
-def begin_of(tape: TapeWriter) -> Callable[[dict, int], None]:
-    """Writes CONFIG in front of what a start takes over."""
-    return lambda told, now_ns: tape.append(RecordType.CONFIG, 0, now_ns, orjson.dumps(told)) and None
+    for _ in range(TRIES):
+        try:
+            return World(
+                before.config,
+                seed=before.seed + 1000,
+                keep_fakes=before,
+                recalled=recalled,
+                tape=tape,
+                settings=settings,
+                **more,
+            )
+        except ValueError:  # a venue under a fault, which does not list its instruments: once more
+            before.live_on(SEC)
+    raise Failed(f"the venue does not list its instruments for {TRIES} s")
 
 
 def _first(case: Case, folder: str, draw: Random, faults: list[dict[str, Any]]) -> World:
@@ -134,7 +133,6 @@ def _first(case: Case, folder: str, draw: Random, faults: list[dict[str, Any]]) 
         seed=case.seed,
         faults=faults,
         tape=tape,
-        first=begin_of(tape),
         settings={"absence_margin_ns": MARGIN_NS},
     )
     world.run_until(lambda: is_armed(world), READY_NS, STEP_NS)
@@ -160,7 +158,7 @@ def is_armed(world: World) -> bool:
 
 def _drop(world: World) -> None:
     """Engine and writer go as they are, like the memory of a process that was killed; the venues stay."""
-    for name in ("engine", "desk", "outlet", "keeper", "control", "lines", "first"):
+    for name in ("engine", "desk", "outlet", "keeper", "control", "lines"):
         setattr(world, name, None)
     gc.collect()
 

@@ -91,6 +91,11 @@ class Recalled:
             READERS[record.type](self, self.names, record)
 
     @property
+    def known(self) -> dict[int, int]:
+        """Of each run on the tape: the highest sequence that its client ids had."""
+        return dict.fromkeys(self.epochs, 0) | self.tracked.newest
+
+    @property
     def last_epoch(self) -> int:
         return max(self.epochs, default=0)
 
@@ -122,6 +127,8 @@ def _config(out: Recalled, names: list[Place], record: Any) -> None:
         out.names.append((MARKETS[row["market"]], row["symbol"]))
         out.grids[out.names[-1]] = (row["tick"], row["lot"])
     out.epochs = [*out.epochs, told.get("epoch", 0)][-EPOCHS:]
+    for epoch in sorted(out.tracked.newest)[:-EPOCHS]:
+        del out.tracked.newest[epoch]
     named = told.get("config", {})
     out.strategy, out.deployment = named.get("strategy", ""), named.get("deployment", out.deployment)
     out.venues = told.get("accounts", out.venues)

@@ -60,17 +60,18 @@ def _place(text: str) -> Place:
     return MARKET_NUMBERS[market], symbol
 
 
-def take_orders(desk: Assembly, recalled: Recalled, now_ns: int) -> list[str]:
+def take_orders(desk: Assembly, recalled: Recalled, now_ns: int, *, keep: bool = True) -> list[str]:
     """Take in every order that the tape does not show as closed: of unknown fate, its whole size reserved,
-    until the venue says what became of it. Where old orders are kept, those that rested are taken in as
-    resting. Returns a line for each symbol that has some. Raises UserError where the table cannot hold
-    them."""
+    until the venue says what became of it. With `keep`, where old orders are kept, those that rested are
+    taken in as resting. Returns a line for each symbol that has some. Raises UserError where the table
+    cannot hold them."""
     told: dict[Place, list[int]] = {}
     for key, order in recalled.tracked.open.items():
         number = desk.numbers.get(order.place)
         if number is None or order.place[0] not in desk.rest:
             continue
-        is_known = order.is_live and not order.closing and order.amend is None and _stays(desk, order)
+        rests = order.is_live and not order.closing and order.amend is None
+        is_known = rests and _stays(desk, order, keep)
         fields = _adoption(desk, number, key, order, recalled.strategy)
         fields["unsure_ns"] = 0 if is_known else min(order.sent_ns, now_ns) or 1
         if not desk.engine.adopt(**fields, now_ns=now_ns):
@@ -83,10 +84,10 @@ def take_orders(desk: Assembly, recalled: Recalled, now_ns: int) -> list[str]:
     ]
 
 
-def _stays(desk: Assembly, order: Kept) -> bool:
+def _stays(desk: Assembly, order: Kept, keep: bool) -> bool:
     """Not to be cancelled: the config keeps old orders, or it is a stop that protects a position."""
     stops = desk.config.stops is not None and desk.config.stops.protect_bps > 0
-    return desk.config.reconcile.keep_old or (
+    return (keep and desk.config.reconcile.keep_old) or (
         stops and order.type == OrderType.STOP_MARKET and order.reduce_only
     )
 

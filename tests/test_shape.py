@@ -139,6 +139,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak|node\.crashes", {"*"}),
     (r"node\.synced", {"node.beat"}),
     (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
+    (r"node\.restarts", set()),
     (r"node\.resting", {"ext.records", "ext.strategy"}),
     (r"node\.reading", {"node.errors"}),
     (r"node\.compliance", {"node.errors", "node.reading", "ext.records"}),
@@ -194,7 +195,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
         for v in VENUES
     ],
     (r"node\.truth(\.\w+)*", LOWER | {"node.truth*"} | ALL_EXT - {"ext.link", "ext.match"}),
-    (r"node\.net(\.\w+)*", LOWER | NODE | {"node.beat", "node.latch", "node.synced"} | {"node.net*", "ext*"}),
+    (
+        r"node\.net(\.\w+)*",
+        LOWER | NODE | {"node.beat", "node.latch", "node.restarts", "node.synced"} | {"node.net*", "ext*"},
+    ),
     (
         r"node\.sim(\.\w+)*",
         LOWER | NODE | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},

@@ -90,9 +90,9 @@ class Wired:
 class World:
     """Venues as `tickgate sim` makes them, and one node with `config`. `run_for` lets time pass.
 
+    `beside`: a node that lives on the same venues, which it drives; both are run in turns;
     `options`: venue -> keyword arguments of its fake; `faults`: script rows, as of a fault file;
     `latency_ns`: least and most of one way. `epoch`: what client ids carry, 0 = by the start's time;
-    `first(told, now_ns)` writes CONFIG in front of what a start takes over;
     `skew_ns`: the venues' clocks minus ours; `control_at`: where a latch file is obeyed and an operator's
     `control` keeps it.
     """
@@ -110,19 +110,20 @@ class World:
         moving: bool = True,
         settings: dict[str, Any] | None = None,
         keep_fakes: "World | None" = None,
+        beside: "World | None" = None,
         keys: dict[int, Key] | None = None,
         strategy: Strategy | None = None,
         recalled: Recalled | None = None,
         epoch: int = 0,
+        first_id: int = 1,
         skew_ns: int = 0,
         control_at: Path | None = None,
-        first: Callable[[dict, int], None] | None = None,
     ):
         self.config, self.seed, self.now_ns, self.latency_ns = config, seed, start_ns, latency_ns
         self.random = Random(f"memory {seed}")
         self.events: list[tuple[int, int, Callable[[], None]]] = []
         self.number = self.stirs = self.stirred_ns = 0
-        self.epoch, self.skew_ns, self.control_at = epoch, skew_ns, control_at
+        self.epoch, self.skew_ns, self.control_at, self.first_id = epoch, skew_ns, control_at, first_id
         self.told: list[tuple[float, str, str]] = []
         self.notes: list[dict] = []
         self.requests = 0
@@ -130,23 +131,29 @@ class World:
         self.relisting: set[int] = set()  # markets whose filters will be asked for
         self.cut_rest: set[int] = set()  # markets whose REST does not answer (tests)
         self.fakes: dict[str, FakeVenue] = {}
+        self.peers: list[World] = []  # other nodes on the same venues
         self.venue_of: dict[int, str] = {
             MARKET_NUMBERS[x.market]: x.market.split("-")[0] for x in config.venue
         }
-        if keep_fakes is None:
+        if beside is not None:
+            self.fakes, self.market, self.moving = beside.fakes, beside.market, moving
+            self.now_ns = beside.now_ns
+            self.peers, beside.peers = [beside, *beside.peers], [*beside.peers, self]
+        elif keep_fakes is None:
             self._make_venues(options or {}, moving)
         else:
             self.fakes, self.market, self.moving = keep_fakes.fakes, keep_fakes.market, moving
             self.now_ns = max(keep_fakes.now_ns, start_ns) if start_ns != START_NS else keep_fakes.now_ns
-            self.number, self.events = keep_fakes.number, keep_fakes.events
-            keep_fakes.events = []
-        self.recalled, self.first = recalled or Recalled(), first
+            self.number, self.events = keep_fakes.number, list(keep_fakes.events)
+        self.recalled = recalled or Recalled()
         self._make_node(tape, settings or {}, keys, strategy)
-        for name, fake in self.fakes.items() if keep_fakes is None else ():
+        if keep_fakes is not None:
+            keep_fakes.events = []
+        for name, fake in self.fakes.items() if keep_fakes is None and beside is None else ():
             # only now: what a node must know before it is one was asked without a network
             fake.faults.load([x for x in faults or [] if x.get("venue", name) == name], name, self.venue_ns)
         for every_ns, work in (
-            (VENUE_NS if moving else STILL_NS, self._venues),
+            (VENUE_NS if moving else STILL_NS, self._venues if beside is None else self.drain),
             (ENGINE_NS, self._engine),
             (KEEPER_NS, self._keep),
             (SESSION_NS, self._sessions),
@@ -191,6 +198,7 @@ class World:
             outlet=self.outlet,
             strategy=strategy,
             now_ns=self.now_ns,
+            first_id=self.first_id,
         )
         self.engine = self.desk.engine
         self.control: Control | None = None
@@ -225,7 +233,7 @@ class World:
                 )
                 self.control.begin(self.recalled, self.now_ns)
             known = self.recalled
-            self.keeper.begin(self.now_ns, known.last_ns, flows_from_ns=known.peak_ns)
+            self.keeper.begin(self.now_ns, known.last_ns, flows_from_ns=known.peak_ns, known=known.known)
         for line in self.rest_of:
             self.engine.on_line(line, True, self.now_ns)
         for wired in self.lines.values():
@@ -513,6 +521,8 @@ class World:
                 wired = owners.get(id(to))
                 if wired is not None and wired.connection is to:
                     self._towards(wired, text)
+                for peer in self.peers:
+                    peer.hand_over(to, text)
         for wired in list(self.lines.values()):
             connection = wired.connection
             if connection is None:
@@ -523,6 +533,12 @@ class World:
                 self._at(
                     max(wired.in_ns - self.now_ns, 0) + MS, partial(self._hung_up, wired, wired.generation)
                 )
+
+    def hand_over(self, to: Connection, text: str) -> None:
+        """A frame that another node on these venues found; ours, if the connection is."""
+        for wired in self.lines.values():
+            if wired.connection is to:
+                self._towards(wired, text)
 
     def _hung_up(self, wired: Wired, generation: int) -> None:
         if wired.generation == generation:
@@ -683,8 +699,8 @@ class World:
         """A clean stop, as `node.net.live` does it: no new risk, everything is cancelled, and what remains
         is noted."""
         crash_at("stop_requested")
-        self.engine.stopping = True
-        self.engine.risk.latch(int(Latch.LATCH_STOPPING))
+        self.engine.quiet(self.now_ns)
+        self.engine.latch(int(Latch.LATCH_STOPPING), True, self.now_ns)
         for order_id in self.engine.orders.open_orders():
             if not self.engine.protects(order_id):
                 self.engine.want_cancel(order_id, self.now_ns)
@@ -711,6 +727,10 @@ class World:
         for wired in self.lines.values():
             if wired.connection is not None:
                 self._at(wired.out_ns + 1 - self.now_ns, partial(self._bury, wired.fake, wired.connection))
+        self.live_on(down_ns)
+
+    def live_on(self, down_ns: int) -> None:
+        """So much time passes for the venues, without a node."""
         self.drain = self._drop  # type: ignore[method-assign]
         end_ns = self.now_ns + down_ns
         while self.now_ns < end_ns:

@@ -1,12 +1,11 @@
 """What a start takes over from a tape, and which tapes it refuses."""
 
 import msgspec
-import orjson
 import pytest
 from hands import BUY, IOC, SELL, Ours, config_of
 
 from ext.crash import Crashed, arm, disarm
-from ext.tape import RecordType, TapeWriter
+from ext.tape import TapeWriter
 from node.errors import UserError
 from node.recall import Recalled, recall
 from node.restore import _scaled, next_epoch, refuse_gone, refuse_others, restore_counts
@@ -27,7 +26,6 @@ def life(folder, market="bybit-linear", **more):
     """A node that writes a tape into `folder`, ready."""
     tape = TapeWriter(str(folder), now_ns=1, segment_size=1 << 22)
     hand = Ours(market, tape=tape, **more)
-    tape.append(RecordType.CONFIG, 0, hand.world.now_ns, orjson.dumps(hand.world.desk.describe()))
     return hand.ready()
 
 

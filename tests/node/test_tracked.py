@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from ext.tape import TapeWriter
-from node.crashes import begin_of, config_of
+from node.crashes import config_of
 from node.recall import recall
 from node.sim.memory import MS, World
 from node.soak import read_faults
@@ -92,7 +92,7 @@ def compare(world, found):
 @pytest.mark.parametrize("dialect", ["binance-usdm", "bybit", "okx"])
 def test_the_tape_tells_what_the_engine_holds_at_any_moment_under_faults(dialect, tmp_path):
     tape = TapeWriter(str(tmp_path), now_ns=1, segment_size=8 << 20)
-    world = World(config_of(dialect), seed=3, faults=read_faults(None), tape=tape, first=begin_of(tape))
+    world = World(config_of(dialect), seed=3, faults=read_faults(None), tape=tape)
     draw = Random(dialect)
     for _ in range(8):
         world.run_for(draw.randint(200, 8000) * MS)

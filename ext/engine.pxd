@@ -182,6 +182,7 @@ cdef class Engine(Sink):
     cdef int _send(self, Approved approved) except -1
     cdef int _written(self, Approved approved, int written) except -1
     cdef int _hash(self, HashRow* out) except -1
+    cdef int _unsent(self, const Order* order, int kind) except -1
     cdef int _sent(self, Approved approved, int line, int written) except -1
     cdef int _cancel(self, Order* order) except -1
     cdef int _refusal(self, const Report* report, const Order* order) except -1

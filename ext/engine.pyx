@@ -20,11 +20,13 @@ from ext.account cimport Position
 from ext.arbiter cimport LINES_MAX, PASS, STUCK
 from ext.checks cimport Guard
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
+from ext.crash cimport (ACK_APPLIED, ACK_IN_KERNEL_BUFFER, ACK_PARSED, CANCEL_WRITTEN, CHECKED, DECIDE, ENCODED, FILL_APPLIED,
+                        FILL_JOURNALED, FILL_PARSED, JOURNALED, LEASE_CHECKED, SNAPSHOT_HALF, WRITTEN, crash_at)
 from ext.digest cimport mix_words, of_account, of_books, of_equity, of_orders, of_risk, of_strategies
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
-                          DOOR_CAPITAL, DOOR_DAY_TRADES, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
-                          DOOR_LEASE, DOOR_LIMITS, DOOR_MARK, DOOR_PEAK, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
+                          DOOR_CAPITAL, DOOR_DAY_COUNTS, DOOR_DAY_TRADES, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
+                          DOOR_LEASE, DOOR_LIMITS, DOOR_MARK, DOOR_OPENED, DOOR_PEAK, DOOR_RATIO_COUNTS, DOOR_FOREIGN, DOOR_HALT, DOOR_PAUSE, DOOR_POSITION, DOOR_PRIVATE, DOOR_RECONCILED,
                           DOOR_RESUME, DOOR_SETTLE, DOOR_STOPPING, DOOR_UNSENT, DOOR_WANT_CANCEL, DOOR_WITHDRAW, FILLED, FREE, GROUP_ACCESS, GROUP_CLOCK,
                           GROUP_AUCTION, GROUP_FILTER, GROUP_LIMIT, GROUP_MARKET, GROUP_POST_PHASE, HALT_ACCESS, HALT_FILTER, HALT_LIQUIDATION, HALT_ODD,
                           HALT_MARGIN, HALT_PHASE, HALT_STOP, HALT_VENUE, HALT_WINDOW, INTENT, LATCH_ENCODE, LATCH_FAULT, LATCH_STOP,
@@ -118,6 +120,7 @@ cdef class Recorder(Outlet):
     cdef int write(self, int line, Approved order, char* data, Py_ssize_t size) except -1:
         if not order.live or line in self.shut:
             return 0
+        crash_at(LEASE_CHECKED)
         order.live = False
         frame = PyBytes_FromStringAndSize(data, size)
         self.digest.update(frame)
@@ -128,6 +131,7 @@ cdef class Recorder(Outlet):
 
     cdef int write_batch(self, int line, list orders, int count, char* data, Py_ssize_t size) except -1:
         cdef Approved order
+        crash_at(LEASE_CHECKED)
         for order in orders[:count]:
             if not order.live:
                 return 0
@@ -305,6 +309,8 @@ cdef class Engine(Sink):
         tg_fetch(data, size)
         self.now_ns = now_ns
         self.line = line
+        if row.kind != MARKET_LINE:
+            crash_at(ACK_IN_KERNEL_BUFFER)
         if self.tape is not None:
             self._put_frame(row, data, size)
         row.frames += 1
@@ -523,7 +529,7 @@ cdef class Engine(Sink):
         cdef Order* order = self.orders.find(order_id)
         if order == NULL or order.state != UNKNOWN or order.filled_lots or order.final_state:
             return False
-        self._door(DOOR_ABSENT, order.instrument, order_id, 0, 0, 0, now_ns)
+        self._door(DOOR_ABSENT, order.instrument, order_id, <int64_t>order.epoch, <int64_t>order.sequence, 0, now_ns)
         self.orders.to_state(order, NEVER_EXISTED, now_ns)
         self.equity.recount(order.instrument)
         return True
@@ -537,9 +543,11 @@ cdef class Engine(Sink):
 
     def adopt(self, int instrument, uint64_t epoch, uint64_t sequence, int side, int type, int tif, int64_t price_ticks,
               int64_t size_lots, int64_t filled_lots, bint reduce_only, str venue_id, int64_t now_ns, *, int leg=NET,
-              int64_t trigger_ticks=0) -> int:
+              int64_t trigger_ticks=0, int strategy=-1, int64_t unsure_ns=0) -> int:
         """Take in an order of ours that the table does not have. Returns its id here, or the one it has already; 0 where the
-        table is full. What it filled before now is not counted again: trades say that."""
+        table is full. What it filled before now is not counted again: trades say that. `unsure_ns`: only an earlier run's tape tells
+        of it, which intended (or last wrote) it then: it is UNKNOWN, all of it reserved, until the venue's word or the proof of
+        absence. ValueError where it cannot be an order."""
         cdef Intent intent
         cdef Order* order
         cdef bytes raw = venue_id.encode()[:40]
@@ -551,11 +559,11 @@ cdef class Engine(Sink):
             raise ValueError(f"adopt: instrument {instrument}, side {side}, leg {leg}, {filled_lots} of {size_lots} lots: "
                              "no such order")
         memset(&intent, 0, sizeof(intent))
-        intent.instrument, intent.side, intent.type, intent.tif, intent.strategy = instrument, side, type, tif, -1
+        intent.instrument, intent.side, intent.type, intent.tif, intent.strategy = instrument, side, type, tif, strategy
         intent.price_ticks, intent.size_lots, intent.reduce_only, intent.leg = price_ticks, size_lots, reduce_only, leg
         intent.trigger_ticks = trigger_ticks
-        self._door(DOOR_ADOPT, instrument, 0, <int64_t>epoch, <int64_t>sequence, filled_lots, now_ns, &intent, raw)
-        order = self.orders.adopt(&intent, epoch, sequence, filled_lots, now_ns)
+        self._door(DOOR_ADOPT, instrument, <uint64_t>unsure_ns, <int64_t>epoch, <int64_t>sequence, filled_lots, now_ns, &intent, raw)
+        order = self.orders.adopt(&intent, epoch, sequence, filled_lots, unsure_ns, now_ns)
         if order == NULL:
             return 0
         order.venue_id_size = <int32_t>len(raw)
@@ -800,6 +808,30 @@ cdef class Engine(Sink):
         self._door(DOOR_DAY_TRADES, 0, 0, count, day, 0, now_ns)
         self.risk.restore_day_trades(count, day)
 
+    def restore_counts(self, int64_t orders, int64_t fills, int64_t day, int64_t now_ns):
+        """Orders (amends among them) and fills of earlier runs on this day since 1970. ValueError where one is below 0."""
+        if orders < 0 or fills < 0:
+            raise ValueError(f"{orders} orders and {fills} fills: cannot be")
+        self._door(DOOR_DAY_COUNTS, 0, 0, orders, fills, day, now_ns)
+        self.risk.throttle.restore_counts(orders, fills, day, now_ns)
+
+    def restore_ratio(self, int64_t cancels, int64_t fills, int64_t at_ns, int64_t now_ns):
+        """Cancels and fills of earlier runs about `at_ns`: they count as long as those of this run. ValueError where one is below 0,
+        or it is yet to come."""
+        if cancels < 0 or fills < 0 or at_ns > now_ns:
+            raise ValueError(f"{cancels} cancels and {fills} fills at {at_ns}: cannot be")
+        self._door(DOOR_RATIO_COUNTS, 0, 0, cancels, fills, at_ns, now_ns)
+        self.risk.throttle.restore_ratio(cancels, fills, at_ns, now_ns)
+
+    def restore_opened(self, int instrument, int leg, int64_t day, int64_t now_ns):
+        """A leg that an earlier run made larger on this day since 1970, and did not reduce since: a reduction on the same day is a
+        day trade. ValueError where there is no such leg."""
+        self.instruments._check(instrument)
+        if not 0 <= leg < <int>LEGS:
+            raise ValueError(f"leg {leg}: there is no such leg")
+        self._door(DOOR_OPENED, instrument, leg, day, 0, 0, now_ns)
+        self.risk.throttle.restore_opened(instrument, leg, day)
+
     def set_lease(self, int64_t until_ns, int64_t now_ns):
         """This node may send new orders until then (-1: nobody asks for a lease)."""
         self._door(DOOR_LEASE, 0, 0, until_ns, 0, 0, now_ns)
@@ -978,6 +1010,7 @@ cdef class Engine(Sink):
         cdef int64_t lots
         if report.kind == REPORT_FILL and report.leg < 0 and report.fee_is_quote < 0 and self._is_nameless(report):
             return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
+        crash_at(FILL_PARSED if report.kind == REPORT_FILL else ACK_PARSED)
         lots = self.orders.on_report(report, self.now_ns)
         order = self.orders.hit
         if self.orders.fee_came and (order != NULL or 0 <= report.instrument < self.instruments.count):
@@ -992,6 +1025,7 @@ cdef class Engine(Sink):
         if lots:
             self._book_fill(report, order, lots)
         else:
+            crash_at(ACK_APPLIED)
             self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
         while order != NULL and self.orders.take_bound(order, self.now_ns):
             self._tell(order, self.orders.bound.price_ticks, self.orders.bound.lots)
@@ -1023,7 +1057,9 @@ cdef class Engine(Sink):
         row.cost = held.legs[<int>NET].cost + held.legs[<int>LONG_LEG].cost + held.legs[<int>SHORT_LEG].cost
         row.leg_lots, row.leg_cost = held.legs[leg].lots, held.legs[leg].cost
         row.leg_cash = held.legs[leg].realised - held.legs[leg].cost
+        crash_at(FILL_APPLIED)
         self._record(TAPE_FILL, self.line, NULL, 0, <const char*>&row, sizeof(row))
+        crash_at(FILL_JOURNALED)
         self._touch(instrument)
         return self._tell(order, report.price_ticks, lots) if order != NULL else 0
 
@@ -1374,6 +1410,7 @@ cdef class Engine(Sink):
             self._record(TAPE_SIGNAL, 0, NULL, 0, <const char*>&strategy.signal_row, sizeof(strategy.signal_row))
         strategy.signalled = False
         while i < strategy.proposed:
+            crash_at(DECIDE)
             run = self._run(strategy, i)
             for k in range(i, i + run):     # whose it is, it does not say itself
                 strategy.proposals[k].strategy = strategy.number
@@ -1428,6 +1465,7 @@ cdef class Engine(Sink):
     cdef int _verdict(self, const Intent* intent, Approved approved, int reason) except -1:
         cdef VerdictRow verdict
         if approved is not None:
+            crash_at(CHECKED)
             self.equity.recount(approved.intent.instrument)     # the next one in this event counts it, too
         if self.tape is None and self.echo is None:
             return self._judge(intent, reason)
@@ -1436,7 +1474,8 @@ cdef class Engine(Sink):
         verdict.order_id = approved.order_id if approved is not None else intent.order_id
         self._judge(intent, reason)
         self._record(TAPE_VERDICT, 0, NULL, 0, <const char*>&verdict, sizeof(verdict))
-        return self._explain(intent, verdict.order_id)
+        self._explain(intent, verdict.order_id)
+        return 0 if approved is None else crash_at(JOURNALED)
 
     cdef int _explain(self, const Intent* intent, uint64_t order_id) except -1:
         """Behind the verdict of what is not a cancel: the market that it met, and every check that was asked."""
@@ -1541,6 +1580,7 @@ cdef class Engine(Sink):
             row = <Line>self.line_rows[line]
             size = self._encode(row, None, passed)
             if size > 0:
+                crash_at(ENCODED)
                 for i in range(passed):
                     approved = self.risk.pool[i]
                     self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM,
@@ -1594,6 +1634,7 @@ cdef class Engine(Sink):
         if line >= 0 and self.outlet is not None:
             size = self._encode(<Line>self.line_rows[line], approved, 0)
             if size > 0:
+                crash_at(ENCODED)
                 self._record(TAPE_ORDER_OUT, line, <const char*>&approved.order_id, 8, self.out + HEADROOM, size)
                 if self._may_leave(&approved.intent):
                     written = self.outlet.write(line, approved, self.out + HEADROOM, size)
@@ -1613,6 +1654,7 @@ cdef class Engine(Sink):
         cdef Order* old
         approved.live = False
         if written:
+            crash_at(CANCEL_WRITTEN if approved.intent.action == CANCEL else WRITTEN)
             order.line = line
         if approved.intent.action == CANCEL:
             if not written:
@@ -1621,6 +1663,7 @@ cdef class Engine(Sink):
             if not written:
                 self.orders.end_amend(order, False, self.now_ns)
                 self.equity.recount(order.instrument)
+                self._unsent(order, <int>REPORT_AMEND_REJECT)
         elif written:
             order.sent_ns = self.now_ns
             self.orders.to_state(order, SENT, self.now_ns)
@@ -1632,7 +1675,18 @@ cdef class Engine(Sink):
             order.reject_code = LINK_DOWN
             self.orders.to_state(order, REJECTED, self.now_ns)
             self.equity.recount(order.instrument)
+            self._unsent(order, <int>REPORT_REJECT)
         return 0
+
+    cdef int _unsent(self, const Order* order, int kind) except -1:
+        """A request that never left, on the tape: without this word the next start would have to ask the venue what became of it."""
+        cdef Report report
+        memset(&report, 0, sizeof(report))
+        report.kind, report.instrument, report.side, report.code = kind, order.instrument, order.side, LINK_DOWN
+        report.order_id, report.epoch = order.sequence, order.epoch
+        report.order_ticks = report.order_lots = report.leg = report.fee_is_quote = -1
+        report.filled_lots = order.filled_lots
+        return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>&report, sizeof(report))
 
     def mark_many(self, int count, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t now_ns) -> int:
         """What one book event costs before anybody thinks of an order, `count` times, the book a tick up and down and a
@@ -1761,6 +1815,7 @@ cdef class Engine(Sink):
             row.fills = self.account.rows[book.instrument].fills
             row.open_orders = self.orders.exposure[book.instrument].open_orders
             self._record(TAPE_MARK, 0, NULL, 0, <const char*>&row, sizeof(row))
+        crash_at(SNAPSHOT_HALF)
         for i in range(self.equity.purse_count):
             self.equity.fill_row(i, &worth)
             self._record(TAPE_EQUITY, 0, NULL, 0, <const char*>&worth, sizeof(worth))

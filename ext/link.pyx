@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from ext.crash cimport LEASE_CHECKED, crash_at
 from ext.records cimport CANCEL, Approved, SentRow
 from ext.tape cimport SENT as TAPE_SENT
 from ext.wire cimport HANDLED, NOT_MINE
@@ -115,6 +116,7 @@ cdef class Link(Outlet):
         if not self._may(line, order):
             self.refused += 1
             return 0
+        crash_at(LEASE_CHECKED)
         order.live = False              # one approval, one frame
         if self.rest[line] is not None:
             self.rest[line](order.order_id, order.intent.action, data[:size])
@@ -130,6 +132,7 @@ cdef class Link(Outlet):
             if not self._may(line, <Approved>orders[i]):
                 self.refused += count
                 return 0
+        crash_at(LEASE_CHECKED)
         for i in range(count):
             (<Approved>orders[i]).live = False
         if not self._put(line, data, size):

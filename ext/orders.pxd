@@ -119,6 +119,7 @@ cdef class Orders:
     cdef readonly uint64_t next_id
     cdef public uint64_t epoch       # of this process: what an order that is not adopted carries in its client id
     cdef readonly int adopted        # orders of earlier epochs that were ever taken in
+    cdef readonly uint64_t stray_epoch, stray_sequence   # in the client id of the last report on an order of ours that is not here
     cdef TradeKey* seen[2]
     cdef int64_t seen_count
     cdef int seen_turn
@@ -136,7 +137,7 @@ cdef class Orders:
     cdef Order* locate(self, const Report* report) noexcept nogil
     cdef Order* reserve(self, const Intent* intent, int64_t now_ns) noexcept nogil
     cdef Order* adopt(self, const Intent* intent, uint64_t epoch, uint64_t sequence, int64_t filled_lots,
-                      int64_t now_ns) noexcept nogil
+                      int64_t unsure_ns, int64_t now_ns) noexcept nogil
     cdef int want_cancel(self, Order* order) noexcept nogil
     cdef int to_state(self, Order* order, int state, int64_t now_ns) except -1
     cdef int start_amend(self, Order* order, int64_t price_ticks, int64_t size_lots, int64_t now_ns) except -1
@@ -158,6 +159,7 @@ cdef class Orders:
     cdef int _remember(self, const Order* order) noexcept nogil
     cdef int _enter(self, Order* order, int state, int64_t now_ns) except -1
     cdef int _closed(self, Order* order, int64_t filled_lots, int state, int64_t now_ns) except -1
+    cdef int _stray(self, const Report* report) noexcept nogil
     cdef int _refused(self, Order* order, int64_t now_ns) except -1
     cdef int _alive(self, Order* order, const Report* report, int64_t now_ns) except -1
     cdef int _amended(self, Order* order, const Report* report, int64_t now_ns) except -1

@@ -217,18 +217,24 @@ cdef class Orders:
         return order
 
     cdef Order* adopt(self, const Intent* intent, uint64_t epoch, uint64_t sequence, int64_t filled_lots,
-                      int64_t now_ns) noexcept nogil:
-        """An order of ours that the table does not have: of an earlier epoch, or of a record that was lost. It is LIVE, and
-        what it filled before is not counted again. NULL where every row is in use."""
+                      int64_t unsure_ns, int64_t now_ns) noexcept nogil:
+        """An order of ours that the table does not have: of an earlier epoch, or of a record that was lost. It is LIVE, or,
+        where only our own record of `unsure_ns` (not 0) tells of it, UNKNOWN; what it filled before is not counted again. NULL
+        where every row is in use."""
         cdef Order* order = self.reserve(intent, now_ns)
         if order == NULL:
             return NULL
         self._shift(order, -1)
         order.epoch, order.sequence = epoch, sequence
         order.filled_lots = order.told_lots = filled_lots
-        order.state = PARTIAL if filled_lots else LIVE
+        if unsure_ns:
+            order.state = UNKNOWN
+            order.intent_ns = order.sent_ns = unsure_ns
+            self.troubles += 1
+        else:
+            order.state = PARTIAL if filled_lots else LIVE
+            order.heard_ns = now_ns
         self._shift(order, 1)
-        order.heard_ns = now_ns
         self.counts[order.state] += 1
         self.adopted += 1
         return order
@@ -308,8 +314,7 @@ cdef class Orders:
         if report.kind == REPORT_FILL:
             return self._on_fill(order, report, now_ns)
         if order == NULL:
-            self.strays += report.order_id != 0
-            self.foreign += report.order_id == 0
+            self._stray(report)
             return 0
         # that a cancel or an amend found nothing, or that nobody knows, is no sign of life of the order
         if report.kind not in (REPORT_CANCEL_REJECT, REPORT_AMEND_REJECT, REPORT_UNCERTAIN):
@@ -347,6 +352,15 @@ cdef class Orders:
             self._closed(order, report.filled_lots, EXPIRED, now_ns)
         elif report.kind == REPORT_FILLED:
             self._closed(order, report.filled_lots if report.filled_lots >= 0 else order.size_lots, FILLED, now_ns)
+        return 0
+
+    cdef int _stray(self, const Report* report) noexcept nogil:
+        """Nobody here placed it: somebody else did, or another node with our name."""
+        if report.order_id:
+            self.strays += 1
+            self.stray_epoch, self.stray_sequence = report.epoch, report.order_id
+        else:
+            self.foreign += 1
         return 0
 
     cdef int _refused(self, Order* order, int64_t now_ns) except -1:
@@ -449,8 +463,7 @@ cdef class Orders:
             self.duplicates += 1
             return 0
         if order == NULL:
-            self.strays += report.order_id != 0
-            self.foreign += report.order_id == 0
+            self._stray(report)
             parked = &self.parked[self.parked_at]
             self.parked_at = (self.parked_at + 1) % PARKED_MAX
             memset(parked, 0, sizeof(Parked))

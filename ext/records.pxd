@@ -204,6 +204,8 @@ cpdef enum Latch:
     LATCH_STOPPING = 5   # the node is ending
     LATCH_STOP = 6       # a loss stop of the whole account fired
     LATCH_GUARD = 7      # the guard took over while this process stood still
+    LATCH_TWIN = 8       # another node with this deployment's name trades on the account
+    LATCH_LOOP = 9       # one start after the other ended badly
     LATCHES = 16
 
 cpdef enum StrategyOff:
@@ -487,8 +489,8 @@ ctypedef struct StateRow:
 cpdef enum Door:
     """Cold doors of the engine: what the cold side found out or was told to do."""
     DOOR_WANT_CANCEL = 1     # order_id
-    DOOR_ABSENT = 2          # order_id: the proof of absence is complete
-    DOOR_ADOPT = 3           # a = epoch, b = sequence, c = filled lots; intent has the rest; the venue's id stands behind the row
+    DOOR_ABSENT = 2          # order_id, a = epoch, b = sequence: the proof of absence is complete
+    DOOR_ADOPT = 3           # a = epoch, b = sequence, c = filled lots; order_id = 0, or when it was intended: of unknown fate; the venue's id stands behind the row
     DOOR_POSITION = 4        # order_id = LegKind, a = lots, b = cash, c = cost
     DOOR_FOREIGN = 5         # a = buy lots, b = sell lots
     DOOR_HALT = 6            # a = HaltReason, b = level
@@ -515,6 +517,9 @@ cpdef enum Door:
     DOOR_STOPPING = 27       # the node ends: strategies are not asked any more
     DOOR_MARK = 28           # a state mark was asked for
     DOOR_UNSENT = 29         # a = number of the request among all that were encoded: its socket did not take it
+    DOOR_DAY_COUNTS = 30     # a = orders, b = fills of earlier runs, c = of which day
+    DOOR_RATIO_COUNTS = 31   # a = cancels, b = fills of earlier runs, c = about when (ns)
+    DOOR_OPENED = 32         # order_id = LegKind: it grew on day a and was not reduced since
 
 cpdef enum StrategySwitch:
     """What DOOR_STRATEGY did."""

@@ -19,6 +19,7 @@ import os
 from libc.errno cimport errno
 from libc.string cimport memcpy, memset
 
+from ext.crash cimport SEGMENT_ROTATE, crash_at
 from ext.segments cimport (
     ALIGN, CLOSED, HEAD, LAYOUT, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, RECOVERED, ROTATED, SEAL, TAPE_MAGIC,
     RecordHeader, Segment, SegmentHeader, crc32c_init, crc32c_update, crc_of, crc_of_header, mmap, munmap, publish_magic, tape_mark,
@@ -330,6 +331,7 @@ cdef class TapeWriter:
             raise _error("the tape is full", self._full_errno, self.directory)
         base = self._next()
         self._seal(ROTATED, now_ns)
+        crash_at(SEGMENT_ROTATE)
         self.index += 1
         self._start(base, now_ns)
         return 0

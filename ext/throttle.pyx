@@ -204,6 +204,30 @@ cdef class Throttle:
         if self.trade_days[day % DAYS] < day or self.trade_days[day % DAYS] == day:
             self._trade(day, count)
 
+    def restore_counts(self, int64_t orders, int64_t fills, int64_t day, int64_t now_ns):
+        """Orders and fills of an earlier run on `day`: another day than today's count nothing."""
+        self.roll(now_ns)
+        if day == self.day:
+            self.day_orders += orders
+            self.day_fills += fills
+
+    def restore_ratio(self, int64_t cancels, int64_t fills, int64_t at_ns, int64_t now_ns):
+        """Cancels and fills of an earlier run about `at_ns`, where that is still within the window."""
+        cdef int64_t bucket = at_ns >> self.flow.shift
+        if not self.flow.window_ns:
+            return
+        self.advance(now_ns)
+        if self.flow.oldest <= bucket <= self.flow.bucket:
+            self.flow.one[bucket & (SLOTS - 1)] += cancels
+            self.flow.two[bucket & (SLOTS - 1)] += fills
+            self.flow.ones += cancels
+            self.flow.twos += fills
+
+    def restore_opened(self, int instrument, int leg, int64_t day):
+        """This leg grew on `day` and was not reduced since."""
+        if 0 <= instrument < self.instruments and 0 <= leg < <int>LEGS:
+            self.opened[instrument * <int>LEGS + leg] = day
+
     def day_trade_rows(self) -> list:
         """[(day since 1970, day trades)] that are still counted, oldest first: what `restore_day_trades` takes."""
         return sorted((self.trade_days[i], self.trades[i]) for i in range(DAYS)

@@ -25,6 +25,7 @@ from ext.tape import TapeWriter
 from node.compliance import Profile, profile_of
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
+from node.credentials import accounts_of
 from node.errors import UserError
 from node.limits import Effective, apply, apply_stops, base_per_lot, effective_limits, lots_of
 from node.recall import Recalled
@@ -90,8 +91,8 @@ class Assembly:
 
     `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of
     orders; `keys` by market number. `strategy` is used instead of the one that the config names. `folder`:
-    what paths in the config are relative to; `now_ns`: from when on time rules are needed; `profile`: the
-    compliance profile, where it is not to be read from its file."""
+    what paths in the config are relative to; `first_id`: of its orders; `now_ns`: from when on time rules are
+    needed; `profile`: the compliance profile, where it is not to be read from its file."""
 
     def __init__(
         self,
@@ -107,7 +108,9 @@ class Assembly:
         folder: Path | None = None,
         now_ns: int = 0,
         profile: Profile | None = None,
+        first_id: int = 1,
     ):
+        self.first_id = first_id
         self.config, self.rows, self.keys, self.epoch, self.folder = config, rows, keys, epoch, folder
         self.steps, self.began_ns, self.given_profile = steps, now_ns, profile
         self.strategy = strategy
@@ -117,7 +120,11 @@ class Assembly:
         for key, row in rows.items():
             self.numbers[key] = self._add(row, steps.get(key, ("", "")))
         self.engine = Engine(
-            self.instruments, tape=tape, outlet=outlet, ack_timeout_ns=config.ack_timeout_ms * 1_000_000
+            self.instruments,
+            first_order_id=first_id,
+            tape=tape,
+            outlet=outlet,
+            ack_timeout_ns=config.ack_timeout_ms * 1_000_000,
         )
         self.snapshots: dict[int, int] = {}  # instrument -> its SNAPSHOT_LINE
         self.wires: dict[int, Any] = {}
@@ -486,6 +493,8 @@ class Assembly:
             "records": list(OUTPUTS),
             "epoch": self.epoch,
             "now_ns": self.began_ns,
+            "first_id": self.first_id,
+            "accounts": accounts_of(self.config, self.keys),
             "config": _shown(self.config),
             "profile": msgspec.to_builtins(self.effective.profile),
             "strategy": None if self.strategy is None else _name_of(self.strategy),

@@ -147,6 +147,7 @@ class Reconcile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "report"  # orders of others on the account: ignore, report, halt; they count in exposure always
     )
     keep_old: bool = False  # own orders of an earlier start: keep them, or cancel them
+    gone: list[str] = []  # "market SYMBOL" that the last run traded, this one does not, and a person closed
     orders_s: Annotated[int, _whole(1, 3600, "seconds")] = 10
     positions_s: Annotated[int, _whole(1, 3600, "seconds")] = 30
     balances_s: Annotated[int, _whole(1, 3600, "seconds")] = 60
@@ -330,6 +331,10 @@ def check(config: Config, where: str, folder: Path | None = None) -> None:
     one_of(where, "mode", config.mode, MODES)
     one_of(where, "loop", config.loop, ("epoll", "spin"))
     one_of(where, "reconcile: foreign", config.reconcile.foreign, ("ignore", "report", "halt"))
+    for name in config.reconcile.gone:
+        if name.count(" ") != 1:
+            raise UserError(f'{where}: reconcile: gone: {name!r}: must be "MARKET SYMBOL"')
+        one_of(where, "reconcile: gone: market", name.split(" ")[0], tuple(MARKETS))
     if ":" not in config.strategy:
         one_of(where, "strategy", config.strategy, ("quoter", "probe", "none", "module:Class"))
     if not (len(config.deployment) == 4 and set(config.deployment) <= set(DEPLOYMENT)):

@@ -29,7 +29,13 @@ DAY_NS = 86_400 * SECONDS
 PPM = 1_000_000
 STOP = 2
 OPERATOR = int(Latch.LATCH_OPERATOR)
-RELEASED = (Latch.LATCH_OPERATOR, Latch.LATCH_GUARD, Latch.LATCH_STOP)  # by a person's word
+RELEASED = (  # by a person's word
+    Latch.LATCH_OPERATOR,
+    Latch.LATCH_GUARD,
+    Latch.LATCH_STOP,
+    Latch.LATCH_TWIN,
+    Latch.LATCH_LOOP,
+)
 FREED = (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP, HaltReason.HALT_MARGIN)
 KEYS: dict[str, set[str]] = {
     "status": set(),
@@ -63,15 +69,22 @@ class Control:
         self.desk, self.engine, self.directory = desk, desk.engine, directory
         self.tell, self.note = tell, note
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
+        self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
         self.seen: tuple[int, int] | None = None  # the latch file that was obeyed: its change and its number
 
     # ---- at start ----
 
-    def begin(self, recalled: Recalled, now_ns: int) -> list[str]:
+    def begin(self, recalled: Recalled, now_ns: int, *, looping: bool = False) -> list[str]:
         """What earlier runs were held by holds again, and what a latch file says; to be called before any
-        line is up. Returns
-        a line for each."""
+        line is up. `looping`: one start after the other ended badly, and this one only looks and cancels.
+        Returns a line for each."""
         told = []
+        if looping and int(Latch.LATCH_LOOP) not in recalled.latches:
+            self.engine.latch(int(Latch.LATCH_LOOP), True, now_ns)
+            told.append(
+                "latched: one start after the other ended badly: open orders are cancelled, nothing new is "
+                "sent; find out why, then `tickgate resume`"
+            )
         if recalled.damage:
             self.engine.latch(OPERATOR, True, now_ns)
             told.append(
@@ -251,6 +264,7 @@ class Control:
                 engine.resume(number, int(why), now_ns)
         for why in RELEASED:
             engine.latch(int(why), False, now_ns)
+        self.resumed()
         for number in range(len(engine.strategies)):
             if engine.risk.off(number):
                 engine.strategy_on(number, now_ns)

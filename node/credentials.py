@@ -1,10 +1,11 @@
 """Where a config says that keys are -> keys. What goes wrong is told without any of it."""
 
+import hashlib
 import os
 import stat
 from pathlib import Path
 
-from node.config import KeyConfig
+from node.config import MARKETS, Config, KeyConfig
 from node.errors import UserError
 from node.venues.keys import Key
 
@@ -26,6 +27,16 @@ def read_parts(config: KeyConfig, place: str) -> dict[str, str]:
     if not parts["api_key"].isascii() or not parts["api_key"].isprintable() or " " in parts["api_key"]:
         raise UserError(f"{place}: key: api_key: is not one word of plain characters")
     return parts
+
+
+def accounts_of(config: Config, keys: dict[int, Key]) -> dict[str, dict[str, str]]:
+    """Whose orders a run sends, by market: for the tape. No secret: of a key its fingerprint."""
+    out = {}
+    for x in config.venue:
+        key = keys.get(MARKETS[x.market])
+        mark = "" if key is None else hashlib.sha256(key.api_key.encode()).hexdigest()[:12]
+        out[x.market] = {"environment": x.environment, "account": x.account, "key": mark}
+    return out
 
 
 def _read(reference: str, place: str) -> str:

@@ -1,5 +1,6 @@
 """What the tape of earlier runs still tells at start: positions as last counted and which trades they are
-made of, what was latched and not resumed, how high the equity was, and which limits were in force."""
+made of, orders that were not closed, what was latched and not resumed, how high the equity was, and which
+limits were in force. A fold: the same records fed to what an earlier reader had kept come to the same."""
 
 from collections import deque
 from collections.abc import Callable
@@ -9,16 +10,39 @@ from typing import Any
 
 import orjson
 
-from ext.records import HaltReason, Latch, door_row, equity_row, fill_row, stop_row
+from ext.records import (
+    Action,
+    HaltReason,
+    Latch,
+    door_row,
+    equity_row,
+    fill_row,
+    report_row,
+    stop_row,
+    verdict_row,
+)
 from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader
 from node.config import MARKETS
+from node.tracked import Kept, Place, Tracked
 
 DAY_NS = 86_400 * 10**9
+MINUTE_NS = 60 * 10**9
 TRADES = 65_536  # what the order table remembers for certain
-Place = tuple[int, str]  # market, symbol
+EPOCHS = 4_096  # runs whose epochs are known one by one
+MINUTES = 1_500  # of cancels and fills: more than a day
+REASON_AT = slice(72, 76)  # in a VERDICT: 0 = approved; most were not, and nothing follows from those
 # What a person or a loss stop held back stays so; what a run found out about itself or its venue is found
 # out anew.
-LASTING_LATCHES = {int(x) for x in (Latch.LATCH_OPERATOR, Latch.LATCH_STOP, Latch.LATCH_GUARD)}
+LASTING_LATCHES = {
+    int(x)
+    for x in (
+        Latch.LATCH_OPERATOR,
+        Latch.LATCH_STOP,
+        Latch.LATCH_GUARD,
+        Latch.LATCH_TWIN,
+        Latch.LATCH_LOOP,
+    )
+}
 LASTING_HALTS = {int(x) for x in (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP, HaltReason.HALT_MARGIN)}
 LOSSES = ("POSITION_LOSS", "DAILY_LOSS", "DRAWDOWN")
 
@@ -50,20 +74,44 @@ class Recalled:
     peak: tuple[int, int, int] | None = None
     peak_ns: int = 0  # when the equity was known last: what was paid in or out since moves the peak
     limits: dict[str, dict[str, Any]] | None = None  # by scope: the last that any run had
+    tracked: Tracked = field(default_factory=Tracked)
+    epochs: list[int] = field(default_factory=list)  # of the runs on this tape, the newest last
+    strategy: str = ""  # that the last run's orders are of
+    deployment: str = ""
+    venues: dict[str, dict[str, str]] = field(default_factory=dict)  # of the last run: whose account
+    counts: tuple[int, int, int] = (0, 0, 0)  # (day, orders and amends, fills of ours) of the last such day
+    minutes: dict[int, list[int]] = field(default_factory=dict)  # minute since 1970 -> [cancels, fills]
     damage: str = ""
+    names: list[Place] = field(default_factory=list)  # of the run that is being read
+    pending: set[int] = field(default_factory=set)  # orders of it, approved and not written yet
+
+    def feed(self, record: Any) -> None:
+        """One record behind those before it. ValueError or KeyError where it cannot be read."""
+        if record.type in READERS:
+            READERS[record.type](self, self.names, record)
+
+    @property
+    def known(self) -> dict[int, int]:
+        """Of each run on the tape: the highest sequence that its client ids had."""
+        return dict.fromkeys(self.epochs, 0) | self.tracked.newest
+
+    @property
+    def last_epoch(self) -> int:
+        return max(self.epochs, default=0)
 
 
 def recall(directory: Path) -> Recalled:
     """Read the tape in `directory`. Nothing where there is none; of a damaged one, what is whole before the
     damage, and `damage` says that there is more: what held a run back may be behind it."""
-    out = Recalled()
-    names: list[Place] = []
+    return read_on(Recalled(), directory)
+
+
+def read_on(out: Recalled, directory: Path, after: int = 0) -> Recalled:
+    """Feed what stands on the tape in `directory` behind record `after` (0: from its first record on)."""
     try:
         for record in TapeReader(str(directory), follow=True):
-            if record.type == RecordType.CONFIG:
-                names = _names(record.payload, out)
-            elif record.type in READERS:
-                READERS[record.type](out, names, record)
+            if record.type in READERS and record.sequence > after:
+                out.feed(record)
     except TapeMissing:
         return out
     except (TapeCorrupt, ValueError, KeyError) as error:
@@ -71,15 +119,22 @@ def recall(directory: Path) -> Recalled:
     return out
 
 
-def _names(payload: bytes, out: Recalled) -> list[Place]:
-    """The place of each instrument number of the run that this CONFIG begins."""
-    names = []
-    told = orjson.loads(payload)
+def _config(out: Recalled, names: list[Place], record: Any) -> None:
+    """A run begins: its name for each instrument number, and who it was."""
+    told = orjson.loads(record.payload)
+    out.names = []
     for row in told["instruments"]:
-        names.append((MARKETS[row["market"]], row["symbol"]))
-        out.grids[names[-1]] = (row["tick"], row["lot"])
+        out.names.append((MARKETS[row["market"]], row["symbol"]))
+        out.grids[out.names[-1]] = (row["tick"], row["lot"])
+    out.epochs = [*out.epochs, told.get("epoch", 0)][-EPOCHS:]
+    for epoch in sorted(out.tracked.newest)[:-EPOCHS]:
+        del out.tracked.newest[epoch]
+    named = told.get("config", {})
+    out.strategy, out.deployment = named.get("strategy", ""), named.get("deployment", out.deployment)
+    out.venues = told.get("accounts", out.venues)
+    out.tracked.begin()
+    out.pending.clear()
     _limits(out, told.get("limits"))
-    return names
 
 
 def _limits(out: Recalled, told: dict[str, dict[str, Any]] | None) -> None:
@@ -88,11 +143,99 @@ def _limits(out: Recalled, told: dict[str, dict[str, Any]] | None) -> None:
         out.limits = (out.limits or {}) | told
 
 
+def _verdict(out: Recalled, names: list[Place], record: Any) -> None:
+    """Risk said yes: from here on there may be an order. Ids of the table are the sequences of the run's
+    own ids."""
+    if record.payload[REASON_AT] != b"\0\0\0\0":
+        return
+    row = verdict_row(record.payload)
+    intent = row["intent"]
+    if intent["action"] == Action.CANCEL:
+        return
+    key = (out.epochs[-1] if out.epochs else 0, row["order_id"])
+    _count(out, record.now_ns, 1, 0)
+    out.pending.add(row["order_id"])
+    if intent["action"] == Action.AMEND:
+        out.tracked.amended(key, intent["price_ticks"], intent["size_lots"], record.now_ns)
+        return
+    if intent["action"] == Action.REPLACE:
+        _minute(out, record.now_ns, 0)
+    place = names[intent["instrument"]]
+    out.tracked.placed(key, kept(intent, place, out.grids[place], record.now_ns))
+
+
+def kept(intent: dict[str, Any], place: Place, grid: tuple[str, str], now_ns: int) -> Kept:
+    """An order as a record with its intent tells it."""
+    return Kept(
+        place,
+        grid,
+        intent["strategy"],
+        intent["side"],
+        intent["type"],
+        intent["tif"],
+        bool(intent["reduce_only"]),
+        intent["leg"],
+        intent["price_ticks"],
+        intent["size_lots"],
+        intent["trigger_ticks"],
+        now_ns,
+    )
+
+
+def _order_out(out: Recalled, names: list[Place], record: Any) -> None:
+    """A request's bytes: what was just approved, or a cancel."""
+    order_id = int.from_bytes(record.payload[:8], "little")
+    if order_id in out.pending:
+        out.pending.discard(order_id)
+    else:
+        _minute(out, record.now_ns, 0)
+
+
+def _report(out: Recalled, names: list[Place], record: Any) -> None:
+    row = report_row(record.payload)
+    if 0 <= row["instrument"] < len(names):
+        out.tracked.report(names[row["instrument"]], row)
+    elif row["order_id"]:
+        out.tracked.report((0, ""), row)
+
+
+def _adopt(out: Recalled, names: list[Place], row: dict[str, Any], now_ns: int) -> None:
+    """An order of an earlier run was taken in. One that only a tape told of is of unknown fate still."""
+    place = names[row["instrument"]]
+    order = kept(row["intent"], place, out.grids[place], row["order_id"] or now_ns)
+    order.filled_lots = order.told_lots = row["c"]
+    order.is_live = not row["order_id"]
+    out.tracked.placed((row["a"], row["b"]), order)
+
+
+def _absent(out: Recalled, names: list[Place], row: dict[str, Any], now_ns: int) -> None:
+    """Tapes from before these doors named the order have its number in the run's own table."""
+    key = (row["a"], row["b"]) if row["b"] else (out.epochs[-1] if out.epochs else 0, row["order_id"])
+    out.tracked.absent(key)
+
+
+def _count(out: Recalled, now_ns: int, orders: int, fills: int) -> None:
+    day = now_ns // DAY_NS
+    before = out.counts if out.counts[0] == day else (day, 0, 0)
+    out.counts = (day, before[1] + orders, before[2] + fills)
+
+
+def _minute(out: Recalled, now_ns: int, what: int) -> None:
+    """One more cancel (0) or fill (1) in this minute."""
+    minute = now_ns // MINUTE_NS
+    out.minutes.setdefault(minute, [0, 0])[what] += 1
+    while len(out.minutes) > MINUTES:
+        del out.minutes[next(iter(out.minutes))]
+
+
 def _fill(out: Recalled, names: list[Place], record: Any) -> None:
     row = fill_row(record.payload)
     report = row["report"]
     if report["instrument"] < len(names):
         place = names[report["instrument"]]
+        if out.tracked.fill(place, report) is not None or report["order_id"]:
+            _count(out, record.now_ns, 0, 1)
+            _minute(out, record.now_ns, 1)
         out.positions[place] = (row["position_lots"], row["cash"])
         leg = (row["leg_lots"], row["leg_cash"], row["leg_cost"])
         before = out.legs.setdefault(place, {}).get(row["leg"], (0, 0, 0))[0]
@@ -134,6 +277,10 @@ def _door(out: Recalled, names: list[Place], record: Any) -> None:
     row = door_row(record.payload)
     if row["door"] in DOORS:
         DOORS[row["door"]](out, names, row)
+    elif row["door"] == "DOOR_ADOPT":
+        _adopt(out, names, row, record.now_ns)
+    elif row["door"] == "DOOR_ABSENT":
+        _absent(out, names, row, record.now_ns)
 
 
 def _latch(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
@@ -181,6 +328,10 @@ def _peak(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
 
 
 READERS: dict[int, Callable[[Recalled, list[Place], Any], None]] = {
+    RecordType.CONFIG: _config,
+    RecordType.VERDICT: _verdict,
+    RecordType.ORDER_OUT: _order_out,
+    RecordType.REPORT: _report,
     RecordType.FILL: _fill,
     RecordType.EQUITY: _equity,
     RecordType.NOTE: _note,

@@ -59,8 +59,8 @@ class Outcome:
         return not self.differences and not self.unknown_left
 
 
-def soak_config() -> Config:
-    """A node that quotes on every market of the simulated venues."""
+def soak_config(quoted: tuple[tuple[str, str, str, str], ...] = QUOTED) -> Config:
+    """A node that quotes on these markets of the simulated venues."""
     raw: dict[str, Any] = {"mode": "sim", **tables(orders=1000)}
     raw["coin"] = [{"name": FEE_COIN, "price_quote": str(FEE_COIN_PRICE)}]
     raw["venue"] = [
@@ -74,7 +74,7 @@ def soak_config() -> Config:
             "key": {"environment": "sim"}
             | dict.fromkeys(("api_key", "secret", "passphrase"), "plain:simulated"),
         }
-        for name in dict.fromkeys(x[0] for x in QUOTED)
+        for name in dict.fromkeys(x[0] for x in quoted)
     ]
     raw["instrument"] = [
         {
@@ -97,7 +97,7 @@ def soak_config() -> Config:
                 "wait_ms": 400,
             },
         }
-        for market, symbol, size, most in QUOTED
+        for market, symbol, size, most in quoted
     ]
     config = msgspec.convert(raw, Config)
     check(config, "soak")

@@ -87,6 +87,7 @@ NODE = {
     "node.latch",
     "node.limits",
     "node.recall",
+    "node.restore",
     "node.strategies",
     "node.truth*",
 }  # a node without its sockets
@@ -99,7 +100,7 @@ VENUE_ROOMS = {"node.venues.values", "node.venues.keys"} | FAKE_MODULES
 ALLOWED: list[tuple[str, set[str]]] = [
     (r"ext\.(records|text|sequence|dials|segments)", COMMON),
     (r"ext\.spare", {"ext.segments"}),
-    (r"ext\.tape", {"ext.segments", "ext.spare"}),
+    (r"ext\.tape", {"ext.crash", "ext.segments", "ext.spare"}),
     (r"ext\.instruments", COMMON),
     (r"ext\.wire", COMMON | {"ext.instruments"}),
     (r"ext\.venues\.\w+", COMMON | {"ext.wire", "ext.instruments"}),
@@ -123,7 +124,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         | {f"ext.{x}" for x in ("budget", "checks", "equity", "limits", "reference", "throttle", "wire")},
     ),
     (r"ext\.match", COMMON),
-    (r"ext\.link", {"ext.engine", "ext.records", "ext.tape", "ext.wire"}),
+    (r"ext\.link", {"ext.crash", "ext.engine", "ext.records", "ext.tape", "ext.wire"}),
     (
         r"ext\.digest",
         COMMON
@@ -135,10 +136,11 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"ext\.engine",
         ALL_EXT - {"ext.link", "ext.match"} - {n for n in ALL_EXT if n.startswith("ext.venues.")},
     ),
-    (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak", {"*"}),
+    (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak|node\.crashes", {"*"}),
     (r"node\.synced", {"node.beat"}),
     (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
     (r"node\.reel", {"node.errors"}),  # recordings on disk: written by the recorder, and out of tapes
+    (r"node\.restarts", set()),
     (r"node\.resting", {"ext.records", "ext.strategy"}),
     (r"node\.reading", {"node.errors"}),
     (r"node\.compliance", {"node.errors", "node.reading", "ext.records"}),
@@ -162,12 +164,24 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.venues\.(values|keys|depth)", set()),
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
     (r"node\.strategies", {"node.errors"} | ALL_EXT - {"ext.link", "ext.match"}),
-    (r"node\.recall", {"node.config", "ext.tape", "ext.records"}),
+    (r"node\.tracked", set()),
+    (r"node\.recall", {"node.config", "node.tracked", "ext.tape", "ext.records"}),
+    (
+        r"node\.restore",
+        {"node.assembly", "node.config", "node.errors", "node.recall", "node.tracked", "ext.records"},
+    ),
     (r"node\.credentials", {"node.config", "node.errors", "node.venues.keys"}),
     (
         r"node\.assembly",
         LOWER
-        | {"node.truth*", "node.strategies", "node.recall", "node.limits", "node.compliance"}
+        | {
+            "node.truth*",
+            "node.strategies",
+            "node.recall",
+            "node.limits",
+            "node.compliance",
+            "node.credentials",
+        }
         | ALL_EXT - {"ext.link", "ext.match"},
     ),
     *[
@@ -184,7 +198,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.truth(\.\w+)*", LOWER | {"node.truth*"} | ALL_EXT - {"ext.link", "ext.match"}),
     (
         r"node\.net(\.\w+)*",
-        LOWER | NODE | {"node.beat", "node.latch", "node.reel", "node.synced"} | {"node.net*", "ext*"},
+        LOWER
+        | NODE
+        | {"node.beat", "node.latch", "node.reel", "node.restarts", "node.synced"}
+        | {"node.net*", "ext*"},
     ),
     (
         r"node\.sim(\.\w+)*",
@@ -235,7 +252,7 @@ def test_the_native_side_never_imports_the_cold_side():
 
 
 def test_nobody_imports_the_commands_but_each_other():
-    top = {"node.cli", "node.main", "node.demo", "node.drill", "node.soak"}
+    top = {"node.cli", "node.main", "node.demo", "node.drill", "node.soak", "node.crashes"}
     assert not [f"{p}: {top & imports(p)}" for p in sources() if module_of(p) not in top and top & imports(p)]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -12,20 +13,23 @@ from pathlib import Path
 import orjson
 
 from ext import build_id
+from ext.crash import arm_text
+from ext.crash import at as crash_at
 from ext.dials import Dial, DialMismatch, Dials
 from ext.engine import LineKind
 from ext.link import Link, Spinner
 from ext.records import Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeError, TapeLocked, TapeWriter
-from node.assembly import MARKET_NAMES, Assembly, LineSpec, epoch_of, path_of, unlisted
+from node.assembly import MARKET_NAMES, Assembly, LineSpec, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig, load, warnings
 from node.control import RELEASED, Control, latch_name
 from node.credentials import read_key
-from node.errors import Failed, Unreachable, UserError
+from node.errors import Failed, HeldBack, Unreachable, UserError
 from node.limits import LooserLimits, changes
+from node.net.blind import cancel_ours
 from node.net.connection import Connection
 from node.net.console import Console
 from node.net.descriptors import Descriptors
@@ -36,6 +40,8 @@ from node.net.outage import Outage
 from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
 from node.recall import recall
+from node.restarts import Restarts, is_looping
+from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -54,6 +60,7 @@ RECALL_NS = 23 * 3600 * 10**9  # Binance lists trades by time for 24 h
 STOP_WAIT_S = 8.0  # at the end: for orders to be confirmed as closed, and a last look at the trades
 LOST_WAIT_S = 2.0  # ... where no venue can be reached any more
 SHOWN = 5
+CRASH_AT = "TICKGATE_CRASH_AT"  # label:nth, see ext/crash.pxd
 
 
 def make_dials() -> list[Dial]:
@@ -67,6 +74,10 @@ class Left:
 
     orders: int = 0
     latches: tuple[str, ...] = ()
+
+
+class Unreadable(UserError):
+    """What a venue answered cannot be read: no mistake of a person's."""
 
 
 class Node:
@@ -134,7 +145,7 @@ class Node:
             try:
                 rows += MARKETS[market].read(market, reply)
             except ValueError as error:
-                raise UserError(f"{rest}{request.target}: {error}") from None
+                raise Unreadable(f"{rest}{request.target}: {error}") from None
         return rows
 
     async def _steps(self, venue: VenueConfig, market: int, row: InstrumentRow) -> tuple[str, str]:
@@ -147,7 +158,7 @@ class Node:
         try:
             return data_steps(reply, row.tick, row.lot)
         except ValueError as error:
-            raise UserError(f"{venue.rest}: depth of {row.symbol}: {error}") from None
+            raise Unreadable(f"{venue.rest}: depth of {row.symbol}: {error}") from None
 
     def _relist_soon(self, market: int) -> None:
         """Ask for the filters again, once, however often it is wanted meanwhile: venues tell of changes in
@@ -176,11 +187,66 @@ class Node:
         if self.keeper is not None and states:
             self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
 
+    # ---- one start after the other ----
+
+    def _arm_crash(self) -> None:
+        """Tests kill a simulated node where it hurts; nobody can do that to another one."""
+        text = os.environ.get(CRASH_AT, "") if self.config.mode == "sim" else ""
+        try:
+            if text:
+                arm_text(text)
+        except ValueError as error:
+            raise UserError(f"{CRASH_AT}: {error}") from None
+
+    async def _count_start(self) -> None:
+        """Three starts without a good end: this one is safe. Where that one died too, nothing is tried any
+        more. Raises HeldBack."""
+        directory = Path(self.config.tape)
+        self.restarts = Restarts(directory)
+        try:
+            bad = self.restarts.begin(time.time_ns())
+        except OSError as error:
+            raise UserError(f"tape {directory}: {error}") from None
+        self.looping = is_looping(bad)
+        if is_looping(bad - 1):
+            await self._give_up(f"{bad} starts in a row ended badly, the safe one too")
+
+    async def _give_up(self, why: str) -> None:
+        """Passive for good: what carries our name is cancelled, and a person must look. Raises HeldBack."""
+        count = await cancel_ours(self.config, self.keys, self.http, self.tell)
+        self.restarts.take_back()
+        raise HeldBack(
+            f"{why}: {count} open orders asked to be cancelled, nothing else done; find out why it ended, "
+            f"then delete {self.restarts.path}"
+        )
+
+    async def _loaded(self, stop: asyncio.Event) -> bool:
+        """Instruments, or False where the node was stopped meanwhile. A person's mistake or a venue that
+        cannot be reached is no crash."""
+        whole = False
+        try:
+            if not await _unless(stop, self._load()):
+                self.restarts.take_back()
+            else:
+                whole = True
+        except Unreadable:
+            raise
+        except (UserError, Unreachable):
+            self.restarts.take_back()
+            self.looping = False
+            raise
+        finally:
+            if self.looping and not whole and not stop.is_set():
+                await self._give_up("one start after the other ends badly, this one before it began")
+        return whole
+
     # ---- building ----
 
     def _build(self) -> None:
         config = self.config
         self.recalled = recall(Path(config.tape))
+        refuse_others(self.recalled, config)
+        refuse_gone(self.recalled, config)
         self.tape = self._open_tape()
         now_ns = time.time_ns()
         self.desk = Assembly(
@@ -189,7 +255,8 @@ class Node:
             self.steps,
             self.keys,
             tape=self.tape,
-            epoch=epoch_of(now_ns),
+            epoch=next_epoch(now_ns, self.recalled),
+            first_id=1 + (secrets.randbits(12) << 31),  # two started in the same moment have other ids
             folder=None if self.path is None else self.path.parent,
             now_ns=now_ns,
         )
@@ -209,7 +276,11 @@ class Node:
             self.link.by_rest(line, partial(self._by_rest, market))
         if self.desk.rest:
             self.keeper = self.desk.keeper(
-                self.tell, note=self._note, refresh=self._refresh_private, recycle=self._recycle
+                self.tell,
+                note=self._note,
+                refresh=self._refresh_private,
+                recycle=self._recycle,
+                **({"keep_old": False} if self.looping else {}),
             )
         if config.dials:
             try:
@@ -256,7 +327,8 @@ class Node:
         )
         for line in warnings(self.config):
             self.tell("config", f"warning: {line}")
-        for line in self.control.begin(self.recalled, self.link.now_ns()):
+        self.control.resumed = self.restarts.clear
+        for line in self.control.begin(self.recalled, self.link.now_ns(), looping=self.looping):
             self.tell("control", line)
         if self.looser:
             self._note({"event": "limits accepted", "changes": [x.to_json() for x in self.looser]})
@@ -264,7 +336,13 @@ class Node:
 
     def _restore(self) -> None:
         """Go on where the tape ends. On spot nothing but the tape knows a position, however old it is."""
-        if self.keeper is None or not self.recalled.last_ns:
+        if self.keeper is None:
+            return
+        now_ns = self.link.now_ns()
+        restore_counts(self.desk, self.recalled, now_ns)
+        for line in take_orders(self.desk, self.recalled, now_ns, keep=not self.looping):
+            self.tell("tape", line)
+        if not self.recalled.last_ns:
             return
         if self.link.now_ns() - self.recalled.last_ns > RECALL_NS:
             self.tell(
@@ -407,6 +485,7 @@ class Node:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises UserError, Unreachable, Failed where a task was lost, HeldBack where
         memory ran out, or what broke an invariant of the engine."""
+        self._arm_crash()
         self.descriptors, self.names = Descriptors(sockets_of(self.config)), Names(self.tell)
         try:
             await self._run(stop)
@@ -417,11 +496,13 @@ class Node:
     async def _run(self, stop: asyncio.Event) -> None:
         async with Http(self.names, self.descriptors.pool) as http:
             self.http = http
-            if not await _unless(stop, self._load()):
+            await self._count_start()
+            if not await self._loaded(stop):
                 return
             try:
                 self._build()
             except UserError:
+                self.restarts.take_back()
                 if self.tape is not None:
                     self.tape.close(time.time_ns())
                 if self.beat is not None:
@@ -464,7 +545,7 @@ class Node:
             known = self.recalled
             now_ns = self.link.now_ns()
             since_ns = max(known.last_ns, now_ns - RECALL_NS) if known.last_ns else 0
-            self.keeper.begin(now_ns, since_ns, flows_from_ns=known.peak_ns)
+            self.keeper.begin(now_ns, since_ns, flows_from_ns=known.peak_ns, known=known.known)
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
         for connection in self.connections:
@@ -629,11 +710,13 @@ class Node:
 
     async def _end(self) -> None:
         """Cancel what is open, wait for the venues to say so, close the tape. A kill needs none of this."""
+        crash_at("stop_requested")
         self.engine.quiet(self.link.now_ns())
         held = tuple(latch_name(x) for x in RELEASED if self.engine.risk.latches >> int(x) & 1)
         self.engine.latch(5, True, self.link.now_ns())
         try:
             await self._cancel_all()
+            crash_at("stop_cancelled")
         finally:
             self.left = Left(len(self._to_close()), held)
             await self._let_go()
@@ -666,7 +749,8 @@ class Node:
         )
         self._say_end(left, looked_ns)
         kept = self._protecting()
-        self._note({"event": "stop", "open_orders": len(left), "protecting": len(kept)})
+        names = [self._order_name(x)[1] for x in left]
+        self._note({"event": "stop", "open_orders": len(left), "protecting": len(kept), "left": names})
         for order_id in kept:
             where, name = self._order_name(order_id)
             self.tell(where, f"stop order {name} goes on protecting the position at the venue")
@@ -716,6 +800,7 @@ class Node:
         """Lines, tasks, tape."""
         self.is_leaving = True
         self.engine.mark_now(self.link.now_ns())
+        crash_at("stop_flushed")
         for connection in self.connections:
             connection.close()
         for task in list(self.tasks):
@@ -726,8 +811,10 @@ class Node:
         assert self.tape is not None
         if not self.tape.full:
             self.tape.close(self.link.now_ns())
-        if self.beat is not None and self.failure is None and not self._to_close():
-            self.beat.end()
+        if self.failure is None and not self._to_close():
+            self.restarts.clear()
+            if self.beat is not None:
+                self.beat.end()
 
     def _note(self, fields: dict) -> None:
         """NOTE on the tape: something a person may want to read later."""

@@ -19,7 +19,9 @@ from typing import Any
 
 import orjson
 
+from ext.crash import at as crash_at
 from ext.engine import LineKind, Recorder
+from ext.records import Latch
 from ext.strategy import Strategy
 from ext.tape import RecordType
 from ext.wire import Verdict
@@ -29,6 +31,7 @@ from node.config import Config
 from node.control import Control
 from node.errors import UserError
 from node.recall import Recalled
+from node.restore import restore_counts, take_orders
 from node.sim.market import Market
 from node.sim.serve import VENUES
 from node.truth.desk import Ask
@@ -63,6 +66,7 @@ RELIST_NS, RELIST_CALM_NS = 60 * SEC, 500 * MS
 STIR_NS = 200 * MS
 BACKOFF_FIRST_NS, BACKOFF_MOST_NS = 200 * MS, 20 * SEC
 ANSWER_NS = 10 * SEC
+STOP_NS = 8 * SEC
 
 
 @dataclass
@@ -89,6 +93,7 @@ class Wired:
 class World:
     """Venues as `tickgate sim` makes them, and one node with `config`. `run_for` lets time pass.
 
+    `beside`: a node that lives on the same venues, which it drives; both are run in turns;
     `options`: venue -> keyword arguments of its fake; `faults`: script rows, as of a fault file;
     `latency_ns`: least and most of one way. `epoch`: what client ids carry, 0 = by the start's time;
     `skew_ns`: the venues' clocks minus ours; `control_at`: where a latch file is obeyed and an operator's
@@ -108,10 +113,12 @@ class World:
         moving: bool = True,
         settings: dict[str, Any] | None = None,
         keep_fakes: "World | None" = None,
+        beside: "World | None" = None,
         keys: dict[int, Key] | None = None,
         strategy: Strategy | None = None,
         recalled: Recalled | None = None,
         epoch: int = 0,
+        first_id: int = 1,
         skew_ns: int = 0,
         control_at: Path | None = None,
     ):
@@ -119,7 +126,7 @@ class World:
         self.random = Random(f"memory {seed}")
         self.events: list[tuple[int, int, Callable[[], None]]] = []
         self.number = self.stirs = self.stirred_ns = 0
-        self.epoch, self.skew_ns, self.control_at = epoch, skew_ns, control_at
+        self.epoch, self.skew_ns, self.control_at, self.first_id = epoch, skew_ns, control_at, first_id
         self.told: list[tuple[float, str, str]] = []
         self.notes: list[dict] = []
         self.requests = 0
@@ -127,21 +134,29 @@ class World:
         self.relisting: set[int] = set()  # markets whose filters will be asked for
         self.cut_rest: set[int] = set()  # markets whose REST does not answer (tests)
         self.fakes: dict[str, FakeVenue] = {}
+        self.peers: list[World] = []  # other nodes on the same venues
         self.venue_of: dict[int, str] = {
             MARKET_NUMBERS[x.market]: x.market.split("-")[0] for x in config.venue
         }
-        if keep_fakes is None:
+        if beside is not None:
+            self.fakes, self.market, self.moving = beside.fakes, beside.market, moving
+            self.now_ns = beside.now_ns
+            self.peers, beside.peers = [beside, *beside.peers], [*beside.peers, self]
+        elif keep_fakes is None:
             self._make_venues(options or {}, moving)
         else:
             self.fakes, self.market, self.moving = keep_fakes.fakes, keep_fakes.market, moving
             self.now_ns = max(keep_fakes.now_ns, start_ns) if start_ns != START_NS else keep_fakes.now_ns
+            self.number, self.events = keep_fakes.number, list(keep_fakes.events)
         self.recalled = recalled or Recalled()
         self._make_node(tape, settings or {}, keys, strategy)
-        for name, fake in self.fakes.items() if keep_fakes is None else ():
+        if keep_fakes is not None:
+            keep_fakes.events = []
+        for name, fake in self.fakes.items() if keep_fakes is None and beside is None else ():
             # only now: what a node must know before it is one was asked without a network
             fake.faults.load([x for x in faults or [] if x.get("venue", name) == name], name, self.venue_ns)
         for every_ns, work in (
-            (VENUE_NS if moving else STILL_NS, self._venues),
+            (VENUE_NS if moving else STILL_NS, self._venues if beside is None else self.drain),
             (ENGINE_NS, self._engine),
             (KEEPER_NS, self._keep),
             (SESSION_NS, self._sessions),
@@ -172,7 +187,7 @@ class World:
         self, tape: Any, settings: dict[str, Any], keys: dict[int, Key] | None, strategy: Strategy | None
     ) -> None:
         rows, steps = self._instruments()
-        self.epoch = self.epoch or epoch_of(self.now_ns)
+        self.epoch = self.epoch or max(epoch_of(self.now_ns), self.recalled.last_epoch + 1)
         if keys is None:
             keys = {m: simulated_key(self.fakes[v]) for m, v in self.venue_of.items()}
         self.outlet = Recorder(self._write)
@@ -186,6 +201,7 @@ class World:
             outlet=self.outlet,
             strategy=strategy,
             now_ns=self.now_ns,
+            first_id=self.first_id,
         )
         self.engine = self.desk.engine
         self.control: Control | None = None
@@ -211,13 +227,16 @@ class World:
         self.desk.price_coins(self.now_ns)
         if self.keeper is not None:
             self.desk.restore(self.recalled, self.now_ns)
+            restore_counts(self.desk, self.recalled, self.now_ns)
+            for told in take_orders(self.desk, self.recalled, self.now_ns):
+                self.tell("tape", told)
             if self.control_at is not None:
                 self.control = Control(
                     self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
                 )
                 self.control.begin(self.recalled, self.now_ns)
             known = self.recalled
-            self.keeper.begin(self.now_ns, known.last_ns, flows_from_ns=known.peak_ns)
+            self.keeper.begin(self.now_ns, known.last_ns, flows_from_ns=known.peak_ns, known=known.known)
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
         for line in self.rest_of:
@@ -508,6 +527,8 @@ class World:
                 wired = owners.get(id(to))
                 if wired is not None and wired.connection is to:
                     self._towards(wired, text)
+                for peer in self.peers:
+                    peer.hand_over(to, text)
         for wired in list(self.lines.values()):
             connection = wired.connection
             if connection is None:
@@ -518,6 +539,12 @@ class World:
                 self._at(
                     max(wired.in_ns - self.now_ns, 0) + MS, partial(self._hung_up, wired, wired.generation)
                 )
+
+    def hand_over(self, to: Connection, text: str) -> None:
+        """A frame that another node on these venues found; ours, if the connection is."""
+        for wired in self.lines.values():
+            if wired.connection is to:
+                self._towards(wired, text)
 
     def _hung_up(self, wired: Wired, generation: int) -> None:
         if wired.generation == generation:
@@ -678,6 +705,59 @@ class World:
 
         self._send_rest(market, request_of(market, symbol), then)
 
+    # ---- the end ----
+
+    def stop(self, within_ns: int = STOP_NS) -> None:
+        """A clean stop, as `node.net.live` does it: no new risk, everything is cancelled, and what remains
+        is noted."""
+        crash_at("stop_requested")
+        self.engine.quiet(self.now_ns)
+        self.engine.latch(int(Latch.LATCH_STOPPING), True, self.now_ns)
+        for order_id in self.engine.orders.open_orders():
+            if not self.engine.protects(order_id):
+                self.engine.want_cancel(order_id, self.now_ns)
+        end_ns = self.now_ns + within_ns
+        while self.now_ns < end_ns and self.engine.orders.open_orders():
+            self.run_for(ENGINE_NS)
+        crash_at("stop_cancelled")
+        self.engine.mark_now(self.now_ns)
+        crash_at("stop_flushed")
+
+    def kill(self, down_ns: int = 0) -> None:
+        """kill -9, and the venues live on for `down_ns` without a node. What was written still arrives
+        there; what was on its way here is lost, and so is everything that the node had in memory. The next
+        `World` is made with `keep_fakes`."""
+        arriving: list[tuple[int, int, Callable[[], None]]] = []
+        for at_ns, number, work in self.events:
+            if isinstance(work, partial) and work.func == self._serve_rest:
+                fake, request, _ = work.args
+                arriving.append((at_ns, number, partial(self._serve_rest, fake, request, _nobody)))
+            elif isinstance(work, partial) and work.func == self._arrive:
+                arriving.append((at_ns, number, work))
+        self.events = arriving
+        heapq.heapify(self.events)
+        for wired in self.lines.values():
+            if wired.connection is not None:
+                self._at(wired.out_ns + 1 - self.now_ns, partial(self._bury, wired.fake, wired.connection))
+        self.live_on(down_ns)
+
+    def live_on(self, down_ns: int) -> None:
+        """So much time passes for the venues, without a node."""
+        self.drain = self._drop  # type: ignore[method-assign]
+        end_ns = self.now_ns + down_ns
+        while self.now_ns < end_ns:
+            self.run_for(min(VENUE_NS, end_ns - self.now_ns))
+            self._venues()
+        self.drain = lambda: None  # type: ignore[method-assign]
+
+    def _bury(self, fake: FakeVenue, connection: Connection) -> None:
+        if connection.number in fake.connections:
+            fake.close(connection)
+
+    def _drop(self) -> None:
+        for fake in self.fakes.values():
+            fake.take()
+
     # ---- the judge ----
 
     def account(self, market: int) -> Account:
@@ -695,6 +775,10 @@ def simulated_key(fake: FakeVenue) -> Key:
     """The well-known credentials of account 1 of a simulated venue."""
     key = next(iter(fake.accounts[1].keys))
     return Key(key.api_key, key.secret, key.passphrase)
+
+
+def _nobody(reply: Reply | None) -> None:
+    """Who asked is dead."""
 
 
 def named_in(frame: bytes) -> tuple[str, int]:

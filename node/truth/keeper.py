@@ -14,6 +14,7 @@ from node.truth.halts import Difference, Halts, Tell
 from node.truth.native import Native
 from node.truth.news import on_news
 from node.truth.settings import Settings
+from node.truth.twins import Twins
 from node.truth.watch import Watch
 from node.venues.values import AccountNews, Reply
 
@@ -40,6 +41,7 @@ class Keeper:
     ):
         self.engine, self.settings = engine, settings
         self.halts = Halts(engine, tell)
+        self.twins, self.strays = Twins(engine, self.halts, settings), 0
         self.purses: dict[str, Purse] = {}
         self.watches: dict[int, Watch] = {}
         self._market_of: dict[int, int] = {}
@@ -60,7 +62,9 @@ class Keeper:
         purse = self.purses[desk.purse()]
         assert purse.capital is not None
         self.engine.equity.set_purse(desk.market, purse.capital.number)
-        watch = Watch(desk, self.engine, self.settings, self.halts, purse, rng, asks_balances=is_first)
+        watch = Watch(
+            desk, self.engine, self.settings, self.halts, purse, rng, self.twins, asks_balances=is_first
+        )
         self.watches[desk.market] = watch
         for product in desk.products.values():
             row = self.engine.instruments.row(product.instrument)
@@ -75,16 +79,19 @@ class Keeper:
         baselines: Mapping[tuple[str, str], str] | None = None,
         *,
         flows_from_ns: int = 0,
+        known: Mapping[int, int] | None = None,
     ) -> None:
         """Hold every symbol until a complete pass agreed. `since_ns`: when the journal knew everything last
         (0: now). `baselines`: (purse, coin) -> amount, as noted by a run whose effects this one continues.
-        `flows_from_ns`: deposits and withdrawals before then (0: now) are in the peak that was restored."""
+        `flows_from_ns`: deposits and withdrawals before then (0: now) are in the peak that was restored.
+        `known`: of each run on the journal its epoch, and the highest sequence in its client ids."""
         for purse in self.purses.values():
             assert purse.capital is not None
             purse.capital.flows_from_ns = flows_from_ns or now_ns
         for (name, coin), amount in (baselines or {}).items():
             if name in self.purses:
                 self.purses[name].restore(coin, Decimal(amount))
+        self.twins.begin(known or {}, [x.desk.title() for x in self.watches.values()])
         for watch in self.watches.values():
             watch.begin(since_ns or now_ns, now_ns)
             if flows_from_ns:  # what came and went while nobody looked
@@ -95,6 +102,7 @@ class Keeper:
     def tick(self, now_ns: int) -> list[Ask]:
         """Time passes; returns what must be asked now, the most urgent first."""
         self._give_up_late(now_ns)
+        self._strays(now_ns)
         troubled: dict[int, list[dict]] = {}
         for row in self.engine.orders.troubled(now_ns, self.settings.report_due_ns):
             market = self._market_of.get(row["instrument"])
@@ -106,6 +114,15 @@ class Keeper:
         self._watch_capital(now_ns)
         asks = [ask for watch in self.watches.values() for ask in watch.budget.take(now_ns)]
         return sorted(asks, key=lambda x: x.purpose)
+
+    def _strays(self, now_ns: int) -> None:
+        """A stream told of an order with our id that is not here: the lists will say more."""
+        orders = self.engine.orders
+        if orders.strays != self.strays:
+            self.strays = orders.strays
+            self.twins.stray((orders.stray_epoch, orders.stray_sequence), now_ns)
+            for watch in self.watches.values():
+                watch.hurry(now_ns)
 
     def _give_up_late(self, now_ns: int) -> None:
         for watch in self.watches.values():

@@ -75,6 +75,9 @@ class Reconciler:
         self.adopted = self.foreign_orders = 0
         self.too_new = 0  # orders that the last list did not show, and that were heard of too shortly before
         self.foreign_lots: dict[int, tuple[int, int]] = {}
+        self.named: Callable[[set[Key], int], None] = lambda keys, now_ns: (
+            None
+        )  # own orders, as lists name them
         self.on_trade: Callable[[TradeRow], None] = lambda row: None
 
     def unowned(self, trades: list[TradeRow], symbols: set[str]) -> list[tuple[str, str]]:
@@ -97,6 +100,7 @@ class Reconciler:
         rows = self._mine(lists.orders)
         for trade in lists.trades:
             self.reader.instrument(trade.market, trade.symbol)
+        self.named({*rows, *(self.owners.of_trade(x) or (0, 0) for x in lists.trades)}, now_ns)
         doubtful = self._adopt(rows, lists.trades, now_ns)
         self._trades(lists, now_ns)
         self._live(rows, lists.left_ns, now_ns)

@@ -34,6 +34,7 @@ class Settings:
     start_settle_ns: int = SEC
     overlap_ns: int = 120 * SEC  # trades are asked for again from this long before the mark
     start_overlap_ns: int = 600 * SEC
+    stranger_ns: int = 5 * SEC  # at start: so long without another order of a run that the tape does not know
     pages_max: int = 200
     foreign: str = "report"  # orders that are not ours: ignore, report, halt; they count in exposure always
     keep_old: bool = False  # own orders of an earlier epoch: keep them, or cancel them

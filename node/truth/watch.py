@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from node.truth.reconcile import Lists, Reconciler
 from node.truth.settings import MS, SEC, Settings
 from node.truth.sweep import Sweep
 from node.truth.table import Table
+from node.truth.twins import Twins
 from node.truth.unknown import Pace
 from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 
@@ -55,6 +57,7 @@ class Watch:
         halts: Halts,
         purse: Purse,
         rng: Random,
+        twins: Twins,
         *,
         asks_balances: bool,
     ):
@@ -79,6 +82,8 @@ class Watch:
         )
         self.reconciler = Reconciler(*parts, self.cases, halts, settings)
         self.reconciler.on_trade = lambda row: purse.on_trade(desk.products[row.symbol], row)
+        self.twins = twins
+        self.reconciler.named = partial(twins.listed, desk.title())
         self.positions = Positions(desk, native, self.reader, halts, settings)
         self.endings = Endings(desk, native, halts, settings.flat_before_ns)
         self.stated: dict[int, str] = {}  # by instrument: what the venue last said of it
@@ -219,6 +224,9 @@ class Watch:
             if left_ns < self.thawed_ns:
                 continue  # an answer from before the process stood still
             if instrument not in agreed or self.positions.differs(instrument):
+                continue
+            if instrument in self.starting and self.twins.is_settling(now_ns):
+                self.due["orders"] = min(self.due["orders"], now_ns + self.settle_ns())
                 continue
             if instrument in self.starting and not self._is_ready(product.instrument):
                 if self.positions.has_moved_since(instrument):

@@ -251,17 +251,14 @@ class Hand:
 
     def reborn(self, after_s: float, **world):
         """kill -9, and a start without any memory `after_s` later."""
-        for wired in self.world.lines.values():
-            if wired.connection is not None and wired.connection.number in wired.fake.connections:
-                wired.fake.close(wired.connection)
         old = self.world
-        old.events.clear()
+        old.kill()
         other = type(self).__new__(type(self))
         other.market_name, other.market, other.config = self.market_name, self.market, self.config
         fakes = list(old.fakes.values())
         step_ns, end_ns = SEC // 10, old.now_ns + int(after_s * SEC)
         while old.now_ns < end_ns:  # the venue lives on
-            old.now_ns = min(old.now_ns + step_ns, end_ns)
+            old.run_for(min(step_ns, end_ns - old.now_ns))
             for fake in fakes:
                 fake.tick(old.venue_ns)
                 fake.take()

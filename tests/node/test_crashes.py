@@ -1,0 +1,50 @@
+"""Killed at every crash point, started again: node and venue agree. The whole campaign is `make soak`'s."""
+
+import pytest
+
+from ext.crash import labels
+from node import crashes
+from node.crashes import DIALECTS, Case, campaign, figures, run_case, share, verdict
+from node.errors import Failed
+from node.soak import read_faults
+
+# one kill for each label in the fast run: dialects take turns
+SAMPLE = [(label, list(DIALECTS)[i % len(DIALECTS)]) for i, label in enumerate(labels())]
+
+
+FEW = ("journaled", "lease_checked", "written", "fill_applied", "segment_rotate", "stop_cancelled")
+
+
+@pytest.mark.parametrize(("label", "dialect"), [x for x in SAMPLE if x[0] in FEW])
+def test_106_behind_a_kill_node_and_venue_agree(label, dialect):
+    case = run_case(label, dialect, 2, [])
+    assert case.agreed, case
+    assert case.struck or label == "segment_rotate"
+    assert case.resolved_s is not None
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("dialect", list(DIALECTS))
+@pytest.mark.parametrize("quiet", [True, False])
+def test_106_the_campaign(dialect, quiet):
+    cases = campaign(labels(), [dialect], range(1, 6), [] if quiet else read_faults(None))
+    assert [x for x in cases if not x.agreed] == []
+    told = figures(cases)
+    assert told["struck"] > 0.9 * told["cases"]
+    assert told["unresolved"] == 0
+
+
+def test_what_went_wrong_is_told_with_the_command_that_shows_it():
+    bad = {"label": "written", "dialect": "okx", "seed": 7}
+    with pytest.raises(Failed, match="--crash --label written --first-seed 7"):
+        verdict({"bad": [bad]})
+    verdict({"bad": []})
+
+
+def test_shares_are_of_what_there_is():
+    assert share([], 99) is None
+    assert share([1.0, 2.0, 3.0, 4.0], 50) == 2.0
+    assert share([float(x) for x in range(1, 101)], 99) == 99.0
+    case = Case("written", "okx", 1, armed_s={"a": 1.0}, resolved_s=2.0)
+    assert figures([case])["armed_p99_s"] == 1.0
+    assert crashes.figures([case])["agreed"] == 1

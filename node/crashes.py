@@ -14,7 +14,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-import orjson
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
@@ -22,7 +21,7 @@ from rich.table import Table
 
 from ext.crash import Crashed, arm, disarm
 from ext.crash import labels as all_labels
-from ext.tape import RecordType, TapeWriter
+from ext.tape import TapeWriter
 from node.config import Config
 from node.errors import Failed
 from node.recall import recall

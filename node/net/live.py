@@ -34,9 +34,9 @@ from node.net.connection import Connection
 from node.net.console import Console
 from node.net.descriptors import Descriptors
 from node.net.http import Http
-from node.net.tapewatch import TapeWatch
 from node.net.names import Names
 from node.net.outage import Outage
+from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
 from node.recall import recall

@@ -17,7 +17,18 @@ from node.strategies import make_strategy
 from node.venues.keys import Key
 from node.venues.values import InstrumentRow
 
-NEEDED = ("epoch", "now_ns", "config", "profile", "keys", "instruments", "lines", "records", "hash")
+NEEDED = (
+    "epoch",
+    "now_ns",
+    "first_id",
+    "config",
+    "profile",
+    "keys",
+    "instruments",
+    "lines",
+    "records",
+    "hash",
+)
 
 
 def rebuild(
@@ -54,6 +65,7 @@ def rebuild(
         outlet=Again(),
         strategy=strategy or strategy_of(told),
         now_ns=told["now_ns"],
+        first_id=told["first_id"],
         profile=profile,
     )
     if desk.rest:  # what it demands of the gate, and which market is paid from which purse

@@ -35,6 +35,9 @@ def order(e: Engine, venue_id: str = "venue-77") -> int:
 
 CALLS = {
     "adopt": order,
+    "adopt what only a tape tells": lambda e: e.adopt(
+        1, 5, 78, 0, 0, 3, 9980, 10, 0, False, "", NOW, strategy=0, unsure_ns=NOW - SEC
+    ),
     "want_cancel": lambda e: e.want_cancel(order(e), NOW),
     "withdraw": lambda e: e.withdraw(order(e), NOW),
     "position": lambda e: e.set_position(1, -5, 900, NOW, leg=2, cost=-800),
@@ -58,6 +61,9 @@ CALLS = {
     "peak": lambda e: e.restore_peak(9, 8, 7, NOW),
     "coin": lambda e: e.set_coin_price("LONGESTCOINNAME", 123, NOW),
     "day trades": lambda e: e.restore_day_trades(2, 19_000, NOW),
+    "day counts": lambda e: e.restore_counts(7, 3, 19_000, NOW),
+    "ratio counts": lambda e: e.restore_ratio(7, 3, NOW - SEC, NOW),
+    "opened": lambda e: e.restore_opened(1, 2, 19_000, NOW),
     "stopping": lambda e: e.quiet(NOW),
     "mark": lambda e: e.mark_now(NOW),
 }

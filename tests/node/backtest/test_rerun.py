@@ -274,6 +274,7 @@ def test_requests_that_no_socket_took_are_not_taken_again(tmp_path):
 def test_a_second_run_on_the_tape_goes_on_from_the_first_and_both_are_the_same_again(tmp_path):
     config = config_of("okx", "BTC-USDT-SWAP")
     first = run(tmp_path, 8.0, config, seed=2, strategy=Taker())
+    first.kill()
     more = {"keep_fakes": first, "recalled": recall(tmp_path), "control_at": tmp_path}
     second = run(tmp_path, 6.0, config, seed=3, strategy=Taker(), **more)
     results = again(tmp_path)

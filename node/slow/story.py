@@ -475,3 +475,4 @@ METHODS = {
     RecordType.FILL: Stories._fill,
     RecordType.DOOR: Stories._door,
 }
+TYPES = {*METHODS, *INPUTS}  # what a reader has to hand over

@@ -374,7 +374,7 @@ def event_json(order: Order, event: Any) -> dict[str, Any]:
     elif event.what in ("said", "filled"):
         out |= _said(order, told)
     elif event.what == "adopted":
-        out |= {"filled": _coins(place, told["filled_lots"]), "run": told["run"]}
+        out |= {"filled": _coins(place, told["filled_lots"]), "run": told["run"], "as": told["as"]}
     else:
         out |= {k: utc(v) if k.endswith("_ns") else v for k, v in told.items()}
     return out

@@ -12,7 +12,7 @@ from ext.records import LegKind, OrderType, Side, TimeInForce
 from node.errors import Failed, UserError
 from node.slow.places import E8, WIDE, Place, plain
 from node.slow.reading import Records, parse_time, utc
-from node.slow.story import Stories
+from node.slow.story import TYPES, Stories
 from node.slow.told import Key, Order
 
 SECRETS = re.compile(
@@ -44,14 +44,12 @@ class Found:
 
 def read(directory: Path, stories: Stories) -> Records:
     """Feed a whole tape. Raises UserError where there is none, or nothing on it."""
-    records = Records(directory)
+    records = Records(directory, TYPES)
     for record in records:
         try:
             stories.feed(record)
         except (ValueError, KeyError, IndexError) as error:
             raise Failed(f"{directory}: record {record.sequence} cannot be read: {error}") from None
-    if not records.count and not records.damage:
-        raise UserError(f"{directory}: the tape is empty: no record was ever written")
     stories.finish()
     return records
 
@@ -376,7 +374,7 @@ def event_json(order: Order, event: Any) -> dict[str, Any]:
     elif event.what in ("said", "filled"):
         out |= _said(order, told)
     elif event.what == "adopted":
-        out |= {"filled": _coins(place, told["filled_lots"]), "run": told["run"]}
+        out |= {"filled": _coins(place, told["filled_lots"]), "run": told["run"], "as": told["as"]}
     else:
         out |= {k: utc(v) if k.endswith("_ns") else v for k, v in told.items()}
     return out

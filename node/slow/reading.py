@@ -1,46 +1,44 @@
 """A tape as cold readers want it: every record in order, and what ended them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from ext.tape import Record, TapeCorrupt, TapeMissing, TapeReader
 from node.errors import UserError
+from node.slow.records import read
 
 UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
 TIME_MOST_NS = 1 << 62
 
 
-@contextmanager
-def segments(directory: Path) -> Iterator[Path]:
-    """A directory in which every segment of this tape lies as the tape reader wants it."""
-    yield directory
-
-
 class Records:
-    """The records of a tape, oldest first. Behind the last one, `torn` tells of a tail that was not used, and
-    `damage` where the tape is corrupt: what was handed out before is good. `count`: records so far.
+    """The records of a tape, archived or live, oldest first, of these `types`. Behind the last one,
+    `torn` tells of a tail that was not used, and `damage` where the tape is corrupt: what was handed out
+    before is good.
 
-    Raises UserError where there is no tape.
+    Raises UserError where there is no tape, or nothing on it.
     """
 
-    def __init__(self, directory: Path):
-        self.directory, self.torn, self.damage, self.count = directory, "", "", 0
+    def __init__(self, directory: Path, types: Collection[int]):
+        self.directory, self.types, self.torn, self.damage = directory, {*types}, "", ""
 
     def __iter__(self) -> Iterator[Record]:
-        with segments(self.directory) as found:
-            try:
-                reader = TapeReader(str(found))
-                for record in reader:
-                    self.count += 1
-                    yield record
-                self.torn = reader.torn
-            except TapeMissing as error:
-                raise UserError(f"{self.directory}: {error.strerror}") from None
-            except TapeCorrupt as error:
-                self.damage = str(error)
+        empty = True
+        try:
+            for record in read(self.directory, self.types, at_end=self._end):
+                empty = False
+                yield record
+            if empty and next(read(self.directory), None) is None:
+                raise UserError(f"{self.directory}: the tape is empty: no record was ever written")
+        except TapeMissing as error:
+            raise UserError(f"{self.directory}: {error.strerror}") from None
+        except TapeCorrupt as error:
+            self.damage = str(error)
+
+    def _end(self, reader: TapeReader) -> None:
+        self.torn = reader.torn
 
 
 def parse_time(text: str, what: str, now_ns: int) -> int:

@@ -51,11 +51,12 @@ def read(
     types: Collection[int] | None = None,
     from_sequence: int | None = None,
     archive: Path | None = None,
+    at_end: Callable[[TapeReader], object] = lambda reader: None,
 ) -> Iterator[Record]:
-    """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None: all).
-    A tape that is being written is read up to where it stands. `archive`: as of `segments`. Raises
-    TapeMissing where there is no tape, or it begins later, and TapeCorrupt where damage or a hole is
-    reached."""
+    """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None:
+    all). A tape that is being written is read up to where it stands. `archive`: as of `segments`.
+    `at_end` is given the reader behind the last record: it knows of a torn tail. Raises TapeMissing where
+    there is no tape, or it begins later, and TapeCorrupt where damage or a hole is reached."""
     wanted = from_sequence or 0
     places = segments(directory, archive)
     if not places:
@@ -70,6 +71,7 @@ def read(
         for record in reader:
             if record.sequence >= wanted:
                 yield record
+        at_end(reader)
     except TapeCorrupt as error:
         # An archive without its tape ends where the next segment would have begun.
         if not (places[-1].is_packed and reader.index == places[-1].index and "is missing" in str(error)):

@@ -355,6 +355,9 @@ class Stories:
     def _heard(self, order: Order, row: dict[str, Any], record: Record) -> None:
         """What one report makes of an order's state: terminal states stay, and nothing falls back."""
         kind, before = row["kind"], order.state
+        if kind == "REPORT_REJECT" and before == "INTENT":  # the engine's own word: its line was down
+            order.state, order.reason = "NOT_SENT", "the line was down"
+            return
         self._late_fee(order, row)
         if kind == "REPORT_AMENDED" or (row["order_lots"] > 0 and order.size_lots < 0):
             order.size_lots = row["order_lots"] if row["order_lots"] > 0 else order.size_lots
@@ -407,9 +410,13 @@ class Stories:
             self._adopt(row, record)
         elif name == "reconciled" and self._earlier:
             self._compared(row["instrument"], record)
-        elif name in ("want_cancel", "absent", "withdraw", "settle"):
+        elif name in ("want_cancel", "absent", "withdraw", "settle", "unsent"):
+            if name == "absent" and row["b"]:
+                self._merge(row["order_id"], (row["a"], row["b"]))
             order = self._own(row["order_id"], record, row["instrument"])
-            if name == "absent":
+            if name == "unsent" and order.state == "SENT" and not order.acked_ns:
+                order.state, order.sent_ns = "INTENT", 0  # on the tape, and not taken by its socket
+            elif name == "absent":
                 order.state = "NEVER_EXISTED"
                 self._resolve(order, record, "the proof of absence was complete")
             self._add(order, record, name, {})
@@ -444,9 +451,16 @@ class Stories:
                 setattr(order, name, intent[name])
             order.strategy = DESKS[-1]
             order.missed_lots = row["c"]
-        order.state = "PARTIAL" if row["c"] else "LIVE"
+        told = {"filled_lots": row["c"], "run": self.run.number}
+        if row["order_id"]:  # it has no end on the tape of its run
+            if order.state != "UNKNOWN":
+                self._doubt(order, record, "its run ended, and what became of it was not told")
+            self._add(order, record, "adopted", told | {"as": "of unknown fate"})
+            return
+        if not order.is_closed:
+            order.state = "PARTIAL" if row["c"] else "LIVE"
         self._resolve(order, record, "found open at the venue")
-        self._add(order, record, "adopted", {"filled_lots": row["c"], "run": self.run.number})
+        self._add(order, record, "adopted", told | {"as": "open"})
 
     def _market(self, order: Order) -> int:
         if order.place is None:
@@ -475,3 +489,4 @@ METHODS = {
     RecordType.FILL: Stories._fill,
     RecordType.DOOR: Stories._door,
 }
+TYPES = {*METHODS, *INPUTS}  # what a reader has to hand over

@@ -13,7 +13,13 @@ from node.slow.audit import Found, order_json, story_json
 from node.slow.told import Order
 
 WIDTH = 100
-WHAT = {"want_cancel": "to cancel", "absent": "not there", "withdraw": "withdrawn", "settle": "settled"}
+WHAT = {
+    "want_cancel": "to cancel",
+    "absent": "not there",
+    "withdraw": "withdrawn",
+    "settle": "settled",
+    "unsent": "not sent",
+}
 STEPS = {
     "frame_to_decision": "frame read -> decided",
     "decision_to_written": "decided -> written",

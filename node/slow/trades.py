@@ -291,7 +291,7 @@ def _notes(report: dict[str, Any]) -> str:
 def trades_of(directory: Path, *, since: str = "", symbol: str = "") -> Trades:
     """Read a whole tape and reckon. Raises UserError where there is none, or the time or symbol is none."""
     from_ns = parse_time(since, "--since", time.time_ns()) if since else 0
-    records, collected = Records(directory), Collected()
+    records, collected = Records(directory, {RecordType.CONFIG, *METHODS}), Collected()
     last_ns = 0
     for record in records:
         last_ns = record.now_ns
@@ -299,8 +299,6 @@ def trades_of(directory: Path, *, since: str = "", symbol: str = "") -> Trades:
             collected.feed(record)
         except (ValueError, KeyError, IndexError) as error:
             raise Failed(f"{directory}: record {record.sequence} cannot be read: {error}") from None
-    if not records.count and not records.damage:
-        raise UserError(f"{directory}: the tape is empty: no record was ever written")
     if since:  # before the end of a tape that ended earlier
         from_ns = parse_time(since, "--since", min(time.time_ns(), last_ns))
     known = {x.symbol for x in (collected.run.places if collected.run else [])} | {

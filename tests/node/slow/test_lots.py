@@ -70,7 +70,7 @@ class Twin:
 
 
 @given(TRADES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_it_does_what_a_slow_twin_does_coin_by_coin(trades):
     lots, twin, realised = Lots(), Twin(), D(0)
     for at, (buys, units, price) in enumerate(trades):
@@ -83,7 +83,7 @@ def test_it_does_what_a_slow_twin_does_coin_by_coin(trades):
 
 
 @given(TRADES, st.integers(1, 10**6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_realised_and_open_together_are_the_cash_and_the_value_of_the_account(trades, mark):
     """The account goes by average cost, and calls another part of it realised; together it is the same."""
     account, lots, realised = Account(1), Lots(), D(0)

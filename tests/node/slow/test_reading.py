@@ -20,15 +20,16 @@ def tape(directory, count=5, close=True):
 
 def test_every_record_comes_in_order_and_a_whole_tape_has_nothing_to_tell(tmp_path):
     tape(tmp_path)
-    records = Records(tmp_path)
+    records = Records(tmp_path, {11})
     assert [x.now_ns for x in records] == [NOW + i for i in range(5)]
-    assert (records.count, records.torn, records.damage) == (5, "", "")
+    assert (records.torn, records.damage) == ("", "")
+    assert list(Records(tmp_path, {1})) == []
 
 
 def test_where_there_is_no_tape_one_line_says_so(tmp_path):
     for where in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match=f"^{where}: .* tape"):
-            list(Records(where))
+            list(Records(where, {11}))
 
 
 def test_a_torn_tail_is_told_and_what_lies_before_it_is_used(tmp_path):
@@ -37,7 +38,7 @@ def test_a_torn_tail_is_told_and_what_lies_before_it_is_used(tmp_path):
     at = 64 + 4 * 128  # the fifth record
     raw[at + 40] ^= 1
     path.write_bytes(raw)
-    records = Records(tmp_path)
+    records = Records(tmp_path, {11})
     assert len(list(records)) == 4
     assert "torn bytes" in records.torn
     assert records.damage == ""
@@ -48,7 +49,7 @@ def test_corruption_is_told_and_what_lies_before_it_is_used(tmp_path):
     raw = bytearray(path.read_bytes())
     raw[64 + 2 * 128 + 40] ^= 1  # the third record, with whole ones behind it
     path.write_bytes(raw)
-    records = Records(tmp_path)
+    records = Records(tmp_path, {11})
     assert len(list(records)) == 2
     assert str(path) in records.damage
     assert records.torn == ""
@@ -83,3 +84,10 @@ def test_times_are_shown_in_utc_to_the_nanosecond_or_less():
     assert utc(1_795_190_976_123_456_789, 3) == "2026-11-20T16:09:36.123Z"
     assert utc(1_795_190_976_000_000_000, 0) == "2026-11-20T16:09:36Z"
     assert utc(0) == ""
+
+
+def test_a_tape_without_a_record_is_told_as_empty_whatever_is_asked_for(tmp_path):
+    tape(tmp_path, 0)
+    for types in ({11}, {1, 2}):
+        with pytest.raises(UserError, match=f"^{tmp_path}: the tape is empty"):
+            list(Records(tmp_path, types))

@@ -44,7 +44,6 @@ def test_realised_and_open_lots_are_the_money_and_coins_that_the_venue_booked(tm
     realised, the value of what is open over its cost, fees, and funding."""
     config = taped.small(("binance-spot", "binance-usdm", "bybit-spot"))
     world = taped.run(tmp_path, 25, seed=seed, faults=taped.TROUBLE, config=config)
-    world.engine.stopping = True
     found = trades_of(tmp_path)
     for market, rows in taped.truth(world).items():
         for symbol in {x.split(":")[1] for x in rows["fills"]}:

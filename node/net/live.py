@@ -39,7 +39,7 @@ from node.net.outage import Outage
 from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
-from node.recall import recall
+from node.recall import Recalled, recall
 from node.restarts import Restarts, is_looping
 from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
 from node.truth.desk import Ask
@@ -244,7 +244,7 @@ class Node:
 
     def _build(self) -> None:
         config = self.config
-        self.recalled = recall(Path(config.tape))
+        self.recalled = self._recall()
         refuse_others(self.recalled, config)
         refuse_gone(self.recalled, config)
         self.tape = self._open_tape()
@@ -350,6 +350,13 @@ class Node:
             )
         for line in self.desk.restore(self.recalled, self.link.now_ns()):
             self.tell("tape", f"position as last counted: {line}")
+
+    def _recall(self) -> Recalled:
+        """What the tape of earlier runs tells."""
+        try:
+            return recall(Path(self.config.tape))
+        except OSError as error:
+            raise UserError(f"tape {self.config.tape}: it cannot be read: {error.strerror}") from None
 
     def _open_tape(self) -> TapeWriter:
         directory = Path(self.config.tape)

@@ -269,6 +269,15 @@ def test_a_directory_that_is_not_ours_is_named(tmp_path):
     assert list(folder.iterdir()) == []
 
 
+def test_a_tape_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    def refused(_):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("node.net.live.recall", refused)
+    with pytest.raises(UserError, match=rf"^tape {tmp_path}: it cannot be read: Permission denied$"):
+        node_on(tmp_path)._recall()
+
+
 # ---- 93: a flush that failed
 
 

@@ -158,10 +158,8 @@ def test_a_second_node_on_the_same_tape_is_one_line(processes, config, tmp_path)
     lines(process, "private")
     told = processes.run("run", config)
     assert told.code == 2
-    assert (
-        told.err
-        == f"tickgate: tape {tmp_path / 'tape'}: another node is writing it; stop it or name another `tape`\n"
-    )
+    whose = f"another node (process {process.pid}) is writing it"
+    assert told.err == f"tickgate: tape {tmp_path / 'tape'}: {whose}; stop it or name another `tape`\n"
     assert process.poll() is None
 
 

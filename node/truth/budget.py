@@ -124,8 +124,8 @@ class Budget:
 
     def late(self, now_ns: int) -> list[Ask]:
         """Requests without an answer for too long; they are taken out."""
-        old = (x for x in self.flying if now_ns - x.left_ns > self.settings.answer_ns)
-        out = sorted(old, key=lambda x: x.number)
+        before_ns = now_ns - self.settings.answer_ns
+        out = sorted((x for x in self.flying if x.left_ns < before_ns), key=lambda x: x.number)
         self.flying.difference_update(out)
         return out
 

@@ -51,11 +51,13 @@ class _Extraction:
         self.feeds: dict[int, Feed] = {}
         self.reels: dict[str, Reel] = {}
         self.files: list[str] = []
+        self.began_ns = 0
         self.counts = dict.fromkeys(("frames", "raw_bytes", "written_bytes", "not_utf8"), 0)
 
     def begin(self, told: dict[str, Any], now_ns: int) -> None:
-        """A run of the node begins: other lines, other instruments."""
+        """A run of the node begins: other lines, other instruments. It has files once it has frames."""
         self.end()
+        self.began_ns = now_ns
         self.feeds = {
             line: feed for line, row in enumerate(told["lines"]) if (feed := _feed(row)) is not None
         }
@@ -66,10 +68,11 @@ class _Extraction:
                 if row["market"] == market
             ]
             self.reels[market] = Reel(self.out, market, rows, form=self.form, pack=self.pack)
-            self.reels[market].turn(now_ns)
 
     def frame(self, line: int, raw: bytes, now_ns: int) -> None:
         market, url = self.feeds[line]
+        if not self.reels[market].files:
+            self.reels[market].turn(self.began_ns)
         if url:
             self.reels[market].put(now_ns, "rest:" + url.partition("?")[0], raw, url=url)
         else:
@@ -77,7 +80,7 @@ class _Extraction:
             self.reels[market].put(now_ns, channel, raw)
 
     def turned(self, line: int, up: bool, now_ns: int) -> None:
-        if not up:
+        if not up and self.reels[self.feeds[line][0]].files:
             self.reels[self.feeds[line][0]].mark(now_ns, "lost", {"line": line})
 
     def end(self) -> None:

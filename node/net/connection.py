@@ -8,6 +8,7 @@ traffic only.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import picows
@@ -15,6 +16,7 @@ import picows
 from ext.link import Channel, Link
 from node.errors import Unreachable
 from node.net import tls
+from node.net.descriptors import is_lack
 from node.net.names import Names
 from node.venues.values import AccountNews, Down, Ready, Relist, Replace, Reply, Request, Resync, Send
 
@@ -32,7 +34,8 @@ class Connection:
     `url` is scheme, host and port; the session knows its path. `up_at_once`: the line counts as up as soon as
     the socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new
     session and path before each connect, where a key in the path lives no longer than the connection (Binance
-    listen keys). `names` finds hosts, `rest(seconds)` waits between two attempts. `news`, `relist`, `turned`
+    listen keys). `names` finds hosts, `rest(seconds)` waits between two attempts,
+    `spare()` gives a descriptor where there is none. `news`, `relist`, `turned`
     are told what private streams say of the account, that instruments changed, and that the line went up or
     down; `ask` sends a REST request of the session (to keep a listen key alive).
     """
@@ -44,13 +47,14 @@ class Connection:
         news: Callable[[AccountNews], None] = lambda news: None, relist: Callable[[], None] = lambda: None,
         turned: Callable[[bool], None] = lambda up: None,
         ask: Callable[[Request], Awaitable[Reply | None]] | None = None,
-        names: Names | None = None, rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        names: Names | None = None, rest: Callable[[float], Awaitable[None]] | None = None,
+        spare: Callable[[], AbstractContextManager[None]] | None = None,
     ):  # fmt: skip
         self.link, self.line, self.name, self.session = link, line, name, session
         self.base, self.path, self.fresh = url.rstrip("/"), path, fresh
         self.up_at_once, self.topic, self.tell, self.resync = up_at_once, topic, tell, resync
         self.news, self.relist, self.turned, self.ask = news, relist, turned, ask
-        self.rest = rest
+        self.rest, self.spare = rest or (lambda seconds: asyncio.sleep(seconds)), spare
         self.names, self.context = names or Names(tell), tls.context() if url.startswith("wss:") else None
         self.channel: Channel | None = None
         self.ready = asyncio.Event()
@@ -75,7 +79,7 @@ class Connection:
         while self._retry:
             began_s = loop.time()
             try:
-                await self._connect()
+                await self._connect_somehow()
                 await self._serve()
             except (OSError, picows.WSError) as error:
                 self._cannot(f"cannot connect to {self.base}{self._shown()}: {tls.why(error)}")
@@ -85,6 +89,17 @@ class Connection:
                 delay_s = BACKOFF_FIRST_S
             await self.rest(delay_s * (0.5 + self._random.random()))
             delay_s = min(2 * delay_s, BACKOFF_MOST_S)
+
+    async def _connect_somehow(self) -> None:
+        """With a descriptor that is kept back, where there is no other and this line has a right to one."""
+        try:
+            await self._connect()
+        except OSError as error:
+            if not is_lack(error) or self.spare is None:
+                raise
+            self._cannot("no file descriptor left: taking one that is kept back")
+            with self.spare():
+                await self._connect()
 
     def _shown(self) -> str:
         """The path, for people. One made for this connection is a key: who has it reads the account."""

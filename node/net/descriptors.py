@@ -1,8 +1,7 @@
 """File descriptors: counted against what the config needs, and some kept back for what must never lack one.
 
-Each line has one socket, the REST pool a bounded number, the console its callers. What the tape needs for its
-next segment, and an order line to come back, is kept open on /dev/null and handed over when the system has no
-more.
+Each line has one socket, the REST pool a bounded number, the console its callers. What an order line needs to
+come back is kept open on /dev/null and handed over when the system has no more. (The tape keeps its own.)
 """
 
 import errno
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 
 from node.errors import UserError
 
-SPARE = 4  # kept back: the tape's next segment, an order line, the latch
+SPARE = 4  # kept back: for order lines to come back
 CALLERS = 18  # of the console, and its own
 SLACK = 8  # the loop's, a file being read, a library's
 POOL_MOST, POOL_LEAST = 32, 4  # REST connections

@@ -403,6 +403,7 @@ class Node:
                 ask=partial(self._ask, spec.market),
                 names=self.names,
                 rest=partial(self.outage.rest, spec.role),
+                spare=self.descriptors.handed_over if spec.role == "orders" else None,
             )
         )
 

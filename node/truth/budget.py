@@ -124,9 +124,10 @@ class Budget:
 
     def late(self, now_ns: int) -> list[Ask]:
         """Requests without an answer for too long; they are taken out."""
-        out = [x for x in self.flying if now_ns - x.left_ns > self.settings.answer_ns]
+        before_ns = now_ns - self.settings.answer_ns
+        out = sorted((x for x in self.flying if x.left_ns < before_ns), key=lambda x: x.number)
         self.flying.difference_update(out)
-        return sorted(out, key=lambda x: x.number)
+        return out
 
     def on_answer(self, ask: Ask, status: int, rows: list[BudgetRow], offset_ns: int, now_ns: int) -> int:
         """The venue's counters in an answer. Returns until when this path is closed, 0 where it is open."""

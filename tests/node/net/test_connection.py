@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
+import os
 import re
 import socket
 import struct
@@ -325,6 +327,45 @@ def test_an_order_line_that_was_ready_must_become_ready_again(play, desk):
             assert not line.ready.is_set()
 
     play(scenario)
+
+
+def test_without_a_descriptor_only_a_line_with_a_right_to_one_connects(desk, monkeypatch):
+    """EMFILE, until somebody hands one over."""
+    open_ones: list[int] = []
+    true = Connection._connect
+
+    async def connect(self):
+        if not open_ones:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        await true(self)
+
+    @contextlib.contextmanager
+    def spare():
+        open_ones.append(1)
+        yield
+        open_ones.clear()
+
+    monkeypatch.setattr(Connection, "_connect", connect)
+
+    async def scenario():
+        async with serve(Venue().handle, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            made = [
+                Connection(
+                    desk.link, line, name, url, Session(), "/", up_at_once=True, topic=None,
+                    tell=desk.tell, resync=desk.resync, spare=may,
+                )
+                for line, name, may in ((FEED, "feed", None), (ORDERS, "orders", spare))
+            ]  # fmt: skip
+            async with running(*made):
+                await until(lambda: desk.up(ORDERS))
+                await sleep(0.05)
+                assert not desk.up(FEED)
+        said = [text for line, text in desk.told if "descriptor" in text or "open files" in text]
+        assert "Too many open files" in said[0]
+        assert said[1].startswith("no file descriptor left: taking one that is kept back")
+
+    asyncio.run(scenario())
 
 
 def test_back_off_doubles_up_to_its_most_with_jitter_that_differs_between_lines(play, desk, monkeypatch):

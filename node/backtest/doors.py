@@ -36,6 +36,8 @@ def _adopt(engine: Engine, row: Row, now_ns: int) -> None:
         now_ns,
         leg=of["leg"],
         trigger_ticks=of["trigger_ticks"],
+        strategy=of["strategy"],
+        unsure_ns=row["order_id"],
     )
 
 
@@ -82,6 +84,9 @@ DOORS: dict[str, Callable[[Engine, Row, int], object]] = {
     "DOOR_PEAK": lambda e, x, now_ns: e.restore_peak(x["a"], x["b"], x["c"], now_ns),
     "DOOR_COIN": _price,
     "DOOR_DAY_TRADES": lambda e, x, now_ns: e.restore_day_trades(x["a"], x["b"], now_ns),
+    "DOOR_DAY_COUNTS": lambda e, x, now_ns: e.restore_counts(x["a"], x["b"], x["c"], now_ns),
+    "DOOR_RATIO_COUNTS": lambda e, x, now_ns: e.restore_ratio(x["a"], x["b"], x["c"], now_ns),
+    "DOOR_OPENED": lambda e, x, now_ns: e.restore_opened(x["instrument"], x["order_id"], x["a"], now_ns),
     "DOOR_STOPPING": lambda e, x, now_ns: e.quiet(now_ns),
     "DOOR_MARK": lambda e, x, now_ns: e.mark_now(now_ns),
 }

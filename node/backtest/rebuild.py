@@ -54,6 +54,7 @@ def rebuild(
         outlet=Again(),
         strategy=strategy or strategy_of(told),
         now_ns=told["now_ns"],
+        first_id=told.get("first_id", 1),
         profile=profile,
     )
     if desk.rest:  # what it demands of the gate, and which market is paid from which purse

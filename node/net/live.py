@@ -39,9 +39,9 @@ from node.net.outage import Outage
 from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
-from node.recall import recall
 from node.restarts import Restarts, is_looping
 from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
+from node.states import recall_fast
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -244,7 +244,9 @@ class Node:
 
     def _build(self) -> None:
         config = self.config
-        self.recalled = recall(Path(config.tape))
+        self.recalled, notes = recall_fast(Path(config.tape))
+        for note in notes:
+            self.tell("tape", note)
         refuse_others(self.recalled, config)
         refuse_gone(self.recalled, config)
         self.tape = self._open_tape()

@@ -480,7 +480,7 @@ cdef class TapeReader:
 
     cdef bint _not_started(self, Segment segment) except *:
         """A segment without a good header: prepared, or torn at birth, or corrupt if anything comes after."""
-        cdef bint more = bool(self._later(segment.index))
+        cdef bint more = any([self._is_published(i) for i in self._later(segment.index)])     # two may be prepared
         if not segment.published and not more and segment.used_end(0) == 0:
             return False
         if segment.next_whole(sizeof(SegmentHeader)) >= 0 or more or _is_foreign(segment):
@@ -602,8 +602,8 @@ class _Check:
             self.walk(segment)
 
     def unused(self, Segment segment):
-        """Only the last file may be without a header, and then it is all zero."""
-        if segment.index != self.last_index:
+        """Only files behind the last one in use may be without a header, and then they are all zero."""
+        if any([Segment(path_of(self.directory, i)).published for i in self.indexes if i > segment.index]):
             self.problem(segment.index, 0, "the segment has no header")
         elif segment.used_end(0) and not Segment(segment.path).published:
             self.problem(segment.index, 0, "bytes in a segment that was never started")

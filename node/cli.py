@@ -474,10 +474,25 @@ def soak(
         int, typer.Option(help="Seed of the first run; the same seed is the same run.")
     ] = 1,
     faults: Annotated[Path | None, typer.Option(help="Fault script (TOML) instead of the mixed one.")] = None,
+    crash: Annotated[
+        bool, typer.Option("--crash", help="Kill the node at every crash point on every venue instead.")
+    ] = False,
+    label: Annotated[str | None, typer.Option(help="With --crash: only at this crash point.")] = None,
     as_json: Json = False,
 ) -> None:
     """The node on three simulated venues under faults, in virtual time; the venues' ledgers judge."""
     from node.soak import soak_command, verdict
+
+    if crash:
+        from node import crashes
+
+        result = crashes.crash_command(
+            seeds=seeds, first_seed=first_seed, faults=faults, label=label, as_json=as_json
+        )
+        if as_json:
+            print_json(result)
+        crashes.verdict(result)
+        return
 
     result = soak_command(seeds=seeds, first_seed=first_seed, minutes=minutes, faults=faults, as_json=as_json)
     if as_json:

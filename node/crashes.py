@@ -23,7 +23,7 @@ from ext.crash import Crashed, arm, disarm
 from ext.crash import labels as all_labels
 from ext.tape import TapeWriter
 from node.config import Config
-from node.errors import Failed
+from node.errors import Failed, UserError
 from node.recall import recall
 from node.sim.judge import differences_behind_a_restart
 from node.sim.memory import MS, SEC, World, named_in
@@ -210,7 +210,7 @@ def _settle(world: World, case: Case) -> None:
     """The faults stop, so does the strategy; then both sides are compared."""
     for fake in world.fakes.values():
         fake.faults.clear()
-    world.engine.stopping = True
+    world.engine.quiet(world.now_ns)
     for order_id in world.engine.orders.open_orders():
         world.engine.want_cancel(order_id, world.now_ns)
     assert world.keeper is not None
@@ -281,7 +281,9 @@ def share(values: list[float], percent: int) -> float | None:
 def crash_command(
     *, seeds: int, first_seed: int, faults: Path | None, label: str | None, as_json: bool
 ) -> dict[str, Any]:
-    """Run the campaign; the result as data. A table goes to stdout unless `as_json`."""
+    """Run the campaign; the result as data. Raises UserError. A table goes to stdout unless `as_json`."""
+    if label is not None and label not in all_labels():
+        raise UserError(f"--label {label}: must be one of {', '.join(all_labels())}")
     script, names = read_faults(faults), [label] if label else all_labels()
     total = len(names) * len(DIALECTS) * seeds
     began_s = time.monotonic()

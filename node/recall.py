@@ -106,12 +106,16 @@ def recall(directory: Path) -> Recalled:
     return read_on(Recalled(), directory)
 
 
-def read_on(out: Recalled, directory: Path, after: int = 0) -> Recalled:
-    """Feed what stands on the tape in `directory` behind record `after` (0: from its first record on)."""
+def read_on(
+    out: Recalled, directory: Path, from_index: int | None = None, until: int | None = None
+) -> Recalled:
+    """Feed what stands on the tape in `directory` from the start of segment `from_index` on (None: all there
+    is), before record `until`."""
     try:
-        for record in TapeReader(str(directory), follow=True):
-            if record.type in READERS and record.sequence > after:
-                out.feed(record)
+        for record in TapeReader(str(directory), follow=True, types=READERS, from_index=from_index):
+            if until is not None and record.sequence >= until:
+                return out
+            out.feed(record)
     except TapeMissing:
         return out
     except (TapeCorrupt, ValueError, KeyError) as error:
@@ -204,7 +208,7 @@ def _adopt(out: Recalled, names: list[Place], row: dict[str, Any], now_ns: int) 
     place = names[row["instrument"]]
     order = kept(row["intent"], place, out.grids[place], row["order_id"] or now_ns)
     order.filled_lots = order.told_lots = row["c"]
-    order.is_live = not row["order_id"]
+    order.is_live, order.venue_id = not row["order_id"], row.get("text", "")
     out.tracked.placed((row["a"], row["b"]), order)
 
 

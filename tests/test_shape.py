@@ -88,6 +88,7 @@ NODE = {
     "node.limits",
     "node.recall",
     "node.restore",
+    "node.states",
     "node.strategies",
     "node.truth*",
 }  # a node without its sockets
@@ -165,6 +166,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
     (r"node\.strategies", {"node.errors"} | ALL_EXT - {"ext.link", "ext.match"}),
     (r"node\.tracked", set()),
+    (r"node\.states", {"node.recall", "node.tracked", "ext.crash", "ext.tape"}),
     (r"node\.recall", {"node.config", "node.tracked", "ext.tape", "ext.records"}),
     (
         r"node\.restore",

@@ -39,9 +39,10 @@ from node.net.outage import Outage
 from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
-from node.recall import Recalled, recall
+from node.recall import Recalled
 from node.restarts import Restarts, is_looping
 from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
+from node.states import recall_fast
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -354,9 +355,12 @@ class Node:
     def _recall(self) -> Recalled:
         """What the tape of earlier runs tells."""
         try:
-            return recall(Path(self.config.tape))
+            recalled, notes = recall_fast(Path(self.config.tape))
         except OSError as error:
             raise UserError(f"tape {self.config.tape}: it cannot be read: {error.strerror}") from None
+        for note in notes:
+            self.tell("tape", note)
+        return recalled
 
     def _open_tape(self) -> TapeWriter:
         directory = Path(self.config.tape)

@@ -1,16 +1,29 @@
 """Rows 86 to 89, 105 to 107, 110, 111 and 148 of the failure catalogue: the process dies, or is started
 once too often, and the venue is the judge of what the next one knows."""
 
+import asyncio
+import os
 import shutil
+import signal
+import sys
+from pathlib import Path
+from random import Random
 
+import configs
 import pytest
+import uvloop
 from hands import BUY, MS, SEC, SELL, VENUES, Naive, Ours
 from rows import row
 
 from ext.crash import Crashed, arm, disarm
 from ext.records import Latch
 from ext.tape import TapeWriter
+from node.config import MARKETS
+from node.crashes import DIALECTS, is_armed
+from node.crashes import config_of as crash_config
 from node.recall import recall
+from node.sim.memory import World
+from node.sim.serve import SimConfig, Simulation
 
 SEGMENT = 1 << 22
 SHORT = {"absence_margin_ns": 10 * SEC}  # of the proof of absence: the least that the settings allow
@@ -260,3 +273,114 @@ def twins(market, late_ms):
 
 
 __all__ = ["SEC", "Naive"]
+
+
+# ---- real processes ----
+
+REAL = ("decide", "journaled", "written", "ack_applied", "fill_applied", "cancel_written", "stop_cancelled")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("label", REAL)
+@pytest.mark.parametrize("market", ["bybit-linear", "binance-usdm"])
+def test_106_a_real_process_killed_by_a_real_signal_is_taken_over_by_the_next(label, market, tmp_path):
+    uvloop.run(real(label, market, tmp_path))
+
+
+async def real(label, market, folder):
+    """`tickgate run` against simulated venues on loopback, killed at the label, and started again."""
+    venue = market.split("-")[0]
+    simulation = Simulation(SimConfig(venues=(venue,)))
+    endpoints = await simulation.start()
+    try:
+        config = written(folder, market, endpoints[venue])
+        nth = 1 if label.startswith("stop") else 4
+        first = await begun(config, TICKGATE_CRASH_AT=f"{label}:{nth}")
+        if label.startswith("stop"):
+            await said(first, "trading may begin")
+            first.terminate()
+        await asyncio.wait_for(first.communicate(), 60)
+        assert first.returncode == -signal.SIGKILL
+        second = await begun(config)
+        await said(second, "trading may begin")
+        await asyncio.sleep(1)
+        second.terminate()
+        await asyncio.wait_for(second.communicate(), 30)
+        assert second.returncode == 0
+        fake = simulation.servers[venue].fake
+        truth = fake.truth(fake.accounts[1])
+    finally:
+        await simulation.stop()
+    found = recall(folder / "tape")
+    place = (int(MARKETS[market]), "BTCUSDT")
+    traded = sum(-x["size_lots"] if x["side"] == "sell" else x["size_lots"] for x in truth["fills"].values())
+    assert found.positions.get(place, (0, 0))[0] == traded
+    assert found.tracked.open == {}
+    assert truth["open"] == []
+    assert set(truth["orders"].values()) <= {1}
+    assert len(found.epochs) == 2
+
+
+def written(folder, market, at):
+    """The config of a node that quotes there."""
+    text = f'mode = "sim"\nstrategy = "quoter"\ndeployment = "tst0"\ntape = "{folder}/tape"\nsegment_mb = 1\n'
+    text += configs.tables_text()
+    text += f'[[venue]]\nmarket = "{market}"\nenvironment = "sim"\nstreams = ["{at.ws_url}"]\n'
+    text += f'rest = "{at.http_url}"\norders = "{at.ws_url}"\n{configs.KEY_TEXT}'
+    text += configs.instrument_text(market, "BTCUSDT", "10")
+    text += '[instrument.quote]\nsize_base = "0.005"\nhalf_spread_ppm = 20\n'
+    path = folder / "node.toml"
+    path.write_text(text)
+    return path
+
+
+async def begun(config, **env):
+    root = str(Path(__file__).parents[2])
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "node.cli", "run", str(config), stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": root} | env, cwd=root,
+    )  # fmt: skip
+
+
+async def said(process, text):
+    """Wait until the process has told that."""
+    async with asyncio.timeout(60):
+        while text not in (line := (await process.stderr.readline()).decode()):
+            assert line, f"it ended without saying {text!r}"
+
+
+# ---- row 105 at any moment ----
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("dialect", list(DIALECTS))
+@pytest.mark.parametrize("venue", ["quick", "slow", "dead"])
+def test_105_whenever_it_is_told_to_stop_it_knows_what_it_leaves(dialect, venue):
+    for seed in range(1, 6):
+        leaves(dialect, venue, seed)
+
+
+def test_105_a_venue_that_is_dead_does_not_keep_a_stop_from_ending():
+    leaves("okx", "dead", 1)
+
+
+def leaves(dialect, venue, seed):
+    """Quote, be told to stop in the middle of it: what is open there is what the node says it leaves."""
+    world = World(crash_config(dialect), seed=seed)
+    world.run_until(lambda: is_armed(world), 60 * SEC)
+    world.run_for(Random(f"{dialect} {venue} {seed}").randint(200, 4000) * MS)
+    for fake in world.fakes.values():
+        if venue != "quick":
+            row = {"name": "px.blackhole"} if venue == "dead" else {"name": "px.delay", "delay": "1500ms"}
+            fake.faults.load([row], now_ns=world.venue_ns)
+    began_ns = world.now_ns
+    world.stop()
+    assert world.now_ns - began_ns <= 8 * SEC + 20 * MS
+    left = {world.engine.orders.order(x)["sequence"] for x in world.engine.orders.open_orders()}
+    there = set()
+    for market, name in world.venue_of.items():
+        wire = world.desk.wires[market]
+        open_there = world.fakes[name].truth(world.account(market))["open"]
+        there |= {wire.whose(x["client_id"])[0] for x in open_there}
+    assert there - {0} <= left
+    assert left == set() or venue != "quick"

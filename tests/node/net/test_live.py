@@ -23,7 +23,7 @@ from node import assembly, strategies
 from node.backtest.tapes import tapes_command
 from node.beat import read_pulse
 from node.config import Config, load
-from node.errors import Unreachable, UserError
+from node.errors import HeldBack, Unreachable, UserError
 from node.latch import Latched, write_latch
 from node.net import live
 from node.net.live import Node, make_dials
@@ -1093,5 +1093,31 @@ def test_a_node_that_stood_still_says_so_and_proves_everything_before_it_trades_
             await until(lambda: node.engine.risk.passed > passed)
 
         await world.run(node, act)
+
+    play(scenario)
+
+
+def test_110_a_reply_that_ends_every_start_ends_in_a_safe_state_that_a_person_ends(play, monkeypatch):
+    replies(monkeypatch, "instruments-info", b"{", b"{", b"{", b"{")
+
+    async def scenario(world):
+        for _ in range(3):
+            with pytest.raises(UserError, match="instruments-info"):
+                await world.node().run(asyncio.Event())
+        with pytest.raises(HeldBack, match="one start after the other ends badly"):
+            await world.node().run(asyncio.Event())
+        node = world.node()
+
+        async def act():
+            await until(lambda: world.said("trading may begin"))
+            assert node.engine.risk.latches == 1 << int(Latch.LATCH_LOOP)
+            assert world.fake().orders == {}
+            assert node.control.do({"do": "resume", "reason": "found it"}, node.link.now_ns())["ok"]
+            assert not node.restarts.path.exists()
+            await until(lambda: quoting(node))
+
+        await world.run(node, act)
+        assert not node.restarts.path.exists()
+        check(world)
 
     play(scenario)

@@ -1,27 +1,21 @@
 """A tape as cold readers want it: every record in order, and what ended them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from ext.tape import Record, TapeCorrupt, TapeMissing, TapeReader
+from ext.tape import Record, TapeCorrupt, TapeMissing
 from node.errors import UserError
+from node.slow.records import opened
 
 UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
 TIME_MOST_NS = 1 << 62
 
 
-@contextmanager
-def segments(directory: Path) -> Iterator[Path]:
-    """A directory in which every segment of this tape lies as the tape reader wants it."""
-    yield directory
-
-
 class Records:
-    """The records of a tape, oldest first. Behind the last one, `torn` tells of a tail that was not used, and
-    `damage` where the tape is corrupt: what was handed out before is good. `count`: records so far.
+    """The records of a tape, archived or live, oldest first. Behind the last one, `torn` tells of a tail that
+    was not used, and `damage` where the tape is corrupt: what was handed out before is good. `count`: so far.
 
     Raises UserError where there is no tape.
     """
@@ -30,17 +24,16 @@ class Records:
         self.directory, self.torn, self.damage, self.count = directory, "", "", 0
 
     def __iter__(self) -> Iterator[Record]:
-        with segments(self.directory) as found:
-            try:
-                reader = TapeReader(str(found))
-                for record in reader:
-                    self.count += 1
-                    yield record
-                self.torn = reader.torn
-            except TapeMissing as error:
-                raise UserError(f"{self.directory}: {error.strerror}") from None
-            except TapeCorrupt as error:
-                self.damage = str(error)
+        try:
+            reader = opened(self.directory)
+            for record in reader:
+                self.count += 1
+                yield record
+            self.torn = reader.torn
+        except TapeMissing as error:
+            raise UserError(f"{self.directory}: {error.strerror}") from None
+        except TapeCorrupt as error:
+            self.damage = str(error)
 
 
 def parse_time(text: str, what: str, now_ns: int) -> int:

@@ -90,6 +90,7 @@ class _Check:
         self.tape, self.folder = tape, folder
         self.verdict = Verdict()
         self.expected: int | None = None  # sequence of the next record
+        self.name: str | None = None  # of the tape, as all of its segments have it
         self.look()
 
     def look(self) -> None:
@@ -250,14 +251,19 @@ class _Check:
     def follow(self, index: int, found: Inspection | None, line: Archived | None, is_last: bool) -> None:
         """It goes on where the one before ended, and says whether another one must come."""
         if line is not None:
-            first, last, reason = line.first, line.last, line.reason
+            first, last, reason, tape = line.first, line.last, line.reason, line.session
         elif found is not None and found.first_sequence is not None:
             first, last = found.first_sequence, found.last_sequence
             reason = "" if found.reason is None else REASONS[found.reason]
+            header = read_header(self.there[index])
+            tape = "" if header is None else header.session
         else:
             self.expected = None
             return
         name, verdict = name_of(index), self.verdict
+        if self.name is not None and tape != self.name:
+            self.problem(name, 0, f"a segment of another tape ({tape!r}, not {self.name!r})", first)
+        self.name = tape if self.name is None else self.name
         if self.expected is not None and first != self.expected:
             self.problem(name, 0, f"starts at sequence {first}: must be {self.expected}")
         if not reason and not is_last and self.live_behind(index):

@@ -52,8 +52,9 @@ def opened(
     from_sequence: int | None = None,
     archive: Path | None = None,
 ) -> TapeReader:
-    """A reader over archive and live directory from the segment with `from_sequence` on (None: from the oldest that
-    there is). `types`, `archive`: as of `read`. Raises TapeMissing where there is no tape, or it begins later."""
+    """A reader over archive and live directory from the segment with `from_sequence` on (None: from the
+    oldest that there is). `types`, `archive`: as of `read`. Raises TapeMissing where there is no tape, or
+    it begins later."""
     places = segments(directory, archive)
     if from_sequence is None or not places:
         # also one with a header that cannot be read: the reader says so
@@ -72,9 +73,10 @@ def read(
     from_sequence: int | None = None,
     archive: Path | None = None,
 ) -> Iterator[Record]:
-    """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None: all). A tape
-    that is being written is read up to where it stands. `archive`: as of `segments`. Raises TapeMissing where
-    there is no tape, or it begins later, and TapeCorrupt where damage or a hole is reached."""
+    """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None: all).
+    A tape that is being written is read up to where it stands. `archive`: as of `segments`. Raises
+    TapeMissing where there is no tape, or it begins later, and TapeCorrupt where damage or a hole is
+    reached."""
     reader = opened(directory, types, from_sequence, archive)
     try:
         for record in reader:

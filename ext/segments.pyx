@@ -108,6 +108,7 @@ cdef class Segment:
         self.path, self.trouble = path, ""
         self.index = int(os.path.basename(path)[:8])
         if data is None:
+            self.held = None    # until it is said so, it is neither None nor anything else
             self._map()
         else:
             self.held = data

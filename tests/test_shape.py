@@ -212,7 +212,11 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         # a tape again: the node's own assembly, without its sockets
         r"node\.backtest\.(doors|rebuild|rerun|tapes|whatif|wording)",
-        (LOWER | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies"} | ALL_EXT)
+        (
+            LOWER
+            | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies", "node.slow.records"}
+            | ALL_EXT
+        )
         - {"ext.link"},
     ),
     (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*", "node.reel"} | ALL_EXT) - {"ext.link"}),

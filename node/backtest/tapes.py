@@ -19,6 +19,7 @@ from ext.tape import Record, RecordType, TapeCorrupt, TapeReader
 from node.backtest.rerun import Rerun, RunResult
 from node.backtest.whatif import GUESS, Beside, Settings
 from node.errors import UserError
+from node.slow.records import opened
 from node.venues.keys import Key
 
 SEGMENT = re.compile(r"[0-9]{8}\.tape").fullmatch
@@ -148,7 +149,7 @@ def _tape(
 ) -> TapeResult:
     out, run = TapeResult(str(folder)), None
     first = _first_run(folder, start)
-    reader = TapeReader(str(folder))
+    reader = opened(folder)
     try:
         for record in _records(reader, advance):
             if end is not None and end.is_before(record):
@@ -180,7 +181,7 @@ def _first_run(folder: Path, start: Moment | None) -> int:
     if start is None:
         return found
     with contextlib.suppress(TapeCorrupt):  # the second look finds it again, and says so
-        for record in TapeReader(str(folder)):
+        for record in opened(folder):
             if found and start.is_before(record):
                 break
             if record.type == RecordType.CONFIG:

@@ -180,11 +180,17 @@ class Archive:
             if header is None:
                 continue
             if line is not None:
-                same = (header.first_sequence, header.opened_ns) == (line.first, line.opened_ns)
+                same = (header.first_sequence, header.opened_ns, header.session) == (
+                    line.first,
+                    line.opened_ns,
+                    line.session,
+                )
             else:
                 same = index >= self.chain.next_index
                 if index == self.chain.next_index:
                     same = header.first_sequence == self.chain.next_sequence
+                last = self.chain.last
+                same = same and (last is None or header.session == last.session)
             if not same:
                 raise Stuck(
                     f"{self.folder / CHAIN}: is of another tape, or this tape was rolled back: "

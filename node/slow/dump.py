@@ -128,6 +128,10 @@ def _door(record: Record) -> Row:
     return _named(row)
 
 
+def _hashes(record: Record) -> Row:
+    return {k: f"{v:016x}" for k, v in rows.hash_row(record.payload).items()}
+
+
 def _order_out(record: Record) -> Row:
     order_id = int.from_bytes(record.payload[:ORDER_ID], "little")
     return {"order_id": order_id, "text": record.payload[ORDER_ID:].decode("utf-8", "backslashreplace")}
@@ -175,4 +179,8 @@ READERS: dict[int, Callable[[Record], Row]] = {
     RecordType.DOOR: _door,
     RecordType.STOP: _plain(rows.stop_row),
     RecordType.EQUITY: _plain(rows.equity_row),
+    RecordType.HASH: _hashes,
+    RecordType.DECISION: _plain(rows.decision_row),
+    RecordType.SIGNAL: _plain(rows.signal_row),
+    RecordType.PARAM: _json("param"),
 }

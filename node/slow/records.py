@@ -46,6 +46,27 @@ def segments(directory: Path, archive: Path | None = None) -> list[Place]:
     return [found[i] for i in sorted(found)]
 
 
+def opened(
+    directory: Path,
+    types: Collection[int] | None = None,
+    from_sequence: int | None = None,
+    archive: Path | None = None,
+) -> TapeReader:
+    """A reader over archive and live directory from the segment with `from_sequence` on (None: from the
+    oldest that there is). `types`, `archive`: as of `read`. Raises TapeMissing where there is no tape, or
+    it begins later."""
+    places = segments(directory, archive)
+    if from_sequence is None or not places:
+        # also one with a header that cannot be read: the reader says so
+        found = [*(x.index for x in places), *indexed(directory, LIVE)]
+        return _reader(directory, archive, min(found, default=None), types)
+    if from_sequence < places[0].first_sequence:
+        what = f"the tape begins at sequence {places[0].first_sequence}: older segments are retired"
+        raise TapeMissing(2, what, str(directory))
+    place = next(x for x in reversed(places) if x.first_sequence <= from_sequence)
+    return _reader(directory, archive, place.index, types)
+
+
 def read(
     directory: Path,
     types: Collection[int] | None = None,
@@ -53,28 +74,20 @@ def read(
     archive: Path | None = None,
     at_end: Callable[[TapeReader], object] = lambda reader: None,
 ) -> Iterator[Record]:
-    """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None:
-    all). A tape that is being written is read up to where it stands. `archive`: as of `segments`.
-    `at_end` is given the reader behind the last record: it knows of a torn tail. Raises TapeMissing where
-    there is no tape, or it begins later, and TapeCorrupt where damage or a hole is reached."""
-    wanted = from_sequence or 0
-    places = segments(directory, archive)
-    if not places:
-        raise TapeMissing(2, "there is no tape in this directory", str(directory))
-    if wanted and wanted < places[0].first_sequence:
-        what = f"the tape begins at sequence {places[0].first_sequence}: older segments are retired"
-        raise TapeMissing(2, what, str(directory))
-    start = max(wanted, places[0].first_sequence)
-    place = next(x for x in reversed(places) if x.first_sequence <= start)
-    reader = _reader(directory, archive, place, types)
+    """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None: all).
+    A tape that is being written is read up to where it stands. `archive`: as of `segments`. `at_end` is given
+    the reader behind the last record: it knows of a torn tail. Raises TapeMissing where there is no tape, or it begins later, and TapeCorrupt where damage or a hole is
+    reached."""
+    reader = opened(directory, types, from_sequence, archive)
     try:
         for record in reader:
-            if record.sequence >= wanted:
+            if record.sequence >= (from_sequence or 0):
                 yield record
         at_end(reader)
     except TapeCorrupt as error:
         # An archive without its tape ends where the next segment would have begun.
-        if not (places[-1].is_packed and reader.index == places[-1].index and "is missing" in str(error)):
+        last = segments(directory, archive)[-1]
+        if not (last.is_packed and reader.index == last.index and "is missing" in str(error)):
             raise
 
 
@@ -85,16 +98,18 @@ def names_before(directory: Path, sequence: int, archive: Path | None = None) ->
     for place in reversed(segments(directory, archive)):
         if place.first_sequence > sequence:
             continue
-        head = islice(_reader(directory, archive, place, None), HEAD_RECORDS)
+        head = islice(_reader(directory, archive, place.index, None), HEAD_RECORDS)
         found = [x for x in head if x.type == RecordType.CONFIG and x.sequence < sequence]
         if found:
             return found[-1:]
     return []
 
 
-def _reader(directory: Path, archive: Path | None, place: Place, types: Collection[int] | None) -> TapeReader:
+def _reader(
+    directory: Path, archive: Path | None, index: int | None, types: Collection[int] | None
+) -> TapeReader:
     folder = directory / FOLDER if archive is None else archive
-    return TapeReader(str(directory), types=types, from_index=place.index, archived=_from(folder))
+    return TapeReader(str(directory), types=types, from_index=index, archived=_from(folder))
 
 
 def _from(folder: Path) -> Callable[[int], mmap.mmap | None]:

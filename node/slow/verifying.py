@@ -76,7 +76,7 @@ def verify_all(
     public half that must have signed, 64 hexadecimal digits; "": one and the same, whichever. Raises
     TapeMissing where there is neither tape nor archive, OSError."""
     check = _Check(tape, folder)
-    if not check.live and not check.chain.lines and not check.packed and not check.chain.problems:
+    if not check.there and not check.chain.lines and not check.packed and not check.chain.problems:
         raise TapeMissing(2, "there is no tape and no archive", str(tape or folder))
     check.lines()
     check.signatures(key)
@@ -90,11 +90,12 @@ class _Check:
         self.tape, self.folder = tape, folder
         self.verdict = Verdict()
         self.expected: int | None = None  # sequence of the next record
+        self.name: str | None = None  # of the tape, as all of its segments have it
         self.look()
 
     def look(self) -> None:
         """What there is now. The files first: a file that an archiver puts there later has its line later."""
-        self.live = {} if self.tape is None else indexed(self.tape, LIVE)
+        self.there = {} if self.tape is None else indexed(self.tape, LIVE)
         self.packed = indexed(self.folder, PACKED)
         self.chain: Chain = read_chain(self.folder)
 
@@ -166,7 +167,7 @@ class _Check:
     # ---- segments ----
 
     def segments(self, progress: Progress) -> None:
-        known = sorted({*self.live, *self.chain.segments})
+        known = sorted({*self.there, *self.chain.segments})
         if not known:
             return
         for index in range(known[0], known[-1] + 1):
@@ -179,7 +180,7 @@ class _Check:
         progress(1, 1)
 
     def segment(self, index: int, is_last: bool) -> None:
-        line, path = self.chain.segments.get(index), self.live.get(index)
+        line, path = self.chain.segments.get(index), self.there.get(index)
         found = None if path is None else inspect(path)
         if found is not None and found.first_sequence is None and not found.problems:
             if is_last and line is None:
@@ -250,14 +251,19 @@ class _Check:
     def follow(self, index: int, found: Inspection | None, line: Archived | None, is_last: bool) -> None:
         """It goes on where the one before ended, and says whether another one must come."""
         if line is not None:
-            first, last, reason = line.first, line.last, line.reason
+            first, last, reason, tape = line.first, line.last, line.reason, line.session
         elif found is not None and found.first_sequence is not None:
             first, last = found.first_sequence, found.last_sequence
             reason = "" if found.reason is None else REASONS[found.reason]
+            header = read_header(self.there[index])
+            tape = "" if header is None else header.session
         else:
             self.expected = None
             return
         name, verdict = name_of(index), self.verdict
+        if self.name is not None and tape != self.name:
+            self.problem(name, 0, f"a segment of another tape ({tape!r}, not {self.name!r})", first)
+        self.name = tape if self.name is None else self.name
         if self.expected is not None and first != self.expected:
             self.problem(name, 0, f"starts at sequence {first}: must be {self.expected}")
         if not reason and not is_last and self.live_behind(index):
@@ -270,7 +276,7 @@ class _Check:
 
     def live_behind(self, index: int) -> bool:
         """A segment behind this one was started."""
-        return any(i > index and read_header(x) is not None for i, x in self.live.items())
+        return any(i > index and read_header(x) is not None for i, x in self.there.items())
 
     def cut_short(self, index: int, last: int) -> None:
         if self.tape is None:

@@ -1,12 +1,13 @@
 """Reading segments: what is asked for comes out, all is checked, nothing of another tape is taken as ours."""
 
+import gc
 import os
 import struct
 from pathlib import Path
 
 import pytest
 
-from ext.segments import crc32c
+from ext.segments import crc32c, inspect
 from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader, TapeWriter, verify
 
 PAGE = 4096
@@ -247,3 +248,34 @@ def test_a_file_cut_while_it_is_read_is_an_error_and_not_a_crash(tmp_path):
     os.truncate(tmp_path / "00000000.tape", 2 << 20)
     with pytest.raises(TapeCorrupt, match="cannot be read from here on"):
         list(reader)
+
+
+def test_what_was_read_is_not_mapped_any_more(tmp_path):
+    make(tmp_path, 60)
+
+    def maps() -> int:
+        return Path("/proc/self/maps").read_text().count(".tape")
+
+    for _ in range(20):
+        assert verify(tmp_path).ok
+        assert inspect(tmp_path / "00000000.tape").end
+        assert list(TapeReader(tmp_path))
+    gc.collect()
+    assert maps() == 0
+
+
+def test_one_segment_is_inspected_by_itself(tmp_path):
+    rows = make(tmp_path, 60)
+    first, second = (inspect(tmp_path / f"0000000{i}.tape") for i in (0, 1))
+    assert (first.first_sequence, first.reason, first.problems) == (1, 1, [])
+    assert second.first_sequence == first.last_sequence + 1 == first.records + 1
+    last = inspect(max(tmp_path.glob("*.tape")))
+    assert (last.reason, last.last_sequence) == (0, len(rows))
+    raw = bytearray((tmp_path / "00000000.tape").read_bytes())
+    assert not any(raw[first.end :])
+    assert any(raw[first.end - 64 : first.end])
+    raw[100] ^= 1
+    (tmp_path / "00000000.tape").write_bytes(raw)
+    assert [x.offset for x in inspect(tmp_path / "00000000.tape").problems] == [64]
+    with pytest.raises(FileNotFoundError):
+        inspect(tmp_path / "00000099.tape")

@@ -13,7 +13,7 @@ import pytest
 from ext.engine import Recorder
 from ext.limits import CEILINGS
 from node.assembly import Assembly
-from node.config import MARKETS, Config, check, load, warnings
+from node.config import MARKETS, ArchiveConfig, Config, check, load, warnings
 from node.errors import UserError
 from node.reading import _structs
 from node.sim.command import SimFile, read_config
@@ -490,6 +490,26 @@ def test_where_orders_can_be_sent_nobody_trades_by_default(write):
     assert load(write(without, ('orders = "ws://127.0.0.1:1"\n', ""))).venue[0].orders == ""
 
 
+def test_an_archive_is_where_the_file_says_from_wherever_it_is_read(tmp_path):
+    path = tmp_path / "node.toml"
+    path.write_text(
+        EXAMPLE.replace('key = ""  ', 'key = "my.pem"  ').replace('directory = ""', 'directory = "a/b"')
+    )
+    archive = load(path).archive
+    assert (archive.directory, archive.key) == (str(tmp_path / "a" / "b"), str(tmp_path / "my.pem"))
+    path.write_text(EXAMPLE)
+    assert (load(path).archive.directory, load(path).archive.key) == ("", "")
+
+
+def test_an_archive_that_flushes_everything_sooner_than_what_matters_is_refused(tmp_path):
+    path = tmp_path / "node.toml"
+    path.write_text(
+        EXAMPLE.replace("sync_ms = 5", "sync_ms = 50").replace("sync_max_ms = 1000", "sync_max_ms = 20")
+    )
+    with pytest.raises(UserError, match="sync_max_ms 20: is below sync_ms 50; raise it"):
+        load(path)
+
+
 def test_a_guard_may_not_take_away_what_protects_the_positions_it_leaves_open():
     example = load(ROOT / "deploy" / "sim.toml")
     assert example.guard.keep_stops
@@ -645,7 +665,14 @@ EXAMPLE = (ROOT / "deploy" / "sim.toml").read_text()
 NUMBER = re.compile(r'^(\w+) = ("?)([0-9]+(?:\.[0-9]+)?)\2(?=\s|$)')
 FACTORS = ("0.001", "0.01", "0.1", "10", "100", "1000")
 # what is no limit: how the node runs, and when it asks
-NO_LIMITS = {"segment_mb", "drill_after_ms", "depth", "requote_ppm", "wait_ms"}
+NO_LIMITS = {
+    "segment_mb",
+    "drill_after_ms",
+    "depth",
+    "requote_ppm",
+    "wait_ms",
+    *ArchiveConfig.__struct_fields__,
+}
 
 
 def numeric_fields() -> list[tuple[int, str, str, str]]:

@@ -16,6 +16,7 @@ import pytest
 from ext.tape import RecordType, TapeReader, verify
 from node.main import _until_told, write_config
 from node.sim.serve import VENUES
+from node.slow.verifying import verify_all
 
 NODE = """\
 mode = "sim"
@@ -102,6 +103,23 @@ def test_a_signal_ends_it_in_order(processes, config, tmp_path, number):
     assert "Traceback" not in "".join(said) + err
     assert verify(str(tmp_path / "tape")).ok
     processes.gone()
+
+
+def test_an_archiver_looks_after_the_tape_and_is_started_again_when_it_dies(processes, config, tmp_path):
+    config.write_text(config.read_text() + "[archive]\nhot_segments = 1\n")
+    process = processes.start("run", config)
+    lines(process, "looks after")
+    os.kill(processes.find(f"archive {config} --node {process.pid}"), signal.SIGKILL)
+    said = lines(process, "looks after")
+    assert any("was killed by signal 9: started again" in x for x in said)
+    told = json.loads(processes.run("status", config, "--json").out)["synced"]
+    assert (told["archiver_alive"], told["suspect"]) == (True, False)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    processes.gone()
+    found = verify_all(tmp_path / "tape", tmp_path / "tape" / "archive")
+    assert (found.ok, found.archived) == (True, found.segments)
 
 
 def test_json_is_one_object_for_each_event(processes, config):

@@ -4,6 +4,7 @@ nonsense."""
 import json
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from node.errors import Failed, UserError
 from node.latch import NAME as LATCH
 from node.latch import read_latch
 from node.net.console import NAME
-from node.operate import NotRunning, ask, hold, tape_of, wait_for, wait_gone
+from node.operate import NotRunning, ask, durable, hold, tape_of, wait_for, wait_gone
+from node.synced import DISK, MEMORY, SyncedPage
 
 
 class Node(threading.Thread):
@@ -149,3 +151,22 @@ def test_waiting_ends_when_it_is_done_or_too_late(tmp_path):
 def test_a_node_is_gone_when_nobody_listens(tmp_path):
     node(tmp_path, {"ok": True, "code": 0})
     assert wait_gone(tmp_path, 5) >= 0
+
+
+def test_how_much_of_a_tape_is_durable_is_what_its_archiver_says(tmp_path):
+    assert durable(tmp_path) is None
+    page = SyncedPage(tmp_path, time.monotonic_ns(), DISK)
+    page.set(time.monotonic_ns(), sequence=7, archived=5, waiting=2)
+    told = durable(tmp_path)
+    assert told.pop("lag_ms") >= 0
+    assert told == {
+        "archiver_alive": True,
+        "level": "F",
+        "sequence": 7,
+        "suspect": False,
+        "archived_sequence": 5,
+        "closed_segments_waiting": 2,
+    }
+    assert durable(tmp_path)["lag_ms"] <= durable(tmp_path)["lag_ms"], "it grows while nothing is said"
+    SyncedPage(tmp_path, time.monotonic_ns(), MEMORY)
+    assert durable(tmp_path)["level"] == "K"

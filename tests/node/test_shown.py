@@ -91,3 +91,22 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
     assert "nothing holds it back" in out
     assert "resume" not in out
     assert changes_table([LOOSER[0].to_json()]).row_count == 1
+
+
+def test_a_status_tells_how_much_of_the_tape_is_durable(capsys):
+    answer = {"uptime_s": 1, "mode": "sim", "strategy": "none", "lines": [], "held": [], "equity": None}
+    answer["instruments"] = []
+    page = {"archiver_alive": True, "level": "F", "sequence": 90, "lag_ms": 2.5, "suspect": False}
+    page |= {"archived_sequence": 40, "closed_segments_waiting": 0}
+
+    def told(**change) -> str:
+        print_status(answer | {"synced": page | change}, Console(width=160))
+        return capsys.readouterr().out
+
+    assert "tape: durable up to sequence 90, lag 2.5 ms; archived up to 40\n" in told()
+    assert "3 closed segments wait" in told(closed_segments_waiting=3)
+    assert "SUSPECT" in told(suspect=True)
+    assert "nothing but the archive survives a power cut" in told(level="K")
+    assert "the archiver is gone: durable up to sequence 90" in told(archiver_alive=False, lag_ms=None)
+    print_status(answer, Console(width=160))
+    assert "tape:" not in capsys.readouterr().out

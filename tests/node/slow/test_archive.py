@@ -304,6 +304,24 @@ def test_a_chain_of_another_tape_is_refused(tape, tmp_path, records):
     assert not verify_all(other, tape / "archive").ok
 
 
+def test_a_segment_of_another_tape_is_not_taken_into_the_chain(tape, tmp_path):
+    """Number and sequence fit; the name does not."""
+    other = tmp_path / "other"
+    writer = TapeWriter(other, now_ns=1, segment_size=archives.PAGE, session=b"else")
+    for i in range(100):
+        writer.append(1, 0, 1000 + i, bytes([i % 251]) * (90 + i % 7))
+    writer.close(5)
+    archives.settle(archives.archive_of(tape, fold=None))
+    newest = max(live(tape))
+    archives.write(tape, 1)
+    (tape / f"{newest + 1:08d}.tape").unlink()
+    archives.write(other, 1)
+    (other / f"{newest + 1:08d}.tape").rename(tape / f"{newest + 1:08d}.tape")
+    with pytest.raises(Stuck, match="another tape"):
+        archives.settle(archives.archive_of(tape, fold=None))
+    assert packed(tape)[-1] == newest
+
+
 def test_a_chain_that_was_cut_behind_a_checkpoint_is_refused(tape):
     archives.settle(archives.archive_of(tape, fold=None))
     path = tape / "archive" / CHAIN

@@ -71,6 +71,12 @@ def test_a_payload_of_another_layout_is_told_as_it_is(kind):
     json.dumps(row)
 
 
+def test_hashes_are_told_as_they_are_compared():
+    row = told(RecordType.HASH, b"\x01" + bytes(47))
+    assert row["books"] == "0000000000000001"
+    assert row["strategies"] == "0" * 16
+
+
 def test_types_have_names():
     assert type_name(7) == "FILL"
     assert type_name(999) == "TYPE_999"

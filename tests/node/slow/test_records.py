@@ -112,3 +112,11 @@ def test_the_names_are_those_of_the_run_that_a_record_is_of(tape):
     assert names_before(tape, 50) == []
     assert [x.sequence for x in names_before(tape, 141)] == [101]
     assert [x.sequence for x in names_before(tape, 146)] == [142]
+
+
+def test_a_first_segment_with_a_damaged_header_is_not_passed_over(tmp_path):
+    archives.write(tmp_path)
+    path = tmp_path / "00000000.tape"
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    with pytest.raises(TapeCorrupt, match="00000000"):
+        list(read(tmp_path))

@@ -122,6 +122,21 @@ def test_the_loss_of_the_newest_segment_of_a_rotated_tape_is_named(tape):
     assert verdict(tape).problems[-1].file == f"{newest + 2:08d}.tape"
 
 
+@pytest.mark.parametrize("records", [1, 60])
+def test_a_live_segment_of_another_tape_is_named(tmp_path, records):
+    """One that begins elsewhere, and one that only another name tells apart."""
+    tape, other = tmp_path / "tape", tmp_path / "other"
+    archives.write(tape)
+    writer = TapeWriter(other, now_ns=1, segment_size=archives.PAGE, session=b"else", build=b"two")
+    for i in range(150):
+        writer.append(1, 0, 1000 + i, bytes([i]) * (90 + i % 7 if records == 60 else 30))
+    writer.close(5000)
+    shutil.copy(other / "00000001.tape", tape / "00000001.tape")
+    told = [x.what for x in verdict(tape).problems if x.file == "00000001.tape"]
+    assert any("another tape" in x for x in told)
+    assert any("starts at sequence" in x for x in told) == (records == 1)
+
+
 def test_a_chain_that_was_cut_at_a_line_is_found_by_what_was_signed(tape):
     path = tape / "archive" / CHAIN
     rows = path.read_bytes().splitlines(keepends=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +23,7 @@ from node.net.dump import Dump
 from node.net.live import Left, Node
 from node.net.recording import Options, Recorder
 from node.shown import show_limits
+from node.states import keep
 
 
 def run_node(
@@ -109,11 +111,12 @@ def _start_guard(path: Path, as_json: bool) -> None:
 def run_archiver(config: Config, *, as_json: bool, node_pid: int = 0, once: bool = False) -> dict[str, int]:
     """Look after the config's tape until SIGTERM or SIGINT (`node_pid`: or until that node is gone and all is
     archived; `once`: do what is due now, and say what was done). Raises UserError, Failed."""
-    from node.slow.archiving import Archiving  # brings zstandard and cryptography: not into the hot process
+    from node.slow.archive import Archive  # brings zstandard and cryptography: not into the hot process
+    from node.slow.archiving import Archiving
 
     if config.archive is None:
         raise UserError("there is no [archive] in this config: it says what to do with the tape")
-    archiving = Archiving(config, _teller(as_json), node_pid)
+    archiving = Archiving(config, _teller(as_json), node_pid, partial(Archive, fold=keep))
     if once:
         return archiving.once()
     _until_told(archiving.run)

@@ -45,14 +45,29 @@ def write_state(directory: Path, index: int, recalled: Recalled) -> Path:
     return path
 
 
-def newest_state(directory: Path) -> tuple[Recalled, int | None, list[str]]:
+def keep(directory: Path, index: int) -> Path | None:
+    """Go on from the newest good state to the start of segment `index` and keep what is known there: what the
+    archiver does behind each segment. None where that is kept already, or the tape is damaged in front of
+    it. Raises OSError, and ValueError where there is no such segment."""
+    tape = identity(directory, index)
+    if tape is None:
+        raise ValueError(f"{directory}: there is no segment {index:08d}")
+    recalled, begin, _ = newest_state(directory, index)
+    if begin == index:
+        return None
+    read_on(recalled, directory, begin, until=tape[0])
+    return None if recalled.damage else write_state(directory, index, recalled)
+
+
+def newest_state(directory: Path, most: int | None = None) -> tuple[Recalled, int | None, list[str]]:
     """(what the newest good state tells, the first segment that it does not hold, why others were passed
-    over). Nothing and None where there is none."""
+    over). Nothing and None where there is none. `most`: none of a later segment."""
     notes: list[str] = []
     for path in sorted(directory.glob(f"*{SUFFIX}"), reverse=True):
         try:
             index = int(path.stem)
-            return read_state(path, identity(directory, index)), index, notes
+            if most is None or index <= most:
+                return read_state(path, identity(directory, index)), index, notes
         except (ValueError, KeyError, TypeError, OSError) as error:
             notes.append(f"{path.name}: passed over: {error}")
     return Recalled(), None, notes

@@ -8,7 +8,7 @@ from node import states
 from node.crashes import config_of
 from node.recall import Recalled, read_on, recall
 from node.sim.memory import SEC, World
-from node.states import identity, newest_state, plain, read_state, recall_fast, write_state
+from node.states import identity, keep, newest_state, plain, read_state, recall_fast, write_state
 
 
 @pytest.fixture(scope="module", params=["bybit", "okx"])
@@ -46,6 +46,20 @@ def test_a_state_and_the_rest_of_the_tape_come_to_what_all_of_it_comes_to(tape):
         assert found == whole
         assert plain(found) == plain(whole)
         path.unlink()
+
+
+def test_the_archiver_keeps_a_state_behind_each_segment_going_on_from_the_last_one(tape):
+    whole = recall(tape)
+    for index in segments(tape)[1:]:
+        path = keep(tape, index)
+        assert read_state(path, identity(tape, index)) == up_to(tape, index)
+        assert keep(tape, index) is None
+    found, notes = recall_fast(tape)
+    assert (found, notes) == (whole, [])
+    for path in tape.glob("*.state"):
+        path.unlink()
+    with pytest.raises(ValueError, match="no segment 00009999"):
+        keep(tape, 9999)
 
 
 def test_the_newest_good_one_counts_and_others_are_passed_over_with_a_note(tape, monkeypatch):

@@ -101,7 +101,7 @@ class Archive:
         policy: Policy,
         tell: Tell,
         *,
-        fold: Callable[[Path, int], None] | None = None,
+        fold: Callable[[Path, int], object] | None = None,
         is_state: Callable[[Path], bool] = lambda path: path.stat().st_size > 0,
         quiet: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
         reached: Callable[[str], None] = nothing_happens,

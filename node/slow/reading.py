@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from ext.tape import Record, TapeCorrupt, TapeMissing
+from ext.tape import Record, TapeCorrupt, TapeMissing, TapeReader
 from node.errors import UserError
 from node.slow.records import read
 

@@ -76,8 +76,8 @@ def read(
 ) -> Iterator[Record]:
     """Records from `from_sequence` on (None: from the oldest that there is), of these `types` (None: all).
     A tape that is being written is read up to where it stands. `archive`: as of `segments`. `at_end` is given
-    the reader behind the last record: it knows of a torn tail. Raises TapeMissing where there is no tape, or it begins later, and TapeCorrupt where damage or a hole is
-    reached."""
+    the reader behind the last record: it knows of a torn tail. Raises TapeMissing where there is no tape, or
+    it begins later, and TapeCorrupt where damage or a hole is reached."""
     reader = opened(directory, types, from_sequence, archive)
     try:
         for record in reader:

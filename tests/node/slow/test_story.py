@@ -160,6 +160,21 @@ def test_a_complete_proof_of_absence_ends_a_doubt_and_evidence_to_the_contrary_o
     assert chain.story().state == "FILLED"
 
 
+def test_a_doubt_is_told_too_where_the_engine_has_just_written_the_cancel_that_it_wants(tmp_path):
+    def leave(self, now_ns):
+        if self.open_orders() and now_ns == cancel_ns:
+            self.cancel(1)
+
+    chain = Taped(tmp_path, Script(on_book=once, on_timer=leave))
+    cancel_ns = chain.now + 980 * MS
+    for _ in range(71):  # to 1.42 s: it is repeated at 1.48
+        chain.time(20 * MS)
+    assert (chain.orders.order(1)["state"], len(chain.cancels())) == ("UNKNOWN", 1)
+    order = chain.story()
+    assert (order.state, len(order.doubts)) == ("UNKNOWN", 1)
+    assert 1000 < int(order.doubts[0].why.split()[-2]) < 1400
+
+
 def test_an_order_that_did_not_leave_is_told_as_not_sent(tmp_path):
     script = Script(on_timer=lambda self, now: self.buy(0, 9990, 10))
     chain = Taped(tmp_path, script)

@@ -45,7 +45,9 @@ def run(directory: Path, seconds: float, *, old: World | None = None, **more: An
         for fake in old.fakes.values():
             fake.take()
         start_ns, told = old.now_ns, {"keep_fakes": old, "recalled": recall(directory)}
-    tape = TapeWriter(str(directory), now_ns=start_ns, segment_size=1 << 22, ahead=0)
+    tape = TapeWriter(
+        str(directory), now_ns=start_ns, segment_size=more.pop("segment_size", 1 << 22), ahead=0
+    )
     world = World(more.pop("config", None) or small(), tape=tape, **told, **more)
     world.run_for(int(seconds * SEC))
     tape.close(world.now_ns)

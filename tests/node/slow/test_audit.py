@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 
+import archives
 import pytest
 import taped
 from chain import MS, ORDERS, PRIVATE, Script, ack, execution
@@ -203,6 +204,14 @@ def test_a_list_has_what_anything_was_said_of_in_that_time_and_place(directory):
     one = audit_list(directory, "", "", "binance-usdm BTCUSDT")
     assert {x.place.market for x in one.orders} == {"binance-usdm"}
     assert len(audit_list(directory, "", "", "BTCUSDT").orders) == len(everything.orders)
+
+
+def test_what_is_archived_is_told_as_if_it_were_live(tmp_path):
+    taped.run(tmp_path, 16, seed=3, segment_size=1 << 19)
+    before = audit_list(tmp_path, "", "", "").orders
+    archives.settle(archives.archive_of(tmp_path))
+    assert len(list(tmp_path.glob("*.tape"))) <= 2 < len(list((tmp_path / "archive").glob("*.zst")))
+    assert [order_json(x) for x in audit_list(tmp_path, "", "", "").orders] == [order_json(x) for x in before]
 
 
 # ---- what is not there, and what is broken: one line each ----

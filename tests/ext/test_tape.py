@@ -147,9 +147,9 @@ def test_records_come_back_as_they_went_in(tmp_path):
 
 def test_record_types_have_their_documented_numbers():
     names = "FRAME TIMER INTENT VERDICT ORDER_OUT ACK FILL MARK CONFIG DIAL NOTE REPORT SESSION SENT "
-    names += "EVIDENCE DOOR STOP EQUITY LIMITS UNRECORDED"
+    names += "EVIDENCE DOOR STOP EQUITY LIMITS HASH DECISION SIGNAL PARAM UNRECORDED"
     assert " ".join(m.name for m in RecordType) == names
-    assert [m.value for m in RecordType] == [*range(1, 20), 24]
+    assert [m.value for m in RecordType] == list(range(1, 25))
 
 
 def test_the_bytes_on_disk_are_the_documented_ones(tmp_path):

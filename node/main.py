@@ -23,7 +23,7 @@ from node.net.dump import Dump
 from node.net.live import Left, Node
 from node.net.recording import Options, Recorder
 from node.shown import show_limits
-from node.states import keep
+from node.states import is_good, keep
 
 
 def run_node(
@@ -116,7 +116,7 @@ def run_archiver(config: Config, *, as_json: bool, node_pid: int = 0, once: bool
 
     if config.archive is None:
         raise UserError("there is no [archive] in this config: it says what to do with the tape")
-    archiving = Archiving(config, _teller(as_json), node_pid, partial(Archive, fold=keep))
+    archiving = Archiving(config, _teller(as_json), node_pid, partial(Archive, fold=keep, is_state=is_good))
     if once:
         return archiving.once()
     _until_told(archiving.run)

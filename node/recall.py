@@ -107,17 +107,24 @@ def recall(directory: Path) -> Recalled:
 
 
 def read_on(
-    out: Recalled, directory: Path, from_index: int | None = None, until: int | None = None
+    out: Recalled,
+    directory: Path,
+    from_index: int | None = None,
+    until: int | None = None,
+    archived: Callable[[int], Any] | None = None,
 ) -> Recalled:
     """Feed what stands on the tape in `directory` from the start of segment `from_index` on (None: all there
-    is), before record `until`."""
+    is), before record `until`. `archived`: as of TapeReader."""
+    given = {"from_index": from_index, "archived": archived}
     try:
-        for record in TapeReader(str(directory), follow=True, types=READERS, from_index=from_index):
+        for record in TapeReader(str(directory), follow=True, types=READERS, **given):
             if until is not None and record.sequence >= until:
                 return out
             out.feed(record)
     except TapeMissing:
         return out
+    except IndexError:
+        out.damage = "its first records are of a run whose beginning was taken away with earlier segments"
     except (TapeCorrupt, ValueError, KeyError) as error:
         out.damage = str(error) if isinstance(error, TapeCorrupt) else f"a record cannot be read: {error}"
     return out

@@ -8,6 +8,7 @@ whole or not at all, by the slow side.
 import os
 import struct
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -45,18 +46,33 @@ def write_state(directory: Path, index: int, recalled: Recalled) -> Path:
     return path
 
 
-def keep(directory: Path, index: int) -> Path | None:
-    """Go on from the newest good state to the start of segment `index` and keep what is known there: what the
-    archiver does behind each segment. None where that is kept already, or the tape is damaged in front of
-    it. Raises OSError, and ValueError where there is no such segment."""
+def keep(
+    directory: Path,
+    index: int,
+    oldest: int | None = None,
+    archived: Callable[[int], Any] | None = None,
+) -> Path | None:
+    """Go on from the newest good state to the start of segment `index` and keep what is known there: what
+    the archiver does behind each segment. Where no state is good: from segment `oldest` on; `archived`
+    gives those that are not live any more. None where that is kept already, or the tape is damaged in front
+    of it. Raises OSError, and ValueError where there is no such segment."""
     tape = identity(directory, index)
     if tape is None:
         raise ValueError(f"{directory}: there is no segment {index:08d}")
     recalled, begin, _ = newest_state(directory, index)
     if begin == index:
         return None
-    read_on(recalled, directory, begin, until=tape[0])
+    read_on(recalled, directory, oldest if begin is None else begin, tape[0], archived)
     return None if recalled.damage else write_state(directory, index, recalled)
+
+
+def is_good(path: Path) -> bool:
+    """A start could begin with this state file."""
+    try:
+        read_state(path, identity(path.parent, int(path.stem)))
+    except (ValueError, KeyError, TypeError, OSError):
+        return False
+    return True
 
 
 def newest_state(directory: Path, most: int | None = None) -> tuple[Recalled, int | None, list[str]]:
@@ -77,7 +93,22 @@ def recall_fast(directory: Path) -> tuple[Recalled, list[str]]:
     """What the tape in `directory` tells, with the help of the newest good state; notes on those that are not
     good."""
     recalled, index, notes = newest_state(directory)
-    return read_on(recalled, directory, index), notes
+    read_on(recalled, directory, index)
+    if index is None and (gone := _gone(directory)):
+        recalled.damage = gone
+    return recalled, notes
+
+
+def _gone(directory: Path) -> str:
+    """What of the tape only its archive still has, "" = nothing. (Where somebody took segments away without
+    an archive, what is left is all there is.)"""
+    first = min((int(x.stem) for x in directory.glob(f"{'[0-9]' * 8}.tape")), default=0)
+    if not first or not (directory / "archive").exists():
+        return ""
+    return (
+        f"segments before {first:08d} are in the archive only, and no state file tells what they came to: "
+        "`tickgate archive CONFIG --once` makes one"
+    )
 
 
 def identity(directory: Path, index: int) -> list[int] | None:

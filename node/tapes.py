@@ -35,8 +35,8 @@ def where_of(target: Path) -> Where:
     UserError."""
     from node.operate import tape_of
     from node.reading import beside, read_toml
-    from node.slow.archive import FOLDER
     from node.slow.chain import CHAIN
+    from node.slow.segments import FOLDER
     from node.slow.signing import KEY_NAME
 
     tape = tape_of(target)

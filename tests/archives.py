@@ -1,6 +1,7 @@
 """Small tapes and archives of tests: segments of one page, made in milliseconds."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from ext.tape import RecordType, TapeWriter
@@ -28,7 +29,7 @@ def write(
         del writer
 
 
-def fold(tape: Path, index: int) -> None:
+def fold(tape: Path, index: int, begin: int | None = None, archived: Callable | None = None) -> None:
     """A state file that is as good as any."""
     (tape / f"{index:08d}.state").write_bytes(b"state")
 

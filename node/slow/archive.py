@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -35,7 +36,9 @@ from node.slow.chain import (
     read_checkpoints,
     sealed,
 )
+from node.slow.records import unpacked_from
 from node.slow.segments import (
+    FOLDER,
     LIVE,
     PACKED,
     PART,
@@ -51,15 +54,16 @@ from node.slow.segments import (
     pack,
     packed_name_of,
     read_header,
+    state_name_of,
     sync_folder,
     unpack,
 )
 from node.slow.signing import make_key, read_key, sign
 
-FOLDER = "archive"  # in the tape's directory: the archive itself, or a link to where it is
 LOCK = "archive.lock"
 DAY_NS = 86_400 * 10**9
 Tell = Callable[[str, str], None]
+Fold = Callable[[Path, int, int | None, Callable[[int], Any]], Any]
 
 
 class Stuck(Failed):
@@ -87,10 +91,11 @@ class Archive:
     """Over the tape in `tape`; compressed files go to `folder`. `open()`, then `step(now_ns)` while it says
     that it did something, `close(now_ns)`.
 
-    key_path: of the signing key, made where there is none. fold: called as fold(tape, index) to write the
-    file `NNNNNNNN.state` of the state at the start of a segment, and `is_state(path)` tells whether one is
-    good: without them no live segment is ever deleted. quiet: tells, and sees to it, that nobody is just
-    starting on this tape. reached: called with a label between any two changes of the disk.
+    key_path: of the signing key, made where there is none. fold: called as fold(tape, index, oldest,
+    archived), of which the last gives archived segments by number, to write the file `NNNNNNNN.state` of
+    the state at the start of a segment, and `is_state(path)` tells whether one is good: without them no
+    live segment is ever deleted. quiet: tells, and sees to it, that nobody is just starting on this tape.
+    reached: called with a label between any two changes of the disk.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class Archive:
         policy: Policy,
         tell: Tell,
         *,
-        fold: Callable[[Path, int], object] | None = None,
+        fold: Fold | None = None,
         is_state: Callable[[Path], bool] = lambda path: path.stat().st_size > 0,
         quiet: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
         reached: Callable[[str], None] = nothing_happens,
@@ -113,6 +118,7 @@ class Archive:
         self.signed_ns = 0
         self.tail = NOTHING  # of the checkpoints
         self.key: Ed25519PrivateKey | None = None
+        self._has_looked = False  # for state files
         self._lock = -1
         self._told: set[str] = set()
 
@@ -230,7 +236,8 @@ class Archive:
     def step(self, now_ns: int) -> bool:
         """One thing that is due; False: nothing is. `now_ns`: since 1970. Raises Stuck, OSError."""
         return (
-            self._sign_if_due(now_ns)
+            self._mend_state()
+            or self._sign_if_due(now_ns)
             or self._archive_next(now_ns)
             or self._drop_live()
             or self._retire_oldest(now_ns)
@@ -287,9 +294,39 @@ class Archive:
             )
         )  # fmt: skip
         self.reached("chained")
-        if self.fold is not None and index + 1 in indexed(self.tape, LIVE):
-            self.fold(self.tape, index + 1)
-            self.reached("folded")
+        self._fold(index + 1)
+
+    # ---- state files ----
+
+    def _fold(self, index: int) -> None:
+        """Have the state at the start of a segment written, if that segment was started."""
+        path = self.tape / name_of(index)
+        if self.fold is None or not path.exists() or read_header(path) is None:
+            return
+        if self.chain.retired and not any(map(self.is_state, indexed(self.tape, STATE).values())):
+            self._tell_once(
+                "no state file is good any more, and what they were made of is retired: live segments "
+                "are kept"
+            )
+            return
+        begin = min([*self.chain.segments, *indexed(self.tape, LIVE)], default=None)
+        self.fold(self.tape, index, begin, unpacked_from(self.folder))
+        self.reached("folded")
+
+    def _mend_state(self) -> bool:
+        """Live segments are gone, and no state file tells a start what they came to (another build wrote
+        them, or somebody removed them): make one from the archive."""
+        live, is_first = indexed(self.tape, LIVE), not self._has_looked
+        self._has_looked = True
+        newest, begin = newest_in_use(live), next(iter(live), -1)
+        if not is_first or self.fold is None or begin <= min(self.chain.segments, default=begin):
+            return False
+        if not self._has_state_behind(begin - 1, newest):
+            self._fold(newest)
+            return True
+        return False
+
+    # ---- one segment ----
 
     def _pack(self, source: Path, end: int, final: Path) -> Digest:
         part = final.with_name(f"{final.name}.part")
@@ -378,6 +415,7 @@ class Archive:
         with self.quiet() as is_quiet:
             if is_quiet:
                 live[index].unlink()
+                (self.tape / state_name_of(index)).unlink(missing_ok=True)  # nobody begins there any more
                 self.reached("dropped")
         return is_quiet
 

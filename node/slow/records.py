@@ -12,9 +12,8 @@ from itertools import islice
 from pathlib import Path
 
 from ext.tape import Record, RecordType, TapeCorrupt, TapeMissing, TapeReader
-from node.slow.archive import FOLDER
 from node.slow.chain import read_chain
-from node.slow.segments import LIVE, PACKED, Damaged, indexed, packed_name_of, read_header, unpack
+from node.slow.segments import FOLDER, LIVE, PACKED, Damaged, indexed, packed_name_of, read_header, unpack
 
 HEAD_RECORDS = 64
 
@@ -109,10 +108,10 @@ def _reader(
     directory: Path, archive: Path | None, index: int | None, types: Collection[int] | None
 ) -> TapeReader:
     folder = directory / FOLDER if archive is None else archive
-    return TapeReader(str(directory), types=types, from_index=index, archived=_from(folder))
+    return TapeReader(str(directory), types=types, from_index=index, archived=unpacked_from(folder))
 
 
-def _from(folder: Path) -> Callable[[int], mmap.mmap | None]:
+def unpacked_from(folder: Path) -> Callable[[int], mmap.mmap | None]:
     """What gives a reader the segments of an archive."""
 
     def unpacked(index: int) -> mmap.mmap | None:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import zstandard
 
+FOLDER = "archive"  # in the tape's directory: the archive itself, or a link to where it is
 HEADER = struct.Struct("<8sIIQqI12s12sI")  # docs/TAPE.md
 MAGIC = b"TKGTAPE1"
 ALIGN = 64
@@ -64,6 +65,10 @@ def name_of(index: int) -> str:
 
 def packed_name_of(index: int) -> str:
     return f"{index:08d}.tape.zst"
+
+
+def state_name_of(index: int) -> str:
+    return f"{index:08d}.state"
 
 
 def indexed(directory: Path, pattern: re.Pattern[str]) -> dict[int, Path]:

@@ -1,5 +1,7 @@
 """State files beside a tape: a fold that goes on where an earlier reader stopped."""
 
+import shutil
+
 import pytest
 
 from ext.crash import Crashed, arm, disarm
@@ -8,7 +10,7 @@ from node import states
 from node.crashes import config_of
 from node.recall import Recalled, read_on, recall
 from node.sim.memory import SEC, World
-from node.states import identity, keep, newest_state, plain, read_state, recall_fast, write_state
+from node.states import identity, is_good, keep, newest_state, plain, read_state, recall_fast, write_state
 
 
 @pytest.fixture(scope="module", params=["bybit", "okx"])
@@ -101,3 +103,24 @@ def test_there_is_no_state_of_a_segment_that_is_not_there(tmp_path):
     assert recall_fast(tmp_path / "nowhere")[0] == Recalled()
     with pytest.raises(FileNotFoundError):
         read_state(tmp_path / "00000001.state", None)
+
+
+def test_a_state_is_made_again_from_the_archive_when_none_is_good_any_more(tape, tmp_path):
+    """Another build reads no state of this one: what is live no longer tells it all."""
+    room = tmp_path / "room"
+    shutil.copytree(tape, room)
+    whole, last = recall(room), segments(room)[-1]
+    raw = {x: (room / f"{x:08d}.tape").read_bytes() for x in segments(room)[:-2]}
+    for index in raw:
+        (room / f"{index:08d}.tape").unlink()
+    assert "whose beginning was taken away" in recall_fast(room)[0].damage, "by somebody: there is no archive"
+    (room / "archive").mkdir()
+    damage = recall_fast(room)[0].damage
+    assert f"before {last - 1:08d} are in the archive only" in damage
+    assert "archive CONFIG --once" in damage
+    path = keep(room, last, 0, raw.get)
+    assert is_good(path)
+    assert recall_fast(room)[0] == whole
+    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":9'))
+    assert not is_good(path)
+    assert not is_good(room / "00000099.state")

@@ -18,7 +18,7 @@ from node.slow import archive as archive_module
 from node.slow.archive import Stuck, folder_of
 from node.slow.chain import CHAIN, CHECKPOINTS, read_chain, read_checkpoints
 from node.slow.records import read
-from node.slow.segments import LIVE, PACKED, indexed
+from node.slow.segments import LIVE, PACKED, STATE, indexed
 from node.slow.verifying import verify_all
 
 ROOT = Path(__file__).parents[3]
@@ -95,6 +95,52 @@ def test_a_state_file_that_is_no_good_lets_nothing_be_deleted(tape):
     before = live(tape)
     archives.settle(archives.archive_of(tape, is_state=lambda path: False))
     assert live(tape) == before
+
+
+def test_state_files_go_with_the_segments_that_they_begin_with(tape):
+    archives.settle(archives.archive_of(tape))
+    first = live(tape)[0]
+    assert sorted(indexed(tape, STATE))[0] >= first
+
+
+def test_a_state_that_is_gone_or_no_good_any_more_is_made_from_the_archive(tape):
+    archives.settle(archives.archive_of(tape))
+    for path in indexed(tape, STATE).values():
+        path.unlink()
+    made = []
+
+    def fold(directory, index, oldest, archived):
+        made.append((index, oldest))
+        assert bytes(archived(0)[:8]) == b"TKGTAPE1"
+        assert archived(99) is None
+        archives.fold(directory, index)
+
+    archives.settle(archives.archive_of(tape, fold=fold))
+    assert made == [(max(live(tape)), 0)]
+    archives.settle(archives.archive_of(tape, fold=fold))
+    assert len(made) == 1, "it is there"
+
+
+def test_a_state_is_not_made_of_half_of_the_tape(tape):
+    archives.settle(archives.archive_of(tape, keep_bytes=1))
+    for path in indexed(tape, STATE).values():
+        path.unlink()
+    told = []
+    archives.write(tape)
+    before = live(tape)
+    archives.settle(archives.archive_of(tape, told=told))
+    assert live(tape) == before
+    assert not indexed(tape, STATE)
+    assert any("is retired" in x[1] for x in told)
+
+
+def test_no_state_is_asked_for_of_a_segment_that_was_never_started(tape):
+    newest, asked = max(live(tape)), []
+    (tape / f"{newest + 1:08d}.tape").write_bytes(
+        bytes(archives.PAGE)
+    )  # prepared, and then the node was killed
+    archives.settle(archives.archive_of(tape, fold=lambda directory, index, *more: asked.append(index)))
+    assert asked == list(range(1, newest + 1))
 
 
 def test_nothing_is_deleted_while_a_node_starts(tape):

@@ -11,7 +11,7 @@ from typing import Any
 
 FEED = "feed"
 ORDERS_S = 2.0  # while offline, lines of orders and reports try at least so often
-HEAD_START_S = 1.0  # ... and feeds so much later than they would
+HEAD_START_S = 5.0  # ... and feeds so much later than they would: orders are first but for long outages
 SPREAD_S = 0.2  # lines that waited come back within this time, not in one instant
 Tell = Callable[[str, str], None]
 

@@ -279,6 +279,13 @@ struct lines {
     struct line md, order, private;
 };
 
+/* Before the first order nothing is measured: a client that still proves its account gets the processor. */
+static void yield_at_start(const struct job *j) {
+    const struct timespec a_little = {0, 100000};
+    if (!j->orders_seen)
+        nanosleep(&a_little, NULL);
+}
+
 /* Between two frames: keep all lines answered, so that nothing old is in flight when the clock starts. Market line
  * and private line are read here only, so that a measured interval polls one socket. */
 static int pause_for(struct job *j, struct lines *l, int64_t pause_ns) {
@@ -289,6 +296,7 @@ static int pause_for(struct job *j, struct lines *l, int64_t pause_ns) {
             return r;
         if (j->private_fd >= 0 && (r = service(j, &l->private, -1, 0)) < 0)
             return r;
+        yield_at_start(j);
     } while (now_ns() < until_ns);
     return 0;
 }
@@ -313,6 +321,7 @@ static int one_frame(struct job *j, struct line *order, int64_t i) {
     do {
         if ((r = service(j, order, i, start_ns)) != 0)
             return r;
+        yield_at_start(j);
     } while (now_ns() - start_ns < timeout_ns);
     return 0;
 }

@@ -184,7 +184,13 @@ def _until_told(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
             loop.add_signal_handler(number, stop.set)
         await work(stop)
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # it ends already: the exit code says how, not who asked twice
 
 
 def _unwaiting(stream: TextIO) -> TextIO:

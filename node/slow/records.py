@@ -36,11 +36,8 @@ def segments(directory: Path, archive: Path | None = None) -> list[Place]:
     packed = indexed(folder, PACKED)
     found = {i: Place(i, x.first, packed[i], True) for i, x in chain.segments.items() if i in packed}
     for index, path in indexed(directory, LIVE).items():
-        try:
-            header = read_header(path)
-        except FileNotFoundError:
-            continue  # archived since
-        if header is not None:
+        header = read_header(path)
+        if header is not None:  # else archived since, or only prepared
             found[index] = Place(index, header.first_sequence, path, False)
     return [found[i] for i in sorted(found)]
 

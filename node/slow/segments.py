@@ -83,10 +83,13 @@ def indexed(directory: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
 
 
 def read_header(path: Path) -> Header | None:
-    """Of a segment file; None where it was prepared and never started, or is none. (Its crc and all else is
-    for `ext.tape.inspect`.) Raises OSError."""
-    with path.open("rb") as file:
-        raw = file.read(HEADER.size)
+    """Of a segment file; None where it was prepared and never started (a node that ends takes that away
+    again), or is none. (Its crc and all else is for `ext.tape.inspect`.) Raises OSError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(HEADER.size)
+    except FileNotFoundError:
+        return None
     if len(raw) < HEADER.size:
         return None
     magic, _layout, index, first, opened_ns, lines, session, build, _crc = HEADER.unpack(raw)

@@ -334,7 +334,12 @@ def test_no_compiler_is_one_line(monkeypatch, tmp_path):
 
 
 def test_recorded_frames_are_as_of_now_and_otherwise_as_they_were():
-    raw = '{"data":{"e":"depthUpdate","E":1723161256123,"T":1723161256120,"u":1723161256999,"b":[["1.0","2"]]}}'
+    raw = (
+        '{"data":{"e":"depthUpdate","E":1723161256123,"T":1723161256120,"u":1723161256999,"b":[["1.0","2"]]}}'
+    )
     told = wire.restamped(raw, 1_800_000_000_000 * 10**6)
-    assert json.loads(told)["data"] == json.loads(raw)["data"] | {"E": 1_800_000_000_000, "T": 1_800_000_000_000}
+    assert json.loads(told)["data"] == json.loads(raw)["data"] | {
+        "E": 1_800_000_000_000,
+        "T": 1_800_000_000_000,
+    }
     assert len(told) == len(raw)

@@ -273,7 +273,7 @@ def test_a_tape_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
     def refused(_):
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr("node.net.live.recall", refused)
+    monkeypatch.setattr("node.net.live.recall_fast", refused)
     with pytest.raises(UserError, match=rf"^tape {tmp_path}: it cannot be read: Permission denied$"):
         node_on(tmp_path)._recall()
 

@@ -19,6 +19,15 @@ ROOT = Path(__file__).parents[2]
 TAG = "TICKGATE_TEST_TAG"
 
 
+@pytest.fixture(autouse=True)
+def signals():
+    """A command is deaf to signals behind its end. Here there is more to come."""
+    before = {x: signal.getsignal(x) for x in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @dataclass
 class Told:
     """What a command said, and its exit code."""

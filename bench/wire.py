@@ -23,8 +23,8 @@ import hashlib
 import json
 import os
 import queue
-import re
 import random
+import re
 import selectors
 import shutil
 import socket

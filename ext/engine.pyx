@@ -67,6 +67,7 @@ from ext.strategy cimport PROPOSALS_MAX, TELL_BOOK, TELL_FILL, TELL_LOST, TELL_O
 import hashlib
 import json
 
+from ext.crash import has_struck
 from ext.strategy import DIALS
 
 cdef extern from *:
@@ -297,6 +298,8 @@ cdef class Engine(Sink):
     cdef int _abandon(self) except -1:
         """Leave nothing of a failed turn to the next one."""
         cdef Strategy strategy
+        if has_struck():
+            return 0
         self.latch(LATCH_FAULT, True, self.now_ns)
         self.touched_count = self.filled_count = self.lost_count = 0
         for strategy in self.strategies:

@@ -37,7 +37,10 @@ def test_the_chosen_pass_strikes_and_only_once():
     assert struck.value.label == "fill_applied"
     assert crash.passed() == 3
     assert not crash.is_armed()
+    assert crash.has_struck()
     crash.at("fill_applied")
+    crash.disarm()
+    assert not crash.has_struck()
 
 
 def test_nothing_that_catches_errors_catches_a_crash():

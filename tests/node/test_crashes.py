@@ -45,6 +45,6 @@ def test_shares_are_of_what_there_is():
     assert share([], 99) is None
     assert share([1.0, 2.0, 3.0, 4.0], 50) == 2.0
     assert share([float(x) for x in range(1, 101)], 99) == 99.0
-    case = Case("written", "okx", 1, armed_s={"a": 1.0}, resolved_s=2.0)
-    assert figures([case])["armed_p99_s"] == 1.0
+    case = Case("written", "okx", 1, armed_s={"okx BTC-USDT-SWAP": 1.0}, resolved_s=2.0)
+    assert figures([case])["armed_p99_s"] == figures([case])["armed_perpetual_p99_s"] == 1.0
     assert crashes.figures([case])["agreed"] == 1

@@ -198,7 +198,7 @@ def _done(answer: dict, as_json: bool) -> dict:
 
 @app.command()
 def guard(
-    config: Annotated[Path, typer.Argument(help="Config file (TOML) of the node, with [guard].")],
+    config: Annotated[Path, typer.Argument(help="Config file (TOML) of the node, with \\[guard].")],
     node: Annotated[int, typer.Option(hidden=True, help="The node's process id: end with it.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -211,7 +211,7 @@ def guard(
 
 @app.command()
 def archive(
-    config: Annotated[Path, typer.Argument(help="Config file (TOML) of the node, with [archive].")],
+    config: Annotated[Path, typer.Argument(help="Config file (TOML) of the node, with \\[archive].")],
     once: Annotated[bool, typer.Option("--once", help="Do what is due now, and end.")] = False,
     node: Annotated[int, typer.Option(hidden=True, help="The node's process id: end with it.")] = 0,
     as_json: Json = False,

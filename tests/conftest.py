@@ -10,8 +10,9 @@ sys.path.insert(0, str(Path(__file__).parent / "ext" / "venues"))
 sys.path.insert(0, str(Path(__file__).parent / "failures"))
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
 
-# Demos and drills are several processes each, with deadlines: `make test` runs them behind the rest.
-ALONE = ("tests/node/test_demo.py", "tests/node/test_drill.py")
+# Demos, drills and a whole node before a busy venue are several processes each, with deadlines: `make test`
+# runs them behind the rest.
+ALONE = ("tests/node/test_demo.py", "tests/node/test_drill.py", "tests/bench/test_node.py")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -108,13 +108,23 @@ def runs_until_stopped(command: str) -> bool:
     return command.split()[1] in ("run", "sim")
 
 
+def needs_venues(command: str) -> bool:
+    return command.split()[1] == "record"
+
+
+def reads_a_tape(command: str) -> bool:
+    return command.split()[1] in ("tape", "audit", "trades", "archive") or "tapes/" in command
+
+
 def test_the_readme_shows_the_commands_that_there_are():
     shown = {x.split()[1] for block in TICKGATE for x in block}
     assert {"demo", "sim", "run", "replay", "bench"} <= shown
     assert any(x.startswith("make run") for block in SHELL for x in block)
 
 
-ONCE = [x for block in TICKGATE for x in block if not (runs_until_stopped(x) or talks_to_a_node(x))]
+KINDS = (runs_until_stopped, talks_to_a_node, needs_venues, reads_a_tape)
+ONCE = [x for block in TICKGATE for x in block if not any(kind(x) for kind in KINDS)]
+OF_TAPES = [x for block in TICKGATE for x in block if reads_a_tape(x)]
 
 
 @pytest.mark.parametrize(("command", "where"), RUN_BY.items())
@@ -135,6 +145,13 @@ def test_a_command_that_is_shown_works(command, folder):
         json.loads(out)
 
 
+def ends_well(command: str, folder: Path) -> None:
+    with start(command, folder) as process:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, bool(out)) == (0, True), f"{command}: {out}{err}"
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     "block", [x for x in TICKGATE if any(map(runs_until_stopped, x))], ids=lambda x: x[0]
 )
@@ -148,10 +165,8 @@ def test_commands_that_run_until_stopped_do_so_together_and_end_well(block, fold
         time.sleep(RUN_S - 1)
         for command, process in running:
             assert process.poll() is None, f"{command}: {process.communicate()}"
-        for command in filter(talks_to_a_node, block):
-            with start(command, folder) as process:
-                out, err = process.communicate(timeout=TIMEOUT_S)
-            assert (process.returncode, bool(out)) == (0, True), f"{command}: {out}{err}"
+        for command in (x for x in block if talks_to_a_node(x) or needs_venues(x)):
+            ends_well(command, folder)
         for command, process in reversed(running):
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
@@ -159,6 +174,8 @@ def test_commands_that_run_until_stopped_do_so_together_and_end_well(block, fold
             assert process.returncode == 0, f"{command}: {out}{err}"
             assert "Traceback" not in err
             assert "cannot connect" not in err
+        for command in OF_TAPES:
+            ends_well(command, folder)
     finally:
         for _, process in running:
             with contextlib.suppress(ProcessLookupError):

@@ -43,7 +43,7 @@ def test_row_95_a_node_whose_memory_grows_cancels_notes_it_and_ends_before_the_s
     async def scenario(world: World):
         statm, passed = tmp_path / "statm", []
         statm.write_text("1000 500 0")
-        node = world.node(more="memory_mb = 300\n")
+        node = world.node(more="memory_mb = 20000\n")  # this process holds more than one node
 
         async def grow():
             node.vigil.memory = Memory(300, statm=statm, allowed=lambda: 0)

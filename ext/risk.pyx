@@ -188,6 +188,11 @@ cdef class RiskGate(Checks):
         guard = self.guards[instrument]
         return {HaltReason(i).name: 2 if guard.stop >> i & 1 else 1 for i in range(1, <int>HALTS) if guard.reduce >> i & 1}
 
+    def cooling_ns(self, int instrument, int64_t now_ns) -> int:
+        """ns for which there is no new risk yet behind a stop that fired; 0 where none is waited for."""
+        self._check(instrument, 0)
+        return max(0, self.guards[instrument].cool_until_ns - now_ns)
+
     def _check(self, int instrument, int why):
         if not 0 <= instrument < self.instruments.count:
             raise ValueError(f"instrument {instrument}: the table has {self.instruments.count}")

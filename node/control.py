@@ -269,7 +269,7 @@ class Control:
             if engine.risk.off(number):
                 engine.strategy_on(number, now_ns)
                 cleared.append(f"strategy {number}: switched off")
-        return {"cleared": cleared, "held": self._held()}
+        return {"cleared": cleared, "held": self._held(now_ns)}
 
     def _take_file(self, now_ns: int) -> list[str]:
         """Remove the latch file that was obeyed. One that somebody wrote since is put back and obeyed:
@@ -389,7 +389,7 @@ class Control:
             "strategy": config.strategy,
             "deployment": config.deployment,
             "uptime_s": round((now_ns - self.started_ns) / SECONDS, 3),
-            "held": self._held(),
+            "held": self._held(now_ns),
             "equity": self._equity(),
             "instruments": [self._instrument(i) for i in range(engine.instruments.count)],
             "lines": [
@@ -402,7 +402,7 @@ class Control:
         }
         return answer | self._left()
 
-    def _held(self) -> list[str]:
+    def _held(self, now_ns: int) -> list[str]:
         """Everything that holds the node back, in words."""
         engine = self.engine
         out = [
@@ -414,6 +414,10 @@ class Control:
             for name, level in engine.risk.halts(number).items():
                 word = "stopped" if level == STOP else "reduce only"
                 out.append(f"{self._name(number)}: {word}: {halt_name(HaltReason[name])}")
+            if (cool_ns := engine.risk.cooling_ns(number, now_ns)) > 0:
+                out.append(f"{self._name(number)}: cools down behind a stop, {-(-cool_ns // SECONDS)} s more")
+        if self.desk.rest and not engine.equity.known:
+            out.append("equity is not known: nothing new is sent where a limit needs it")
         out += [f"strategy {n}: switched off" for n in range(len(engine.strategies)) if engine.risk.off(n)]
         return out
 

@@ -25,8 +25,11 @@ class Latched:
 
 
 def write_latch(directory: Path, latched: Latched) -> None:
-    """Whole and on the disk, or not at all. Raises OSError."""
+    """Whole and on the disk, or not at all. Who only wants nothing new does not take back that everything
+    was to be closed. Raises OSError."""
     row = {x: getattr(latched, x) for x in ("latch", "flatten", "reason", "at_ns")}
+    before = read_latch(directory)
+    row["flatten"] = latched.flatten or (before is not None and before.flatten)
     part = directory / f"{NAME}.part"
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:

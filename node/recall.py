@@ -82,6 +82,7 @@ class Recalled:
     counts: tuple[int, int, int] = (0, 0, 0)  # (day, orders and amends, fills of ours) of the last such day
     minutes: dict[int, list[int]] = field(default_factory=dict)  # minute since 1970 -> [cancels, fills]
     damage: str = ""
+    next_sequence: int = field(default=0, compare=False)  # of the record that comes next; 0 = not known
     names: list[Place] = field(default_factory=list)  # of the run that is being read
     pending: set[int] = field(default_factory=set)  # orders of it, approved and not written yet
 
@@ -116,11 +117,14 @@ def read_on(
     """Feed what stands on the tape in `directory` from the start of segment `from_index` on (None: all there
     is), before record `until`. `archived`: as of TapeReader."""
     given = {"from_index": from_index, "archived": archived}
+    out.next_sequence = 0
     try:
-        for record in TapeReader(str(directory), follow=True, types=READERS, **given):
+        reader = TapeReader(str(directory), follow=True, types=READERS, **given)
+        for record in reader:
             if until is not None and record.sequence >= until:
                 return out
             out.feed(record)
+        out.next_sequence = reader.sequence
     except TapeMissing:
         return out
     except IndexError:

@@ -297,14 +297,15 @@ def _changed(told: dict[str, Any], limits: dict[tuple[str, str], str]) -> dict[s
     """The CONFIG record with other limits. Raises UserError where there is no such one."""
     told = deepcopy(told)
     for (scope, key), text in limits.items():
+        # a config leaves out what is as it is by default; what was in force is told beside it
         tables = [
-            x["limits"]
+            (x["limits"], told["limits"].get(f"{x['market']} {x['symbol']}", {}))
             for x in told["config"]["instrument"]
             if x.get("limits") and scope in ("", f"{x['market']} {x['symbol']}")
         ]
         if scope in SCOPES:
-            tables = [told["config"].get(scope) or {}]
-        found = [x for x in tables if key in x]
+            tables = [(told["config"].get(scope) or {}, told["limits"].get(scope, {}))]
+        found = [x for x, known in tables if key in x or key in known]
         for table in found:
             table[key] = text if key.endswith(AS_TEXT) else _value(text)
         if not found:

@@ -43,6 +43,7 @@ from node.recall import Recalled
 from node.restarts import Restarts, is_looping
 from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
 from node.states import recall_fast
+from node.synced import read_synced
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
 from node.truth.said import report_of, said_of
@@ -114,6 +115,7 @@ class Node:
         self.relisting: set[int] = set()  # markets whose filters are being asked for
         self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
         self.failure: BaseException | None = None
+        self.is_done = False  # it ended because it was told to
         self.beat: Beat | None = None  # shows whoever watches that the loop turns
         self.left = Left()  # after `run`
         self.latches = 0  # of the gate, as last told
@@ -249,6 +251,7 @@ class Node:
         refuse_others(self.recalled, config)
         refuse_gone(self.recalled, config)
         self.tape = self._open_tape()
+        self._nobody_wrote_between()
         now_ns = time.time_ns()
         self.desk = Assembly(
             config,
@@ -361,6 +364,26 @@ class Node:
         for note in notes:
             self.tell("tape", note)
         return recalled
+
+    def _nobody_wrote_between(self) -> None:
+        """The tape was read before it was ours. Where another node wrote to it until then, its latches and
+        orders are read too. Where less is there than was durable once, a person should know: a backup was
+        restored, or something was taken away."""
+        assert self.tape is not None
+        first = self.tape.sequence
+        if self.recalled.next_sequence not in (0, first):
+            self.recalled = self._recall()
+            refuse_others(self.recalled, self.config)
+            refuse_gone(self.recalled, self.config)
+        page = read_synced(Path(self.config.tape))
+        if page is not None and max(page.sequence, page.archived) >= first:
+            last = max(page.sequence, page.archived)
+            self.tell(
+                "tape",
+                f"its records {first} to {last} were durable and are gone: was a backup restored? The venues "
+                "are asked for what happened since; an archive that has those records takes no more of this "
+                "tape: name another `directory` in [archive]",
+            )
 
     def _open_tape(self) -> TapeWriter:
         directory = Path(self.config.tape)
@@ -534,6 +557,7 @@ class Node:
             try:
                 await self.console.start()
                 await self._work(stop)
+                self.is_done = True
             finally:
                 watchdog.stop()
                 if spinner is not None:
@@ -823,7 +847,7 @@ class Node:
         assert self.tape is not None
         if not self.tape.full:
             self.tape.close(self.link.now_ns())
-        if self.failure is None and not self._to_close():
+        if self.is_done and not self._to_close():
             self.restarts.clear()
             if self.beat is not None:
                 self.beat.end()

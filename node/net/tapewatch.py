@@ -80,8 +80,12 @@ class TapeWatch:
         if now_ns - self._asked_ns < CALM_NS:
             return self._suspect
         self._asked_ns = now_ns
-        page = read_synced(self.directory)
-        told = [SUSPECT] if (self.directory / SUSPECT).exists() else []
+        try:
+            page = read_synced(self.directory)
+            told = [SUSPECT] if (self.directory / SUSPECT).exists() else []
+        except OSError as error:
+            self._suspect = f"{self.directory}: its disk does not answer: {error.strerror}"
+            return self._suspect
         if page is not None and page.suspect:
             told.append(SYNCED)
         self._suspect = (

@@ -416,3 +416,17 @@ def test_a_stop_ends_the_node_where_it_can_be_ended(hand):
     hand.world.control.stop = lambda: ended.append(1)
     assert do(hand, "stop")["ok"]
     assert ended == [1]
+
+
+def test_a_status_tells_of_equity_that_is_not_known_and_of_a_cool_down(tmp_path):
+    unknown = "equity is not known: nothing new is sent where a limit needs it"
+    hand = hand_of(tmp_path)
+    assert do(hand, "status")["held"].count(unknown) == 1
+    hand.ready()
+    assert do(hand, "status")["held"] == []
+    engine = hand.world.engine
+    engine.flatten(0, int(HaltReason.HALT_STOP), hand.world.now_ns)
+    engine.resume(0, int(HaltReason.HALT_STOP), hand.world.now_ns)
+    seconds = -(-engine.risk.cooling_ns(0, hand.world.now_ns) // 10**9)
+    assert seconds > 0
+    assert do(hand, "status")["held"] == [f"bybit-linear BTCUSDT: cools down behind a stop, {seconds} s more"]

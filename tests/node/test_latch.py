@@ -30,3 +30,9 @@ def test_one_that_cannot_be_understood_holds_as_well(tmp_path, raw):
 def test_one_that_cannot_be_read_holds_as_well(tmp_path):
     (tmp_path / NAME).mkdir()
     assert read_latch(tmp_path).latch == "guard"
+
+
+def test_who_only_halts_does_not_take_back_that_everything_was_to_be_closed(tmp_path):
+    write_latch(tmp_path, Latched("operator", True, "out", 1))
+    write_latch(tmp_path, Latched("guard", False, "the node is gone", 2))
+    assert read_latch(tmp_path) == Latched("guard", True, "the node is gone", 2)

@@ -60,6 +60,8 @@ def test_tighter_limits_refuse_more(folder):
     scoped = beside(folder, "limits.bybit-linear BTCUSDT.max_order_base=0.005")[1]
     assert scoped["refused"]["SIZE_MAX"] > 0
     assert beside(folder, "limits.account.max_total_quote=100")[1]["refused"]["TOTAL"] > 0
+    by_default = beside(folder, "limits.account.max_leverage=0.0001")[1]  # in force, and in no config
+    assert by_default["refused"]["LEVERAGE"] > 0
 
 
 def test_a_parameter_of_a_python_strategy_is_set_by_name(tmp_path):

@@ -1122,3 +1122,48 @@ def test_110_a_reply_that_ends_every_start_ends_in_a_safe_state_that_a_person_en
         check(world)
 
     play(scenario)
+
+
+def test_what_comes_out_of_a_timer_is_no_end_in_good_order(play, monkeypatch):
+    async def scenario(world):
+        node = world.node()
+
+        def broken():
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(node, "_prepare", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            await node.run(asyncio.Event())
+        assert (world.folder / "tape" / "starts.json").exists()  # a start without a good end
+
+    play(scenario)
+
+
+def test_what_another_node_wrote_until_the_tape_was_ours_is_read_too(play, monkeypatch):
+    async def scenario(world):
+        first, known = world.node(), []
+        stale = live.recall_fast(world.folder / "tape")
+
+        async def act():
+            await until(lambda: quoting(first))
+            first.engine.latch(int(Latch.LATCH_OPERATOR), True, first.link.now_ns())
+
+        await world.run(first, act)
+        true = live.recall_fast
+
+        def recalled(directory):
+            known.append(stale if not known else true(directory))
+            known[0][0].next_sequence = 1
+            return known[-1]
+
+        monkeypatch.setattr(live, "recall_fast", recalled)
+        second = world.node()
+
+        async def look():
+            await until(lambda: hasattr(second, "engine"))
+            await until(lambda: second.engine.risk.latches >> int(Latch.LATCH_OPERATOR) & 1)
+
+        await world.run(second, look)
+        assert len(known) == 2
+
+    play(scenario)

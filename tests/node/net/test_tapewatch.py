@@ -1,9 +1,12 @@
 """What holds a node back on account of its tape: told once, held while it lasts, then taken back."""
 
+import errno
 import time
+from pathlib import Path
 
 import pytest
 
+from ext.records import Latch
 from ext.tape import TapeFull, TapeWriter
 from node.net.tapewatch import SUSPECT, TapeWatch
 from node.synced import SyncedPage
@@ -133,3 +136,16 @@ def test_it_looks_at_a_real_tape(tmp_path):
     desk.look(3)
     assert desk.latched == [(2, True)]
     desk.tape.close(1)
+
+
+def test_a_disk_that_does_not_answer_a_look_holds_the_node_back_and_does_not_end_it(desk, monkeypatch):
+    def refused(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", refused)
+        desk.look(30)
+    assert desk.latched == [(int(Latch.LATCH_TAPE), True)]
+    assert desk.told[0].endswith("its disk does not answer: Input/output error: no new orders from here on")
+    desk.look(30)
+    assert desk.latched[-1] == (int(Latch.LATCH_TAPE), False)

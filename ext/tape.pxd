@@ -30,6 +30,7 @@ cpdef enum RecordType:
     SIGNAL = 22     # in front of the verdicts of a turn: why a strategy proposes: SignalRow
     PARAM = 23      # what the cold side set on a running engine or strategy
     UNRECORDED = 24  # a frame of a stream whose frames are not recorded: its size and crc32c (u32 each)
+    ANSWER = 25     # what a request by REST came to: a line of JSON, then the body
 
 
 cdef uint64_t digest_of(const char* data, Py_ssize_t size) noexcept nogil

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -62,6 +63,11 @@ RECALL_NS = 23 * 3600 * 10**9  # Binance lists trades by time for 24 h
 STOP_WAIT_S = 8.0  # at the end: for orders to be confirmed as closed, and a last look at the trades
 LOST_WAIT_S = 2.0  # ... where no venue can be reached any more
 SHOWN = 5
+ANSWER_MOST = (
+    16_384  # bytes of an answer that are kept: lists of instruments are long, and asked for again and again
+)
+HIDDEN = re.compile(r"\b(signature|listenKey|apiKey)=[^&]*")
+HIDDEN_IN_JSON = re.compile(rb'"(listenKey|apiKey|api_key|secret)":\s*"[^"]*"')
 CRASH_AT = "TICKGATE_CRASH_AT"  # label:nth, see ext/crash.pxd
 
 
@@ -482,10 +488,26 @@ class Node:
         if rest is not None:
             request = rest.sign(request, (now_ns + self.desk.wires[market].offset_ns) // 1_000_000)
         try:
-            return await self.http.send(self.venues[market].rest, request)
+            reply = await self.http.send(self.venues[market].rest, request)
         except Unreachable as error:
             self.tell(MARKET_NAMES[market], str(error))
-            return None
+            reply = None
+        self._record_answer(market, request, reply)
+        return reply
+
+    def _record_answer(self, market: int, request: Request, reply: Reply | None) -> None:
+        """ANSWER on the tape: what the venue said when it was asked, or that it said nothing. What was decided
+        by it stands behind it; no replay needs it. Keys and signatures are left out."""
+        if self.tape is None or self.tape.full:
+            return
+        told = {"market": MARKET_NAMES[market], "method": request.method}
+        told |= {"target": HIDDEN.sub(r"\1=***", request.target)}
+        body = b""
+        if reply is not None:
+            told |= {"status": reply.status, "bytes": len(reply.body)}
+            body = HIDDEN_IN_JSON.sub(rb'"\1":"***"', reply.body)[:ANSWER_MOST]
+        head = orjson.dumps(told)
+        self.tape.append(RecordType.ANSWER, 0, self.link.now_ns(), head + b"\n" + body)
 
     async def _answer(self, ask: Ask) -> None:
         assert self.keeper is not None

@@ -164,6 +164,7 @@ WORDS: dict[str, Any] = {
 ON_LINES = {int(x) for x in (RecordType.FRAME, RecordType.SESSION)}
 READERS: dict[int, Callable[[Record], Row]] = {
     RecordType.FRAME: _text,
+    RecordType.ANSWER: _text,
     RecordType.TIMER: _nothing,
     RecordType.VERDICT: _plain(rows.verdict_row),
     RecordType.ORDER_OUT: _order_out,

@@ -147,7 +147,7 @@ def test_records_come_back_as_they_went_in(tmp_path):
 
 def test_record_types_have_their_documented_numbers():
     names = "FRAME TIMER INTENT VERDICT ORDER_OUT ACK FILL MARK CONFIG DIAL NOTE REPORT SESSION SENT "
-    names += "EVIDENCE DOOR STOP EQUITY LIMITS HASH DECISION SIGNAL PARAM UNRECORDED"
+    names += "EVIDENCE DOOR STOP EQUITY LIMITS HASH DECISION SIGNAL PARAM UNRECORDED ANSWER"
     assert " ".join(m.name for m in RecordType) == names
     assert [m.value for m in RecordType] == list(range(1, 25))
 

@@ -1167,3 +1167,26 @@ def test_what_another_node_wrote_until_the_tape_was_ours_is_read_too(play, monke
         assert len(known) == 2
 
     play(scenario)
+
+
+def test_what_venues_say_when_they_are_asked_is_on_the_tape_without_keys(play):
+    async def scenario(world):
+        node = world.node(markets=("binance-usdm",))
+
+        async def act():
+            await until(lambda: quoting(node))
+
+        await world.run(node, act)
+        answers = [x.payload.split(b"\n", 1) for x in world.records() if x.type == RecordType.ANSWER]
+        heads = [orjson.loads(head) for head, _ in answers]
+        assert {x["method"] for x in heads} >= {"GET"}
+        asked = {x["target"].partition("?")[0] for x in heads if x["status"] == 200}
+        assert {"/fapi/v1/openOrders", "/fapi/v3/positionRisk"} & asked
+        signed = [x["target"] for x in heads if "signature" in x["target"]]
+        assert signed
+        assert all(x.endswith("signature=***") for x in signed)
+        whole = [(x, body) for x, (_, body) in zip(heads, answers, strict=True) if x["bytes"] <= 16_384]
+        assert all(orjson.loads(body) is not None for _, body in whole)
+        assert all(len(body) <= 16_384 for _, body in answers)
+
+    play(scenario, ("binance",))

@@ -124,7 +124,8 @@ class Syncer:
     # ---- flushing ----
 
     def _open(self, index: int) -> None:
-        self._fds[index] = os.open(self.directory / name_of(index), os.O_RDONLY | os.O_CLOEXEC)
+        path = self.directory / name_of(index)
+        self._fds[index] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe holds nobody
 
     def commit(self, now_ns: int) -> None:
         """Flush every segment in use. What was read before is durable then, wherever it lies."""

@@ -4,8 +4,8 @@ the chain, signed checkpoints, and what may be deleted.
 Each step leaves the disk so that the next start can go on from there, wherever it was killed: a `.part` is
 worthless; a compressed file without a line is compared again and gets its line; a line is whole or cut; a
 segment that the chain calls retired is deleted where it still lies there. Nothing live is deleted that the
-chain does not have, whose compressed file does not hash to what its line says, or that a start would still
-read.
+chain does not have, that does not hash, live and compressed, to what its line says, or that a start would
+still read.
 """
 
 import fcntl
@@ -46,6 +46,7 @@ from node.slow.segments import (
     STATE,
     Damaged,
     Digest,
+    Header,
     closed_ns,
     digest,
     indexed,
@@ -119,6 +120,7 @@ class Archive:
         self.tail = NOTHING  # of the checkpoints
         self.key: Ed25519PrivateKey | None = None
         self._has_looked = False  # for state files
+        self._known = -1  # last archived segment of which the live file was seen to be the same
         self._lock = -1
         self._told: set[str] = set()
 
@@ -186,11 +188,7 @@ class Archive:
             if header is None:
                 continue
             if line is not None:
-                same = (header.first_sequence, header.opened_ns, header.session) == (
-                    line.first,
-                    line.opened_ns,
-                    line.session,
-                )
+                same = _is_of(header, line)
             else:
                 same = index >= self.chain.next_index
                 if index == self.chain.next_index:
@@ -198,11 +196,22 @@ class Archive:
                 last = self.chain.last
                 same = same and (last is None or header.session == last.session)
             if not same:
-                raise Stuck(
-                    f"{self.folder / CHAIN}: is of another tape, or this tape was rolled back: "
-                    f"{path.name} is not the "
-                    f"segment that the chain knows; name another `directory` in [archive]"
-                )
+                raise self._strange(f"{path.name} is not the segment that the chain knows")
+
+    def _is_as_archived(self, path: Path, line: Archived) -> None:
+        """A live segment is, byte for byte, what was archived of it. One that was rolled back and written on
+        has the header that it had. Raises Stuck."""
+        header, raw = read_header(path), digest(path, line.bytes)
+        if header is None or not _is_of(header, line) or raw != Digest(line.bytes, line.sha256):
+            raise self._strange(
+                f"{path.name} does not hold what was archived of it (see `tickgate tape verify`) and is kept"
+            )
+
+    def _strange(self, what: str) -> Stuck:
+        return Stuck(
+            f"{self.folder / CHAIN}: is of another tape, or this tape was rolled back: {what}; name "
+            f"another `directory` in [archive]"
+        )
 
     def _key(self) -> Ed25519PrivateKey:
         try:
@@ -266,11 +275,24 @@ class Archive:
             )
         if found.reason is None:
             return False  # it is being written, or waits for the next start to seal it
+        self._goes_on()
         if self.chain.next_index < 0:
             self._append(Begin(now_ns, index, found.first_sequence))
             self.reached("begun")
         self._archive(index, live[index], found)
         return True
+
+    def _goes_on(self) -> None:
+        """The next segment may be archived: the tape is still that of the chain, and it was not rolled back
+        to somewhere in the last archived segment and written on from there. Raises Stuck."""
+        self._belongs()
+        last = self.chain.last
+        if last is None or last.index == self._known:
+            return
+        path = self.tape / name_of(last.index)
+        if path.exists():
+            self._is_as_archived(path, last)
+        self._known = last.index
 
     def _is_gap(self, index: int, live: dict[int, Path]) -> None:
         if any(x > index and read_header(live[x]) is not None for x in live):
@@ -293,6 +315,7 @@ class Archive:
                 packed_sha256=packed.sha256,
             )
         )  # fmt: skip
+        self._known = index
         self.reached("chained")
         self._fold(index + 1)
 
@@ -360,9 +383,11 @@ class Archive:
         whole = sealed(line, self.chain.head)
         path = self.folder / CHAIN
         offset = path.stat().st_size if path.exists() else 0
+        wrong = self.chain.wrong(whole)
+        if wrong:  # behind a line that does not fit, the chain would be no chain for ever
+            raise self._strange(wrong)
         append(path, whole)
-        wrong = self.chain.add(whole, offset)
-        assert not wrong, wrong
+        self.chain.add(whole, offset)
 
     # ---- checkpoints ----
 
@@ -405,6 +430,7 @@ class Archive:
                 "live segments are kept: there is no state file behind them that a start could begin with"
             )
             return False
+        self._belongs()
         found = digest(self.folder / packed_name_of(index))
         if (found.size, found.sha256) != (line.packed_bytes, line.packed_sha256):
             raise Stuck(
@@ -412,6 +438,7 @@ class Archive:
                 f"`tickgate tape verify`; "
                 "the live segment is kept"
             )
+        self._is_as_archived(live[index], line)
         with self.quiet() as is_quiet:
             if is_quiet:
                 live[index].unlink()
@@ -450,6 +477,15 @@ class Archive:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _is_of(header: Header, line: Archived) -> bool:
+    """A segment with this header is the one that the chain has."""
+    return (header.first_sequence, header.opened_ns, header.session) == (
+        line.first,
+        line.opened_ns,
+        line.session,
+    )
 
 
 def foreign_files(folder: Path, key_path: Path) -> list[Path]:

@@ -44,7 +44,7 @@ class Archiving:
         self.archive: Archive | None = None
         self._end = threading.Event()  # finish what is due, and stop
         self._now = threading.Event()  # stop behind the step that is being done
-        self._trouble = ""
+        self._trouble = self._sync_trouble = ""
         self._lags = False
 
     # ---- running ----
@@ -109,8 +109,20 @@ class Archiving:
     def _sync(self) -> None:
         every_s = self.settings.sync_ms / 2000  # a record waits for the next look, and for the flush
         while not self._end.wait(every_s):
-            self.syncer.turn(time.monotonic_ns())
-        self.syncer.finish(time.monotonic_ns())
+            self._synced(self.syncer.turn)
+        self._synced(self.syncer.finish)
+
+    def _synced(self, turn: Callable[[int], None]) -> None:
+        """One turn. A disk that answers an error is told once, and the next turn tries again: a thread that
+        dies would take the process with it, and what it looks after would be durable no more."""
+        try:
+            turn(time.monotonic_ns())
+            self._sync_trouble = ""
+        except OSError as error:
+            text = f"{error.filename or self.directory}: {error.strerror}: nothing more is made durable"
+            if text != self._sync_trouble:
+                self._sync_trouble = text
+                self.tell("archive", f"ALARM: {text}")
 
     def _archive(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

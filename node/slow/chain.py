@@ -136,7 +136,7 @@ class Chain:
 
     def add(self, line: Line, offset: int) -> str:
         """Take a line that has its hashes; what is wrong with it, "" = nothing."""
-        wrong = self._wrong(line)
+        wrong = self.wrong(line)
         if not wrong:
             self.lines.append(line)
             self.offsets.append(offset)
@@ -146,7 +146,8 @@ class Chain:
                 self.retired[line.index] = line
         return wrong
 
-    def _wrong(self, line: Line) -> str:
+    def wrong(self, line: Line) -> str:
+        """Why a line that has its hashes cannot come next, "" = it can; nothing is taken."""
         if line.previous != self.head:
             return "does not follow the line before it: lines are missing, or were moved"
         if sealed(line, line.previous) != line:

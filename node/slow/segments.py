@@ -7,6 +7,7 @@ Must not know: what a chain is, or which of them may be deleted.
 import hashlib
 import os
 import re
+import stat
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,12 +85,16 @@ def indexed(directory: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
 
 def read_header(path: Path) -> Header | None:
     """Of a segment file; None where it was prepared and never started (a node that ends takes that away
-    again), or is none. (Its crc and all else is for `ext.tape.inspect`.) Raises OSError."""
+    again), or is none: a pipe of that name does not hold us. (Its crc and all else is for
+    `ext.tape.inspect`.) Raises OSError."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(HEADER.size)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    try:
+        raw = os.read(fd, HEADER.size) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    finally:
+        os.close(fd)
     if len(raw) < HEADER.size:
         return None
     magic, _layout, index, first, opened_ns, lines, session, build, _crc = HEADER.unpack(raw)

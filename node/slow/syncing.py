@@ -50,8 +50,9 @@ def is_lasting(record: Record) -> bool:
 
 
 class Syncer:
-    """`begin(now_ns)`, then `turn(now_ns)` again and again (`now_ns`: CLOCK_MONOTONIC). Raises OSError from
-    `begin` only: a tape that cannot be flushed or read later on is told, and is suspect."""
+    """`begin(now_ns)`, then `turn(now_ns)` again and again (`now_ns`: CLOCK_MONOTONIC). A flush that fails
+    and a damaged tape are told, and the tape is suspect. Raises OSError where a directory cannot be read or a
+    file not be opened: nothing is lost by that, and the next turn tries again."""
 
     def __init__(
         self, directory: Path, sync_max_ns: int, tell: Tell, flush: Callable[[int], None] = os.fdatasync
@@ -64,6 +65,7 @@ class Syncer:
         self.archived_index = -1
         self._fds: dict[int, int] = {}
         self._since_ns = 0  # when the oldest record that waits may have been written; 0 = none does
+        self._is_due = False  # a flush, for what was read since the last
         self._synced_ns = self._looked_ns = self._paged_ns = 0
         self._reader: TapeReader | None = None
 
@@ -88,13 +90,12 @@ class Syncer:
     def turn(self, now_ns: int) -> None:
         """Look at what was written, and flush if something waits that must not, or the last flush is too
         old."""
-        if self._look():
-            self._since_ns = self._since_ns or self._looked_ns  # it came behind the last look
+        self._look()
         self._looked_ns = now_ns
         assert self._reader is not None
         has_more = self.is_corrupt or self._reader.sequence - 1 > self.sequence
         is_old = has_more and now_ns - self._synced_ns >= self.sync_max_ns
-        if self._since_ns or is_old:
+        if self._is_due or is_old:
             self._publish(now_ns)  # the flush may take long: who reads must see that something waits
             self.commit(now_ns)
         self._publish(now_ns)
@@ -105,25 +106,26 @@ class Syncer:
         self.commit(now_ns)
         self._publish(now_ns)
 
-    def _look(self) -> bool:
-        """Read on; whether there was a record that must be durable."""
+    def _look(self) -> None:
+        """Read on. A flush is due where there was a record that must be durable."""
         assert self._reader is not None
-        found = False
         try:
             while records := self._reader.poll(RECORDS):
-                found = any(map(is_lasting, records)) or found
+                if any(map(is_lasting, records)):
+                    self._is_due = True
+                    self._since_ns = self._since_ns or self._looked_ns  # it came behind the last look
         except TapeCorrupt as error:
             if not self.is_corrupt:
                 self.is_corrupt = True
                 self._alarm(
                     f"the tape is damaged: {error}: nothing new is risked; see `tickgate tape verify`"
                 )
-        return found
 
     # ---- flushing ----
 
     def _open(self, index: int) -> None:
-        self._fds[index] = os.open(self.directory / name_of(index), os.O_RDONLY | os.O_CLOEXEC)
+        path = self.directory / name_of(index)
+        self._fds[index] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe holds nobody
 
     def commit(self, now_ns: int) -> None:
         """Flush every segment in use. What was read before is durable then, wherever it lies."""
@@ -136,9 +138,16 @@ class Syncer:
                 self._flush(index)
             if index < newest:  # never written again
                 os.close(self._fds.pop(index))
-        if all(x <= self.archived_index for x in self.failed):
+        if not self._has_hole():
             self.sequence = max(self.sequence, target)
-        self._since_ns, self._synced_ns = 0, now_ns
+            self._since_ns = 0
+        self._is_due, self._synced_ns = False, now_ns
+
+    def _has_hole(self) -> bool:
+        """Something that was lost may not be in the archive: nothing behind it counts as durable. Where it
+        is not known which files it was (-1), that is so until a person has looked."""
+        unknown = -1 in self.failed and not self._was_looked_at()
+        return unknown or any(x > self.archived_index for x in self.failed - {-1})
 
     def _follow(self) -> None:
         """Open the segments that were started since. Their names must be on the disk too."""
@@ -162,6 +171,7 @@ class Syncer:
     def _on_failed(self, index: int, error: OSError) -> None:
         """Final for this file."""
         self.failed.add(index)
+        self.is_noted = False  # what was looked at was the last one
         self._alarm(
             f"ALARM: {name_of(index)} cannot be made durable: {error.strerror}: the tape is suspect, "
             f"nothing new is "
@@ -186,8 +196,10 @@ class Syncer:
         self.page.set(now_ns, sequence=self.sequence, lag_ns=lag_ns, suspect=int(self._is_suspect()))
 
     def _is_suspect(self) -> bool:
-        looked_at = self.is_noted and not (self.directory / SUSPECT).exists()
-        return self.is_corrupt or bool(self.failed and not looked_at)
+        return self.is_corrupt or bool(self.failed and not self._was_looked_at())
+
+    def _was_looked_at(self) -> bool:
+        return self.is_noted and not (self.directory / SUSPECT).exists()
 
     def archived(self, index: int, sequence: int, waiting: int, now_ns: int) -> None:
         """The archive has every segment up to `index`, every record up to `sequence`, on its own disk."""

@@ -33,6 +33,7 @@ from node.slow.segments import (
     digest,
     indexed,
     name_of,
+    newest_in_use,
     packed_name_of,
     read_header,
     restore,
@@ -167,7 +168,10 @@ class _Check:
     # ---- segments ----
 
     def segments(self, progress: Progress) -> None:
-        known = sorted({*self.there, *self.chain.segments})
+        foreign = self.foreign()
+        for index in foreign:
+            self.problem(name_of(index), 0, "is not a segment: a foreign file, behind the last one in use")
+        known = sorted({*self.there, *self.chain.segments} - foreign)
         if not known:
             return
         for index in range(known[0], known[-1] + 1):
@@ -178,6 +182,16 @@ class _Check:
                 self.look()
                 self.segment(index, is_last=index == known[-1])
         progress(1, 1)
+
+    def foreign(self) -> set[int]:
+        """Live files that are named like segments, none of ours, behind the last in use and a gap: they say
+        nothing of what should be in it. (One that was prepared may stand behind one that is missing.)"""
+        last = max([newest_in_use(self.there), *self.chain.segments])
+        if last < 0:
+            return set()
+        while last + 1 in self.there:
+            last += 1
+        return {i for i, x in self.there.items() if i > last + 2 or (i > last and inspect(x).problems)}
 
     def segment(self, index: int, is_last: bool) -> None:
         line, path = self.chain.segments.get(index), self.there.get(index)

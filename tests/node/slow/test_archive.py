@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from node.slow import archive as archive_module
 from node.slow.archive import Stuck, folder_of
 from node.slow.chain import CHAIN, CHECKPOINTS, read_chain, read_checkpoints
 from node.slow.records import read
-from node.slow.segments import LIVE, PACKED, STATE, indexed
+from node.slow.segments import LIVE, PACKED, STATE, indexed, read_header
 from node.slow.verifying import verify_all
 
 ROOT = Path(__file__).parents[3]
@@ -366,6 +367,116 @@ def test_a_segment_of_another_tape_is_not_taken_into_the_chain(tape, tmp_path):
     with pytest.raises(Stuck, match="another tape"):
         archives.settle(archives.archive_of(tape, fold=None))
     assert packed(tape)[-1] == newest
+
+
+@contextmanager
+def rolled_back(tape, records, close=True, **more):
+    """An archiver that was opened over a tape of 100 records, all archived, of which the live directory was
+    put back to what it was at `records`."""
+    shutil.rmtree(tape)
+    archives.write(tape, records, close=close)
+    shutil.copytree(tape, tape.parent / "backup")
+    archives.write(tape, 100 - records)
+    archives.settle(archives.archive_of(tape, fold=None, **more))
+    for path in indexed(tape, LIVE).values():
+        path.unlink()
+    for path in indexed(tape.parent / "backup", LIVE).values():
+        shutil.copy(path, tape)
+    with archives.opened(archives.archive_of(tape, hot_segments=1)) as archive:
+        yield archive
+
+
+def write_on(tape, sizes, session=b"one"):
+    writer = TapeWriter(tape, now_ns=1, segment_size=archives.PAGE, session=session, build=b"two")
+    for i, size in enumerate(sizes):
+        writer.append(RecordType.FRAME, 0, 9000 + i, b"n" * size)
+    writer.close(9000)
+
+
+def stuck(archive, match):
+    def steps():
+        while archive.step(1):
+            pass
+
+    with pytest.raises(Stuck, match=match):
+        steps()
+
+
+@pytest.mark.parametrize("size", [0, 30, 900])
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("records", [20, 50, 95])
+def test_after_a_roll_back_nothing_live_is_deleted_that_was_never_archived(tape, records, close, size):
+    """The archiver was there before the writer went on. Size 0: other records of the sizes that they had, so
+    that every header is one that the chain has, and the sequences meet."""
+    with rolled_back(tape, records, close) as archive:
+        write_on(tape, [size or 90 + i % 7 for i in range(100 - records)])
+        write_on(tape, [size or 93] * 100)
+        archives.fold(tape, max(live(tape)))
+        before = {x: x.read_bytes() for x in indexed(tape, LIVE).values()}
+        chain = (tape / "archive" / CHAIN).read_bytes()
+        for _ in range(3):  # it is tried again and again
+            stuck(archive, "was rolled back")
+        assert {x: x.read_bytes() for x in before} == before
+        assert (tape / "archive" / CHAIN).read_bytes() == chain
+    assert not read_chain(tape / "archive").problems
+
+
+def test_after_a_roll_back_into_the_last_archived_segment_the_next_is_not_taken_where_sequences_meet(tape):
+    """Every header is one that the chain would take: only the bytes tell."""
+    shutil.rmtree(tape)
+    archives.write(tape, 60, close=False)
+    backup = tape.parent / "backup"
+    shutil.copytree(tape, backup)
+    archives.write(tape, 1)  # seals, and goes on in one more
+    archives.settle(archives.archive_of(tape, fold=None))
+    end = read_chain(tape / "archive").next_sequence
+    for path in indexed(tape, LIVE).values():
+        path.unlink()
+    for path in indexed(backup, LIVE).values():
+        shutil.copy(path, tape)
+    with archives.opened(archives.archive_of(tape, hot_segments=1)) as archive:
+        write_on(tape, [90])
+        write_on(tape, [93] * 100)
+        archives.fold(tape, max(live(tape)))
+        before = live(tape)
+        assert any(read_header(x).first_sequence == end for x in indexed(tape, LIVE).values())
+        stuck(archive, "was rolled back")
+        assert live(tape) == before
+
+
+def test_a_live_segment_that_is_not_what_was_archived_is_kept_though_its_header_is(tape):
+    archives.settle(archives.archive_of(tape, hot_segments=100))
+    path = tape / "00000000.tape"
+    raw = bytearray(path.read_bytes())
+    raw[200] ^= 1
+    path.write_bytes(raw)
+    before = live(tape)
+    with pytest.raises(Stuck, match=r"00000000\.tape does not hold what was archived"):
+        archives.settle(archives.archive_of(tape))
+    assert live(tape) == before
+
+
+def test_a_last_archived_segment_that_was_written_anew_lets_nothing_behind_it_in(tape):
+    """Number, sequence and name of the next one fit: it would have been taken."""
+    archives.settle(archives.archive_of(tape, fold=None))
+    last = max(live(tape))
+    path = tape / f"{last:08d}.tape"
+    raw = bytearray(path.read_bytes())
+    raw[200] ^= 1
+    with archives.opened(archives.archive_of(tape, fold=None)) as archive:
+        archives.write(tape, 1)
+        path.write_bytes(raw)
+        stuck(archive, "does not hold what was archived")
+    assert packed(tape)[-1] == last
+
+
+def test_a_line_that_does_not_fit_is_not_written(tape):
+    with archives.opened(archives.archive_of(tape)) as archive:
+        archive.step(1)
+        before = (tape / "archive" / CHAIN).read_bytes()
+        with pytest.raises(Stuck, match="was rolled back: segment 0 from sequence 1: must be segment 1"):
+            archive._append(archive.chain.segments[0])
+        assert (tape / "archive" / CHAIN).read_bytes() == before
 
 
 def test_a_chain_that_was_cut_behind_a_checkpoint_is_refused(tape):

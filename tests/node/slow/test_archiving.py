@@ -15,7 +15,7 @@ from node.beat import LAYOUT, MAGIC, NAME, started_of
 from node.config import ArchiveConfig
 from node.errors import Failed, UserError
 from node.slow import archive as archive_module
-from node.slow import archiving
+from node.slow import archiving, syncing
 from node.slow.archiving import Archiving
 from node.slow.records import read
 from node.slow.segments import LIVE, PACKED, indexed
@@ -194,6 +194,45 @@ def test_an_archive_that_is_of_another_tape_leaves_the_flushing_alone(tmp_path):
     folder = str(tmp_path / "one" / "archive")
     play(tmp_path / "two", scenario, told=told, directory=folder)
     assert verify_all(tmp_path / "one", tmp_path / "one" / "archive").ok
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_disk_that_answers_an_error_is_told_once_and_the_flushing_goes_on(tmp_path, monkeypatch, times):
+    writer, told, tries, real = writer_of(tmp_path), [], [], syncing.indexed
+
+    def fails(directory, pattern):
+        tries.append(directory)
+        if len(tries) > times:
+            return real(directory, pattern)
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(directory))
+
+    async def scenario(archiver, running):
+        await until(lambda: read_synced(tmp_path) is not None)
+        await until(lambda: packed(tmp_path) or any("looks after" in x for x in told))
+        monkeypatch.setattr(syncing, "indexed", fails)
+        fill(writer, 1, RecordType.NOTE)
+        await until(lambda: read_synced(tmp_path).sequence == 1)
+        assert not running.done()
+
+    play(tmp_path, scenario, told=told)
+    assert len(tries) > times
+    assert sum("ALARM" in x and "Input/output error: nothing more is made durable" in x for x in told) == 1
+
+
+def test_an_end_on_a_disk_that_answers_an_error_is_told(tmp_path, monkeypatch):
+    archives.write(tmp_path)
+    told = []
+
+    def fails(self, now_ns):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(syncing.Syncer, "finish", fails)
+
+    async def scenario(archiver, running):
+        await until(lambda: len(packed(tmp_path)) == len(indexed(tmp_path, LIVE)))
+
+    play(tmp_path, scenario, told=told)
+    assert any(f"ALARM: {tmp_path}: Input/output error" in x for x in told)
 
 
 def test_a_fault_of_its_own_ends_it_so_that_another_is_started(tmp_path, monkeypatch):

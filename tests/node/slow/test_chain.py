@@ -134,3 +134,14 @@ def test_what_a_full_disk_took_of_a_line_is_taken_back(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         append(tmp_path / CHAIN, LINES[2])
     assert (tmp_path / CHAIN).read_bytes() == before
+
+
+def test_a_chain_says_whether_a_line_fits_before_it_takes_it():
+    found = chain.Chain()
+    begin = sealed(LINES[0], chain.NOTHING)
+    assert not found.wrong(begin)
+    assert not found.lines
+    found.add(begin, 0)
+    assert "must be segment 3" in found.wrong(sealed(segment(4, 31, 40), begin.hash))
+    assert "must be segment 3" in found.wrong(sealed(segment(3, 32, 40), begin.hash))
+    assert not found.wrong(sealed(segment(3, 31, 40), begin.hash))

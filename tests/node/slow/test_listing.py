@@ -1,5 +1,6 @@
 """The list of segments."""
 
+import os
 import time
 
 import archives
@@ -62,3 +63,9 @@ def test_what_is_retired_or_missing_is_listed_too(tape):
 def test_an_archive_alone_is_listed(tape):
     assert {x["where"] for x in listed(None, tape / "archive")} == {"archived"}
     assert listed(None, tape / "nowhere") == []
+
+
+def test_a_pipe_that_is_named_like_a_segment_is_not_waited_for(tape):
+    before = of(tape)
+    os.mkfifo(tape / "00000099.tape")
+    assert of(tape) == before

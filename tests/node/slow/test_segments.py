@@ -1,6 +1,7 @@
 """Segment files as bytes."""
 
 import hashlib
+import os
 
 import archives
 import pytest
@@ -93,3 +94,12 @@ def test_only_names_of_eight_digits_count(tmp_path):
     assert list(indexed(tmp_path, LIVE)) == [1]
     assert list(indexed(tmp_path, PACKED)) == [1]
     assert indexed(tmp_path / "nowhere", LIVE) == {}
+
+
+def test_what_is_no_file_has_no_header_and_holds_nobody(tape):
+    newest = newest_in_use(indexed(tape, LIVE))
+    os.mkfifo(tape / "00000098.tape")
+    (tape / "00000099.tape").mkdir()
+    assert read_header(tape / "00000098.tape") is None
+    assert read_header(tape / "00000099.tape") is None
+    assert newest_in_use(indexed(tape, LIVE)) == newest

@@ -8,6 +8,7 @@ import pytest
 
 from ext.records import Door, pack_reports
 from ext.tape import RecordType, TapeWriter, verify
+from node.slow import syncing
 from node.slow.segments import LIVE, indexed
 from node.slow.syncing import SUSPECT, Syncer, is_in_memory, is_lasting, read_suspect
 from node.synced import DISK, MEMORY, read_synced
@@ -204,6 +205,61 @@ def test_a_disk_that_takes_not_even_the_mark_is_said_on_the_page(room, monkeypat
     (room.tape / f"{SUSPECT}.part").mkdir()
     room.turn()
     assert room.turn().suspect
+
+
+def test_a_second_failure_after_a_person_has_looked_is_suspect_again_though_no_mark_can_be_made(room):
+    room.put(RecordType.FILL)
+    room.disk.fails = {"00000000.tape", "00000001.tape"}
+    assert room.turn().suspect
+    (room.tape / SUSPECT).unlink()
+    assert not room.turn().suspect
+    (room.tape / f"{SUSPECT}.part").mkdir()  # the disk takes no file any more
+    while room.writer.index < 1:
+        room.put(RecordType.NOTE, NOTE)
+    assert room.turn().suspect
+    assert room.turn().suspect
+
+
+def test_what_waits_behind_a_hole_goes_on_waiting_and_is_not_flushed_again_and_again(room):
+    room.disk.fails = {"00000000.tape"}
+    while room.writer.index < 1:
+        room.put(RecordType.NOTE, NOTE)
+    assert room.turn(5).lag_ns == 5 * MS
+    assert room.turn(7).lag_ns == 12 * MS
+    last = room.put(RecordType.NOTE, NOTE)
+    assert room.turn(3).lag_ns == 15 * MS
+    assert room.disk.flushed == ["00000001.tape"] * 2
+    room.syncer.archived(0, 40, 0, room.at)
+    page = room.turn(1000)
+    assert (page.sequence, page.lag_ns) == (last, 0)
+
+
+def test_a_mark_that_cannot_be_read_holds_back_what_counts_as_durable_until_a_person_has_looked(tmp_path):
+    (tmp_path / SUSPECT).write_text("{")
+    room = Room(tmp_path)
+    last = room.put(RecordType.FILL)
+    room.syncer.archived(5, 1, 0, room.at)  # which files it was about is not known
+    page = room.turn(4)
+    assert (page.suspect, page.sequence, page.lag_ns) == (True, 0, 4 * MS)
+    (tmp_path / SUSPECT).unlink()
+    page = room.turn(1000)
+    assert (page.suspect, page.sequence, page.lag_ns) == (False, last, 0)
+    room.syncer.close()
+
+
+def test_a_directory_that_cannot_be_read_once_loses_no_record_that_must_be_flushed(room, monkeypatch):
+    sequence = room.put(RecordType.FILL)
+
+    def fails(directory, pattern):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(directory))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(syncing, "indexed", fails)
+        with pytest.raises(OSError, match="Input"):
+            room.turn()
+    assert read_synced(room.tape).sequence == 0
+    page = room.turn()
+    assert (page.sequence, page.lag_ns, room.disk.flushed) == (sequence, 0, ["00000000.tape"])
 
 
 def test_a_mark_that_cannot_be_read_suspects_everything(tmp_path):

@@ -113,6 +113,27 @@ def test_a_hole_between_archive_and_live_segments_is_named(tape):
     assert found.problems[0].sequence > 60
 
 
+@pytest.mark.parametrize("raw", [random.Random(1).randbytes(5000), b"ten bytes.", bytes(4096), b""])
+def test_a_foreign_file_far_behind_the_last_segment_is_named_and_no_gap_up_to_it(tape, raw):
+    (tape / "00000099.tape").write_bytes(raw)
+    found = verdict(tape)
+    assert [x.file for x in found.problems] == ["00000099.tape"]
+    assert "foreign file" in found.problems[0].what
+    assert found.records == 63
+
+
+def test_a_newest_segment_with_a_damaged_header_is_no_foreign_file(tape):
+    archives.write(tape, 60)
+    newest = tape / f"{max(indexed(tape, LIVE)):08d}.tape"
+    newest.write_bytes(b"x" + newest.read_bytes()[1:])
+    assert [(x.file, "foreign" in x.what) for x in verdict(tape).problems] == [(newest.name, False)]
+    behind = tape / f"{int(newest.name[:8]) + 1:08d}.tape"
+    behind.write_bytes(bytes(archives.PAGE))  # prepared
+    assert not any("foreign" in x.what for x in verdict(tape).problems)
+    newest.unlink()
+    assert [(x.file, "missing" in x.what) for x in verdict(tape).problems] == [(newest.name, True)]
+
+
 def test_the_loss_of_the_newest_segment_of_a_rotated_tape_is_named(tape):
     newest = max(indexed(tape, LIVE))
     archives.write(tape, 60)

@@ -30,6 +30,7 @@ SAMPLES = 4096  # of what the engine held, by instrument
 ONE_E8 = 10**8
 PRICE_EVERY_NS = 1_000_000_000
 PRICE_PPM = 1000  # a coin's price is told anew when it moved so far
+UNKNOWN_NS = 60_000_000_000  # so long without the constant, before a person is told
 MISSES = 3  # comparisons in a row without the constant, before risk is held
 
 Sum = tuple[int, Decimal]  # lots, cash in tick * lot units
@@ -60,6 +61,8 @@ class Line:
     offset: Sum | None = None
     fee_offset: dict[str, Decimal] = field(default_factory=dict)
     misses: int = 0
+    unknown_ns: int = 0  # since when comparisons have not come to the constant
+    was_told: bool = False
     seen: tuple = ()
 
     def matches(self, since_ns: int) -> list[tuple[Sum, Held]]:
@@ -94,13 +97,17 @@ class Capital:
 
     # ---- what the lists tell ----
 
-    def on_trade(self, product: Product, row: TradeRow) -> None:
-        """A trade that a list shows, once. ValueError where it is not on the instrument's grid."""
+    def on_paid(self, product: Product, row: TradeRow) -> None:
+        """A trade that a list shows, once; of a perpetual, only what the position that it began with does
+        not hold. ValueError where it is not on the instrument's grid."""
         line, table = self.lines[product.instrument], self.native.instruments
         lots, ticks = table.lots(product.instrument, row.size), table.ticks(product.instrument, row.price)
         signed = lots if row.side == 0 else -lots
-        if line.is_begun:
-            line.lots, line.cash = line.lots + signed, line.cash - signed * ticks
+        line.lots, line.cash = line.lots + signed, line.cash - signed * ticks
+
+    def on_fee(self, product: Product, row: TradeRow) -> None:
+        """The fee of any trade that a list shows, once: it is paid from the wallet in any case."""
+        line = self.lines[product.instrument]
         if row.fee_coin:
             line.fees[row.fee_coin] = line.fees.get(row.fee_coin, NONE) + number(row.fee, "fee")
         line.trades += 1
@@ -160,6 +167,7 @@ class Capital:
         for line in self.lines.values():
             if line.is_begun:
                 self._look(line, since_ns, now_ns)
+            self._remind(line, now_ns)
         self.price(now_ns)
         if all(x.offset is not None for x in self.lines.values()) and not purse.unknown():
             self._tell(purse, now_ns)
@@ -178,6 +186,18 @@ class Capital:
         if known is not None:  # not while two are possible: nothing trades before equity is known, so it ends
             line.offset = known
             line.fee_offset = _minus(next(h for x, h in reversed(found) if x == known).fees, line.fees)
+
+    def _remind(self, line: Line, now_ns: int) -> None:
+        """Without the constant nothing new is risked: a person is told, once, and when it is over."""
+        symbol = self.native.instruments.symbol(line.product.instrument)
+        line.unknown_ns = 0 if line.offset is not None else line.unknown_ns or now_ns
+        if line.offset is not None and line.was_told:
+            line.was_told = False
+            self.say(f"{symbol}: what the trades cost is known now", now_ns)
+        elif line.offset is None and not line.was_told and now_ns - line.unknown_ns >= UNKNOWN_NS:
+            line.was_told = True
+            what = "the venue's trades and ours do not meet" if line.is_begun else "its position is not clear"
+            self.say(f"{symbol}: {what}: equity is not known, nothing new is risked", now_ns)
 
     def _judge(self, line: Line, now_ns: int) -> None:
         instrument = line.product.instrument

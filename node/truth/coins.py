@@ -5,7 +5,7 @@ Exact decimals all the way. Between balance and effects there is a constant (wha
 learned it must stay.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +20,7 @@ from node.truth.steady import Steady
 from node.venues.values import BalanceRow, CashRow, TradeRow
 
 KEYS = 16_384
+LISTED = 16_384  # trades kept while a position's cost is not known
 NONE = Decimal(0)
 
 
@@ -60,6 +61,16 @@ class Cost:
         return profit
 
 
+@dataclass(slots=True)
+class Shown:
+    """A position as an agreed answer shows it, which left and was read at these times (our clock): `held`
+    is leg, size and entry of each that is not flat."""
+
+    held: list[tuple[str, Decimal, str]]
+    left_ns: int
+    read_ns: int
+
+
 class Purse:
     """One wallet of one venue, shared by its desks."""
 
@@ -71,6 +82,9 @@ class Purse:
         self.bases: set[str] = set()  # base coins of spot symbols
         self.margin: set[str] = set()  # coins that perpetuals settle in
         self.costs: dict[int, dict[str, Cost] | None] = {}  # of each leg
+        self.shown: dict[int, Shown] = {}  # what costs will begin with
+        self.listed: dict[int, deque[tuple[Product, TradeRow]]] = {}  # while the cost is not known
+        self.floor_ns: dict[int, int] = {}  # trades up to here (venue's clock) are inside what it began with
         self.contracts: dict[int, Decimal] = {}
         self.waiting: tuple[list[BalanceRow], int, int] | None = None
         self.hurried_ns = 0  # balances read then have made their desks list their trades at once
@@ -84,6 +98,7 @@ class Purse:
             self.users.setdefault(name, set()).add(product.instrument)
         if product.is_perpetual:
             self.costs[product.instrument] = None
+            self.listed[product.instrument] = deque(maxlen=LISTED)
             self.contracts[product.instrument] = contract
             self.margin.add(product.quote)
         else:
@@ -102,31 +117,83 @@ class Purse:
 
     # ---- effects ----
 
-    def set_cost(self, instrument: int, held: list[tuple[str, Decimal, str]]) -> None:
-        """The position that an agreed answer shows, once: realised profit is counted from here.
-        `held`: leg, size and entry of each that is not flat."""
-        if instrument in self.costs and self.costs[instrument] is None:
-            contract = self.contracts[instrument]
-            self.costs[instrument] = {
-                leg: Cost(size * contract, number(entry, "entry")) for leg, size, entry in held if size
-            }
-            if self.capital is not None:
-                self.capital.set_cost(instrument, [(size, entry) for _, size, entry in held])
+    def set_cost(
+        self, instrument: int, held: list[tuple[str, Decimal, str]], left_ns: int, read_ns: int
+    ) -> None:
+        """A position that an agreed answer shows: realised profit is counted from here, once it is known
+        which trades it holds (`explain_costs`). ValueError where it has no entry price."""
+        if instrument in self.costs and self.costs[instrument] is None and instrument not in self.shown:
+            held = [x for x in held if x[1]]
+            for _, _, entry in held:
+                number(entry, "entry")
+            self.shown[instrument] = Shown(held, left_ns, read_ns)
+
+    def costs_due_ns(self, instruments: set[int]) -> int:
+        """Trades must be listed behind this moment (our clock) before a cost can be known; 0: none waits."""
+        times = [x.read_ns for instrument, x in self.shown.items() if instrument in instruments]
+        return max(times) + self.settings.settle_ns if times else 0
+
+    def explain_costs(self, instruments: set[int], explained_ns: int, offset_ns: int) -> set[int]:
+        """All trades of these instruments that happened before `explained_ns` (our clock) were listed. Older
+        trades than the answer are inside the position, newer ones are not. Of one about the time of the
+        answer nobody knows: such a position is forgotten, and must be asked for again (what is returned)."""
+        again = set()
+        for instrument in sorted(instruments & self.shown.keys()):
+            shown, settle_ns = self.shown[instrument], self.settings.settle_ns
+            if shown.read_ns + settle_ns > explained_ns:
+                continue
+            del self.shown[instrument]
+            from_ns, to_ns = (
+                shown.left_ns + offset_ns - settle_ns,
+                shown.read_ns + offset_ns + settle_ns,
+            )
+            rows = self.listed[instrument]
+            if any(from_ns <= row.event_ns <= to_ns for _, row in rows):
+                again.add(instrument)
+                continue
+            self._begin_cost(instrument, shown, shown.read_ns + offset_ns)
+            for product, row in sorted(rows, key=lambda x: (x[1].event_ns, x[1].trade_hi, x[1].trade_lo)):
+                if row.event_ns > to_ns:
+                    self._on_cost(product, row)
+            rows.clear()
+        return again
+
+    def _begin_cost(self, instrument: int, shown: Shown, floor_ns: int) -> None:
+        contract, self.floor_ns[instrument] = self.contracts[instrument], floor_ns
+        self.costs[instrument] = {
+            leg: Cost(size * contract, number(entry, "entry")) for leg, size, entry in shown.held
+        }
+        if self.capital is not None:
+            self.capital.set_cost(instrument, [(size, entry) for _, size, entry in shown.held])
+
+    def _on_cost(self, product: Product, row: TradeRow) -> None:
+        """A trade that the position of the start does not hold."""
+        costs = self.costs[product.instrument]
+        assert costs is not None
+        size = number(row.size, "size") * self.contracts[product.instrument]
+        cost = costs.setdefault(row.leg or "net", Cost())
+        profit = cost.trade(size if row.side == 0 else -size, number(row.price, "price"))
+        self._effect(product.quote, row.event_ns, profit)
+        if self.capital is not None:
+            self.capital.on_paid(product, row)
 
     def on_trade(self, product: Product, row: TradeRow) -> None:
+        """A trade that a list shows, once."""
         size, price = number(row.size, "size"), number(row.price, "price")
-        signed = size if row.side == 0 else -size
-        if product.is_perpetual:
-            costs = self.costs.get(product.instrument)
-            cost = None if costs is None else costs.setdefault(row.leg or "net", Cost())
-            profit = cost.trade(signed * self.contracts[product.instrument], price) if cost else NONE
-            self._effect(product.quote, row.event_ns, profit)
-        else:
+        if not product.is_perpetual:
+            signed = size if row.side == 0 else -size
             self._effect(product.base, row.event_ns, signed)
             self._effect(product.quote, row.event_ns, -signed * price)
+            if self.capital is not None:
+                self.capital.on_paid(product, row)
+        elif self.costs.get(product.instrument) is None:
+            if product.instrument in self.listed:
+                self.listed[product.instrument].append((product, row))
+        elif row.event_ns > self.floor_ns.get(product.instrument, 0):
+            self._on_cost(product, row)
         self._effect(row.fee_coin, row.event_ns, -number(row.fee, "fee"))
         if self.capital is not None:
-            self.capital.on_trade(product, row)
+            self.capital.on_fee(product, row)
 
     def on_cash(self, row: CashRow) -> bool:
         """Money that moved without a trade, once: streams and lists tell of the same. False where it is

@@ -208,7 +208,20 @@ class Watch:
         if self.reconciler.too_new:
             self.due["orders"] = min(self.due["orders"], now_ns + self.settings.settle_ns)
         self.private.swept(lists.left_ns, now_ns)
+        self._explain_costs(lists.left_ns, now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
+
+    def _explain_costs(self, left_ns: int, now_ns: int) -> None:
+        """With what the purse begins to count the profit of each perpetual, once the venue's clock and the
+        trades around the answer are known."""
+        instruments = {p.instrument for p in self.desk.products.values() if p.is_perpetual}
+        if self.clock.is_settled(now_ns) and self.purse.explain_costs(
+            instruments, left_ns, self.clock.offset_ns(now_ns)
+        ):
+            self.due["positions"] = now_ns
+        due_ns = self.purse.costs_due_ns(instruments)
+        if due_ns:
+            self.due["orders"] = min(self.due["orders"], max(due_ns + HURRY_NS // 4, now_ns + HURRY_NS))
 
     def settle_ns(self) -> int:
         """A look this much later leaves late enough to count."""
@@ -380,12 +393,12 @@ class Watch:
         for symbol, product in self.desk.products.items():
             if product.is_perpetual:
                 self.absent_ns[symbol] = 0 if symbol in named else self.absent_ns.get(symbol) or now_ns
-                self._got_position(symbol, held.get(symbol, []), now_ns)
+                self._got_position(symbol, held.get(symbol, []), pull, now_ns)
         if any(self.positions.is_open(p.instrument) for p in self.desk.products.values() if p.is_perpetual):
             self.due["positions"] = now_ns + self.settle_ns()
             self.hurry(now_ns)
 
-    def _got_position(self, symbol: str, rows: list[PositionRow], now_ns: int) -> None:
+    def _got_position(self, symbol: str, rows: list[PositionRow], pull: Pull, now_ns: int) -> None:
         """`rows`: what there is of it, by leg."""
         instrument = self.desk.products[symbol].instrument
         if instrument in self.starting and self.settings.set_at_start and self._is_said(symbol, now_ns):
@@ -394,7 +407,8 @@ class Watch:
                 self.reconciler.floor_ns[instrument] = now_ns + self.clock.offset_ns(now_ns)
         if self.positions.has_agreed(instrument):
             try:
-                self.purse.set_cost(instrument, [(x.leg, Decimal(x.size), x.entry) for x in rows])
+                held = [(x.leg, Decimal(x.size), x.entry) for x in rows]
+                self.purse.set_cost(instrument, held, pull.left_ns, pull.read_ns)
             except ValueError:
                 return  # no entry price yet: the purse waits
             if instrument in self.starting:

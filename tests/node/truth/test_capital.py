@@ -217,3 +217,20 @@ def test_fees_are_counted_here_and_not_in_the_capital(coin):
     assert capital(world).told == before
     held = world.engine.account.position(0)
     assert held["fee_e8" if coin == "USDT" else "fee_base_e8"] == 100_000
+
+
+def test_that_equity_is_not_known_for_a_minute_is_told_once_and_when_it_is_over():
+    world = World()
+    world.settle()
+    world.run(80)
+    own = capital(world, PERP)
+    line = own.lines[1]
+    line.offset, line.maybe, lots = None, set(), line.lots
+    line.lots += 3  # the lists show a trade that is not ours
+    world.run(60)
+    assert not world.heard("equity is not known")
+    world.run(190)
+    assert len(world.heard("do not meet: equity is not known, nothing new is risked")) == 1
+    line.lots = lots
+    assert world.run(130, lambda: world.heard("what the trades cost is known now"))
+    assert line.offset is not None

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig import PERP, SPOT, SYMBOL, World, size
 
-from node.truth.coins import Cost
-from node.truth.settings import SEC
-from node.venues.values import CashRow, PositionRow
+from node.truth.coins import Cost, Purse
+from node.truth.desk import Product
+from node.truth.settings import SEC, Settings
+from node.venues.values import CashRow, PositionRow, TradeRow
 
 
 def buy(world, lots, ticks=10_000, fee="0", fee_coin="USDT"):
@@ -149,3 +150,62 @@ def test_realised_profit_and_open_value_together_are_the_cash_flow(trades):
     assert cost.size == size
     assert abs(profit - (cash + cost.size * cost.entry)) < Decimal("1e-15")
     assert SEC == 10**9
+
+
+AHEAD = 7 * SEC  # the venue's clock before ours
+SOLD = {"side": 1, "price": "110", "size": "1"}
+
+
+def perpetual():
+    out = Purse(Settings(), None)
+    product = Product(0, quote="USDT", is_perpetual=True)
+    out.add(product, Decimal(1))
+    return out, product
+
+
+def listed(purse, product, at_s, n):
+    row = TradeRow(PERP, SYMBOL, "", "", 0, n, fee="0", fee_coin="", is_maker=False,
+                   event_ns=int(at_s * SEC) + AHEAD, **SOLD)  # fmt: skip
+    purse.on_trade(product, row)
+
+
+@pytest.mark.parametrize("listed_first", [True, False])
+def test_trades_in_front_of_the_answer_are_inside_the_position_and_those_behind_it_are_not(listed_first):
+    """Whenever they are listed; `Settings.settle_ns` is two seconds."""
+    purse, product = perpetual()
+    shown = [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC
+    if not listed_first:
+        purse.set_cost(0, *shown)
+    listed(purse, product, 40, 1)
+    listed(purse, product, 53.5, 2)
+    if listed_first:
+        purse.set_cost(0, *shown)
+    assert purse.costs_due_ns({0}) == 53 * SEC
+    assert purse.explain_costs({0}, 53 * SEC - 1, AHEAD) == set()
+    assert purse.costs[0] is None
+    assert purse.explain_costs({0}, 53 * SEC, AHEAD) == set()
+    assert purse.costs[0]["net"] == Cost(Decimal(4), Decimal(100))
+    assert [x for _, x in purse.coin("USDT").effects] == [Decimal(10)]
+    listed(purse, product, 45, 3)  # that a list shows late
+    listed(purse, product, 54, 4)
+    assert purse.costs[0]["net"].size == 3
+    assert purse.costs_due_ns({0}) == 0
+
+
+@pytest.mark.parametrize("at_s", [48, 50.5, 53])
+def test_a_position_with_a_trade_about_its_time_is_asked_for_again(at_s):
+    purse, product = perpetual()
+    purse.set_cost(0, [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC)
+    listed(purse, product, at_s, 1)
+    assert purse.explain_costs({0}, 60 * SEC, AHEAD) == {0}
+    assert purse.costs[0] is None
+    purse.set_cost(0, [("net", Decimal(4), "100")], 60 * SEC, 60 * SEC)
+    assert purse.explain_costs({0}, 62 * SEC, AHEAD) == set()
+    assert purse.costs[0]["net"] == Cost(Decimal(4), Decimal(100))
+
+
+def test_a_position_without_an_entry_price_is_waited_for():
+    purse, _ = perpetual()
+    with pytest.raises(ValueError, match="entry"):
+        purse.set_cost(0, [("net", Decimal(5), "")], SEC, SEC)
+    assert purse.shown == {}

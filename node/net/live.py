@@ -496,8 +496,8 @@ class Node:
         return reply
 
     def _record_answer(self, market: int, request: Request, reply: Reply | None) -> None:
-        """ANSWER on the tape: what the venue said when it was asked, or that it said nothing. What was decided
-        by it stands behind it; no replay needs it. Keys and signatures are left out."""
+        """ANSWER on the tape: what the venue said when it was asked, or that it said nothing. What was
+        decided by it stands behind it; no replay needs it. Keys and signatures are left out."""
         if self.tape is None or self.tape.full:
             return
         told = {"market": MARKET_NAMES[market], "method": request.method}

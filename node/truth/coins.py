@@ -130,8 +130,17 @@ class Purse:
 
     def costs_due_ns(self, instruments: set[int]) -> int:
         """Trades must be listed behind this moment (our clock) before a cost can be known; 0: none waits."""
-        times = [x.read_ns for instrument, x in self.shown.items() if instrument in instruments]
-        return max(times) + self.settings.settle_ns if times else 0
+        times = [self._explained_ns(x) for x in instruments & self.shown.keys()]
+        return max(times, default=0)
+
+    def _explained_ns(self, instrument: int) -> int:
+        shown = self.shown[instrument]
+        return shown.read_ns + (0 if self._is_empty(instrument) else self.settings.settle_ns)
+
+    def _is_empty(self, instrument: int) -> bool:
+        """Flat, and no trade was listed: what is listed later, and was before the answer, cannot be missing
+        in it. Nothing has to be waited for."""
+        return not self.shown[instrument].held and not self.listed[instrument]
 
     def explain_costs(self, instruments: set[int], explained_ns: int, offset_ns: int) -> set[int]:
         """All trades of these instruments that happened before `explained_ns` (our clock) were listed. Older
@@ -140,8 +149,9 @@ class Purse:
         again = set()
         for instrument in sorted(instruments & self.shown.keys()):
             shown, settle_ns = self.shown[instrument], self.settings.settle_ns
-            if shown.read_ns + settle_ns > explained_ns:
+            if self._explained_ns(instrument) > explained_ns:
                 continue
+            floor_ns = shown.left_ns if self._is_empty(instrument) else shown.read_ns
             del self.shown[instrument]
             from_ns, to_ns = (
                 shown.left_ns + offset_ns - settle_ns,
@@ -151,7 +161,7 @@ class Purse:
             if any(from_ns <= row.event_ns <= to_ns for _, row in rows):
                 again.add(instrument)
                 continue
-            self._begin_cost(instrument, shown, shown.read_ns + offset_ns)
+            self._begin_cost(instrument, shown, floor_ns + offset_ns)
             for product, row in sorted(rows, key=lambda x: (x[1].event_ns, x[1].trade_hi, x[1].trade_lo)):
                 if row.event_ns > to_ns:
                     self._on_cost(product, row)

@@ -411,7 +411,7 @@ class Watch:
                 self.purse.set_cost(instrument, held, pull.left_ns, pull.read_ns)
             except ValueError:
                 return  # no entry price yet: the purse waits
-            if instrument in self.starting:
+            if instrument in self.starting or self.purse.costs_due_ns({instrument}):
                 self.hurry(now_ns)
 
     def _is_said(self, symbol: str, now_ns: int) -> bool:

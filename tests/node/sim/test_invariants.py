@@ -177,7 +177,7 @@ def script(seed: int, seconds: float) -> list[dict]:
     return rows
 
 
-def play(seed: int, seconds: float = 8.0, spoil=lambda world: None) -> Monitor:
+def play(seed: int, seconds: float = 12.0, spoil=lambda world: None) -> Monitor:
     """A wild strategy for so long, somebody who says stop, and what becomes of everything then."""
     world = World(soak_config(), seed=seed, faults=script(seed, seconds), strategy=Strategy())
     bounds = bounds_of(world)

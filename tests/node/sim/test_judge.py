@@ -14,7 +14,7 @@ from node.soak import soak_config
 def world():
     """At rest, and in agreement."""
     out = World(soak_config(), seed=4)
-    out.run_for(20 * SEC)
+    out.run_for(24 * SEC)
     for order_id in out.engine.orders.open_orders():
         out.engine.want_cancel(order_id, out.now_ns)
     out.engine.quiet(out.now_ns)

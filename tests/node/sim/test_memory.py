@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
     hashes = []
     for seed in (5, 5, 6):
         out = world(seed=seed)
-        out.run_for(6 * SEC)
+        out.run_for(12 * SEC)
         hashes.append((out.outlet.hash(), out.outlet.orders))
     assert hashes[0] == hashes[1]
     assert hashes[0] != hashes[2]

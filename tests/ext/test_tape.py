@@ -149,7 +149,7 @@ def test_record_types_have_their_documented_numbers():
     names = "FRAME TIMER INTENT VERDICT ORDER_OUT ACK FILL MARK CONFIG DIAL NOTE REPORT SESSION SENT "
     names += "EVIDENCE DOOR STOP EQUITY LIMITS HASH DECISION SIGNAL PARAM UNRECORDED ANSWER"
     assert " ".join(m.name for m in RecordType) == names
-    assert [m.value for m in RecordType] == list(range(1, 25))
+    assert [m.value for m in RecordType] == list(range(1, 26))
 
 
 def test_the_bytes_on_disk_are_the_documented_ones(tmp_path):

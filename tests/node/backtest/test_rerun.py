@@ -33,7 +33,7 @@ def same(world: World, result) -> None:
 
 
 def test_a_quiet_run_is_the_same_again(tmp_path):
-    world = run(tmp_path, 6.0, seed=2)
+    world = run(tmp_path, 11.0, seed=2)
     (result,) = again(tmp_path)
     same(world, result)
     assert result.orders == world.outlet.orders > 5
@@ -126,7 +126,7 @@ class Heavy(Taker):
 
 def test_a_strategy_in_python_and_the_stop_that_it_runs_into_are_the_same_again(tmp_path):
     config = config_of(limits={"max_position_loss_quote": "0.005"})
-    world = run(tmp_path, 8.0, config, seed=4, strategy=Heavy())
+    world = run(tmp_path, 13.0, config, seed=4, strategy=Heavy())
     (result,) = again(tmp_path)
     same(world, result)
     assert any(x.type == RecordType.STOP for x in TapeReader(str(tmp_path)))
@@ -174,7 +174,7 @@ class Ended(Taker):
 
 def test_a_call_that_a_watchdog_ended_is_not_made_again_and_counts_as_it_did(tmp_path):
     account = tables(orders=1000)["account"] | {"max_strategy_faults": 1000}
-    world = run(tmp_path, 6.0, config_of(account=account), seed=4, strategy=Ended())
+    world = run(tmp_path, 11.0, config_of(account=account), seed=4, strategy=Ended())
     assert world.engine.strategies[0].faults > 10
     (result,) = again(tmp_path, strategy=Taker)  # in which nothing ends a call
     same(world, result)
@@ -194,7 +194,7 @@ class Random(Taker):
 
 
 def test_a_strategy_that_decides_by_chance_is_found_and_the_first_difference_is_named(tmp_path):
-    run(tmp_path, 6.0, config_of(), seed=4, strategy=Random())
+    run(tmp_path, 11.0, config_of(), seed=4, strategy=Random())
     (result,) = again(tmp_path)
     found = result.difference
     assert found is not None
@@ -215,7 +215,7 @@ class Addressed(Taker):
 
 
 def test_a_strategy_that_decides_by_an_address_is_found(tmp_path):
-    run(tmp_path, 6.0, config_of(), seed=4, strategy=Addressed())
+    run(tmp_path, 11.0, config_of(), seed=4, strategy=Addressed())
     keep = [bytearray(977) for _ in range(1000)]
     (result,) = again(tmp_path)
     assert result.difference is not None
@@ -227,11 +227,11 @@ class Slower(Taker):
 
 
 def test_what_is_missing_and_what_is_too_much_is_named_too(tmp_path):
-    run(tmp_path, 5.0, config_of(), seed=4, strategy=Taker())
+    run(tmp_path, 10.0, config_of(), seed=4, strategy=Taker())
     (missing,) = again(tmp_path, strategy=Slower)
     assert missing.difference is not None
     assert missing.difference.replayed == "nothing here"
-    run(tmp_path / "slow", 5.0, config_of(), seed=4, strategy=Slower())
+    run(tmp_path / "slow", 10.0, config_of(), seed=4, strategy=Slower())
     (more,) = again(tmp_path / "slow", strategy=Taker)
     assert more.difference is not None
     assert more.difference.recorded == "nothing here"
@@ -273,10 +273,10 @@ def test_requests_that_no_socket_took_are_not_taken_again(tmp_path):
 
 def test_a_second_run_on_the_tape_goes_on_from_the_first_and_both_are_the_same_again(tmp_path):
     config = config_of("okx", "BTC-USDT-SWAP")
-    first = run(tmp_path, 8.0, config, seed=2, strategy=Taker())
+    first = run(tmp_path, 13.0, config, seed=2, strategy=Taker())
     first.kill()
     more = {"keep_fakes": first, "recalled": recall(tmp_path), "control_at": tmp_path}
-    second = run(tmp_path, 6.0, config, seed=3, strategy=Taker(), **more)
+    second = run(tmp_path, 11.0, config, seed=3, strategy=Taker(), **more)
     results = again(tmp_path)
     assert len(results) == 2
     same(first, results[0])

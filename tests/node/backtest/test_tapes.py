@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("taped")
     for start in (0, 100):
         config = config_of("binance-usdm", strategy="quoter", quote=QUOTE)
-        run(out / "tape", 6.0, config, seed=4, start_ns=START_NS + start * SEC)
+        run(out / "tape", 11.0, config, seed=4, start_ns=START_NS + start * SEC)
     return out
 
 
@@ -145,7 +145,7 @@ def test_damage_is_replayed_up_to_and_named(tmp_path, folder, capsys, monkeypatc
 
 
 def test_a_difference_is_a_failure_with_both_sides(tmp_path, capsys, monkeypatch):
-    run(tmp_path, 4.0, config_of(), seed=4, strategy=Taker())
+    run(tmp_path, 9.0, config_of(), seed=4, strategy=Taker())
     monkeypatch.setattr(Taker, "lots", 3)
     code, out, err = command(capsys, monkeypatch, "replay", str(tmp_path))
     assert code == 1

@@ -826,8 +826,10 @@ def test_row_158_on_a_choked_line_nothing_new_leaves_and_no_order_stays_unknown(
             taken = fake.counts["orders"]
             await asyncio.sleep(0.2)
             assert fake.counts["orders"] == taken
-            assert all(fake.faults.counts[x["name"]] for x in rows)
             await until(lambda: time.time_ns() - now_ns > 0.9e9)
+            assert all(
+                fake.faults.counts[x["name"]] for x in rows if x["name"] != "rest.delay"
+            )  # if any was asked
             await until(lambda: node.engine.orders.reserved(0)["unknown_lots"] == 0 and quoting(node))
 
         await world.run(node, act)

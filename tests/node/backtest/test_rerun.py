@@ -254,12 +254,12 @@ def test_a_door_that_nobody_recorded_is_found_at_the_next_mark(tmp_path):
 
 def test_requests_that_no_socket_took_are_not_taken_again(tmp_path):
     def act(world: World) -> None:
-        """For a second, what the link looks at last says no: nothing else on the tape foretells that."""
-        world.run_for(4 * SEC)
+        """For a while, what the link looks at last says no: nothing else on the tape foretells that."""
+        world.run_for(9 * SEC)
         shut = Again()
         shut.unsent.update(range(1, 1000))
         world.engine.outlet = shut
-        world.run_for(SEC)
+        world.run_for(3 * SEC)
         assert shut.written > 0
         world.engine.outlet = world.outlet
         world.run_for(SEC)

@@ -859,12 +859,7 @@ class Node:
         self.is_leaving = True
         self.engine.mark_now(self.link.now_ns())
         crash_at("stop_flushed")
-        for connection in self.connections:
-            connection.close()
-        for task in list(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(list(self.tasks))
+        await self._end_tasks()
         self.vigil.end()
         assert self.tape is not None
         if not self.tape.full:
@@ -873,6 +868,15 @@ class Node:
             self.restarts.clear()
             if self.beat is not None:
                 self.beat.end()
+
+    async def _end_tasks(self) -> None:
+        """Connections, and all that goes on beside the loop."""
+        for connection in self.connections:
+            connection.close()
+        for task in list(self.tasks):
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(list(self.tasks))
 
     def _note(self, fields: dict) -> None:
         """NOTE on the tape: something a person may want to read later."""

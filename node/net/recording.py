@@ -359,12 +359,7 @@ class Recorder(Node):
     async def _leave(self) -> None:
         self.is_leaving = True  # what ends from here on is no loss
         self.gaps = sum(x.gaps for x in self.engine.books)
-        for connection in self.connections:
-            connection.close()
-        for task in list(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(list(self.tasks))
+        await self._end_tasks()
         self.names.close()
         self.descriptors.close()
         for reel in self.reels.values():

@@ -47,6 +47,7 @@ SAYS = {
 }
 RANK = {"INTENT": 1, "SENT": 2, "ACKED": 3, "LIVE": 4, "PARTIAL": 5}
 ROUND = 16  # timers in which the engine looks at each row of its table once
+TERMS = ("side", "type", "tif", "leg", "reduce_only", "price_ticks", "trigger_ticks", "size_lots")
 
 
 class Stories:
@@ -193,17 +194,7 @@ class Stories:
         intent, passed = row["intent"], row["reason"] == "OK"
         key: Key = (self.run.epoch, row["order_id"]) if passed else ("refused", record.sequence, 0)
         order = self._new(key, "decided" if passed else "refused", record, intent["instrument"])
-        for name in (
-            "side",
-            "type",
-            "tif",
-            "leg",
-            "reduce_only",
-            "price_ticks",
-            "trigger_ticks",
-            "size_lots",
-        ):
-            setattr(order, name, intent[name])
+        _set_terms(order, intent)
         order.decided_ns, order.strategy = record.now_ns, self.run.strategy(intent["strategy"])
         order.cause, order.signal = self._told_cause(), self._signal.get(intent["strategy"])
         order.dials = list(self.dials)
@@ -438,17 +429,7 @@ class Stories:
         order = self.orders.get(key)
         if order is None:
             order = self._new(key, "adopted", record, row["instrument"])
-            for name in (
-                "side",
-                "type",
-                "tif",
-                "leg",
-                "reduce_only",
-                "price_ticks",
-                "trigger_ticks",
-                "size_lots",
-            ):
-                setattr(order, name, intent[name])
+            _set_terms(order, intent)
             order.strategy = DESKS[-1]
             order.missed_lots = row["c"]
         told = {"filled_lots": row["c"], "run": self.run.number}
@@ -490,3 +471,9 @@ METHODS = {
     RecordType.DOOR: Stories._door,
 }
 TYPES = {*METHODS, *INPUTS}  # what a reader has to hand over
+
+
+def _set_terms(order: Order, intent: dict[str, Any]) -> None:
+    """What an order asks for, out of the intent of a record."""
+    for name in TERMS:
+        setattr(order, name, intent[name])

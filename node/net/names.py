@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from node.errors import Unreachable
+from node.sockets import OwnSocket
 
 WAIT_S = 3.0
 FRESH_S = 60.0
@@ -118,7 +119,13 @@ class Resolver(AbstractResolver):
 
 def connector(names: Names, most: int, context) -> aiohttp.TCPConnector:
     """A pool of at most `most` connections that finds hosts by `names`."""
-    return aiohttp.TCPConnector(limit=most, ssl=context, resolver=Resolver(names), use_dns_cache=False)
+    return aiohttp.TCPConnector(
+        limit=most,
+        ssl=context,
+        resolver=Resolver(names),
+        use_dns_cache=False,
+        socket_factory=lambda found: OwnSocket(*found[:3]),
+    )
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -126,7 +133,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 async def _connected(address: str, port: int) -> socket.socket:
-    out = socket.socket(_family(address), socket.SOCK_STREAM)
+    out = OwnSocket(_family(address), socket.SOCK_STREAM)
     done = False
     try:
         out.setblocking(False)

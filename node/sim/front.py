@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+from node.sockets import OwnSocket
 from node.venues.faults import Fault, Faults
 from node.venues.parts import MS
 
@@ -325,7 +326,7 @@ class Pipe(asyncio.Protocol):
         self.front.names.pop(self.name, None)
         self.name = b"\0tickgate-%d-%d" % (os.getpid(), next(_numbers))
         self.front.names[self.name] = self
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = OwnSocket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             sock.bind(self.name)
             loop = asyncio.get_running_loop()

@@ -139,6 +139,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     ),
     (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak|node\.crashes", {"*"}),
     (r"node\.synced", {"node.beat"}),
+    (r"node\.sockets", set()),
     (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
     (r"node\.reel", {"node.errors"}),  # recordings on disk: written by the recorder, and out of tapes
     (r"node\.restarts", set()),
@@ -202,12 +203,14 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"node\.net(\.\w+)*",
         LOWER
         | NODE
-        | {"node.beat", "node.latch", "node.reel", "node.restarts", "node.synced"}
+        | {"node.beat", "node.latch", "node.reel", "node.restarts", "node.sockets", "node.synced"}
         | {"node.net*", "ext*"},
     ),
     (
         r"node\.sim(\.\w+)*",
-        LOWER | NODE | {"node.sim*", "ext*", "node.backtest.sources", "node.backtest.instruments"},
+        LOWER
+        | NODE
+        | {"node.sim*", "node.sockets", "ext*", "node.backtest.sources", "node.backtest.instruments"},
     ),
     (
         # a tape again: the node's own assembly, without its sockets

@@ -106,6 +106,6 @@ def test_its_own_descriptor_is_closed_once_whoever_ends_it():
 
 
 def test_a_socket_that_could_not_be_made_dies_in_silence():
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Errno"):
         OwnSocket(-5, -5)
     gc.collect()

@@ -170,7 +170,7 @@ def test_commands_that_run_until_stopped_do_so_together_and_end_well(block, fold
         for command, process in reversed(running):
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=30)
             assert process.returncode == 0, f"{command}: {out}{err}"
             assert "Traceback" not in err
             assert "cannot connect" not in err

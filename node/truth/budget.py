@@ -2,11 +2,12 @@
 
 import heapq
 from collections import deque
+from dataclasses import dataclass
 
 from ext.records import BudgetKind
 from node.truth.desk import Ask, Purpose
 from node.truth.settings import Settings
-from node.venues.values import BudgetRow
+from node.venues.values import Bucket, BudgetRow
 
 PAUSES = {429: "pause_429_ns", 418: "pause_418_ns", 403: "pause_403_ns"}
 
@@ -43,6 +44,21 @@ class Window:
             self.sent.popleft()
 
 
+Key = tuple[int | str, int]
+PLAIN = (int(BudgetKind.BUDGET_WEIGHT), 0)
+SHARED: Key = PLAIN  # who finds no room here is not overtaken
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A window that counts a request, and what it costs there. While one is full, requests that it does not
+    count may go first."""
+
+    key: Key
+    window: Window
+    cost: int
+
+
 class Budget:
     """The queue of one desk. `take` gives what may leave now, cancels first; a pause holds everything on
     this path."""
@@ -50,6 +66,7 @@ class Budget:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.windows: dict[tuple[int, int], Window] = {}
+        self.buckets: dict[tuple[str, int], Window] = {}
         self.queue: list[tuple[int, int, Ask]] = []
         self.flying: set[Ask] = set()
         self.paused_until_ns = 0
@@ -58,8 +75,9 @@ class Budget:
         self._count = 0
         self._row = 0  # pauses in a row
         self._refused_ns = 0  # when the last of them began
-        plain = (int(BudgetKind.BUDGET_WEIGHT), 0)
-        self.windows[plain] = Window(settings.plain_interval_ns, settings.plain_limit)
+        self.windows[int(BudgetKind.BUDGET_WEIGHT), 0] = Window(
+            settings.plain_interval_ns, settings.plain_limit
+        )
 
     def put(self, ask: Ask) -> None:
         self._count += 1
@@ -70,54 +88,63 @@ class Budget:
         """Requests to write now. They are charged, and stamped with `now_ns` as the time they left."""
         out: list[Ask] = []
         held: list[tuple[int, int, Ask]] = []
-        full: set[int] = set()
+        full: set[Key] = set()
         while self.queue and now_ns >= self.paused_until_ns:
             entry = heapq.heappop(self.queue)
             ask = entry[2]
-            if now_ns < self.kind_until_ns.get(_kind(ask), 0) or _kind(ask) in full:
+            rooms = self._rooms(ask)
+            if now_ns < self.kind_until_ns.get(_kind(ask), 0) or any(x.key in full for x in rooms):
                 held.append(entry)
                 continue
-            if not self._fits(ask, now_ns):
+            blocked = self._blocked(ask, rooms, now_ns)
+            if blocked:
                 held.append(entry)
-                if not self._is_full_alone(ask, now_ns):
+                if SHARED in blocked:
                     break  # what comes behind is less urgent
-                full.add(_kind(ask))
+                full |= blocked
                 continue
-            self._charge(ask, now_ns)
+            self._charge(ask, rooms, now_ns)
             out.append(ask)
         for entry in held:
             heapq.heappush(self.queue, entry)
         return out
 
-    def _charge(self, ask: Ask, now_ns: int) -> None:
+    def _charge(self, ask: Ask, rooms: list[Room], now_ns: int) -> None:
         ask.left_ns = now_ns
         self.flying.add(ask)
-        for window in self._windows(ask):
-            window.charge(ask.cost, now_ns)
+        for room in rooms:
+            room.window.charge(room.cost, now_ns)
 
-    def _windows(self, ask: Ask) -> list[Window]:
+    def _rooms(self, ask: Ask) -> list[Room]:
+        """Every window that counts this request. What nobody said a limit of is counted by a careful one."""
+        buckets = [self._bucket(x) for x in ask.desk.rest.buckets(ask.request)]
         kinds = (int(BudgetKind.BUDGET_WEIGHT), _kind(ask))
-        named = [w for (kind, interval), w in self.windows.items() if kind in kinds and interval]
-        return named or [w for (kind, _), w in self.windows.items() if kind in kinds]
+        rows = [(key, w) for key, w in self.windows.items() if key[0] in kinds]
+        named = [(key, w) for key, w in rows if key[1]]
+        if not named and not buckets:
+            named = rows
+        shared = int(BudgetKind.BUDGET_WEIGHT)
+        return buckets + [Room(SHARED if key[0] == shared else key, w, ask.cost) for key, w in named]
 
-    def _fits(self, ask: Ask, now_ns: int) -> bool:
+    def _bucket(self, bucket: Bucket) -> Room:
+        key = (bucket.name, bucket.interval_ns)
+        if key not in self.buckets:
+            self.buckets[key] = Window(bucket.interval_ns, bucket.limit)
+        return Room(key, self.buckets[key], 1)
+
+    def _blocked(self, ask: Ask, rooms: list[Room], now_ns: int) -> set[Key]:
+        """What has no room for it."""
         urgent = ask.purpose <= Purpose.UNKNOWN
         if not urgent and len(self.flying) >= self.settings.in_flight:
-            return False
-        return all(self._has_room(w, ask, urgent, now_ns) for w in self._windows(ask))
+            return {SHARED}
+        return {x.key for x in rooms if not self._has_room(x, urgent, now_ns)}
 
-    def _is_full_alone(self, ask: Ask, now_ns: int) -> bool:
-        """Only the windows of its own kind are full: what others spend does not come out of them."""
-        plain = int(BudgetKind.BUDGET_WEIGHT)
-        shared = [w for (kind, _), w in self.windows.items() if kind == plain]
-        return _kind(ask) != plain and all(self._has_room(w, ask, True, now_ns) for w in shared)
-
-    def _has_room(self, window: Window, ask: Ask, urgent: bool, now_ns: int) -> bool:
-        used = window.used(now_ns)
-        share = window.limit * self.settings.local_share // 100
+    def _has_room(self, room: "Room", urgent: bool, now_ns: int) -> bool:
+        used = room.window.used(now_ns)
+        share = room.window.limit * self.settings.local_share // 100
         if not urgent:
             share = share * (100 - self.settings.reserved_share) // 100
-        return used + ask.cost <= share or used == 0  # a request dearer than the share goes alone
+        return used + room.cost <= share or used == 0  # a request dearer than the share goes alone
 
     def done(self, ask: Ask) -> None:
         self.flying.discard(ask)

@@ -89,6 +89,7 @@ class Purse:
         self.waiting: tuple[list[BalanceRow], int, int] | None = None
         self.hurried_ns = 0  # balances read then have made their desks list their trades at once
         self.compared_ns = 0  # when the last balances that were compared had been asked for
+        self.read_ns = 0  # ... and were here
         self._keys: OrderedDict[tuple, None] = OrderedDict()
         self.note: Callable[[dict[str, str]], None] = lambda fields: None
 
@@ -242,7 +243,7 @@ class Purse:
         if self.waiting is None or explained_ns <= self.waiting[2]:
             return
         rows, left_ns, read_ns = self.waiting
-        self.waiting, self.compared_ns = None, left_ns
+        self.waiting, self.compared_ns, self.read_ns = None, left_ns, read_ns
         totals = {x.coin: number(x.total, x.coin) for x in rows}
         for name in sorted(totals.keys() | self.users.keys() | self.coins.keys()):
             if name in self.users or name in self.coins:
@@ -255,12 +256,16 @@ class Purse:
         self, name: str, total: Decimal, left_ns: int, read_ns: int, offset_ns: int, now_ns: int
     ) -> None:
         coin = self.coin(name)
-        if name in self.margin and None in self.costs.values():
-            return  # profit cannot be counted before the positions are known
         values = self._values(coin, total, left_ns + offset_ns, read_ns + offset_ns)
         dust = Decimal("1e-6" if name in self.margin else "1e-8") * (1 + coin.trades)
         coin.told = total
         base = coin.steady.base
+        if name in self.margin and None in self.costs.values():
+            # Profit cannot be counted before the positions are known: no more than a first look. Where one is
+            # made until they are, the second look does not show the same.
+            if base is None and not coin.guesses:
+                coin.guesses, coin.guessed_ns = values, read_ns
+            return
         if base is None:
             self._learn(name, coin, values, dust, left_ns, read_ns)
         else:
@@ -322,6 +327,12 @@ class Purse:
     def is_known(self, product: Product) -> bool:
         """The coin that a spot position consists of was seen, and is explained."""
         return product.is_perpetual or not product.base or self.coin(product.base).steady.base is not None
+
+    def again_ns(self) -> int:
+        """From when on another look counts: a coin that is not known is learned at the start's pace, whoever
+        trades already."""
+        settle_ns = self.settings.start_settle_ns if self.unknown() else self.settings.settle_ns
+        return self.read_ns + settle_ns
 
     @property
     def is_open(self) -> bool:

@@ -18,6 +18,7 @@ from node.truth.twins import Twins
 from node.truth.watch import Watch
 from node.venues.values import AccountNews, Reply
 
+LATE_NS = 50_000_000  # a look at the very moment could leave a little too early
 BANS = (403, 418)  # answers that mean the address, whatever it asked for
 
 
@@ -211,7 +212,7 @@ class Keeper:
             asker = next(x for x in desks if x.asks_balances)
             purse.compare(swept_ns, asker.clock.offset_ns(now_ns), now_ns)
             if purse.is_open:
-                asker.due["balances"] = min(asker.due["balances"], now_ns + asker.settle_ns())
+                asker.due["balances"] = min(asker.due["balances"], max(purse.again_ns() + LATE_NS, now_ns))
             for watch in desks:
                 if watch.starting:
                     watch.hurry(now_ns)

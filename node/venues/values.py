@@ -245,6 +245,16 @@ class BudgetRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """A published limit of requests of one kind, where the venue's answers do not count them: `limit` in any
+    `interval_ns`. Requests with the same `name` share it."""
+
+    name: str
+    limit: int
+    interval_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A REST answer as it came. `headers` have lower-case names."""
 
@@ -323,4 +333,7 @@ class Rest(Protocol):
         self, request: Request, reply: Reply
     ) -> Said: ...  # answer to cancel, cancel_all, from_frame
     def budgets(self, request: Request, reply: Reply) -> list[BudgetRow]: ...
+    def buckets(
+        self, request: Request
+    ) -> tuple[Bucket, ...]: ...  # () where answers count, or nothing is said
     def retention_ns(self) -> int: ...  # how long an unfilled closed order can still be asked for

@@ -242,15 +242,15 @@ def test_set_up_requests_are_answered(path, request_, reply):
         wire.Venue(wire.synthetic_feed(1)) as venue,
         connect(f"ws://{wire.HOST}:{venue.port}{path}") as client,
     ):
-        peer = venue.peers.get(timeout=5)
+        peer = venue.peers.get(timeout=30)
         client.send(json.dumps(request_))
         assert wire.answer_setup("client", peer, 5.0)
-        assert json.loads(client.recv(timeout=5)) == reply
+        assert json.loads(client.recv(timeout=30)) == reply
         peer.sock.close()
 
 
 def get(url: str):
-    with urllib.request.urlopen(url, timeout=5) as reply:
+    with urllib.request.urlopen(url, timeout=30) as reply:
         return json.loads(reply.read())
 
 

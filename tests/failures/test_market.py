@@ -317,12 +317,15 @@ def test_160_in_an_auction_no_exit_leaves_that_the_venue_would_only_refuse(make,
     asked = hand.asked_new()
     hand.engine.flatten(0, int(HaltReason.HALT_OPERATOR), hand.world.now_ns)
     hand.run(3)
+    tried = hand.asked_new() - asked
+    # Bybit's list leaves out a contract in its auction, which says "halted" and not for what: a way out may be
+    # tried once, and the refusal says it
+    assert tried <= (market == "bybit-linear")
     assert hand.hits("status.phase") == 1
-    assert hand.asked_new() == asked
     hand.run(3)
     listed(hand)
     hand.until(lambda: hand.position() == 0, 15)
-    assert hand.asked_new() == asked + 1
+    assert hand.asked_new() == asked + tried + 1
     in_order(hand)
 
 

@@ -79,7 +79,7 @@ class Processes:
         self.started.append(process)
         return process
 
-    def run(self, *args, timeout_s: float = 20, **popen) -> Told:
+    def run(self, *args, timeout_s: float = 60, **popen) -> Told:
         """To its end."""
         process = self.start(*args, **popen)
         out, err = process.communicate(timeout=timeout_s)
@@ -97,11 +97,11 @@ class Processes:
                     found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         return found
 
-    def find(self, text: str, within_s: float = 10) -> int:
+    def find(self, text: str, within_s: float = 30) -> int:
         """Pid of the process whose command line contains `text`, once there is one."""
         return until(lambda: next((pid for pid, line in self.alive().items() if text in line), 0), within_s)
 
-    def gone(self, within_s: float = 5) -> None:
+    def gone(self, within_s: float = 20) -> None:
         """Nothing is left; fails with what is."""
         with contextlib.suppress(TimeoutError):
             until(lambda: not self.alive(), within_s)
@@ -119,7 +119,7 @@ class Processes:
                         pipe.close()
 
 
-def until(condition, within_s: float = 10):
+def until(condition, within_s: float = 30):
     """The first true answer of `condition()`. Raises TimeoutError."""
     deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:

@@ -161,7 +161,7 @@ def test_ctrl_c_in_the_middle_of_a_replay_is_quiet_and_exit_code_130(processes, 
     time.sleep(0.8)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     processes.gone()

@@ -199,7 +199,7 @@ def running(processes, *args):
 def test_a_process_that_is_killed_is_one_line_and_nothing_is_left(processes, which):
     demo, venues, node, folder = running(processes, "--json")
     os.kill(venues if which == "venues" else node, signal.SIGKILL)
-    out, err = demo.communicate(timeout=5)
+    out, err = demo.communicate(timeout=30)
     what = "the simulated venues" if which == "venues" else "the node"
     assert (demo.returncode, out) == (1, "")
     assert err == f"tickgate: {what} died: SIGKILL\n"
@@ -210,7 +210,7 @@ def test_a_process_that_is_killed_is_one_line_and_nothing_is_left(processes, whi
 def test_a_node_that_ends_by_itself_is_one_line(processes):
     demo, _, node, _ = running(processes)
     os.kill(node, signal.SIGTERM)
-    _, err = demo.communicate(timeout=10)
+    _, err = demo.communicate(timeout=30)
     assert demo.returncode == 1
     assert "the node stopped before the end: " in err
     assert "Traceback" not in err
@@ -224,7 +224,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind_and_is_quiet(processes
         os.killpg(demo.pid, number)  # as a terminal does: to everybody in the foreground
     else:
         demo.send_signal(number)
-    _, err = demo.communicate(timeout=10)
+    _, err = demo.communicate(timeout=30)
     assert demo.returncode == code
     assert err == ""
     processes.gone()

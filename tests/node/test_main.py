@@ -96,7 +96,7 @@ def test_a_signal_ends_it_in_order(processes, config, tmp_path, number):
     process = processes.start("run", config)
     said = lines(process, "private")
     os.killpg(process.pid, number)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "stopping: " in err
     assert "0 not known to be closed" in err
@@ -115,7 +115,7 @@ def test_an_archiver_looks_after_the_tape_and_is_started_again_when_it_dies(proc
     told = json.loads(processes.run("status", config, "--json").out)["synced"]
     assert (told["archiver_alive"], told["suspect"]) == (True, False)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 0
     processes.gone()
     found = verify_all(tmp_path / "tape", tmp_path / "tape" / "archive")
@@ -126,7 +126,7 @@ def test_json_is_one_object_for_each_event(processes, config):
     process = processes.start("run", config, "--json")
     said = lines(process, "private")
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=30)
     limits, *told = [json.loads(x) for x in [*said, *err.splitlines()]]
     assert limits["first_run"]
     assert limits["limits"]["bybit-linear BTCUSDT"]["leverage"] == 10
@@ -160,11 +160,11 @@ def test_killed_it_leaves_a_tape_that_the_next_one_goes_on_with(processes, confi
         process = processes.start("run", config)
         lines(process, "private")
         process.kill()
-        process.communicate(timeout=5)
+        process.communicate(timeout=30)
     process = processes.start("run", config)
     lines(process, "private")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 0
     report = verify(str(tmp_path / "tape"))
     assert report.ok
@@ -204,7 +204,7 @@ def test_a_fault_of_a_strategy_switches_it_off_after_so_many_and_the_node_goes_o
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)  # the node is no part of the fault
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=30)
     said += err.splitlines(keepends=True)
     assert process.returncode == 0
     assert len([x for x in said if "AttributeError: on purpose" in x]) == 3
@@ -220,7 +220,7 @@ def test_one_that_was_latched_at_its_end_says_so_with_code_3_and_the_next_is_lat
     lines(process, "private")
     assert processes.run("halt", config, "--reason", "lunch").code == 0
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 3
     assert "0 not known to be closed" in err
     *_, last = err.splitlines()
@@ -231,7 +231,7 @@ def test_one_that_was_latched_at_its_end_says_so_with_code_3_and_the_next_is_lat
     lines(process, "private")
     assert processes.run("resume", config, "--reason", "back").code == 0
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 0
 
 
@@ -276,7 +276,7 @@ def test_a_quoter_of_ones_own_quotes_like_the_built_in_one(processes, config, tm
     )
     until(lambda: any(x.type == RecordType.ORDER_OUT for x in reader.poll()))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 0
 
 

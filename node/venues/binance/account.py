@@ -53,6 +53,7 @@ from node.venues.binance.rules import (
 from node.venues.keys import Key
 from node.venues.values import (
     BalanceRow,
+    Bucket,
     BudgetRow,
     CashRow,
     KeyRow,
@@ -481,6 +482,10 @@ class Rest:
             return Said(int(UNCERTAIN), UNKNOWN, inner, f"unknown result {str(result)[:20]!r}")
         fate, group = verdict(self.market, action, 400, inner, str(answer.get("msg", "")))
         return Said(fate, group, inner, self._hide(str(answer.get("msg", ""))))
+
+    def buckets(self, request: Request) -> tuple[Bucket, ...]:
+        """Answers count for themselves."""
+        return ()
 
     def budgets(self, request: Request, reply: Reply) -> list[BudgetRow]:
         """`X-MBX-USED-WEIGHT-1M`, `X-MBX-ORDER-COUNT-10S`..., and how long to wait after a 429 or 418."""

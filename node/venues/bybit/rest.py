@@ -22,6 +22,7 @@ from node.venues.bybit import rules
 from node.venues.keys import Key
 from node.venues.values import (
     BalanceRow,
+    Bucket,
     BudgetRow,
     CashRow,
     InstrumentRow,
@@ -794,6 +795,14 @@ class Rest:
         until_ns = self._until_ns(request, reply) if int(left) == 0 else 0
         used = max(int(limit) - int(left), 0)
         return [BudgetRow(int(_BUDGET_KINDS[op]), rules.SECOND, used, int(limit), until_ns)]
+
+    def buckets(self, request: Request) -> tuple[Bucket, ...]:
+        path = request.target.partition("?")[0]
+        all_of_it = Bucket("address", rules.ADDRESS_LIMIT, rules.ADDRESS_WINDOW_NS)
+        if path == rules.TIME_PATH:
+            return (all_of_it,)
+        limit = rules.QUERY_LIMITS.get(path) if request.method == "GET" else None
+        return (all_of_it, Bucket(path, limit, rules.SECOND)) if limit else ()
 
     def retention_ns(self) -> int:
         return rules.RETENTION_NS

@@ -70,6 +70,19 @@ WALLET_PATH = "/v5/account/wallet-balance"
 TRANSACTIONS_PATH = "/v5/account/transaction-log"
 ACCOUNT_PATH = "/v5/account/info"
 KEY_PATH = "/v5/user/query-api"
+# Queries of a user in a second, each path (and category) by itself: docs v5 "Rate Limit", "API rate limit
+# table"; query-api: its own page. All requests of an address count together.
+QUERY_LIMITS = {
+    OPEN_ORDERS_PATH: 50,
+    HISTORY_PATH: 50,
+    EXECUTIONS_PATH: 50,
+    POSITIONS_PATH: 50,
+    WALLET_PATH: 50,
+    ACCOUNT_PATH: 50,
+    TRANSACTIONS_PATH: 25,
+    KEY_PATH: 10,
+}
+ADDRESS_LIMIT, ADDRESS_WINDOW_NS = 600, 5_000_000_000
 SETTLE_COINS = ("USDT", "USDC")  # what linear contracts are settled in
 # kinds of spot orders: a cancel-all without a filter takes the first only
 SPOT_FILTERS = ("Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder")

@@ -31,6 +31,7 @@ from node.venues.okx.rules import (
 )
 from node.venues.values import (
     BalanceRow,
+    Bucket,
     BudgetRow,
     CashRow,
     InstrumentRow,
@@ -867,6 +868,11 @@ class Rest:
         if request.method == "POST":
             kind = kinds.get(Action(_action(request.target)), BudgetKind.BUDGET_AMENDS)
         return [BudgetRow(int(kind), 2 * rules.SECOND, until_ns=until_ns(reply))]
+
+    def buckets(self, request: Request) -> tuple[Bucket, ...]:
+        path = request.target.partition("?")[0]
+        limit = rules.QUERY_LIMITS.get(path) if request.method == "GET" else None
+        return (Bucket(path, limit, rules.QUERY_WINDOW_NS),) if limit else ()
 
     def retention_ns(self) -> int:
         return rules.RETENTION_NS

@@ -52,6 +52,23 @@ BOOKS_PATH = "/api/v5/market/books"
 BOOKS_LEVELS_MAX = 400
 INST_TYPES = ("SPOT", "SWAP", "FUTURES", "OPTION")
 
+# Queries of a user in 2 s, each path by itself: the "Rate Limit" of each endpoint in docs-v5.
+QUERY_LIMITS = {
+    "/api/v5/trade/order": 60,
+    "/api/v5/trade/orders-pending": 60,
+    "/api/v5/trade/fills": 60,
+    "/api/v5/trade/fills-history": 10,
+    "/api/v5/trade/order-algo": 20,
+    "/api/v5/trade/orders-algo-pending": 20,
+    "/api/v5/account/positions": 10,
+    "/api/v5/account/balance": 10,
+    "/api/v5/account/bills": 10,
+    "/api/v5/account/leverage-info": 20,
+    "/api/v5/account/config": 5,
+    TIME_PATH: 10,
+}
+QUERY_WINDOW_NS = 2 * 1_000_000_000
+
 # docs-v5 "Get instruments", state, in the words of all venues (values.StatusRow).
 STATUS = {
     "live": "trading",

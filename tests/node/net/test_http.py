@@ -45,7 +45,7 @@ def play(scenario):
         await site.start()
         base = f"http://127.0.0.1:{runner.addresses[0][1]}"
         try:
-            async with asyncio.timeout(10), Http() as http:
+            async with asyncio.timeout(30), Http() as http:
                 await scenario(server, base, http)
         finally:
             await runner.cleanup()

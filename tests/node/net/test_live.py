@@ -100,7 +100,7 @@ class World:
         if running.done() and not acting.done():
             acting.cancel()
         stop.set()
-        await asyncio.wait((running,), timeout=12)
+        await asyncio.wait((running,), timeout=30)
         if acting.done() and not acting.cancelled():
             acting.result()  # what the test saw comes before what the node raised
         running.result()
@@ -122,7 +122,7 @@ class World:
 def play(tmp_path):
     """`play(scenario)` calls `scenario(world)`."""
 
-    def run(scenario, venues=("bybit",), loop=uvloop.new_event_loop, seconds=20):
+    def run(scenario, venues=("bybit",), loop=uvloop.new_event_loop, seconds=60):
         async def main():
             simulation = Simulation(SimConfig(venues=venues))
             endpoints = await simulation.start()
@@ -147,7 +147,7 @@ def never_fund(simulation: Simulation) -> None:
             listing.funding_interval_ns = 10**18
 
 
-async def until(condition, within_s: float = 8):
+async def until(condition, within_s: float = 20):
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)
@@ -939,7 +939,7 @@ def test_wrong_credentials_are_one_clear_line_and_no_secret(play, market, change
 
         async def act():
             try:
-                await until(lambda: world.said("access refused"), 4)
+                await until(lambda: world.said("access refused"))
             finally:
                 print(*world.told, sep="\n")
             await asyncio.sleep(1)
@@ -976,7 +976,7 @@ def compared(world, node) -> list[str]:
     return judge.differences(both)
 
 
-async def agreed(node, within_s: float = 8) -> None:
+async def agreed(node, within_s: float = 20) -> None:
     """Every list was asked for again, and shows nothing but what the node knows."""
     node.keeper.look_now(node.link.now_ns())
     try:
@@ -1003,6 +1003,7 @@ def campaign(world, faults: list[dict], seconds: float, calm_s: float):
             fake.faults.clear()
         print("faults that struck:", dict(sorted(struck.items())))
         assert sum(struck.values()) > seconds
+        await asyncio.sleep(2)  # of an order whose answer they took nothing is in doubt before its time
         await agreed(node, calm_s)
 
     return node, act

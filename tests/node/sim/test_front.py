@@ -31,7 +31,7 @@ def run(scenario):
         server = VenueServer(Echo([Listing("BTCUSDT", "0.1", "0.001", 1)]), time.time_ns)
         endpoint = await server.start()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await scenario(server, server.fake.faults, endpoint)
         finally:
             await server.stop()

@@ -360,7 +360,7 @@ def test_pybit_asks_trades_and_listens():
             return lambda message: told.setdefault(name, []).append(message)
 
         def wait_for(condition):
-            end = time.monotonic() + 5
+            end = time.monotonic() + 30
             while not condition():
                 assert time.monotonic() < end, {k: len(v) for k, v in told.items()}
                 time.sleep(0.01)

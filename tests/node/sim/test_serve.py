@@ -75,7 +75,7 @@ def run(scenario, **options):
         server = make(**options)
         endpoint = await server.start()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await scenario(server, endpoint)
         finally:
             await server.stop()

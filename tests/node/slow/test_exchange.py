@@ -208,7 +208,7 @@ def test_whatever_a_venue_answers_is_trouble_and_nothing_else(market, status, bo
         server, url = await answers(status, body)
         exchange = Exchange(market, url, ["BTCUSDT"], KEY)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 with pytest.raises(Refused):
                     await open_and_look(exchange)
         finally:

@@ -242,6 +242,9 @@ class FakeRest:
     def budgets(self, request, reply):
         return self.venue.budgets
 
+    def buckets(self, request):
+        return ()
+
     def retention_ns(self):
         return self.retention
 

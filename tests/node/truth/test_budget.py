@@ -9,14 +9,14 @@ from ext.records import BudgetKind
 from node.truth.budget import Budget
 from node.truth.desk import Ask, Purpose
 from node.truth.settings import SEC, Settings
-from node.venues.values import BudgetRow, Request
+from node.venues.values import Bucket, BudgetRow, Request
 
 NOW = 1_700_000_000 * SEC
 WEIGHT = int(BudgetKind.BUDGET_WEIGHT)
 
 
-def ask(purpose=Purpose.RECONCILE, what="open", costs=None):
-    desk = SimpleNamespace(costs=costs or {})
+def ask(purpose=Purpose.RECONCILE, what="open", costs=None, buckets=()):
+    desk = SimpleNamespace(costs=costs or {}, rest=SimpleNamespace(buckets=lambda request: buckets))
     return Ask(desk, Request("GET", "/"), purpose, what, lambda reply, now_ns: None)
 
 
@@ -49,6 +49,30 @@ def test_cancels_go_first_then_unknown_orders_then_the_rest():
     for purpose in (Purpose.REST, Purpose.RECONCILE, Purpose.UNKNOWN, Purpose.CANCEL, Purpose.UNKNOWN):
         out.put(ask(purpose))
     assert [x.purpose for x in out.take(NOW + 1)] == [0, 1, 1, 2, 3]
+
+
+def test_a_full_bucket_holds_back_its_own_requests_only():
+    out = Budget(Settings(in_flight=1000))
+    fills, bills = (Bucket("fills", 60, 2 * SEC),), (Bucket("bills", 10, 2 * SEC),)
+    for _ in range(20):
+        out.put(ask(buckets=bills))
+    assert take(out, 40, buckets=fills) == 4 + 29  # 49 % of each: the rest is for what is urgent
+    assert take(out, 40, Purpose.UNKNOWN, buckets=fills) == 13
+    assert len(out.take(NOW + 2 * SEC)) == 0
+    assert len(out.take(NOW + 2 * SEC + 1)) == 4 + 29  # 27 of them urgent
+
+
+def test_all_buckets_of_a_request_count_and_what_has_none_is_counted_carefully():
+    out = Budget(Settings(in_flight=1000))
+    both = (Bucket("address", 20, SEC), Bucket("fills", 60, SEC))
+    assert take(out, 40, buckets=both) == 9
+    assert take(out, 40, buckets=both[1:]) == 20
+    assert take(out, 40) == 9
+
+
+def test_requests_on_their_way_are_few_whatever_the_buckets_say():
+    out = Budget(Settings(in_flight=6))
+    assert take(out, 40, buckets=(Bucket("fills", 600, SEC),)) == 6
 
 
 def test_what_the_venue_counted_counts_here():

@@ -87,11 +87,11 @@ def _state(watch: Watch, row: StatusRow, symbol: str, instrument: int, now_ns: i
     if row.at_ns:
         watch.endings.announce(instrument, row.at_ns, now_ns)
     if row.status == "trading":
-        watch.stated.pop(instrument, None)
+        was_said = watch.stated.pop(instrument, None) is not None
         # that the venue as a whole works again withdraws no announcement
         is_held = watch.halts.has(instrument, VENUE) or watch.halts.has(instrument, PHASE)
         if is_held and (row.symbol or instrument not in watch.endings.ends_ns):
-            watch.reopens(instrument, now_ns)
+            watch.reopens(instrument, was_said, now_ns)
     elif row.status in LEVELS:
         reason, level = LEVELS[row.status]
         watch.reopening.pop(instrument, None)

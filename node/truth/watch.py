@@ -93,6 +93,7 @@ class Watch:
         self.reopening: dict[
             int, int
         ] = {}  # held, and the venue says that it trades: updates of its book by then
+        self.was_said: set[int] = set()  # of these the venue had said that they do not trade
         self.swept_ns = self.sweeps = 0
         self.mark_ns: dict[str, int] = {}  # by symbol: trades up to here were listed
         self.absent_ns: dict[
@@ -251,8 +252,11 @@ class Watch:
             if updates is not None and self.native.is_fresh(instrument, updates):
                 self._reopen(instrument, now_ns)
 
-    def reopens(self, instrument: int, now_ns: int) -> None:
-        """The venue says that a held symbol trades: believed when a pass agreed and its book is newer."""
+    def reopens(self, instrument: int, was_said: bool, now_ns: int) -> None:
+        """The venue says that a held symbol trades: believed when a pass agreed and its book is newer. Where
+        it `was_said` that it does not, that counts against its refusals, too."""
+        if was_said:
+            self.was_said.add(instrument)
         if instrument not in self.reopening:
             self.reopening[instrument] = self.native.books[instrument].updates
             self.all_due(now_ns)
@@ -260,8 +264,13 @@ class Watch:
 
     def _reopen(self, instrument: int, now_ns: int) -> None:
         del self.reopening[instrument]
+        sources = ("status", "engine") if instrument in self.was_said else ("status",)
+        self.was_said.discard(instrument)
         for reason in (HaltReason.HALT_VENUE, HaltReason.HALT_PHASE):
-            self.halts.free(instrument, reason, "status", now_ns)
+            for source in sources:
+                self.halts.free(instrument, reason, source, now_ns)
+            if "engine" in sources:
+                self.engine_held.pop((instrument, reason), None)
         self.endings.withdraw(instrument, now_ns)
 
     def _engine_halts(self, now_ns: int) -> None:

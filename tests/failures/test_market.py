@@ -318,8 +318,8 @@ def test_160_in_an_auction_no_exit_leaves_that_the_venue_would_only_refuse(make,
     hand.engine.flatten(0, int(HaltReason.HALT_OPERATOR), hand.world.now_ns)
     hand.run(3)
     tried = hand.asked_new() - asked
-    # Bybit's list leaves out a contract in its auction, which says "halted" and not for what: a way out may be
-    # tried once, and the refusal says it
+    # Bybit's list leaves out a contract in its auction, which says "halted" and not for what: a way out may
+    # be tried once, and the refusal says it
     assert tried <= (market == "bybit-linear")
     assert hand.hits("status.phase") == 1
     hand.run(3)

@@ -136,7 +136,7 @@ class Purse:
 
     def _explained_ns(self, instrument: int) -> int:
         shown = self.shown[instrument]
-        return shown.read_ns + (0 if self._is_empty(instrument) else self.settings.settle_ns)
+        return shown.read_ns + (0 if self._is_empty(instrument) else self.settings.start_settle_ns)
 
     def _is_empty(self, instrument: int) -> bool:
         """Flat, and no trade was listed: what is listed later, and was before the answer, cannot be missing
@@ -149,7 +149,7 @@ class Purse:
         answer nobody knows: such a position is forgotten, and must be asked for again (what is returned)."""
         again = set()
         for instrument in sorted(instruments & self.shown.keys()):
-            shown, settle_ns = self.shown[instrument], self.settings.settle_ns
+            shown, settle_ns = self.shown[instrument], self.settings.start_settle_ns
             if self._explained_ns(instrument) > explained_ns:
                 continue
             floor_ns = shown.left_ns if self._is_empty(instrument) else shown.read_ns
@@ -292,7 +292,7 @@ class Purse:
     def _values(self, coin: Coin, total: Decimal, from_ns: int, to_ns: int) -> list[Decimal]:
         """Total minus effects, for each moment at which the venue may have made the answer."""
         assert coin.effects is not None
-        slack_ns = self.settings.settle_ns
+        slack_ns = coin.steady.settle_ns
         old = [x for x in coin.effects if x[0] < from_ns - slack_ns]
         coin.total += sum((amount for _, amount in old), NONE)
         coin.effects = coin.effects[len(old) :]

@@ -63,6 +63,13 @@ class Positions:
             while len(past) > 1 and past[1][0] < now_ns - 2 * self.settings.answer_ns:
                 past.popleft()
 
+    def forget(self, now_ns: int) -> None:
+        """What was held before the first pass booked what was traded while nobody looked compares with
+        nothing."""
+        for past in self.history.values():
+            past.clear()
+        self.sample(now_ns)
+
     def _held(self, place: Place, from_ns: int) -> list[int]:
         """Every position of ours from `from_ns` until now."""
         past = self.history[place]
@@ -152,20 +159,20 @@ class Positions:
 
     # ---- spot ----
 
-    def compare_spot(self, net_lots: dict[int, int], left_ns: int, now_ns: int) -> None:
-        """Our positions against the sum of the trades that the venue lists: their distance stays what it
-        was at start."""
+    def compare_spot(self, net_lots: dict[int, int], left_ns: int, read_ns: int, now_ns: int) -> None:
+        """Our positions against the sum of the trades that the venue lists, all of which were here at
+        `read_ns`: their distance stays what it was at start."""
         self.sample(now_ns)
         for symbol, product in self.desk.products.items():
             if product.is_perpetual:
                 continue
             instrument, steady = product.instrument, self.steady[product.instrument, 0]
-            held = self._held((instrument, 0), left_ns - self.settings.settle_ns)
+            held = self._held((instrument, 0), left_ns - steady.settle_ns)
             base = int(steady.base or 0)
             value = min((ours - net_lots[instrument] for ours in held), key=lambda x: abs(x - base))
             if steady.base is None and len(set(held)) > 1:
                 continue  # trades are under way: what is learned now may be wrong for ever
-            steady.look(value, left_ns, now_ns)
+            steady.look(value, left_ns, read_ns)
             if steady.base is not None:
                 steady.settle_ns = self.settings.settle_ns
             what = f"listed trades make {held[-1] - value + base} lots, we have {held[-1]}"

@@ -26,12 +26,13 @@ TradeKey = tuple[str, int, int, int]
 @dataclass(slots=True)
 class Lists:
     """What one pass brought. `left_ns`: when its first request left; `from_ns`: by symbol, where its trades
-    begin."""
+    begin; `read_ns`: when the last of them were here (0: now)."""
 
     left_ns: int
     orders: list[OrderRow]
     trades: list[TradeRow]
     from_ns: dict[str, int] = field(default_factory=dict)
+    read_ns: int = 0
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from node.truth.desk import Ask, Purpose, VenueDesk
 from node.truth.evidence import Owners
 from node.truth.pull import Pull
 from node.truth.reconcile import Lists, Reconciler
-from node.venues.values import Reply, RestError, Said
+from node.venues.values import Reply, Request, RestError, Said
 
 BY_SYMBOL = 4  # as many symbols are asked for one by one: Binance counts 80 for all symbols, 6 for one
 
@@ -24,9 +24,7 @@ class Sweep:
     ):
         rest = desk.rest
         self.desk, self.reconciler, self.owners, self.from_ns = desk, reconciler, owners, from_ns
-        names = list(desk.products) if len(desk.products) <= BY_SYMBOL else [""]
-        requests = [x for name in names for x in rest.open_orders(name)]
-        self.open = Pull(desk, "open", requests, rest.read_open_orders, pages_max)
+        self.open = Pull(desk, "open", _open_orders(desk), rest.read_open_orders, pages_max)
         self.trades = [
             Pull(desk, "trades", [rest.trades(symbol, since_ns + offset_ns)], rest.read_trades, pages_max)
             for symbol, since_ns in from_ns.items()
@@ -94,4 +92,15 @@ class Sweep:
             min(x.left_ns for x in self._pulls if x.left_ns) if any(x.left_ns for x in self._pulls) else 0
         )
         rows = [row for pull in self.trades for row in pull.rows]
-        return Lists(left_ns, self.open.rows, rows, self.from_ns)
+        return Lists(
+            left_ns, self.open.rows, rows, self.from_ns, max((x.read_ns for x in self.trades), default=0)
+        )
+
+
+def _open_orders(desk: VenueDesk) -> list[Request]:
+    """For each symbol or for all together, whichever costs the venue's limits less."""
+    each = [x for symbol in desk.products for x in desk.rest.open_orders(symbol)]
+    whole = desk.rest.open_orders("")
+    by_count = bool(whole and desk.rest.buckets(whole[0]))  # requests count there, not their weight
+    is_cheaper = len(whole) < len(each) if by_count else len(desk.products) > BY_SYMBOL
+    return whole if is_cheaper else each

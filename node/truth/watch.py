@@ -100,11 +100,12 @@ class Watch:
             str, int
         ] = {}  # by symbol: since when lists of positions do not name it, 0 = they do
         self.modes_of: set[str] = set()  # symbols of which it is known how they are set up
-        self.cash_from_ns = self.begun_ns = 0
+        self.cash_from_ns = self.begun_ns = self.started_ns = 0
         self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
         self.pulls: dict[str, Pull] = {}
+        self.early: Pull | None = None  # positions that were here before the first pass
         self.odd: dict[int, int] = {}
         self.engine_held: dict[tuple[int, HaltReason], int] = {}
         self.recycle: Callable[[int], None] = lambda market: None
@@ -122,7 +123,7 @@ class Watch:
             self.positions.settle_within(product.instrument, self.settings.start_settle_ns)
         self.cases.is_starting = True
         self.cash_from_ns = since_ns - self.settings.start_overlap_ns
-        self.begun_ns = since_ns
+        self.begun_ns, self.started_ns = since_ns, now_ns
         self.due = dict.fromkeys(self.due, now_ns)
 
     # ---- a turn ----
@@ -164,7 +165,7 @@ class Watch:
     # ---- orders and trades ----
 
     def _orders(self, now_ns: int) -> None:
-        if self.sweep is None and now_ns >= self.due["orders"]:
+        if self.sweep is None and now_ns >= self.due["orders"] and not self._awaits_lists(now_ns):
             self.due["orders"] = now_ns + self.settings.orders_every_ns
             from_ns = {x: self._trades_from_ns(x, now_ns) for x in self.desk.products}
             offset_ns, pages = self.clock.offset_ns(now_ns), self.settings.pages_max
@@ -179,6 +180,14 @@ class Watch:
                 self._again("orders", result, now_ns)
             else:
                 self._swept(result, now_ns)
+
+    def _awaits_lists(self, now_ns: int) -> bool:
+        """The first pass of a start leaves behind the answers that count only with a pass behind them: else a
+        second one would have to follow at once."""
+        if self.sweeps or not self.starting or now_ns - self.started_ns > SEC:
+            return False
+        is_asked = self.started_ns < min(self.due["positions"], self.due["modes"])
+        return not is_asked or any(not x.is_done for name, x in self.pulls.items() if name != "key")
 
     def _trades_from_ns(self, symbol: str, now_ns: int) -> int:
         mark_ns = self.mark_ns.get(symbol, now_ns) - self.settings.overlap_ns
@@ -201,7 +210,12 @@ class Watch:
         self.mark_ns |= dict.fromkeys(lists.from_ns, lists.left_ns)
         for ask in self.reconciler.zombie_cancels():
             self.budget.put(ask)
-        self.positions.compare_spot(self.reconciler.net_lots, lists.left_ns, now_ns)
+        early, self.early = self.early, None
+        if self.starting and self.sweeps == 1:
+            self.positions.forget(now_ns)
+        if early is not None:
+            self._got_positions(early, now_ns)
+        self.positions.compare_spot(self.reconciler.net_lots, lists.left_ns, lists.read_ns or now_ns, now_ns)
         if any(
             self.positions.is_open(p.instrument) for p in self.desk.products.values() if not p.is_perpetual
         ):
@@ -387,6 +401,9 @@ class Watch:
                 getattr(self, f"_got_{what}")(pull, now_ns)
 
     def _got_positions(self, pull: Pull, now_ns: int) -> None:
+        if self.starting and not self.sweeps:
+            self.early = pull  # what was traded while nobody looked is not booked yet
+            return
         rows: list[PositionRow] = pull.rows
         try:
             self.positions.compare(rows, pull.left_ns, self.swept_ns, now_ns)

@@ -171,19 +171,19 @@ def listed(purse, product, at_s, n):
 
 @pytest.mark.parametrize("listed_first", [True, False])
 def test_trades_in_front_of_the_answer_are_inside_the_position_and_those_behind_it_are_not(listed_first):
-    """Whenever they are listed; `Settings.settle_ns` is two seconds."""
+    """Whenever they are listed; `Settings.start_settle_ns` is one second."""
     purse, product = perpetual()
     shown = [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC
     if not listed_first:
         purse.set_cost(0, *shown)
     listed(purse, product, 40, 1)
-    listed(purse, product, 53.5, 2)
+    listed(purse, product, 52.5, 2)
     if listed_first:
         purse.set_cost(0, *shown)
-    assert purse.costs_due_ns({0}) == 53 * SEC
-    assert purse.explain_costs({0}, 53 * SEC - 1, AHEAD) == set()
+    assert purse.costs_due_ns({0}) == 52 * SEC
+    assert purse.explain_costs({0}, 52 * SEC - 1, AHEAD) == set()
     assert purse.costs[0] is None
-    assert purse.explain_costs({0}, 53 * SEC, AHEAD) == set()
+    assert purse.explain_costs({0}, 52 * SEC, AHEAD) == set()
     assert purse.costs[0]["net"] == Cost(Decimal(4), Decimal(100))
     assert [x for _, x in purse.coin("USDT").effects] == [Decimal(10)]
     listed(purse, product, 45, 3)  # that a list shows late
@@ -192,7 +192,7 @@ def test_trades_in_front_of_the_answer_are_inside_the_position_and_those_behind_
     assert purse.costs_due_ns({0}) == 0
 
 
-@pytest.mark.parametrize("at_s", [48, 50.5, 53])
+@pytest.mark.parametrize("at_s", [49, 50.5, 52])
 def test_a_position_with_a_trade_about_its_time_is_asked_for_again(at_s):
     purse, product = perpetual()
     purse.set_cost(0, [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC)
@@ -200,7 +200,7 @@ def test_a_position_with_a_trade_about_its_time_is_asked_for_again(at_s):
     assert purse.explain_costs({0}, 60 * SEC, AHEAD) == {0}
     assert purse.costs[0] is None
     purse.set_cost(0, [("net", Decimal(4), "100")], 60 * SEC, 60 * SEC)
-    assert purse.explain_costs({0}, 62 * SEC, AHEAD) == set()
+    assert purse.explain_costs({0}, 61 * SEC, AHEAD) == set()
     assert purse.costs[0]["net"] == Cost(Decimal(4), Decimal(100))
 
 

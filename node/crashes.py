@@ -191,8 +191,8 @@ def _arm(world: World, case: Case) -> None:
         world.run_for(STEP_NS)
         for name, number in list(left.items()):
             halts = world.engine.risk.halts(number)
-            if "HALT_START" in halts:
-                continue
+            if "HALT_START" in halts or not world.engine.equity.known:
+                continue  # nothing new is risked before what everything is worth is known
             del left[name]
             into = case.reduce_s if "HALT_UNKNOWN" in halts else case.armed_s
             into[name] = (world.now_ns - began_ns) / SEC

@@ -212,6 +212,18 @@ class Capital:
             text = "the venue's trades and ours come to different money: equity is not certain: reduce-only"
             self.say(f"{self.native.instruments.symbol(instrument)}: {text}", now_ns)
 
+    def forget(self, instruments: set[int], now_ns: int) -> None:
+        """What the engine held before the first pass booked what was traded while nobody looked compares
+        with nothing."""
+        for instrument in instruments & self.lines.keys():
+            self.lines[instrument].past.clear()
+            self.lines[instrument].seen = ()
+        self.sample(now_ns)
+
+    @property
+    def is_learning(self) -> bool:
+        return any(x.offset is None for x in self.lines.values())
+
     @property
     def is_open(self) -> bool:
         """The last comparison did not show what it must, or more than one thing: the next one is due soon."""

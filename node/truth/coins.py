@@ -329,10 +329,10 @@ class Purse:
         return product.is_perpetual or not product.base or self.coin(product.base).steady.base is not None
 
     def again_ns(self) -> int:
-        """From when on another look counts: a coin that is not known is learned at the start's pace, whoever
-        trades already."""
-        settle_ns = self.settings.start_settle_ns if self.unknown() else self.settings.settle_ns
-        return self.read_ns + settle_ns
+        """From when on another look counts: what is not known is learned at the start's pace, whoever trades
+        already."""
+        is_learning = self.unknown() or (self.capital is not None and self.capital.is_learning)
+        return self.read_ns + (self.settings.start_settle_ns if is_learning else self.settings.settle_ns)
 
     @property
     def is_open(self) -> bool:

@@ -221,7 +221,7 @@ class Keeper:
         for purse in self.purses.values():
             assert purse.capital is not None
             purse.capital.sample(now_ns)
-            if now_ns - purse.capital.priced_ns >= PRICE_EVERY_NS:
+            if purse.capital.unpriced or now_ns - purse.capital.priced_ns >= PRICE_EVERY_NS:
                 purse.capital.price(now_ns)
 
     # ---- what is known ----

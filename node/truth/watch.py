@@ -212,7 +212,7 @@ class Watch:
             self.budget.put(ask)
         early, self.early = self.early, None
         if self.starting and self.sweeps == 1:
-            self.positions.forget(now_ns)
+            self._begin_history(now_ns)
         if early is not None:
             self._got_positions(early, now_ns)
         self.positions.compare_spot(self.reconciler.net_lots, lists.left_ns, lists.read_ns or now_ns, now_ns)
@@ -225,6 +225,12 @@ class Watch:
         self.private.swept(lists.left_ns, now_ns)
         self._explain_costs(lists.left_ns, now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
+
+    def _begin_history(self, now_ns: int) -> None:
+        """From the first pass on what we hold is what we held."""
+        self.positions.forget(now_ns)
+        if self.purse.capital is not None:
+            self.purse.capital.forget({p.instrument for p in self.desk.products.values()}, now_ns)
 
     def _explain_costs(self, left_ns: int, now_ns: int) -> None:
         """With what the purse begins to count the profit of each perpetual, once the venue's clock and the

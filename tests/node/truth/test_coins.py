@@ -10,7 +10,7 @@ from rig import PERP, SPOT, SYMBOL, World, size
 from node.truth.coins import Cost, Purse
 from node.truth.desk import Product
 from node.truth.settings import SEC, Settings
-from node.venues.values import CashRow, PositionRow, TradeRow
+from node.venues.values import BalanceRow, CashRow, PositionRow, TradeRow
 
 
 def buy(world, lots, ticks=10_000, fee="0", fee_coin="USDT"):
@@ -202,6 +202,36 @@ def test_a_position_with_a_trade_about_its_time_is_asked_for_again(at_s):
     purse.set_cost(0, [("net", Decimal(4), "100")], 60 * SEC, 60 * SEC)
     assert purse.explain_costs({0}, 61 * SEC, AHEAD) == set()
     assert purse.costs[0]["net"] == Cost(Decimal(4), Decimal(100))
+
+
+def told(purse, total, left_s):
+    """An answer of the wallet, and all trades up to a moment behind it; within 50 ms."""
+    purse.put([BalanceRow(PERP, "USDT", total)], int(left_s * SEC), int(left_s * SEC) + SEC // 20)
+    purse.compare(int(left_s * SEC) + SEC // 10, AHEAD, int(left_s * SEC) + SEC // 10)
+
+
+def test_a_first_look_counts_also_before_the_positions_cost_is_known():
+    purse, _ = perpetual()
+    told(purse, "1000", 50)
+    assert purse.unknown() == ["USDT"]
+    assert purse.again_ns() == 50 * SEC + SEC // 20 + SEC
+    purse.set_cost(0, [], 50 * SEC, 50 * SEC)
+    purse.explain_costs({0}, 51 * SEC, AHEAD)
+    told(purse, "1000", 51.1)
+    assert purse.unknown() == []
+    assert purse.coin("USDT").steady.base == 1000
+    assert purse.again_ns() == 51 * SEC + SEC * 15 // 100 + 2 * SEC
+
+
+def test_two_looks_between_which_an_uncounted_profit_was_made_are_not_believed():
+    purse, _ = perpetual()
+    told(purse, "1000", 50)
+    purse.set_cost(0, [], 50 * SEC, 50 * SEC)
+    purse.explain_costs({0}, 51 * SEC, AHEAD)
+    told(purse, "1010", 51.1)
+    assert purse.unknown() == ["USDT"]
+    told(purse, "1010", 52.2)
+    assert purse.coin("USDT").steady.base == 1010
 
 
 def test_a_position_without_an_entry_price_is_waited_for():

@@ -1,11 +1,13 @@
 """One pass: open orders, trades, and whose the trades are."""
 
+from types import SimpleNamespace
+
 from rig import SPOT, SYMBOL, ask
 
 from node.truth.desk import Purpose
 from node.truth.reconcile import Lists
-from node.truth.sweep import Sweep
-from node.venues.values import Said
+from node.truth.sweep import Sweep, _open_orders
+from node.venues.values import Bucket, Said
 
 
 def sweep(world):
@@ -59,3 +61,20 @@ def test_trades_of_nobody_knows_whom_are_asked_about_only_where_it_matters(world
     carry(world, asks, fail=("order",))
     assert x.is_done
     assert isinstance(x.result(), Said)
+
+
+def desk(symbols, of_all, bucket):
+    rest = SimpleNamespace(
+        open_orders=lambda symbol: [f"{symbol} {i}" for i in range(1 if symbol else of_all)],
+        buckets=lambda request: (bucket,) if bucket else (),
+    )
+    return SimpleNamespace(rest=rest, products=dict.fromkeys(symbols))
+
+
+def test_all_symbols_are_asked_for_together_where_that_costs_less():
+    counted = Bucket("open", 60, 2 * 10**9)
+    assert _open_orders(desk("ab", 1, counted)) == [" 0"]
+    assert _open_orders(desk("ab", 2, counted)) == ["a 0", "b 0"]
+    assert _open_orders(desk("a", 1, counted)) == ["a 0"]
+    assert _open_orders(desk("abcd", 1, None)) == [f"{x} 0" for x in "abcd"]  # one list of all weighs more
+    assert _open_orders(desk("abcde", 1, None)) == [" 0"]

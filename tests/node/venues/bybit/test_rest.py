@@ -862,6 +862,14 @@ def test_when_to_come_back_is_told_on_the_venues_clock(linear):
     assert linear.read_said(CREATE, Reply(403, {}, b"")).until_ns == 0
 
 
+def test_a_query_counts_for_its_path_and_for_the_address(linear):
+    both = linear.buckets(linear.balances())
+    assert [(x.limit, x.interval_ns) for x in both] == [(600, 5 * 10**9), (50, 10**9)]
+    assert linear.buckets(linear.time()) == both[:1]
+    assert linear.buckets(linear.order("X", "a"))[1] != both[1]
+    assert linear.buckets(CREATE) == ()  # its answer counts
+
+
 def test_the_servers_count_comes_out_of_the_headers(linear):
     headers = {
         "x-bapi-limit": "10",

@@ -832,6 +832,15 @@ def test_an_empty_bucket_is_told(request_, kind):
     assert make().budgets(request_, said()) == []
 
 
+def test_queries_of_a_path_share_its_published_limit_whatever_they_ask():
+    one, other = (make().open_orders(x) for x in ("BTC-USDT", "ETH-USDT"))
+    assert make().buckets(one[0]) == make().buckets(other[0])
+    assert [make().buckets(x)[0].limit for x in one] == [60, 20, 20, 20]
+    assert len({make().buckets(x)[0].name for x in one}) == 2
+    assert make().buckets(make().balances())[0].interval_ns == 2 * rules.SECOND
+    assert make().buckets(make().cancel("BTC-USDT", "c1")) == ()
+
+
 def test_unfilled_orders_are_forgotten_after_two_hours():
     assert make().retention_ns() == 2 * 3600 * 10**9
 

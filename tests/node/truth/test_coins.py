@@ -1,6 +1,7 @@
 """The purse: every unit explained, or the symbols that use the coin are held."""
 
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -157,7 +158,7 @@ SOLD = {"side": 1, "price": "110", "size": "1"}
 
 
 def perpetual():
-    out = Purse(Settings(), None)
+    out = Purse(Settings(), SimpleNamespace(free=lambda *what: False))
     product = Product(0, quote="USDT", is_perpetual=True)
     out.add(product, Decimal(1))
     return out, product

@@ -643,7 +643,7 @@ cdef class Checks:
         if intent.leg:                          # each leg has the limit, so that both together are within it whatever fills
             worst += -held
         else:
-            worst += min(reduce, held) - held if held > 0 else -held
+            worst += self.equity.taken(intent.instrument, intent.side) - held
         note(&at, POSITION, AT_MOST, worst, most, 0)
         return self.stop(at, POSITION, worst, most) if worst > most else self.go(case, at)
 

@@ -683,6 +683,7 @@ cdef class Engine(Sink):
         self.instruments._check(instrument)
         self._door(DOOR_RECONCILED, instrument, 0, 0, 0, 0, now_ns)
         self.risk.guards[instrument].reconciled_ns = now_ns
+        self.equity.settle(instrument)
 
     def venue_clock(self, int market, int64_t offset_ns, int64_t error_ns, int64_t now_ns):
         """The venue's clock minus ours, as measured: what order frames of its lines are stamped with from now on."""

@@ -32,6 +32,10 @@ ctypedef struct Worth:
     int64_t mark_low_ticks       # that mark price, down and up to a tick
     int64_t mark_high_ticks
     int64_t mark_far_ns          # since when the mark is an outlier to its own book, 0 = it is none
+    int64_t peak_longs           # most lots that were long while an order that only reduces could sell, since the last pass that agreed
+    int64_t past_longs           # ... and between that pass and the one before
+    int64_t peak_shorts
+    int64_t past_shorts
     # From here on sums: the same order as in Pool.
     int64_t profit_e8            # of every fill so far; the open position at the worse of book and mark
     int64_t long_e8              # signed notional if every order that buys fills, and none that sells
@@ -86,6 +90,8 @@ cdef class Equity:
     cdef readonly int64_t unvalued       # instruments that something of cannot be valued now
 
     cdef int mark(self, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t mark_e8, int64_t now_ns) noexcept nogil
+    cdef int64_t taken(self, int instrument, int side) noexcept nogil
+    cdef int settle(self, int instrument) noexcept nogil
     cdef int recount(self, int instrument) noexcept nogil
     cdef int64_t equity_e8(self) noexcept nogil
     cdef int64_t purse_e8(self, int purse) noexcept nogil

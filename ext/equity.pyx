@@ -20,7 +20,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ext.account cimport THIRD_NAME, Position
 from ext.instruments cimport Instruments
 from ext.orders cimport Exposure
-from ext.records cimport LEGS, LONG_LEG, SHORT_LEG, Instrument
+from ext.records cimport BUY, SELL, LEGS, LONG_LEG, SHORT_LEG, Instrument
 
 cdef extern from *:
     """
@@ -187,6 +187,24 @@ cdef class Equity:
             row.mark_far_ns = max(now_ns, 1)
         return now_ns - row.mark_far_ns < FAR_NS
 
+    cdef int64_t taken(self, int instrument, int side) noexcept nogil:
+        """Lots of the orders that only reduce, on one side of a perpetual, that count in its worst case. Venues keep them from
+        turning a position: together they end at flat. But reports of several orders come in any order: they may have filled
+        before others that were heard of since, when the position was the largest."""
+        cdef Worth* row = &self.rows[instrument]
+        cdef Exposure* open = &self.orders.exposure[instrument]
+        cdef int64_t lots = open.reduce_buy_lots if side == BUY else open.reduce_sell_lots
+        if open.unknown_lots:           # nobody knows since when, or from what
+            return lots
+        return min(lots, max(row.peak_shorts, row.past_shorts) if side == BUY else max(row.peak_longs, row.past_longs))
+
+    cdef int settle(self, int instrument) noexcept nogil:
+        """A complete pass agreed with the venue: what filled before the one before it was heard of."""
+        cdef Worth* row = &self.rows[instrument]
+        row.past_longs, row.past_shorts = row.peak_longs, row.peak_shorts
+        row.peak_longs = row.peak_shorts = 0
+        return self.recount(instrument)
+
     cdef int recount(self, int instrument) noexcept nogil:
         """Orders, fills, fees or funding of one instrument changed."""
         cdef Worth* row = &self.rows[instrument]
@@ -205,9 +223,11 @@ cdef class Equity:
                 shorts = tg_satadd(shorts, -held.legs[i].lots)
         size = tg_satadd(longs, shorts)
         buys, sells = open.buy_lots, open.sell_lots
-        if row.is_perpetual:    # venues keep reduce-only orders from turning a position: together they end at flat
-            buys -= max(open.reduce_buy_lots - shorts, 0)
-            sells -= max(open.reduce_sell_lots - longs, 0)
+        _keep_peak(&row.peak_longs, &row.past_longs, longs, open.reduce_sell_lots)
+        _keep_peak(&row.peak_shorts, &row.past_shorts, shorts, open.reduce_buy_lots)
+        if row.is_perpetual:
+            buys -= open.reduce_buy_lots - self.taken(instrument, BUY)
+            sells -= open.reduce_sell_lots - self.taken(instrument, SELL)
         buys = tg_satadd(buys, open.foreign_buy_lots)
         sells = tg_satadd(sells, open.foreign_sell_lots)
         row.profit_e8 = self._profit(instrument, longs, shorts, held.cash)
@@ -545,3 +565,11 @@ cdef class Equity:
     def coin_sums(self, str coin) -> dict:
         """Everything of one base coin, over all venues (Pool)."""
         return <object>self.coins[self.coin(coin)]
+
+
+cdef inline void _keep_peak(int64_t* peak, int64_t* past, int64_t lots, int64_t reduces) noexcept nogil:
+    """Where nothing is open that reduces, what comes next takes from what there is now."""
+    if not reduces:
+        past[0] = peak[0] = lots
+    elif lots > peak[0]:
+        peak[0] = lots

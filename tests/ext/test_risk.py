@@ -615,6 +615,95 @@ def test_no_sequence_of_orders_and_reports_takes_the_worst_case_beyond_the_limit
         assert held - reserved["sell_lots"] >= -50
 
 
+class Venue:
+    """Fills what it likes when it likes, keeps reduce-only orders from turning the position, and tells of it
+    late: of one order in order, of several in any."""
+
+    def __init__(self, desk: Desk, rng: random.Random):
+        self.desk, self.rng, self.lots, self.trades = desk, rng, 0, 0
+        self.leaves: dict[int, list] = {}  # order id -> [side, reduces, lots]
+        self.news: dict[int, list[int]] = {}
+
+    def take(self, order_id: int, side: int, size: int, reduces: bool) -> None:
+        self.leaves[order_id], self.news[order_id] = [side, reduces, size], []
+
+    def fill(self, order_id: int) -> None:
+        side, reduces, lots = self.leaves[order_id]
+        most = min(lots, max(-self.lots if side == BUY else self.lots, 0)) if reduces else lots
+        if most:
+            got = self.rng.randint(1, most)
+            self.leaves[order_id][2] -= got
+            self.lots += got if side == BUY else -got
+            self.news[order_id].append(got)
+
+    def tell(self, order_id: int) -> None:
+        lots = self.news[order_id].pop(0)
+        row = self.desk.orders.order(order_id)
+        self.trades += 1
+        got = self.desk.orders.report(
+            order_id, ReportKind.REPORT_FILL, lots, self.trades, 0, row["filled_lots"] + lots
+        )
+        assert got == lots
+        self.desk.account.fill(0, row["side"], 10_000, lots)
+        self.desk.gate.equity.count_now(0)
+
+    def cancel(self, order_id: int) -> None:
+        del self.leaves[order_id], self.news[order_id]
+        row = self.desk.orders.order(order_id)
+        self.desk.orders.report(order_id, ReportKind.REPORT_CANCELED, 0, 0, 0, row["filled_lots"])
+        self.desk.gate.equity.count_now(0)
+
+    def worst(self) -> int:
+        """The farthest from flat that it can come to."""
+        open = [x for x in self.leaves.values() if not x[1]]
+        buys = sum(lots for side, _, lots in open if side == BUY)
+        sells = sum(lots for side, _, lots in open if side == SELL)
+        return max(self.lots + buys, sells - self.lots)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_reports_that_come_late_and_out_of_order_do_not_take_the_position_beyond_its_limit(seed):
+    """A reduce-only order may have filled before what was heard of since: it counts although we are flat."""
+    rng = random.Random(f"late {seed}")
+    desk = Desk(
+        max_position_lots=20,
+        max_open_orders=30,
+        duplicate_ns=0,
+        capacity=512,
+        row={"is_perpetual": True},
+    )
+    venue, passed = Venue(desk, rng), 0
+    for _ in range(400):
+        what = rng.random()
+        told = [x for x, news in venue.news.items() if news]
+        if what < 0.35:
+            side, size, reduces = rng.randrange(2), rng.choice((1, 2, 5, 9, 20)), rng.random() < 0.4
+            if desk.passes(side=side, size=size, reduce_only=reduces):
+                venue.take(desk.last, side, size, reduces)
+                passed += 1
+                assert venue.worst() <= 20
+        elif what < 0.7 and venue.leaves:
+            venue.fill(rng.choice(list(venue.leaves)))
+        elif what < 0.85 and told:
+            venue.tell(rng.choice(told))
+        elif len(told) < len(venue.news):
+            venue.cancel(rng.choice(sorted(venue.news.keys() - told)))
+    assert passed > 20
+
+
+def test_an_order_that_only_reduces_counts_while_it_may_have_filled_before_we_heard_to_be_flat():
+    desk = Desk(max_position_lots=20, duplicate_ns=0, row={"is_perpetual": True})
+    desk.account.fill(0, BUY, 10_000, 2)
+    desk.gate.equity.count_now(0)
+    assert desk.passes(SELL, size=2, reduce_only=True)
+    assert desk.passes(SELL, size=2)
+    assert desk.orders.report(desk.last, ReportKind.REPORT_FILL, 2, 1, 0, 2) == 2
+    desk.account.fill(0, SELL, 10_000, 2)
+    desk.gate.equity.count_now(0)
+    assert desk.order(SELL, size=19) == ("POSITION", 21, 20)
+    assert desk.passes(SELL, size=18)
+
+
 # ---- rate ----
 
 

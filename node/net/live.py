@@ -387,8 +387,8 @@ class Node:
             self.tell(
                 "tape",
                 f"its records {first} to {last} were durable and are gone: was a backup restored? The venues "
-                "are asked for what happened since; an archive that has those records takes no more of this "
-                "tape: name another `directory` in [archive]",
+                "are asked for what happened since; an archive that has those records keeps them, and goes "
+                "on in a fork",
             )
 
     def _open_tape(self) -> TapeWriter:

@@ -169,7 +169,7 @@ class Archiving:
         return self.make(self.directory, folder, key, policy, self.tell, quiet=self._quiet)
 
     def _publish(self, archive: Archive) -> None:
-        last, waiting = archive.chain.last, archive.waiting()
+        last, waiting = archive.history.last, archive.waiting()
         if last is not None:
             self.syncer.archived(last.index, last.last, waiting, time.monotonic_ns())
         if (waiting > LAGS) != self._lags:
@@ -223,7 +223,7 @@ class Archiving:
             raise UserError(f"{self.directory}: another archiver looks after this tape")
         try:
             self.syncer.begin(time.monotonic_ns())
-            before = len(self._opened().chain.segments)
+            before = self._opened().segments
             self._work()
             self._close()
         except TapeMissing:
@@ -236,11 +236,12 @@ class Archiving:
             os.close(lock)
         if self.syncer.failed:
             raise Failed(f"{self.directory}: the tape cannot be made durable: see above")
-        chain = self._opened().chain
+        archive = self._opened()
+        last = archive.history.last
         return {
-            "archived": len(chain.segments) - before,
-            "sequence": chain.next_sequence - 1 if chain.lines else 0,
-            "waiting": self._opened().waiting(),
+            "archived": archive.segments - before,
+            "sequence": 0 if last is None else last.last,
+            "waiting": archive.waiting(),
         }
 
 

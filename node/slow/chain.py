@@ -1,9 +1,10 @@
 """The hash chain of an archive and its signed checkpoints: lines of JSON in which every byte counts.
 
-`chain.jsonl` has a line for the beginning, one for each archived segment in order, and one for each that
-was retired later. Each line carries the hash of the line before and its own, and is only taken where its
-bytes are exactly what this file would write: a flipped bit anywhere shows. `checkpoints.jsonl` signs the
-chain as it was at some time: a chain that was cut or written anew no longer has the head that was signed.
+`chain.jsonl` has a line for the beginning (of an archive, or of a fork of it), one for each archived
+segment in order, and one for each that was retired later. Each line carries the hash of the line before and
+its own, and is only taken where its bytes are exactly what this file would write: a flipped bit anywhere
+shows. `checkpoints.jsonl` signs the chain as it was at some time: a chain that was cut or written anew no
+longer has the head that was signed.
 """
 
 import hashlib
@@ -27,6 +28,19 @@ class Begin(msgspec.Struct, frozen=True, tag_field="kind", tag="begin", forbid_u
     at_ns: int
     first_index: int
     first_sequence: int
+    previous: str = NOTHING
+    hash: str = ""
+
+
+class Fork(msgspec.Struct, frozen=True, tag_field="kind", tag="fork", forbid_unknown_fields=True):
+    """The first line of a history that leaves another one, in the folder `of` ("" = the archive itself),
+    behind the segment of which the line has the hash `after`; NOTHING: behind none that is archived."""
+
+    at_ns: int
+    first_index: int
+    first_sequence: int
+    of: str
+    after: str
     previous: str = NOTHING
     hash: str = ""
 
@@ -76,7 +90,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag_field="kind", tag="checkpoint"
     signature: str = ""
 
 
-Line = Begin | Archived | Retired
+Line = Begin | Fork | Archived | Retired
 _line = msgspec.json.Decoder(Line)
 _checkpoint = msgspec.json.Decoder(Checkpoint)
 
@@ -117,12 +131,17 @@ class Chain:
         return self.segments[max(self.segments)] if self.segments else None
 
     @property
+    def kept(self) -> list[Archived]:
+        """What is not retired."""
+        return [x for i, x in self.segments.items() if i not in self.retired]
+
+    @property
     def next_index(self) -> int:
         """Of the segment that comes next; -1 where the chain has not begun."""
         if not self.lines:
             return -1
         begin = self.lines[0]
-        assert isinstance(begin, Begin)
+        assert isinstance(begin, Begin | Fork)
         return begin.first_index if self.last is None else self.last.index + 1
 
     @property
@@ -131,7 +150,7 @@ class Chain:
         if not self.lines:
             return 0
         begin = self.lines[0]
-        assert isinstance(begin, Begin)
+        assert isinstance(begin, Begin | Fork)
         return begin.first_sequence if self.last is None else self.last.last + 1
 
     def add(self, line: Line, offset: int) -> str:
@@ -152,7 +171,7 @@ class Chain:
             return "does not follow the line before it: lines are missing, or were moved"
         if sealed(line, line.previous) != line:
             return "its hash does not match: it was changed"
-        if isinstance(line, Begin) != (not self.lines):
+        if isinstance(line, Begin | Fork) != (not self.lines):
             return "a chain begins once"
         if isinstance(line, Archived) and (line.index, line.first) != (self.next_index, self.next_sequence):
             return f"segment {line.index} from sequence {line.first}: must be segment {self.next_index}"

@@ -191,12 +191,12 @@ def test_checkpoints_are_signed_by_number_by_time_and_at_the_end(tape):
     archives.write(tape, 1)
     archive = archives.archive_of(tape, checkpoint_segments=100, checkpoint_ns=50)
     with archives.opened(archive):
-        before = archive.signed_lines
+        before = archive.current.signed_lines
         while archive.step(20):
             pass
-        assert archive.signed_lines == before, "neither many nor late"
+        assert archive.current.signed_lines == before, "neither many nor late"
         assert archive.step(70)
-        assert archive.signed_lines > before
+        assert archive.current.signed_lines > before
         archive.close(80)
     assert read_checkpoints(tape / "archive").lines[-1].at_ns == 70, "nothing new to sign at the end"
 
@@ -402,23 +402,137 @@ def stuck(archive, match):
         steps()
 
 
+def bytes_of(folder):
+    return {x: x.read_bytes() for x in folder.iterdir() if x.is_file()}
+
+
 @pytest.mark.parametrize("size", [0, 30, 900])
 @pytest.mark.parametrize("close", [True, False])
 @pytest.mark.parametrize("records", [20, 50, 95])
-def test_after_a_roll_back_nothing_live_is_deleted_that_was_never_archived(tape, records, close, size):
+def test_after_a_roll_back_the_new_history_is_archived_beside_the_old_one(tape, records, close, size):
     """The archiver was there before the writer went on. Size 0: other records of the sizes that they had, so
     that every header is one that the chain has, and the sequences meet."""
+    old = list(TapeReader(tape))
     with rolled_back(tape, records, close) as archive:
         write_on(tape, [size or 90 + i % 7 for i in range(100 - records)])
         write_on(tape, [size or 93] * 100)
         archives.fold(tape, max(live(tape)))
-        before = {x: x.read_bytes() for x in indexed(tape, LIVE).values()}
-        chain = (tape / "archive" / CHAIN).read_bytes()
-        for _ in range(3):  # it is tried again and again
-            stuck(archive, "was rolled back")
-        assert {x: x.read_bytes() for x in before} == before
-        assert (tape / "archive" / CHAIN).read_bytes() == chain
-    assert not read_chain(tape / "archive").problems
+        before, kept = list(TapeReader(tape)), bytes_of(tape / "archive")
+        while archive.step(1):
+            pass
+        archive.sign(2)
+        assert {x: x.read_bytes() for x in kept} == kept, "what was archived is as it was"
+    assert live(tape) == live(tape)[-1:], "what is archived twice over may go"
+    assert list(read(tape)) == before
+    assert len([*read(tape / "archive", archive=tape / "archive")]) == len(old), "and the old one is read too"
+    found = verdict(tape)
+    assert found.ok, found.problems
+    assert [(x["name"], x["is_current"]) for x in found.histories] == [
+        ("archive", False), ("archive/fork-0001", True)
+    ]  # fmt: skip
+    assert found.last_sequence == before[-1].sequence
+
+
+def test_a_fork_is_gone_on_with_and_forked_again_and_left_for_the_history_that_comes_back(tape):
+    with rolled_back(tape, 50):
+        pass
+    first = {x.name: x.read_bytes() for x in indexed(tape, LIVE).values()}
+
+    def put_back(files):
+        for path in indexed(tape, LIVE).values():
+            path.unlink()
+        for name, raw in files.items():
+            (tape / name).write_bytes(raw)
+
+    def run(size, records):
+        write_on(tape, [size] * records)
+        archives.settle(archives.archive_of(tape, fold=None))
+        return list(TapeReader(tape))
+
+    one = run(30, 40)
+    second = {x.name: x.read_bytes() for x in indexed(tape, LIVE).values()}
+    one = run(31, 40)
+    put_back(second)
+    two = run(300, 40)
+    assert list(read(tape)) == two
+    put_back(first)
+    three = run(500, 20)
+    assert [x["name"] for x in verdict(tape).histories if x["is_current"]] == ["archive/fork-0003"]
+    assert [x["name"][-4:] for x in verdict(tape).histories] == ["hive", "0001", "0002", "0003"]
+    for number, records in ((1, one), (2, two), (3, three)):
+        fork = tape / "archive" / f"fork-{number:04d}"
+        assert list(read(fork, archive=fork)) == records
+    put_back(second)
+    two = run(301, 3)
+    assert [x["name"] for x in verdict(tape).histories if x["is_current"]] == ["archive/fork-0004"]
+    assert verdict(tape).ok
+    (tape / "archive" / "fork-0001" / "00000008.tape.zst").unlink(missing_ok=True)
+    victim = next(iter(indexed(tape / "archive" / "fork-0001", PACKED).values()))
+    victim.unlink()
+    assert f"archive/fork-0001/{victim.name}" in [x.file for x in verdict(tape).problems]
+
+
+def test_a_tape_that_is_put_back_before_anybody_writes_on_it_is_not_forked(tape):
+    before = bytes_of(tape / "archive") if (tape / "archive").exists() else {}
+    with rolled_back(tape, 50, close=False) as archive:
+        before = bytes_of(tape / "archive")
+        assert not archive.step(1)
+    assert bytes_of(tape / "archive") == before
+    assert not list((tape / "archive").glob("fork-*"))
+
+
+@pytest.mark.parametrize("label", ["forked", "begun", "part", "renamed", "compared", "chained", "signed"])
+def test_killed_while_it_forks_the_next_one_goes_on(tape, label):
+    old = len(list(TapeReader(tape)))
+    with rolled_back(tape, 50):
+        pass
+    write_on(tape, [31] * 100)
+    before = list(TapeReader(tape))
+
+    def reached(name):
+        if name == label:
+            raise archives.Killed
+
+    with pytest.raises(archives.Killed):
+        archives.settle(archives.archive_of(tape, reached=reached))
+    if label == "forked":
+        (tape / "archive" / "fork-0001" / CHAIN).write_bytes(b'{"kind":"fo')  # its first line was cut
+        assert verdict(tape).histories == []
+    archives.settle(archives.archive_of(tape, fold=None))
+    assert list(read(tape)) == before
+    assert len([*read(tape / "archive", archive=tape / "archive")]) == old
+    assert verdict(tape).ok
+    assert [x.name for x in sorted((tape / "archive").glob("fork-*"))] == ["fork-0001"]
+
+
+def test_what_is_old_is_retired_in_every_history_and_the_newest_of_the_current_one_stay(tape):
+    with rolled_back(tape, 50):
+        pass
+    write_on(tape, [31] * 100)
+    archives.settle(archives.archive_of(tape, hot_segments=2))
+    archives.settle(archives.archive_of(tape, hot_segments=2, keep_bytes=1))
+    assert packed(tape) == []
+    assert len(indexed(tape / "archive" / "fork-0001", PACKED)) == 2
+    assert verdict(tape).ok, verdict(tape).problems
+
+
+def test_a_fork_that_says_it_leaves_what_is_not_there_stops_the_archive(tape):
+    with rolled_back(tape, 50):
+        pass
+    write_on(tape, [31] * 100)
+    archives.settle(archives.archive_of(tape, fold=None))
+    (tape / "archive" / CHAIN).unlink()
+    (tape / "archive" / CHECKPOINTS).unlink()
+    assert any("fork-0001" in x.file and "no such line" in x.what for x in verdict(tape).problems)
+    archive = archives.archive_of(tape)
+    with pytest.raises(Stuck, match="no such line"):
+        archive.open(1)
+    archive.let_go()
+    chain = tape / "archive" / "fork-0001" / CHAIN
+    chain.unlink()
+    assert any("fork-0001" in x.file and "is missing" in x.what for x in verdict(tape).problems)
+    with pytest.raises(Stuck, match="is missing"):
+        archives.settle(archives.archive_of(tape))
 
 
 def test_after_a_roll_back_into_the_last_archived_segment_the_next_is_not_taken_where_sequences_meet(tape):
@@ -438,10 +552,13 @@ def test_after_a_roll_back_into_the_last_archived_segment_the_next_is_not_taken_
         write_on(tape, [90])
         write_on(tape, [93] * 100)
         archives.fold(tape, max(live(tape)))
-        before = live(tape)
+        before, old = list(TapeReader(tape)), bytes_of(tape / "archive")
         assert any(read_header(x).first_sequence == end for x in indexed(tape, LIVE).values())
-        stuck(archive, "was rolled back")
-        assert live(tape) == before
+        while archive.step(1):
+            pass
+        assert {x: x.read_bytes() for x in old} == old
+    assert list(read(tape)) == before
+    assert verdict(tape).ok
 
 
 def test_a_live_segment_that_is_not_what_was_archived_is_kept_though_its_header_is(tape):
@@ -474,8 +591,8 @@ def test_a_line_that_does_not_fit_is_not_written(tape):
     with archives.opened(archives.archive_of(tape)) as archive:
         archive.step(1)
         before = (tape / "archive" / CHAIN).read_bytes()
-        with pytest.raises(Stuck, match="was rolled back: segment 0 from sequence 1: must be segment 1"):
-            archive._append(archive.chain.segments[0])
+        with pytest.raises(Stuck, match="another tape: segment 0 from sequence 1: must be segment 1"):
+            archive._append(archive.current, archive.current.chain.segments[0])
         assert (tape / "archive" / CHAIN).read_bytes() == before
 
 

@@ -17,8 +17,8 @@ def taken(
     directory: Path, make: Callable[[], TapeWriter], sleep: Callable[[float], None] = time.sleep
 ) -> TapeWriter:
     """What `make` returns. Where the lock is held, and not by a node that is known to run, again and again
-    for PATIENCE_S: whoever holds it has it until it lets go. Raises UserError where that is too long, or it is
-    a node, and what `make` raises else."""
+    for PATIENCE_S: whoever holds it has it until it lets go. Raises UserError where that is too long, or it
+    is a node, and what `make` raises else."""
     for _ in range(int(PATIENCE_S / LOOK_S)):
         try:
             return make()

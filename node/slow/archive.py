@@ -10,6 +10,7 @@ chain does not have, that does not hash, live and compressed, to what its line s
 still read.
 """
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ext.segments import Inspection, inspect
@@ -37,6 +39,7 @@ from node.slow.chain import (
     cut,
     read_checkpoints,
     sealed,
+    settle,
 )
 from node.slow.forks import (
     FORK,
@@ -98,12 +101,13 @@ def nothing_happens(label: str) -> None:
 
 @dataclass(eq=False)
 class Signed:
-    """A history, and how far its chain is signed; `tail`: of the checkpoints."""
+    """A history, and how far its chain is signed; `tail`: hash of the last checkpoint."""
 
     history: History
     signed_lines: int = 0
     signed_ns: int = 0
     tail: str = NOTHING
+    end: int = 0  # of the checkpoints' file, as far as it counts
 
     @property
     def chain(self) -> Chain:
@@ -153,6 +157,9 @@ class Archive:
     def open(self, now_ns: int) -> None:
         """Take over the archive as it was left. Raises Stuck, UserError, OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        for x in {self.tape, self.folder.parent, self.folder.resolve().parent}:
+            with contextlib.suppress(PermissionError):  # of another user's
+                sync_folder(x)
         self._take_lock()
         self.histories = [Signed(x) for x in read_histories(self.folder)]
         for each in self.histories:
@@ -161,6 +168,7 @@ class Archive:
         self.current = self.histories[-1]
         self._belongs()
         self.key = self._key()
+        sync_folder(self.key_path.parent)
         self._finish_retired()
         self._tell_foreign()
 
@@ -200,12 +208,15 @@ class Archive:
             if found.torn >= 0:
                 cut(each.folder / name, found.torn)
                 self.tell("archive", f"{name}: cut a last line that was never finished")
+            if found.offsets:
+                settle(each.folder / name, found.offsets[-1], found.end)
         for path in indexed(each.folder, PART).values():
             path.unlink()
+        sync_folder(each.folder)  # whoever made a file here may have been killed before its name was safe
 
     def _take_signed(self, each: Signed, now_ns: int) -> None:
         found, lines = read_checkpoints(each.folder), each.chain.lines
-        each.tail, each.signed_ns = found.tail, now_ns
+        each.tail, each.end, each.signed_ns = found.tail, found.end, now_ns
         if found.lines:
             last = found.lines[-1]
             if last.lines > len(lines) or lines[last.lines - 1].hash != last.head:
@@ -399,6 +410,7 @@ class Archive:
         final = self.history.folder / packed_name_of(index)
         # there already: an archiver was killed behind the rename
         raw = digest(source, found.end) if final.exists() else self._pack(source, found.end, final)
+        sync_folder(final.parent)  # before there is a line for it
         packed = self._compared(final, raw)
         header = read_header(source)
         assert header is not None
@@ -458,7 +470,6 @@ class Archive:
             part.unlink(missing_ok=True)  # a half-made file would sit on the last free bytes
             raise
         self.reached("renamed")
-        sync_folder(final.parent)
         return raw
 
     def _compared(self, final: Path, raw: Digest) -> Digest:
@@ -478,12 +489,11 @@ class Archive:
 
     def _append(self, each: Signed, line: Line) -> None:
         whole = sealed(line, each.chain.head)
-        path = each.folder / CHAIN
-        offset = path.stat().st_size if path.exists() else 0
         wrong = each.chain.wrong(whole)
         if wrong:  # behind a line that does not fit, the chain would be no chain for ever
             raise self._strange(wrong)
-        append(path, whole)
+        offset = each.chain.end
+        append(each.folder / CHAIN, whole, offset)
         each.chain.add(whole, offset)
 
     # ---- checkpoints ----
@@ -516,7 +526,8 @@ class Archive:
                 sequence=each.chain.next_sequence - 1, at_ns=now_ns, key="", previous=each.tail,
             ),
         )  # fmt: skip
-        each.tail = append(each.folder / CHECKPOINTS, line)
+        each.tail = append(each.folder / CHECKPOINTS, line, each.end)
+        each.end += len(msgspec.json.encode(line)) + 1
         each.signed_lines, each.signed_ns = line.lines, now_ns
         self.reached("signed")
 
@@ -551,6 +562,7 @@ class Archive:
             return True
         with self.quiet() as is_quiet:
             if is_quiet:
+                sync_folder(self.tape)  # the name of the state file that a start begins with
                 live[index].unlink()
                 (self.tape / state_name_of(index)).unlink(missing_ok=True)  # nobody begins there any more
                 self.reached("dropped")

@@ -7,6 +7,8 @@ shows. `checkpoints.jsonl` signs the chain as it was at some time: a chain that 
 longer has the head that was signed.
 """
 
+import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -121,6 +123,7 @@ class Chain:
     retired: dict[int, Retired] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     torn: int = -1
+    end: int = 0  # bytes of the file up to the end of the last whole line
 
     @property
     def head(self) -> str:
@@ -159,6 +162,7 @@ class Chain:
         if not wrong:
             self.lines.append(line)
             self.offsets.append(offset)
+            self.end = offset + len(msgspec.json.encode(line)) + 1
             if isinstance(line, Archived):
                 self.segments[line.index] = line
             elif isinstance(line, Retired):
@@ -221,6 +225,7 @@ class Checkpoints:
     problems: list[Problem] = field(default_factory=list)
     tail: str = NOTHING
     torn: int = -1
+    end: int = 0  # as of a chain
 
 
 def read_checkpoints(directory: Path) -> Checkpoints:
@@ -245,25 +250,32 @@ def read_checkpoints(directory: Path) -> Checkpoints:
             break
         out.lines.append(line)
         out.offsets.append(offset)
-        out.tail = sha256(raw)
+        out.tail, out.end = sha256(raw), offset + len(raw)
     return out
 
 
-def append(path: Path, line: Line | Checkpoint) -> str:
-    """Write one line whole, and have it on the disk; its sha256. What a full disk took of it is taken back.
-    Raises OSError."""
+def append(path: Path, line: Line | Checkpoint, at: int = -1) -> str:
+    """Write one line whole behind the first `at` bytes (-1: at the end), and have it on the disk; its sha256.
+    What a full disk took of it is taken back. Where even that failed the next one finds more than `at` bytes,
+    and cuts them first: they never counted. Raises OSError."""
     raw = msgspec.json.encode(line) + b"\n"
     is_new = not path.exists()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         size = os.fstat(fd).st_size
+        if size < at:
+            raise OSError(errno.EIO, "somebody has cut it", str(path))
+        if 0 <= at < size:
+            os.ftruncate(fd, at)
+            size = at
         try:
             written = os.write(fd, raw)
             if written != len(raw):
-                raise OSError(28, os.strerror(28), str(path))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             os.fsync(fd)
         except OSError:
-            os.ftruncate(fd, size)
+            with contextlib.suppress(OSError):  # the next one does it
+                os.ftruncate(fd, size)
             raise
     finally:
         os.close(fd)
@@ -276,4 +288,16 @@ def cut(path: Path, size: int) -> None:
     """Take away a last line that was not finished. Raises OSError."""
     with path.open("r+b") as file:
         file.truncate(size)
+        os.fsync(file.fileno())
+
+
+def settle(path: Path, begin: int, end: int) -> None:
+    """Have the bytes from `begin` to `end` on the disk, though an fsync of them may have failed before:
+    written again, as they are. (What an fsync could not write Linux takes for written.) Raises OSError."""
+    with path.open("r+b") as file:
+        file.seek(begin)
+        raw = file.read(end - begin)
+        file.seek(begin)
+        file.write(raw)
+        file.flush()
         os.fsync(file.fileno())

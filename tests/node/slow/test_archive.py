@@ -16,6 +16,7 @@ import pytest
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node.errors import UserError
 from node.slow import archive as archive_module
+from node.slow import chain as chain_module
 from node.slow.archive import Stuck, folder_of
 from node.slow.chain import CHAIN, CHECKPOINTS, read_chain, read_checkpoints
 from node.slow.records import read
@@ -274,6 +275,66 @@ def test_a_disk_that_is_full_leaves_no_half_made_file_and_the_next_try_goes_on(t
         while archive.step(1):
             pass
     assert verdict(tape).ok
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("name", ["write", "fsync"])
+def test_a_line_that_failed_twice_over_is_never_chained_behind(tape, monkeypatch, name, is_restarted):
+    """The write fails, and then the cut back."""
+    real, broken = {x: getattr(os, x) for x in ("write", "fsync", "ftruncate")}, [True]
+
+    def fails(call):
+        def instead(fd, *more):
+            if broken[0] and os.readlink(f"/proc/self/fd/{fd}").endswith(".jsonl"):
+                if call == "write":
+                    real["write"](fd, more[0][:10])
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real[call](fd, *more)
+
+        return instead
+
+    for call in (name, "ftruncate"):
+        monkeypatch.setattr(chain_module.os, call, fails(call))
+    archive = archives.archive_of(tape)
+    with archives.opened(archive):
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                archive.step(1)
+        broken[0] = False
+        while not is_restarted and archive.step(1):
+            pass
+    archives.settle(archives.archive_of(tape))
+    found = verdict(tape)
+    assert (found.ok, found.records) == (True, 100), found.problems
+
+
+def test_a_name_is_on_the_disk_before_its_line_is_also_where_an_archiver_was_killed_between(
+    tape, monkeypatch
+):
+    folder, synced = tape / "archive", []
+
+    def reached(label):
+        if label == "renamed":
+            raise archives.Killed
+
+    with suppress(archives.Killed):
+        archives.settle(archives.archive_of(tape, reached=reached))
+    assert packed(tape) == [0]
+    real = archive_module.append
+    monkeypatch.setattr(archive_module, "sync_folder", lambda path: synced.append(path))
+    archive = archives.archive_of(tape)
+    with archives.opened(archive):
+        assert {tape, folder} <= set(synced), "whatever the one before it left"
+        synced.clear()
+        appended = []
+
+        def noted(path, line, at):
+            appended.append((type(line).__name__, folder in synced))
+            return real(path, line, at)
+
+        monkeypatch.setattr(archive_module, "append", noted)
+        archive.step(1)
+    assert appended[-1] == ("Archived", True)
 
 
 def test_a_file_that_does_not_read_back_as_it_was_written_does_not_count(tape, monkeypatch):

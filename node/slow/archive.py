@@ -23,6 +23,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ext.segments import Inspection, inspect
+from ext.tape import TapeCorrupt, TapeReader
 from node.errors import Failed, UserError
 from node.slow.chain import (
     CHAIN,
@@ -151,6 +152,7 @@ class Archive:
         self._known = -1  # last archived segment of which the live file was seen to be the same
         self._lock = -1
         self._told: set[str] = set()
+        self._reader: tuple[int, TapeReader] | None = None  # of the newest live segment, by its number
 
     # ---- opening ----
 
@@ -350,6 +352,8 @@ class Archive:
         if index not in live:
             self._is_gap(index, live)
             return False
+        if index == newest_in_use(live) and not self._is_closed(index):
+            return False
         found = inspect(live[index])
         if found.problems:
             where = found.problems[0]
@@ -366,6 +370,19 @@ class Archive:
             self._begin(now_ns, index, found.first_sequence)
         self._archive(index, live[index], found)
         return True
+
+    def _is_closed(self, index: int) -> bool:
+        """The newest segment has its seal, or something is wrong with it. It is read on from where it stood:
+        a look from its beginning would cost more with every record."""
+        if self._reader is None or self._reader[0] != index:
+            reader = TapeReader(str(self.tape), follow=True, types=(), from_index=index)
+            self._reader = index, reader
+        reader = self._reader[1]
+        try:
+            reader.poll()
+        except TapeCorrupt:
+            return True
+        return reader.sealed or reader.index not in (None, index)
 
     def _goes_on(self, live: dict[int, Path]) -> bool:
         """The next segment may be archived: the tape is still that of the current history, and it was not put
@@ -575,6 +592,8 @@ class Archive:
     def _retire_oldest(self, now_ns: int) -> bool:
         """Delete the oldest archived segment, where it is too old or there is too much; never one that is
         live."""
+        if not self.policy.keep_ns and not self.policy.keep_bytes:
+            return False
         kept = {x: x.chain.kept for x in self.histories}
         size = sum(x.packed_bytes for lines in kept.values() for x in lines)
         oldest = [

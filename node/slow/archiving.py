@@ -108,8 +108,11 @@ class Archiving:
 
     def _sync(self) -> None:
         every_s = self.settings.sync_ms / 2000  # a record waits for the next look, and for the flush
-        while not self._end.wait(every_s):
+        # an event that is waited for costs more than all of a look: short pauses are slept
+        pause = time.sleep if every_s <= LOOK_S else self._end.wait
+        while not self._end.is_set():
             self._synced(self.syncer.turn)
+            pause(every_s)
         self._synced(self.syncer.finish)
 
     def _synced(self, turn: Callable[[int], None]) -> None:

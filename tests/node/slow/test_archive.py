@@ -718,3 +718,21 @@ def test_it_waits_for_what_it_has_not_archived_yet(tape):
             while archive.step(1):
                 pass
         assert archive.waiting() == 0
+
+
+def test_a_segment_that_is_being_written_is_not_read_from_its_beginning_at_every_look(tape, monkeypatch):
+    looked, real = [], archive_module.inspect
+    monkeypatch.setattr(archive_module, "inspect", lambda path: looked.append(path.name) or real(path))
+    writer = TapeWriter(tape, now_ns=9, segment_size=archives.PAGE, session=b"one")
+    with archives.opened(archives.archive_of(tape)) as archive:
+        while archive.step(1):
+            pass
+        looked.clear()
+        for _ in range(5):
+            writer.append(RecordType.FRAME, 0, 1, b"x")
+            assert not archive.step(1)
+        assert looked == []
+        writer.close(10)
+        assert archive.step(1)
+        assert looked == [f"{max(live(tape)):08d}.tape"]
+    assert packed(tape)[-1] == max(live(tape))

@@ -353,7 +353,11 @@ cdef class TapeReader:
             if self._segment is None or self.sealed:
                 if not self._advance():
                     return False
-            found = self._skip()
+            if self._all:
+                found = self._skip()
+            else:
+                with nogil:     # it may pass a whole segment
+                    found = self._skip()
             if found == WHOLE and self._segment.record(self._offset).type == SEAL:
                 self._on_seal()
             elif found == WHOLE:
@@ -493,8 +497,20 @@ cdef class TapeReader:
         return False
 
     cdef bint _is_published(self, uint32_t index) except *:
-        cdef Segment segment = self._open(index)
-        return segment is not None and segment.published
+        """Was this segment started? Asked at every look of who follows a writer, so the file is not mapped for it: that
+        brings in a stretch of it."""
+        try:
+            fd = os.open(path_of(self.directory, index), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            data = None if self._archived is None else self._archived(index)
+            return data is not None and Segment(path_of(self.directory, index), data).published
+        try:
+            raw = os.read(fd, sizeof(SegmentHeader)) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        except OSError:
+            raw = None      # there is something, and it cannot be read
+        finally:
+            os.close(fd)
+        return raw is None or 0 < len(raw) < <Py_ssize_t>sizeof(SegmentHeader) or any(raw[:8])
 
     def _enter(self, Segment segment):
         if self._segment is None:

@@ -51,14 +51,23 @@ class Beat:
 
 def read_pulse(directory: Path) -> Pulse | None:
     """The page in `directory`; None where there is none, or one that cannot be read."""
+    page = read_page(directory / NAME, LAYOUT, MAGIC)
+    if page is None:
+        return None
+    pid, started, beat_ns, ended = page
+    return Pulse(pid, started, beat_ns, bool(ended))
+
+
+def read_page(path: Path, layout: struct.Struct, magic: bytes) -> tuple[int, ...] | None:
+    """The fields behind the magic of a page beside a tape; None where there is none, or another one."""
     try:
-        raw = (directory / NAME).read_bytes()
+        raw = path.read_bytes()
     except OSError:
         return None
-    if len(raw) != LAYOUT.size:
+    if len(raw) != layout.size:
         return None
-    magic, pid, started, beat_ns, ended = LAYOUT.unpack(raw)
-    return Pulse(pid, started, beat_ns, bool(ended)) if magic == MAGIC else None
+    found, *fields = layout.unpack(raw)
+    return tuple(fields) if found == magic else None
 
 
 def state_of(pid: int) -> tuple[str, int]:

@@ -25,7 +25,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.beat import started_of, state_of
+from node.beat import read_page, started_of, state_of
 
 NAME = "synced.page"
 MAGIC = b"TKGSYNC1"
@@ -95,13 +95,8 @@ class SyncedPage:
 
 def read_synced(directory: Path) -> Synced | None:
     """The page in `directory`; None where there is none, or one that cannot be read."""
-    try:
-        raw = (directory / NAME).read_bytes()
-    except OSError:
+    page = read_page(directory / NAME, LAYOUT, MAGIC)
+    if page is None:
         return None
-    if len(raw) != LAYOUT.size:
-        return None
-    magic, sequence, lag_ns, suspect, pid, at_ns, started, archived, level, waiting = LAYOUT.unpack(raw)
-    if magic != MAGIC:
-        return None
+    sequence, lag_ns, suspect, pid, at_ns, started, archived, level, waiting = page
     return Synced(sequence, lag_ns, bool(suspect), pid, at_ns, started, archived, level, waiting)

@@ -219,7 +219,7 @@ def list_segments(target: Target, as_json: Json = False) -> None:
         table.add_row(
             f"{x['index']:08d}", f"{x['first']}-{'' if x['last'] is None else x['last']}", x["opened"][:19],
             (x["closed"] or "being written")[:19], str(x["bytes"] or ""), str(x["archived_bytes"] or ""),
-            x["session"], x["build"], x["where"], x["durable"],
+            x["session"], x["build"], f"{x['where']} {x['history']}".rstrip(), x["durable"],
         )  # fmt: skip
     console = Console()
     if not console.is_terminal:

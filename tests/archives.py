@@ -17,10 +17,16 @@ class Killed(BaseException):
 
 
 def write(
-    tape: Path, records: int = 100, *, close: bool = True, kind: int = RecordType.FRAME, size: int = 90
+    tape: Path,
+    records: int = 100,
+    *,
+    close: bool = True,
+    kind: int = RecordType.FRAME,
+    size: int = 90,
+    now_ns: int = 1,
 ):
     """A run of a writer: FRAME records of about `size` bytes, with now_ns 1000, 1001, ..."""
-    writer = TapeWriter(tape, now_ns=1, segment_size=PAGE, session=b"one", build=b"two")
+    writer = TapeWriter(tape, now_ns=now_ns, segment_size=PAGE, session=b"one", build=b"two")
     for i in range(records):
         writer.append(kind, i % 3, 1000 + i, bytes([i % 251]) * (size + i % 7))
     if close:

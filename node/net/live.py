@@ -21,7 +21,7 @@ from ext.engine import LineKind
 from ext.link import Link, Spinner
 from ext.records import Outcome
 from ext.strategy import DIALS
-from ext.tape import RecordType, TapeError, TapeLocked, TapeWriter
+from ext.tape import RecordType, TapeError, TapeWriter
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
@@ -37,6 +37,7 @@ from node.net.descriptors import Descriptors
 from node.net.http import Http
 from node.net.names import Names
 from node.net.outage import Outage
+from node.net.taking import taken
 from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
@@ -387,31 +388,29 @@ class Node:
             self.tell(
                 "tape",
                 f"its records {first} to {last} were durable and are gone: was a backup restored? The venues "
-                "are asked for what happened since; an archive that has those records takes no more of this "
-                "tape: name another `directory` in [archive]",
+                "are asked for what happened since; an archive that has those records keeps them, and goes "
+                "on in a fork",
             )
 
     def _open_tape(self) -> TapeWriter:
         directory = Path(self.config.tape)
         try:
-            tape = TapeWriter(
-                str(directory), now_ns=time.time_ns(), segment_size=self.config.segment_mb << 20,
-                ahead=TAPE_AHEAD, min_free=_bytes(self.config.tape_min_free_mb),
-                session=os.urandom(6).hex().encode(), build=build_id().encode(),
-            )  # fmt: skip
+            tape = taken(directory, self._tape_writer)
             tape.prepare_by_thread()
             self.beat = Beat(directory, time.monotonic_ns())
             self.tape_watch = TapeWatch(directory, self._latch, self.tell, self._note)
             return tape
-        except TapeLocked as error:
-            whose = "another node" if error.pid is None else f"another node (process {error.pid})"
-            raise UserError(
-                f"tape {directory}: {whose} is writing it; stop it or name another `tape`"
-            ) from None
         except TapeError as error:
             raise UserError(f"tape {error}") from None
         except (OSError, ValueError) as error:
             raise UserError(f"tape {directory}: {error}") from None
+
+    def _tape_writer(self) -> TapeWriter:
+        return TapeWriter(
+            self.config.tape, now_ns=time.time_ns(), segment_size=self.config.segment_mb << 20,
+            ahead=TAPE_AHEAD, min_free=_bytes(self.config.tape_min_free_mb),
+            session=os.urandom(6).hex().encode(), build=build_id().encode(),
+        )  # fmt: skip
 
     def _connection(self, spec: LineSpec) -> None:
         def resync(symbol: str, reason: str) -> None:

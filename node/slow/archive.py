@@ -1,6 +1,8 @@
 """The archive of a tape, one step at a time and without a clock: closed segments compressed and compared,
 the chain, signed checkpoints, and what may be deleted.
 
+A tape that was put back to an earlier state goes on in a fork of the archive (`forks`).
+
 Each step leaves the disk so that the next start can go on from there, wherever it was killed: a `.part` is
 worthless; a compressed file without a line is compared again and gets its line; a line is whole or cut; a
 segment that the chain calls retired is deleted where it still lies there. Nothing live is deleted that the
@@ -8,6 +10,7 @@ chain does not have, that does not hash, live and compressed, to what its line s
 still read.
 """
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -16,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ext.segments import Inspection, inspect
+from ext.tape import TapeCorrupt, TapeReader
 from node.errors import Failed, UserError
 from node.slow.chain import (
     CHAIN,
@@ -28,15 +33,23 @@ from node.slow.chain import (
     Begin,
     Chain,
     Checkpoint,
+    Fork,
     Line,
     Retired,
     append,
     cut,
-    read_chain,
     read_checkpoints,
     sealed,
+    settle,
 )
-from node.slow.records import unpacked_from
+from node.slow.forks import (
+    FORK,
+    History,
+    is_as_archived,
+    parting,
+    parting_by_bytes,
+    read_histories,
+)
 from node.slow.segments import (
     FOLDER,
     LIVE,
@@ -46,7 +59,6 @@ from node.slow.segments import (
     STATE,
     Damaged,
     Digest,
-    Header,
     closed_ns,
     digest,
     indexed,
@@ -88,6 +100,25 @@ def nothing_happens(label: str) -> None:
     """What a test puts in its place dies at a label."""
 
 
+@dataclass(eq=False)
+class Signed:
+    """A history, and how far its chain is signed; `tail`: hash of the last checkpoint."""
+
+    history: History
+    signed_lines: int = 0
+    signed_ns: int = 0
+    tail: str = NOTHING
+    end: int = 0  # of the checkpoints' file, as far as it counts
+
+    @property
+    def chain(self) -> Chain:
+        return self.history.chain
+
+    @property
+    def folder(self) -> Path:
+        return self.history.folder
+
+
 class Archive:
     """Over the tape in `tape`; compressed files go to `folder`. `open()`, then `step(now_ns)` while it says
     that it did something, `close(now_ns)`.
@@ -114,40 +145,44 @@ class Archive:
     ):
         self.tape, self.folder, self.key_path, self.policy, self.tell = tape, folder, key_path, policy, tell
         self.fold, self.is_state, self.quiet, self.reached = fold, is_state, quiet, reached
-        self.chain = Chain()
-        self.signed_segments = self.signed_lines = 0
-        self.signed_ns = 0
-        self.tail = NOTHING  # of the checkpoints
+        self.histories = [Signed(History(folder, Chain()))]
+        self.current = self.histories[0]
         self.key: Ed25519PrivateKey | None = None
         self._has_looked = False  # for state files
         self._known = -1  # last archived segment of which the live file was seen to be the same
         self._lock = -1
         self._told: set[str] = set()
+        self._reader: tuple[int, TapeReader] | None = None  # of the newest live segment, by its number
 
     # ---- opening ----
 
     def open(self, now_ns: int) -> None:
         """Take over the archive as it was left. Raises Stuck, UserError, OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        for x in {self.tape, self.folder.parent, self.folder.resolve().parent}:
+            with contextlib.suppress(PermissionError):  # of another user's
+                sync_folder(x)
         self._take_lock()
-        self.chain = read_chain(self.folder)
-        self._mend()
+        self.histories = [Signed(x) for x in read_histories(self.folder)]
+        for each in self.histories:
+            self._mend(each)
+            self._take_signed(each, now_ns)
+        self.current = self.histories[-1]
         self._belongs()
         self.key = self._key()
-        checkpoints = read_checkpoints(self.folder)
-        self.tail = checkpoints.tail
-        if checkpoints.lines:
-            last = checkpoints.lines[-1]
-            if last.lines > len(self.chain.lines) or self.chain.lines[last.lines - 1].hash != last.head:
-                raise Stuck(
-                    f"{self.folder / CHAIN}: it is not the chain that the last checkpoint signed: it "
-                    f"was cut or "
-                    "changed: see `tickgate tape verify`"
-                )
-            self.signed_lines, self.signed_ns = last.lines, last.at_ns
-        self.signed_ns = self.signed_ns or now_ns
+        sync_folder(self.key_path.parent)
         self._finish_retired()
         self._tell_foreign()
+
+    @property
+    def history(self) -> History:
+        """The one that the live segments are of."""
+        return self.current.history
+
+    @property
+    def segments(self) -> int:
+        """How many were ever archived."""
+        return sum(len(x.chain.segments) for x in self.histories)
 
     def _take_lock(self) -> None:
         if self._lock >= 0:
@@ -164,60 +199,111 @@ class Archive:
             ) from None
         self._lock = fd
 
-    def _mend(self) -> None:
+    def _mend(self, each: Signed) -> None:
         """Cut last lines that were never finished; drop half-made files. Raises Stuck where more is wrong."""
-        checkpoints = read_checkpoints(self.folder)
-        for name, found in ((CHAIN, self.chain), (CHECKPOINTS, checkpoints)):
+        for name, found in ((CHAIN, each.chain), (CHECKPOINTS, read_checkpoints(each.folder))):
             for problem in found.problems:
                 raise Stuck(
-                    f"{self.folder / name}: offset {problem.offset}: {problem.what}: see `tickgate tape "
-                    f"verify`; "
-                    "nothing is archived until it is whole"
+                    f"{each.folder / name}: offset {problem.offset}: {problem.what}: see `tickgate tape "
+                    "verify`; nothing is archived until it is whole"
                 )
             if found.torn >= 0:
-                cut(self.folder / name, found.torn)
+                cut(each.folder / name, found.torn)
                 self.tell("archive", f"{name}: cut a last line that was never finished")
-        for path in indexed(self.folder, PART).values():
+            if found.offsets:
+                settle(each.folder / name, found.offsets[-1], found.end)
+        for path in indexed(each.folder, PART).values():
             path.unlink()
+        sync_folder(each.folder)  # whoever made a file here may have been killed before its name was safe
+
+    def _take_signed(self, each: Signed, now_ns: int) -> None:
+        found, lines = read_checkpoints(each.folder), each.chain.lines
+        each.tail, each.end, each.signed_ns = found.tail, found.end, now_ns
+        if found.lines:
+            last = found.lines[-1]
+            if last.lines > len(lines) or lines[last.lines - 1].hash != last.head:
+                raise Stuck(
+                    f"{each.folder / CHAIN}: it is not the chain that the last checkpoint signed: it was cut "
+                    "or changed: see `tickgate tape verify`"
+                )
+            each.signed_lines, each.signed_ns = last.lines, last.at_ns or now_ns
+
+    # ---- histories ----
 
     def _belongs(self) -> None:
-        """The chain is of this tape: what both have is the same, and it goes on where the chain ends."""
+        """The live segments are of the current history: what both have is the same, and they go on where its
+        chain ends. Where they are not, another one is, or a new one. Raises Stuck, OSError."""
         live = indexed(self.tape, LIVE)
-        for index, path in live.items():
-            header, line = read_header(path), self.chain.segments.get(index)
-            if header is None:
-                continue
-            if line is not None:
-                same = _is_of(header, line)
-            else:
-                same = index >= self.chain.next_index
-                if index == self.chain.next_index:
-                    same = header.first_sequence == self.chain.next_sequence
-                last = self.chain.last
-                same = same and (last is None or header.session == last.session)
-            if not same:
-                raise self._strange(f"{path.name} is not the segment that the chain knows")
+        if parting(self.history, live) >= 0:
+            self._leave(live)
 
-    def _is_as_archived(self, path: Path, line: Archived) -> None:
-        """A live segment is, byte for byte, what was archived of it. One that was rolled back and written on
-        has the header that it had. Raises Stuck."""
-        header, raw = read_header(path), digest(path, line.bytes)
-        if header is None or not _is_of(header, line) or raw != Digest(line.bytes, line.sha256):
-            raise self._strange(
-                f"{path.name} does not hold what was archived of it (see `tickgate tape verify`) and is kept"
-            )
+    def _leave(self, live: dict[int, Path]) -> None:
+        """Go on in the newest history that the live segments are of, byte for byte, else in a fork of the one
+        that they are of the longest."""
+        points = [self._parting(x.history, live) for x in self.histories]
+        fits = [x for x, at in zip(self.histories, points, strict=True) if at < 0]
+        parted = self._parting(self.history, live)
+        if self.current in fits:  # it was asked for a reason: never again and again
+            raise self._strange("its last archived segment is not the live one")
+        if fits:
+            self.current = fits[-1]
+        else:
+            best = max(range(len(points)), key=points.__getitem__)
+            self.current = Signed(self._fork(self.histories[best].history, points[best], live))
+        self._known = -1
+        where = f"in {self.folder.name}/{self.history.name}" if self.history.name else "in the archive itself"
+        self._tell_once(
+            f"this tape was put back to an earlier state: from {name_of(parted)} on it is not what was "
+            f"archived. It goes on {where}; nothing that was archived is touched"
+        )
+
+    def _parting(self, history: History, live: dict[int, Path]) -> int:
+        try:
+            return parting_by_bytes(history, live)
+        except Damaged as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Damaged) -> Stuck:
+        return Stuck(f"{self.tape}: {error} (offset {error.offset}): see `tickgate tape verify`; it is kept")
+
+    def _fork(self, left: History, index: int, live: dict[int, Path]) -> History:
+        """A history that leaves another one in front of a live segment. Raises Stuck where that is of another
+        tape."""
+        header, before = read_header(live[index]), left.segments.get(index - 1)
+        assert header is not None
+        names = {x.session for each in self.histories for x in each.chain.segments.values()}
+        if names and header.session not in names:
+            raise self._strange(f"{live[index].name} is not the segment that the chain knows")
+        follows = before is not None and before.last + 1 == header.first_sequence
+        if not follows and index != next(iter(live)):
+            raise self._strange(f"{live[index].name} does not go on where the one before it ends")
+        return History(
+            self._new_folder(), Chain(), left.owner(index - 1) if follows else None, index,
+            header.first_sequence,
+        )  # fmt: skip
+
+    def _new_folder(self) -> Path:
+        """Of a fork that is yet to be made: one that holds nothing."""
+        taken = [int(x.history.name[-4:]) for x in self.histories if x.history.name]
+        return self.folder / f"fork-{max(taken, default=0) + 1:04d}"
+
+    def _is_as_archived(self, path: Path, line: Archived) -> bool:
+        try:
+            return is_as_archived(path, line)
+        except Damaged as error:
+            raise self._damaged(error) from None
 
     def _strange(self, what: str) -> Stuck:
         return Stuck(
-            f"{self.folder / CHAIN}: is of another tape, or this tape was rolled back: {what}; name "
-            f"another `directory` in [archive]"
+            f"{self.history.folder / CHAIN}: is of another tape: {what}; name another `directory` "
+            "in [archive]"
         )
 
     def _key(self) -> Ed25519PrivateKey:
         try:
             return read_key(self.key_path)
         except FileNotFoundError:
-            if read_checkpoints(self.folder).lines:
+            if any(x.signed_lines for x in self.histories):
                 raise Stuck(
                     f"{self.key_path}: the key that signed this archive is gone: put it back, or name "
                     f"another "
@@ -227,8 +313,9 @@ class Archive:
         return make_key(self.key_path)
 
     def _finish_retired(self) -> None:
-        for index in self.chain.retired:
-            (self.folder / packed_name_of(index)).unlink(missing_ok=True)
+        for each in self.histories:
+            for index in each.chain.retired:
+                (each.folder / packed_name_of(index)).unlink(missing_ok=True)
 
     def _tell_foreign(self) -> None:
         foreign = sorted(x.name for x in foreign_files(self.folder, self.key_path))
@@ -255,15 +342,17 @@ class Archive:
     def waiting(self) -> int:
         """Live segments behind the end of the chain that a later one has followed."""
         live = indexed(self.tape, LIVE)
-        return sum(self.chain.next_index <= x < newest_in_use(live) for x in live)
+        return sum(self.history.next_index <= x < newest_in_use(live) for x in live)
 
     def _archive_next(self, now_ns: int) -> bool:
         live = indexed(self.tape, LIVE)
-        index = self.chain.next_index
+        index = self.history.next_index
         if index < 0:
             index = next((i for i, x in live.items() if read_header(x) is not None), -1)
         if index not in live:
             self._is_gap(index, live)
+            return False
+        if index == newest_in_use(live) and not self._is_closed(index):
             return False
         found = inspect(live[index])
         if found.problems:
@@ -275,24 +364,58 @@ class Archive:
             )
         if found.reason is None:
             return False  # it is being written, or waits for the next start to seal it
-        self._goes_on()
-        if self.chain.next_index < 0:
-            self._append(Begin(now_ns, index, found.first_sequence))
-            self.reached("begun")
+        if not self._goes_on(live):
+            return True  # in another history
+        if not self.history.chain.lines:
+            self._begin(now_ns, index, found.first_sequence)
         self._archive(index, live[index], found)
         return True
 
-    def _goes_on(self) -> None:
-        """The next segment may be archived: the tape is still that of the chain, and it was not rolled back
-        to somewhere in the last archived segment and written on from there. Raises Stuck."""
+    def _is_closed(self, index: int) -> bool:
+        """The newest segment has its seal, or something is wrong with it. It is read on from where it stood:
+        a look from its beginning would cost more with every record."""
+        if self._reader is None or self._reader[0] != index:
+            reader = TapeReader(str(self.tape), follow=True, types=(), from_index=index)
+            self._reader = index, reader
+        reader = self._reader[1]
+        try:
+            reader.poll()
+        except TapeCorrupt:
+            return True
+        return reader.sealed or reader.index not in (None, index)
+
+    def _goes_on(self, live: dict[int, Path]) -> bool:
+        """The next segment may be archived: the tape is still that of the current history, and it was not put
+        back to somewhere in the last archived segment and written on from there. Else another history is
+        the current one now. Raises Stuck."""
+        before, last = self.current, self.history.last
         self._belongs()
-        last = self.chain.last
-        if last is None or last.index == self._known:
-            return
-        path = self.tape / name_of(last.index)
-        if path.exists():
-            self._is_as_archived(path, last)
-        self._known = last.index
+        if self.current is not before:
+            return False
+        if last is not None and last.index != self._known:
+            if last.index in live and not self._is_as_archived(live[last.index], last):
+                self._leave(live)
+                return False
+            self._known = last.index
+        return True
+
+    def _begin(self, now_ns: int, index: int, first_sequence: int) -> None:
+        """The first line of a chain."""
+        history = self.history
+        if not history.name:
+            self._append(self.current, Begin(now_ns, index, first_sequence))
+        else:
+            history.folder.mkdir(exist_ok=True)
+            (history.folder / CHAIN).unlink(missing_ok=True)  # no line in it was ever whole
+            sync_folder(self.folder)
+            self.reached("forked")
+            of, after = "", NOTHING
+            if history.parent is not None:
+                of, after = history.parent.name, history.segments[index - 1].hash
+            self._append(self.current, Fork(now_ns, index, first_sequence, of, after))
+            self.current.signed_ns = now_ns
+            self.histories.append(self.current)
+        self.reached("begun")
 
     def _is_gap(self, index: int, live: dict[int, Path]) -> None:
         if any(x > index and read_header(live[x]) is not None for x in live):
@@ -301,19 +424,21 @@ class Archive:
             )
 
     def _archive(self, index: int, source: Path, found: Inspection) -> None:
-        final = self.folder / packed_name_of(index)
+        final = self.history.folder / packed_name_of(index)
         # there already: an archiver was killed behind the rename
         raw = digest(source, found.end) if final.exists() else self._pack(source, found.end, final)
+        sync_folder(final.parent)  # before there is a line for it
         packed = self._compared(final, raw)
         header = read_header(source)
         assert header is not None
         self._append(
+            self.current,
             Archived(
                 index=index, first=found.first_sequence, last=found.last_sequence, session=header.session,
                 build=header.build, opened_ns=header.opened_ns, closed_ns=closed_ns(source, found.end),
                 reason=REASONS[found.reason], bytes=raw.size, sha256=raw.sha256, packed_bytes=packed.size,
                 packed_sha256=packed.sha256,
-            )
+            ),
         )  # fmt: skip
         self._known = index
         self.reached("chained")
@@ -326,14 +451,15 @@ class Archive:
         path = self.tape / name_of(index)
         if self.fold is None or not path.exists() or read_header(path) is None:
             return
-        if self.chain.retired and not any(map(self.is_state, indexed(self.tape, STATE).values())):
+        retired = any(map(self.history.is_retired, self.history.segments))
+        if retired and not any(map(self.is_state, indexed(self.tape, STATE).values())):
             self._tell_once(
                 "no state file is good any more, and what they were made of is retired: live segments "
                 "are kept"
             )
             return
-        begin = min([*self.chain.segments, *indexed(self.tape, LIVE)], default=None)
-        self.fold(self.tape, index, begin, unpacked_from(self.folder))
+        begin = min([*self.history.segments, *indexed(self.tape, LIVE)], default=None)
+        self.fold(self.tape, index, begin, self.history.unpacked)
         self.reached("folded")
 
     def _mend_state(self) -> bool:
@@ -342,7 +468,7 @@ class Archive:
         live, is_first = indexed(self.tape, LIVE), not self._has_looked
         self._has_looked = True
         newest, begin = newest_in_use(live), next(iter(live), -1)
-        if not is_first or self.fold is None or begin <= min(self.chain.segments, default=begin):
+        if not is_first or self.fold is None or begin <= min(self.history.segments, default=begin):
             return False
         if not self._has_state_behind(begin - 1, newest):
             self._fold(newest)
@@ -361,7 +487,6 @@ class Archive:
             part.unlink(missing_ok=True)  # a half-made file would sit on the last free bytes
             raise
         self.reached("renamed")
-        sync_folder(self.folder)
         return raw
 
     def _compared(self, final: Path, raw: Digest) -> Digest:
@@ -379,41 +504,49 @@ class Archive:
         self.reached("compared")
         return digest(final)
 
-    def _append(self, line: Line) -> None:
-        whole = sealed(line, self.chain.head)
-        path = self.folder / CHAIN
-        offset = path.stat().st_size if path.exists() else 0
-        wrong = self.chain.wrong(whole)
+    def _append(self, each: Signed, line: Line) -> None:
+        whole = sealed(line, each.chain.head)
+        wrong = each.chain.wrong(whole)
         if wrong:  # behind a line that does not fit, the chain would be no chain for ever
             raise self._strange(wrong)
-        append(path, whole)
-        self.chain.add(whole, offset)
+        offset = each.chain.end
+        append(each.folder / CHAIN, whole, offset)
+        each.chain.add(whole, offset)
 
     # ---- checkpoints ----
 
     def _sign_if_due(self, now_ns: int) -> bool:
-        fresh = self.chain.lines[self.signed_lines :]
-        enough = self.policy.checkpoint_segments if self.signed_lines else 1  # the first is signed at once
-        many = sum(isinstance(x, Archived) for x in fresh) >= enough
-        old = now_ns - self.signed_ns >= self.policy.checkpoint_ns
-        return bool(fresh) and (many or old) and self.sign(now_ns)
+        due = [x for x in self.histories if self._is_due(x, now_ns)]
+        for each in due:
+            self._sign(each, now_ns)
+        return bool(due)
 
-    def sign(self, now_ns: int) -> bool:
-        """A checkpoint of the chain as it is now; False where that is signed already. Raises OSError."""
-        if self.signed_lines == len(self.chain.lines) or self.key is None:
-            return False
-        last = self.chain.last
+    def _is_due(self, each: Signed, now_ns: int) -> bool:
+        fresh = each.chain.lines[each.signed_lines :]
+        enough = self.policy.checkpoint_segments if each.signed_lines else 1  # the first is signed at once
+        many = sum(isinstance(x, Archived) for x in fresh) >= enough
+        return bool(fresh) and (many or now_ns - each.signed_ns >= self.policy.checkpoint_ns)
+
+    def sign(self, now_ns: int) -> None:
+        """A checkpoint of each chain as it is now, where there is none yet. Raises OSError."""
+        for each in self.histories:
+            if self.key is not None and each.signed_lines < len(each.chain.lines):
+                self._sign(each, now_ns)
+
+    def _sign(self, each: Signed, now_ns: int) -> None:
+        last = each.chain.last
+        assert self.key is not None
         line = sign(
             self.key,
             Checkpoint(
-                lines=len(self.chain.lines), head=self.chain.head, index=-1 if last is None else last.index,
-                sequence=self.chain.next_sequence - 1, at_ns=now_ns, key="", previous=self.tail,
+                lines=len(each.chain.lines), head=each.chain.head, index=-1 if last is None else last.index,
+                sequence=each.chain.next_sequence - 1, at_ns=now_ns, key="", previous=each.tail,
             ),
         )  # fmt: skip
-        self.tail = append(self.folder / CHECKPOINTS, line)
-        self.signed_lines, self.signed_ns = line.lines, now_ns
+        each.tail = append(each.folder / CHECKPOINTS, line, each.end)
+        each.end += len(msgspec.json.encode(line)) + 1
+        each.signed_lines, each.signed_ns = line.lines, now_ns
         self.reached("signed")
-        return True
 
     # ---- deleting ----
 
@@ -422,25 +555,31 @@ class Archive:
         live = indexed(self.tape, LIVE)
         newest = newest_in_use(live)
         index = next(iter(live), -1)
-        line = self.chain.segments.get(index)
-        if line is None or index > newest - self.policy.hot_segments or index in self.chain.retired:
+        line = self.history.segments.get(index)
+        if line is None or index > newest - self.policy.hot_segments or self.history.is_retired(index):
             return False
         if not self._has_state_behind(index, newest):
             self._tell_once(
                 "live segments are kept: there is no state file behind them that a start could begin with"
             )
             return False
+        before, packed = self.current, self.history.path(index)
         self._belongs()
-        found = digest(self.folder / packed_name_of(index))
+        if self.current is not before:
+            return True
+        found = digest(packed)
         if (found.size, found.sha256) != (line.packed_bytes, line.packed_sha256):
             raise Stuck(
-                f"{self.folder / packed_name_of(index)}: was changed since it was archived: see "
+                f"{packed}: was changed since it was archived: see "
                 f"`tickgate tape verify`; "
                 "the live segment is kept"
             )
-        self._is_as_archived(live[index], line)
+        if not self._is_as_archived(live[index], line):
+            self._leave(live)
+            return True
         with self.quiet() as is_quiet:
             if is_quiet:
+                sync_folder(self.tape)  # the name of the state file that a start begins with
                 live[index].unlink()
                 (self.tape / state_name_of(index)).unlink(missing_ok=True)  # nobody begins there any more
                 self.reached("dropped")
@@ -453,18 +592,35 @@ class Archive:
     def _retire_oldest(self, now_ns: int) -> bool:
         """Delete the oldest archived segment, where it is too old or there is too much; never one that is
         live."""
-        kept = [x for i, x in self.chain.segments.items() if i not in self.chain.retired]
-        if len(kept) <= self.policy.hot_segments or (self.tape / name_of(kept[0].index)).exists():
+        if not self.policy.keep_ns and not self.policy.keep_bytes:
             return False
-        too_old = self.policy.keep_ns and now_ns - kept[0].closed_ns > self.policy.keep_ns
-        too_much = self.policy.keep_bytes and sum(x.packed_bytes for x in kept) > self.policy.keep_bytes
+        kept = {x: x.chain.kept for x in self.histories}
+        size = sum(x.packed_bytes for lines in kept.values() for x in lines)
+        oldest = [
+            (lines[0].closed_ns, x) for x, lines in kept.items() if lines and not self._is_hot(x, lines[0])
+        ]
+        if not oldest:
+            return False
+        closed_ns, each = min(oldest, key=lambda x: x[0])
+        too_old = self.policy.keep_ns and now_ns - closed_ns > self.policy.keep_ns
+        too_much = self.policy.keep_bytes and size > self.policy.keep_bytes
         if not too_old and not too_much:
             return False
-        self._append(Retired(kept[0].index, now_ns, "age" if too_old else "size"))
+        index = kept[each][0].index
+        self._append(each, Retired(index, now_ns, "age" if too_old else "size"))
         self.reached("retired")
-        (self.folder / packed_name_of(kept[0].index)).unlink(missing_ok=True)
+        (each.folder / packed_name_of(index)).unlink(missing_ok=True)
         self.reached("removed")
         return True
+
+    def _is_hot(self, each: Signed, line: Archived) -> bool:
+        """A segment of the current history that is live, or among its newest."""
+        history = self.history
+        if history.segments.get(line.index) is not line or history.owner(line.index) is not each.history:
+            return False
+        kept = [i for i in history.segments if not history.is_retired(i)]
+        newest = kept[max(len(kept) - self.policy.hot_segments, 0) :]
+        return line.index in newest or (self.tape / name_of(line.index)).exists()
 
     def close(self, now_ns: int) -> None:
         """Sign what is new and let go. Raises OSError."""
@@ -479,22 +635,16 @@ class Archive:
             self._lock = -1
 
 
-def _is_of(header: Header, line: Archived) -> bool:
-    """A segment with this header is the one that the chain has."""
-    return (header.first_sequence, header.opened_ns, header.session) == (
-        line.first,
-        line.opened_ns,
-        line.session,
-    )
-
-
 def foreign_files(folder: Path, key_path: Path) -> list[Path]:
     """What is in an archive and does not belong there."""
     ours = {CHAIN, CHECKPOINTS, LOCK, key_path.name, f"{key_path.name}.part"}
     return [
         x
         for x in folder.iterdir()
-        if x.name not in ours and not PACKED.fullmatch(x.name) and not PART.fullmatch(x.name)
+        if x.name not in ours
+        and not FORK.fullmatch(x.name)
+        and not PACKED.fullmatch(x.name)
+        and not PART.fullmatch(x.name)
     ]
 
 

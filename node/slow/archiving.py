@@ -108,8 +108,11 @@ class Archiving:
 
     def _sync(self) -> None:
         every_s = self.settings.sync_ms / 2000  # a record waits for the next look, and for the flush
-        while not self._end.wait(every_s):
+        # an event that is waited for costs more than all of a look: short pauses are slept
+        pause = time.sleep if every_s <= LOOK_S else self._end.wait
+        while not self._end.is_set():
             self._synced(self.syncer.turn)
+            pause(every_s)
         self._synced(self.syncer.finish)
 
     def _synced(self, turn: Callable[[int], None]) -> None:
@@ -169,7 +172,7 @@ class Archiving:
         return self.make(self.directory, folder, key, policy, self.tell, quiet=self._quiet)
 
     def _publish(self, archive: Archive) -> None:
-        last, waiting = archive.chain.last, archive.waiting()
+        last, waiting = archive.history.last, archive.waiting()
         if last is not None:
             self.syncer.archived(last.index, last.last, waiting, time.monotonic_ns())
         if (waiting > LAGS) != self._lags:
@@ -223,7 +226,7 @@ class Archiving:
             raise UserError(f"{self.directory}: another archiver looks after this tape")
         try:
             self.syncer.begin(time.monotonic_ns())
-            before = len(self._opened().chain.segments)
+            before = self._opened().segments
             self._work()
             self._close()
         except TapeMissing:
@@ -236,11 +239,12 @@ class Archiving:
             os.close(lock)
         if self.syncer.failed:
             raise Failed(f"{self.directory}: the tape cannot be made durable: see above")
-        chain = self._opened().chain
+        archive = self._opened()
+        last = archive.history.last
         return {
-            "archived": len(chain.segments) - before,
-            "sequence": chain.next_sequence - 1 if chain.lines else 0,
-            "waiting": self._opened().waiting(),
+            "archived": archive.segments - before,
+            "sequence": 0 if last is None else last.last,
+            "waiting": archive.waiting(),
         }
 
 

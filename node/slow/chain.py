@@ -1,11 +1,14 @@
 """The hash chain of an archive and its signed checkpoints: lines of JSON in which every byte counts.
 
-`chain.jsonl` has a line for the beginning, one for each archived segment in order, and one for each that
-was retired later. Each line carries the hash of the line before and its own, and is only taken where its
-bytes are exactly what this file would write: a flipped bit anywhere shows. `checkpoints.jsonl` signs the
-chain as it was at some time: a chain that was cut or written anew no longer has the head that was signed.
+`chain.jsonl` has a line for the beginning (of an archive, or of a fork of it), one for each archived
+segment in order, and one for each that was retired later. Each line carries the hash of the line before and
+its own, and is only taken where its bytes are exactly what this file would write: a flipped bit anywhere
+shows. `checkpoints.jsonl` signs the chain as it was at some time: a chain that was cut or written anew no
+longer has the head that was signed.
 """
 
+import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -27,6 +30,19 @@ class Begin(msgspec.Struct, frozen=True, tag_field="kind", tag="begin", forbid_u
     at_ns: int
     first_index: int
     first_sequence: int
+    previous: str = NOTHING
+    hash: str = ""
+
+
+class Fork(msgspec.Struct, frozen=True, tag_field="kind", tag="fork", forbid_unknown_fields=True):
+    """The first line of a history that leaves another one, in the folder `of` ("" = the archive itself),
+    behind the segment of which the line has the hash `after`; NOTHING: behind none that is archived."""
+
+    at_ns: int
+    first_index: int
+    first_sequence: int
+    of: str
+    after: str
     previous: str = NOTHING
     hash: str = ""
 
@@ -76,7 +92,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag_field="kind", tag="checkpoint"
     signature: str = ""
 
 
-Line = Begin | Archived | Retired
+Line = Begin | Fork | Archived | Retired
 _line = msgspec.json.Decoder(Line)
 _checkpoint = msgspec.json.Decoder(Checkpoint)
 
@@ -107,6 +123,7 @@ class Chain:
     retired: dict[int, Retired] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     torn: int = -1
+    end: int = 0  # bytes of the file up to the end of the last whole line
 
     @property
     def head(self) -> str:
@@ -117,12 +134,17 @@ class Chain:
         return self.segments[max(self.segments)] if self.segments else None
 
     @property
+    def kept(self) -> list[Archived]:
+        """What is not retired."""
+        return [x for i, x in self.segments.items() if i not in self.retired]
+
+    @property
     def next_index(self) -> int:
         """Of the segment that comes next; -1 where the chain has not begun."""
         if not self.lines:
             return -1
         begin = self.lines[0]
-        assert isinstance(begin, Begin)
+        assert isinstance(begin, Begin | Fork)
         return begin.first_index if self.last is None else self.last.index + 1
 
     @property
@@ -131,7 +153,7 @@ class Chain:
         if not self.lines:
             return 0
         begin = self.lines[0]
-        assert isinstance(begin, Begin)
+        assert isinstance(begin, Begin | Fork)
         return begin.first_sequence if self.last is None else self.last.last + 1
 
     def add(self, line: Line, offset: int) -> str:
@@ -140,6 +162,7 @@ class Chain:
         if not wrong:
             self.lines.append(line)
             self.offsets.append(offset)
+            self.end = offset + len(msgspec.json.encode(line)) + 1
             if isinstance(line, Archived):
                 self.segments[line.index] = line
             elif isinstance(line, Retired):
@@ -152,7 +175,7 @@ class Chain:
             return "does not follow the line before it: lines are missing, or were moved"
         if sealed(line, line.previous) != line:
             return "its hash does not match: it was changed"
-        if isinstance(line, Begin) != (not self.lines):
+        if isinstance(line, Begin | Fork) != (not self.lines):
             return "a chain begins once"
         if isinstance(line, Archived) and (line.index, line.first) != (self.next_index, self.next_sequence):
             return f"segment {line.index} from sequence {line.first}: must be segment {self.next_index}"
@@ -202,6 +225,7 @@ class Checkpoints:
     problems: list[Problem] = field(default_factory=list)
     tail: str = NOTHING
     torn: int = -1
+    end: int = 0  # as of a chain
 
 
 def read_checkpoints(directory: Path) -> Checkpoints:
@@ -226,25 +250,32 @@ def read_checkpoints(directory: Path) -> Checkpoints:
             break
         out.lines.append(line)
         out.offsets.append(offset)
-        out.tail = sha256(raw)
+        out.tail, out.end = sha256(raw), offset + len(raw)
     return out
 
 
-def append(path: Path, line: Line | Checkpoint) -> str:
-    """Write one line whole, and have it on the disk; its sha256. What a full disk took of it is taken back.
-    Raises OSError."""
+def append(path: Path, line: Line | Checkpoint, at: int = -1) -> str:
+    """Write one line whole behind the first `at` bytes (-1: at the end), and have it on the disk; its sha256.
+    What a full disk took of it is taken back. Where even that failed the next one finds more than `at` bytes,
+    and cuts them first: they never counted. Raises OSError."""
     raw = msgspec.json.encode(line) + b"\n"
     is_new = not path.exists()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         size = os.fstat(fd).st_size
+        if size < at:
+            raise OSError(errno.EIO, "somebody has cut it", str(path))
+        if 0 <= at < size:
+            os.ftruncate(fd, at)
+            size = at
         try:
             written = os.write(fd, raw)
             if written != len(raw):
-                raise OSError(28, os.strerror(28), str(path))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             os.fsync(fd)
         except OSError:
-            os.ftruncate(fd, size)
+            with contextlib.suppress(OSError):  # the next one does it
+                os.ftruncate(fd, size)
             raise
     finally:
         os.close(fd)
@@ -257,4 +288,16 @@ def cut(path: Path, size: int) -> None:
     """Take away a last line that was not finished. Raises OSError."""
     with path.open("r+b") as file:
         file.truncate(size)
+        os.fsync(file.fileno())
+
+
+def settle(path: Path, begin: int, end: int) -> None:
+    """Have the bytes from `begin` to `end` on the disk, though an fsync of them may have failed before:
+    written again, as they are. (What an fsync could not write Linux takes for written.) Raises OSError."""
+    with path.open("r+b") as file:
+        file.seek(begin)
+        raw = file.read(end - begin)
+        file.seek(begin)
+        file.write(raw)
+        file.flush()
         os.fsync(file.fileno())

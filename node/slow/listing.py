@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ext.segments import inspect
-from node.slow.chain import Archived, read_chain
+from node.slow.chain import Archived
 from node.slow.dump import at_text
+from node.slow.forks import FORK, History, history_of, own_history, read_histories
 from node.slow.segments import LIVE, PACKED, Header, closed_ns, indexed, read_header
 from node.synced import DISK, Synced, read_synced
 
@@ -15,23 +16,39 @@ Row = dict[str, Any]
 
 def listed(tape: Path | None, folder: Path) -> list[Row]:
     """A row for each segment that was ever started, as far as live directory and chain still know it,
-    oldest first. "where": live, archived, both, retired or missing; "durable": yes, no, partly, or "" where
-    nobody says. Raises OSError."""
-    chain = read_chain(folder)
-    packed = indexed(folder, PACKED)
+    oldest first, and behind them those that it left when it was put back to an earlier state. "history":
+    folder in the archive that has it, "" = the archive itself; "where": live, archived, both, retired or
+    missing; "durable": yes, no, partly, or "" where nobody says. Raises OSError."""
     live = {} if tape is None else indexed(tape, LIVE)
+    history = own_history(folder) if tape is None else history_of(folder, live)
     page = None if tape is None else read_synced(tape)
+    lines, packed = history.segments, history.packed
     rows = []
-    for index in sorted({*live, *chain.segments}):
+    for index in sorted({*live, *lines}):
         header = read_header(live[index]) if index in live else None
-        line = chain.segments.get(index)
+        line = lines.get(index)
         if header is None and line is None:
             continue  # prepared, not started
         places = [n for n, there in (("live", header is not None), ("archived", index in packed)) if there]
-        where = " and ".join(places) or ("retired" if index in chain.retired else "missing")
+        where = " and ".join(places) or ("retired" if history.is_retired(index) else "missing")
         row = _of_chain(line) if line is not None else _of_file(live[index], header)
         durable = "yes" if "archived" in places else _durable(row, page)
-        rows.append(row | {"where": where, "durable": durable})
+        rows.append(row | {"where": where, "durable": durable, "history": history.owner(index).name})
+    return rows + _left(folder, history)
+
+
+def _left(folder: Path, current: History) -> list[Row]:
+    """What came before the tape was put back to an earlier state, and is archived still."""
+    if current.name and FORK.fullmatch(folder.name):
+        return []
+    rows = []
+    for history in read_histories(folder):
+        packed = indexed(history.folder, PACKED)
+        for index, line in history.chain.segments.items():
+            if current.segments.get(index) != line:
+                where = "archived" if index in packed else "retired"
+                row = {"where": where, "durable": "yes" if index in packed else "", "history": history.name}
+                rows.append(_of_chain(line) | row)
     return rows
 
 

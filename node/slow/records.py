@@ -5,15 +5,14 @@ that the archiver has deleted meanwhile is found in the archive.
 """
 
 import mmap
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from ext.tape import Record, RecordType, TapeCorrupt, TapeMissing, TapeReader
-from node.slow.chain import read_chain
-from node.slow.segments import FOLDER, LIVE, PACKED, Damaged, indexed, packed_name_of, read_header, unpack
+from node.slow.forks import History, history_of, own_history
+from node.slow.segments import FOLDER, LIVE, indexed, read_header
 
 HEAD_RECORDS = 64
 
@@ -31,11 +30,10 @@ class Place:
 def segments(directory: Path, archive: Path | None = None) -> list[Place]:
     """Every segment of the tape in `directory` that there is, oldest first; the live file where there are
     both. `archive`: where it is, if not in the tape's directory. Raises OSError."""
-    folder = directory / FOLDER if archive is None else archive
-    chain = read_chain(folder)
-    packed = indexed(folder, PACKED)
-    found = {i: Place(i, x.first, packed[i], True) for i, x in chain.segments.items() if i in packed}
-    for index, path in indexed(directory, LIVE).items():
+    history, live = _history(directory, archive)
+    lines = history.segments
+    found = {i: Place(i, lines[i].first, path, True) for i, path in history.packed.items()}
+    for index, path in live.items():
         header = read_header(path)
         if header is not None:  # else archived since, or only prepared
             found[index] = Place(index, header.first_sequence, path, False)
@@ -104,24 +102,16 @@ def names_before(directory: Path, sequence: int, archive: Path | None = None) ->
 def _reader(
     directory: Path, archive: Path | None, index: int | None, types: Collection[int] | None
 ) -> TapeReader:
-    folder = directory / FOLDER if archive is None else archive
-    return TapeReader(str(directory), types=types, from_index=index, archived=unpacked_from(folder))
+    def archived(number: int) -> mmap.mmap | None:
+        return _history(directory, archive)[0].unpacked(number)  # as it is now: segments change places
+
+    return TapeReader(str(directory), types=types, from_index=index, archived=archived)
 
 
-def unpacked_from(folder: Path) -> Callable[[int], mmap.mmap | None]:
-    """What gives a reader the segments of an archive."""
-
-    def unpacked(index: int) -> mmap.mmap | None:
-        """Mapped, so that a large one need not fit into memory. Raises TapeCorrupt."""
-        path = folder / packed_name_of(index)
-        try:
-            with tempfile.TemporaryFile() as room:
-                size = unpack(path, room).size
-                room.flush()
-                return mmap.mmap(room.fileno(), size, access=mmap.ACCESS_READ)
-        except FileNotFoundError:
-            return None
-        except (Damaged, ValueError) as error:  # ValueError: nothing came out
-            raise TapeCorrupt(str(path), getattr(error, "offset", 0), 0, str(error)) from None
-
-    return unpacked
+def _history(directory: Path, archive: Path | None) -> tuple[History, dict[int, Path]]:
+    """What of the archive the live segments go on from, and these. Where an archive is read without a tape:
+    that archive, or that fork of it."""
+    if archive == directory:
+        return own_history(directory), {}
+    live = indexed(directory, LIVE)
+    return history_of(directory / FOLDER if archive is None else archive, live), live

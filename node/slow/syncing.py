@@ -82,6 +82,9 @@ class Syncer:
         self._reader = TapeReader(
             str(self.directory), follow=True, types=types, from_index=max(used, default=None)
         )
+        with contextlib.suppress(OSError):  # what keeps failing shows at the first flush
+            for folder in (self.directory, self.directory.resolve().parent):
+                sync_folder(folder)  # the last archiver may have been killed before it did
         self.commit(now_ns)
         self._publish(now_ns)
         if self.level == MEMORY:

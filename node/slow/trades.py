@@ -101,6 +101,7 @@ class Total:
     cost_basis: Decimal = NONE
     realised: Decimal = NONE
     fees: Decimal = NONE
+    coin_fees: Decimal = NONE  # paid in the traded coins
     funding: Decimal = NONE
     unvalued: dict[str, Decimal] = field(default_factory=dict)
     unknown_fees: int = 0
@@ -208,8 +209,15 @@ class Collected:
                 if place
                 else None
             )
-            if happened is not None and happened.fee is None:
+            if happened is not None and happened.fee is None and self._is_of(happened, row):
                 self._fee(happened, row)
+
+    def _is_of(self, happened: Happened, row: dict[str, Any]) -> bool:
+        """A report that names no symbol must name the order: trade ids count anew on each symbol."""
+        assert self.run is not None
+        own = self.run.client_id(row["epoch"] or self.run.epoch, row["order_id"]) if row["order_id"] else ""
+        named = own == happened.client_id if own else row["venue_id"] == happened.venue_id
+        return row["instrument"] >= 0 or (named and bool(own or row["venue_id"]))
 
     def _fee(self, happened: Happened, report: dict[str, Any]) -> None:
         if report["fee_is_quote"] < 0:
@@ -379,6 +387,9 @@ def _part_row(x: Happened, part: Part, quantity: Decimal, last: bool) -> Row:
         row.note = "; ".join(
             filter(None, (row.note, f"no price of {x.fee_coin} on this tape: fee without a value"))
         )
+    elif last and x.is_in_kind:
+        paid = f"fee in the coins themselves: they are {plain(abs(part.quantity))} of this row, not "
+        row.note = "; ".join(filter(None, (row.note, paid + plain(quantity))))
     if part.closed is None:
         if sells and not x.place.is_perpetual:
             row.note = "; ".join(filter(None, (row.note, "sold coins that this tape did not see bought")))
@@ -447,6 +458,10 @@ def _add_up(totals: dict[tuple[str, str, str, str], Total], x: Happened, parts: 
         total.realised += part.realised
     if x.fee is None:
         total.unknown_fees += 1
+    elif x.is_in_kind:
+        total.coin_fees += x.fee
+    if x.fee is None:
+        pass
     elif x.fee_value is None:
         total.unvalued[x.fee_coin] = total.unvalued.get(x.fee_coin, NONE) + x.fee
     elif not x.is_in_kind:
@@ -479,6 +494,7 @@ def _total_json(key: tuple[str, str, str, str], x: Total) -> dict[str, Any]:
         dict(zip(("year", "venue", "symbol", "quote_coin"), key, strict=True))
         | {"fills": x.fills}
         | {name: plain(getattr(x, name)) for name in names}
+        | {"coin_fees": plain(x.coin_fees)}
         | {"unvalued_fees": {k: plain(v) for k, v in x.unvalued.items()}, "unknown_fees": x.unknown_fees}
     )
 
@@ -547,6 +563,11 @@ def _remarks(found: Trades) -> Iterator[str]:
         for coin, amount in total.unvalued.items():
             place = f"{year} {venue} {symbol}"
             yield f"{place}: fees of {plain(amount)} {coin} have no value here: no price of it on this tape"
+        if total.coin_fees:
+            yield (
+                f"{year} {venue} {symbol}: fees of {plain(total.coin_fees)} were paid in the traded coins: "
+                "the venue's balance is that much below bought less sold, and so are the lots here"
+            )
         if total.unknown_fees:
             yield f"{year} {venue} {symbol}: the venue has not told the fees of {total.unknown_fees} fills"
     if found.torn:

@@ -23,6 +23,7 @@ from node.slow.chain import (
     read_chain,
     read_checkpoints,
 )
+from node.slow.forks import History, live_history, read_histories
 from node.slow.segments import (
     LIVE,
     PACKED,
@@ -42,13 +43,15 @@ from node.slow.signing import KEY_NAME, is_signed
 from node.slow.syncing import read_suspect
 
 ROTATED = REASONS[1]
+Row = dict[str, Any]
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Verdict:
-    """What was found. `notes`: what is no fault, and a person may want to know; `key`: the public half of
-    the key that signed, "" where nothing is signed."""
+    """What was found. `first_sequence` to `last_sequence`: of the tape as it is; `histories`: where it was
+    put back to an earlier state, each with what it has; `notes`: what is no fault, and a person may want to
+    know; `key`: the public half of the key that signed, "" where nothing is signed."""
 
     segments: int = 0
     records: int = 0
@@ -58,6 +61,7 @@ class Verdict:
     archived: int = 0
     retired: int = 0
     checkpoints: int = 0
+    histories: list[Row] = field(default_factory=list)
     key: str = ""
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -76,29 +80,104 @@ def verify_all(
     """Check the live segments in `tape` (None: there are none here) and the archive in `folder`. `key`: the
     public half that must have signed, 64 hexadecimal digits; "": one and the same, whichever. Raises
     TapeMissing where there is neither tape nor archive, OSError."""
-    check = _Check(tape, folder)
-    if not check.there and not check.chain.lines and not check.packed and not check.chain.problems:
+    verdict = Verdict()
+    # The files first: a file that an archiver puts there later has its line later.
+    live = {} if tape is None else indexed(tape, LIVE)
+    has_packed = bool(indexed(folder, PACKED))
+    histories = read_histories(folder)
+    if not live and not has_packed and not histories[0].chain.lines and not histories[0].chain.problems:
         raise TapeMissing(2, "there is no tape and no archive", str(tape or folder))
-    check.lines()
-    check.signatures(key)
-    check.segments(progress)
-    check.strays()
-    return check.verdict
+    current = live_history(histories, live)
+    current = current if current in histories else current.parent or current
+    foreign = _foreign(live, current)
+    for index in foreign:
+        what = "is not a segment: a foreign file, behind the last one in use"
+        verdict.problems.append(Problem(name_of(index), 0, None, what))
+    for history in histories:
+        check = _Check(tape, folder, history, current, foreign, verdict)
+        check.lines()
+        check.signatures(key)
+        check.segments(progress)
+        check.strays()
+    _tell_histories(verdict, folder, histories, current)
+    return verdict
+
+
+def _foreign(live: dict[int, Path], current: History) -> set[int]:
+    """Live files that are named like segments, none of ours, behind the last in use and a gap: they say
+    nothing of what should be in it. (One that was prepared may stand behind one that is missing.)"""
+    last = max([newest_in_use(live), *current.segments])
+    if last < 0:
+        return set()
+    while last + 1 in live:
+        last += 1
+    return {i for i, x in live.items() if i > last + 2 or (i > last and inspect(x).problems)}
+
+
+def _tell_histories(verdict: Verdict, folder: Path, histories: list[History], current: History) -> None:
+    if len(histories) == 1:
+        return
+    for x in histories:
+        last, name = x.last, f"{folder.name}/{x.name}".rstrip("/")
+        row = {
+            "name": name,
+            "is_current": x is current,
+            "first_index": x.begin,
+            "first_sequence": x.first_sequence,
+        }
+        if not x.name:
+            row |= {"first_index": min(x.segments, default=-1), "first_sequence": _first(x)}
+        row |= {"last_index": -1 if last is None else last.index, "last_sequence": last and last.last}
+        verdict.histories.append(row)
+        left = "" if x.parent is None else f", behind what {folder.name}/{x.parent.name}".rstrip("/") + " has"
+        what = "the tape as it is" if x is current else "what came before it was put back"
+        verdict.notes.append(
+            f"{name}: {what}: segments {row['first_index']} to {row['last_index']}, sequence "
+            f"{row['first_sequence']} to {row['last_sequence']}{left}"
+        )
+
+
+def _first(history: History) -> int | None:
+    found = history.segments
+    return found[min(found)].first if found else None
 
 
 class _Check:
-    def __init__(self, tape: Path | None, folder: Path):
-        self.tape, self.folder = tape, folder
-        self.verdict = Verdict()
-        self.expected: int | None = None  # sequence of the next record
-        self.name: str | None = None  # of the tape, as all of its segments have it
+    """One history: its folder, and the live segments that are of it."""
+
+    def __init__(
+        self,
+        tape: Path | None,
+        folder: Path,
+        history: History,
+        current: History,
+        foreign: set[int],
+        verdict: Verdict,
+    ):
+        self.tape, self.root, self.history, self.current = tape, folder, history, current
+        self.folder, self.foreign, self.verdict = history.folder, foreign, verdict
+        last = history.shared.get(history.begin - 1)
+        # sequence of the next record, and name of the tape, as all of its segments have it
+        self.expected = history.first_sequence or None
+        self.name = None if last is None else last.session
         self.look()
 
     def look(self) -> None:
-        """What there is now. The files first: a file that an archiver puts there later has its line later."""
-        self.there = {} if self.tape is None else indexed(self.tape, LIVE)
+        """What there is now."""
+        live = {} if self.tape is None else indexed(self.tape, LIVE)
+        mine = {i for i in live if self.current.owner(i) is self.history}
+        self.there = {i: live[i] for i in mine - self.foreign}
         self.packed = indexed(self.folder, PACKED)
         self.chain: Chain = read_chain(self.folder)
+
+    @property
+    def place(self) -> str:
+        """The folder as people see it."""
+        return f"{self.root.name}/{self.history.name}".rstrip("/")
+
+    def file(self, name: str) -> str:
+        """A file of chain or checkpoints."""
+        return f"{self.place}/{name}" if self.history.name else name
 
     def problem(self, file: str, offset: int, what: str, sequence: int | None = None) -> None:
         at = self.expected if sequence is None else sequence
@@ -108,17 +187,18 @@ class _Check:
 
     def lines(self) -> None:
         chain = self.chain
-        self.verdict.problems += chain.problems
+        for x in self.history.chain.problems:
+            self.problem(self.file(CHAIN), x.offset, x.what, x.sequence)
         if chain.torn >= 0 and not self.is_at_work():
             what = "a last line that was never finished: the next archiver cuts it"
-            self.problem(CHAIN, chain.torn, what, chain.next_sequence)
+            self.problem(self.file(CHAIN), chain.torn, what, chain.next_sequence)
         if not chain.lines and self.packed and not chain.problems:
-            self.problem(CHAIN, 0, "is missing: there are archived segments", 0)
-        self.verdict.retired = len(chain.retired)
+            self.problem(self.file(CHAIN), 0, "is missing: there are archived segments", 0)
+        self.verdict.retired += len(chain.retired)
 
     def is_at_work(self) -> bool:
         """An archiver holds this archive: what is half done there is being done."""
-        with contextlib.suppress(OSError), (self.folder / LOCK).open("rb") as file:
+        with contextlib.suppress(OSError), (self.root / LOCK).open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -127,24 +207,30 @@ class _Check:
 
     def signatures(self, key: str) -> None:
         found = read_checkpoints(self.folder)
-        self.verdict.problems += found.problems
+        for x in found.problems:
+            self.problem(self.file(CHECKPOINTS), x.offset, x.what, x.sequence)
         if found.torn >= 0 and not self.is_at_work():
             what = "a last line that was never finished: the next archiver cuts it"
-            self.problem(CHECKPOINTS, found.torn, what, 0)
-        trusted = key or (found.lines[0].key if found.lines else "")
+            self.problem(self.file(CHECKPOINTS), found.torn, what, 0)
+        trusted = key or self.verdict.key or (found.lines[0].key if found.lines else "")
         for number, (line, offset) in enumerate(zip(found.lines, found.offsets, strict=True), 1):
             wrong = self.wrong(line, trusted)
             if wrong:
-                self.problem(CHECKPOINTS, offset, f"line {number}: {wrong}", line.sequence)
-        self.verdict.checkpoints, self.verdict.key = len(found.lines), trusted
+                self.problem(self.file(CHECKPOINTS), offset, f"line {number}: {wrong}", line.sequence)
+        self.verdict.checkpoints += len(found.lines)
+        self.verdict.key = trusted
         if key and not found.lines and self.chain.segments and not self.is_at_work():
-            self.problem(CHECKPOINTS, 0, "there is no checkpoint: nothing was signed", 0)
+            self.problem(self.file(CHECKPOINTS), 0, "there is no checkpoint: nothing was signed", 0)
         self.unsigned(found.lines[-1].lines if found.lines else 0, bool(key))
 
     def unsigned(self, signed: int, is_pinned: bool) -> None:
         fresh = len(self.chain.lines) - signed
         if fresh > 0:
-            self.verdict.notes.append(f"the last {fresh} lines of {CHAIN} are behind the last checkpoint")
+            self.verdict.notes.append(
+                f"the last {fresh} lines of {self.file(CHAIN)} are behind the last checkpoint"
+            )
+        if self.history.name:
+            return
         if signed and not is_pinned:
             self.verdict.notes.append("whose key has signed was not checked: name it with --key")
 
@@ -168,10 +254,7 @@ class _Check:
     # ---- segments ----
 
     def segments(self, progress: Progress) -> None:
-        foreign = self.foreign()
-        for index in foreign:
-            self.problem(name_of(index), 0, "is not a segment: a foreign file, behind the last one in use")
-        known = sorted({*self.there, *self.chain.segments} - foreign)
+        known = sorted({*self.there, *self.chain.segments})
         if not known:
             return
         for index in range(known[0], known[-1] + 1):
@@ -182,16 +265,6 @@ class _Check:
                 self.look()
                 self.segment(index, is_last=index == known[-1])
         progress(1, 1)
-
-    def foreign(self) -> set[int]:
-        """Live files that are named like segments, none of ours, behind the last in use and a gap: they say
-        nothing of what should be in it. (One that was prepared may stand behind one that is missing.)"""
-        last = max([newest_in_use(self.there), *self.chain.segments])
-        if last < 0:
-            return set()
-        while last + 1 in self.there:
-            last += 1
-        return {i for i, x in self.there.items() if i > last + 2 or (i > last and inspect(x).problems)}
 
     def segment(self, index: int, is_last: bool) -> None:
         line, path = self.chain.segments.get(index), self.there.get(index)
@@ -217,7 +290,7 @@ class _Check:
         self.follow(index, found, line, is_last)
 
     def label(self, index: int) -> str:
-        return f"{self.folder.name}/{packed_name_of(index)}"
+        return f"{self.place}/{packed_name_of(index)}"
 
     def alive(self, index: int, path: Path, found: Inspection, line: Archived | None) -> None:
         self.verdict.problems += found.problems
@@ -282,10 +355,13 @@ class _Check:
             self.problem(name, 0, f"starts at sequence {first}: must be {self.expected}")
         if not reason and not is_last and self.live_behind(index):
             self.problem(name, 0, "the segment ends without a seal", last)
-        if is_last and reason == ROTATED:
+        is_end = is_last and self.history is self.current
+        if is_end and reason == ROTATED:
             self.cut_short(index, last)
-        verdict.first_sequence = first if verdict.first_sequence is None else verdict.first_sequence
-        verdict.last_sequence, self.expected = last, last + 1
+        self.expected = last + 1
+        if self.current.owner(index) is self.history:
+            verdict.first_sequence = first if verdict.first_sequence is None else verdict.first_sequence
+            verdict.last_sequence = last
         verdict.records += last - first + 1
 
     def live_behind(self, index: int) -> bool:
@@ -307,14 +383,19 @@ class _Check:
             if index not in self.chain.segments and not self.is_being_done(index):
                 what = "is not in the chain: of another tape, or an archiver was killed: start it again"
                 self.problem(self.label(index), 0, what, 0)
+        if self.folder.is_dir():
+            foreign = sorted(x.name for x in foreign_files(self.folder, self.folder / KEY_NAME))
+            self.verdict.notes += [f"{self.place}/{x}: not of an archive" for x in foreign]
+        if not self.history.name:
+            self.absent()
+
+    def absent(self) -> None:
+        """What of the tape is elsewhere, or was."""
         if self.folder.is_symlink() and not self.folder.exists():
             self.problem(self.folder.name, 0, f"is not there: {os.readlink(self.folder)}", 0)
         elif (self.verdict.first_sequence or 1) > 1 and not self.chain.lines:
             first = self.verdict.first_sequence
             self.verdict.notes.append(f"the tape begins at sequence {first}, and there is no archive here")
-        if self.folder.is_dir():
-            foreign = sorted(x.name for x in foreign_files(self.folder, self.folder / KEY_NAME))
-            self.verdict.notes += [f"{self.folder.name}/{x}: not of an archive" for x in foreign]
         suspect = set() if self.tape is None else read_suspect(self.tape)
         if suspect:
             self.verdict.notes.append("suspect: an fsync of this tape failed once (suspect.json)")

@@ -16,6 +16,7 @@ import pytest
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node.errors import UserError
 from node.slow import archive as archive_module
+from node.slow import chain as chain_module
 from node.slow.archive import Stuck, folder_of
 from node.slow.chain import CHAIN, CHECKPOINTS, read_chain, read_checkpoints
 from node.slow.records import read
@@ -191,12 +192,12 @@ def test_checkpoints_are_signed_by_number_by_time_and_at_the_end(tape):
     archives.write(tape, 1)
     archive = archives.archive_of(tape, checkpoint_segments=100, checkpoint_ns=50)
     with archives.opened(archive):
-        before = archive.signed_lines
+        before = archive.current.signed_lines
         while archive.step(20):
             pass
-        assert archive.signed_lines == before, "neither many nor late"
+        assert archive.current.signed_lines == before, "neither many nor late"
         assert archive.step(70)
-        assert archive.signed_lines > before
+        assert archive.current.signed_lines > before
         archive.close(80)
     assert read_checkpoints(tape / "archive").lines[-1].at_ns == 70, "nothing new to sign at the end"
 
@@ -274,6 +275,66 @@ def test_a_disk_that_is_full_leaves_no_half_made_file_and_the_next_try_goes_on(t
         while archive.step(1):
             pass
     assert verdict(tape).ok
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("name", ["write", "fsync"])
+def test_a_line_that_failed_twice_over_is_never_chained_behind(tape, monkeypatch, name, is_restarted):
+    """The write fails, and then the cut back."""
+    real, broken = {x: getattr(os, x) for x in ("write", "fsync", "ftruncate")}, [True]
+
+    def fails(call):
+        def instead(fd, *more):
+            if broken[0] and os.readlink(f"/proc/self/fd/{fd}").endswith(".jsonl"):
+                if call == "write":
+                    real["write"](fd, more[0][:10])
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real[call](fd, *more)
+
+        return instead
+
+    for call in (name, "ftruncate"):
+        monkeypatch.setattr(chain_module.os, call, fails(call))
+    archive = archives.archive_of(tape)
+    with archives.opened(archive):
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                archive.step(1)
+        broken[0] = False
+        while not is_restarted and archive.step(1):
+            pass
+    archives.settle(archives.archive_of(tape))
+    found = verdict(tape)
+    assert (found.ok, found.records) == (True, 100), found.problems
+
+
+def test_a_name_is_on_the_disk_before_its_line_is_also_where_an_archiver_was_killed_between(
+    tape, monkeypatch
+):
+    folder, synced = tape / "archive", []
+
+    def reached(label):
+        if label == "renamed":
+            raise archives.Killed
+
+    with suppress(archives.Killed):
+        archives.settle(archives.archive_of(tape, reached=reached))
+    assert packed(tape) == [0]
+    real = archive_module.append
+    monkeypatch.setattr(archive_module, "sync_folder", lambda path: synced.append(path))
+    archive = archives.archive_of(tape)
+    with archives.opened(archive):
+        assert {tape, folder} <= set(synced), "whatever the one before it left"
+        synced.clear()
+        appended = []
+
+        def noted(path, line, at):
+            appended.append((type(line).__name__, folder in synced))
+            return real(path, line, at)
+
+        monkeypatch.setattr(archive_module, "append", noted)
+        archive.step(1)
+    assert appended[-1] == ("Archived", True)
 
 
 def test_a_file_that_does_not_read_back_as_it_was_written_does_not_count(tape, monkeypatch):
@@ -402,23 +463,137 @@ def stuck(archive, match):
         steps()
 
 
+def bytes_of(folder):
+    return {x: x.read_bytes() for x in folder.iterdir() if x.is_file()}
+
+
 @pytest.mark.parametrize("size", [0, 30, 900])
 @pytest.mark.parametrize("close", [True, False])
 @pytest.mark.parametrize("records", [20, 50, 95])
-def test_after_a_roll_back_nothing_live_is_deleted_that_was_never_archived(tape, records, close, size):
+def test_after_a_roll_back_the_new_history_is_archived_beside_the_old_one(tape, records, close, size):
     """The archiver was there before the writer went on. Size 0: other records of the sizes that they had, so
     that every header is one that the chain has, and the sequences meet."""
+    old = list(TapeReader(tape))
     with rolled_back(tape, records, close) as archive:
         write_on(tape, [size or 90 + i % 7 for i in range(100 - records)])
         write_on(tape, [size or 93] * 100)
         archives.fold(tape, max(live(tape)))
-        before = {x: x.read_bytes() for x in indexed(tape, LIVE).values()}
-        chain = (tape / "archive" / CHAIN).read_bytes()
-        for _ in range(3):  # it is tried again and again
-            stuck(archive, "was rolled back")
-        assert {x: x.read_bytes() for x in before} == before
-        assert (tape / "archive" / CHAIN).read_bytes() == chain
-    assert not read_chain(tape / "archive").problems
+        before, kept = list(TapeReader(tape)), bytes_of(tape / "archive")
+        while archive.step(1):
+            pass
+        archive.sign(2)
+        assert {x: x.read_bytes() for x in kept} == kept, "what was archived is as it was"
+    assert live(tape) == live(tape)[-1:], "what is archived twice over may go"
+    assert list(read(tape)) == before
+    assert len([*read(tape / "archive", archive=tape / "archive")]) == len(old), "and the old one is read too"
+    found = verdict(tape)
+    assert found.ok, found.problems
+    assert [(x["name"], x["is_current"]) for x in found.histories] == [
+        ("archive", False), ("archive/fork-0001", True)
+    ]  # fmt: skip
+    assert found.last_sequence == before[-1].sequence
+
+
+def test_a_fork_is_gone_on_with_and_forked_again_and_left_for_the_history_that_comes_back(tape):
+    with rolled_back(tape, 50):
+        pass
+    first = {x.name: x.read_bytes() for x in indexed(tape, LIVE).values()}
+
+    def put_back(files):
+        for path in indexed(tape, LIVE).values():
+            path.unlink()
+        for name, raw in files.items():
+            (tape / name).write_bytes(raw)
+
+    def run(size, records):
+        write_on(tape, [size] * records)
+        archives.settle(archives.archive_of(tape, fold=None))
+        return list(TapeReader(tape))
+
+    one = run(30, 40)
+    second = {x.name: x.read_bytes() for x in indexed(tape, LIVE).values()}
+    one = run(31, 40)
+    put_back(second)
+    two = run(300, 40)
+    assert list(read(tape)) == two
+    put_back(first)
+    three = run(500, 20)
+    assert [x["name"] for x in verdict(tape).histories if x["is_current"]] == ["archive/fork-0003"]
+    assert [x["name"][-4:] for x in verdict(tape).histories] == ["hive", "0001", "0002", "0003"]
+    for number, records in ((1, one), (2, two), (3, three)):
+        fork = tape / "archive" / f"fork-{number:04d}"
+        assert list(read(fork, archive=fork)) == records
+    put_back(second)
+    two = run(301, 3)
+    assert [x["name"] for x in verdict(tape).histories if x["is_current"]] == ["archive/fork-0004"]
+    assert verdict(tape).ok
+    (tape / "archive" / "fork-0001" / "00000008.tape.zst").unlink(missing_ok=True)
+    victim = next(iter(indexed(tape / "archive" / "fork-0001", PACKED).values()))
+    victim.unlink()
+    assert f"archive/fork-0001/{victim.name}" in [x.file for x in verdict(tape).problems]
+
+
+def test_a_tape_that_is_put_back_before_anybody_writes_on_it_is_not_forked(tape):
+    before = bytes_of(tape / "archive") if (tape / "archive").exists() else {}
+    with rolled_back(tape, 50, close=False) as archive:
+        before = bytes_of(tape / "archive")
+        assert not archive.step(1)
+    assert bytes_of(tape / "archive") == before
+    assert not list((tape / "archive").glob("fork-*"))
+
+
+@pytest.mark.parametrize("label", ["forked", "begun", "part", "renamed", "compared", "chained", "signed"])
+def test_killed_while_it_forks_the_next_one_goes_on(tape, label):
+    old = len(list(TapeReader(tape)))
+    with rolled_back(tape, 50):
+        pass
+    write_on(tape, [31] * 100)
+    before = list(TapeReader(tape))
+
+    def reached(name):
+        if name == label:
+            raise archives.Killed
+
+    with pytest.raises(archives.Killed):
+        archives.settle(archives.archive_of(tape, reached=reached))
+    if label == "forked":
+        (tape / "archive" / "fork-0001" / CHAIN).write_bytes(b'{"kind":"fo')  # its first line was cut
+        assert verdict(tape).histories == []
+    archives.settle(archives.archive_of(tape, fold=None))
+    assert list(read(tape)) == before
+    assert len([*read(tape / "archive", archive=tape / "archive")]) == old
+    assert verdict(tape).ok
+    assert [x.name for x in sorted((tape / "archive").glob("fork-*"))] == ["fork-0001"]
+
+
+def test_what_is_old_is_retired_in_every_history_and_the_newest_of_the_current_one_stay(tape):
+    with rolled_back(tape, 50):
+        pass
+    write_on(tape, [31] * 100)
+    archives.settle(archives.archive_of(tape, hot_segments=2))
+    archives.settle(archives.archive_of(tape, hot_segments=2, keep_bytes=1))
+    assert packed(tape) == []
+    assert len(indexed(tape / "archive" / "fork-0001", PACKED)) == 2
+    assert verdict(tape).ok, verdict(tape).problems
+
+
+def test_a_fork_that_says_it_leaves_what_is_not_there_stops_the_archive(tape):
+    with rolled_back(tape, 50):
+        pass
+    write_on(tape, [31] * 100)
+    archives.settle(archives.archive_of(tape, fold=None))
+    (tape / "archive" / CHAIN).unlink()
+    (tape / "archive" / CHECKPOINTS).unlink()
+    assert any("fork-0001" in x.file and "no such line" in x.what for x in verdict(tape).problems)
+    archive = archives.archive_of(tape)
+    with pytest.raises(Stuck, match="no such line"):
+        archive.open(1)
+    archive.let_go()
+    chain = tape / "archive" / "fork-0001" / CHAIN
+    chain.unlink()
+    assert any("fork-0001" in x.file and "is missing" in x.what for x in verdict(tape).problems)
+    with pytest.raises(Stuck, match="is missing"):
+        archives.settle(archives.archive_of(tape))
 
 
 def test_after_a_roll_back_into_the_last_archived_segment_the_next_is_not_taken_where_sequences_meet(tape):
@@ -438,10 +613,13 @@ def test_after_a_roll_back_into_the_last_archived_segment_the_next_is_not_taken_
         write_on(tape, [90])
         write_on(tape, [93] * 100)
         archives.fold(tape, max(live(tape)))
-        before = live(tape)
+        before, old = list(TapeReader(tape)), bytes_of(tape / "archive")
         assert any(read_header(x).first_sequence == end for x in indexed(tape, LIVE).values())
-        stuck(archive, "was rolled back")
-        assert live(tape) == before
+        while archive.step(1):
+            pass
+        assert {x: x.read_bytes() for x in old} == old
+    assert list(read(tape)) == before
+    assert verdict(tape).ok
 
 
 def test_a_live_segment_that_is_not_what_was_archived_is_kept_though_its_header_is(tape):
@@ -474,8 +652,8 @@ def test_a_line_that_does_not_fit_is_not_written(tape):
     with archives.opened(archives.archive_of(tape)) as archive:
         archive.step(1)
         before = (tape / "archive" / CHAIN).read_bytes()
-        with pytest.raises(Stuck, match="was rolled back: segment 0 from sequence 1: must be segment 1"):
-            archive._append(archive.chain.segments[0])
+        with pytest.raises(Stuck, match="another tape: segment 0 from sequence 1: must be segment 1"):
+            archive._append(archive.current, archive.current.chain.segments[0])
         assert (tape / "archive" / CHAIN).read_bytes() == before
 
 
@@ -540,3 +718,21 @@ def test_it_waits_for_what_it_has_not_archived_yet(tape):
             while archive.step(1):
                 pass
         assert archive.waiting() == 0
+
+
+def test_a_segment_that_is_being_written_is_not_read_from_its_beginning_at_every_look(tape, monkeypatch):
+    looked, real = [], archive_module.inspect
+    monkeypatch.setattr(archive_module, "inspect", lambda path: looked.append(path.name) or real(path))
+    writer = TapeWriter(tape, now_ns=9, segment_size=archives.PAGE, session=b"one")
+    with archives.opened(archives.archive_of(tape)) as archive:
+        while archive.step(1):
+            pass
+        looked.clear()
+        for _ in range(5):
+            writer.append(RecordType.FRAME, 0, 1, b"x")
+            assert not archive.step(1)
+        assert looked == []
+        writer.close(10)
+        assert archive.step(1)
+        assert looked == [f"{max(live(tape)):08d}.tape"]
+    assert packed(tape)[-1] == max(live(tape))

@@ -286,3 +286,28 @@ def test_nothing_is_deleted_while_another_process_reads_the_tape_at_its_start(tm
     with archiver._quiet() as is_quiet:
         assert is_quiet
     writer.close(1)
+
+
+def test_a_tape_that_was_restored_from_a_backup_is_archived_on_and_nothing_is_lost(tmp_path, tickgate):
+    """The archiver as a person runs it, behind a node that went on."""
+    tape = tmp_path / "tape"
+    archives.write(tape, 40, close=False)
+    backup = {x.name: x.read_bytes() for x in indexed(tape, LIVE).values()}
+    archives.write(tape, 60)
+    old = list(TapeReader(tape))
+    archiver = Archiving(config(tape), lambda *x: None)
+    archiver.once()
+    for path in indexed(tape, LIVE).values():
+        path.unlink()
+    for name, raw in backup.items():
+        (tape / name).write_bytes(raw)
+    archives.write(tape, 50, size=120)
+    new, said = list(TapeReader(tape)), []
+    assert Archiving(config(tape), lambda *x: said.append(x[1])).once()["archived"] > 0
+    assert any("put back to an earlier state" in x and "archive/fork-0001" in x for x in said)
+    told = tickgate("tape", "verify", tape)
+    assert told.code == 0, told.out
+    assert "archive/fork-0001: the tape as it is" in told.out
+    assert "note: archive: what came before it was put back" in told.out
+    assert list(read(tape)) == new
+    assert list(read(tape / "archive", archive=tape / "archive")) == old

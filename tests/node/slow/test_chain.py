@@ -145,3 +145,50 @@ def test_a_chain_says_whether_a_line_fits_before_it_takes_it():
     assert "must be segment 3" in found.wrong(sealed(segment(4, 31, 40), begin.hash))
     assert "must be segment 3" in found.wrong(sealed(segment(3, 32, 40), begin.hash))
     assert not found.wrong(sealed(segment(3, 31, 40), begin.hash))
+
+
+def test_what_could_not_even_be_taken_back_is_cut_by_the_next_line(tmp_path, monkeypatch):
+    write(tmp_path, LINES[:2])
+    before, found = (tmp_path / CHAIN).read_bytes(), read_chain(tmp_path)
+    real = os.write
+
+    def fails(*args):
+        raise OSError(5, "Input/output error")
+
+    for name, broken in (("write", lambda fd, raw: real(fd, raw[:10])), ("fsync", fails)):
+        with monkeypatch.context() as patch:
+            patch.setattr(chain.os, name, broken)
+            patch.setattr(chain.os, "ftruncate", fails)
+            with pytest.raises(OSError, match="No space" if name == "write" else "Input/output"):
+                append(tmp_path / CHAIN, sealed(LINES[2], found.head), found.end)
+            assert (tmp_path / CHAIN).read_bytes() != before
+            with pytest.raises(OSError, match="Input/output"):
+                append(tmp_path / CHAIN, sealed(LINES[2], found.head), found.end)
+        append(tmp_path / CHAIN, sealed(LINES[2], found.head), found.end)
+        again = read_chain(tmp_path)
+        assert (again.problems, again.torn, len(again.lines)) == ([], -1, 3)
+        (tmp_path / CHAIN).write_bytes(before)
+
+
+def test_a_chain_that_somebody_has_cut_meanwhile_is_not_written_behind(tmp_path):
+    write(tmp_path, LINES[:2])
+    found = read_chain(tmp_path)
+    (tmp_path / CHAIN).write_bytes(b"")
+    with pytest.raises(OSError, match="somebody has cut it"):
+        append(tmp_path / CHAIN, sealed(LINES[2], found.head), found.end)
+    assert (tmp_path / CHAIN).read_bytes() == b""
+
+
+def test_where_a_line_ends_is_known_however_it_came(tmp_path):
+    write(tmp_path)
+    told = chain.Chain()
+    for line in read_chain(tmp_path).lines:
+        told.add(line, told.end)
+    assert told.end == read_chain(tmp_path).end == (tmp_path / CHAIN).stat().st_size
+
+
+def test_lines_are_settled_as_they_are(tmp_path):
+    write(tmp_path)
+    before, found = (tmp_path / CHAIN).read_bytes(), read_chain(tmp_path)
+    chain.settle(tmp_path / CHAIN, found.offsets[-1], found.end)
+    assert (tmp_path / CHAIN).read_bytes() == before

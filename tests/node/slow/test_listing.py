@@ -69,3 +69,22 @@ def test_a_pipe_that_is_named_like_a_segment_is_not_waited_for(tape):
     before = of(tape)
     os.mkfifo(tape / "00000099.tape")
     assert of(tape) == before
+
+
+def test_what_a_tape_left_when_it_was_put_back_is_listed_behind_the_rest(tape):
+    backup = {x: x.read_bytes() for x in tape.glob("*.tape")}
+    archives.write(tape, 100)
+    archives.settle(archives.archive_of(tape, fold=None))
+    newest = max(tape.glob("*.tape"))
+    for path in tape.glob("*.tape"):
+        path.unlink()
+    for path, raw in backup.items():
+        path.write_bytes(raw)
+    archives.write(tape, 10, size=200, now_ns=7)
+    archives.settle(archives.archive_of(tape, fold=None))
+    rows = of(tape)
+    number = next(i for i, x in enumerate(rows) if x["history"] == "fork-0001")
+    assert [x["index"] for x in rows[: number + 1]] == list(range(number + 1))
+    assert (rows[-1]["index"], rows[-1]["history"], rows[-1]["where"]) == (int(newest.stem), "", "archived")
+    assert {x["history"] for x in listed(None, tape / "archive" / "fork-0001")} == {"", "fork-0001"}
+    assert {x["history"] for x in listed(None, tape / "archive")} == {"", "fork-0001"}

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 import taped
@@ -17,7 +18,7 @@ from ext.tape import RecordType, TapeWriter
 from node.cli import app
 from node.config import MARKETS
 from node.errors import Failed, UserError
-from node.slow.trades import COLUMNS, print_trades, trades_of, write_csv
+from node.slow.trades import COLUMNS, Collected, print_trades, trades_of, write_csv
 
 D = Decimal
 ZERO = D(0)
@@ -98,6 +99,10 @@ def test_a_fee_in_the_coin_that_was_bought_makes_the_lot_smaller_and_dearer(tmp_
         "0",
     )
     assert sold.acquired_at == bought.time_utc
+    assert bought.note == "fee in the coins themselves: they are 0.999 of this row, not 1"
+    out = io.StringIO()
+    print_trades(trades_of(tmp_path), Console(file=out, width=300))
+    assert "fees of 0.001 were paid in the traded coins" in out.getvalue()
     (total,) = trades_of(tmp_path).totals.values()
     assert (total.realised, total.fees, total.net) == (D("9.89"), D("0.1"), D("9.79"))  # BTC's is in the lot
 
@@ -243,3 +248,17 @@ def test_the_command_prints_a_table_json_and_a_file(tmp_path):
     print_trades(trades_of(tmp_path / "tape"), Console(file=screen, width=100))
     assert max(len(x) for x in screen.getvalue().splitlines()) <= 100
     assert "sell close" in screen.getvalue()
+
+
+def test_a_late_fee_that_names_no_symbol_is_that_of_the_order_it_names(tmp_path):
+    """Trade ids count anew on each symbol: another one's fill with that id is not meant."""
+    collected = Collected()
+    collected.run = SimpleNamespace(epoch=1, client_id=lambda epoch, own: f"c{epoch}-{own}")
+    trade = SimpleNamespace(client_id="c1-7", venue_id="v7")
+    row = {"instrument": -1, "epoch": 0, "order_id": 7, "venue_id": ""}
+    assert collected._is_of(trade, row)
+    assert not collected._is_of(trade, row | {"order_id": 8})
+    assert collected._is_of(trade, row | {"order_id": 0, "venue_id": "v7"})
+    assert not collected._is_of(trade, row | {"order_id": 0, "venue_id": "v8"})
+    assert not collected._is_of(trade, row | {"order_id": 0})
+    assert collected._is_of(trade, row | {"order_id": 8, "instrument": 0}), "trade ids tell it on one symbol"

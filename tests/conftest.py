@@ -1,5 +1,6 @@
 """Test modules import shared helpers by plain name (`import frames`, `import twin`, `import book_twin`)."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -21,3 +22,9 @@ def pytest_collection_modifyitems(config, items):
         where = item.path.relative_to(root).as_posix()
         if where.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
+
+
+def pytest_collection_finish():
+    """Ten thousand tests are a lot to look through: no collection of garbage does it again."""
+    gc.collect()
+    gc.freeze()

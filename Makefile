@@ -33,7 +33,7 @@ run: build
 	@.venv/bin/tickgate demo
 
 test: build .venv/.dev
-	@$(PY) -m pytest -n 4 --dist worksteal -m "not soak and not alone"
+	@$(PY) -m pytest -n 3 --dist worksteal -m "not soak and not alone"
 	@$(PY) -m pytest -n 2 -m "alone and not soak" $(ALONE)
 
 bench: build .venv/.dev

@@ -178,8 +178,8 @@ def script(seed: int, seconds: float) -> list[dict]:
 
 
 def play(seed: int, seconds: float = 12.0, spoil=lambda world: None, *, until: str = "") -> Monitor:
-    """A wild strategy for so long, somebody who says stop, and what becomes of everything then; all of it only
-    until the monitor finds what begins with `until`."""
+    """A wild strategy for so long, somebody who says stop, and what becomes of everything then; only
+    until the monitor finds what begins with `until`, where that is given."""
     world = World(soak_config(), seed=seed, faults=script(seed, seconds), strategy=Strategy())
     bounds = bounds_of(world)
     wild = Wild(seed, bounds)

@@ -5,8 +5,6 @@ PIP := $(PY) -m pip install --quiet --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where nothing compiled may be kept, each test worker and each program that a test starts compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
-# What is marked `alone` (tests/conftest.py).
-ALONE := tests/node/test_demo.py tests/node/test_drill.py tests/bench/test_node.py
 
 .PHONY: run test bench soak check lines annotate clean build
 .DEFAULT_GOAL := test
@@ -34,7 +32,7 @@ run: build
 
 test: build .venv/.dev
 	@$(PY) -m pytest -n 3 --dist worksteal -m "not soak and not alone"
-	@$(PY) -m pytest -n 2 -m "alone and not soak" $(ALONE)
+	@$(PY) -m pytest -n 2 -m "alone and not soak"
 
 bench: build .venv/.dev
 	@.venv/bin/tickgate bench

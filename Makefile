@@ -3,6 +3,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where nothing compiled may be kept, each test worker and each program that a test starts compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test bench soak check lines annotate clean build
 .DEFAULT_GOAL := test
@@ -29,7 +31,7 @@ run: build
 	@.venv/bin/tickgate demo
 
 test: build .venv/.dev
-	@$(PY) -m pytest -n 4 --dist worksteal -m "not soak and not alone"
+	@$(PY) -m pytest -n 3 --dist worksteal -m "not soak and not alone"
 	@$(PY) -m pytest -n 2 -m "alone and not soak"
 
 bench: build .venv/.dev

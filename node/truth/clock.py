@@ -71,7 +71,15 @@ class VenueClock:
         """The sample with the narrowest bounds by now, None where there is none that counts."""
         if self._best[0] != now_ns:  # a turn asks several times
             young = [x for x in self.samples if abs(now_ns - x.at_ns) <= self.settings.clock_old_ns]
-            self._best = now_ns, min(young, key=lambda x: self._aged_ns(x, now_ns), default=None)
+            ppm = self.settings.clock_drift_ppm  # as `_aged_ns`, which this is too often for
+            self._best = (
+                now_ns,
+                min(
+                    young,
+                    key=lambda x: x.error_ns + max(now_ns - x.at_ns, 0) * ppm // 1_000_000,
+                    default=None,
+                ),
+            )
         return self._best[1]
 
     def offset_ns(self, now_ns: int) -> int:

@@ -212,16 +212,20 @@ class FakeVenue(Injectors):
         if self._keeps_alive_only(listing, now_ns):
             return
         changed, prev_id = listing.changed, listing.pushed_id
-        listing.changed, listing.pushed_id = ({}, {}), listing.settled_id
-        self._push(self.push_depth, listing, changed, prev_id, now_ns)
+        listing.pushed_id = listing.settled_id
+        if changed[BUY] or changed[SELL]:
+            listing.changed = ({}, {})
+            self._push(self.push_depth, listing, changed, prev_id, now_ns)
 
     def _push_fast_changes(self, listing: Listing, now_ns: int) -> None:
         if self._keeps_alive_only(listing, now_ns):
             return
         changed, prev_id = listing.changed_fast, listing.fast_id
-        listing.changed_fast, listing.fast_id = ({}, {}), listing.settled_id
-        if self.fast_interval_ns:
-            self._push(self.push_fast_depth, listing, changed, prev_id, now_ns)
+        listing.fast_id = listing.settled_id
+        if changed[BUY] or changed[SELL]:
+            listing.changed_fast = ({}, {})
+            if self.fast_interval_ns:
+                self._push(self.push_fast_depth, listing, changed, prev_id, now_ns)
 
     def _keeps_alive_only(self, listing: Listing, now_ns: int) -> bool:
         """`book.keepalive_only`: what changed is kept for later, and the chain of ids stays whole."""
@@ -231,7 +235,7 @@ class FakeVenue(Injectors):
         return self.faults.standing(name, now_ns, symbol=listing.symbol, market=listing.market) is not None
 
     def _push(self, push, listing: Listing, changed, prev_id: int, now_ns: int) -> None:
-        if not (changed[BUY] or changed[SELL]) or listing.status == "delisted":
+        if listing.status == "delisted":
             return
         if self.faults.any_of("book.stale_snapshot"):
             self._keep_book(listing, now_ns)

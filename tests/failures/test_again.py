@@ -56,10 +56,20 @@ def second_life(before, folder, by_ns):
     return world
 
 
-@pytest.mark.parametrize("by_ns", [0, SEC // 2])
-@pytest.mark.parametrize("end", ["killed", "stopped"])
+@pytest.mark.parametrize(("end", "by_ns"), [("killed", SEC // 2), ("stopped", 0)])
 @pytest.mark.parametrize("market", PERPETUALS)
 def test_a_node_that_starts_again_with_a_position_knows_its_equity_and_quotes(market, end, by_ns, tmp_path):
+    starts_again(market, end, by_ns, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("end", "by_ns"), [("killed", 0), ("stopped", SEC // 2)])
+@pytest.mark.parametrize("market", PERPETUALS)
+def test_however_it_ended_and_however_late_its_trades_are_listed(market, end, by_ns, tmp_path):
+    starts_again(market, end, by_ns, tmp_path)
+
+
+def starts_again(market, end, by_ns, tmp_path):
     before, number = first_life(market, tmp_path, end)
     world = second_life(before, tmp_path, by_ns)
     assert world.engine.account.position(number)["lots"]

@@ -10,7 +10,8 @@ from node.sim.memory import SEC
 from node.soak import read_faults, run_seed, soak_config, verdict
 
 
-def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade():
+def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade(monkeypatch):
+    monkeypatch.setattr("node.soak.CALM_NS", 20 * SEC)  # it waits on until nothing is in doubt
     outcome = run_seed(3, 60, read_faults(None))
     assert outcome.differences == []
     assert outcome.agreed

@@ -149,9 +149,9 @@ class BinanceFake(Streams):
         self.algos.step(now_ns)
         self._run_countdowns(now_ns)
         self.push_streams(now_ns)
-        for connection in list(self.connections.values()):
-            if now_ns - connection.opened_ns >= CONNECTION_LIFE_H * 3600 * SECOND:
-                self.hang_up(connection, 1008, "24 h are over")
+        oldest_ns = now_ns - CONNECTION_LIFE_H * 3600 * SECOND
+        for connection in [x for x in self.connections.values() if x.opened_ns <= oldest_ns]:
+            self.hang_up(connection, 1008, "24 h are over")
         for key in [k for k, x in self.events.keys.items() if now_ns >= x.expires_ns]:
             self.events.expire_key(key, now_ns)
 

@@ -251,6 +251,8 @@ class Streams(FakeVenue):
             for cadence in cadences[1:]
             if now_ns >= self._due.get((market, cadence), 0)
         }
+        if not due:
+            return
         for market, cadence in due:
             self._due[market, cadence] = now_ns + cadence * MS
         for (market, symbol, cadence), x in self._slow.items():

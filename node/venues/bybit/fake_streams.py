@@ -149,7 +149,7 @@ class PublicStreams(FakeVenue):
         return name in ("publicTrade", "tickers", *books, *quiet)
 
     def _listeners(self, market: int, topic: str) -> list[Connection]:
-        return [c for c in self.subscribers(topic) if c.notes["market"] == market]
+        return [c for c in self.connections.values() if topic in c.topics and c.notes["market"] == market]
 
     def _first_data(self, connection: Connection, topics: list[str], now_ns: int) -> None:
         for topic in topics:
@@ -228,10 +228,11 @@ class PublicStreams(FakeVenue):
         if new is not book.sides:
             changed = _difference(book.sides[BUY], new[BUY]), _difference(book.sides[SELL], new[SELL])
         is_repeat = not (changed[BUY] or changed[SELL])
+        book.sides = new
         if is_repeat and (book.depth != 1 or now_ns - book.sent_ns < rules.BOOK_REPEAT_NS):
             return
         book.u += not is_repeat
-        book.sides, book.sent_ns = new, now_ns
+        book.sent_ns = now_ns
         kind, sides = ("snapshot", new) if book.depth == 1 else ("delta", changed)
         if self.faults.any_of("book.cross"):
             sides = self._crossed(book.listing, sides, now_ns)
@@ -378,8 +379,8 @@ class PublicStreams(FakeVenue):
 
     def _publish_ticker(self, key: tuple[int, str], now_ns: int) -> None:
         """Linear: what changed; spot: all of it, where anything changed."""
-        tape, listeners = self._tapes[key], self._listeners(key[0], f"tickers.{key[1]}")
-        if not listeners or now_ns < tape.ticker_due_ns:
+        tape = self._tapes[key]
+        if now_ns < tape.ticker_due_ns or not (listeners := self._listeners(key[0], f"tickers.{key[1]}")):
             return
         tape.ticker_due_ns = now_ns + rules.TICKER_INTERVAL_NS[key[0]]
         new = self._ticker(self.listings[key], now_ns)

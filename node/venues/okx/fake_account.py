@@ -456,10 +456,14 @@ class AccountSide(MarketSide):
             extra = self.extra(account)
             if (extra.coins or extra.legs) and now_ns - extra.since_ns >= GATHER_NS:
                 self._push_events(account, now_ns)
-        for connection in list(self.connections.values()):
-            for topic, arg in list(connection.topics.items()):
-                if isinstance(arg, dict) and arg.get("channel") in ("account", "positions"):
-                    self._push_regular(connection, topic, arg, now_ns)
+        heard = [
+            (connection, topic, arg)
+            for connection in self.connections.values()
+            for topic, arg in connection.topics.items()
+            if isinstance(arg, dict) and arg.get("channel") in ("account", "positions")
+        ]
+        for connection, topic, arg in heard:
+            self._push_regular(connection, topic, arg, now_ns)
 
     def _push_regular(self, connection: Connection, topic: str, arg: dict, now_ns: int) -> None:
         interval_ns = update_interval_ns(arg)

@@ -195,5 +195,7 @@ def _rpi(row: dict) -> dict:
 
 def _difference(shown: dict[int, int], now: dict[int, int]) -> list[tuple[int, int]]:
     """Levels that turn what was shown into what is: (price_ticks, size_lots), 0 = gone."""
+    if shown == now:
+        return []
     gone = [(ticks, 0) for ticks in shown if ticks not in now]
     return gone + [(ticks, lots) for ticks, lots in now.items() if shown.get(ticks) != lots]

@@ -125,7 +125,7 @@ class Heavy(Taker):
 
 
 def test_a_strategy_in_python_and_the_stop_that_it_runs_into_are_the_same_again(tmp_path):
-    config = config_of(limits={"max_position_loss_quote": "0.005"})
+    config = config_of(limits={"max_position_loss_quote": "0.02"})
     world = run(tmp_path, 13.0, config, seed=4, strategy=Heavy())
     (result,) = again(tmp_path)
     same(world, result)

@@ -177,8 +177,9 @@ def script(seed: int, seconds: float) -> list[dict]:
     return rows
 
 
-def play(seed: int, seconds: float = 12.0, spoil=lambda world: None) -> Monitor:
-    """A wild strategy for so long, somebody who says stop, and what becomes of everything then."""
+def play(seed: int, seconds: float = 12.0, spoil=lambda world: None, *, until: str = "") -> Monitor:
+    """A wild strategy for so long, somebody who says stop, and what becomes of everything then; only
+    until the monitor finds what begins with `until`, where that is given."""
     world = World(soak_config(), seed=seed, faults=script(seed, seconds), strategy=Strategy())
     bounds = bounds_of(world)
     wild = Wild(seed, bounds)
@@ -186,7 +187,11 @@ def play(seed: int, seconds: float = 12.0, spoil=lambda world: None) -> Monitor:
     limit(world, bounds)
     monitor = Monitor(world, bounds)
     spoil(world)
-    world.run_for(int(seconds * SEC))
+    end_ns = world.now_ns + int(seconds * SEC)
+    while world.now_ns < end_ns:
+        world.run_for(min(SEC // 2, end_ns - world.now_ns))
+        if until and has_found(monitor, until):
+            return monitor
     stop(world, monitor, by_latch=seed % 2 == 0)
     world.run_for(2 * SEC)
     for fake in world.fakes.values():
@@ -199,6 +204,10 @@ def play(seed: int, seconds: float = 12.0, spoil=lambda world: None) -> Monitor:
         {k: v for f in world.fakes.values() for k, v in f.faults.counts.items()},
     )
     return monitor
+
+
+def has_found(monitor: Monitor, what: str) -> bool:
+    return any(x.startswith(what) for x in monitor.broken)
 
 
 def stop(world: World, monitor: Monitor, *, by_latch: bool) -> None:
@@ -226,7 +235,7 @@ def test_what_wild_strategies_do_under_faults_stays_within_what_the_venues_would
 
 
 def broken_by(spoil, what: str, seeds) -> bool:
-    return any(any(x.startswith(what) for x in play(seed, spoil=spoil).broken) for seed in seeds)
+    return any(has_found(play(seed, spoil=spoil, until=what), what) for seed in seeds)
 
 
 def test_a_node_that_forgets_orders_of_unknown_fate_is_beyond_its_limits():

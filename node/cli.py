@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from node.errors import Failed, HeldBack, Unreachable, UserError
+from node.sheet import sheet
 from node.tapes import tapes
 
 app = typer.Typer(
@@ -398,9 +399,9 @@ def audit(
         told = [story_json(x, found) if order else order_json(x) for x in found.orders]
         print_json({"orders": told, "torn": found.torn, "damage": found.damage})
     elif order:
-        print_story(found, Console(width=100))
+        print_story(found, sheet(100))
     else:
-        print_list(found, Console(width=100))
+        print_list(found, sheet(100))
     found.check()
 
 
@@ -422,7 +423,7 @@ def trades(
     if as_json:
         print_json(found.to_json())
     else:
-        print_trades(found, Console(width=100), rows=csv is None)
+        print_trades(found, sheet(100), rows=csv is None)
     found.check()
 
 

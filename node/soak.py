@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from ext.strategies.quoter import Quoter
 from node.config import Config, check, is_perpetual
 from node.errors import Failed, UserError
+from node.sheet import narrow_table
 from node.sim.judge import totals
 from node.sim.memory import SEC, World
 from node.sim.play import LEVERAGE, limits, tables
@@ -206,14 +205,11 @@ def soak_command(
 def print_report(outcomes: list[Outcome], console: Console) -> None:
     """What the venues counted and what the node counted, side by side."""
     for x in outcomes:
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            title=f"seed {x.seed}: {x.venue_s / 60:g} min of venue time",
-            title_justify="left",
+        table = narrow_table(
+            ("instrument",),
+            ("orders", "fills\nvenue", "fills\nnode", "lots\nvenue", "lots\nnode", "unknown"),
+            f"seed {x.seed}: {x.venue_s / 60:g} min of venue time",
         )
-        for name in ("instrument", "orders", "fills", "(node)", "lots", "(node)", "unknown"):
-            table.add_column(name, justify="left" if name == "instrument" else "right", no_wrap=True)
         for row in x.rows:
             table.add_row(
                 f"{row['market']} {row['symbol']}",

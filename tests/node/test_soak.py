@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from screen import screen, tells
 
 from node import soak
 from node.errors import Failed, UserError
 from node.sim.memory import SEC
-from node.soak import read_faults, run_seed, soak_config, verdict
+from node.soak import Outcome, read_faults, run_seed, soak_config, verdict
 
 
 def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade():
@@ -84,3 +85,11 @@ def test_the_config_quotes_on_every_market():
     assert {x.market for x in soak_config().instrument} == {
         "binance-spot", "binance-usdm", "bybit-spot", "bybit-linear", "okx",
     }  # fmt: skip
+
+
+def test_the_report_is_read_at_80_columns():
+    row = {"market": "binance-usdm", "symbol": "1000SHIBUSDT", "unknown": 12}
+    row |= {"orders": 123456, "fills_venue": 123456, "fills_node": 123456, "lots_venue": -12345678}
+    outcome = Outcome(1, 600, 1, rows=[row | {"lots_node": -12345678}])
+    text = screen(soak.print_report, [outcome])
+    tells(text, "1000SHIBUSDT", "unknown", "-12345678")

@@ -9,6 +9,7 @@ import pytest
 import taped
 from chain import PRIVATE, Script, execution
 from rich.console import Console
+from screen import screen, tells
 from taped import Taped
 from typer.testing import CliRunner
 
@@ -242,4 +243,12 @@ def test_the_command_prints_a_table_json_and_a_file(tmp_path):
     screen = io.StringIO()
     print_trades(trades_of(tmp_path / "tape"), Console(file=screen, width=100))
     assert max(len(x) for x in screen.getvalue().splitlines()) <= 100
-    assert "sell close" in screen.getvalue()
+    assert "sell" in screen.getvalue()
+    assert "close" in screen.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_trades_are_read_at_80_columns(tmp_path, width):
+    traded(tmp_path, ("BUY", 3, 10_001, "0.00112345", "USDT"), ("SELL", 2, 10_003, "0.00000123", "BNB"))
+    text = screen(print_trades, trades_of(tmp_path), width=width)
+    tells(text, "0.00112345", "0.00000123", "BNB", "100.01", "realised", "sell")

@@ -81,10 +81,11 @@ def run(
 @app.command()
 def status(target: Target, as_json: Json = False) -> None:
     """What a running node holds, and what holds it back."""
-    from node.operate import ask, durable, tape_of
+    from node.operate import ask_running, durable, tape_of
     from node.shown import print_status
 
-    answer = _done(ask(tape_of(target), {"do": "status"}) | {"synced": durable(tape_of(target))}, as_json)
+    tape = tape_of(target)
+    answer = _done(ask_running(tape, {"do": "status"}) | {"synced": durable(tape)}, as_json)
     if not as_json:
         print_status(answer, Console())
 
@@ -111,13 +112,12 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let a node go on that was halted, flattened or stopped by a loss, unless the cause still holds."""
-    from node.operate import ask, tape_of
+    from node.operate import ask_running, tape_of
 
     if not reason.strip():
         raise UserError("resume: give a reason (--reason TEXT): it is recorded")
-    answer = _done(
-        ask(tape_of(target), {"do": "resume", "reason": reason, "reset_peak": reset_peak}), as_json
-    )
+    request = {"do": "resume", "reason": reason, "reset_peak": reset_peak}
+    answer = _done(ask_running(tape_of(target), request), as_json)
     if not as_json:
         print(f"resumed; cleared: {', '.join(answer['cleared']) or 'nothing was held'}")
         for line in answer["held"]:

@@ -9,7 +9,7 @@ A file beside the tape says the same to a node that does not run, or does not li
 """
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class Control:
         self.tell, self.note = tell, note
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
+        self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
         self.seen: tuple[int, int] | None = None  # the latch file that was obeyed: its change and its number
 
     # ---- at start ----
@@ -81,12 +82,14 @@ class Control:
         told = []
         if looping and int(Latch.LATCH_LOOP) not in recalled.latches:
             self.engine.latch(int(Latch.LATCH_LOOP), True, now_ns)
+            self.because[int(Latch.LATCH_LOOP)] = ("one start after the other ended badly", now_ns)
             told.append(
                 "latched: one start after the other ended badly: open orders are cancelled, nothing new is "
                 "sent; find out why, then `tickgate resume`"
             )
         if recalled.damage:
             self.engine.latch(OPERATOR, True, now_ns)
+            self.because[OPERATOR] = ("the tape is damaged", now_ns)
             told.append(
                 f"latched: the tape is damaged, and what held an earlier run may be behind that: "
                 f"{recalled.damage}; look at it (docs/TAPE.md), then `tickgate resume`"
@@ -97,6 +100,7 @@ class Control:
             self.engine.restore_day_trades(count, day, now_ns)
         for why in sorted(recalled.latches):
             self.engine.latch(why, True, now_ns)
+            self.because.setdefault(why, ("since an earlier run", 0))
             told.append(f"latched since an earlier run: {latch_name(why)}; `tickgate resume` releases it")
         for (place, why), level in sorted(recalled.halts.items()):
             number = self.desk.numbers.get(place)
@@ -143,6 +147,7 @@ class Control:
             return []
         why = Latch.LATCH_GUARD if found.latch == "guard" else Latch.LATCH_OPERATOR
         asked = self._hold(int(why), found.flatten, now_ns)
+        self.because[int(why)] = _said(found)
         self.note(
             {
                 "event": "latch file",
@@ -203,6 +208,7 @@ class Control:
         asked = self._hold(OPERATOR, flatten, now_ns)
         answer: Answer = {"cancelling": asked, "kept": len(self._protecting()), **self._left()}
         latched = Latched("operator", flatten, str(request.get("reason", "")), now_ns)
+        self.because[OPERATOR] = _said(latched)
         try:
             write_latch(self.directory, latched)
             self.seen = _file_key(self.directory / NAME)
@@ -390,6 +396,10 @@ class Control:
             "deployment": config.deployment,
             "uptime_s": round((now_ns - self.started_ns) / SECONDS, 3),
             "held": self._held(now_ns),
+            "latches": [
+                {"latch": latch_name(x), "why": why, "since_ns": since_ns}
+                for x, (why, since_ns) in sorted(self.because.items())
+            ],
             "equity": self._equity(),
             "instruments": [self._instrument(i) for i in range(engine.instruments.count)],
             "lines": [
@@ -405,11 +415,8 @@ class Control:
     def _held(self, now_ns: int) -> list[str]:
         """Everything that holds the node back, in words."""
         engine = self.engine
-        out = [
-            f"latched: {latch_name(x)}"
-            for x in Latch
-            if 0 < x < Latch.LATCHES and engine.risk.latches >> int(x) & 1
-        ]
+        self._look(now_ns)
+        out = [f"latched: {self.described(x, now_ns)}" for x in sorted(self.because)]
         for number in range(engine.instruments.count):
             for name, level in engine.risk.halts(number).items():
                 word = "stopped" if level == STOP else "reduce only"
@@ -420,6 +427,21 @@ class Control:
             out.append("equity is not known: nothing new is sent where a limit needs it")
         out += [f"strategy {n}: switched off" for n in range(len(engine.strategies)) if engine.risk.off(n)]
         return out
+
+    def _look(self, now_ns: int) -> None:
+        """What latched by itself is known from here on; what was released is forgotten."""
+        held = {int(x) for x in Latch if 0 < x < Latch.LATCHES and self.engine.risk.latches >> int(x) & 1}
+        self.because = {x: why for x, why in self.because.items() if x in held}
+        for latch in held - self.because.keys():
+            fired = self.engine.stops.state()["fired"] if latch == Latch.LATCH_STOP else []
+            self.because[latch] = (", ".join(fired), now_ns)
+
+    def described(self, latch: int, now_ns: int) -> str:
+        """A latch that is on: its name, why, and since when."""
+        self._look(now_ns)
+        why, since_ns = self.because.get(latch, ("", 0))
+        since = f" (since {utc_text(since_ns)})" if since_ns else ""
+        return f"{latch_name(latch)}{': ' if why else ''}{why}{since}"
 
     def _equity(self) -> Answer | None:
         """In the account's currency; None where the capital was not told yet."""
@@ -456,6 +478,16 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     except OSError as error:
         return -1, error.errno or 0
     return stat.st_mtime_ns, stat.st_ino
+
+
+def _said(latched: Latched) -> tuple[str, int]:
+    """Why a person or the guard latched, in words, and when."""
+    return f"{'flatten' if latched.flatten else 'halt'}, {latched.reason or 'no reason given'}", latched.at_ns
+
+
+def utc_text(at_ns: int) -> str:
+    """A time as people write it, to the second."""
+    return datetime.fromtimestamp(at_ns // SECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _date(day: int) -> str:

@@ -154,7 +154,11 @@ ALLOWED: list[tuple[str, set[str]]] = [
     ),
     (r"node\.limits", LOWER | {"node.compliance", "ext.engine", "ext.instruments", "ext.records"}),
     (r"node\.shown", {"node.limits", "node.sheet"}),
-    (r"node\.operate", {"node.errors", "node.latch", "node.reading", "node.synced", "node.net.console"}),
+    (
+        r"node\.operate",
+        {"node.errors", "node.latch", "node.reading", "node.recall", "node.synced", "node.net.console"}
+        | {"ext.records"},
+    ),
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}

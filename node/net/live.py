@@ -656,7 +656,8 @@ class Node:
         before, self.latches = self.latches, self.engine.risk.latches
         for latch in RELEASED:
             if self.latches & ~before & 1 << int(latch):
-                text = f"latched: {latch_name(latch)}: nothing new until `tickgate resume --reason TEXT`"
+                held = self.control.described(int(latch), self.link.now_ns())
+                text = f"latched: {held}: nothing new until `tickgate resume --reason TEXT`"
                 self.tell("risk", text)
 
     def _renew_windows(self) -> None:

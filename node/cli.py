@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +14,12 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from node.errors import Failed, HeldBack, Unreachable, UserError
+from node.errors import Failed, HeldBack, Unreachable, UserError, cause
 from node.sheet import sheet
 from node.tapes import tapes
 
 app = typer.Typer(
     name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="A low-latency crypto execution node: run it, measure it, dry-run it.",
 )  # fmt: skip
 app.add_typer(tapes, name="tape")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -41,6 +41,24 @@ def print_json(result: object) -> None:
     """A result as one indented JSON document. (`sim` and `run` go on: they write a line for each thing that
     happens.)"""
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ext import build_id
+
+        print(f"tickgate {version('tickgate')}, build {build_id()}")
+        raise typer.Exit
+
+
+@app.callback()
+def tickgate(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Version and build, and leave."),
+    ] = False,
+) -> None:
+    """A low-latency crypto execution node: run it, measure it, dry-run it."""
 
 
 @app.command()
@@ -562,7 +580,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         _drop_output()
-        _fail(f"{error.filename or 'standard output'}: {error.strerror}", 1)
+        _fail(f"{error.filename or 'standard output'}: {cause(error)}", 1)
 
 
 def _drop_output() -> None:
@@ -582,8 +600,11 @@ def _usage(error: TyperException) -> None:
 
 
 def _fail(error: Exception | str, code: int) -> None:
+    """One line on standard error; with --json one object: standard output may have a result already."""
+    text = " ".join(str(error).split())
+    told = json.dumps({"error": text, "code": code}) if "--json" in sys.argv[1:] else f"tickgate: {text}"
     with contextlib.suppress(OSError):  # nobody reads: the code must still tell
-        print(f"tickgate: {' '.join(str(error).split())}", file=sys.stderr)
+        print(told, file=sys.stderr)
     sys.exit(code)
 
 

@@ -17,7 +17,7 @@ from ext import build_id
 from ext.records import Desk, HaltReason, Latch
 from node.assembly import MARKET_NAMES, Assembly
 from node.config import Config
-from node.errors import UserError
+from node.errors import UserError, cause
 from node.latch import NAME, Latched, read_latch, write_latch
 from node.limits import AT_START, changes
 from node.recall import Recalled
@@ -213,7 +213,7 @@ class Control:
             write_latch(self.directory, latched)
             self.seen = _file_key(self.directory / NAME)
         except OSError as error:  # the tape has the latch
-            answer["warning"] = f"{NAME}: {error.strerror}: the latch is on the tape only"
+            answer["warning"] = f"{NAME}: {cause(error)}: the latch is on the tape only"
         return answer
 
     def _hold(self, why: int, flatten: bool, now_ns: int) -> int:

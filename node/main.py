@@ -136,8 +136,8 @@ def _start_archiver(
 
 
 def _teller(as_json: bool) -> Callable[[str, str], None]:
-    """Tells people on stderr: UTC wall time, where, what; the same in each process. As JSON also seconds since
-    the start, which no clock that is set can turn back."""
+    """Tells people on stderr: UTC wall time, where, what; the same in each process. As JSON also seconds
+    since the start, which no clock that is set can turn back."""
     started_s = time.monotonic()
     out = _unwaiting(sys.stderr)
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ext.records import Latch
-from node.errors import Failed, UserError
+from node.errors import Failed, UserError, cause
 from node.latch import NAME as LATCH_NAME
 from node.latch import Latched, read_latch, write_latch
 from node.net.console import ANSWER_MAX, NAME
@@ -165,7 +165,7 @@ def hold(directory: Path, name: str, reason: str) -> Answer:
         try:
             write_latch(directory, Latched("operator", name == "flatten", reason, time.time_ns()))
         except OSError as problem:
-            raise Failed(f"{directory / LATCH_NAME}: {problem.strerror}") from None
+            raise Failed(f"{directory / LATCH_NAME}: {cause(problem)}") from None
         when = "when it goes on" if error.is_there else "when it starts"
         told = f"{error}; {directory / LATCH_NAME} is written: the node obeys it {when}"
         return {

@@ -225,13 +225,26 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
         for line in x.differences:
             console.print(f"[red]different[/red]: {line}", soft_wrap=True, highlight=False)
         console.print(
-            "venues and node agree" if x.agreed else "[red]venues and node do NOT agree[/red]",
+            _agreement(x),
             highlight=False,
         )
 
 
+def _agreement(x: Outcome) -> str:
+    if not x.agreed:
+        return "[red]venues and node do NOT agree[/red]"
+    return "venues and node agree" if x.fills else "nothing filled: there is nothing to compare"
+
+
 def verdict(result: dict[str, Any]) -> None:
-    """Raises Failed where a seed did not agree."""
+    """Raises Failed where a seed did not agree, UserError where one had no time to trade: nothing was
+    tried."""
+    idle = [x["seed"] for x in result["seeds"] if x["agreed"] and not x["fills"]]
+    if idle:
+        raise UserError(
+            f"soak: --minutes {result['minutes']:g} was too short: nothing filled for seed "
+            f"{', '.join(map(str, idle))}, so nothing was tried; half a minute is enough"
+        )
     bad = [x["seed"] for x in result["seeds"] if not x["agreed"]]
     if bad:
         raise Failed(

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from ext.records import LegKind, Nature, Side, door_row, fill_row, report_row, state_row
 from ext.tape import Record, RecordType
-from node.errors import Failed, UserError
+from node.errors import Failed, UserError, of_place
 from node.sheet import narrow_table
 from node.slow.audit import coin_of, trade_id
 from node.slow.lots import NONE, Lots, Part
@@ -488,11 +488,15 @@ def _total_json(key: tuple[str, str, str, str], x: Total) -> dict[str, Any]:
 
 
 def write_csv(found: Trades, path: Path) -> None:
-    """The rows, with a head line. Raises OSError."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(row, name) for name in COLUMNS] for row in found.rows)
+    """The rows, with a head line. Raises UserError where the file cannot be written, Failed where the disk
+    is full."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows([getattr(row, name) for name in COLUMNS] for row in found.rows)
+    except OSError as error:
+        raise of_place(f"--csv {path}", error) from None
 
 
 def print_trades(found: Trades, console: Console, rows: bool = True) -> None:

@@ -53,12 +53,12 @@ def test_the_report_shows_both_sides_and_the_faults(tickgate, monkeypatch):
 
     monkeypatch.setattr(soak, "run_seed", once)
     monkeypatch.setattr(soak, "CALM_NS", 10 * SEC)  # nothing that takes longer is unknown behind six seconds
-    told = tickgate("soak", "--minutes", "0.1", "--first-seed", "2")
+    told = tickgate("soak", "--minutes", "0.4", "--first-seed", "2")
     assert told.code == 0
     assert "venues and node agree" in told.out
     assert "faults that struck" in told.out
     assert "binance-usdm" in told.out
-    told = tickgate("soak", "--minutes", "0.1", "--json")
+    told = tickgate("soak", "--minutes", "0.4", "--json")
     result = json.loads(told.out)
     assert result["agreed"] is True
     assert result["seeds"][0]["rows"][0]["market"] == "binance-spot"
@@ -93,3 +93,9 @@ def test_the_report_is_read_at_80_columns():
     outcome = Outcome(1, 600, 1, rows=[row | {"lots_node": -12345678}])
     text = screen(soak.print_report, [outcome])
     tells(text, "1000SHIBUSDT", "unknown", "-12345678")
+
+
+def test_a_run_too_short_to_trade_in_is_no_success():
+    with pytest.raises(UserError, match=r"--minutes 0.1 was too short: nothing filled for seed 4"):
+        verdict({"minutes": 0.1, "seeds": [{"seed": 4, "agreed": True, "fills": 0}]})
+    assert "nothing filled" in screen(soak.print_report, [Outcome(4, 6, 1)])

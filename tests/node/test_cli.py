@@ -261,3 +261,14 @@ def test_a_start_on_a_full_disk_is_no_bad_usage(tmp_path, monkeypatch):
     node = SimpleNamespace(config=SimpleNamespace(tape=str(tmp_path)))
     with pytest.raises(Failed, match=f"tape {tmp_path}: the disk is full: make room"):
         asyncio.run(Node._count_start(node))
+
+
+def test_everything_that_the_recorder_wrote_can_be_named_for_a_replay(tickgate, tmp_path):
+    recording(tmp_path / "small.jsonl", 20)
+    row = {"market": "binance-usdm", "symbol": "BTCUSDT", "tick": "0.01", "lot": "0.001"}
+    (tmp_path / "small.instruments.json").write_text(json.dumps({"instruments": [row]}))
+    told = tickgate("replay", *sorted(tmp_path.iterdir()), "--json")
+    assert told.code == 0
+    assert [x["file"] for x in json.loads(told.out)["files"]] == [str(tmp_path / "small.jsonl")]
+    told = tickgate("replay", tmp_path / "small.instruments.json")
+    assert (told.code, told.err) == (2, "tickgate: no recordings named\n")

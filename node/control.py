@@ -71,6 +71,7 @@ class Control:
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
         self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
+        self.bare_ns: dict[int, int] = {}  # instrument -> since when part of its position has no protection
         self.seen: tuple[int, int] | None = None  # the latch file that was obeyed: its change and its number
 
     # ---- at start ----
@@ -135,8 +136,9 @@ class Control:
         ]
 
     def poll(self, now_ns: int) -> list[str]:
-        """Obey the latch file, if there is one that was not obeyed yet. Returns what is to be told. Cheap
-        where there is none."""
+        """Obey the latch file, if there is one that was not obeyed yet; see what has no protection. Returns
+        what is to be told. Cheap where there is none."""
+        self._see_bare(now_ns)
         key = _file_key(self.directory / NAME)
         if key is None or key == self.seen:
             self.seen = key
@@ -401,7 +403,7 @@ class Control:
                 for x, (why, since_ns) in sorted(self.because.items())
             ],
             "equity": self._equity(),
-            "instruments": [self._instrument(i) for i in range(engine.instruments.count)],
+            "instruments": [self._instrument(i, now_ns) for i in range(engine.instruments.count)],
             "lines": [
                 {"name": x.name, "up": bool(x.up)}
                 for x in engine.lines
@@ -453,7 +455,12 @@ class Control:
         day = money(worth - equity.day_e8)
         return {"equity": money(worth), "peak": money(peak), "drawdown_bps": lost_bps, "today": day}
 
-    def _instrument(self, number: int) -> Answer:
+    def _see_bare(self, now_ns: int) -> None:
+        bare = self.engine.stops.shields.bare
+        found = [i for i in range(self.engine.instruments.count) if bare(i)]
+        self.bare_ns = {i: self.bare_ns.get(i, now_ns) for i in found}
+
+    def _instrument(self, number: int, now_ns: int) -> Answer:
         engine = self.engine
         held = engine.account.position(number)
         return {
@@ -462,6 +469,7 @@ class Control:
             "open_orders": len(engine.orders.open_orders(number)),
             "halts": engine.risk.halts(number),
             "unprotected_base": self.desk.base_text(number, engine.stops.shields.bare(number)),
+            "unprotected_s": round((now_ns - self.bare_ns.get(number, now_ns)) / SECONDS, 3),
         }
 
     def _name(self, number: int) -> str:

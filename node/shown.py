@@ -14,6 +14,8 @@ from node.sheet import narrow_table, sheet
 
 Answer = dict[str, Any]
 LOG_WIDTH = 140
+# A protective order follows its position once a second, and must be answered: so long is usual.
+PROTECTED_S = 3
 
 
 def show_limits(
@@ -120,8 +122,11 @@ def print_status(answer: Answer, console: Console) -> None:
         table.add_row(x["name"], x["position_base"], str(x["open_orders"]), ", ".join(x["halts"]))
     console.print(table)
     for x in answer["instruments"]:
-        if x["unprotected_base"].strip("0."):
-            console.print(f"{x['name']}: {x['unprotected_base']} of the position has no protective order")
+        if x["unprotected_base"].strip("0.") and x["unprotected_s"] >= PROTECTED_S:
+            console.print(
+                f"{x['name']}: {x['unprotected_base']} of the position has had no protective order for "
+                f"{x['unprotected_s']:.0f} s"
+            )
 
 
 def _durable(page: Answer) -> str:

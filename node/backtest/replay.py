@@ -69,9 +69,9 @@ def replay_command(
     progress: bool = False, strategy: str = "quoter",
 ) -> Result:  # fmt: skip
     """Replay `files` in order; files of instruments that the recorder wrote beside are read with their
-    recordings, and may be among them. `instruments`: a file of ticks and lots (see `instruments`). `market`: product
-    of raw recordings that do not show it. `at`: dump all books after so many frames, and stop. `strategy`:
-    "quoter" or "none".
+    recordings, and may be among them. `instruments`: a file of ticks and lots (see `instruments`). `market`:
+    product of raw recordings that do not show it. `at`: dump all books after so many frames, and stop.
+    `strategy`: "quoter" or "none".
 
     Raises UserError for whatever is wrong with the input.
     """

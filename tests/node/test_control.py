@@ -456,3 +456,16 @@ def test_a_latch_of_an_earlier_run_is_told_with_what_its_file_says(tmp_path):
     held = world.control.do({"do": "status"}, world.now_ns, 0)["held"]
     assert "latched: operator: halt, lunch (since 1970-01-01 00:00:05 UTC)" in held
     assert "latched: stop: since an earlier run" in held
+
+
+def test_how_long_a_position_has_been_without_protection_is_told(hand, monkeypatch):
+    control, now_ns, bare = hand.world.control, hand.world.now_ns, [7]
+    shields = SimpleNamespace(bare=lambda number: bare[0])
+    engine = SimpleNamespace(stops=SimpleNamespace(shields=shields), instruments=hand.engine.instruments)
+    monkeypatch.setattr(control, "engine", engine)
+    control.poll(now_ns)
+    control.poll(now_ns + 2 * 10**9)
+    assert control.bare_ns == {0: now_ns}
+    bare[0] = 0
+    control.poll(now_ns + 3 * 10**9)
+    assert control.bare_ns == {}

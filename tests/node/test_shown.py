@@ -74,7 +74,7 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
     answer["instruments"] = [
         {"name": "okx X", "position_base": "0.1", "open_orders": 2, "halts": {"HALT_OPERATOR": 2}}
     ]
-    answer["instruments"][0]["unprotected_base"] = "0.04"
+    answer["instruments"][0] |= {"unprotected_base": "0.04", "unprotected_s": 12.3}
     print_status(answer, Console(width=120))
     out = capsys.readouterr().out
     for text in (
@@ -85,13 +85,15 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
         "resume --reason TEXT",
         "500 bps below",
         "HALT_OPERATOR",
-        "0.04 of the position has no protective order",
+        "0.04 of the position has had no protective order for 12 s",
     ):
         assert text in out
+    answer["instruments"][0]["unprotected_s"] = 1.5  # the order is on its way
     print_status(answer | {"held": [], "equity": None}, Console(width=120))
     out = capsys.readouterr().out
     assert "nothing holds it back" in out
     assert "resume" not in out
+    assert "protective" not in out
     assert changes_table([LOOSER[0].to_json()]).row_count == 1
 
 

@@ -9,7 +9,7 @@ A file beside the tape says the same to a node that does not run, or does not li
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ext.records import Desk, HaltReason, Latch
 from node.assembly import MARKET_NAMES, Assembly
 from node.config import Config
 from node.errors import UserError, cause
-from node.latch import NAME, Latched, read_latch, write_latch
+from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.limits import AT_START, changes
 from node.recall import Recalled
 from node.truth.halts import Tell
@@ -432,9 +432,9 @@ class Control:
 
     def _look(self, now_ns: int) -> None:
         """What latched by itself is known from here on; what was released is forgotten."""
-        held = {int(x) for x in Latch if 0 < x < Latch.LATCHES and self.engine.risk.latches >> int(x) & 1}
+        held = [int(x) for x in Latch if 0 < x < Latch.LATCHES and self.engine.risk.latches >> int(x) & 1]
         self.because = {x: why for x, why in self.because.items() if x in held}
-        for latch in held - self.because.keys():
+        for latch in (x for x in held if x not in self.because):
             fired = self.engine.stops.state()["fired"] if latch == Latch.LATCH_STOP else []
             self.because[latch] = (", ".join(fired), now_ns)
 
@@ -491,11 +491,6 @@ def _file_key(path: Path) -> tuple[int, int] | None:
 def _said(latched: Latched) -> tuple[str, int]:
     """Why a person or the guard latched, in words, and when."""
     return f"{'flatten' if latched.flatten else 'halt'}, {latched.reason or 'no reason given'}", latched.at_ns
-
-
-def utc_text(at_ns: int) -> str:
-    """A time as people write it, to the second."""
-    return datetime.fromtimestamp(at_ns // SECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _date(day: int) -> str:

@@ -142,7 +142,7 @@ def _teller(as_json: bool) -> Callable[[str, str], None]:
     out = _unwaiting(sys.stderr)
 
     def tell(line: str, text: str) -> None:
-        at = datetime.now(UTC)
+        at = datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
         said = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}  {line:<28} {text}"
         if as_json:
             row = {

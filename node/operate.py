@@ -14,7 +14,7 @@ import orjson
 from ext.records import Latch
 from node.errors import Failed, UserError, cause
 from node.latch import NAME as LATCH_NAME
-from node.latch import Latched, read_latch, write_latch
+from node.latch import Latched, read_latch, utc_text, write_latch
 from node.net.console import ANSWER_MAX, NAME
 from node.reading import beside, read_toml
 from node.recall import recall
@@ -73,8 +73,10 @@ def at_rest(directory: Path) -> str:
     tape knows the latches of earlier runs, the latch file what a person or the guard wants since."""
     found, held = read_latch(directory), []
     if found is not None:
-        word, at = "flatten" if found.flatten else "halt", time.gmtime(found.at_ns // 10**9)
-        when = time.strftime(" at %Y-%m-%d %H:%M:%S UTC", at) if found.at_ns else ""
+        word, when = (
+            "flatten" if found.flatten else "halt",
+            f" at {utc_text(found.at_ns)}" * bool(found.at_ns),
+        )
         held.append(f"{word} by the {found.latch}{when}, {found.reason or 'no reason given'}")
     names = [Latch(x).name.removeprefix("LATCH_").lower() for x in sorted(recall(directory).latches)]
     held += [x for x in names if found is None or x != found.latch]

@@ -12,8 +12,8 @@ from hands import BUY, IOC, SELL, Ours
 from ext.records import HaltReason, Latch, ReportKind
 from ext.tape import RecordType, TapeWriter
 from node import control as module
-from node.control import HELD, OK, USAGE, money, utc_text
-from node.latch import NAME, Latched, read_latch, write_latch
+from node.control import HELD, OK, USAGE, money
+from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.recall import Recalled, recall
 
 MARKET = "bybit-linear"

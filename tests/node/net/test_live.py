@@ -1113,7 +1113,7 @@ def test_110_a_reply_that_ends_every_start_ends_in_a_safe_state_that_a_person_en
         node = world.node()
 
         async def act():
-            await until(lambda: world.said("trading may begin"))
+            await until(lambda: world.said("reconciled, but latched"))
             assert node.engine.risk.latches == 1 << int(Latch.LATCH_LOOP)
             assert world.fake().orders == {}
             assert node.control.do({"do": "resume", "reason": "found it"}, node.link.now_ns())["ok"]

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,12 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from node.errors import Failed, HeldBack, Unreachable, UserError
+from node.errors import Failed, HeldBack, Unreachable, UserError, cause
+from node.sheet import sheet
 from node.tapes import tapes
 
 app = typer.Typer(
     name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="A low-latency crypto execution node: run it, measure it, dry-run it.",
 )  # fmt: skip
 app.add_typer(tapes, name="tape")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -40,6 +41,24 @@ def print_json(result: object) -> None:
     """A result as one indented JSON document. (`sim` and `run` go on: they write a line for each thing that
     happens.)"""
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ext import build_id
+
+        print(f"tickgate {version('tickgate')}, build {build_id()}")
+        raise typer.Exit
+
+
+@app.callback()
+def tickgate(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Version and build, and leave."),
+    ] = False,
+) -> None:
+    """A low-latency crypto execution node: run it, measure it, dry-run it."""
 
 
 @app.command()
@@ -80,10 +99,11 @@ def run(
 @app.command()
 def status(target: Target, as_json: Json = False) -> None:
     """What a running node holds, and what holds it back."""
-    from node.operate import ask, durable, tape_of
+    from node.operate import ask_running, durable, tape_of
     from node.shown import print_status
 
-    answer = _done(ask(tape_of(target), {"do": "status"}) | {"synced": durable(tape_of(target))}, as_json)
+    tape = tape_of(target)
+    answer = _done(ask_running(tape, {"do": "status"}) | {"synced": durable(tape)}, as_json)
     if not as_json:
         print_status(answer, Console())
 
@@ -110,13 +130,12 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let a node go on that was halted, flattened or stopped by a loss, unless the cause still holds."""
-    from node.operate import ask, tape_of
+    from node.operate import ask_running, tape_of
 
     if not reason.strip():
         raise UserError("resume: give a reason (--reason TEXT): it is recorded")
-    answer = _done(
-        ask(tape_of(target), {"do": "resume", "reason": reason, "reset_peak": reset_peak}), as_json
-    )
+    request = {"do": "resume", "reason": reason, "reset_peak": reset_peak}
+    answer = _done(ask_running(tape_of(target), request), as_json)
     if not as_json:
         print(f"resumed; cleared: {', '.join(answer['cleared']) or 'nothing was held'}")
         for line in answer["held"]:
@@ -398,9 +417,9 @@ def audit(
         told = [story_json(x, found) if order else order_json(x) for x in found.orders]
         print_json({"orders": told, "torn": found.torn, "damage": found.damage})
     elif order:
-        print_story(found, Console(width=100))
+        print_story(found, sheet(100))
     else:
-        print_list(found, Console(width=100))
+        print_list(found, sheet(100))
     found.check()
 
 
@@ -422,7 +441,7 @@ def trades(
     if as_json:
         print_json(found.to_json())
     else:
-        print_trades(found, Console(width=100), rows=csv is None)
+        print_trades(found, sheet(100), rows=csv is None)
     found.check()
 
 
@@ -561,7 +580,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         _drop_output()
-        _fail(f"{error.filename or 'standard output'}: {error.strerror}", 1)
+        _fail(f"{error.filename or 'standard output'}: {cause(error)}", 1)
 
 
 def _drop_output() -> None:
@@ -581,8 +600,11 @@ def _usage(error: TyperException) -> None:
 
 
 def _fail(error: Exception | str, code: int) -> None:
+    """One line on standard error; with --json one object: standard output may have a result already."""
+    text = " ".join(str(error).split())
+    told = json.dumps({"error": text, "code": code}) if "--json" in sys.argv[1:] else f"tickgate: {text}"
     with contextlib.suppress(OSError):  # nobody reads: the code must still tell
-        print(f"tickgate: {' '.join(str(error).split())}", file=sys.stderr)
+        print(told, file=sys.stderr)
     sys.exit(code)
 
 

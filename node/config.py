@@ -37,6 +37,8 @@ DEPTHS = {
     "okx": (400, 50),
 }
 
+SIMULATED = {"seed", "venues", "ports", "control", "fault", "faults", "tls"}  # keys of simulated venues
+
 OFF = "off"
 NUMBER = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 ABOVE_ZERO = r"^(?=.*[1-9])[0-9]{1,18}(\.[0-9]{1,18})?$"
@@ -303,6 +305,11 @@ def load(path: Path) -> Config:
     """Read and check a config file; paths become absolute. Raises UserError naming the file, the
     key and the fix."""
     told = read_toml(path)
+    if told.keys() & SIMULATED and not told.keys() & {"mode", "venue", "instrument"}:
+        raise UserError(
+            f"{path}: this is a config of simulated venues: `tickgate sim {path}`; a node has one of its "
+            "own: `tickgate run deploy/sim.toml`"
+        )
     config = typed(told, Config, str(path))
     if "strategy" not in told and any(x.orders for x in config.venue):
         raise UserError(

@@ -17,8 +17,8 @@ from ext import build_id
 from ext.records import Desk, HaltReason, Latch
 from node.assembly import MARKET_NAMES, Assembly
 from node.config import Config
-from node.errors import UserError
-from node.latch import NAME, Latched, read_latch, write_latch
+from node.errors import UserError, cause
+from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.limits import AT_START, changes
 from node.recall import Recalled
 from node.truth.halts import Tell
@@ -70,6 +70,8 @@ class Control:
         self.tell, self.note = tell, note
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
+        self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
+        self.bare_ns: dict[int, int] = {}  # instrument -> since when part of its position has no protection
         self.seen: tuple[int, int] | None = None  # the latch file that was obeyed: its change and its number
 
     # ---- at start ----
@@ -81,12 +83,14 @@ class Control:
         told = []
         if looping and int(Latch.LATCH_LOOP) not in recalled.latches:
             self.engine.latch(int(Latch.LATCH_LOOP), True, now_ns)
+            self.because[int(Latch.LATCH_LOOP)] = ("one start after the other ended badly", now_ns)
             told.append(
                 "latched: one start after the other ended badly: open orders are cancelled, nothing new is "
                 "sent; find out why, then `tickgate resume`"
             )
         if recalled.damage:
             self.engine.latch(OPERATOR, True, now_ns)
+            self.because[OPERATOR] = ("the tape is damaged", now_ns)
             told.append(
                 f"latched: the tape is damaged, and what held an earlier run may be behind that: "
                 f"{recalled.damage}; look at it (docs/TAPE.md), then `tickgate resume`"
@@ -97,6 +101,7 @@ class Control:
             self.engine.restore_day_trades(count, day, now_ns)
         for why in sorted(recalled.latches):
             self.engine.latch(why, True, now_ns)
+            self.because.setdefault(why, ("since an earlier run", 0))
             told.append(f"latched since an earlier run: {latch_name(why)}; `tickgate resume` releases it")
         for (place, why), level in sorted(recalled.halts.items()):
             number = self.desk.numbers.get(place)
@@ -131,8 +136,9 @@ class Control:
         ]
 
     def poll(self, now_ns: int) -> list[str]:
-        """Obey the latch file, if there is one that was not obeyed yet. Returns what is to be told. Cheap
-        where there is none."""
+        """Obey the latch file, if there is one that was not obeyed yet; see what has no protection. Returns
+        what is to be told. Cheap where there is none."""
+        self._see_bare(now_ns)
         key = _file_key(self.directory / NAME)
         if key is None or key == self.seen:
             self.seen = key
@@ -143,6 +149,7 @@ class Control:
             return []
         why = Latch.LATCH_GUARD if found.latch == "guard" else Latch.LATCH_OPERATOR
         asked = self._hold(int(why), found.flatten, now_ns)
+        self.because[int(why)] = _said(found)
         self.note(
             {
                 "event": "latch file",
@@ -203,11 +210,12 @@ class Control:
         asked = self._hold(OPERATOR, flatten, now_ns)
         answer: Answer = {"cancelling": asked, "kept": len(self._protecting()), **self._left()}
         latched = Latched("operator", flatten, str(request.get("reason", "")), now_ns)
+        self.because[OPERATOR] = _said(latched)
         try:
             write_latch(self.directory, latched)
             self.seen = _file_key(self.directory / NAME)
         except OSError as error:  # the tape has the latch
-            answer["warning"] = f"{NAME}: {error.strerror}: the latch is on the tape only"
+            answer["warning"] = f"{NAME}: {cause(error)}: the latch is on the tape only"
         return answer
 
     def _hold(self, why: int, flatten: bool, now_ns: int) -> int:
@@ -390,8 +398,12 @@ class Control:
             "deployment": config.deployment,
             "uptime_s": round((now_ns - self.started_ns) / SECONDS, 3),
             "held": self._held(now_ns),
+            "latches": [
+                {"latch": latch_name(x), "why": why, "since_ns": since_ns}
+                for x, (why, since_ns) in sorted(self.because.items())
+            ],
             "equity": self._equity(),
-            "instruments": [self._instrument(i) for i in range(engine.instruments.count)],
+            "instruments": [self._instrument(i, now_ns) for i in range(engine.instruments.count)],
             "lines": [
                 {"name": x.name, "up": bool(x.up)}
                 for x in engine.lines
@@ -405,11 +417,8 @@ class Control:
     def _held(self, now_ns: int) -> list[str]:
         """Everything that holds the node back, in words."""
         engine = self.engine
-        out = [
-            f"latched: {latch_name(x)}"
-            for x in Latch
-            if 0 < x < Latch.LATCHES and engine.risk.latches >> int(x) & 1
-        ]
+        self._look(now_ns)
+        out = [f"latched: {self.described(x, now_ns)}" for x in sorted(self.because)]
         for number in range(engine.instruments.count):
             for name, level in engine.risk.halts(number).items():
                 word = "stopped" if level == STOP else "reduce only"
@@ -421,6 +430,21 @@ class Control:
         out += [f"strategy {n}: switched off" for n in range(len(engine.strategies)) if engine.risk.off(n)]
         return out
 
+    def _look(self, now_ns: int) -> None:
+        """What latched by itself is known from here on; what was released is forgotten."""
+        held = [int(x) for x in Latch if 0 < x < Latch.LATCHES and self.engine.risk.latches >> int(x) & 1]
+        self.because = {x: why for x, why in self.because.items() if x in held}
+        for latch in (x for x in held if x not in self.because):
+            fired = self.engine.stops.state()["fired"] if latch == Latch.LATCH_STOP else []
+            self.because[latch] = (", ".join(fired), now_ns)
+
+    def described(self, latch: int, now_ns: int) -> str:
+        """A latch that is on: its name, why, and since when."""
+        self._look(now_ns)
+        why, since_ns = self.because.get(latch, ("", 0))
+        since = f" (since {utc_text(since_ns)})" if since_ns else ""
+        return f"{latch_name(latch)}{': ' if why else ''}{why}{since}"
+
     def _equity(self) -> Answer | None:
         """In the account's currency; None where the capital was not told yet."""
         equity = self.engine.equity
@@ -431,7 +455,12 @@ class Control:
         day = money(worth - equity.day_e8)
         return {"equity": money(worth), "peak": money(peak), "drawdown_bps": lost_bps, "today": day}
 
-    def _instrument(self, number: int) -> Answer:
+    def _see_bare(self, now_ns: int) -> None:
+        bare = self.engine.stops.shields.bare
+        found = [i for i in range(self.engine.instruments.count) if bare(i)]
+        self.bare_ns = {i: self.bare_ns.get(i, now_ns) for i in found}
+
+    def _instrument(self, number: int, now_ns: int) -> Answer:
         engine = self.engine
         held = engine.account.position(number)
         return {
@@ -440,6 +469,7 @@ class Control:
             "open_orders": len(engine.orders.open_orders(number)),
             "halts": engine.risk.halts(number),
             "unprotected_base": self.desk.base_text(number, engine.stops.shields.bare(number)),
+            "unprotected_s": round((now_ns - self.bare_ns.get(number, now_ns)) / SECONDS, 3),
         }
 
     def _name(self, number: int) -> str:
@@ -456,6 +486,11 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     except OSError as error:
         return -1, error.errno or 0
     return stat.st_mtime_ns, stat.st_ino
+
+
+def _said(latched: Latched) -> tuple[str, int]:
+    """Why a person or the guard latched, in words, and when."""
+    return f"{'flatten' if latched.flatten else 'halt'}, {latched.reason or 'no reason given'}", latched.at_ns
 
 
 def _date(day: int) -> str:

@@ -14,10 +14,8 @@ from random import Random
 from typing import Any
 
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from ext.crash import Crashed, arm, disarm
 from ext.crash import labels as all_labels
@@ -26,6 +24,7 @@ from node.assembly import MARKET_NAMES
 from node.config import Config, is_perpetual
 from node.errors import Failed, UserError
 from node.recall import recall
+from node.sheet import narrow_table
 from node.sim.judge import differences_behind_a_restart
 from node.sim.memory import MS, SEC, World, named_in
 from node.soak import QUOTED, read_faults, soak_config
@@ -313,22 +312,12 @@ def crash_command(
 def print_table(cases: list[Case], result: dict[str, Any], console: Console) -> None:
     """One row for each label: kills, orders that the tape left open, venue time until trading was allowed
     where nothing was unknown any more, and until the last order of unknown fate was resolved."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (
-        "killed at",
-        "kills",
-        "struck",
-        "agreed",
-        "orders",
-        "armed p50",
-        "p99",
-        "resolved p99",
-    ):
-        table.add_column(name, justify="left" if name == "killed at" else "right", no_wrap=True)
+    headings = ("kills", "struck", "agreed", "left\nopen", "armed\np50, s", "armed\np99, s")
+    table = narrow_table(("killed at",), (*headings, "resolved\np99, s"))
     for label, row in result["labels"].items():
         cells = [row[k] for k in ("cases", "struck", "agreed", "orders_taken_over")]
         times = [row[k] for k in ("armed_p50_s", "armed_p99_s", "resolved_p99_s")]
-        table.add_row(label, *map(str, cells), *("-" if x is None else f"{x:.2f} s" for x in times))
+        table.add_row(label, *map(str, cells), *("-" if x is None else f"{x:.2f}" for x in times))
     console.print(table)
     for x in (c for c in cases if not c.agreed):
         for line in [*x.differences, *x.too_early]:

@@ -377,7 +377,11 @@ def _stop(process: subprocess.Popen, what: str, log: Path) -> str:
 def _tail(log: Path) -> str:
     """The last line of a log, as a person would have read it."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1].removeprefix("tickgate: ") if lines else "no message"
+    if not lines:
+        return "no message"
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(lines[-1])["error"])
+    return lines[-1].removeprefix("tickgate: ")
 
 
 if os.name != "posix":

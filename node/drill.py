@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from node.config import is_perpetual
 from node.demo import START_S, _check, _tail, config_text
 from node.errors import Failed, UserError
 from node.main import write_config
 from node.resting import EACH, HANG, TAKE
+from node.sheet import narrow_table
 from node.slow.guarding import JOURNAL
 
 VARIANTS = {"stop": "SIGSTOP", "kill": "SIGKILL", "hang": "a busy loop"}
@@ -172,30 +172,23 @@ def drill_command(
 
 def print_drill(result: dict[str, Any], console: Console) -> None:
     """A table for people."""
-    table = Table(title=f"{result['orders']} open orders on {', '.join(result['venues'])}")
-    for name in (
-        "node",
-        "to zero, s",
-        "noticed, s",
-        "cancelled, s",
-        "requests",
-        "then",
-        "new orders",
-        "positions",
-    ):
-        table.add_column(name, justify="left" if name in ("node", "then", "positions") else "right")
+    title = f"{result['orders']} open orders on {', '.join(result['venues'])}; times in seconds"
+    table = narrow_table(
+        ("node", "then", "positions"),
+        ("until\nzero", "until\nnoticed", "then\ngone", "guard's\nrequests", "new\norders"),
+        title,
+    )
     for name, row in result["variants"].items():
         figures = [f"{row[x]:.3f}" for x in ("seconds_to_zero", "detect_s", "cancel_s")]
-        held = "stays latched" if row["latched"] else "NOT LATCHED"
         exact = row["flat"] and row["trades_after"] == 0
         closed = f"{row['positions']} closed in {row['exits']} exits" if exact else "NOT FLAT, OR DOUBLED"
         table.add_row(
             VARIANTS[name],
+            "latched" if row["latched"] else "NOT LATCHED",
+            closed if row["positions"] else "none",
             *figures,
             str(row["requests"]),
-            held,
             str(row["new_orders_after"]),
-            closed if row["positions"] else "none",
         )
     console.print(table)
 

@@ -7,6 +7,7 @@ guard touches an order, so that a node that goes on, or starts again, cannot be 
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -59,3 +60,8 @@ def read_latch(directory: Path) -> Latched | None:
         return Latched(str(row["latch"]), bool(row["flatten"]), str(row["reason"]), int(row["at_ns"]))
     except (ValueError, TypeError, KeyError):
         return Latched("guard", False, f"{NAME} cannot be understood", 0)
+
+
+def utc_text(at_ns: int) -> str:
+    """A time (ns since 1970) as people write it, to the second."""
+    return datetime.fromtimestamp(at_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

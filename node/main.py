@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -135,15 +136,20 @@ def _start_archiver(
 
 
 def _teller(as_json: bool) -> Callable[[str, str], None]:
-    """Tells people on stderr: seconds since the start, where, what."""
+    """Tells people on stderr: UTC wall time, where, what; the same in each process. As JSON also seconds
+    since the start, which no clock that is set can turn back."""
     started_s = time.monotonic()
     out = _unwaiting(sys.stderr)
 
     def tell(line: str, text: str) -> None:
-        at_s = time.monotonic() - started_s
-        said = f"{at_s:9.3f}  {line:<28} {text}"
+        at = datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
+        said = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}  {line:<28} {text}"
         if as_json:
-            said = json.dumps({"at_s": round(at_s, 3), "line": line, "event": text})
+            row = {
+                "at": at.isoformat(timespec="milliseconds"),
+                "at_s": round(time.monotonic() - started_s, 3),
+            }
+            said = json.dumps(row | {"line": line, "event": text})
         with contextlib.suppress(
             OSError
         ):  # nobody reads (any more): no reason to stop, let alone with a traceback

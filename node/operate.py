@@ -11,11 +11,13 @@ from typing import Any
 
 import orjson
 
-from node.errors import Failed, UserError
+from ext.records import Latch
+from node.errors import Failed, UserError, cause
 from node.latch import NAME as LATCH_NAME
-from node.latch import Latched, write_latch
+from node.latch import Latched, read_latch, utc_text, write_latch
 from node.net.console import ANSWER_MAX, NAME
 from node.reading import beside, read_toml
+from node.recall import recall
 from node.synced import DISK, read_synced
 
 ANSWER_S = 5.0
@@ -64,6 +66,37 @@ def ask(directory: Path, request: dict[str, Any], within_s: float = ANSWER_S) ->
         return answer
     except (ValueError, KeyError, TypeError):
         raise NotRunning(f"{directory}: the node hung up without an answer", True) from None
+
+
+def at_rest(directory: Path) -> str:
+    """What a node that does not run will be held by when it starts, and what clears that; "" = nothing. The
+    tape knows the latches of earlier runs, the latch file what a person or the guard wants since."""
+    found, held = read_latch(directory), []
+    if found is not None:
+        word, when = (
+            "flatten" if found.flatten else "halt",
+            f" at {utc_text(found.at_ns)}" * bool(found.at_ns),
+        )
+        held.append(f"{word} by the {found.latch}{when}, {found.reason or 'no reason given'}")
+    names = [Latch(x).name.removeprefix("LATCH_").lower() for x in sorted(recall(directory).latches)]
+    held += [x for x in names if found is None or x != found.latch]
+    if not held:
+        return ""
+    return (
+        f"its next start will be latched ({'; '.join(held)}): it cancels what is open and sends nothing new, "
+        "until `tickgate resume --reason TEXT` is given to the running node"
+    )
+
+
+def ask_running(directory: Path, request: dict[str, Any]) -> Answer:
+    """As `ask`. Where no node runs, the error also says what will hold the next one."""
+    try:
+        return ask(directory, request)
+    except NotRunning as error:
+        waiting = "" if error.is_there else at_rest(directory)
+        if not waiting:
+            raise
+        raise NotRunning(f"{error}; {waiting}") from None
 
 
 def durable(directory: Path) -> Answer | None:
@@ -134,7 +167,7 @@ def hold(directory: Path, name: str, reason: str) -> Answer:
         try:
             write_latch(directory, Latched("operator", name == "flatten", reason, time.time_ns()))
         except OSError as problem:
-            raise Failed(f"{directory / LATCH_NAME}: {problem.strerror}") from None
+            raise Failed(f"{directory / LATCH_NAME}: {cause(problem)}") from None
         when = "when it goes on" if error.is_there else "when it starts"
         told = f"{error}; {directory / LATCH_NAME} is written: the node obeys it {when}"
         return {

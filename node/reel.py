@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import zstandard
 
-from node.errors import Failed, UserError
+from node.errors import Failed, cause, of_place
 
 PACKS: dict[str, Callable[[bytes], bytes]] = {
     "zst": lambda data: zstandard.ZstdCompressor(level=3).compress(data),
@@ -63,7 +63,7 @@ class Reel:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self._create(datetime.fromtimestamp(wall_ns // 10**9, UTC).strftime("%Y%m%dT%H%M%SZ"))
         except OSError as error:
-            raise UserError(f"{error.filename or self.folder}: {error.strerror}") from None
+            raise of_place(error.filename or self.folder, error) from None
         self.files.append(path)
         self.size, self.began_ns = 0, wall_ns
         self.mark(wall_ns, "begin", {"form": 1, "market": self.market})
@@ -157,4 +157,4 @@ class Reel:
         else:
             whole = "what was recorded before is whole"
         self._let_go()
-        raise Failed(f"{self.path}: {error.strerror}: recording ends here; {whole}") from None
+        raise Failed(f"{self.path}: {cause(error)}: recording ends here; {whole}") from None

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich import box
@@ -10,9 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from node.limits import Change, Effective, Tables, changes, new_scopes
+from node.sheet import narrow_table, sheet
 
 Answer = dict[str, Any]
 LOG_WIDTH = 140
+# A protective order follows its position once a second, and must be answered: so long is usual.
+PROTECTED_S = 3
 
 
 def show_limits(
@@ -27,10 +30,9 @@ def show_limits(
         told |= {"new": [] if last is None else new_scopes(last, effective.tables)}
         print(json.dumps(told), file=sys.stderr, flush=True)
         return
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:  # a log is as wide as it is written
-        console = Console(stderr=True, highlight=False, width=LOG_WIDTH)
-    console.print(limits_table(effective))
+    console = sheet(LOG_WIDTH, stderr=True)  # a log is as wide as it is written
+    for table in limits_tables(effective, console.width):
+        console.print(table)
     if last is None:
         console.print("limits: first run on this tape: there are no earlier ones to compare with")
     elif looser:
@@ -42,31 +44,51 @@ def show_limits(
         console.print(f"limits: {scope}: new on this tape: there are no earlier ones to compare with")
 
 
-def limits_table(effective: Effective) -> Table:
-    """A row for each limit, a column for each instrument, and one for those over everything."""
-    table = Table(title="limits in force", box=box.SIMPLE, title_justify="left")
+def limits_tables(effective: Effective, width: int) -> Iterator[Table]:
+    """A row for each limit and a column for each instrument, in as many tables as `width` columns of text
+    need; then those over everything."""
     names = [x for x in effective.tables if " " in x]
-    for column in ("limit", *names, "everything"):
-        table.add_column(column, justify="left" if column == "limit" else "right", no_wrap=column == "limit")
     keys = list(dict.fromkeys(k for n in names for k in effective.tables[n]))
-    for key in keys:
-        table.add_row(key, *(_text(effective.tables[n].get(key, "")) for n in names), "")
+    room = width - max(map(len, keys), default=0) - 2
+    for group in _groups(names, {n: _column_width(n, effective.tables[n]) for n in names}, room):
+        table = narrow_table(("limit",), tuple(x.replace(" ", "\n") for x in group), "limits in force")
+        for key in keys:
+            table.add_row(key, *(_text(effective.tables[n].get(key, "")) for n in group))
+        yield table
+    table = narrow_table(("limit", "over everything"), ())
     for scope in effective.tables:
         if " " not in scope:
             for key, value in effective.tables[scope].items():
                 asked = effective.clamped.get((scope, key))
                 note = "" if asked is None else f" (profile; asked {asked})"
-                table.add_row(f"{scope}: {key}", *("" for _ in names), _text(value) + note)
-    return table
+                table.add_row(f"{scope}: {key}", _text(value) + note)
+    yield table
+
+
+def _column_width(name: str, limits: dict[str, Any]) -> int:
+    return max(map(len, [*name.split(" "), *map(_text, limits.values())])) + 2
+
+
+def _groups(names: list[str], widths: dict[str, int], room: int) -> Iterator[list[str]]:
+    """The names in order, in groups that fit into `room` (one of its own where one alone is wider)."""
+    group: list[str] = []
+    for name in names:
+        if group and sum(widths[x] for x in [*group, name]) > room:
+            yield group
+            group = []
+        group.append(name)
+    if group:
+        yield group
 
 
 def changes_table(rows: Iterable[Answer]) -> Table:
     """Limits that differ: old, new, how many times looser."""
-    table = Table(title="limits that are looser than in the last run", box=box.SIMPLE, title_justify="left")
-    for column in ("of", "limit", "old", "new", "times looser"):
-        table.add_column(column, justify="left" if column in ("of", "limit") else "right")
+    words = ("of", "limit")
+    table = narrow_table(
+        words, ("old", "new", "times\nlooser"), "limits that are looser than in the last run"
+    )
     for x in rows:
-        ratio = "no limit any more" if x["ratio"] is None else f"{x['ratio']:g}"
+        ratio = "no limit\nany more" if x["ratio"] is None else f"{x['ratio']:g}"
         table.add_row(x["scope"], x["key"], _text(x["old"]), _text(x["new"]), ratio)
     return table
 
@@ -100,8 +122,11 @@ def print_status(answer: Answer, console: Console) -> None:
         table.add_row(x["name"], x["position_base"], str(x["open_orders"]), ", ".join(x["halts"]))
     console.print(table)
     for x in answer["instruments"]:
-        if x["unprotected_base"].strip("0."):
-            console.print(f"{x['name']}: {x['unprotected_base']} of the position has no protective order")
+        if x["unprotected_base"].strip("0.") and x["unprotected_s"] >= PROTECTED_S:
+            console.print(
+                f"{x['name']}: {x['unprotected_base']} of the position has had no protective order for "
+                f"{x['unprotected_s']:.0f} s"
+            )
 
 
 def _durable(page: Answer) -> str:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from ext.strategies.quoter import Quoter
 from node.config import Config, check, is_perpetual
 from node.errors import Failed, UserError
+from node.sheet import narrow_table
 from node.sim.judge import totals
 from node.sim.memory import SEC, World
 from node.sim.play import LEVERAGE, limits, tables
@@ -206,14 +205,11 @@ def soak_command(
 def print_report(outcomes: list[Outcome], console: Console) -> None:
     """What the venues counted and what the node counted, side by side."""
     for x in outcomes:
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            title=f"seed {x.seed}: {x.venue_s / 60:g} min of venue time",
-            title_justify="left",
+        table = narrow_table(
+            ("instrument",),
+            ("orders", "fills\nvenue", "fills\nnode", "lots\nvenue", "lots\nnode", "unknown"),
+            f"seed {x.seed}: {x.venue_s / 60:g} min of venue time",
         )
-        for name in ("instrument", "orders", "fills", "(node)", "lots", "(node)", "unknown"):
-            table.add_column(name, justify="left" if name == "instrument" else "right", no_wrap=True)
         for row in x.rows:
             table.add_row(
                 f"{row['market']} {row['symbol']}",
@@ -229,13 +225,26 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
         for line in x.differences:
             console.print(f"[red]different[/red]: {line}", soft_wrap=True, highlight=False)
         console.print(
-            "venues and node agree" if x.agreed else "[red]venues and node do NOT agree[/red]",
+            _agreement(x),
             highlight=False,
         )
 
 
+def _agreement(x: Outcome) -> str:
+    if not x.agreed:
+        return "[red]venues and node do NOT agree[/red]"
+    return "venues and node agree" if x.fills else "nothing filled: there is nothing to compare"
+
+
 def verdict(result: dict[str, Any]) -> None:
-    """Raises Failed where a seed did not agree."""
+    """Raises Failed where a seed did not agree, UserError where one had no time to trade: nothing was
+    tried."""
+    idle = [x["seed"] for x in result["seeds"] if x["agreed"] and not x["fills"]]
+    if idle:
+        raise UserError(
+            f"soak: --minutes {result['minutes']:g} was too short: nothing filled for seed "
+            f"{', '.join(map(str, idle))}, so nothing was tried; half a minute is enough"
+        )
     bad = [x["seed"] for x in result["seeds"] if not x["agreed"]]
     if bad:
         raise Failed(

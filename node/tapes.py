@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from node.errors import Failed, UserError
+from node.sheet import narrow_table, sheet
 
 tapes = typer.Typer(no_args_is_help=True, help="The record: check it, list it, read it.")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -188,10 +191,6 @@ def _members(row: dict[str, Any]) -> str:
 def list_segments(target: Target, as_json: Json = False) -> None:
     """Every segment: where it is, its size, times and sequences, session and build, archived and durable or
     not."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from node.slow.listing import listed
 
     where = where_of(target)
@@ -201,30 +200,30 @@ def list_segments(target: Target, as_json: Json = False) -> None:
     if as_json:
         _print_json(rows)
         return
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for name in (
-        "segment",
-        "sequence",
-        "opened",
-        "closed",
-        "bytes",
-        "archived",
-        "session",
-        "build",
-        "where",
-        "durable",
-    ):
-        table.add_column(name, justify="right" if name in ("bytes", "archived") else "left", no_wrap=True)
+    console = sheet(100)
+    for (session, build), group in groupby(rows, lambda x: (x["session"], x["build"])):
+        of_run = list(group)
+        since = of_run[0]["opened"][:10]
+        console.print(_segments(f"session {session}, build {build}, from {since}; times in UTC", of_run))
+
+
+def _segments(title: str, rows: list[dict[str, Any]]) -> Table:
+    """The segments of one run of a node."""
+    table = narrow_table(
+        ("segment", "sequence", "opened", "closed", "where"), ("MB", "MB in\narchive"), title
+    )
+    table.columns[1].no_wrap = True
     for x in rows:
+        durable = {"": "", "yes": ", durable", "no": ", not durable", "partly": ", partly durable"}
         table.add_row(
-            f"{x['index']:08d}", f"{x['first']}-{'' if x['last'] is None else x['last']}", x["opened"][:19],
-            (x["closed"] or "being written")[:19], str(x["bytes"] or ""), str(x["archived_bytes"] or ""),
-            x["session"], x["build"], f"{x['where']} {x['history']}".rstrip(), x["durable"],
-        )  # fmt: skip
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=180)
-    console.print(table)
+            str(x["index"]),
+            f"{x['first']}-{'' if x['last'] is None else x['last']}",
+            x["opened"][5:19],
+            "being written" if x["closed"] is None else x["closed"][5:19],
+            f"{x['where']} {x['history']}".rstrip() + durable[x["durable"]],
+            *("" if n is None else f"{n / 1e6:.2f}" for n in (x["bytes"], x["archived_bytes"])),
+        )
+    return table
 
 
 @tapes.command()

@@ -11,11 +11,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from ext.strategy import Strategy
+from node.config import load
+from node.sim.memory import SEC, World
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,7 +30,7 @@ RUN_BY = {
     "tickgate demo": ("node/test_demo.py", 'processes.run("demo")'),
     "tickgate demo --json --seconds 10": ("node/test_demo.py", '"demo", "--seconds", "10"'),
     "tickgate drill": ("node/test_drill.py", '"drill", "--orders", "10"'),
-    "tickgate soak --minutes 1": ("node/test_soak.py", '"soak", "--minutes", "0.1"'),
+    "tickgate soak --minutes 1": ("node/test_soak.py", '"soak", "--minutes", "0.4"'),
 }
 
 
@@ -213,3 +216,27 @@ def test_a_file_that_is_named_exists(path):
     names = [f"{options[1]}{x}{options[3]}" for x in options[2].split(",")] if options else [path]
     for name in names:
         assert list(ROOT.glob(name)), name
+
+
+def traded(strategy: Strategy | None) -> tuple[World, Counter]:
+    """The example config on simulated venues for 40 s of venue time: the node, and what it refused."""
+    world = World(load(ROOT / "deploy" / "sim.toml"), strategy=strategy)
+    world.run_for(40 * SEC)
+    return world, Counter({k: n for k, n in world.engine.risk.refusals().items() if n})
+
+
+@pytest.mark.parametrize("block", [None, *blocks("python")], ids=["quoter", "shown"])
+def test_the_example_config_trades_everywhere_with_the_built_in_strategy_and_the_one_that_is_shown(block):
+    names: dict = {}
+    if block is not None:
+        exec(compile(block, "README.md", "exec"), names)
+    kinds = [
+        x for x in names.values() if isinstance(x, type) and issubclass(x, Strategy) and x is not Strategy
+    ]
+    world, refused = traded(kinds[0]() if kinds else None)
+    for number in range(world.engine.instruments.count):
+        assert world.engine.account.position(number)["fills"] > 0, number
+    assert not refused.keys() & {"NOTIONAL_MIN", "SIZE_MIN", "PRICE_STEP", "SIZE_STEP"}, refused
+    if block is None:  # the other one asks again in each book
+        assert not refused["VENUE_RATE"], refused
+    assert not any(map(world.engine.risk.off, range(len(world.engine.strategies))))

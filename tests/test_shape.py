@@ -153,15 +153,19 @@ ALLOWED: list[tuple[str, set[str]]] = [
         | {"ext.limits", "ext.records", "ext.wire"},
     ),
     (r"node\.limits", LOWER | {"node.compliance", "ext.engine", "ext.instruments", "ext.records"}),
-    (r"node\.shown", {"node.limits"}),
-    (r"node\.operate", {"node.errors", "node.latch", "node.reading", "node.synced", "node.net.console"}),
+    (r"node\.shown", {"node.limits", "node.sheet"}),
+    (
+        r"node\.operate",
+        {"node.errors", "node.latch", "node.reading", "node.recall", "node.synced", "node.net.console"}
+        | {"ext.records"},
+    ),
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
         | {"node.truth.halts", "ext.records"},
     ),
     (r"node\.companion", set()),
-    (r"node\.tapes", {"node.errors", "node.operate", "node.reading", "node.slow*", "ext.tape"}),
+    (r"node\.tapes", {"node.errors", "node.operate", "node.reading", "node.sheet", "node.slow*", "ext.tape"}),
     (r"node\.report", {"node.errors", "node.slow.summary", "ext.records"}),
     (r"node\.venues\.(values|keys|depth)", set()),
     (r"node\.venues\.markets", LOWER | ALL_EXT - {"ext.link", "ext.match"}),
@@ -229,8 +233,8 @@ ALLOWED: list[tuple[str, set[str]]] = [
         | {f"node.venues.{v}.rules" for v in VENUES}
         # the guard: whose orders are ours, where the venues are, its own credentials, the hot process's pages
         | {"ext.wire", "ext.instruments", "node.config", "node.credentials", "node.beat", "node.latch"}
-        # the archiver: the page of what is durable
-        | {"node.synced"},
+        # the archiver: the page of what is durable; and how wide a table is
+        | {"node.synced", "node.sheet"},
     ),
     (r"ext|node|ext\.\w+|node\.\w+(\.\w+)*", set()),
 ]

@@ -66,6 +66,7 @@ WRONG_SHARE = 10  # a given grid is wrong where one frame in so many is off it .
 WRONG_MIN = 100  # ... which is said after so many, long before the end of a long file
 NO_INST_CODE = 2**31 - 1  # stands for an OKX instrument's code that the recording does not tell
 FILE_MAX = 1 << 26
+BESIDE = ".instruments.json"  # behind the stem of a recording: what the recorder wrote of its instruments
 
 
 def instrument_id(key: Key) -> str:
@@ -127,7 +128,7 @@ def read_beside(path: Path) -> dict[Key, InstrumentRow]:
     """The rows of STEM.instruments.json beside a recording STEM.jsonl.zst (or .txt, .gz, unpacked), as
     `tickgate record` writes it; none where there is none. Raises UserError like `read_given`."""
     stem = path.name.removesuffix(".zst").removesuffix(".gz").removesuffix(".jsonl").removesuffix(".txt")
-    beside = path.with_name(f"{stem}.instruments.json")
+    beside = path.with_name(f"{stem}{BESIDE}")
     return read_given(beside) if beside != path and beside.is_file() else {}
 
 

@@ -30,6 +30,7 @@ from ext.sequence import place
 from ext.strategies.quoter import Quoter
 from ext.wire import Verdict
 from node.backtest.instruments import (
+    BESIDE,
     NO_INST_CODE,
     NOT_FRAMES,
     SKIP,
@@ -67,12 +68,14 @@ def replay_command(
     files: list[Path], *, instruments: Path | None = None, market: str | None = None, at: int | None = None,
     progress: bool = False, strategy: str = "quoter",
 ) -> Result:  # fmt: skip
-    """Replay `files` in order. `instruments`: a file of ticks and lots (see `instruments`). `market`: product
-    of raw recordings that do not show it. `at`: dump all books after so many frames, and stop. `strategy`:
-    "quoter" or "none".
+    """Replay `files` in order; files of instruments that the recorder wrote beside are read with their
+    recordings, and may be among them. `instruments`: a file of ticks and lots (see `instruments`). `market`:
+    product of raw recordings that do not show it. `at`: dump all books after so many frames, and stop.
+    `strategy`: "quoter" or "none".
 
     Raises UserError for whatever is wrong with the input.
     """
+    files = [x for x in files if not x.name.endswith(BESIDE)]
     if not files:
         raise UserError("no recordings named")
     if at is not None and at < 1:

@@ -133,6 +133,7 @@ class Other:
                 "what would have been done in hedge mode is not known: the paper venue has no legs"
             )
         self.settings, self.unused = settings, set(settings.values)
+        self.known: set[str] = set()  # parameters that there are
         self.desk = rebuild(told, strategy=settings.strategy() if settings.strategy else None)
         self.engine, self.tally = self.desk.engine, Tally()
         self.engine.echo = Echo()
@@ -159,6 +160,8 @@ class Other:
     def _configure(self, now_ns: int) -> None:
         """Parameters that are attributes of the strategy are set before anything happens."""
         for strategy in self.engine.strategies[:1]:
+            own = {x for x in set(dir(strategy)) - set(dir(Strategy)) if not x.startswith("_")}
+            self.known |= {x for x in own if not callable(getattr(strategy, x))}
             for name, value in self.settings.values.items():
                 if hasattr(strategy, name) and not callable(getattr(strategy, name)):
                     try:
@@ -231,6 +234,7 @@ class Other:
     def _param(self, record: Record) -> None:
         told = orjson.loads(record.payload)
         if told.get("do") == "configure":
+            self.known |= told["values"].keys()
             mine = self.settings.values.keys() & told["values"].keys()
             told["values"] |= {x: self.settings.values[x] for x in mine}
             self.unused -= mine
@@ -247,7 +251,10 @@ class Other:
     def finish(self) -> Tally:
         """Raises UserError where a parameter was named that nothing takes."""
         if self.unused:
-            raise UserError(f"--set strategy.{sorted(self.unused)[0]}: the strategy has no such parameter")
+            known = ", ".join(sorted(self.known)) or "none"
+            raise UserError(
+                f"--set strategy.{sorted(self.unused)[0]}: the strategy has no such parameter; it has {known}"
+            )
         self.tally.close(self.desk)
         return self.tally
 
@@ -309,7 +316,9 @@ def _changed(told: dict[str, Any], limits: dict[tuple[str, str], str]) -> dict[s
         for table in found:
             table[key] = text if key.endswith(AS_TEXT) else _value(text)
         if not found:
+            there = ", ".join(sorted({k for pair in tables for x in pair for k in x})) or "no such scope"
             raise UserError(
-                f"--set limits.{scope + '.' if scope else ''}{key}: the recorded run has no such limit"
+                f"--set limits.{scope + '.' if scope else ''}{key}: the recorded run has no such limit; "
+                f"there are {there}"
             )
     return told

@@ -54,8 +54,19 @@ class Http:
             raise Unreachable(f"{path}: no answer within {TIMEOUT.total:.0f} s") from None
         except (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError) as error:
             raise Unreachable(f"{path}: {tls.why(error)}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"{path}: {_why_not(error.os_error, url)}") from None
+        except aiohttp.ServerDisconnectedError:
+            raise Unreachable(f"{path}: the connection was closed before there was an answer") from None
         except aiohttp.ClientError as error:
             raise Unreachable(
                 f"{path}: {type(error).__name__}: {error}".replace(str(url), str(path))
             ) from None
         return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, body)
+
+
+def _why_not(error: OSError, url: URL) -> str:
+    """Why there is no connection, and what to do where the venue is a simulated one."""
+    is_here = url.host in ("127.0.0.1", "localhost", "::1")
+    fix = ": are the simulated venues running (`tickgate sim deploy/venues.toml`)?" if is_here else ""
+    return f"cannot connect: {tls.why(error)}{fix}"

@@ -21,14 +21,14 @@ from ext.engine import LineKind
 from ext.link import Link, Spinner
 from ext.records import Outcome
 from ext.strategy import DIALS
-from ext.tape import RecordType, TapeError, TapeWriter
+from ext.tape import RecordType, TapeError, TapeFull, TapeWriter
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig, load, warnings
 from node.control import RELEASED, Control, latch_name
 from node.credentials import read_key
-from node.errors import Failed, HeldBack, Unreachable, UserError
+from node.errors import Failed, HeldBack, Unreachable, UserError, cause, of_place
 from node.limits import LooserLimits, changes
 from node.net.blind import cancel_ours
 from node.net.connection import Connection
@@ -216,7 +216,7 @@ class Node:
         try:
             bad = self.restarts.begin(time.time_ns())
         except OSError as error:
-            raise UserError(f"tape {directory}: {error}") from None
+            raise of_place(f"tape {directory}", error) from None
         self.looping = is_looping(bad)
         if is_looping(bad - 1):
             await self._give_up(f"{bad} starts in a row ended badly, the safe one too")
@@ -367,7 +367,7 @@ class Node:
         try:
             recalled, notes = recall_fast(Path(self.config.tape))
         except OSError as error:
-            raise UserError(f"tape {self.config.tape}: it cannot be read: {error.strerror}") from None
+            raise UserError(f"tape {self.config.tape}: it cannot be read: {cause(error)}") from None
         for note in notes:
             self.tell("tape", note)
         return recalled
@@ -400,9 +400,13 @@ class Node:
             self.beat = Beat(directory, time.monotonic_ns())
             self.tape_watch = TapeWatch(directory, self._latch, self.tell, self._note)
             return tape
+        except TapeFull as error:
+            raise Failed(f"tape {error}") from None
         except TapeError as error:
             raise UserError(f"tape {error}") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise of_place(f"tape {directory}", error) from None
+        except ValueError as error:
             raise UserError(f"tape {directory}: {error}") from None
 
     def _tape_writer(self) -> TapeWriter:
@@ -655,7 +659,8 @@ class Node:
         before, self.latches = self.latches, self.engine.risk.latches
         for latch in RELEASED:
             if self.latches & ~before & 1 << int(latch):
-                text = f"latched: {latch_name(latch)}: nothing new until `tickgate resume --reason TEXT`"
+                held = self.control.described(int(latch), self.link.now_ns())
+                text = f"latched: {held}: nothing new until `tickgate resume --reason TEXT`"
                 self.tell("risk", text)
 
     def _renew_windows(self) -> None:

@@ -4,6 +4,8 @@ There is no setting that switches verification off. Where a venue's certificate 
 own, `SSL_CERT_FILE` names the bundle, as for every other program.
 """
 
+import errno
+import os
 import ssl
 import time
 from functools import cache
@@ -32,6 +34,11 @@ def why(error: BaseException) -> str:
         return f"TLS: {getattr(told, 'reason', '') or told}"
     if isinstance(told, Unreachable):  # our own words, wrapped
         return str(told)
+    number = getattr(told, "errno", None) or 0
+    if number == errno.ECONNREFUSED:
+        return "nothing listens there"
+    if number > 0:
+        return os.strerror(number)
     return str(error) or type(error).__name__
 
 

@@ -27,6 +27,7 @@ from node.sim.serve import VENUES, ServeError, SimConfig, Simulation
 from node.sim.tls import load, self_signed
 from node.venues.faults import FaultError, parse_row, read_script
 
+NODES = {"mode", "venue", "instrument", "deployment", "strategy"}  # keys of a node's config
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -57,7 +58,13 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
     given = SimFile()
     if path is not None:
         try:
-            given = msgspec.convert(tomllib.loads(path.read_text()), SimFile)
+            told = tomllib.loads(path.read_text())
+            if told.keys() & NODES:
+                raise UserError(
+                    f"{path}: this is a config of a node: `tickgate run {path}`; simulated venues have one "
+                    "of their own: `tickgate sim deploy/venues.toml`"
+                )
+            given = msgspec.convert(told, SimFile)
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:

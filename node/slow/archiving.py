@@ -16,7 +16,7 @@ from pathlib import Path
 from ext.tape import TapeMissing
 from node.beat import read_pulse, state_of
 from node.config import ArchiveConfig, Config
-from node.errors import Failed, UserError
+from node.errors import Failed, UserError, cause, of_place
 from node.slow.archive import Archive, Policy, folder_of
 from node.slow.signing import KEY_NAME
 from node.slow.syncing import Syncer
@@ -51,12 +51,15 @@ class Archiving:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, or, with a node of its own, until that is gone and all is archived."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        lock = await self._lock(stop)
-        if lock < 0:
-            return
-        sys.setswitchinterval(SWITCH_S)
-        self.syncer.begin(time.monotonic_ns())
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = await self._lock(stop)
+            if lock < 0:
+                return
+            sys.setswitchinterval(SWITCH_S)
+            self.syncer.begin(time.monotonic_ns())
+        except OSError as error:
+            raise of_place(f"tape {error.filename or self.directory}", error) from None
         threads = [asyncio.create_task(asyncio.to_thread(x)) for x in (self._sync, self._archive)]
         self.tell("archive", f"looks after {self.directory}")
         try:
@@ -122,7 +125,7 @@ class Archiving:
             turn(time.monotonic_ns())
             self._sync_trouble = ""
         except OSError as error:
-            text = f"{error.filename or self.directory}: {error.strerror}: nothing more is made durable"
+            text = f"{error.filename or self.directory}: {cause(error)}: nothing more is made durable"
             if text != self._sync_trouble:
                 self._sync_trouble = text
                 self.tell("archive", f"ALARM: {text}")
@@ -184,7 +187,7 @@ class Archiving:
         """Each trouble once, until it is over."""
         text = str(error)
         if isinstance(error, OSError):
-            text = f"{error.filename or self.directory}: {error.strerror}: nothing is archived or deleted"
+            text = f"{error.filename or self.directory}: {cause(error)}: nothing is archived or deleted"
         if text != self._trouble:
             self._trouble = text
             self.tell("archive", f"ALARM: {text}")
@@ -232,7 +235,7 @@ class Archiving:
         except TapeMissing:
             raise UserError(f"{self.directory}: there is no tape in it") from None
         except OSError as error:
-            raise Failed(f"{error.filename or self.directory}: {error.strerror}") from None
+            raise Failed(f"{error.filename or self.directory}: {cause(error)}") from None
         finally:
             if self.archive is not None:
                 self.archive.let_go()

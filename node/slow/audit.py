@@ -75,7 +75,7 @@ def _pick(directory: Path, stories: Stories, wanted: str) -> Order:
         found = [x for x in orders if wanted and wanted in (x.client_id, x.venue_id)]
         found = found or [x for x in orders if len(x.key) == 2 and str(x.key[1]) == wanted]
     if not found:
-        raise UserError(
+        raise Failed(
             f"{directory}: no order {wanted!r} on this tape (a client id, a venue's id, "
             "a number of the node's, or #RECORD for a refused one)"
         )

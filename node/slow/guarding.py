@@ -23,6 +23,7 @@ from ext.wire import Wire
 from node.beat import read_pulse, state_of
 from node.config import Config, GuardConfig, KeyConfig, VenueConfig
 from node.credentials import read_parts
+from node.errors import cause
 from node.latch import Latched, write_latch
 from node.slow.exchange import WINDOW_MS, Exchange, Refused
 from node.slow.guard import Case, Do, Step, Trouble
@@ -206,7 +207,7 @@ class Guarding:
         try:
             write_latch(self.directory, latched)
         except OSError as error:  # the orders matter more: a node that goes on is latched by its own gap
-            self.tell("guard", f"the latch cannot be written: {error.strerror}")
+            self.tell("guard", f"the latch cannot be written: {cause(error)}")
             self.journal.write("latch failed", why=str(error.strerror))
 
     def _clear(self, post: Post, flatten: bool, keep_stops: bool) -> None:

@@ -1,4 +1,5 @@
-"""An order's story, and lists of orders, as a person reads them: tables that fit 100 columns."""
+"""An order's story, and lists of orders, as a person reads them: tables for 80 columns that use up to
+100."""
 
 import sys
 from collections import Counter
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from node.sheet import narrow_table
 from node.slow.audit import Found, order_json, story_json
 from node.slow.told import Order
 
@@ -44,9 +46,9 @@ def print_story(found: Found, console: Console) -> None:
 def print_list(found: Found, console: Console) -> None:
     """One line for each order; the refused ones are counted by reason."""
     refused = Counter(x.reason for x in found.orders if x.provenance == "refused")
-    table = Table(box=box.SIMPLE_HEAD, width=WIDTH, pad_edge=False, padding=(0, 1))
-    for name, width in (("time (UTC)", 14), ("order", 21), ("what", None), ("end", 18)):
-        table.add_column(name, width=width, overflow="fold")
+    table = narrow_table(("time (UTC)", "order", "what", "end"), ())
+    for column, width in zip(table.columns, (14, 21, None, 18), strict=True):
+        column.width = width
     for order in found.orders:
         row = order_json(order)
         name = row["client_id"] or row["venue_id"] or f"#{order.sequence}"
@@ -76,8 +78,8 @@ def _end(found: Found) -> None:
         )
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, width=WIDTH, pad_edge=False, padding=(0, 1))
+def _table(console: Console, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, width=min(WIDTH, console.width), pad_edge=False, padding=(0, 1))
     for name in columns:
         right = name in ("size", "price", "filled", "value", "limit", "ms", "quantity")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
@@ -97,7 +99,7 @@ def _line(console: Console, name: str, text: str) -> None:
     """A named line, folded under its name."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=12, style="bold")
-    grid.add_column(width=WIDTH - 14, overflow="fold")
+    grid.add_column(width=min(WIDTH, console.width) - 14, overflow="fold")
     grid.add_row(name, Text(text))
     console.print(grid)
 
@@ -153,7 +155,7 @@ def _market(book: dict[str, Any] | None, console: Console) -> None:
         return
     reference = " and ".join(book["reference"]) or "not asked for"
     _line(console, "book", f"{book['state']}, {book['age_ms']} ms old; reference {reference}")
-    table = _table("bid size", "bid", "ask", "ask size")
+    table = _table(console, "bid size", "bid", "ask", "ask size")
     for i in range(max(len(book["bids"]), len(book["asks"]))):
         bid = book["bids"][i] if i < len(book["bids"]) else ("", "")
         ask = book["asks"][i] if i < len(book["asks"]) else ("", "")
@@ -164,7 +166,7 @@ def _market(book: dict[str, Any] | None, console: Console) -> None:
 def _checks(checks: list[dict[str, Any]], console: Console) -> None:
     if not checks:
         return
-    table = _table("check", "value", "", "limit", "unit", "")
+    table = _table(console, "check", "value", "", "limit", "unit", "")
     for row in checks:
         said = "ok" if row["passed"] else "[bold red]refused[/bold red]"
         table.add_row(row["check"], row["value"], row["sense"], row["limit"], row["unit"], said)
@@ -172,7 +174,7 @@ def _checks(checks: list[dict[str, Any]], console: Console) -> None:
 
 
 def _events(events: list[dict[str, Any]], console: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD, width=WIDTH, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, width=min(WIDTH, console.width), pad_edge=False, padding=(0, 1))
     table.add_column("time (UTC)", width=18)
     table.add_column("what", width=10)
     table.add_column("told", overflow="fold")

@@ -12,14 +12,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ext.records import LegKind, Nature, Side, door_row, fill_row, report_row, state_row
 from ext.tape import Record, RecordType
-from node.errors import Failed, UserError
+from node.errors import Failed, UserError, of_place
+from node.sheet import narrow_table
 from node.slow.audit import coin_of, trade_id
 from node.slow.lots import NONE, Lots, Part
 from node.slow.places import E8, Place, plain
@@ -87,6 +87,7 @@ class Row:
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)
+WIDE = 104  # columns of text from which a row is one line
 
 
 @dataclass
@@ -503,62 +504,62 @@ def _total_json(key: tuple[str, str, str, str], x: Total) -> dict[str, Any]:
 
 
 def write_csv(found: Trades, path: Path) -> None:
-    """The rows, with a head line. Raises OSError."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(row, name) for name in COLUMNS] for row in found.rows)
+    """The rows, with a head line. Raises UserError where the file cannot be written, Failed where the disk
+    is full."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows([getattr(row, name) for name in COLUMNS] for row in found.rows)
+    except OSError as error:
+        raise of_place(f"--csv {path}", error) from None
 
 
 def print_trades(found: Trades, console: Console, rows: bool = True) -> None:
     """The rows in short (the CSV has all columns), totals, and what is open."""
+    join = " " if console.width >= WIDE else "\n"
     if rows:
-        table = Table(box=box.SIMPLE_HEAD, width=100, pad_edge=False, padding=(0, 1))
-        for name, right in (
-            ("time (UTC)", 0),
-            ("instrument", 0),
-            ("what", 0),
-            ("quantity", 1),
-            ("price", 1),
-            ("fee", 1),
-            ("realised", 1),
-        ):
-            table.add_column(name, justify="right" if right else "left", overflow="fold")
-        for x in found.rows:
-            what = (
-                x.kind
-                if x.kind != "trade"
-                else f"{x.side} {'close' if x.acquired_at or x.realised else 'open'}"
-            )
-            table.add_row(
-                x.time_utc[2:19].replace("T", " "),
-                f"{x.venue} {x.symbol}",
-                what,
-                x.quantity,
-                x.price,
-                f"{x.fee} {x.fee_coin}",
-                x.realised,
-            )
-        console.print(table)
-    table = Table(box=box.SIMPLE_HEAD, width=100, pad_edge=False, padding=(0, 1))
-    for name in ("year", "instrument", "fills", "realised", "fees", "funding", "net", "coin"):
-        table.add_column(
-            name, justify="left" if name in ("year", "instrument", "coin") else "right", overflow="fold"
-        )
+        console.print(_rows_table(found, join))
+    table = narrow_table(("year", "instrument"), ("fills", "realised", "fees", "funding", "net"))
     for (year, venue, symbol, quote), total in found.totals.items():
-        table.add_row(year, f"{venue} {symbol}", str(total.fills), *(f"{x:.8f}" for x in (
-            total.realised, total.fees, total.funding, total.net)), quote)  # fmt: skip
+        sums = map(_short, (total.realised, total.fees, total.funding))
+        net = join.join((_short(total.net), quote))
+        table.add_row(year, join.join((venue, symbol)), str(total.fills), *sums, net)
     console.print(table)
     for line in _remarks(found):
         console.print(Text(line))
 
 
+def _rows_table(found: Trades, join: str) -> Table:
+    """A row for each; `join`: between the two halves of a cell."""
+    table = narrow_table(("time (UTC)", "instrument", "what"), ("quantity", "price", "fee", "realised"))
+    for x in found.rows:
+        does = "close" if x.acquired_at or x.realised else "open"
+        table.add_row(
+            join.join((x.time_utc[5:10], x.time_utc[11:19])),
+            join.join((x.venue, x.symbol)),
+            x.kind if x.kind != "trade" else join.join((x.side, does)),
+            x.quantity,
+            x.price,
+            join.join((_short(Decimal(x.fee)), x.fee_coin)) if x.fee else "",
+            _short(Decimal(x.realised)) if x.realised else "",
+        )
+    return table
+
+
+def _short(amount: Decimal) -> str:
+    """As many of eight decimals as fit into ten characters; the CSV and --json are exact."""
+    whole = len(f"{amount:.0f}")
+    return f"{amount:.{min(8, max(2, 9 - whole))}f}"
+
+
 def _remarks(found: Trades) -> Iterator[str]:
     for x in found.open:
-        value = f", unrealised {x['unrealised']} at {x['mid']}" if x["mid"] else ""
+        value = f", unrealised {_short(Decimal(x['unrealised']))} at {x['mid']}" if x["mid"] else ""
         leg = f" {x['leg']}" if x["leg"] else ""
         place = f"{x['venue']} {x['symbol']}{leg}"
-        yield f"open: {place} {x['quantity']} at a cost of {x['cost']} {x['quote_coin']}{value}"
+        cost = f"{_short(Decimal(x['cost']))} {x['quote_coin']}"
+        yield f"open: {place} {x['quantity']} at a cost of {cost}{value}"
     for (year, venue, symbol, _), total in found.totals.items():
         for coin, amount in total.unvalued.items():
             place = f"{year} {venue} {symbol}"

@@ -40,6 +40,8 @@ class NativeEquity(Protocol):
 
 
 class NativeRisk(Protocol):
+    @property
+    def latches(self) -> int: ...  # a bit for each records.Latch
     def halts(self, instrument: int) -> dict[str, int]: ...  # HaltReason name -> level
 
 

@@ -361,9 +361,15 @@ class Watch:
         if self.halts.free(instrument, HaltReason.HALT_START, "start", now_ns):
             self.halts.tell(
                 f"{self.desk.title()} {self.desk.symbol(instrument)}",
-                "the venue and the node agree: trading may begin" + self._inventory(instrument),
+                f"the venue and the node agree: {self._next()}{self._inventory(instrument)}",
                 now_ns,
             )
+
+    def _next(self) -> str:
+        """What agreement with the venue allows: nothing, while a latch holds everything."""
+        if not self.native.risk.latches:
+            return "trading may begin"
+        return "reconciled, but latched: `tickgate resume --reason TEXT` lets it go on"
 
     def _inventory(self, instrument: int) -> str:
         """What a person must know of a spot position at start: a balance does not say what of it an earlier

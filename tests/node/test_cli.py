@@ -1,14 +1,20 @@
 """The command line itself: usage, help, exit codes, and readers that go away."""
 
+import asyncio
+import errno
 import json
 import os
+import re
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from node import cli
-from node.errors import UserError
+from node.errors import Failed, UserError
+from node.net.live import Node
+from node.slow.trades import Trades
 
 CONTROL = ("status", "halt", "flatten", "resume", "stop", "limits")
 COMMANDS = ("demo", "run", "sim", "replay", "bench", *CONTROL)
@@ -101,7 +107,7 @@ def test_bad_usage_is_exit_code_2_and_no_traceback(tickgate, args):
 
 def test_files_that_are_missing_are_one_line_and_exit_code_2(tickgate, tmp_path):
     missing = tmp_path / "missing"
-    for args in (["run", missing], ["sim", missing], ["replay", missing], ["replay", missing, "--json"]):
+    for args in (["run", missing], ["sim", missing], ["replay", missing]):
         told = tickgate(*args)
         assert (told.code, told.out) == (2, "")
         assert told.err.startswith("tickgate: ")
@@ -217,3 +223,52 @@ def test_what_a_safety_rule_refuses_is_exit_code_3(tickgate, tmp_path, monkeypat
         assert json.loads(told.out) == ANSWER
     else:
         assert told.err == "tickgate: not resumed: the loss is still there\n"
+
+
+def test_version_and_build_are_told(tickgate):
+    told = tickgate("--version")
+    assert told.code == 0
+    assert re.fullmatch(r"tickgate \d+\.\d+\.\d+, build [0-9a-f]{12}\n", told.out)
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "said"),
+    [
+        ("run", 'seed = 1\nvenues = ["okx"]\n', "a config of simulated venues: `tickgate sim "),
+        ("sim", 'mode = "sim"\n[[venue]]\n', "a config of a node: `tickgate run "),
+    ],
+)
+def test_the_config_of_the_other_command_is_said_to_be_that(tickgate, tmp_path, command, text, said):
+    path = tmp_path / "it.toml"
+    path.write_text(text)
+    told = tickgate(command, path)
+    assert told.code == 2
+    assert f"{path}: this is {said}{path}`" in told.err
+
+
+def test_a_csv_that_cannot_be_written_is_bad_usage_and_names_the_path(tickgate, tmp_path, monkeypatch):
+    monkeypatch.setattr("node.slow.trades.trades_of", lambda tape, **_: Trades([], {}, [], "", ""))
+    told = tickgate("trades", tmp_path, "--csv", tmp_path / "none" / "x.csv")
+    assert told.code == 2
+    assert told.err == f"tickgate: --csv {tmp_path / 'none' / 'x.csv'}: No such file or directory\n"
+
+
+def test_a_start_on_a_full_disk_is_no_bad_usage(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "raw")
+
+    monkeypatch.setattr("node.restarts.Restarts.begin", full)
+    node = SimpleNamespace(config=SimpleNamespace(tape=str(tmp_path)))
+    with pytest.raises(Failed, match=f"tape {tmp_path}: the disk is full: make room"):
+        asyncio.run(Node._count_start(node))
+
+
+def test_everything_that_the_recorder_wrote_can_be_named_for_a_replay(tickgate, tmp_path):
+    recording(tmp_path / "small.jsonl", 20)
+    row = {"market": "binance-usdm", "symbol": "BTCUSDT", "tick": "0.01", "lot": "0.001"}
+    (tmp_path / "small.instruments.json").write_text(json.dumps({"instruments": [row]}))
+    told = tickgate("replay", *sorted(tmp_path.iterdir()), "--json")
+    assert told.code == 0
+    assert [x["file"] for x in json.loads(told.out)["files"]] == [str(tmp_path / "small.jsonl")]
+    told = tickgate("replay", tmp_path / "small.instruments.json")
+    assert (told.code, told.err) == (2, "tickgate: no recordings named\n")

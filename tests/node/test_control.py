@@ -13,7 +13,7 @@ from ext.records import HaltReason, Latch, ReportKind
 from ext.tape import RecordType, TapeWriter
 from node import control as module
 from node.control import HELD, OK, USAGE, money
-from node.latch import NAME, Latched, read_latch, write_latch
+from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.recall import Recalled, recall
 
 MARKET = "bybit-linear"
@@ -407,7 +407,7 @@ def test_a_status_has_position_orders_and_what_holds(hand):
     assert not row["unprotected_base"].strip("0.")  # nothing is to be protected
     assert (answer["open_orders"], answer["open_positions"], answer["held"]) == (1, 1, [])
     do(hand, "halt")
-    assert do(hand, "status")["held"][0] == "latched: operator"
+    assert do(hand, "status")["held"][0].startswith("latched: operator: halt, no reason given (since ")
 
 
 def test_a_stop_ends_the_node_where_it_can_be_ended(hand):
@@ -430,3 +430,42 @@ def test_a_status_tells_of_equity_that_is_not_known_and_of_a_cool_down(tmp_path)
     seconds = -(-engine.risk.cooling_ns(0, hand.world.now_ns) // 10**9)
     assert seconds > 0
     assert do(hand, "status")["held"] == [f"bybit-linear BTCUSDT: cools down behind a stop, {seconds} s more"]
+
+
+def test_a_status_says_who_latched_why_and_since_when(hand, tmp_path):
+    now_ns = hand.world.now_ns
+    do(hand, "flatten", reason="the venue looks odd")
+    write_latch(tmp_path / "tape", Latched("guard", False, "stood still", 5 * 10**9))
+    hand.world.control.poll(now_ns)
+    hand.engine.latch(int(Latch.LATCH_STOP), True, now_ns)
+    answer = do(hand, "status")
+    assert answer["held"][:3] == [
+        f"latched: operator: flatten, the venue looks odd (since {utc_text(now_ns)})",
+        f"latched: stop (since {utc_text(now_ns)})",
+        "latched: guard: flatten, stood still (since 1970-01-01 00:00:05 UTC)",
+    ]
+    assert {x["latch"]: x["since_ns"] for x in answer["latches"]}["operator"] == now_ns
+    assert do(hand, "resume", reason="looked")["ok"]
+    assert do(hand, "status")["latches"] == []
+
+
+def test_a_latch_of_an_earlier_run_is_told_with_what_its_file_says(tmp_path):
+    (tmp_path / "x").mkdir()
+    write_latch(tmp_path / "x", Latched("operator", False, "lunch", 5 * 10**9))
+    world = hand_of(tmp_path / "x", recalled=Recalled(latches={OPERATOR, int(Latch.LATCH_STOP)})).world
+    held = world.control.do({"do": "status"}, world.now_ns, 0)["held"]
+    assert "latched: operator: halt, lunch (since 1970-01-01 00:00:05 UTC)" in held
+    assert "latched: stop: since an earlier run" in held
+
+
+def test_how_long_a_position_has_been_without_protection_is_told(hand, monkeypatch):
+    control, now_ns, bare = hand.world.control, hand.world.now_ns, [7]
+    shields = SimpleNamespace(bare=lambda number: bare[0])
+    engine = SimpleNamespace(stops=SimpleNamespace(shields=shields), instruments=hand.engine.instruments)
+    monkeypatch.setattr(control, "engine", engine)
+    control.poll(now_ns)
+    control.poll(now_ns + 2 * 10**9)
+    assert control.bare_ns == {0: now_ns}
+    bare[0] = 0
+    control.poll(now_ns + 3 * 10**9)
+    assert control.bare_ns == {}

@@ -1,6 +1,7 @@
 """Killed at every crash point, started again: node and venue agree. The whole campaign is `make soak`'s."""
 
 import pytest
+from screen import screen, tells
 
 from ext.crash import labels
 from node import crashes
@@ -48,3 +49,10 @@ def test_shares_are_of_what_there_is():
     case = Case("written", "okx", 1, armed_s={"okx BTC-USDT-SWAP": 1.0}, resolved_s=2.0)
     assert figures([case])["armed_p99_s"] == figures([case])["armed_perpetual_p99_s"] == 1.0
     assert crashes.figures([case])["agreed"] == 1
+
+
+def test_the_table_of_a_campaign_is_read_at_80_columns():
+    cases = [Case(x, "okx", 1, taken=12, armed_s={"okx X": 234.5}, resolved_s=345.6) for x in labels()]
+    result = {"labels": {x.label: figures([x] * 100) for x in cases}}
+    text = screen(crashes.print_table, cases, result)
+    tells(text, *labels(), "1200", "234.50", "345.60", "resolved")

@@ -157,8 +157,7 @@ def test_a_place_where_another_demo_is_running_is_left_alone(tickgate, tmp_path)
 def test_venues_that_do_not_start_are_one_line_that_says_why(processes, tmp_path):
     told = processes.run("demo", "--recording", tmp_path / "missing", "--json")
     assert (told.code, told.out) == (2, "")
-    assert told.err.startswith("tickgate: ")
-    assert str(tmp_path / "missing") in told.err
+    assert str(tmp_path / "missing") in json.loads(told.err)["error"]
     assert told.err.count("\n") == 1
     processes.gone()
 
@@ -176,7 +175,8 @@ def test_ledgers_that_do_not_agree_are_exit_code_1(tickgate, monkeypatch):
     told = tickgate("demo", "--json")
     assert told.code == 1
     assert json.loads(told.out)["agreed"] is False
-    assert told.err == "tickgate: the node's positions are not those in the venues' own ledgers\n"
+    why = "the node's positions are not those in the venues' own ledgers"
+    assert json.loads(told.err) == {"error": why, "code": 1}
 
 
 # ---- processes that die --------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_a_process_that_is_killed_is_one_line_and_nothing_is_left(processes, whi
     out, err = demo.communicate(timeout=30)
     what = "the simulated venues" if which == "venues" else "the node"
     assert (demo.returncode, out) == (1, "")
-    assert err == f"tickgate: {what} died: SIGKILL\n"
+    assert json.loads(err) == {"error": f"{what} died: SIGKILL", "code": 1}
     processes.gone()
     assert not folder.exists()
 

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from screen import screen, tells
 
 from node import drill
 from node.errors import UserError
@@ -72,3 +73,13 @@ def test_a_guard_without_its_table_says_what_is_missing(tickgate, tmp_path):
     )
     told = tickgate("guard", path)
     assert told.code == 2
+
+
+def test_the_table_is_read_at_80_columns():
+    row = {"seconds_to_zero": 12.345, "detect_s": 11.345, "cancel_s": 11.0, "requests": 1234, "latched": True}
+    row |= {"flat": True, "trades_after": 0, "positions": 12, "exits": 12, "new_orders_after": 0}
+    result = {"orders": 50, "venues": list(drill.VENUES), "variants": dict.fromkeys(drill.VARIANTS, row)}
+    text = screen(drill.print_drill, result)
+    tells(text, "SIGSTOP", "a busy loop", "12.345", "1234", "12 closed in")
+    result["variants"] = {"kill": row | {"latched": False}}
+    assert "NOT LATCHED" in screen(drill.print_drill, result)

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from node.latch import NAME, Latched, read_latch, write_latch
+from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 
 ONE = Latched("guard", True, "the node is stopped", 17)
 
@@ -36,3 +36,7 @@ def test_who_only_halts_does_not_take_back_that_everything_was_to_be_closed(tmp_
     write_latch(tmp_path, Latched("operator", True, "out", 1))
     write_latch(tmp_path, Latched("guard", False, "the node is gone", 2))
     assert read_latch(tmp_path) == Latched("guard", True, "the node is gone", 2)
+
+
+def test_a_time_is_written_as_people_do():
+    assert utc_text(5_999_999_999) == "1970-01-01 00:00:05 UTC"

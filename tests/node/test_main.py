@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from datetime import UTC, datetime
 
 import configs
 import pytest
 
 from ext.tape import RecordType, TapeReader, verify
-from node.main import _until_told, write_config
+from node.main import _teller, _until_told, write_config
 from node.sim.serve import VENUES
 from node.slow.verifying import verify_all
 
@@ -130,9 +132,22 @@ def test_json_is_one_object_for_each_event(processes, config):
     limits, *told = [json.loads(x) for x in [*said, *err.splitlines()]]
     assert limits["first_run"]
     assert limits["limits"]["bybit-linear BTCUSDT"]["leverage"] == 10
-    assert {"at_s", "line", "event"} == set(told[0])
+    assert {"at", "at_s", "line", "event"} == set(told[0])
     assert ("bybit-linear orders", "ready") in {(x["line"], x["event"]) for x in told}
     assert told == sorted(told, key=lambda x: x["at_s"])
+
+
+@pytest.mark.parametrize("offset_s", [0, 100_000])
+def test_every_process_tells_wall_time_however_long_it_has_run(capsys, monkeypatch, offset_s):
+    """What node, guard and archiver say has one clock: their lines can be laid beside each other."""
+    tell, started_s = _teller(False), time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: started_s + offset_s)
+    before = datetime.now(UTC)
+    tell("guard", "watches")
+    after = datetime.now(UTC)
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d\d\d  guard                        watches\n", told)
+    assert told[:8] in (before.strftime("%H:%M:%S"), after.strftime("%H:%M:%S"))
 
 
 def test_the_end_of_stdin_ends_it_in_order_where_it_was_told_so(processes, config):

@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+from chain import Script
+from taped import Taped
 
+from ext.records import Latch
 from node.errors import Failed, UserError
 from node.latch import NAME as LATCH
-from node.latch import read_latch
+from node.latch import Latched, read_latch, write_latch
 from node.net.console import NAME
-from node.operate import NotRunning, ask, durable, hold, tape_of, wait_for, wait_gone
+from node.operate import NotRunning, ask, ask_running, at_rest, durable, hold, tape_of, wait_for, wait_gone
 from node.synced import DISK, MEMORY, SyncedPage
 
 
@@ -170,3 +173,20 @@ def test_how_much_of_a_tape_is_durable_is_what_its_archiver_says(tmp_path):
     assert durable(tmp_path)["lag_ms"] <= durable(tmp_path)["lag_ms"], "it grows while nothing is said"
     SyncedPage(tmp_path, time.monotonic_ns(), MEMORY)
     assert durable(tmp_path)["level"] == "K"
+
+
+def test_a_node_that_does_not_run_is_told_with_what_its_next_start_is_held_by(tmp_path):
+    chain = Taped(tmp_path, Script())
+    chain.engine.latch(int(Latch.LATCH_STOP), True, chain.now)
+    with pytest.raises(NotRunning) as told:
+        ask_running(tmp_path, {"do": "status"})
+    assert "latched (stop)" in str(told.value)
+    write_latch(tmp_path, Latched("operator", True, "lunch", 5 * 10**9))
+    with pytest.raises(NotRunning) as told:
+        ask_running(tmp_path, {"do": "resume", "reason": "back"})
+    text = str(told.value)
+    assert "latched (flatten by the operator at 1970-01-01 00:00:05 UTC, lunch; stop)" in text
+    assert "`tickgate resume --reason TEXT` is given to the running node" in text
+    chain.engine.latch(int(Latch.LATCH_STOP), False, chain.now)
+    (tmp_path / LATCH).unlink()
+    assert at_rest(tmp_path) == ""

@@ -12,7 +12,7 @@ import zstandard
 from node import reel
 from node.backtest.instruments import read_beside
 from node.backtest.sources import Recording, frame_bytes
-from node.errors import Failed
+from node.errors import Failed, cause
 from node.reel import HELD_MAX, Reel
 
 NOW = 1_790_000_000 * 10**9
@@ -126,7 +126,9 @@ def test_a_disk_that_takes_no_more_ends_the_file_with_its_last_whole_flush(tmp_p
 
     monkeypatch.setattr(reel.os, "write", write)
     out.put(NOW, "books:BTC-USDT", FRAME * 3)
-    with pytest.raises(Failed, match=f"{out.path}: {os.strerror(number)}: recording ends here"):
+    with pytest.raises(
+        Failed, match=f"{out.path}: {cause(OSError(number, os.strerror(number)))}: recording ends here"
+    ):
         out.flush()
     out.close()  # nothing more to do
     assert len(read(out.path)) == 2

@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from screen import screen, tells
 
 from node import soak
 from node.errors import Failed, UserError
 from node.sim.memory import SEC
-from node.soak import read_faults, run_seed, soak_config, verdict
+from node.soak import Outcome, read_faults, run_seed, soak_config, verdict
 
 
 def test_a_short_run_under_all_faults_agrees_with_the_venues_to_the_last_trade(monkeypatch):
@@ -53,12 +54,12 @@ def test_the_report_shows_both_sides_and_the_faults(tickgate, monkeypatch):
 
     monkeypatch.setattr(soak, "run_seed", once)
     monkeypatch.setattr(soak, "CALM_NS", 10 * SEC)  # nothing that takes longer is unknown behind six seconds
-    told = tickgate("soak", "--minutes", "0.1", "--first-seed", "2")
+    told = tickgate("soak", "--minutes", "0.4", "--first-seed", "2")
     assert told.code == 0
     assert "venues and node agree" in told.out
     assert "faults that struck" in told.out
     assert "binance-usdm" in told.out
-    told = tickgate("soak", "--minutes", "0.1", "--json")
+    told = tickgate("soak", "--minutes", "0.4", "--json")
     result = json.loads(told.out)
     assert result["agreed"] is True
     assert result["seeds"][0]["rows"][0]["market"] == "binance-spot"
@@ -85,3 +86,17 @@ def test_the_config_quotes_on_every_market():
     assert {x.market for x in soak_config().instrument} == {
         "binance-spot", "binance-usdm", "bybit-spot", "bybit-linear", "okx",
     }  # fmt: skip
+
+
+def test_the_report_is_read_at_80_columns():
+    row = {"market": "binance-usdm", "symbol": "1000SHIBUSDT", "unknown": 12}
+    row |= {"orders": 123456, "fills_venue": 123456, "fills_node": 123456, "lots_venue": -12345678}
+    outcome = Outcome(1, 600, 1, rows=[row | {"lots_node": -12345678}])
+    text = screen(soak.print_report, [outcome])
+    tells(text, "1000SHIBUSDT", "unknown", "-12345678")
+
+
+def test_a_run_too_short_to_trade_in_is_no_success():
+    with pytest.raises(UserError, match=r"--minutes 0.1 was too short: nothing filled for seed 4"):
+        verdict({"minutes": 0.1, "seeds": [{"seed": 4, "agreed": True, "fills": 0}]})
+    assert "nothing filled" in screen(soak.print_report, [Outcome(4, 6, 1)])

@@ -5,9 +5,11 @@ import json
 import archives
 import configs
 import pytest
+from screen import screen, tells
 
 from ext.tape import RecordType, TapeWriter
 from node.slow.signing import public_hex, read_key
+from node.tapes import _segments
 
 CONFIG = json.dumps(
     {
@@ -164,3 +166,16 @@ def test_a_tape_at_rest_is_archived_by_hand(tickgate, tmp_path):
     path.write_text(path.read_text().replace("[archive]\n", ""))
     told = tickgate("archive", path, "--once")
     assert (told.code, "no [archive] in this config" in told.err) == (2, True)
+
+
+def test_the_list_is_read_at_80_columns():
+    row = {"index": 12345, "first": 1234567890, "last": 1234999999, "bytes": 2_147_000_000}
+    row |= {"opened": "2026-11-20 19:43:13.123456789", "closed": "2026-11-21 19:43:13.123456789"}
+    row |= {
+        "archived_bytes": 1_147_000_000,
+        "where": "live and archived",
+        "durable": "partly",
+        "history": "fork-0002",
+    }
+    text = screen(lambda console: console.print(_segments("session dc5063a7a15a", [row])))
+    tells(text, "1234567890-1234999999", "11-20", "11-21", "19:43:13", "2147.00", "1147.00", "fork-0002")

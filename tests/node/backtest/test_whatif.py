@@ -73,9 +73,9 @@ def test_a_parameter_of_a_python_strategy_is_set_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("strategy.nope=1", "the strategy has no such parameter"),
+        ("strategy.nope=1", "the strategy has no such parameter; it has half_spread_ticks, .*wait_ns"),
         ("limits.nope=1", "the recorded run has no such limit"),
-        ("limits.rate.nope=1", "the recorded run has no such limit"),
+        ("limits.rate.nope=1", "the recorded run has no such limit; there are amends, .*window_ms"),
         ("nope=1", "must be strategy.NAME=VALUE"),
         ("strategy.lots", "must be strategy.NAME=VALUE"),
         ("strategy.half_spread_ticks=0", "must be at least 1"),

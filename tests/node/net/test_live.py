@@ -665,13 +665,13 @@ def test_a_latch_that_a_loss_sets_is_told_once_and_again_when_it_is_set_anew(pla
             await until(lambda: quoting(node))
             for count in (1, 2):
                 node.engine.latch(int(Latch.LATCH_STOP), True, node.link.now_ns())
-                await until(lambda wanted=count: len(world.said("latched: stop: ")) == wanted)
+                await until(lambda wanted=count: len(world.said("latched: stop")) == wanted)
                 await asyncio.sleep(0.2)
                 node.engine.latch(int(Latch.LATCH_STOP), False, node.link.now_ns())
                 await asyncio.sleep(0.2)
 
         await world.run(node, act)
-        assert len(world.said("latched: stop: ")) == 2
+        assert len(world.said("latched: stop")) == 2
         assert node.left.latches == ()
 
     play(scenario)
@@ -1113,7 +1113,7 @@ def test_110_a_reply_that_ends_every_start_ends_in_a_safe_state_that_a_person_en
         node = world.node()
 
         async def act():
-            await until(lambda: world.said("trading may begin"))
+            await until(lambda: world.said("reconciled, but latched"))
             assert node.engine.risk.latches == 1 << int(Latch.LATCH_LOOP)
             assert world.fake().orders == {}
             assert node.control.do({"do": "resume", "reason": "found it"}, node.link.now_ns())["ok"]

@@ -33,7 +33,8 @@ def test_what_is_told_names_the_class():
     key = aiohttp.client_reqrep.ConnectionKey("h", 443, True, True, None, None, None)
     assert tls.why(aiohttp.ClientConnectorCertificateError(key, refused)) == tls.why(refused)
     assert tls.why(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong")).startswith("TLS: ")
-    assert tls.why(ConnectionRefusedError(111, "Connection refused")) == "[Errno 111] Connection refused"
+    assert tls.why(ConnectionRefusedError(111, "Connection refused")) == "nothing listens there"
+    assert tls.why(OSError(101, "raw")) == "Network is unreachable"
     assert tls.why(TimeoutError()) == "TimeoutError"
     dns = aiohttp.ClientConnectorDNSError(key, Unreachable("h: name not found: x"))
     assert tls.why(dns) == "h: name not found: x"

@@ -154,7 +154,7 @@ def test_an_archive_disk_that_takes_nothing_is_told_once_and_tried_again(tmp_pat
         await until(lambda: len(packed(tmp_path)) == len(indexed(tmp_path, LIVE)))
 
     play(tmp_path, scenario, told=told)
-    assert sum("ALARM" in x and "No space left" in x for x in told) == 1
+    assert sum("ALARM" in x and "the disk is full: make room there" in x for x in told) == 1
     assert verify_all(tmp_path, tmp_path / "archive").ok
 
 

@@ -223,7 +223,7 @@ def run(*words):
 
 def test_what_is_not_there_is_said_in_one_line(directory, tmp_path):
     for wanted in ("nobody", "#1", "#x", "999999"):
-        with pytest.raises(UserError, match=f"no order '{wanted}' on this tape"):
+        with pytest.raises(Failed, match=f"no order '{wanted}' on this tape"):
             audit_order(directory, wanted)
     with pytest.raises(UserError, match="--since 5x: must be a time"):
         audit_list(directory, "5x", "", "")

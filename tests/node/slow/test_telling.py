@@ -6,6 +6,7 @@ import pytest
 import taped
 from chain import ORDERS, PRIVATE, Script, ack, execution
 from rich.console import Console
+from screen import screen
 from taped import Taped, once
 
 from ext.records import ReportKind
@@ -96,3 +97,12 @@ def test_foreign_orders_and_a_torn_end_are_told(tmp_path, capsys):
     path.write_bytes(raw)
     shown(print_list, audit_list(tmp_path, "", "", ""))
     assert "the tape's end is not whole" in capsys.readouterr().err
+
+
+def test_lists_and_stories_are_read_at_80_columns(directory):
+    found = audit_list(directory, "", "", "")
+    text = screen(print_list, found)
+    for order in found.orders:
+        assert (order.client_id or f"#{order.sequence}") in text
+    for order in found.orders[:10]:
+        screen(print_story, audit_order(directory, order.client_id or f"#{order.sequence}"))

@@ -10,6 +10,7 @@ import pytest
 import taped
 from chain import PRIVATE, Script, execution
 from rich.console import Console
+from screen import screen, tells
 from taped import Taped
 from typer.testing import CliRunner
 
@@ -247,7 +248,8 @@ def test_the_command_prints_a_table_json_and_a_file(tmp_path):
     screen = io.StringIO()
     print_trades(trades_of(tmp_path / "tape"), Console(file=screen, width=100))
     assert max(len(x) for x in screen.getvalue().splitlines()) <= 100
-    assert "sell close" in screen.getvalue()
+    assert "sell" in screen.getvalue()
+    assert "close" in screen.getvalue()
 
 
 def test_a_late_fee_that_names_no_symbol_is_that_of_the_order_it_names(tmp_path):
@@ -262,3 +264,10 @@ def test_a_late_fee_that_names_no_symbol_is_that_of_the_order_it_names(tmp_path)
     assert not collected._is_of(trade, row | {"order_id": 0, "venue_id": "v8"})
     assert not collected._is_of(trade, row | {"order_id": 0})
     assert collected._is_of(trade, row | {"order_id": 8, "instrument": 0}), "trade ids tell it on one symbol"
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_trades_are_read_at_80_columns(tmp_path, width):
+    traded(tmp_path, ("BUY", 3, 10_001, "0.00112345", "USDT"), ("SELL", 2, 10_003, "0.00000123", "BNB"))
+    text = screen(print_trades, trades_of(tmp_path), width=width)
+    tells(text, "0.00112345", "0.00000123", "BNB", "100.01", "realised", "sell")

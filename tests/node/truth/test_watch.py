@@ -3,7 +3,7 @@
 import pytest
 from rig import PERP, SPOT, SYMBOL
 
-from ext.records import ErrorGroup, HaltReason, Outcome, ReportKind
+from ext.records import ErrorGroup, HaltReason, Latch, Outcome, ReportKind
 from node.truth.settings import SEC
 from node.venues.values import BudgetRow, KeyRow, ModeRow, Reply, RestError, Said
 
@@ -210,3 +210,12 @@ def test_without_an_answer_on_leverage_a_perpetual_is_not_armed(world):
     world.run(30)
     assert world.halts(1) == {"HALT_START": 2}
     assert not world.halts(0)
+
+
+@pytest.mark.parametrize("latched", [False, True])
+def test_what_agreement_allows_is_told_and_while_a_latch_holds_that_is_nothing(world, latched):
+    world.engine.latch(int(Latch.LATCH_OPERATOR), latched, world.now)
+    world.keeper.begin(world.now)
+    assert world.run(30, lambda: world.heard("the venue and the node agree"))
+    assert bool(world.heard("trading may begin")) is not latched
+    assert bool(world.heard("reconciled, but latched: ")) is latched

@@ -201,10 +201,10 @@ def list_segments(target: Target, as_json: Json = False) -> None:
         _print_json(rows)
         return
     console = sheet(100)
-    for (session, build), group in groupby(rows, lambda x: (x["session"], x["build"])):
+    for (session, build, history), group in groupby(rows, lambda x: (x["session"], x["build"], x["history"])):
         of_run = list(group)
-        since = of_run[0]["opened"][:10]
-        console.print(_segments(f"session {session}, build {build}, from {since}; times in UTC", of_run))
+        since, where = of_run[0]["opened"][:10], f", in {history}" if history else ""
+        console.print(_segments(f"session {session}, build {build}{where}, from {since}; UTC", of_run))
 
 
 def _segments(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -220,7 +220,7 @@ def _segments(title: str, rows: list[dict[str, Any]]) -> Table:
             f"{x['first']}-{'' if x['last'] is None else x['last']}",
             x["opened"][5:19],
             "being written" if x["closed"] is None else x["closed"][5:19],
-            f"{x['where']} {x['history']}".rstrip() + durable[x["durable"]],
+            x["where"] + durable[x["durable"]],
             *("" if n is None else f"{n / 1e6:.2f}" for n in (x["bytes"], x["archived_bytes"])),
         )
     return table

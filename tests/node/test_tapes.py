@@ -178,4 +178,4 @@ def test_the_list_is_read_at_80_columns():
         "history": "fork-0002",
     }
     text = screen(lambda console: console.print(_segments("session dc5063a7a15a", [row])))
-    tells(text, "1234567890-1234999999", "11-20", "11-21", "19:43:13", "2147.00", "1147.00", "fork-0002")
+    tells(text, "1234567890-1234999999", "11-20", "11-21", "19:43:13", "2147.00", "1147.00")

@@ -63,7 +63,7 @@ def tickgate(
 
 @app.command()
 def demo(
-    seconds: Annotated[float, typer.Option(min=10, max=3600, help="How long to trade.")] = 12.0,
+    seconds: Annotated[float, typer.Option(min=6, max=3600, help="How long to trade.")] = 7.0,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = 1,
     recording: Annotated[Path | None, typer.Option(help="Move the market by this recording instead.")] = None,
     instruments: Annotated[Path | None, typer.Option(help="Tick and lot for --recording.")] = None,

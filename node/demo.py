@@ -197,9 +197,7 @@ def _run(
                 process.wait()
 
 
-def config_text(
-    listening: dict, tape: Path, dials: Path, seconds: float = 12.0, *, wide: bool = False
-) -> str:
+def config_text(listening: dict, tape: Path, dials: Path, seconds: float = 7.0, *, wide: bool = False) -> str:
     """The node's config for these simulated venues: their addresses and listings, as `tickgate sim --json`
     tells them. `wide`: with limits that nothing meets, in place of those that show every control."""
     rows = [(venue, x) for venue, said in listening.items() for x in said["listings"] if _is_quoted(x)]

@@ -80,9 +80,9 @@ def test_the_shortest_demo_shows_the_same_and_keeps_what_it_was_told_to(processe
     (tmp_path / "node" / "__init__.py").write_text(
         "raise SystemExit('a package of that name where it is run')"
     )
-    told = processes.run("demo", "--seconds", "10", "--seed", "3", "--keep", keep, "--json", cwd=tmp_path)
+    told = processes.run("demo", "--seconds", "6", "--seed", "3", "--keep", keep, "--json", cwd=tmp_path)
     result = report(told)
-    assert (result["seconds"], result["seed"]) == (10.0, 3)
+    assert (result["seconds"], result["seed"]) == (6.0, 3)
     assert {x.name for x in keep.iterdir()} == {
         "dials",
         "mine.txt",
@@ -164,7 +164,7 @@ def test_venues_that_do_not_start_are_one_line_that_says_why(processes, tmp_path
 
 def test_a_node_that_does_not_start_is_one_line_that_says_why(tickgate, monkeypatch):
     monkeypatch.setattr(module, "HEAD", module.HEAD.replace('"quoter"', '"oracle"'))
-    told = tickgate("demo", "--seconds", "10")
+    told = tickgate("demo", "--seconds", "6")
     assert told.code == 2
     assert "strategy 'oracle'" in told.err
     assert told.err.count("\n") == 1

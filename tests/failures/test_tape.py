@@ -16,7 +16,7 @@ from ext.instruments import Instruments
 from ext.records import Latch
 from ext.tape import TapeCorrupt, TapeError, TapeFull, TapeReader, TapeWriter, verify
 from node.config import Config
-from node.errors import UserError
+from node.errors import Failed, UserError
 from node.net.live import Node
 from node.net.tapewatch import TapeWatch
 from node.recall import recall
@@ -142,7 +142,7 @@ def test_row_92_a_disk_without_bytes_or_without_inodes_loses_nothing(tmp_path, o
         tape.close(2)
         assert len(list(TapeReader(disk / "tape"))) == done > 400
         assert verify(disk / "tape").ok
-        with pytest.raises(UserError, match=r"the disk is full"):
+        with pytest.raises(Failed, match=r"the disk is full"):
             node_on(disk / "tape")._open_tape()  # of 1 MB each
         assert len(list(TapeReader(disk / "tape"))) == done
 
@@ -274,7 +274,7 @@ def test_a_tape_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
     monkeypatch.setattr("node.net.live.recall_fast", refused)
-    with pytest.raises(UserError, match=rf"^tape {tmp_path}: it cannot be read: Permission denied$"):
+    with pytest.raises(UserError, match=rf"^tape {tmp_path}: it cannot be read: permission denied$"):
         node_on(tmp_path)._recall()
 
 

@@ -84,8 +84,9 @@ def report_row(bytes payload) -> dict:
 
 def _report(bytes payload):
     cdef const Report* report = <const Report*>PyBytes_AS_STRING(payload)
+    cdef int size = min(max(report.venue_id_size, 0), <int>sizeof(report.venue_id))    # a tape may be anybody's
     row = <object>report[0]
-    row["venue_id"] = report.venue_id[:report.venue_id_size].decode("ascii", "replace")
+    row["venue_id"], row["venue_id_size"] = report.venue_id[:size].decode("ascii", "replace"), size
     row["fee_coin"] = report.fee_coin[:12].split(b"\0")[0].decode("ascii", "replace")
     row["kind"] = ReportKind(report.kind).name
     return row

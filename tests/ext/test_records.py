@@ -53,3 +53,21 @@ def test_rows_of_decisions_and_signals_are_read_whole_or_refused():
     assert signal == dict.fromkeys(("strategy", "instrument", "kind", "a", "b", "c", "d"), 0)
     with pytest.raises(ValueError, match="SIGNAL record of 47 bytes"):
         records.signal_row(bytes(47))
+
+
+@pytest.mark.parametrize("size", [-1, 41, 1 << 30, -(1 << 31)])
+@pytest.mark.parametrize("kind", ["report", "evidence", "fill"])
+def test_a_record_that_names_a_longer_venue_id_than_it_holds_gives_what_it_holds(kind, size):
+    """Nothing behind the record is read, whoever wrote it."""
+    report = {"kind": 1, "venue_id": "v" * 40}
+    packed = bytearray(records.pack_reports([report]))
+    at = packed.index(b"v" * 40) - 4
+    packed[at : at + 4] = size.to_bytes(4, "little", signed=True)
+    if kind == "report":
+        row = records.report_row(bytes(packed))
+    elif kind == "evidence":
+        row = records.evidence_rows(bytes(packed * 2))[1]
+    else:
+        row = records.fill_row(bytes(packed) + bytes(56))["report"]
+    assert row["venue_id"] == ("v" * 40 if size > 0 else "")
+    assert row["venue_id_size"] == len(row["venue_id"])

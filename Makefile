@@ -1,4 +1,4 @@
-# Verbs: run test bench soak check lines annotate clean build. Each sets up what it needs on a fresh machine.
+# Verbs: run test bench soak sanitize check lines annotate clean build. Each sets up what it needs on a fresh machine.
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --quiet
@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where nothing compiled may be kept, each test worker and each program that a test starts compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test bench soak check lines annotate clean build
+.PHONY: run test bench soak sanitize check lines annotate clean build
 .DEFAULT_GOAL := test
 
 # The native code is built once, by both cores, before pip looks at it: pip then finds nothing to compile.
@@ -39,6 +39,11 @@ bench: build .venv/.dev
 
 soak: build .venv/.dev
 	@$(PY) -m pytest -m soak
+
+# The native code under AddressSanitizer and UBSan, in a copy below build/sanitize: tests/ext and a fuzz run.
+# CASES: mutated frames for each decoder; SEED: which ones.
+sanitize: .venv/.dev
+	@$(PY) tests/sanitize.py --count $(or $(CASES),20000) --seed $(or $(SEED),1)
 
 check: build .venv/.dev
 	@$(PY) -m ruff check .

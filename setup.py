@@ -2,8 +2,9 @@
 
 Every `ext/**/*.pyx` becomes one extension. Optimised builds use this machine's own instruction set;
 `TICKGATE_PORTABLE=1` builds binaries that run on any machine of the same architecture;
-`TICKGATE_SANITIZE=1` builds with AddressSanitizer. After a build, `ext/_build.json` records what it was
-made from, so that a stale binary is refused at import (see `ext/__init__.py`).
+`TICKGATE_SANITIZE=1` builds with AddressSanitizer, UBSan and Cython's own checks of bounds (`make sanitize`).
+After a build, `ext/_build.json` records what it was made from, so that a stale binary is refused at import
+(see `ext/__init__.py`).
 """
 
 import json
@@ -23,6 +24,7 @@ from ext import source_hash  # noqa: E402  (the one definition of "what the bina
 
 PORTABLE = os.environ.get("TICKGATE_PORTABLE") == "1"
 SANITIZE = os.environ.get("TICKGATE_SANITIZE") == "1"
+SANITIZERS = ["-fsanitize=address,undefined"]
 
 
 def flags() -> list[str]:
@@ -39,7 +41,7 @@ def flags() -> list[str]:
         # measured)
         out += ["-march=native", "-mtune=generic"]
     if SANITIZE:
-        out += ["-fsanitize=address", "-fno-omit-frame-pointer", "-g", "-O1"]
+        out += [*SANITIZERS, "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O1"]
     return out
 
 
@@ -51,7 +53,7 @@ def extensions() -> list[Extension]:
             include_dirs=["ext"],
             depends=[str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("ext/**/*.h"))],
             extra_compile_args=flags(),
-            extra_link_args=["-fsanitize=address"] if SANITIZE else [],
+            extra_link_args=SANITIZERS if SANITIZE else [],
         )
         for path in sorted(ROOT.glob("ext/**/*.pyx"))
     ]
@@ -84,10 +86,10 @@ setup(
         annotate=os.environ.get("TICKGATE_ANNOTATE") == "1",
         compiler_directives={
             "language_level": 3,
-            "boundscheck": False,
+            "boundscheck": SANITIZE,
             "wraparound": False,
             "cdivision": True,
-            "initializedcheck": False,
+            "initializedcheck": SANITIZE,
             "binding": True,
             "auto_pickle": False,
         },

@@ -563,10 +563,13 @@ cdef class Orders:
 
     def order(self, uint64_t id) -> dict | None:
         """One order as a dict, with `state` as a name; None where it is not in the table."""
+        cdef Order held
         cdef Order* order = self.find(id)
         if order == NULL:
             return None
-        row = <object>order[0]
+        held = order[0]
+        held.venue_id[VENUE_ID_MAX - 1] = 0     # what makes a dict of it looks for the end of a text
+        row = <object>held
         row["state"] = OrderState(order.state).name
         row["venue_id"] = order.venue_id[:order.venue_id_size].decode("ascii", "replace")
         row["leaves_lots"] = self.leaves(order)

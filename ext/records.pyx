@@ -83,10 +83,12 @@ def report_row(bytes payload) -> dict:
 
 
 def _report(bytes payload):
-    cdef const Report* report = <const Report*>PyBytes_AS_STRING(payload)
-    row = <object>report[0]
-    row["venue_id"] = report.venue_id[:report.venue_id_size].decode("ascii", "replace")
-    row["fee_coin"] = report.fee_coin[:12].split(b"\0")[0].decode("ascii", "replace")
+    cdef Report report = (<const Report*>PyBytes_AS_STRING(payload))[0]
+    cdef int size = min(max(report.venue_id_size, 0), <int>sizeof(report.venue_id))    # a tape may be anybody's
+    report.fee_coin[sizeof(report.fee_coin) - 1] = 0    # what makes a dict of it looks for the end of a text
+    row = <object>report
+    row["venue_id"], row["venue_id_size"] = report.venue_id[:size].decode("ascii", "replace"), size
+    row["fee_coin"] = report.fee_coin[:sizeof(report.fee_coin)].split(b"\0")[0].decode("ascii", "replace")
     row["kind"] = ReportKind(report.kind).name
     return row
 
@@ -118,7 +120,8 @@ def evidence_rows(bytes payload) -> list:
 
 def door_row(bytes payload) -> dict:
     """A DOOR record; `text` is what stands behind the row: the venue's id of an adopted order, else ""."""
-    row = <object>(<const DoorRow*>_rows(payload[:sizeof(DoorRow)], sizeof(DoorRow), "DOOR"))[0]
+    cdef bytes head = payload[:sizeof(DoorRow)]     # by a name: a piece that nobody holds is freed before it is read
+    row = <object>(<const DoorRow*>_rows(head, sizeof(DoorRow), "DOOR"))[0]
     row["door"] = Door(row["door"]).name
     row["text"] = payload[sizeof(DoorRow):].decode("ascii", "replace")
     return row

@@ -883,7 +883,8 @@ cdef class BinanceWire(Wire):
         report.event_ns = time_ns(a.time)
         if report.event_ns < 0:
             return self._bad(TG_RANGE, b"transactTime", end, start)
-        memcpy(report.venue_id, a.venue_id, a.venue_id_size)
+        if a.venue_id_size:     # else it points nowhere
+            memcpy(report.venue_id, a.venue_id, a.venue_id_size)
         report.venue_id_size = <int32_t>a.venue_id_size
         report.instrument = self.lookup(a.symbol, a.symbol_size) if a.symbol_size else -1
         if report.instrument < 0:

@@ -13,7 +13,7 @@ static inline char *tg_lit(char *at, const char *text) {
 }
 
 static inline int tg_is(const char *p, Py_ssize_t n, const char *text) {
-    return n == (Py_ssize_t)strlen(text) && !memcmp(p, text, strlen(text));
+    return n == (Py_ssize_t)strlen(text) && (!n || !memcmp(p, text, strlen(text))); /* what is absent points nowhere */
 }
 
 static inline int tg_starts(const char *p, Py_ssize_t n, const char *text) {

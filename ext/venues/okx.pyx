@@ -931,7 +931,8 @@ cdef class OkxWire(Wire):
                 return self._row_fail(TG_SYNTAX, row, field)
         if is_needed and n == 0:
             return self._row_fail(TG_SYNTAX, row, field)
-        memcpy(report.venue_id, s, n)
+        if n:   # else it may point nowhere
+            memcpy(report.venue_id, s, n)
         report.venue_id_size = <int32_t>n
         return HANDLED
 

@@ -703,3 +703,11 @@ def test_a_refused_cancel_or_amend_is_no_sign_of_life_of_an_order():
         assert orders.order(number)["heard_ns"] == 5
     orders.report(number, LIVE, now_ns=12)
     assert orders.order(number)["heard_ns"] == 12
+
+
+def test_a_venue_id_that_fills_its_place_is_shown_whole():
+    """It is the end of an order's row: `make sanitize` sees a read behind it."""
+    orders = Orders(4, 1)
+    order = orders.intend(0, BUY, 100, 10)
+    orders.report(order, ReportKind.REPORT_LIVE, venue_id="v" * 40)
+    assert orders.order(order)["venue_id"] == "v" * 40

@@ -170,22 +170,69 @@ def test_row_105_a_stop_in_the_middle_of_an_order_leaves_nothing_or_says_what(ha
     assert len(life.hand.open_there()) == len(life.hand.open_here()) == 0
 
 
-@played(107, market="binance-usdm")
-def test_row_107_fifty_open_orders_are_taken_over_and_no_fresh_grid_is_placed_on_top(hands, market):
-    life = Life(hands, market)
-    wishes = [(BUY, life.hand.away(BUY, 500 + 20 * n)) for n in range(25)]
-    wishes += [(SELL, life.hand.away(SELL, 500 + 20 * n)) for n in range(25)]
-    for n in range(0, 50, 3):
-        life.hand.place_many(wishes[n : n + 3])
-        life.hand.run(1.5)  # the venue's own rate
-    assert len(life.hand.open_there()) == 50
+def rest(hand, count):
+    """Let `count` orders rest at the venue, half of them on each side, at its own rate."""
+    wishes = [(n % 2, hand.away(n % 2, 500 + 20 * (n // 2))) for n in range(count)]
+    for n in range(0, count, 3):
+        hand.place_many(wishes[n : n + 3])
+        hand.until(lambda most=n + 3: len(hand.open_there()) == min(count, most), 30)
+        hand.run(1.5)
+
+
+def taken_over(hands, market, count, *, keep=False, most=64):
+    """Die with `count` orders resting. The next start knows each of them before it has asked anybody, places
+    none anew, and cancels or keeps them all, as the config says."""
+    changes = {"limits": {"max_open_orders": most}, "reconcile": {"keep_old": keep}}
+    life = Life(hands, market, changes=changes)
+    rest(life.hand, count)
+    there = {x["client_id"] for x in life.hand.open_there()}
+    assert len(there) == life.hand.taken() == count
     hand = life.again(1)
     if not hand.is_naive:
-        assert len(hand.open_here()) == 50
-        assert hand.reserved(BUY) == hand.reserved(SELL) == 25 * hand.size
-    hand.run(12)
-    as_wanted(hand, BUY, hand.away(BUY))
-    assert len(hand.open_there()) == len(hand.open_here()) == 1
+        assert len(hand.open_here()) == count
+        assert hand.reserved(BUY) == (count + 1) // 2 * hand.size
+        assert hand.reserved(SELL) == count // 2 * hand.size
+        hand.until(lambda: not hand.halts(), 120)
+    left = count if keep else 0
+    hand.until(lambda: len(hand.open_there()) == len(hand.open_here()) == left, 12 if hand.is_naive else 120)
+    assert hand.taken() == count
+    assert {x["client_id"] for x in hand.open_there()} == (there if keep else set())
+    if not keep:
+        as_wanted(hand, BUY, hand.away(BUY))
+        assert len(hand.open_there()) == len(hand.open_here()) == 1
+
+
+@played(107, market="binance-usdm")
+def test_row_107_fifty_open_orders_are_taken_over_and_no_fresh_grid_is_placed_on_top(hands, market):
+    taken_over(hands, market, 50)
+
+
+@played(107, market="bybit-linear")
+def test_row_107_fifty_open_orders_that_are_kept_stay_as_they_are(hands, market):
+    taken_over(hands, market, 50, keep=True)
+
+
+@played(107, market="okx")
+def test_row_107_one_open_order_is_taken_over(hands, market):
+    taken_over(hands, market, 1)
+
+
+@played(107, market="binance-spot")
+def test_row_107_one_open_order_that_is_kept_stays_as_it_is(hands, market):
+    taken_over(hands, market, 1, keep=True)
+
+
+@played(107, star=False, market="binance-usdm")
+def test_row_107_where_no_order_was_open_the_first_one_is_the_only_one(hands, market):
+    taken_over(hands, market, 0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("market", ["bybit-linear", "okx"])
+def test_row_107_five_hundred_open_orders_are_taken_over(market, keep):
+    """As many as Bybit and OKX allow on one instrument; the others allow 200."""
+    taken_over(Ours, market, 500, keep=keep, most=600)
 
 
 @played(148, market="bybit-linear")

@@ -203,8 +203,8 @@ def list_segments(target: Target, as_json: Json = False) -> None:
     console = sheet(100)
     for (session, build, history), group in groupby(rows, lambda x: (x["session"], x["build"], x["history"])):
         of_run = list(group)
-        since, where = of_run[0]["opened"][:10], f", in {history}" if history else ""
-        console.print(_segments(f"session {session}, build {build}{where}, from {since}; UTC", of_run))
+        since, fork = of_run[0]["opened"][:10], f", in {history}" if history else ""
+        console.print(_segments(f"session {session}, build {build}{fork}, from {since}; UTC", of_run))
 
 
 def _segments(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -94,7 +94,9 @@ def test_the_row_of_a_door_is_read_where_it_lies():
         "        return False\n"
     )
     env = os.environ | {"PYTHONMALLOC": "debug", "PYTHONPATH": os.pathsep.join(sys.path)}
-    told = subprocess.run([sys.executable, "-c", works + code], env=env, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        [sys.executable, "-c", works + code], env=env, capture_output=True, text=True, check=False
+    )
     assert told.returncode == 0, told.stderr
 
 

@@ -137,12 +137,15 @@ class Budget:
         urgent = ask.purpose <= Purpose.UNKNOWN
         if not urgent and len(self.flying) >= self.settings.in_flight:
             return {SHARED}
-        return {x.key for x in rooms if not self._has_room(x, urgent, now_ns)}
+        is_cancel = ask.purpose == Purpose.CANCEL
+        return {x.key for x in rooms if not self._has_room(x, urgent, is_cancel, now_ns)}
 
-    def _has_room(self, room: "Room", urgent: bool, now_ns: int) -> bool:
+    def _has_room(self, room: Room, urgent: bool, is_cancel: bool, now_ns: int) -> bool:
         used = room.window.used(now_ns)
         share = room.window.limit * self.settings.local_share // 100
-        if not urgent:
+        if urgent:  # questions about unknown orders never take what the cancels of them need
+            share = share if is_cancel else share * (100 - self.settings.cancel_share) // 100
+        else:
             share = share * (100 - self.settings.reserved_share) // 100
         return used + room.cost <= share or used == 0  # a request dearer than the share goes alone
 

@@ -6,7 +6,7 @@ learned it must stay.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -22,6 +22,8 @@ from node.venues.values import BalanceRow, CashRow, TradeRow
 KEYS = 16_384
 LISTED = 16_384  # trades kept while a position's cost is not known
 NONE = Decimal(0)
+Listed = tuple[Product, TradeRow]
+EMPTY: Mapping[int, Mapping[str, Decimal]] = {}
 
 
 @dataclass(slots=True)
@@ -143,10 +145,17 @@ class Purse:
         in it. Nothing has to be waited for."""
         return not self.shown[instrument].held and not self.listed[instrument]
 
-    def explain_costs(self, instruments: set[int], explained_ns: int, offset_ns: int) -> set[int]:
+    def explain_costs(
+        self,
+        instruments: set[int],
+        explained_ns: int,
+        offset_ns: int,
+        held: Mapping[int, Mapping[str, Decimal]] = EMPTY,
+    ) -> set[int]:
         """All trades of these instruments that happened before `explained_ns` (our clock) were listed. Older
-        trades than the answer are inside the position, newer ones are not. Of one about the time of the
-        answer nobody knows: such a position is forgotten, and must be asked for again (what is returned)."""
+        trades than the answer are inside the position, newer ones are not. Of those about the time of the
+        answer its size decides, where `held` says what all of them together made (by leg): else such a
+        position is forgotten, and must be asked for again (what is returned)."""
         again = set()
         for instrument in sorted(instruments & self.shown.keys()):
             shown, settle_ns = self.shown[instrument], self.settings.start_settle_ns
@@ -154,19 +163,20 @@ class Purse:
                 continue
             floor_ns = shown.left_ns if self._is_empty(instrument) else shown.read_ns
             del self.shown[instrument]
-            from_ns, to_ns = (
-                shown.left_ns + offset_ns - settle_ns,
-                shown.read_ns + offset_ns + settle_ns,
+            from_ns, to_ns = shown.left_ns + offset_ns - settle_ns, shown.read_ns + offset_ns + settle_ns
+            rows = sorted(
+                self.listed[instrument], key=lambda x: (x[1].event_ns, x[1].trade_hi, x[1].trade_lo)
             )
-            rows = self.listed[instrument]
-            if any(from_ns <= row.event_ns <= to_ns for _, row in rows):
+            about = [x for x in rows if from_ns <= x[1].event_ns <= to_ns]
+            newer = [x for x in rows if x[1].event_ns > to_ns]
+            inside = _inside(shown, about, newer, held.get(instrument)) if about else 0
+            if inside is None:
                 again.add(instrument)
                 continue
             self._begin_cost(instrument, shown, floor_ns + offset_ns)
-            for product, row in sorted(rows, key=lambda x: (x[1].event_ns, x[1].trade_hi, x[1].trade_lo)):
-                if row.event_ns > to_ns:
-                    self._on_cost(product, row)
-            rows.clear()
+            for product, row in about[inside:] + newer:
+                self._on_cost(product, row)
+            self.listed[instrument].clear()
         return again
 
     def _begin_cost(self, instrument: int, shown: Shown, floor_ns: int) -> None:
@@ -237,9 +247,10 @@ class Purse:
             number(row.total, f"{row.coin}: total")
         self.waiting = (rows, left_ns, read_ns)
 
-    def compare(self, explained_ns: int, offset_ns: int, now_ns: int) -> None:
-        """All trades of this purse that happened before `explained_ns` (our clock) are booked. A coin that
-        an answer does not name is not there, as far as that answer goes."""
+    def compare(self, explained_ns: int, offset_ns: int, now_ns: int, is_early: bool = False) -> None:
+        """All trades of this purse that happened before `explained_ns` (our clock) are booked; where it
+        `is_early`, lists may still lack some. A coin that an answer does not name is not there, as far as
+        that answer goes."""
         if self.waiting is None or explained_ns <= self.waiting[2]:
             return
         rows, left_ns, read_ns = self.waiting
@@ -249,7 +260,7 @@ class Purse:
             if name in self.users or name in self.coins:
                 self._look(name, totals.get(name, NONE), left_ns, read_ns, offset_ns, now_ns)
         self.others = {x: total for x, total in totals.items() if x not in self.users and x not in self.coins}
-        if self.capital is not None:
+        if self.capital is not None and not is_early:
             self.capital.compare(self, explained_ns - self.settings.settle_ns, now_ns)
 
     def _look(
@@ -361,3 +372,30 @@ class Purse:
         out = [Difference(name, "balance not known yet", 0) for name in self.unknown()]
         rows = [(name, x.steady) for name, x in sorted(self.coins.items()) if x.steady.drift is not None]
         return out + [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]
+
+
+def _inside(
+    shown: Shown, about: list[Listed], newer: list[Listed], held: Mapping[str, Decimal] | None
+) -> int | None:
+    """How many of the trades `about` the time of an answer are inside the position that it shows: what we
+    hold now without those behind it must be what it shows. None where nothing, or more than one number, fits.
+    """
+    if held is None:
+        return None
+    told = {leg: size for leg, size, _ in shown.held}
+    left = dict(held)
+    for _, row in newer:
+        _undo(left, row)
+    found = []
+    for inside in range(len(about), -1, -1):
+        if all(left.get(leg, NONE) == told.get(leg, NONE) for leg in left.keys() | told.keys()):
+            found.append(inside)
+        if inside:
+            _undo(left, about[inside - 1][1])
+    return found[0] if len(found) == 1 else None
+
+
+def _undo(left: dict[str, Decimal], row: TradeRow) -> None:
+    size = number(row.size, "size")
+    leg = row.leg or "net"
+    left[leg] = left.get(leg, NONE) - (size if row.side == 0 else -size)

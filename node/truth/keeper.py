@@ -210,7 +210,8 @@ class Keeper:
                         watch.hurry(now_ns)  # the balances wait for the trades of each desk
                 continue
             asker = next(x for x in desks if x.asks_balances)
-            purse.compare(swept_ns, asker.clock.offset_ns(now_ns), now_ns)
+            is_early = any(x.is_early(x.swept_ns) for x in desks)
+            purse.compare(swept_ns, asker.clock.offset_ns(now_ns), now_ns, is_early)
             if purse.is_open:
                 asker.due["balances"] = min(asker.due["balances"], max(purse.again_ns() + LATE_NS, now_ns))
             for watch in desks:

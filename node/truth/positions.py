@@ -76,6 +76,11 @@ class Positions:
         first = max((i for i, (at_ns, _) in enumerate(past) if at_ns <= from_ns), default=0)
         return [lots for _, lots in list(past)[first:]] or [self.lots(place)]
 
+    def is_still(self, instrument: int, left_ns: int) -> bool:
+        """What we hold did not change since a settle window before `left_ns`."""
+        from_ns = left_ns - self.settings.start_settle_ns // 2
+        return all(len(set(self._held(x, from_ns))) == 1 for x in self.places(instrument))
+
     # ---- perpetuals ----
 
     def compare(self, rows: list[PositionRow], left_ns: int, explained_ns: int, now_ns: int) -> None:

@@ -95,14 +95,15 @@ class Reconciler:
             for key, held in self.table.open(instrument).items():
                 self.owners.learn(self.desk.symbol(instrument), held["venue_id"], key)
 
-    def compare(self, lists: Lists, now_ns: int) -> set[int]:
+    def compare(self, lists: Lists, now_ns: int, is_early: bool = False) -> set[int]:
         """Take over what the lists prove; returns the instruments on which nothing is left to explain.
+        `is_early`: they may be of before our start, and show orders as open whose end an earlier run heard.
         Raises ValueError where the lists cannot be those of this desk, and has changed nothing then."""
         rows = self._mine(lists.orders)
         for trade in lists.trades:
             self.reader.instrument(trade.market, trade.symbol)
         self.named({*rows, *(self.owners.of_trade(x) or (0, 0) for x in lists.trades)}, now_ns)
-        doubtful = self._adopt(rows, lists.trades, now_ns)
+        doubtful = self._strange(rows) if is_early else self._adopt(rows, lists.trades, now_ns)
         self._trades(lists, now_ns)
         self._live(rows, lists.left_ns, now_ns)
         doubtful |= self._missing(rows, lists.left_ns, now_ns)
@@ -177,6 +178,14 @@ class Reconciler:
         )
 
     # ---- own orders ----
+
+    def _strange(self, rows: dict[Key, OrderRow]) -> set[int]:
+        """Where there are own orders that the table does not hold: not adopted yet."""
+        return {
+            self.desk.products[row.symbol].instrument
+            for key, row in rows.items()
+            if row.state in OPEN and self.table.find(key) is None
+        }
 
     def _adopt(self, rows: dict[Key, OrderRow], trades: list[TradeRow], now_ns: int) -> set[int]:
         """Own orders that the table does not hold: counted from now on, and cancelled where the setting

@@ -31,7 +31,9 @@ class Settings:
     modes_every_ns: int = 60 * SEC
     keys_every_ns: int = 60 * SEC
     settle_ns: int = 2 * SEC  # news may still be under way: a difference is looked at again after this
-    start_settle_ns: int = SEC
+    start_settle_ns: int = (
+        2 * SEC
+    )  # the same at a start: lists may be so much behind what happened while nobody looked
     overlap_ns: int = 120 * SEC  # trades are asked for again from this long before the mark
     start_overlap_ns: int = 600 * SEC
     stranger_ns: int = 5 * SEC  # at start: so long without another order of a run that the tape does not know
@@ -66,6 +68,7 @@ class Settings:
     in_flight: int = 6  # for each desk; cancels and queries of unknown orders do not wait for it
     local_share: int = 70  # of what the venue publishes
     reserved_share: int = 30  # of that, for cancels and queries of unknown orders
+    cancel_share: int = 10  # of it, for cancels alone
     plain_limit: int = 20  # requests in `plain_interval_ns` where the venue has said nothing yet
     plain_interval_ns: int = SEC
     pause_429_ns: int = 10 * SEC  # where the answer does not say until when

@@ -43,6 +43,7 @@ ASKED = {  # what was asked for, in words
     "order": "fate of an order",
     "key": "rights of the key",
 }
+LEG_OF = {number: name for name, number in LEGS.items()}
 ENDS = (HaltReason.HALT_ODD, HaltReason.HALT_ACCESS, HaltReason.HALT_VENUE, HaltReason.HALT_PHASE)
 
 
@@ -181,6 +182,10 @@ class Watch:
             else:
                 self._swept(result, now_ns)
 
+    def is_early(self, left_ns: int) -> bool:
+        """At a start lists may still be of before it, and say of an earlier run less than its tape does."""
+        return bool(self.starting) and left_ns < self.started_ns + self.settings.start_settle_ns
+
     def _awaits_lists(self, now_ns: int) -> bool:
         """The first pass of a start leaves behind the answers that count only with a pass behind them: else a
         second one would have to follow at once."""
@@ -201,7 +206,8 @@ class Watch:
 
     def _swept(self, lists: Lists, now_ns: int) -> None:
         try:
-            agreed = self.reconciler.compare(lists, now_ns)
+            is_early = self.is_early(lists.left_ns)
+            agreed = self.reconciler.compare(lists, now_ns, is_early)
         except ValueError as error:
             self._again("orders", Said(outcome=0, text=str(error)), now_ns)
             return
@@ -224,6 +230,10 @@ class Watch:
             self.due["orders"] = min(self.due["orders"], now_ns + self.settings.settle_ns)
         self.private.swept(lists.left_ns, now_ns)
         self._explain_costs(lists.left_ns, now_ns)
+        if is_early:  # nothing is armed by it
+            agreed = set()
+            again_ns = self.started_ns + self.settings.start_settle_ns + HURRY_NS // 4
+            self.due["orders"] = min(self.due["orders"], max(again_ns, now_ns))
         self._accept(agreed, lists.left_ns, now_ns)
 
     def _begin_history(self, now_ns: int) -> None:
@@ -237,12 +247,26 @@ class Watch:
         trades around the answer are known."""
         instruments = {p.instrument for p in self.desk.products.values() if p.is_perpetual}
         if self.clock.is_settled(now_ns) and self.purse.explain_costs(
-            instruments, left_ns, self.clock.offset_ns(now_ns)
+            instruments, left_ns, self.clock.offset_ns(now_ns), self._held_still(left_ns)
         ):
             self.due["positions"] = now_ns
         due_ns = self.purse.costs_due_ns(instruments)
         if due_ns:
             self.due["orders"] = min(self.due["orders"], max(due_ns + HURRY_NS // 4, now_ns + HURRY_NS))
+
+    def _held_still(self, left_ns: int) -> dict[int, dict[str, Decimal]]:
+        """Of each perpetual what we hold, by leg, in the venue's unit, where that did not change since the
+        trades were listed: it is made of all of them, and of no other."""
+        out = {}
+        for product in self.desk.products.values():
+            if product.is_perpetual and self.positions.is_still(product.instrument, left_ns):
+                row = self.native.instruments.row(product.instrument)
+                unit = Decimal(row["lot_mantissa"]).scaleb(-row["size_decimals"])
+                out[product.instrument] = {
+                    LEG_OF[leg]: self.positions.lots((product.instrument, leg)) * unit
+                    for leg in self.desk.legs(product)
+                }
+        return out
 
     def settle_ns(self) -> int:
         """A look this much later leaves late enough to count."""
@@ -442,7 +466,7 @@ class Watch:
         if instrument in self.starting and self.settings.set_at_start and self._is_said(symbol, now_ns):
             entries = {LEGS[x.leg] if self.desk.hedge else 0: x.entry for x in rows}
             if self.positions.take_over(symbol, entries, now_ns):
-                self.reconciler.floor_ns[instrument] = now_ns + self.clock.offset_ns(now_ns)
+                self.reconciler.floor_ns[instrument] = pull.read_ns + self.clock.offset_ns(now_ns)
         if self.positions.has_agreed(instrument):
             try:
                 held = [(x.leg, Decimal(x.size), x.entry) for x in rows]

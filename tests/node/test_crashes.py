@@ -1,12 +1,16 @@
 """Killed at every crash point, started again: node and venue agree. The whole campaign is `make soak`'s."""
 
+from random import Random
+
 import pytest
 from screen import screen, tells
 
 from ext.crash import labels
+from ext.tape import TapeWriter
 from node import crashes
 from node.crashes import DIALECTS, Case, campaign, figures, run_case, share, verdict
 from node.errors import Failed
+from node.sim.memory import MS, SEC, World
 from node.soak import read_faults
 
 # one kill for each label in the fast run: dialects take turns
@@ -22,6 +26,39 @@ def test_106_behind_a_kill_node_and_venue_agree(label, dialect):
     assert case.agreed, case
     assert case.struck or label == "segment_rotate"
     assert case.resolved_s is not None
+
+
+LATE_MS = 1800  # lists may be two seconds behind
+
+
+@pytest.mark.parametrize(
+    ("dialect", "seed"),
+    [("binance-usdm", 3), ("binance-spot", 6), ("binance-spot", 8), ("bybit", 3), ("okx", 6)],
+)
+def test_56_a_start_whose_lists_are_late_corrects_nothing_and_finds_every_trade(dialect, seed, tmp_path):
+    tape = TapeWriter(str(tmp_path), now_ns=1, segment_size=crashes.SEGMENT)
+    before = World(crashes.config_of(dialect), seed=seed, faults=[], tape=tape)
+    before.run_until(lambda: crashes.is_armed(before), crashes.READY_NS, crashes.STEP_NS)
+    draw = Random(f"{dialect}{seed}")
+    before.run_for(draw.randint(6000, 20_000) * MS)
+    before.kill(draw.randint(20, 2000) * MS)
+    crashes._drop(before)
+    del tape
+    for fake in before.fakes.values():
+        fake.faults.add("rest.stale_by", ms=LATE_MS, now_ns=before.now_ns)
+    again, told = crashes.start(before, str(tmp_path)), []
+    tell = again.keeper.halts.tell
+    again.keeper.halts.tell = lambda where, text, *more: told.append(text) or tell(where, text, *more)
+    again.run_for(10 * SEC)
+    for fake in again.fakes.values():
+        fake.faults.clear()
+    again.run_for(20 * SEC)
+    assert not [x for x in told if "taken from the venue" in x or "adopted" in x], told
+    assert not any(again.engine.risk.halts(x) for x in again.desk.numbers.values()), told
+    case = Case("late lists", dialect, seed)
+    crashes._settle(again, case)
+    assert case.differences == []
+    again.engine.tape.close(again.now_ns)
 
 
 @pytest.mark.soak

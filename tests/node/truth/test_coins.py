@@ -172,19 +172,19 @@ def listed(purse, product, at_s, n):
 
 @pytest.mark.parametrize("listed_first", [True, False])
 def test_trades_in_front_of_the_answer_are_inside_the_position_and_those_behind_it_are_not(listed_first):
-    """Whenever they are listed; `Settings.start_settle_ns` is one second."""
+    """Whenever they are listed; `Settings.start_settle_ns` is two seconds."""
     purse, product = perpetual()
     shown = [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC
     if not listed_first:
         purse.set_cost(0, *shown)
     listed(purse, product, 40, 1)
-    listed(purse, product, 52.5, 2)
+    listed(purse, product, 53.5, 2)
     if listed_first:
         purse.set_cost(0, *shown)
-    assert purse.costs_due_ns({0}) == 52 * SEC
-    assert purse.explain_costs({0}, 52 * SEC - 1, AHEAD) == set()
+    assert purse.costs_due_ns({0}) == 53 * SEC
+    assert purse.explain_costs({0}, 53 * SEC - 1, AHEAD) == set()
     assert purse.costs[0] is None
-    assert purse.explain_costs({0}, 52 * SEC, AHEAD) == set()
+    assert purse.explain_costs({0}, 53 * SEC, AHEAD) == set()
     assert purse.costs[0]["net"] == Cost(Decimal(4), Decimal(100))
     assert [x for _, x in purse.coin("USDT").effects] == [Decimal(10)]
     listed(purse, product, 45, 3)  # that a list shows late
@@ -193,7 +193,7 @@ def test_trades_in_front_of_the_answer_are_inside_the_position_and_those_behind_
     assert purse.costs_due_ns({0}) == 0
 
 
-@pytest.mark.parametrize("at_s", [49, 50.5, 52])
+@pytest.mark.parametrize("at_s", [48, 50.5, 53])
 def test_a_position_with_a_trade_about_its_time_is_asked_for_again(at_s):
     purse, product = perpetual()
     purse.set_cost(0, [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC)
@@ -201,8 +201,29 @@ def test_a_position_with_a_trade_about_its_time_is_asked_for_again(at_s):
     assert purse.explain_costs({0}, 60 * SEC, AHEAD) == {0}
     assert purse.costs[0] is None
     purse.set_cost(0, [("net", Decimal(4), "100")], 60 * SEC, 60 * SEC)
-    assert purse.explain_costs({0}, 61 * SEC, AHEAD) == set()
+    assert purse.explain_costs({0}, 62 * SEC, AHEAD) == set()
     assert purse.costs[0]["net"] == Cost(Decimal(4), Decimal(100))
+
+
+@pytest.mark.parametrize(("held", "size"), [("4", 4), ("5", 5), ("3", None)])
+def test_the_size_of_an_answer_says_whether_a_trade_about_its_time_is_inside(held, size):
+    """We hold 4: the sale came behind an answer of 5, or 5: it is inside. 3 was nobody's."""
+    purse, product = perpetual()
+    purse.set_cost(0, [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC)
+    listed(purse, product, 50.5, 1)
+    again = purse.explain_costs({0}, 60 * SEC, AHEAD, {0: {"net": Decimal(held)}})
+    assert again == (set() if size else {0})
+    assert (purse.costs[0] or {"net": Cost(None)})["net"].size == size
+
+
+def test_trades_about_the_time_that_cancel_each_other_decide_nothing():
+    purse, product = perpetual()
+    purse.set_cost(0, [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC)
+    listed(purse, product, 50.4, 1)
+    back = TradeRow(PERP, SYMBOL, "", "", 0, 2, fee="0", fee_coin="", is_maker=False,
+                    event_ns=int(50.6 * SEC) + AHEAD, **SOLD | {"side": 0})  # fmt: skip
+    purse.on_trade(product, back)
+    assert purse.explain_costs({0}, 60 * SEC, AHEAD, {0: {"net": Decimal(5)}}) == {0}
 
 
 def told(purse, total, left_s):
@@ -215,13 +236,13 @@ def test_a_first_look_counts_also_before_the_positions_cost_is_known():
     purse, _ = perpetual()
     told(purse, "1000", 50)
     assert purse.unknown() == ["USDT"]
-    assert purse.again_ns() == 50 * SEC + SEC // 20 + SEC
+    assert purse.again_ns() == 50 * SEC + SEC // 20 + 2 * SEC
     purse.set_cost(0, [], 50 * SEC, 50 * SEC)
     purse.explain_costs({0}, 51 * SEC, AHEAD)
-    told(purse, "1000", 51.1)
+    told(purse, "1000", 52.1)
     assert purse.unknown() == []
     assert purse.coin("USDT").steady.base == 1000
-    assert purse.again_ns() == 51 * SEC + SEC * 15 // 100 + 2 * SEC
+    assert purse.again_ns() == 52 * SEC + SEC * 15 // 100 + 2 * SEC
 
 
 def test_two_looks_between_which_an_uncounted_profit_was_made_are_not_believed():
@@ -229,9 +250,9 @@ def test_two_looks_between_which_an_uncounted_profit_was_made_are_not_believed()
     told(purse, "1000", 50)
     purse.set_cost(0, [], 50 * SEC, 50 * SEC)
     purse.explain_costs({0}, 51 * SEC, AHEAD)
-    told(purse, "1010", 51.1)
+    told(purse, "1010", 52.1)
     assert purse.unknown() == ["USDT"]
-    told(purse, "1010", 52.2)
+    told(purse, "1010", 54.2)
     assert purse.coin("USDT").steady.base == 1010
 
 

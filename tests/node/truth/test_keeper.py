@@ -250,6 +250,7 @@ def test_whatever_happens_nothing_is_freed_without_proof_and_all_agrees_in_the_e
 def test_after_standing_still_only_what_is_asked_from_then_on_proves_anything(world):
     """A pass that was under way when the process stopped tells of a time that is gone."""
     world.settle()
+    world.run(1)
     world.latency_ns = 400 * MS
     watch = world.keeper.watches[SPOT]
     world.keeper.look_now(world.now)

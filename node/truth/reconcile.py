@@ -5,7 +5,7 @@ is newer than the list. A row is evidence; the absence of one is only a reason t
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from node.truth.table import Key, Table
 from node.venues.values import OrderRow, TradeRow
 
 SEEN = 65_536
+NOTHING: Mapping[int, int] = {}
 TradeKey = tuple[str, int, int, int]
 
 
@@ -95,15 +96,16 @@ class Reconciler:
             for key, held in self.table.open(instrument).items():
                 self.owners.learn(self.desk.symbol(instrument), held["venue_id"], key)
 
-    def compare(self, lists: Lists, now_ns: int, is_early: bool = False) -> set[int]:
+    def compare(self, lists: Lists, now_ns: int, known: Mapping[int, int] = NOTHING) -> set[int]:
         """Take over what the lists prove; returns the instruments on which nothing is left to explain.
-        `is_early`: they may be of before our start, and show orders as open whose end an earlier run heard.
-        Raises ValueError where the lists cannot be those of this desk, and has changed nothing then."""
+        `known`: of runs whose end of each order is on the tape the last sequence, as long as lists may be
+        older than that. Raises ValueError where the lists cannot be those of this desk, and has changed
+        nothing then."""
         rows = self._mine(lists.orders)
         for trade in lists.trades:
             self.reader.instrument(trade.market, trade.symbol)
         self.named({*rows, *(self.owners.of_trade(x) or (0, 0) for x in lists.trades)}, now_ns)
-        doubtful = self._strange(rows) if is_early else self._adopt(rows, lists.trades, now_ns)
+        doubtful = self._adopt(rows, lists.trades, known, now_ns)
         self._trades(lists, now_ns)
         self._live(rows, lists.left_ns, now_ns)
         doubtful |= self._missing(rows, lists.left_ns, now_ns)
@@ -179,22 +181,19 @@ class Reconciler:
 
     # ---- own orders ----
 
-    def _strange(self, rows: dict[Key, OrderRow]) -> set[int]:
-        """Where there are own orders that the table does not hold: not adopted yet."""
-        return {
-            self.desk.products[row.symbol].instrument
-            for key, row in rows.items()
-            if row.state in OPEN and self.table.find(key) is None
-        }
-
-    def _adopt(self, rows: dict[Key, OrderRow], trades: list[TradeRow], now_ns: int) -> set[int]:
+    def _adopt(
+        self, rows: dict[Key, OrderRow], trades: list[TradeRow], known: Mapping[int, int], now_ns: int
+    ) -> set[int]:
         """Own orders that the table does not hold: counted from now on, and cancelled where the setting
-        says so."""
+        says so. One that is closed on the tape waits for a list that is newer than that."""
         doubtful = set()
         for key, row in rows.items():
             if row.state not in OPEN or self.table.find(key) is not None:
                 continue
             instrument = self.desk.products[row.symbol].instrument
+            if key[1] <= known.get(key[0], -1):
+                doubtful.add(instrument)
+                continue
             try:
                 told = [self.reader.lots(instrument, x.size) for x in trades if self._new_trade_of(x, key)]
                 filled = max(

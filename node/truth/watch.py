@@ -207,7 +207,7 @@ class Watch:
     def _swept(self, lists: Lists, now_ns: int) -> None:
         try:
             is_early = self.is_early(lists.left_ns)
-            agreed = self.reconciler.compare(lists, now_ns, is_early)
+            agreed = self.reconciler.compare(lists, now_ns, self.twins.known if is_early else {})
         except ValueError as error:
             self._again("orders", Said(outcome=0, text=str(error)), now_ns)
             return

@@ -43,7 +43,7 @@ def test_row_151_a_flash_crash_of_10_percent_in_100_ms_ends_flat_and_within_the_
 
 def test_row_151_a_market_that_runs_away_from_every_bound_gets_no_order_beyond_one(tmp_path):
     crash = Crash(
-        tmp_path, seed=1, percent="60", ms=6_000, slippage_ppm=200
+        tmp_path, seed=4, percent="60", ms=6_000, slippage_ppm=200
     )  # a step of the fall is more than the bound
     found = crash.run(6)
     assert sum(len(x.orders) for x in crash.held) > 3  # it was tried again and again

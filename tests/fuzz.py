@@ -304,7 +304,7 @@ class Desk:
         return 2 if whole and self.venue == "binance" else 0, frame
 
     def check_latched(self, error: AssertionError) -> None:
-        """More than 64 bits of money is the one thing that a frame may break, and then nothing new is risked."""
+        """More money than 64 bits hold is all that a frame may break, and then nothing new is risked."""
         assert str(error).endswith("fit in 64 bits"), error
         assert self.engine.risk.latches >> int(Latch.LATCH_FAULT) & 1
 

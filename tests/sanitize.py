@@ -97,6 +97,7 @@ def test(place: Path, env: dict[str, str]) -> str:
     """Run tests/ext; what ran, in words. Standard error is left alone: the sanitizers' reports go there."""
     told = place / "tests.xml"
     command = [sys.executable, "-m", "pytest", "tests/ext", "-x", "-n", "2", "--capture=sys"]
+    command += ["--max-worker-restart=0"]  # who ends with a report is not replaced
     command += ["-p", "no:faulthandler", "-W", "error::pytest.PytestUnraisableExceptionWarning"]
     command += [f"--junit-xml={told}"]
     for name in SKIPPED:

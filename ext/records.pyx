@@ -71,7 +71,9 @@ def signal_row(bytes payload) -> dict:
 
 def fill_row(bytes payload) -> dict:
     """A FILL record: {report, position_lots, cash, cost, leg, leg_lots, leg_cash, leg_cost}."""
-    row = <object>(<const FillRow*>_rows(payload, sizeof(FillRow), "FILL"))[0]
+    cdef FillRow fill = (<const FillRow*>_rows(payload, sizeof(FillRow), "FILL"))[0]
+    fill.report.fee_coin[sizeof(fill.report.fee_coin) - 1] = 0     # as in `_report`
+    row = <object>fill
     row["report"] = _report(payload)
     return row
 

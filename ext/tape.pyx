@@ -167,7 +167,8 @@ cdef inline void _write(char* at, int type, int line, uint64_t sequence, int64_t
     record.size = <uint32_t>(head_size + size)
     if head_size:
         memcpy(at + HEAD, head, head_size)
-    memcpy(at + HEAD + head_size, data, size)
+    if size:    # else it may point nowhere
+        memcpy(at + HEAD + head_size, data, size)
     record.crc = crc_of(record)
     tape_publish(&record.length, length)
 
@@ -349,7 +350,7 @@ cdef class TapeWriter:
         return base
 
     cdef int _seal(self, int reason, int64_t now_ns) except -1:
-        _write(self._at, SEAL, reason, self.sequence, now_ns, NULL, 0, b"", 0)
+        _write(self._at, SEAL, reason, self.sequence, now_ns, NULL, 0, NULL, 0)
         return 0
 
     cdef int _start(self, char* base, int64_t now_ns) except -1:
@@ -437,6 +438,6 @@ cdef int _seal_in_place(int fd, Py_ssize_t size, Py_ssize_t offset, Py_ssize_t e
     tape_mark(<int32_t*>(base + offset), -1)
     if end > offset + 4:
         memset(base + offset + 4, 0, end - offset - 4)
-    _write(base + offset, SEAL, RECOVERED, sequence, now_ns, NULL, 0, b"", 0)
+    _write(base + offset, SEAL, RECOVERED, sequence, now_ns, NULL, 0, NULL, 0)
     munmap(base, size)
     return 0

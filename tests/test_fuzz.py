@@ -77,3 +77,16 @@ def test_a_record_that_breaks_a_promise_is_a_finding():
     for bad in ({"instrument": 1}, {"bid_ticks": -1}, {"ask_ticks": 1 << 48}, {"ask_lots": (1 << 62) + 1}):
         with pytest.raises(AssertionError):
             fuzz.check_event(whole | bad, 1)
+
+
+def test_a_fill_of_more_money_than_fits_latches_and_any_other_failure_is_a_finding():
+    desk = fuzz.Desk("binance-spot")
+    fill = next(x.raw for x in fuzz.samples.of("binance-spot") if x.name == "raw execution")
+    desk.engine.on_line(4, True, desk.now)
+    with pytest.raises(AssertionError, match="fit in 64 bits") as caught:
+        desk.engine.on_bytes(4, fill.replace(b'"l":"0.25000000"', b'"l":"25000000"'), desk.now + 1)
+    desk.check_latched(caught.value)
+    with pytest.raises(AssertionError, match="another"):
+        desk.check_latched(AssertionError("another"))
+    with pytest.raises(AssertionError):
+        fuzz.Desk("binance-spot").check_latched(caught.value)

@@ -1,5 +1,6 @@
 """The state hash: the same events give the same, anywhere; whatever decides shows in it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def here() -> World:
 
 
 def test_another_process_comes_to_the_same_hash(here):
-    env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PYTHONHASHSEED": "7"}
+    env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PYTHONHASHSEED": "7"}
     told = subprocess.run([sys.executable, "-c", RUN], env=env, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == str(here.engine.state_hash())
 

@@ -105,5 +105,5 @@ def test_a_record_whose_texts_fill_their_places_gives_them_without_what_lies_beh
     packed = bytearray(records.pack_reports([{"kind": 1, "venue_id": "v" * 40}]))
     at = packed.index(b"v" * 40) + 40
     packed[at : at + 12] = b"c" * 12
-    row = records.report_row(bytes(packed))
-    assert (row["venue_id"], row["fee_coin"]) == ("v" * 40, "c" * 11)
+    for row in (records.report_row(bytes(packed)), records.fill_row(bytes(packed) + bytes(56))["report"]):
+        assert (row["venue_id"], row["fee_coin"]) == ("v" * 40, "c" * 11)

@@ -159,6 +159,7 @@ def _folder(keep: Path | None) -> Path:
     if keep is None:
         return Path(tempfile.mkdtemp(prefix="tickgate-demo-"))
     try:
+        keep = keep.absolute()  # the config lies in it, and paths in a config are from where it is
         keep.mkdir(parents=True, exist_ok=True)
         foreign = [x.name for x in (keep / "tape").glob("*") if not OF_A_TAPE(x.name)]
     except OSError as error:

@@ -11,11 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ext.records import HaltReason
+from ext.records import HaltReason, Latch
 from node.slow.summary import BOOK_STATES, InstrumentTally, PurseTally, Summary, percentiles_us
 
 REASONS = {
-    "LATCHED": "trading is stopped (shutting down)",
+    "LATCHED": "trading is stopped",
     "INSTRUMENT": "the symbol is not tradable",
     "BOOK_UNSYNCED": "book not synced",
     "BOOK_STALE": "book too old",
@@ -91,6 +91,15 @@ HALTS = {
     HaltReason.HALT_CLOCK: "the venue's clock is not known yet, or off",
     HaltReason.HALT_UNKNOWN: "an order of unknown fate",
     HaltReason.HALT_DRIFT: "position or balance differs from the venue's",
+}
+LATCHES = {
+    Latch.LATCH_OPERATOR: "by an operator",
+    Latch.LATCH_TAPE: "no room for the tape, or it failed",
+    Latch.LATCH_STOPPING: "shutting down",
+    Latch.LATCH_STOP: "a loss stop fired",
+    Latch.LATCH_GUARD: "by the guard",
+    Latch.LATCH_TWIN: "another node of this name trades",
+    Latch.LATCH_LOOP: "one start after the other ended badly",
 }
 
 
@@ -267,10 +276,13 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
 
 
 def _halt(refused: dict) -> str:
-    """Why a symbol was held, in words: the first example tells the HaltReason as its value."""
+    """Why a symbol, or everything, was held, in words: the first example tells the HaltReason or the Latch as
+    its value."""
     found = re.search(r"value (\d+), limit", refused["first"])
-    if refused["reason"] not in ("HALTED", "REDUCE_ONLY") or found is None:
+    if refused["reason"] not in ("HALTED", "REDUCE_ONLY", "LATCHED") or found is None:
         return ""
+    if refused["reason"] == "LATCHED":
+        return f" ({LATCHES.get(Latch(int(found.group(1))), Latch(int(found.group(1))).name)})"
     return f" ({HALTS.get(HaltReason(int(found.group(1))), HaltReason(int(found.group(1))).name)})"
 
 

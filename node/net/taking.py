@@ -1,5 +1,6 @@
 """The lock of a tape, taken by a node that starts: an archiver holds it for moments, a node for good."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ def taken(
     for PATIENCE_S: whoever holds it has it until it lets go. Raises UserError where that is too long, or it
     is a node, and what `make` raises else."""
     for _ in range(int(PATIENCE_S / LOOK_S)):
+        pid = _writer(directory)
+        if pid is not None:  # also where somebody took its lock file away
+            break
         try:
             return make()
         except TapeLocked as error:
@@ -30,6 +34,14 @@ def taken(
     is_there = pid is not None and state_of(pid)[0] not in GONE
     whose = f"another node (process {pid})" if is_there else "another node, or something that holds its lock,"
     raise UserError(f"tape {directory}: {whose} is writing it; stop it or name another `tape`")
+
+
+def _writer(directory: Path) -> int | None:
+    """Who beats beside this tape, if it is another process that runs and has not ended the tape."""
+    pulse = read_pulse(directory)
+    if pulse is None or pulse.ended or pulse.pid == os.getpid() or not is_node(directory, pulse.pid):
+        return None
+    return pulse.pid
 
 
 def is_node(directory: Path, pid: int | None) -> bool:

@@ -80,7 +80,7 @@ def test_the_shortest_demo_shows_the_same_and_keeps_what_it_was_told_to(processe
     (tmp_path / "node" / "__init__.py").write_text(
         "raise SystemExit('a package of that name where it is run')"
     )
-    told = processes.run("demo", "--seconds", "6", "--seed", "3", "--keep", keep, "--json", cwd=tmp_path)
+    told = processes.run("demo", "--seconds", "6", "--seed", "3", "--keep", keep.name, "--json", cwd=tmp_path)
     result = report(told)
     assert (result["seconds"], result["seed"]) == (6.0, 3)
     assert {x.name for x in keep.iterdir()} == {

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import archives
 import pytest
@@ -55,6 +57,25 @@ def test_a_node_is_refused_at_once_while_another_one_runs(tmp_path):
     assert slept == []
     beat.end()
     first.close(2)
+
+
+def test_a_node_that_runs_is_not_joined_because_its_lock_file_was_taken_away(tmp_path):
+    """As `rsync --delete` of a backup does. Its heartbeat says that it is there."""
+    code = "import sys, time; from pathlib import Path; from node.beat import Beat\n"
+    code += "Beat(Path(sys.argv[1]), 1); print(flush=True); time.sleep(60)"
+    root = str(Path(__file__).parents[3])
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=root, env=os.environ
+    )
+    try:
+        other.stdout.readline()
+        with pytest.raises(UserError, match=rf"another node \(process {other.pid}\) is writing it"):
+            take(tmp_path, lambda seconds: None)
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+    take(tmp_path, lambda seconds: None).close(2)
 
 
 def test_a_lock_that_is_never_let_go_is_told_in_the_end_and_never_taken(tmp_path, held):

@@ -208,7 +208,7 @@ def test_the_reason_of_a_resume_is_on_record_before_anything_is_let_go(hand, mon
 
 
 def test_a_new_peak_begins_only_where_nothing_else_is_in_the_way(hand):
-    hand.until(lambda: hand.engine.equity.known)
+    hand.until(lambda: hand.engine.equity.peak_e8)
     engine, now_ns = hand.engine, hand.world.now_ns
     peak_e8 = 2 * engine.equity.peak_e8
     engine.restore_peak(peak_e8, engine.equity.day_e8, engine.equity.day, now_ns)

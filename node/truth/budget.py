@@ -45,8 +45,8 @@ class Window:
 
 
 Key = tuple[int | str, int]
-PLAIN = (int(BudgetKind.BUDGET_WEIGHT), 0)
-SHARED: Key = PLAIN  # who finds no room here is not overtaken
+WEIGHT = int(BudgetKind.BUDGET_WEIGHT)
+SHARED: Key = (WEIGHT, 0)  # who finds no room here is not overtaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,7 @@ class Budget:
         self._count = 0
         self._row = 0  # pauses in a row
         self._refused_ns = 0  # when the last of them began
-        self.windows[int(BudgetKind.BUDGET_WEIGHT), 0] = Window(
-            settings.plain_interval_ns, settings.plain_limit
-        )
+        self.windows[WEIGHT, 0] = Window(settings.plain_interval_ns, settings.plain_limit)
 
     def put(self, ask: Ask) -> None:
         self._count += 1
@@ -118,13 +116,12 @@ class Budget:
     def _rooms(self, ask: Ask) -> list[Room]:
         """Every window that counts this request. What nobody said a limit of is counted by a careful one."""
         buckets = [self._bucket(x) for x in ask.desk.rest.buckets(ask.request)]
-        kinds = (int(BudgetKind.BUDGET_WEIGHT), _kind(ask))
+        kinds = (WEIGHT, _kind(ask))
         rows = [(key, w) for key, w in self.windows.items() if key[0] in kinds]
         named = [(key, w) for key, w in rows if key[1]]
         if not named and not buckets:
             named = rows
-        shared = int(BudgetKind.BUDGET_WEIGHT)
-        return buckets + [Room(SHARED if key[0] == shared else key, w, ask.cost) for key, w in named]
+        return buckets + [Room(SHARED if key[0] == WEIGHT else key, w, ask.cost) for key, w in named]
 
     def _bucket(self, bucket: Bucket) -> Room:
         key = (bucket.name, bucket.interval_ns)

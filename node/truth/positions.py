@@ -77,7 +77,7 @@ class Positions:
         return [lots for _, lots in list(past)[first:]] or [self.lots(place)]
 
     def is_still(self, instrument: int, left_ns: int) -> bool:
-        """What we hold did not change since a settle window before `left_ns`."""
+        """What we hold did not change since half of a start's settle window before `left_ns`."""
         from_ns = left_ns - self.settings.start_settle_ns // 2
         return all(len(set(self._held(x, from_ns))) == 1 for x in self.places(instrument))
 

@@ -52,8 +52,8 @@ def archive_of(tape: Path, folder: Path | None = None, told: list | None = None,
 
 def settle(archive: Archive, now_ns: int = 10) -> int:
     """Open, do whatever is due, close; how many steps that were."""
-    archive.open(now_ns)
     try:
+        archive.open(now_ns)
         steps = 0
         while archive.step(now_ns):
             steps += 1

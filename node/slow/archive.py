@@ -4,8 +4,9 @@ the chain, signed checkpoints, and what may be deleted.
 A tape that was put back to an earlier state goes on in a fork of the archive (`forks`).
 
 Each step leaves the disk so that the next start can go on from there, wherever it was killed: a `.part` is
-worthless; a compressed file without a line is compared again and gets its line; a line is whole or cut; a
-segment that the chain calls retired is deleted where it still lies there. Nothing live is deleted that the
+worthless; a compressed file without a line is compared again and gets its line, or is set aside where it is
+not the segment (the tape was put back meanwhile); a line is whole or cut; a segment that the chain calls
+retired is deleted where it still lies there. Nothing live is deleted that the
 chain does not have, that does not hash, live and compressed, to what its line says, or that a start would
 still read.
 """
@@ -52,6 +53,7 @@ from node.slow.forks import (
 )
 from node.slow.segments import (
     FOLDER,
+    LEFT,
     LIVE,
     PACKED,
     PART,
@@ -67,6 +69,7 @@ from node.slow.segments import (
     pack,
     packed_name_of,
     read_header,
+    set_aside,
     state_name_of,
     sync_folder,
     unpack,
@@ -172,6 +175,7 @@ class Archive:
         self.key = self._key()
         sync_folder(self.key_path.parent)
         self._finish_retired()
+        self._clear_left()
         self._tell_foreign()
 
     @property
@@ -256,6 +260,7 @@ class Archive:
             f"this tape was put back to an earlier state: from {name_of(parted)} on it is not what was "
             f"archived. It goes on {where}; nothing that was archived is touched"
         )
+        self._clear_left()
 
     def _parting(self, history: History, live: dict[int, Path]) -> int:
         try:
@@ -317,6 +322,21 @@ class Archive:
             for index in each.chain.retired:
                 (each.folder / packed_name_of(index)).unlink(missing_ok=True)
 
+    def _clear_left(self) -> None:
+        """Of a history that was left no segment comes any more: a compressed file there that has no line will
+        never get one."""
+        for each in self.histories:
+            for index, path in indexed(each.folder, PACKED).items():
+                if each is not self.current and index not in each.chain.segments:
+                    self._set_aside(path, "the tape was put back before it had its line in the chain")
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        aside = set_aside(path)
+        self.tell(
+            "archive", f"{path}: {why}: set aside as {aside.name}; nothing reads it, a person may remove it"
+        )
+        self.reached("left")
+
     def _tell_foreign(self) -> None:
         foreign = sorted(x.name for x in foreign_files(self.folder, self.key_path))
         if foreign:
@@ -349,6 +369,7 @@ class Archive:
         index = self.history.next_index
         if index < 0:
             index = next((i for i, x in live.items() if read_header(x) is not None), -1)
+            self._has_chain(index)
         if index not in live:
             self._is_gap(index, live)
             return False
@@ -417,6 +438,15 @@ class Archive:
             self.histories.append(self.current)
         self.reached("begun")
 
+    def _has_chain(self, first: int) -> None:
+        """What is archived and not live any more is known by its chain alone: a new one would be of less."""
+        gone = [i for i in indexed(self.folder, PACKED) if i < first]
+        if gone and not self.history.name:
+            raise Stuck(
+                f"{self.folder / CHAIN}: is missing, and {packed_name_of(gone[0])} is not live any more: put "
+                "the chain back, or name another `directory` in [archive]"
+            )
+
     def _is_gap(self, index: int, live: dict[int, Path]) -> None:
         if any(x > index and read_header(live[x]) is not None for x in live):
             raise Stuck(
@@ -425,10 +455,9 @@ class Archive:
 
     def _archive(self, index: int, source: Path, found: Inspection) -> None:
         final = self.history.folder / packed_name_of(index)
-        # there already: an archiver was killed behind the rename
-        raw = digest(source, found.end) if final.exists() else self._pack(source, found.end, final)
+        raw = self._found(final, source, found.end) or self._pack(source, found.end, final)
         sync_folder(final.parent)  # before there is a line for it
-        packed = self._compared(final, raw)
+        packed = digest(final)
         header = read_header(source)
         assert header is not None
         self._append(
@@ -477,11 +506,27 @@ class Archive:
 
     # ---- one segment ----
 
+    def _found(self, final: Path, source: Path, end: int) -> Digest | None:
+        """What an archiver that was killed behind its rename left in this place, where it is this segment;
+        whatever else is there is set aside."""
+        if not os.path.lexists(final):
+            return None
+        raw = digest(source, end)
+        if final.is_file() and self._is_same(final, raw):
+            self.reached("compared")
+            return raw
+        self._set_aside(final, f"has no line in the chain, and does not unpack to {source.name} as it is")
+        return None
+
     def _pack(self, source: Path, end: int, final: Path) -> Digest:
+        """The compressed file, read back. Raises Stuck where it is not the segment."""
         part = final.with_name(f"{final.name}.part")
         try:
             raw = pack(source, end, part)
             self.reached("part")
+            if not self._is_same(part, raw):
+                raise Stuck(f"{part}: does not unpack to what was written: a bad disk: look at it")
+            self.reached("compared")
             part.rename(final)
         except OSError:
             part.unlink(missing_ok=True)  # a half-made file would sit on the last free bytes
@@ -489,20 +534,11 @@ class Archive:
         self.reached("renamed")
         return raw
 
-    def _compared(self, final: Path, raw: Digest) -> Digest:
-        """What was written, read back. Raises Stuck where it is not the segment."""
+    def _is_same(self, packed: Path, raw: Digest) -> bool:
         try:
-            is_same = unpack(final) == raw
+            return unpack(packed) == raw
         except Damaged:
-            is_same = False
-        if not is_same:
-            raise Stuck(
-                f"{final}: does not unpack to the segment: a foreign file, another tape's, or a bad "
-                f"disk; look at it, "
-                "then move it away"
-            )
-        self.reached("compared")
-        return digest(final)
+            return False
 
     def _append(self, each: Signed, line: Line) -> None:
         whole = sealed(line, each.chain.head)
@@ -645,6 +681,7 @@ def foreign_files(folder: Path, key_path: Path) -> list[Path]:
         and not FORK.fullmatch(x.name)
         and not PACKED.fullmatch(x.name)
         and not PART.fullmatch(x.name)
+        and not LEFT.fullmatch(x.name)
     ]
 
 

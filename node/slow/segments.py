@@ -25,6 +25,7 @@ SEAL_NS_AT = 16 - ALIGN  # of a seal, from its end
 LIVE = re.compile(r"([0-9]{8})\.tape")
 PACKED = re.compile(r"([0-9]{8})\.tape\.zst")
 PART = re.compile(r"([0-9]{8})\.tape\.zst\.part")
+LEFT = re.compile(r"[0-9]{8}\.tape\.zst\.left(\.[0-9]+)?")
 STATE = re.compile(r"([0-9]{8})\.state")
 PIECE = 1 << 20
 PACKED_PIECE = 64 << 10  # of what is unpacked at once: it may grow a thousand times
@@ -173,6 +174,18 @@ def restore(source: Path, target: Path) -> None:
     header = read_header(target)
     if header is not None:
         os.truncate(target, max(header.lines * ALIGN, target.stat().st_size))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a compressed file that is in the way to `.left`, or to `.left.2` and so on: nothing that was set
+    aside is overwritten. Returns what it is now. Raises OSError."""
+    number, aside = 1, path.with_name(f"{path.name}.left")
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}.left.{number}")
+    path.rename(aside)
+    sync_folder(path.parent)
+    return aside
 
 
 def sync_folder(directory: Path) -> None:

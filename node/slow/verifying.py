@@ -25,6 +25,7 @@ from node.slow.chain import (
 )
 from node.slow.forks import History, live_history, read_histories
 from node.slow.segments import (
+    LEFT,
     LIVE,
     PACKED,
     REASONS,
@@ -381,11 +382,13 @@ class _Check:
     def strays(self) -> None:
         for index in self.packed:
             if index not in self.chain.segments and not self.is_being_done(index):
-                what = "is not in the chain: of another tape, or an archiver was killed: start it again"
+                what = "is not in the chain: a foreign file, or an archiver was killed: start it again"
                 self.problem(self.label(index), 0, what, 0)
         if self.folder.is_dir():
             foreign = sorted(x.name for x in foreign_files(self.folder, self.folder / KEY_NAME))
             self.verdict.notes += [f"{self.place}/{x}: not of an archive" for x in foreign]
+            left = sorted(x.name for x in self.folder.iterdir() if LEFT.fullmatch(x.name))
+            self.verdict.notes += [f"{self.place}/{x}: set aside by an archiver; not read" for x in left]
         if not self.history.name:
             self.absent()
 

@@ -254,6 +254,83 @@ def test_a_real_kill_leaves_an_archive_that_goes_on(tape, numbers):
     assert verdict(tape).ok
 
 
+def files_of(tape):
+    return [*indexed(tape, LIVE).values(), *indexed(tape, STATE).values()]
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("label", LABELS)
+def test_killed_at_any_step_of_a_tape_that_is_then_put_back_the_next_one_goes_on(tmp_path, label, number):
+    """From a backup of each age: of before, in and behind the segment that it was killed at. A node then
+    writes something else."""
+    for records in (5, 50, 90):
+        tape, backup = tmp_path / f"{records}" / "tape", tmp_path / f"{records}" / "backup"
+        archives.write(tape, records, close=False)
+        shutil.copytree(tape, backup)
+        archives.write(tape, 100 - records)
+        old, seen = list(TapeReader(tape)), []
+
+        def reached(name, seen=seen):
+            seen.append(name)
+            if name == label and seen.count(label) == number:
+                raise archives.Killed
+
+        with suppress(archives.Killed):
+            archives.settle(archives.archive_of(tape, reached=reached, keep_bytes=600))
+        for path in files_of(tape):
+            path.unlink()
+        for path in files_of(backup):
+            shutil.copy(path, tape)
+        lines = read_chain(tape / "archive").segments
+        bare = [x.read_bytes() for i, x in indexed(tape / "archive", PACKED).items() if i not in lines]
+        archives.write(tape, 60, size=31, now_ns=7)
+        before = list(TapeReader(tape))
+        archives.settle(archives.archive_of(tape, fold=None))
+        assert list(read(tape))[-len(before) :] == before
+        assert before[: records - 1] == old[: records - 1]
+        found = verdict(tape)
+        assert found.ok, found.problems
+        kept = [x.read_bytes() for x in (tape / "archive").glob("*.zst*")]
+        assert all(x in kept for x in bare), "taken over or set aside, and never lost"
+        assert not list((tape / "archive").rglob("*.part"))
+
+
+@pytest.mark.parametrize(("records", "name"), [(50, "00000001"), (20, "00000002")])
+def test_a_file_without_a_line_is_set_aside_when_the_tape_was_put_back_before_it(tape, records, name):
+    """In the place of the next segment, and in a history that is left for a fork. Killed on its way, it is
+    done by the next one."""
+    shutil.rmtree(tape)
+    archives.write(tape, records, close=False)
+    shutil.copytree(tape, tape.parent / "backup")
+    archives.write(tape, 100 - records)
+
+    def killed_at(label, number, told):
+        seen = []
+
+        def reached(what):
+            seen.append(what)
+            if what == label and seen.count(label) == number:
+                raise archives.Killed
+
+        with pytest.raises(archives.Killed):
+            archives.settle(archives.archive_of(tape, reached=reached, fold=None, told=told))
+
+    killed_at("renamed", int(name) + 1, [])
+    orphan = (tape / "archive" / f"{name}.tape.zst").read_bytes()
+    for path in files_of(tape):
+        path.unlink()
+    for path in files_of(tape.parent / "backup"):
+        shutil.copy(path, tape)
+    archives.write(tape, 60, size=31, now_ns=7)
+    told = []
+    killed_at("left", 1, told)
+    archives.settle(archives.archive_of(tape, fold=None, told=told))
+    assert sum(f"set aside as {name}.tape.zst.left" in x[1] for x in told) == 1
+    assert (tape / "archive" / f"{name}.tape.zst.left").read_bytes() == orphan
+    assert [x.name for x in (tape / "archive").glob("*.left*")] == [f"{name}.tape.zst.left"]
+    assert verdict(tape).ok, verdict(tape).problems
+
+
 # ---- bad disks and foreign files ----
 
 
@@ -384,12 +461,42 @@ def test_foreign_files_are_named_and_left_alone(tape):
     assert any("notes.txt" in x for x in found.notes)
 
 
-def test_a_foreign_file_in_the_place_of_a_segment_stops_it(tape):
-    (tape / "archive").mkdir()
-    (tape / "archive" / "00000001.tape.zst").write_text("not mine")
-    with pytest.raises(Stuck, match=r"00000001\.tape\.zst: does not unpack"):
+def test_a_foreign_file_in_the_place_of_a_segment_is_set_aside_and_it_goes_on(tape):
+    folder, told = tape / "archive", []
+    folder.mkdir()
+    (folder / "00000000.tape.zst").mkdir()
+    (folder / "00000001.tape.zst").write_text("not mine")
+    (folder / "00000001.tape.zst.left").write_text("set aside before")
+    archives.settle(archives.archive_of(tape, told=told))
+    assert (folder / "00000001.tape.zst.left.2").read_text() == "not mine"
+    assert (folder / "00000001.tape.zst.left").read_text() == "set aside before"
+    assert (folder / "00000000.tape.zst.left").is_dir()
+    assert sum("set aside as 00000001.tape.zst.left.2" in x[1] for x in told) == 1
+    assert not any("not of an archive" in x[1] for x in told)
+    found = verdict(tape)
+    assert (found.ok, found.records) == (True, 100), found.problems
+    assert sum("set aside by an archiver" in x for x in found.notes) == 3
+
+
+def test_a_chain_that_is_gone_is_not_begun_anew_where_segments_are_only_in_the_archive(tape):
+    archives.settle(archives.archive_of(tape))
+    (tape / "archive" / CHAIN).unlink()
+    (tape / "archive" / CHECKPOINTS).unlink()
+    before = bytes_of(tape / "archive")
+    with pytest.raises(
+        Stuck, match=r"chain\.jsonl: is missing, and 00000000\.tape\.zst is not live any more"
+    ):
         archives.settle(archives.archive_of(tape))
-    assert (tape / "archive" / "00000001.tape.zst").read_text() == "not mine"
+    assert bytes_of(tape / "archive") == before
+
+
+def test_a_chain_that_is_gone_is_made_again_where_every_segment_is_live(tape):
+    archives.settle(archives.archive_of(tape, fold=None))
+    before = (tape / "archive" / CHAIN).read_bytes()
+    (tape / "archive" / CHAIN).unlink()
+    (tape / "archive" / CHECKPOINTS).unlink()
+    archives.settle(archives.archive_of(tape, fold=None))
+    assert (tape / "archive" / CHAIN).read_bytes() == before
 
 
 def test_two_archivers_of_one_archive_are_one_too_many(tape):

@@ -19,6 +19,7 @@ from node.slow.segments import (
     pack,
     read_header,
     restore,
+    set_aside,
     unpack,
 )
 
@@ -103,3 +104,13 @@ def test_what_is_no_file_has_no_header_and_holds_nobody(tape):
     assert read_header(tape / "00000098.tape") is None
     assert read_header(tape / "00000099.tape") is None
     assert newest_in_use(indexed(tape, LIVE)) == newest
+
+
+def test_what_is_set_aside_never_takes_the_place_of_what_was(tmp_path):
+    for content in ("one", "two", "three"):
+        (tmp_path / "00000003.tape.zst").write_text(content)
+        aside = set_aside(tmp_path / "00000003.tape.zst")
+        assert aside.read_text() == content
+    names = ("00000003.tape.zst.left", "00000003.tape.zst.left.2", "00000003.tape.zst.left.3")
+    assert [(tmp_path / x).read_text() for x in names] == ["one", "two", "three"]
+    assert indexed(tmp_path, PACKED) == {}

@@ -178,8 +178,13 @@ def _one_line(told: dict[str, Any]) -> str:
         k: v for k, v in told.items() if k not in ("sequence", "at", "now_ns", "type", "line", "line_name")
     }
     if list(rest) == ["text"]:
-        return f"{head}  {rest['text']}"
-    return f"{head}  {_members(rest)}" if rest else head
+        return f"{head}  {_on_one_line(rest['text'])}"
+    return f"{head}  {_on_one_line(_members(rest))}" if rest else head
+
+
+def _on_one_line(text: str) -> str:
+    """What came from outside commands no terminal."""
+    return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
 
 
 def _members(row: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Small tapes and archives of tests: segments of one page, made in milliseconds."""
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,24 @@ def settle(archive: Archive, now_ns: int = 10) -> int:
     finally:
         archive.let_go()
     return steps
+
+
+def flip(path: Path, at: int, bit: int = 0) -> bytes:
+    """One bit of one byte (negative: from the end) is the other way round. Returns the file as it was."""
+    raw = path.read_bytes()
+    bad = bytearray(raw)
+    bad[at] ^= 1 << bit
+    path.write_bytes(bad)
+    return raw
+
+
+def put_back(tape: Path, backup: Path) -> None:
+    """The live directory as it was when `backup` was copied from it; the archive stays as it is."""
+    for pattern in ("*.tape", "*.state"):
+        for path in tape.glob(pattern):
+            path.unlink()
+        for path in backup.glob(pattern):
+            shutil.copy(path, tape)
 
 
 @contextlib.contextmanager

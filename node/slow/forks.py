@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ext.segments import inspect
-from ext.tape import Problem, TapeCorrupt
+from ext.tape import Problem, TapeCorrupt, TapeReader
 from node.slow.chain import CHAIN, CHECKPOINTS, NOTHING, Archived, Chain, Fork, read_chain
 from node.slow.segments import (
     PACKED,
@@ -30,6 +30,7 @@ from node.slow.segments import (
 )
 
 FORK = re.compile(r"fork-([0-9]{4})")
+ROTATED = 1  # as of a seal
 
 
 @dataclass(eq=False)
@@ -210,15 +211,59 @@ def history_of(folder: Path, live: dict[int, Path]) -> History:
 
 
 def live_history(histories: list[History], live: dict[int, Path]) -> History:
-    """The history that live segments are of, as far as their headers tell: the newest that takes them all.
-    Where none does, as before an archiver saw that the tape was put back, one that ends where they part from
-    the one that they are of the longest. Raises OSError."""
+    """The history that live segments are of, as far as their headers tell: the newest that takes them all,
+    up to the last of them where it is ahead. Where none does, as before an archiver saw that the tape was put
+    back, one that ends where they part from the one that they are of the longest. Raises OSError."""
     partings = [parting(x, live) for x in histories]
     for history, at in zip(reversed(histories), reversed(partings), strict=True):
         if at < 0:
-            return history
+            return _up_to(history, live)
     best = max(range(len(histories)), key=partings.__getitem__)
     return History(histories[best].folder, Chain(), histories[best], partings[best])
+
+
+def _up_to(history: History, live: dict[int, Path]) -> History:
+    """A tape that was put back ends with its newest live segment, and the next start goes on from there:
+    what the archive has behind that is not of it any more."""
+    newest, last = newest_in_use(live), history.last
+    if newest < 0 or last is None or last.index <= newest or is_cut(live):
+        return history
+    return History(history.folder, Chain(), history, newest + 1)
+
+
+def is_cut(live: dict[int, Path]) -> bool:
+    """The newest live segment says that another one was there, which a copy of a tape has: files were lost.
+    Raises OSError."""
+    newest = newest_in_use(live)
+    return newest >= 0 and newest + 1 not in live and inspect(live[newest]).reason == ROTATED
+
+
+def put_back(history: History, live: dict[int, Path]) -> int:
+    """The newest live segment, where the archive is ahead of it in the same history and no node has gone on
+    from there yet; else -1. Raises OSError."""
+    newest, last = newest_in_use(live), history.last
+    if newest < 0 or last is None or newest > last.index or parting(history, live) >= 0 or is_cut(live):
+        return -1
+    is_open = newest == last.index and inspect(live[newest]).reason is None
+    return newest if newest < last.index or is_open else -1
+
+
+def is_beginning(path: Path, line: Archived, packed: Path | None) -> bool:
+    """What is in a live segment that has no seal is the beginning of what was archived of it (None: that file
+    was retired, and its header must do). Raises OSError, Damaged where the archived one does not unpack."""
+    header = read_header(path)
+    if header is None or not is_of(header, line):
+        return False
+    if packed is None:
+        return True
+    reader = TapeReader(str(path.parent), types=(), from_index=line.index)
+    reader.read_to_end(True)
+    end = reader.end()[2]
+    with tempfile.TemporaryDirectory() as room:
+        whole = Path(room) / path.name
+        with whole.open("wb") as out:
+            unpack(packed, out)
+        return end < line.bytes and digest(whole, end) == digest(path, end)
 
 
 def own_history(folder: Path) -> History:

@@ -8,7 +8,7 @@ from ext.segments import inspect
 from node.slow.chain import Archived
 from node.slow.dump import at_text
 from node.slow.forks import FORK, History, history_of, own_history, read_histories
-from node.slow.segments import LIVE, PACKED, Header, closed_ns, indexed, read_header
+from node.slow.segments import LIVE, PACKED, Header, closed_ns, indexed, newest_in_use, read_header
 from node.synced import DISK, Synced, read_synced
 
 Row = dict[str, Any]
@@ -23,6 +23,7 @@ def listed(tape: Path | None, folder: Path) -> list[Row]:
     history = own_history(folder) if tape is None else history_of(folder, live)
     page = None if tape is None else read_synced(tape)
     lines, packed = history.segments, history.packed
+    newest = newest_in_use(live)
     rows = []
     for index in sorted({*live, *lines}):
         header = read_header(live[index]) if index in live else None
@@ -32,6 +33,8 @@ def listed(tape: Path | None, folder: Path) -> list[Row]:
         places = [n for n, there in (("live", header is not None), ("archived", index in packed)) if there]
         where = " and ".join(places) or ("retired" if history.is_retired(index) else "missing")
         row = _of_chain(line) if line is not None else _of_file(live[index], header)
+        if line is not None and index == newest and inspect(live[index]).reason is None:
+            row = _of_file(live[index], header)  # the archive is ahead: a backup was put back
         durable = "yes" if "archived" in places else _durable(row, page)
         rows.append(row | {"where": where, "durable": durable, "history": history.owner(index).name})
     return rows + _left(folder, history)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ext.segments import Inspection, inspect
-from ext.tape import Problem, TapeMissing
+from ext.tape import Problem, TapeCorrupt, TapeMissing
 from node.slow.archive import LOCK, foreign_files
 from node.slow.chain import (
     CHAIN,
@@ -23,7 +23,7 @@ from node.slow.chain import (
     read_chain,
     read_checkpoints,
 )
-from node.slow.forks import History, live_history, read_histories
+from node.slow.forks import History, is_beginning, is_cut, live_history, put_back, read_histories
 from node.slow.segments import (
     LEFT,
     LIVE,
@@ -94,12 +94,20 @@ def verify_all(
     for index in foreign:
         what = "is not a segment: a foreign file, behind the last one in use"
         verdict.problems.append(Problem(name_of(index), 0, None, what))
+    behind = put_back(current, {i: x for i, x in live.items() if i not in foreign})
     for history in histories:
-        check = _Check(tape, folder, history, current, foreign, verdict)
+        check = _Check(tape, folder, history, current, foreign, behind, verdict)
         check.lines()
         check.signatures(key)
         check.segments(progress)
         check.strays()
+    if behind >= 0:
+        _tell_ahead(verdict, current)
+    elif current.last is not None and current.last.index > newest_in_use(live) and is_cut(live):
+        verdict.notes.append(
+            f"{name_of(newest_in_use(live) + 1)} and what came behind it is in the archive alone: a start is "
+            "refused until it is live again"
+        )
     _tell_histories(verdict, folder, histories, current)
     return verdict
 
@@ -113,6 +121,16 @@ def _foreign(live: dict[int, Path], current: History) -> set[int]:
     while last + 1 in live:
         last += 1
     return {i for i, x in live.items() if i > last + 2 or (i > last and inspect(x).problems)}
+
+
+def _tell_ahead(verdict: Verdict, current: History) -> None:
+    assert current.last is not None
+    last, end = verdict.last_sequence or 0, current.last.last
+    what = f"{end - last} records, sequence {last + 1} to {end}" if end > last else "by a seal alone"
+    verdict.notes.append(
+        f"the archive is ahead of this tape, which was put back to an earlier state: {what}; the next start "
+        f"goes on from sequence {last + 1}, the archive in a fork, and what is archived stays"
+    )
 
 
 def _tell_histories(verdict: Verdict, folder: Path, histories: list[History], current: History) -> None:
@@ -144,7 +162,8 @@ def _first(history: History) -> int | None:
 
 
 class _Check:
-    """One history: its folder, and the live segments that are of it."""
+    """One history: its folder, and the live segments that are of it. `behind`: the newest live segment of a
+    tape that was put back, -1 where it was not."""
 
     def __init__(
         self,
@@ -153,9 +172,11 @@ class _Check:
         history: History,
         current: History,
         foreign: set[int],
+        behind: int,
         verdict: Verdict,
     ):
         self.tape, self.root, self.history, self.current = tape, folder, history, current
+        self.behind = behind
         self.folder, self.foreign, self.verdict = history.folder, foreign, verdict
         last = history.shared.get(history.begin - 1)
         # sequence of the next record, and name of the tape, as all of its segments have it
@@ -273,7 +294,10 @@ class _Check:
         if found is not None and found.first_sequence is None and not found.problems:
             if is_last and line is None:
                 return  # prepared, not started
-            self.problem(name_of(index), 0, "the segment has no header")
+            if 0 <= self.behind < index:
+                found = path = None  # the same, in a tape that was put back
+            else:
+                self.problem(name_of(index), 0, "the segment has no header")
         is_packed = index in self.packed
         if found is None and not is_packed and index not in self.chain.retired:
             self.problem(name_of(index), 0, "the segment is missing: neither live nor in the archive")
@@ -308,6 +332,8 @@ class _Check:
             line.closed_ns,
         )
         raw = digest(path, line.bytes)
+        if found.reason is None and index == self.behind and self.is_beginning(index, path, line):
+            return
         if header is None or found.reason is None:
             self.problem(name_of(index), 0, "the chain has it as closed, and it is not", line.first)
         elif told != (
@@ -316,6 +342,12 @@ class _Check:
         ):  # fmt: skip
             what = "is not the segment that the chain has: of another tape, or rolled back"
             self.problem(name_of(index), 0, what, line.first)
+
+    def is_beginning(self, index: int, path: Path, line: Archived) -> bool:
+        try:
+            return is_beginning(path, line, self.packed.get(index))
+        except (Damaged, FileNotFoundError, TapeCorrupt):
+            return True  # the archived one, or a foreign file behind it: told of these
 
     def archived(self, path: Path, line: Archived) -> None:
         """The compressed file is what the chain says, and unpacks to whole records."""
@@ -356,13 +388,16 @@ class _Check:
             self.problem(name, 0, f"starts at sequence {first}: must be {self.expected}")
         if not reason and not is_last and self.live_behind(index):
             self.problem(name, 0, "the segment ends without a seal", last)
-        is_end = is_last and self.history is self.current
+        is_end = is_last and self.history is self.current and self.behind < 0
         if is_end and reason == ROTATED:
             self.cut_short(index, last)
         self.expected = last + 1
         if self.current.owner(index) is self.history:
             verdict.first_sequence = first if verdict.first_sequence is None else verdict.first_sequence
-            verdict.last_sequence = last
+            if index == self.behind and found is not None and found.last_sequence is not None:
+                verdict.last_sequence = found.last_sequence
+            elif self.behind < 0 or index < self.behind:
+                verdict.last_sequence = last
         verdict.records += last - first + 1
 
     def live_behind(self, index: int) -> bool:

@@ -1,6 +1,7 @@
 """`tickgate tape ...` as a person types it."""
 
 import json
+import shutil
 
 import archives
 import configs
@@ -40,6 +41,20 @@ def test_a_whole_tape_is_said_to_be_whole(tickgate, tape, config):
         assert told.code == 0, told.err
         assert told.out.endswith("whole\n")
         assert "100 records" in told.out
+
+
+def test_a_restored_tape_that_the_archive_is_ahead_of_is_whole_and_is_read_as_it_is(tickgate, tmp_path):
+    tape = tmp_path / "tape"
+    archives.write(tape, 50, close=False)
+    shutil.copytree(tape, tmp_path / "backup")
+    archives.write(tape, 50)
+    archives.settle(archives.archive_of(tape))
+    archives.put_back(tape, tmp_path / "backup")
+    told = tickgate("tape", "verify", tape)
+    assert (told.code, told.out.endswith("whole\n")) == (0, True), told.err
+    assert "note: the archive is ahead of this tape" in told.out
+    assert "50 records, sequence 51 to 100; the next start goes on from sequence 51" in told.out
+    assert len(tickgate("tape", "dump", tape).out.splitlines()) == 50
 
 
 def test_damage_is_told_with_its_place_and_code_1(tickgate, tape):
@@ -92,6 +107,16 @@ def test_records_are_dumped_by_sequence_type_and_line(tickgate, tape):
     assert sequences("--from", 1, "--to", 9, "--line", 2) == [3, 6, 9]
     assert sequences("--type", "fill") == []
     assert sequences("--type", "frame", "--type", "FILL", "--to", 2) == [1, 2]
+
+
+def test_a_record_is_one_line_whatever_came_and_commands_no_terminal(tickgate, tmp_path):
+    writer = TapeWriter(tmp_path / "tape", now_ns=1, segment_size=archives.PAGE)
+    writer.append(RecordType.FRAME, 0, 1, "a\r\n\x1b[2J b\u2028\u00e9".encode())
+    writer.append(RecordType.NOTE, 0, 1, b'{"text": "\\u001b[2J\\n"}')
+    writer.close(2)
+    told = tickgate("tape", "dump", tmp_path / "tape").out
+    assert told.splitlines()[0].endswith("FRAME     0  a\\r\\n\\x1b[2J b\\u2028\u00e9")
+    assert (told.count("\n"), "\x1b" in told) == (2, False)
 
 
 def test_a_dump_that_begins_in_the_middle_knows_the_names(tickgate, tape):

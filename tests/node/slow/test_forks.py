@@ -6,7 +6,16 @@ import archives
 import pytest
 
 from ext.tape import TapeReader
-from node.slow.forks import history_of, own_history, parting, parting_by_bytes, read_histories
+from node.slow.forks import (
+    history_of,
+    is_beginning,
+    is_cut,
+    own_history,
+    parting,
+    parting_by_bytes,
+    put_back,
+    read_histories,
+)
 from node.slow.segments import LIVE, Damaged, indexed
 
 
@@ -35,6 +44,31 @@ def test_a_tape_that_was_put_back_is_of_the_history_until_it_is_written_on(tape)
     archives.write(tape, 30, size=10, now_ns=7)
     assert parting(root, live(tape)) == newest + 1, "by its header"
     assert parting_by_bytes(root, live(tape)) == newest, "it was sealed at another time"
+
+
+def test_a_tape_that_was_put_back_ends_with_its_newest_live_segment(tape):
+    (root,) = read_histories(tape / "archive")
+    newest, path = max(live(tape)), live(tape)[max(live(tape))]
+    assert max(root.segments) > newest
+    assert put_back(root, live(tape)) == newest
+    assert max(history_of(tape / "archive", live(tape)).segments) == newest
+    line, packed = root.segments[newest], root.path(newest)
+    assert is_beginning(path, line, packed)
+    assert is_beginning(path, line, None)
+    assert not is_beginning(path, root.segments[0], packed), "another header"
+    assert not is_beginning(path, line, root.path(0)), "other bytes"
+    archives.write(tape, 30, size=10, now_ns=7)
+    assert put_back(root, live(tape)) == -1, "it was gone on with"
+
+
+def test_a_live_directory_that_lost_its_newest_segments_was_not_put_back(tape):
+    archives.write(tape, 100, size=10, now_ns=7)
+    archives.settle(archives.archive_of(tape, fold=None))
+    known = history_of(tape / "archive", live(tape)).segments
+    (tape / f"{max(live(tape)):08d}.tape").unlink()
+    assert is_cut(live(tape))
+    history = history_of(tape / "archive", live(tape))
+    assert (history.segments, put_back(history, live(tape))) == (known, -1)
 
 
 def test_a_reader_sees_what_a_tape_that_was_put_back_goes_on_from_before_any_archiver_has_looked(tape):

@@ -1,6 +1,7 @@
 """The list of segments."""
 
 import os
+import shutil
 import time
 
 import archives
@@ -88,3 +89,19 @@ def test_what_a_tape_left_when_it_was_put_back_is_listed_behind_the_rest(tape):
     assert (rows[-1]["index"], rows[-1]["history"], rows[-1]["where"]) == (int(newest.stem), "", "archived")
     assert {x["history"] for x in listed(None, tape / "archive" / "fork-0001")} == {"", "fork-0001"}
     assert {x["history"] for x in listed(None, tape / "archive")} == {"", "fork-0001"}
+
+
+def test_of_a_tape_that_was_put_back_the_newest_segment_is_told_as_it_is(tmp_path):
+    tape = tmp_path / "tape"
+    archives.write(tape, 50, close=False)
+    shutil.copytree(tape, tmp_path / "backup")
+    archives.write(tape, 50)
+    archives.settle(archives.archive_of(tape))
+    archives.put_back(tape, tmp_path / "backup")
+    rows = of(tape)
+    assert [(x["index"], x["last"], x["where"]) for x in rows[:2]] == [
+        (0, 31, "live and archived"),
+        (1, 50, "live and archived"),
+    ]
+    assert (rows[1]["closed"], rows[0]["closed"] is None) == (None, False)
+    assert [x["where"] for x in rows[2:]] == ["archived"] * 2, "what is ahead of it"

@@ -6,8 +6,9 @@ import shutil
 import archives
 import pytest
 
-from ext.tape import TapeMissing, TapeWriter
-from node.slow.chain import CHAIN, CHECKPOINTS
+from ext.tape import TapeCorrupt, TapeMissing, TapeWriter
+from node.slow.chain import CHAIN, CHECKPOINTS, read_chain
+from node.slow.records import read
 from node.slow.segments import LIVE, PACKED, indexed
 from node.slow.signing import make_key, public_hex, read_key
 from node.slow.verifying import verify_all
@@ -48,16 +49,20 @@ def used(path):
 
 @pytest.mark.parametrize("count", [40, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_every_flipped_bit_is_found_in_its_file(tape, count):
-    rng = random.Random(count)
+    every_flip_is_found(tape, files(tape), count)
+
+
+def every_flip_is_found(tape, paths, count):
+    rng, before = random.Random(count), verdict(tape)
+    assert before.ok, before.problems
     for _ in range(count):
-        path = rng.choice(files(tape))
-        raw, size = used(path)
-        at, bit = rng.randrange(size), rng.randrange(8)
-        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << bit]) + raw[at + 1 :])
+        path = rng.choice(paths)
+        at, bit = rng.randrange(used(path)[1]), rng.randrange(8)
+        raw = archives.flip(path, at, bit)
         found = verdict(tape)
         assert path.name in {x.file.rpartition("/")[2] for x in found.problems}, (path, at, bit, found)
         path.write_bytes(raw)
-    assert verdict(tape).ok
+    assert verdict(tape) == before
 
 
 @pytest.mark.parametrize("step", [211, pytest.param(1, marks=pytest.mark.soak)])
@@ -231,3 +236,108 @@ def test_progress_is_told(tape):
 def test_there_may_be_nothing(tmp_path):
     with pytest.raises(TapeMissing):
         verify_all(tmp_path, tmp_path / "archive")
+
+
+# ---- a tape that was put back, and on which no node has started yet
+
+
+def made_ahead(tape, records, is_prepared=True, close=True):
+    """100 records, all archived but for what is being written; the live directory is as it was at
+    `records`."""
+    archives.write(tape, records, close=False)
+    if is_prepared:
+        (tape / f"{max(indexed(tape, LIVE)) + 1:08d}.tape").write_bytes(bytes(archives.PAGE))
+    shutil.copytree(tape, tape.parent / "backup")
+    archives.write(tape, 100 - records, close=close)
+    archives.settle(archives.archive_of(tape, hot_segments=1))
+    end = read_chain(tape / "archive").next_sequence - 1
+    archives.put_back(tape, tape.parent / "backup")
+    return end
+
+
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("is_prepared", [True, False])
+@pytest.mark.parametrize("records", [20, 31, 62, 70])  # 31 to a segment
+def test_an_archive_that_is_ahead_of_a_restored_tape_is_a_note_and_no_damage(
+    tmp_path, records, is_prepared, close
+):
+    tape = tmp_path / "tape"
+    end = made_ahead(tape, records, is_prepared, close)
+    found = verdict(tape)
+    assert found.ok, found.problems
+    ahead = (
+        f"{end - records} records, sequence {records + 1} to {end}" if end > records else "by a seal alone"
+    )
+    assert [x for x in found.notes if f"put back to an earlier state: {ahead}; the next start" in x]
+    assert (found.records, found.last_sequence) == (end, records)
+    assert len(list(read(tape))) == records, "a reader takes it as it is"
+
+
+def test_a_restored_tape_whose_newest_segment_is_sealed_is_behind_the_archive_too(tmp_path):
+    tape = tmp_path / "tape"
+    archives.write(tape, 40)
+    shutil.copytree(tape, tmp_path / "backup")
+    archives.write(tape, 60)
+    archives.settle(archives.archive_of(tape))
+    archives.put_back(tape, tmp_path / "backup")
+    found = verdict(tape)
+    assert (found.ok, found.last_sequence) == (True, 40)
+    assert any("60 records, sequence 41 to 100" in x for x in found.notes)
+    assert len(list(read(tape))) == 40
+
+
+def test_newest_live_segments_that_are_only_in_the_archive_are_read_there_and_told(tmp_path):
+    """No copy of a tape looks so: its newest segment says that another one was there. A start refuses it."""
+    tape = tmp_path / "tape"
+    archives.write(tape)
+    archives.settle(archives.archive_of(tape, fold=None))
+    for index in (2, 3):
+        (tape / f"0000000{index}.tape").unlink()
+    found = verdict(tape)
+    assert (found.ok, found.last_sequence) == (True, 100)
+    assert any("00000002.tape and what came behind it is in the archive alone" in x for x in found.notes)
+    assert len(list(read(tape))) == 100
+    with pytest.raises(TapeCorrupt, match=r"00000002\.tape is missing"):
+        TapeWriter(tape, now_ns=1, segment_size=archives.PAGE)
+
+
+def test_a_tape_that_was_put_back_into_a_history_before_a_fork_is_behind_it(tmp_path):
+    tape = tmp_path / "tape"
+    made_ahead(tape, 50)
+    archives.write(tape, 100, size=31, now_ns=7)
+    archives.settle(archives.archive_of(tape, fold=None))
+    archives.put_back(tape, tmp_path / "backup")
+    found = verdict(tape)
+    assert found.ok, found.problems
+    assert any("put back to an earlier state: 100 records, sequence 51 to 150" in x for x in found.notes)
+    assert len(list(read(tape))) == 50
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(5000, marks=pytest.mark.soak)])
+def test_every_flipped_bit_of_a_restored_tape_is_found_in_its_file(tmp_path, count):
+    tape = tmp_path / "tape"
+    made_ahead(tape, 50)
+    folder, newest = tape / "archive", tape / "00000001.tape"
+    every_flip_is_found(tape, [newest] * 4 + [*indexed(folder, PACKED).values(), folder / CHAIN], count)
+    every_flip_is_found(tape, [newest, tape / "00000002.tape"], count // 4)
+
+
+def test_a_restored_tape_with_other_records_than_the_archive_is_not_taken_for_its_beginning(tmp_path):
+    """Its header is the same: only the bytes tell."""
+    tape, other = tmp_path / "tape", tmp_path / "other"
+    made_ahead(tape, 50, is_prepared=False)
+    writer = TapeWriter(other, now_ns=1, segment_size=archives.PAGE, session=b"one", build=b"two")
+    for i in range(40):
+        writer.append(1, i % 3, 1000 + i, bytes([i]) * (90 + i % 7) if i < 31 else b"something else")
+    del writer
+    theirs, ours = other / "00000001.tape", tape / "00000001.tape"
+    assert theirs.read_bytes()[:64] == ours.read_bytes()[:64]
+    shutil.copy(theirs, ours)
+    assert [x.file for x in verdict(tape).problems] == [ours.name]
+
+
+def test_a_restored_tape_with_a_foreign_file_behind_it_is_told_of_that_file(tmp_path):
+    tape = tmp_path / "tape"
+    made_ahead(tape, 50, is_prepared=False)
+    (tape / "00000099.tape").write_bytes(b"x" * 5000)
+    assert [x.file for x in verdict(tape).problems] == ["00000099.tape"]

@@ -2,6 +2,7 @@
 needs to run."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from node.errors import Failed, UserError
+from node.errors import Failed, UserError, of_place
 from node.sheet import narrow_table, sheet
 
 tapes = typer.Typer(no_args_is_help=True, help="The record: check it, list it, read it.")
@@ -22,6 +23,9 @@ Target = Annotated[
     Path, typer.Argument(help="Config file of the node, the directory of its tape, or that of an archive.")
 ]
 BAR_FROM = 8  # segments: fewer are checked before a bar is seen
+NAMED = 5  # tapes of a directory that holds several
+HUGE = {"CONFIG", "LIMITS"}  # records that would fill screens: only the beginning is printed
+HUGE_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,9 @@ class Where:
     key: Path
 
 
-def where_of(target: Path) -> Where:
-    """What a person means: a config, a tape's directory, or an archive that was carried elsewhere. Raises
-    UserError."""
+def where_of(target: Path, command: str) -> Where:
+    """What a person means: a config, a tape's directory, or an archive that was carried elsewhere. `command`:
+    of `tickgate tape`, for what a person may type instead. Raises UserError."""
     from node.operate import tape_of
     from node.reading import beside, read_toml
     from node.slow.chain import CHAIN
@@ -46,6 +50,7 @@ def where_of(target: Path) -> Where:
     if target.is_dir():
         if (target / CHAIN).exists() and not any(target.glob("*.tape")):
             return Where(None, target, target / KEY_NAME)
+        _is_one(target, command)
         return Where(target, target / FOLDER, target / FOLDER / KEY_NAME)
     told = read_toml(target).get("archive", {})
     directory, key = (told.get(x, "") if isinstance(told, dict) else "" for x in ("directory", "key"))
@@ -53,6 +58,26 @@ def where_of(target: Path) -> Where:
         raise UserError(f"{target}: archive: `directory` and `key` must be paths")
     folder = Path(beside(target, directory)) if directory else tape / FOLDER
     return Where(tape, folder, Path(beside(target, key)) if key else folder / KEY_NAME)
+
+
+def _is_one(target: Path, command: str) -> None:
+    """A directory is a tape, and not one that tapes are in. Raises UserError."""
+    from node.slow.chain import CHAIN
+    from node.slow.segments import FOLDER, LIVE, indexed
+
+    def is_tape(directory: Path) -> bool:
+        return bool(indexed(directory, LIVE)) or (directory / FOLDER / CHAIN).exists()
+
+    try:
+        inside = [] if is_tape(target) else sorted(x for x in target.iterdir() if x.is_dir() and is_tape(x))
+    except OSError as error:
+        raise of_place(target, error) from None
+    if inside:
+        more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
+        raise UserError(
+            f"{target}: no tape itself, but it holds {', '.join(x.name for x in inside[:NAMED])}{more}: name "
+            f"one, as in `tickgate tape {command} {shlex.quote(str(inside[0]))}`"
+        )
 
 
 def _print_json(result: object) -> None:
@@ -83,7 +108,7 @@ def verify(
     """Check every record, segment, archived file, chain line and signature; say where something is wrong."""
     from node.slow.verifying import verify_all
 
-    where = where_of(target)
+    where = where_of(target, "verify")
     trusted = _public(key, where)
     with _told(), _bar(not as_json) as progress:
         found = verify_all(where.tape, where.archive, trusted, progress)
@@ -149,22 +174,29 @@ def dump(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Print records: rows with the names and units of their members, frames as text."""
-    from ext.tape import RecordType
+    from ext.tape import RecordType, TapeReader
     from node.slow.dump import Teller, type_of
     from node.slow.records import names_before, read
 
-    where = where_of(target)
+    if begin is not None and end is not None and end < begin:
+        raise UserError(f"--from {begin} --to {end}: nothing is between them: --to must not be below --from")
+    where = where_of(target, "dump")
     try:
         types = {type_of(x) for x in kind or []}
     except ValueError as error:
         raise UserError(f"--type: {error}") from None
+
+    def at_end(reader: TapeReader) -> None:
+        if begin is not None and begin >= reader.sequence:
+            raise UserError(f"--from {begin}: the tape ends at sequence {reader.sequence - 1}")
+
     teller, wanted = Teller(), types | {int(RecordType.CONFIG)} if types else None
     directory, archive = where.tape or where.archive, where.archive
     with _told():
         if begin is not None:
             for record in names_before(directory, begin, archive):
                 teller.tell(record)
-        for record in read(directory, wanted, begin, archive):
+        for record in read(directory, wanted, begin, archive, at_end):
             if end is not None and record.sequence > end:
                 break
             told = teller.tell(record)
@@ -174,12 +206,16 @@ def dump(
 
 def _one_line(told: dict[str, Any]) -> str:
     head = f"{told['sequence']:>10}  {told['at']}  {told['type']:<9} {told.get('line_name', told['line'])}"
-    rest = {
+    rest: dict[str, Any] = {
         k: v for k, v in told.items() if k not in ("sequence", "at", "now_ns", "type", "line", "line_name")
     }
     if list(rest) == ["text"]:
         return f"{head}  {_on_one_line(rest['text'])}"
-    return f"{head}  {_on_one_line(_members(rest))}" if rest else head
+    text = _on_one_line(_members(rest))
+    if told["type"] in HUGE and len(text) > HUGE_CHARS:
+        which = f"--from {told['sequence']} --to {told['sequence']} --json"
+        text = f"{text[:HUGE_CHARS]}... {len(text) - HUGE_CHARS} more characters: `{which}` shows all"
+    return f"{head}  {text}" if rest else head
 
 
 def _on_one_line(text: str) -> str:
@@ -198,7 +234,7 @@ def list_segments(target: Target, as_json: Json = False) -> None:
     not."""
     from node.slow.listing import listed
 
-    where = where_of(target)
+    where = where_of(target, "list")
     rows = listed(where.tape, where.archive)
     if not rows:
         raise UserError(f"{where.tape or where.archive}: there is no tape in this directory")
@@ -236,7 +272,7 @@ def key(target: Target, as_json: Json = False) -> None:
     """The public half of the key that signs the archive: keep it where the archive is not."""
     from node.slow.signing import public_hex, read_key
 
-    where = where_of(target)
+    where = where_of(target, "key")
     try:
         public = public_hex(read_key(where.key))
     except FileNotFoundError:

@@ -109,6 +109,33 @@ def test_records_are_dumped_by_sequence_type_and_line(tickgate, tape):
     assert sequences("--type", "frame", "--type", "FILL", "--to", 2) == [1, 2]
 
 
+def test_a_huge_record_is_cut_in_the_table_and_whole_as_json(tickgate, tmp_path):
+    writer = TapeWriter(tmp_path / "tape", now_ns=1, segment_size=archives.PAGE)
+    writer.append(RecordType.FRAME, 0, 1, b"f" * 1000)
+    writer.append(RecordType.CONFIG, 0, 1, json.dumps({"lines": [], "x": "c" * 1000}).encode())
+    writer.close(2)
+    frame, config = tickgate("tape", "dump", tmp_path / "tape").out.splitlines()
+    assert frame.count("f") == 1000, "a frame is what one looks for"
+    assert config.count("c") < 500
+    assert config.endswith("more characters: `--from 2 --to 2 --json` shows all")
+    told = tickgate("tape", "dump", tmp_path / "tape", "--from", 2, "--to", 2, "--json").out
+    assert json.loads(told)["config_record"]["x"] == "c" * 1000
+
+
+@pytest.mark.parametrize("command", ["verify", "dump", "list", "key"])
+def test_a_directory_that_holds_tapes_names_them_and_what_to_type(tickgate, tmp_path, command):
+    folder = tmp_path / "all tapes"
+    for name in ("node", "sim"):
+        archives.write(folder / name)
+    (folder / "empty").mkdir()
+    told = tickgate("tape", command, folder)
+    assert (told.code, told.out) == (2, "")
+    assert f"holds node, sim: name one, as in `tickgate tape {command} '{folder}/node'`" in told.err
+    for i in range(5):
+        archives.write(folder / f"a{i}")
+    assert "holds a0, a1, a2, a3, a4 and 2 more: name one" in tickgate("tape", command, folder).err
+
+
 def test_a_record_is_one_line_whatever_came_and_commands_no_terminal(tickgate, tmp_path):
     writer = TapeWriter(tmp_path / "tape", now_ns=1, segment_size=archives.PAGE)
     writer.append(RecordType.FRAME, 0, 1, "a\r\n\x1b[2J b\u2028\u00e9".encode())
@@ -133,16 +160,20 @@ def test_a_dump_that_begins_in_the_middle_knows_the_names(tickgate, tape):
     ("arguments", "said"),
     [
         (["verify", "nowhere"], "cannot be read"),
-        (["verify", "."], "no tape and no archive"),
-        (["dump", "."], "no tape"),
-        (["list", "."], "no tape"),
+        (["verify", "empty"], "no tape and no archive"),
+        (["verify", "."], "holds tape: name one, as in `tickgate tape verify tape`"),
+        (["dump", "empty"], "no tape"),
+        (["list", "empty"], "no tape"),
         (["dump", "tape", "--type", "frames"], "must be one of"),
         (["dump", "tape", "--from", "0"], "--from"),
+        (["dump", "tape", "--from", "5", "--to", "2"], "--from 5 --to 2: nothing is between them"),
+        (["dump", "tape", "--from", "101"], "--from 101: the tape ends at sequence 100"),
         (["verify", "bad.toml"], "must be paths"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_and_code_2(tickgate, tape, tmp_path, monkeypatch, arguments, said):
     (tmp_path / "bad.toml").write_text("[archive]\ndirectory = 3\n")
+    (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     told = tickgate("tape", *arguments)
     assert told.code == 2

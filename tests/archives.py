@@ -73,6 +73,11 @@ def flip(path: Path, at: int, bit: int = 0) -> bytes:
     return raw
 
 
+def used(path: Path) -> int:
+    """Bytes up to the last that is not zero."""
+    return len(path.read_bytes().rstrip(b"\0"))
+
+
 def put_back(tape: Path, backup: Path) -> None:
     """The live directory as it was when `backup` was copied from it; the archive stays as it is."""
     for pattern in ("*.tape", "*.state"):

@@ -58,10 +58,7 @@ def test_a_restored_tape_that_the_archive_is_ahead_of_is_whole_and_is_read_as_it
 
 
 def test_damage_is_told_with_its_place_and_code_1(tickgate, tape):
-    path = tape / "archive" / "00000000.tape.zst"
-    raw = bytearray(path.read_bytes())
-    raw[50] ^= 1
-    path.write_bytes(raw)
+    archives.flip(tape / "archive" / "00000000.tape.zst", 50)
     told = tickgate("tape", "verify", tape)
     assert told.code == 1
     assert "archive/00000000.tape.zst: offset 0, sequence 1: does not unpack" in told.out

@@ -419,9 +419,7 @@ def test_a_file_that_does_not_read_back_as_it_was_written_does_not_count(tape, m
 
     def rots(source, size, target):
         told = real(source, size, target)
-        raw = bytearray(target.read_bytes())
-        raw[len(raw) // 2] ^= 4
-        target.write_bytes(raw)
+        archives.flip(target, target.stat().st_size // 2)
         return told
 
     monkeypatch.setattr(archive_module, "pack", rots)
@@ -432,10 +430,7 @@ def test_a_file_that_does_not_read_back_as_it_was_written_does_not_count(tape, m
 
 
 def test_a_damaged_segment_is_not_archived_and_nothing_behind_it_is(tape):
-    path = tape / "00000002.tape"
-    raw = bytearray(path.read_bytes())
-    raw[200] ^= 1
-    path.write_bytes(raw)
+    archives.flip(tape / "00000002.tape", 200)
     before = live(tape)
     with pytest.raises(Stuck, match=r"00000002\.tape: offset"):
         archives.settle(archives.archive_of(tape, hot_segments=1))
@@ -731,10 +726,7 @@ def test_after_a_roll_back_into_the_last_archived_segment_the_next_is_not_taken_
 
 def test_a_live_segment_that_is_not_what_was_archived_is_kept_though_its_header_is(tape):
     archives.settle(archives.archive_of(tape, hot_segments=100))
-    path = tape / "00000000.tape"
-    raw = bytearray(path.read_bytes())
-    raw[200] ^= 1
-    path.write_bytes(raw)
+    archives.flip(tape / "00000000.tape", 200)
     before = live(tape)
     with pytest.raises(Stuck, match=r"00000000\.tape does not hold what was archived"):
         archives.settle(archives.archive_of(tape))
@@ -745,12 +737,9 @@ def test_a_last_archived_segment_that_was_written_anew_lets_nothing_behind_it_in
     """Number, sequence and name of the next one fit: it would have been taken."""
     archives.settle(archives.archive_of(tape, fold=None))
     last = max(live(tape))
-    path = tape / f"{last:08d}.tape"
-    raw = bytearray(path.read_bytes())
-    raw[200] ^= 1
     with archives.opened(archives.archive_of(tape, fold=None)) as archive:
         archives.write(tape, 1)
-        path.write_bytes(raw)
+        archives.flip(tape / f"{last:08d}.tape", 200)
         stuck(archive, "does not hold what was archived")
     assert packed(tape)[-1] == last
 

@@ -264,9 +264,7 @@ def test_once_says_what_it_could_not_do(tmp_path):
     with pytest.raises(UserError, match="no such tape"):
         Archiving(config(tmp_path / "nowhere"), lambda *x: None).once()
     archives.write(tmp_path)
-    raw = bytearray((tmp_path / "00000001.tape").read_bytes())
-    raw[100] ^= 1
-    (tmp_path / "00000001.tape").write_bytes(raw)
+    archives.flip(tmp_path / "00000001.tape", 100)
     with pytest.raises(Failed, match=r"00000001\.tape: offset 64"):
         Archiving(config(tmp_path), lambda *x: None).once()
 

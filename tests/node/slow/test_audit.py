@@ -1,7 +1,9 @@
 """`tickgate audit`: one order's story in people's units, lists, and asking for what is not there."""
 
 import json
+import shutil
 from decimal import Decimal
+from pathlib import Path
 
 import archives
 import pytest
@@ -251,10 +253,8 @@ def test_one_number_in_two_runs_has_to_be_named_in_full(tmp_path):
 
 def broken(directory, tmp_path, at):
     """A copy of a tape with one bit flipped at a share of what is used."""
-    raw = bytearray((directory / "00000000.tape").read_bytes())
-    used = len(raw.rstrip(b"\0"))
-    raw[int(used * at) // 64 * 64 + 40] ^= 1
-    (tmp_path / "00000000.tape").write_bytes(raw)
+    path = Path(shutil.copy(directory / "00000000.tape", tmp_path))
+    archives.flip(path, int(archives.used(path) * at) // 64 * 64 + 40)
     return tmp_path
 
 

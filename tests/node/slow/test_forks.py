@@ -99,9 +99,7 @@ def test_a_live_segment_that_is_neither_what_was_archived_nor_whole_is_damaged(t
     archives.write(tape, 30, size=10, now_ns=7)
     (root,) = read_histories(tape / "archive")
     path = live(tape)[parting_by_bytes(root, live(tape))]
-    raw = bytearray(path.read_bytes())
-    raw[200] ^= 1
-    path.write_bytes(raw)
+    archives.flip(path, 200)
     with pytest.raises(Damaged, match=path.name):
         parting_by_bytes(root, live(tape))
 

@@ -1,5 +1,6 @@
 """A tape read to its end, whatever its end is; times as people write them."""
 
+import archives
 import pytest
 
 from ext.tape import RecordType, TapeWriter
@@ -34,10 +35,7 @@ def test_where_there_is_no_tape_one_line_says_so(tmp_path):
 
 def test_a_torn_tail_is_told_and_what_lies_before_it_is_used(tmp_path):
     path = tape(tmp_path, close=False)
-    raw = bytearray(path.read_bytes())
-    at = 64 + 4 * 128  # the fifth record
-    raw[at + 40] ^= 1
-    path.write_bytes(raw)
+    archives.flip(path, 64 + 4 * 128 + 40)  # the fifth record
     records = Records(tmp_path, {11})
     assert len(list(records)) == 4
     assert "torn bytes" in records.torn
@@ -46,9 +44,7 @@ def test_a_torn_tail_is_told_and_what_lies_before_it_is_used(tmp_path):
 
 def test_corruption_is_told_and_what_lies_before_it_is_used(tmp_path):
     path = tape(tmp_path)
-    raw = bytearray(path.read_bytes())
-    raw[64 + 2 * 128 + 40] ^= 1  # the third record, with whole ones behind it
-    path.write_bytes(raw)
+    archives.flip(path, 64 + 2 * 128 + 40)  # the third record, with whole ones behind it
     records = Records(tmp_path, {11})
     assert len(list(records)) == 2
     assert str(path) in records.damage

@@ -80,10 +80,7 @@ def test_a_hole_is_an_error_where_it_is_reached(tape, records):
 
 
 def test_a_damaged_file_of_the_archive_is_an_error_where_it_is_reached(tape):
-    path = tape / "archive" / "00000000.tape.zst"
-    raw = bytearray(path.read_bytes())
-    raw[-6] ^= 1
-    path.write_bytes(raw)
+    archives.flip(tape / "archive" / "00000000.tape.zst", -6)
     with pytest.raises(TapeCorrupt, match=r"00000000\.tape\.zst"):
         list(read(tape))
 

@@ -273,10 +273,7 @@ def test_a_damaged_tape_is_suspect_and_told_once(room):
     first = room.put()
     for _ in range(3):
         room.put()
-    path = room.tape / "00000000.tape"
-    raw = bytearray(path.read_bytes())
-    raw[64 + (first - 1) * 64 + 40] ^= 1
-    path.write_bytes(raw)
+    archives.flip(room.tape / "00000000.tape", 64 + (first - 1) * 64 + 40)
     page = [room.turn() for _ in range(3)][-1]
     assert page.suspect
     assert sum("damaged" in x for x in room.told) == 1

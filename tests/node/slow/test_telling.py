@@ -2,6 +2,7 @@
 
 import io
 
+import archives
 import pytest
 import taped
 from chain import ORDERS, PRIVATE, Script, ack, execution
@@ -92,9 +93,7 @@ def test_foreign_orders_and_a_torn_end_are_told(tmp_path, capsys):
     assert "filled 0.005 (foreign)" in text or "partial 0.005 (foreign)" in text
     chain.engine.tape.append(11, 0, chain.now, b"{}")
     path = tmp_path / "00000000.tape"
-    raw = bytearray(path.read_bytes())
-    raw[len(raw.rstrip(b"\0")) // 64 * 64 + 32] ^= 1
-    path.write_bytes(raw)
+    archives.flip(path, archives.used(path) // 64 * 64 + 32)
     shown(print_list, audit_list(tmp_path, "", "", ""))
     assert "the tape's end is not whole" in capsys.readouterr().err
 

@@ -74,7 +74,7 @@ from node.slow.segments import (
     sync_folder,
     unpack,
 )
-from node.slow.signing import make_key, read_key, sign
+from node.slow.signing import make_key, public_hex, read_key, sign
 
 LOCK = "archive.lock"
 DAY_NS = 86_400 * 10**9
@@ -105,9 +105,11 @@ def nothing_happens(label: str) -> None:
 
 @dataclass(eq=False)
 class Signed:
-    """A history, and how far its chain is signed; `tail`: hash of the last checkpoint."""
+    """A history, and how far its chain is signed; `key`: the public half that did; `tail`: hash of the last
+    checkpoint."""
 
     history: History
+    key: str = ""
     signed_lines: int = 0
     signed_ns: int = 0
     tail: str = NOTHING
@@ -230,7 +232,7 @@ class Archive:
                     f"{each.folder / CHAIN}: it is not the chain that the last checkpoint signed: it was cut "
                     "or changed: see `tickgate tape verify`"
                 )
-            each.signed_lines, each.signed_ns = last.lines, last.at_ns or now_ns
+            each.key, each.signed_lines, each.signed_ns = last.key, last.lines, last.at_ns or now_ns
 
     # ---- histories ----
 
@@ -306,7 +308,13 @@ class Archive:
 
     def _key(self) -> Ed25519PrivateKey:
         try:
-            return read_key(self.key_path)
+            key = read_key(self.key_path)
+            if any(x.key not in ("", public_hex(key)) for x in self.histories):
+                raise Stuck(
+                    f"{self.key_path}: is not the key that signed this archive: put that one back, or name "
+                    "another `directory` in [archive]"
+                )
+            return key
         except FileNotFoundError:
             if any(x.signed_lines for x in self.histories):
                 raise Stuck(

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from ext.tape import Record, RecordType, TapeCorrupt, TapeMissing, TapeReader
+from node.slow.chain import CHAIN
 from node.slow.forks import History, history_of, own_history
 from node.slow.segments import FOLDER, LIVE, indexed, read_header
 
@@ -48,8 +49,10 @@ def opened(
 ) -> TapeReader:
     """A reader over archive and live directory from the segment with `from_sequence` on (None: from the
     oldest that there is). `types`, `archive`: as of `read`. Raises TapeMissing where there is no tape, or
-    it begins later."""
+    it begins later, and TapeCorrupt where the chain tells of no segment because it is damaged."""
     places = segments(directory, archive)
+    if from_sequence is None or not places or from_sequence < places[0].first_sequence:
+        _is_known(directory, archive)
     if from_sequence is None or not places:
         # also one with a header that cannot be read: the reader says so
         found = [*(x.index for x in places), *indexed(directory, LIVE)]
@@ -106,6 +109,13 @@ def _reader(
         return _history(directory, archive)[0].unpacked(number)  # as it is now: segments change places
 
     return TapeReader(str(directory), types=types, from_index=index, archived=archived)
+
+
+def _is_known(directory: Path, archive: Path | None) -> None:
+    """Without its chain nobody knows what came before the live segments: they are not the whole tape."""
+    history = _history(directory, archive)[0]
+    for x in history.chain.problems if not history.segments else []:
+        raise TapeCorrupt(str(history.folder / CHAIN), x.offset, x.sequence or 0, x.what)
 
 
 def _history(directory: Path, archive: Path | None) -> tuple[History, dict[int, Path]]:

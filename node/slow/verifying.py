@@ -101,6 +101,9 @@ def verify_all(
         check.signatures(key)
         check.segments(progress)
         check.strays()
+    if key and (verdict.first_sequence or 1) > 1 and not histories[0].chain.lines and not verdict.checkpoints:
+        what = f"there is no archive here, and the tape begins at sequence {verdict.first_sequence}"
+        verdict.problems.append(Problem(CHECKPOINTS, 0, 0, f"{what}: nothing was signed"))
     if behind >= 0:
         _tell_ahead(verdict, current)
     elif current.last is not None and current.last.index > newest_in_use(live) and is_cut(live):

@@ -782,6 +782,23 @@ def test_an_archive_whose_key_is_gone_is_not_signed_by_another(tape):
         archives.settle(archives.archive_of(tape))
 
 
+def test_an_archive_is_not_signed_by_another_key_than_the_one_that_did(tape, tmp_path):
+    """Also where a bit of the key rotted: it is a key all the same."""
+    archives.settle(archives.archive_of(tape))
+    before = bytes_of(tape / "archive")
+    archives.write(tape, 1)
+    key = tape / "archive" / "archive.key"
+    raw = key.read_bytes()
+    at = raw.index(b"\n") + 1 + 40  # in the seed
+    key.write_bytes(raw[:at] + (b"B" if raw[at : at + 1] != b"B" else b"C") + raw[at + 1 :])
+    with pytest.raises(Stuck, match="is not the key that signed"):
+        archives.settle(archives.archive_of(tape))
+    key.write_bytes(raw)
+    assert bytes_of(tape / "archive") == before
+    archives.settle(archives.archive_of(tape))
+    assert verdict(tape).ok
+
+
 def test_a_key_of_ones_own_is_used(tape, tmp_path):
     key = tmp_path / "elsewhere" / "my.pem"
     archives.settle(archives.archive_of(tape, key=key))

@@ -85,6 +85,18 @@ def test_a_damaged_file_of_the_archive_is_an_error_where_it_is_reached(tape):
         list(read(tape))
 
 
+def test_a_chain_whose_beginning_is_damaged_is_an_error_and_not_a_shorter_tape(tape, records):
+    live = min(int(x.stem) for x in tape.glob("*.tape"))
+    assert live > 0
+    archives.flip(tape / "archive" / "chain.jsonl", 60)
+    for start in (None, 1):
+        with pytest.raises(TapeCorrupt, match=r"chain\.jsonl: offset 0"):
+            list(read(tape, from_sequence=start))
+    assert list(read(tape, from_sequence=records[-1].sequence)) == records[-1:], "what is live needs no chain"
+    with pytest.raises(TapeCorrupt, match=r"chain\.jsonl: offset 0"):
+        list(read(tape / "archive", archive=tape / "archive"))
+
+
 def test_what_is_retired_is_said_to_be(tape, records):
     archives.settle(archives.archive_of(tape, keep_bytes=1))
     first = segments(tape)[0].first_sequence

@@ -4,13 +4,14 @@ import random
 import shutil
 
 import archives
+import msgspec
 import pytest
 
 from ext.tape import TapeCorrupt, TapeMissing, TapeWriter
-from node.slow.chain import CHAIN, CHECKPOINTS, read_chain
+from node.slow.chain import CHAIN, CHECKPOINTS, append, read_chain, read_checkpoints
 from node.slow.records import read
 from node.slow.segments import LIVE, PACKED, indexed
-from node.slow.signing import make_key, public_hex, read_key
+from node.slow.signing import make_key, public_hex, read_key, sign
 from node.slow.verifying import verify_all
 
 
@@ -182,12 +183,23 @@ def test_a_checkpoint_by_another_key_is_found(tape, tmp_path):
     ours = public_hex(read_key(tape / "archive" / "archive.key"))
     found = verdict(tape, key=ours)
     assert (found.ok, found.key, found.checkpoints > 0) == (True, ours, True)
-    forger = archives.archive_of(tape, key=tmp_path / "theirs")
-    archives.write(tape, 1)
-    archives.settle(forger)
+    folder = tape / "archive"
+    last = read_checkpoints(folder)
+    line = sign(read_key(tmp_path / "theirs"), msgspec.structs.replace(last.lines[-1], previous=last.tail))
+    append(folder / CHECKPOINTS, line)
     found = verdict(tape)
     assert [x.file for x in found.problems] == [CHECKPOINTS]
     assert "by another key" in found.problems[0].what
+
+
+def test_an_archive_that_is_gone_is_damage_where_somebody_must_have_signed_and_else_a_note(tape):
+    archives.write(tape, 60)
+    archives.settle(archives.archive_of(tape))
+    key = public_hex(read_key(tape / "archive" / "archive.key"))
+    shutil.rmtree(tape / "archive")
+    assert any("there is no archive here" in x for x in verdict(tape).notes)
+    assert verdict(tape).ok, "it may be elsewhere"
+    assert "nothing was signed" in verdict(tape, key=key).problems[0].what
 
 
 def test_an_archive_is_verified_without_its_tape(tape):

@@ -2,9 +2,14 @@
 
 import errno
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-WORDS = dict.fromkeys(FULL, "the disk is full: make room there, or name another place") | {
-    errno.EROFS: "the file system is read-only",
+FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a disk, and not of who named the place
+WORDS = {
+    errno.ENOSPC: "the disk is full: make room there, or name another place",
+    errno.EDQUOT: "the disk quota is used up: raise it, or name another place",
+    errno.EFBIG: "the file is larger than files may be: raise `ulimit -f`",
+    errno.EIO: "the disk reports an I/O error: look at it",
+    errno.EROFS: "the file system is read-only: mount it read-write (after an I/O error the kernel "
+    "makes it so: look at the disk)",
     errno.EACCES: "permission denied",
 }
 
@@ -32,5 +37,6 @@ def cause(error: OSError) -> str:
 
 
 def of_place(place: object, error: OSError) -> Failed | UserError:
-    """That a file or directory cannot be used. A disk that is full is no fault of what was asked: Failed."""
-    return (Failed if error.errno in FULL else UserError)(f"{place}: {cause(error)}")
+    """That a file or directory cannot be used. A disk that is full or broken is no fault of what was asked:
+    Failed."""
+    return (Failed if error.errno in FAULTS else UserError)(f"{place}: {cause(error)}")

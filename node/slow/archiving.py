@@ -224,14 +224,17 @@ class Archiving:
         Raises UserError, Failed."""
         if not self.directory.is_dir():
             raise UserError(f"{self.directory}: there is no such tape")
-        lock = self._try_lock()
+        try:
+            lock = self._try_lock()
+        except OSError as error:
+            raise of_place(self.directory, error) from None
         if lock < 0:
             raise UserError(f"{self.directory}: another archiver looks after this tape")
         try:
             self.syncer.begin(time.monotonic_ns())
             before = self._opened().segments
             self._work()
-            self._close()
+            self._opened().close(time.time_ns())
         except TapeMissing:
             raise UserError(f"{self.directory}: there is no tape in it") from None
         except OSError as error:

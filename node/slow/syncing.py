@@ -17,6 +17,7 @@ import orjson
 
 from ext.records import report_row
 from ext.tape import Record, RecordType, TapeCorrupt, TapeReader
+from node.errors import cause
 from node.slow.segments import LIVE, indexed, name_of, newest_in_use, read_header, sync_folder
 from node.synced import DISK, MEMORY, SyncedPage
 
@@ -176,7 +177,7 @@ class Syncer:
         self.failed.add(index)
         self.is_noted = False  # what was looked at was the last one
         self._alarm(
-            f"ALARM: {name_of(index)} cannot be made durable: {error.strerror}: the tape is suspect, "
+            f"ALARM: {name_of(index)} cannot be made durable: {cause(error)}; the tape is suspect, "
             f"nothing new is "
             f"risked; look at the disk and at `tickgate tape verify`, then remove {self.directory / SUSPECT}"
         )

@@ -1,6 +1,7 @@
 """The tape: what goes in comes out, in order, whatever is done to the files or the writer."""
 
 import contextlib
+import errno
 import os
 import random
 import re
@@ -22,6 +23,7 @@ from ext import tape
 from ext.tape import (
     RecordType,
     TapeCorrupt,
+    TapeError,
     TapeFull,
     TapeLocked,
     TapeMissing,
@@ -372,6 +374,34 @@ def check_cut(target: Path, torn: bytes, shorten: bool) -> None:
     assert [r.payload for r in TapeReader(target)] == [b"one", b"two" * 20, b"after"]
     assert verify(target).ok
     assert len(twin_read(target)) == 3
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_torn_tail_that_cannot_be_kept_aside_is_not_cut_and_a_later_start_cuts_it(
+    tmp_path, monkeypatch, number
+):
+    writer = TapeWriter(tmp_path, now_ns=1, segment_size=4096)
+    for i in range(5):
+        writer.append(1, 0, i, b"x" * 100)
+    del writer
+    path = tmp_path / "00000000.tape"
+    raw = bytearray(path.read_bytes())
+    raw[64 + 4 * 192 + 40] ^= 1
+    path.write_bytes(raw)
+
+    def fails(fd):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(TapeError, match="what is there cannot be read or put in order: the ") as caught:
+            TapeWriter(tmp_path, now_ns=2, segment_size=4096)
+    assert isinstance(caught.value, TapeFull) == (number in (errno.ENOSPC, errno.EDQUOT))
+    assert path.read_bytes() == raw
+    writer = TapeWriter(tmp_path, now_ns=3, segment_size=4096)
+    assert writer.sequence == 5
+    writer.close(4)
+    assert verify(tmp_path).ok
 
 
 def test_a_segment_torn_at_birth_is_cut_too(tmp_path):

@@ -2,11 +2,12 @@
 file systems of a few megabytes where this machine lets us mount one."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,26 @@ def small_disk(where: Path, options: str) -> Iterator[Path]:
     where.mkdir()
     with mounted(["-t", "tmpfs", "-o", options, "tmpfs", str(where)], where):
         yield where
+
+
+@contextlib.contextmanager
+def failing_disk(where: Path) -> Iterator[Callable[[], None]]:
+    """An ext4 of its own in a file. What is yielded has the kernel find a fault in it and make it read-only
+    under whoever uses it, as after an I/O error. Skips where this machine has no such thing."""
+    image = where.with_suffix(".image")
+    image.touch()
+    os.truncate(image, 16 << 20)
+    where.mkdir()
+    if not shutil.which("mkfs.ext4") or subprocess.run(["mkfs.ext4", "-q", "-F", image]).returncode:
+        pytest.skip("no ext4 can be made here")
+    with mounted(["-o", "loop,errors=remount-ro", str(image), str(where)], where):
+        source = next(
+            x.split()[0] for x in Path("/proc/self/mounts").read_text().splitlines() if f" {where} " in x
+        )
+        trigger = Path("/sys/fs/ext4") / Path(source).name / "trigger_fs_error"
+        if not os.access(trigger, os.W_OK):
+            pytest.skip("this kernel fails no file system on command")
+        yield lambda: trigger.write_text("1") and None
 
 
 @contextlib.contextmanager

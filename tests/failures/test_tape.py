@@ -3,27 +3,33 @@ failing and slow disks, no descriptor left, and two writers of one directory."""
 
 import errno
 import os
+import random
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import configs
 import msgspec
 import pytest
-from disk import child, library, mounted, small_disk, told
+from disk import child, failing_disk, library, mounted, small_disk, told
 
 from ext.engine import Engine
 from ext.instruments import Instruments
 from ext.records import Latch
-from ext.tape import TapeCorrupt, TapeError, TapeFull, TapeReader, TapeWriter, verify
-from node.config import Config
+from ext.tape import RecordType, TapeCorrupt, TapeError, TapeFull, TapeReader, TapeWriter, verify
+from node.config import ArchiveConfig, Config
 from node.errors import Failed, UserError
 from node.net.live import Node
 from node.net.tapewatch import TapeWatch
 from node.recall import recall
+from node.slow.archiving import Archiving
+from node.slow.syncing import Syncer
+from node.slow.verifying import verify_all
 from node.synced import DISK, SyncedPage
 
 OPERATOR = int(Latch.LATCH_OPERATOR)
 SEGMENT = 1 << 16
+NOTE = int(RecordType.NOTE)
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +309,84 @@ def test_row_93_a_failed_flush_makes_the_tape_suspect_and_stops_new_risk_for_goo
     watch_of(tmp_path, engine, said).look(tape, now_ns)
     assert engine.risk.latched == Latch.LATCH_TAPE
     tape.close(4)
+
+
+def test_row_93_a_file_system_that_turns_read_only_under_a_node_stops_new_risk_and_loses_no_record(tmp_path):
+    with failing_disk(tmp_path / "disk") as fail:
+        folder, told = tmp_path / "disk" / "tape", []
+        tape = TapeWriter(folder, now_ns=1, segment_size=1 << 18)
+        syncer = Syncer(folder, 10**9, lambda line, text: told.append(text))
+        syncer.begin(1)
+        engine, said = engine_on(tape), []
+        watch = watch_of(folder, engine, said)
+        watch.look(tape, time.monotonic_ns())
+        tape.append(NOTE, 0, 1, b"{}")
+        syncer.turn(2 * 10**9)
+        assert (syncer.sequence, engine.risk.latched) == (1, 0)
+        fail()
+        for _ in range(3):
+            tape.append(NOTE, 0, 1, bytes(500))
+        syncer.turn(4 * 10**9)
+        watch.look(tape, time.monotonic_ns() + 10**9)
+        assert syncer.sequence == 1
+        assert any("00000000.tape cannot be made durable: the file system is read-only" in x for x in told)
+        assert engine.risk.latched == Latch.LATCH_TAPE
+        assert "a flush to its disk failed" in " ".join(said)
+        with pytest.raises(UserError, match="the file system is read-only: mount it read-write"):
+            Archiving(SimpleNamespace(tape=str(folder), archive=ArchiveConfig()), lambda *x: None).once()
+        syncer.close()
+        tape.close(2)  # in good order, though its lock can no longer be signed
+        assert sum(x.type == NOTE for x in TapeReader(folder)) == 4
+        with pytest.raises(UserError, match="the file system is read-only"):
+            node_on(folder)._open_tape()
+
+
+def test_row_92_an_archive_whose_disk_is_full_goes_on_when_there_is_room(tmp_path):
+    tape = TapeWriter(tmp_path / "tape", now_ns=1, segment_size=SEGMENT)
+    for i in range(400):
+        tape.append(1, 0, i, random.Random(i).randbytes(500))
+    tape.close(2)
+    with small_disk(tmp_path / "disk", "size=256k") as disk:
+        (disk / "other").write_bytes(bytes(160 << 10))
+        settings = ArchiveConfig(directory=str(disk / "archive"), hot_segments=100)
+
+        def once():
+            return Archiving(
+                SimpleNamespace(tape=str(tmp_path / "tape"), archive=settings), lambda *x: None
+            ).once()
+
+        with pytest.raises(Failed, match="the disk is full: make room there"):
+            once()
+        found = verify_all(tmp_path / "tape", disk / "archive")
+        assert (found.ok, found.records, found.archived) == (True, 400, 1)
+        (disk / "other").unlink()
+        assert once()["waiting"] == 0
+        assert verify_all(tmp_path / "tape", disk / "archive").archived == 4
+
+
+def test_row_92_an_archive_above_the_file_size_limit_is_named_and_goes_on_with_a_higher_one(tmp_path):
+    code = """
+        import random, resource, sys
+        from types import SimpleNamespace
+        from ext.tape import TapeWriter
+        from node.config import ArchiveConfig
+        from node.errors import Failed
+        from node.slow.archiving import Archiving
+        tape = TapeWriter(sys.argv[1], now_ns=1, segment_size=1 << 16)
+        for i in range(200): tape.append(1, 0, i, random.Random(i).randbytes(500))
+        tape.close(2)
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        config = SimpleNamespace(tape=sys.argv[1], archive=ArchiveConfig())
+        try: Archiving(config, lambda *x: None).once()
+        except Failed as error: print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        print(Archiving(config, lambda *x: None).once()["archived"])
+    """
+    out = told(child(code, tmp_path / "tape")).splitlines()
+    assert "larger than files may be: raise `ulimit -f`" in out[0]
+    assert out[1] == "2"
+    assert verify_all(tmp_path / "tape", tmp_path / "tape" / "archive").ok
 
 
 # ---- 94: a disk that does not answer

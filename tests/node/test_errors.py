@@ -54,5 +54,12 @@ def test_a_disk_says_what_to_do_and_a_full_one_is_no_bad_usage():
         "tape /x: the disk is full: make room there, or name another place",
     )
     assert type(of_place("x", OSError(errno.EROFS, "raw"))) is UserError
+    for number, words in (
+        (errno.EDQUOT, "the disk quota is used up: raise it"),
+        (errno.EFBIG, "raise `ulimit -f`"),
+        (errno.EIO, "the disk reports an I/O error: look at it"),
+    ):
+        told = of_place("x", OSError(number, "raw"))
+        assert (type(told), words in str(told)) == (Failed, True)
     assert cause(OSError(errno.EMFILE, "Too many open files")) == "Too many open files"
     assert cause(OSError("words")) == "words"

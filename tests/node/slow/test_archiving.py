@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import subprocess
 import time
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from node.errors import Failed, UserError
 from node.slow import archive as archive_module
 from node.slow import archiving, syncing
 from node.slow.archiving import Archiving
+from node.slow.chain import read_chain
 from node.slow.records import read
 from node.slow.segments import LIVE, PACKED, indexed
 from node.slow.verifying import verify_all
@@ -216,7 +218,13 @@ def test_a_disk_that_answers_an_error_is_told_once_and_the_flushing_goes_on(tmp_
 
     play(tmp_path, scenario, told=told)
     assert len(tries) > times
-    assert sum("ALARM" in x and "Input/output error: nothing more is made durable" in x for x in told) == 1
+    assert (
+        sum(
+            "ALARM" in x and "the disk reports an I/O error: look at it: nothing more is made durable" in x
+            for x in told
+        )
+        == 1
+    )
 
 
 def test_an_end_on_a_disk_that_answers_an_error_is_told(tmp_path, monkeypatch):
@@ -232,7 +240,7 @@ def test_an_end_on_a_disk_that_answers_an_error_is_told(tmp_path, monkeypatch):
         await until(lambda: len(packed(tmp_path)) == len(indexed(tmp_path, LIVE)))
 
     play(tmp_path, scenario, told=told)
-    assert any(f"ALARM: {tmp_path}: Input/output error" in x for x in told)
+    assert any(f"ALARM: {tmp_path}: the disk reports an I/O error" in x for x in told)
 
 
 def test_a_fault_of_its_own_ends_it_so_that_another_is_started(tmp_path, monkeypatch):
@@ -266,6 +274,67 @@ def test_once_says_what_it_could_not_do(tmp_path):
     archives.write(tmp_path)
     archives.flip(tmp_path / "00000001.tape", 100)
     with pytest.raises(Failed, match=r"00000001\.tape: offset 64"):
+        Archiving(config(tmp_path), lambda *x: None).once()
+
+
+CALLS = {  # of the archive, and of what file
+    "fsync": r"\.zst\.part|/archive|\.jsonl",
+    "write": r"\.jsonl",
+    "rename": r"\.zst\.part",
+    "unlink": r"0000000[0-9]\.tape",
+}
+WORDS = {
+    errno.EIO: "the disk reports an I/O error",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+}
+
+
+def failing(monkeypatch, call, number, wanted):
+    """`call` fails on files of these names; which it was asked for."""
+    real, hit = getattr(os, call), []
+
+    def instead(what, *more, **names):
+        path = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else str(what)
+        if re.search(f"(?:{wanted})$", path):
+            hit.append(path)
+            raise OSError(number, os.strerror(number), None if isinstance(what, int) else path)
+        return real(what, *more, **names)
+
+    monkeypatch.setattr(os, call, instead)
+    return hit
+
+
+@pytest.mark.parametrize("number", WORDS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_disk_that_fails_under_the_archive_is_named_and_when_it_works_again_all_is_archived(
+    tmp_path, monkeypatch, call, number
+):
+    archives.write(tmp_path)
+    before = {x.name: x.read_bytes() for x in tmp_path.glob("*.tape")}
+
+    def make(*arguments, **more):
+        return archive_module.Archive(*arguments, **(more | {"fold": archives.fold}))
+
+    with monkeypatch.context() as patch:
+        hit = failing(patch, call, number, CALLS[call])
+        with pytest.raises(Failed, match=WORDS[number]):
+            Archiving(config(tmp_path), lambda *x: None, make=make).once()
+    assert hit
+    assert {x.name: x.read_bytes() for x in tmp_path.glob("*.tape")} == before, "nothing live is gone"
+    assert len(read_chain(tmp_path / "archive").segments) == (len(before) if call == "unlink" else 0)
+    assert not list((tmp_path / "archive").glob("*.part"))
+    Archiving(config(tmp_path), lambda *x: None, make=make).once()
+    found = verify_all(tmp_path, tmp_path / "archive")
+    assert (found.ok, found.records, found.archived) == (True, 100, len(before)), found.problems
+    assert found.live == 2
+
+
+def test_an_end_that_could_not_be_signed_is_no_good_end(tmp_path, monkeypatch):
+    archives.write(tmp_path)
+    failing(monkeypatch, "write", errno.ENOSPC, "checkpoints.jsonl")
+    with pytest.raises(Failed, match="the disk is full"):
         Archiving(config(tmp_path), lambda *x: None).once()
 
 

@@ -22,12 +22,13 @@ class Disk:
 
     def __init__(self):
         self.flushed, self.fails, self.during = [], set(), lambda: None
+        self.number = errno.EIO
 
     def flush(self, fd):
         name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
         self.during()
         if name in self.fails:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(self.number, os.strerror(self.number))
         self.flushed.append(name)
 
 
@@ -173,6 +174,23 @@ def test_a_failed_flush_is_final_for_its_file_and_the_tape_is_suspect(room):
     page = room.turn()
     assert room.disk.flushed == ["00000001.tape"], "the next file is flushed"
     assert page.sequence == 0, "there is a hole in front of it"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EIO, "the disk reports an I/O error"),
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk quota is used up"),
+        (errno.EROFS, "the file system is read-only"),
+    ],
+)
+def test_whatever_a_flush_fails_of_is_named_and_believed(room, number, words):
+    """A network disk and one that allocates late tell of their room only then."""
+    room.put(RecordType.FILL)
+    room.disk.fails, room.disk.number = {"00000000.tape"}, number
+    assert room.turn().suspect
+    assert any("00000000.tape cannot be made durable" in x and words in x for x in room.told)
 
 
 def test_what_was_lost_counts_again_once_it_is_archived(room):

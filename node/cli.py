@@ -5,10 +5,11 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +18,10 @@ from typer.exceptions import TyperException
 from node.errors import Failed, HeldBack, Unreachable, UserError, cause
 from node.sheet import sheet
 from node.tapes import tapes
+
+if TYPE_CHECKING:
+    from node.backtest.tapes import Named
+    from node.venues.keys import Key
 
 app = typer.Typer(
     name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -33,7 +38,10 @@ SINCE = "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC) or a durati
 WAIT_S = 30.0
 Files = Annotated[
     list[Path],
-    typer.Argument(help="Recordings, in the order in which they are to be replayed; or tapes (directories)."),
+    typer.Argument(
+        help="Recordings, in the order in which they are to be replayed; or tapes: their directories, or the "
+        "configs (*.toml) of their nodes."
+    ),
 ]
 
 
@@ -321,7 +329,8 @@ def replay(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Tapes: stop behind this sequence or UTC time.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Tapes: config of the node, whose keys sign again what it signed.")
+        Path | None,
+        typer.Option(help="Tapes: config of the node, whose keys sign again what it signed."),
     ] = None,
     strategy: Annotated[
         str | None, typer.Option(help="Tapes: what this one would have done (a name, or module:Class).")
@@ -334,10 +343,14 @@ def replay(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories): every run
-    again, compared with what it did."""
-    if any(x.is_dir() for x in files):
-        if not all(x.is_dir() for x in files) or instruments or market or at:
+    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories, or configs of
+    nodes): every run again, compared with what it did; of a node that runs, up to the last whole record."""
+    tapes = [x.is_dir() or x.suffix == ".toml" for x in files]
+    if any(tapes):
+        if not all(tapes):
+            other = files[tapes.index(False)]
+            raise UserError(f"{other}: is a recording, {files[tapes.index(True)]} a tape: one kind at a time")
+        if instruments or market or at:
             raise UserError(
                 "a tape is replayed by itself: --instruments, --market and --at are for recordings"
             )
@@ -345,7 +358,8 @@ def replay(
         return
     if since or until or config or strategy or changes:
         raise UserError(
-            "--from, --until, --config, --strategy and --set are for tapes: name the directory of one"
+            "--from, --until, --config, --strategy and --set are for tapes: name the directory of one, or "
+            "the config of its node"
         )
     from node.backtest.replay import replay_command
 
@@ -370,26 +384,49 @@ def _replay_tapes(
     from node.backtest.tapes import print_result, tapes_command
     from node.backtest.whatif import settings_of
 
-    keys = None
-    if config is not None:
-        from node.config import MARKETS, load
-        from node.credentials import read_key
-
-        keys = {
-            MARKETS[x.market]: read_key(x.key, f"venue {x.market}")
-            for x in load(config).venue
-            if x.key is not None
-        }
-    settings = settings_of(strategy, changes) if strategy or changes else None
+    named = _namer(config)
+    alone = config or (files[0] if len(files) == 1 and files[0].is_file() else None)
+    folder = None if alone is None else alone.parent
+    settings = settings_of(strategy, changes, folder) if strategy or changes else None
     result = tapes_command(
-        files, since=since, until=until, keys=keys, progress=sys.stderr.isatty(), settings=settings
+        files, since=since, until=until, named=named, progress=sys.stderr.isatty(), settings=settings
     )
     if as_json:
         print_json(result.to_json())
     else:
         print_result(result, Console())
-    if not result.is_identical and settings is None:
+    if any(x.refused for x in result.tapes) or not (result.is_identical or settings):
         raise Failed(result.first_trouble())
+
+
+def _namer(config: Path | None) -> Callable[[Path], "Named"]:
+    """What a FILE means that is a tape's directory or a node's config. Keys are `config`'s where it is given,
+    else that node's; an auditor who has no secrets replays without them."""
+    from node.backtest.tapes import Named
+    from node.operate import tape_of
+
+    def keys_of(path: Path) -> dict[int, "Key"]:
+        from node.config import MARKETS, load
+        from node.credentials import read_key
+
+        return {
+            MARKETS[x.market]: read_key(x.key, f"venue {x.market}")
+            for x in load(path).venue
+            if x.key is not None
+        }
+
+    given = None if config is None else keys_of(config)
+
+    def named(path: Path) -> Named:
+        if path.is_dir() or given is not None:
+            beside = config if path.is_dir() else path
+            return Named(tape_of(path), given, None if beside is None else beside.parent)
+        try:
+            return Named(tape_of(path), keys_of(path), path.parent)
+        except UserError as error:
+            return Named(tape_of(path), None, path.parent, (f"signatures are not compared: {error}",))
+
+    return named
 
 
 @app.command()

@@ -221,7 +221,8 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"node\.backtest\.(doors|rebuild|rerun|tapes|whatif|wording)",
         (
             LOWER
-            | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies", "node.slow.records"}
+            | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies", "node.sheet"}
+            | {"node.slow.finding", "node.slow.records"}
             | ALL_EXT
         )
         - {"ext.link"},

@@ -45,6 +45,7 @@ from node.recall import Recalled
 from node.restarts import Restarts, is_looping
 from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
 from node.states import recall_fast
+from node.strategies import strategy_class
 from node.synced import read_synced
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
@@ -94,7 +95,9 @@ class Node:
     `path`: the config's
     file, for paths in it and for `tickgate limits`; `accept_limits`: limits may be much looser than in the
     last run;
-    `show(node)` is called when the limits in force are known."""
+    `show(node)` is called when the limits in force are known, `ready()` when the config, its strategy, its
+    symbols and its tape were found to be good, before any line is up. Raises UserError for a strategy or a
+    key that cannot be used."""
 
     def __init__(
         self,
@@ -104,9 +107,12 @@ class Node:
         path: Path | None = None,
         accept_limits: bool = False,
         show: Callable[["Node"], None] | None = None,
+        ready: Callable[[], None] = lambda: None,
     ):
         self.config, self.tell = config, tell
-        self.path, self.accept_limits, self.show = path, accept_limits, show
+        self.path, self.accept_limits, self.show, self.ready = path, accept_limits, show, ready
+        self.folder = None if path is None else path.parent
+        strategy_class(config.strategy, self.folder)  # before a venue is asked for anything
         self.venues: dict[int, VenueConfig] = {MARKET_NUMBERS[x.market]: x for x in config.venue}
         self.keys = {
             market: read_key(x.key, f"venue {x.market}")
@@ -268,7 +274,7 @@ class Node:
             tape=self.tape,
             epoch=next_epoch(now_ns, self.recalled),
             first_id=1 + (secrets.randbits(12) << 31),  # two started in the same moment have other ids
-            folder=None if self.path is None else self.path.parent,
+            folder=self.folder,
             now_ns=now_ns,
         )
         self._compare_limits()
@@ -581,6 +587,7 @@ class Node:
             watchdog.start()
             try:
                 await self.console.start()
+                self.ready()
                 await self._work(stop)
                 self.is_done = True
             finally:

@@ -194,10 +194,9 @@ class Recorder(Node):
     # ---- building ----
 
     def _build(self) -> None:
-        folder = None if self.path is None else self.path.parent
         now_ns = time.time_ns()
         self.desk = Assembly(
-            self.config, self.rows, self.steps, {}, tape=None, epoch=epoch_of(now_ns), folder=folder
+            self.config, self.rows, self.steps, {}, tape=None, epoch=epoch_of(now_ns), folder=self.folder
         )
         self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.ear = Ear(self.engine, self._heard)

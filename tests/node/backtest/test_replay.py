@@ -432,7 +432,7 @@ def test_a_recording_that_is_cut_off_is_replayed_up_to_there_and_says_so(tmp_pat
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
     for arguments, words in (
         ([str(tmp_path / "none.gz")], "no such file"),
-        ([str(tmp_path)], "there is no tape here"),
+        ([str(tmp_path)], "there is no tape in this directory"),
         (["--instruments", str(tmp_path / "none.toml"), str(frames.recording(NEXO23))], "no such file"),
     ):
         done = command(*arguments)

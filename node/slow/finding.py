@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from node.errors import UserError
-from node.slow.chain import CHAIN
 from node.slow.segments import FOLDER, LIVE
 
 DEPTH_MOST = 4  # folders below the one that is named: a tape lies near, and / has no end
@@ -13,8 +12,8 @@ SHOWN = 5
 
 
 def tape_at(path: Path, command: str) -> Path:
-    """The directory of the tape, or of an archive without one, that `path` means. `command`: what to type,
-    as far as the directory. Raises UserError where there is none, or several to choose from."""
+    """The directory of the tape that `path` means. `command`: what to type, as far as the directory. Raises
+    UserError where there is none, or several to choose from."""
     if is_tape(path):
         return path
     found = sorted(_below(path))
@@ -32,9 +31,9 @@ def tape_at(path: Path, command: str) -> Path:
 
 
 def is_tape(path: Path) -> bool:
-    """Are segments of a tape in this directory, live or archived?"""
+    """Are segments of a tape in this directory?"""
     try:
-        return (path / CHAIN).exists() or any(LIVE.fullmatch(x.name) for x in path.iterdir())
+        return any(LIVE.fullmatch(x.name) for x in path.iterdir())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
 
@@ -43,7 +42,7 @@ def _below(path: Path) -> Iterator[Path]:
     """What cannot be looked into is no tape of ours; an archive belongs to the tape that it lies in."""
     for folder, names, files in os.walk(path):
         here = Path(folder)
-        if any(LIVE.fullmatch(x) for x in files) or CHAIN in files:
+        if any(map(LIVE.fullmatch, files)):
             yield here
             names[:] = [x for x in names if x != FOLDER]
         if len(here.relative_to(path).parts) >= DEPTH_MOST:

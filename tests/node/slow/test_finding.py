@@ -14,17 +14,15 @@ def tape(folder):
     return folder
 
 
-def test_a_tape_is_itself_and_an_archive_too(tmp_path):
-    assert tape_at(tape(tmp_path / "a"), COMMAND) == tmp_path / "a"
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "chain.jsonl").touch()
-    assert tape_at(tmp_path / "b", COMMAND) == tmp_path / "b"
+def test_a_tape_is_itself_whatever_lies_below_it(tmp_path):
+    tape(tmp_path / "a" / "old")
+    (tmp_path / "a" / "00000007.tape").touch()
+    assert tape_at(tmp_path / "a", COMMAND) == tmp_path / "a"
 
 
 def test_the_only_tape_below_is_meant_and_its_archive_is_no_other_one(tmp_path):
     here = tape(tmp_path / "tapes" / "sim")
-    (here / "archive").mkdir()
-    (here / "archive" / "chain.jsonl").touch()
+    tape(here / "archive" / "fork-1")
     assert tape_at(tmp_path, COMMAND) == here
 
 

@@ -370,6 +370,8 @@ def replay(
         print_json(result.to_json())
     else:
         result.print(Console())
+    if result.refused:
+        raise Failed(f"{len(result.refused)} of {len(files)} not replayed: {result.refused[0]}")
 
 
 def _replay_tapes(

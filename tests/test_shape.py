@@ -227,7 +227,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
         )
         - {"ext.link"},
     ),
-    (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*", "node.reel"} | ALL_EXT) - {"ext.link"}),
+    (
+        r"node\.backtest(\.\w+)*",
+        (LOWER | {"node.backtest*", "node.reel", "node.sheet"} | ALL_EXT) - {"ext.link"},
+    ),
     (
         r"node\.slow(\.\w+)*",
         {"node.slow*", "node.errors", "ext.tape", "ext.segments", "ext.dials", "ext.records", "ext.text"}

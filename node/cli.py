@@ -566,10 +566,19 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """The latency suite."""
+    from bench import check_names
+
+    check_names(names or [])
     try:
         from bench import suite
     except ModuleNotFoundError as error:
-        _fail(f"bench needs {error.name}, which is not installed: `make bench` installs it", 1)
+        if error.name is None or error.name.partition(".")[0] in ("bench", "ext", "node"):
+            raise  # ours
+        _fail(
+            f"bench needs {error.name}, which is not installed: `make bench` installs what the benches "
+            f"compare with, or `pip install {error.name}`",
+            1,
+        )
     from bench.conditions import BenchError
     from bench.node import node_command
 

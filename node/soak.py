@@ -4,6 +4,7 @@ at the end the venues' ledgers are the judge."""
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.progress import Progress
 from ext.strategies.quoter import Quoter
 from node.config import Config, check, is_perpetual
 from node.errors import Failed, UserError
-from node.sheet import narrow_table
+from node.sheet import narrow_table, put
 from node.sim.judge import totals
 from node.sim.memory import SEC, World
 from node.sim.play import LEVERAGE, limits, tables
@@ -218,9 +219,9 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
                     for k in ("orders", "fills_venue", "fills_node", "lots_venue", "lots_node", "unknown")
                 ),
             )
-        console.print(table)
-        struck = ", ".join(f"{n} {k}" for k, n in x.faults.items())
-        console.print(f"faults that struck: {struck or 'none'}", soft_wrap=True, highlight=False)
+        put(table, console)
+        for line in _faults(x.faults):
+            console.print(line, highlight=False)
         console.print(f"orders of unknown fate met {x.unknown_met}, left {x.unknown_left}", highlight=False)
         for line in x.differences:
             console.print(f"[red]different[/red]: {line}", soft_wrap=True, highlight=False)
@@ -228,6 +229,15 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
             _agreement(x),
             highlight=False,
         )
+
+
+def _faults(counts: dict[str, int]) -> Iterator[str]:
+    """Those that struck, the most frequent first; of the others their names alone."""
+    struck = sorted((-n, name) for name, n in counts.items() if n)
+    yield "faults that struck: " + (", ".join(f"{-n} {name}" for n, name in struck) or "none")
+    idle = [name for name, n in counts.items() if not n]
+    if idle:
+        yield f"faults without an occasion in this time: {', '.join(idle)}"
 
 
 def _agreement(x: Outcome) -> str:

@@ -214,7 +214,8 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"node\.sim(\.\w+)*",
         LOWER
         | NODE
-        | {"node.sim*", "node.sockets", "ext*", "node.backtest.sources", "node.backtest.instruments"},
+        | {"node.sim*", "node.sheet", "node.sockets", "ext*"}
+        | {"node.backtest.sources", "node.backtest.instruments"},
     ),
     (
         # a tape again: the node's own assembly, without its sockets

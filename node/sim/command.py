@@ -12,14 +12,18 @@ import time
 import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+from rich.console import Console
 
+from node.backtest.instruments import plain
 from node.backtest.sources import VENUES as MARKET_NAMES
 from node.errors import UserError
+from node.sheet import narrow_table, put, sheet
 from node.sim.accounts import AccountFile, check_accounts, make_accounts
 from node.sim.control import Control
 from node.sim.recorded import Recorded, RecordedAndSynthetic, open_recording, size_hint
@@ -175,7 +179,10 @@ def sim_command(
             if control is not None:
                 await control.stop()
             await simulation.stop()
-            _say(ledgers(simulation), as_json, "ledgers")
+            if as_json:
+                _say(ledgers(simulation), True, "ledgers")
+            else:
+                print_ledgers(simulation, sheet(100))
 
     return serve
 
@@ -228,6 +235,28 @@ def ledgers(simulation: Simulation) -> dict:
             positions[key] = positions.get(key, 0) + (1 if order.side == 0 else -1) * order.filled_lots
         out[name] = {"counts": server.fake.counts | server.counts, "position_lots": positions}
     return out
+
+
+COUNTED = ("orders", "cancels", "fills", "rejects", "requests", "opened", "closed")
+
+
+def print_ledgers(simulation: Simulation, console: Console) -> None:
+    """The same for a person: what was counted, and below it what was rare, and the positions in base
+    coins."""
+    told = ledgers(simulation)
+    table = narrow_table(("venue",), (*COUNTED[:-2], "connections\nopened", "closed"))
+    for name, row in told.items():
+        table.add_row(name, *(str(row["counts"].get(x, 0)) for x in COUNTED))
+    put(table, console)
+    for name, row in told.items():
+        odd = [f"{n} {x.replace('_', ' ')}" for x, n in row["counts"].items() if n and x not in COUNTED]
+        if odd:
+            console.print(f"{name}: {', '.join(odd)}")
+        for key, lots in row["position_lots"].items():
+            market, _, symbol = key.partition(":")
+            listing = simulation.servers[name].fake.listings[int(market), symbol]
+            coins = plain(f"{lots * Decimal(listing.lot) * Decimal(listing.contract):f}")
+            console.print(f"{MARKET_NAMES[int(market)]} {symbol}: position {coins} ({lots} lots)")
 
 
 async def _steer(simulation: Simulation) -> None:

@@ -6,11 +6,14 @@ import json
 import os
 import re
 import signal
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import bench
 from node import cli
 from node.errors import Failed, UserError
 from node.net.live import Node
@@ -121,6 +124,31 @@ def test_a_bench_that_there_is_not_is_one_line_and_exit_code_2(tickgate):
     assert told.err.startswith("tickgate: ")
     assert "nonsense" in told.err
     assert told.err.count("\n") == 1
+
+
+def test_a_bench_says_how_its_tools_are_installed_and_a_wrong_name_is_told_without_them(
+    tickgate, monkeypatch
+):
+    for name in [x for x in sys.modules if x.startswith(("bench.", "sortedcontainers"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(bench, "suite", raising=False)
+    monkeypatch.setitem(sys.modules, "sortedcontainers", None)  # as if it were not installed
+    told = tickgate("bench", "encode")
+    assert (told.code, told.out, told.err.count("\n")) == (1, "", 1)
+    assert "bench needs sortedcontainers, which is not installed: `make bench` installs" in told.err
+    told = tickgate("bench", "nonsense")
+    assert (told.code, told.err) == (
+        2,
+        "tickgate: no benchmark nonsense; there are: book, risk, stop, encode, tape, wire\n",
+    )
+
+
+def test_the_benches_that_are_named_are_those_that_there_are():
+    from bench import suite
+
+    assert tuple(suite.BENCHES) == bench.NAMES
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"which install its tools: {' '.join(bench.NAMES)}\n" in readme
 
 
 def test_a_replay_as_json_and_as_tables(processes, tmp_path):

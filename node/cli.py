@@ -34,7 +34,11 @@ UntilEof = Annotated[
 Target = Annotated[Path, typer.Argument(help="Config file of the node, or the directory of its tape.")]
 Reason = Annotated[str, typer.Option(help="Why: recorded.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is done, and say how long that took.")]
-SINCE = "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC) or a duration (90s, 15m, 36h, 7d)."
+SINCE = (
+    "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC), or a duration (90s, 15m, 36h, 7d) before now, "
+    "or before the end of a tape that ended earlier."
+)
+SYMBOL = "of this symbol only, on every venue (BTCUSDT) or on one ('bybit-linear BTCUSDT')."
 WAIT_S = 30.0
 Files = Annotated[
     list[Path],
@@ -437,9 +441,11 @@ def audit(
     order: Annotated[
         str, typer.Argument(help="Client id, venue's id or number of an order; #RECORD for a refused one.")
     ] = "",
-    since: Annotated[str, typer.Option(help=SINCE)] = "",
+    since: Annotated[
+        str, typer.Option(help=f"Orders of which anything was said then or later. {SINCE}")
+    ] = "",
     until: Annotated[str, typer.Option(help="Orders begun until then, in the same forms.")] = "",
-    symbol: Annotated[str, typer.Option(help="Orders of this symbol only.")] = "",
+    symbol: Annotated[str, typer.Option(help=f"Orders {SYMBOL}")] = "",
     as_json: Json = False,
 ) -> None:
     """The whole story of an order from the tape alone; without ORDER, the orders of a time, one line each."""
@@ -467,7 +473,7 @@ def trades(
     target: Target,
     csv: Annotated[Path | None, typer.Option(help="Write the rows to this file, as CSV.")] = None,
     since: Annotated[str, typer.Option(help=SINCE)] = "",
-    symbol: Annotated[str, typer.Option(help="Rows of this symbol only.")] = "",
+    symbol: Annotated[str, typer.Option(help=f"Rows {SYMBOL}")] = "",
     as_json: Json = False,
 ) -> None:
     """Fills and realised profit by FIFO lots, with fees and funding: what a tax return asks for."""
@@ -517,8 +523,11 @@ def record(
     if as_json:
         print_json(result)
     else:
-        print(f"{result['frames']} frames in {len(result['files'])} files, {result['written_bytes']} bytes")
-        for path in result["files"]:
+        print(
+            f"{result['frames']} frames, {result['written_bytes']} bytes, in {len(result['files'])} recordings, "
+            "each with a file of its instruments:"
+        )
+        for path in sorted(result["files"] + result["instruments"]):
             print(path)
 
 

@@ -375,4 +375,5 @@ class Recorder(Node):
             "gaps": self.gaps,
             "not_utf8": self._sum("odd"),
             "files": [str(path) for reel in self.reels.values() for path in reel.files],
+            "instruments": [str(path) for reel in self.reels.values() for path in reel.sidecars],
         }

@@ -164,6 +164,7 @@ def test_a_recording_of_five_markets_replays_to_the_books_that_a_node_had(play):
         assert (len(told["files"]), told["gaps"], told["not_utf8"]) == (5, 0, 0)
         assert told["frames"] > 100
         again = {}
+        assert sorted(told["files"] + told["instruments"]) == sorted(map(str, world.folder.rglob("*.*s*")))
         for path in told["files"]:
             run = replayed(path)
             clean(run)

@@ -35,8 +35,8 @@ Target = Annotated[Path, typer.Argument(help="Config file of the node, or the di
 Reason = Annotated[str, typer.Option(help="Why: recorded.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is done, and say how long that took.")]
 SINCE = (
-    "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC), or a duration (90s, 15m, 36h, 7d) before now, "
-    "or before the end of a tape that ended earlier."
+    "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC), or a duration (90s, 15m, 36h, 7d) before "
+    "now, or before the end of a tape that ended earlier."
 )
 SYMBOL = "of this symbol only, on every venue (BTCUSDT) or on one ('bybit-linear BTCUSDT')."
 WAIT_S = 30.0
@@ -441,9 +441,7 @@ def audit(
     order: Annotated[
         str, typer.Argument(help="Client id, venue's id or number of an order; #RECORD for a refused one.")
     ] = "",
-    since: Annotated[
-        str, typer.Option(help=f"Orders of which anything was said then or later. {SINCE}")
-    ] = "",
+    since: Annotated[str, typer.Option(help=f"Orders that were heard of since. {SINCE}")] = "",
     until: Annotated[str, typer.Option(help="Orders begun until then, in the same forms.")] = "",
     symbol: Annotated[str, typer.Option(help=f"Orders {SYMBOL}")] = "",
     as_json: Json = False,
@@ -524,8 +522,8 @@ def record(
         print_json(result)
     else:
         print(
-            f"{result['frames']} frames, {result['written_bytes']} bytes, in {len(result['files'])} recordings, "
-            "each with a file of its instruments:"
+            f"{result['frames']} frames, {result['written_bytes']} bytes, in {len(result['files'])} "
+            "recordings, each with a file of its instruments:"
         )
         for path in sorted(result["files"] + result["instruments"]):
             print(path)

@@ -542,12 +542,10 @@ def _totals_table(found: Trades, join: str) -> Table:
     for quote in dict.fromkeys(x[3] for x in found.totals):
         of_coin = [total for key, total in found.totals.items() if key[3] == quote]
         if len(of_coin) > 1:
-            sums = (
-                sum((getattr(x, name) for x in of_coin), NONE) for name in ("realised", "fees", "funding")
-            )
-            net = join.join((_short(sum((x.net for x in of_coin), NONE)), quote))
+            names = ("realised", "fees", "funding", "net")
+            *most, net = (_short(sum((getattr(x, name) for x in of_coin), NONE)) for name in names)
             fills = str(sum(x.fills for x in of_coin))
-            table.add_row("all", "", fills, *map(_short, sums), net, style="bold")
+            table.add_row("all", "", fills, *most, join.join((net, quote)), style="bold")
     return table
 
 

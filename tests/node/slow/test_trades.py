@@ -245,7 +245,7 @@ def test_a_person_sees_the_last_rows_and_what_each_symbol_and_all_came_to(tmp_pa
     text = screen(print_trades, found)
     tells(text, "100.21", "100.02", "2 earlier rows are not shown: --csv FILE and --json have all")
     assert "100.01 " not in text
-    assert re.search(r"^ all +44 +0\.0+ +22\.0+ +0\.0+ +-22\.0+ *$", text, re.MULTILINE)
+    assert re.search(r"^ all +44 +0\.0+ +22\.0+ +0\.0+ +-22\.0+ ", text, re.MULTILINE)
 
 
 def test_a_tape_that_is_not_there_empty_or_broken_is_one_line(tmp_path):

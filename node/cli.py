@@ -252,6 +252,11 @@ def archive(
     from node.config import load
     from node.main import run_archiver
 
+    if config.is_dir():
+        raise UserError(
+            f"{config}: is a directory: name the config of its node, whose [archive] says what is kept and "
+            "for how long"
+        )
     done = run_archiver(load(config), as_json=as_json, node_pid=node, once=once)
     if once and as_json:
         print_json(done)
@@ -279,8 +284,10 @@ def drill(
     as_json: Json = False,
 ) -> None:
     """Stop, kill and hang a node with resting orders on simulated venues; seconds until none is open."""
+    from node.demo import check_keep
     from node.drill import drill_command, print_drill
 
+    check_keep(keep)
     result = drill_command(
         orders=orders,
         variants=variant or [],

@@ -109,13 +109,16 @@ def read_faults(path: Path | None) -> list[dict[str, Any]]:
     if path is None:
         path = Path(__file__).parents[1] / "deploy" / "faults.toml"
     try:
-        return read_script(path.read_text(), str(path))
+        rows = read_script(path.read_text(), str(path))
+        if not rows:
+            raise UserError(f"{path}: there is no [[fault]] in it: nothing would be tried")
+        return rows
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except FaultError as error:
         raise UserError(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
 
 
 def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: Any = None) -> Outcome:

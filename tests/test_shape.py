@@ -214,7 +214,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"node\.sim(\.\w+)*",
         LOWER
         | NODE
-        | {"node.sim*", "node.sheet", "node.sockets", "ext*"}
+        | {"node.sim*", "node.reading", "node.sheet", "node.sockets", "ext*"}
         | {"node.backtest.sources", "node.backtest.instruments"},
     ),
     (

@@ -9,7 +9,6 @@ import ssl
 import stat
 import sys
 import time
-import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -23,6 +22,7 @@ from rich.console import Console
 from node.backtest.instruments import plain
 from node.backtest.sources import VENUES as MARKET_NAMES
 from node.errors import UserError
+from node.reading import read_toml, typed
 from node.sheet import narrow_table, put, sheet
 from node.sim.accounts import AccountFile, check_accounts, make_accounts
 from node.sim.control import Control
@@ -61,20 +61,13 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
     """Raises UserError naming the file and the key."""
     given = SimFile()
     if path is not None:
-        try:
-            told = tomllib.loads(path.read_text())
-            if told.keys() & NODES:
-                raise UserError(
-                    f"{path}: this is a config of a node: `tickgate run {path}`; simulated venues have one "
-                    "of their own: `tickgate sim deploy/venues.toml`"
-                )
-            given = msgspec.convert(told, SimFile)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: {error}") from None
-        except RecursionError:
-            raise UserError(f"{path}: nested too deeply") from None
+        told = read_toml(path)
+        if told.keys() & NODES:
+            raise UserError(
+                f"{path}: this is a config of a node: `tickgate run {path}`; simulated venues have one "
+                "of their own: `tickgate sim deploy/venues.toml`"
+            )
+        given = typed(told, SimFile, str(path))
     for name in [*given.venues, *given.ports]:
         if name not in VENUES:
             raise UserError(f"{path}: venue {name!r} is not known; there are {', '.join(VENUES)}")

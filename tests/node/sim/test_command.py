@@ -60,7 +60,7 @@ def test_a_file_says_which_and_where_and_the_command_line_has_the_last_word(tmp_
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path}: cannot be read: Is a directory"):
+    with pytest.raises(UserError, match=f"{tmp_path}: is a directory: name the file itself"):
         read_config(tmp_path)
 
 

@@ -36,7 +36,7 @@ def narrow_table(words: tuple[str, ...], numbers: tuple[str, ...], title: str | 
 def put(table: Table, console: Console) -> None:
     """Print a table. Where the screen is too narrow for its numbers, print its rows one below the other
     instead, a line for each cell: nothing is cut."""
-    if sum(_least(x) + 1 for x in table.columns) <= console.width:
+    if sum(_least(x) + 2 for x in table.columns) <= console.width:
         console.print(table)
         return
     names = [" ".join(_text(x.header).plain.split()) for x in table.columns]

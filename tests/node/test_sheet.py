@@ -24,7 +24,7 @@ def test_words_fold_and_numbers_never_do():
     assert "0.000012345678" in text
 
 
-@pytest.mark.parametrize(("width", "is_table"), [(60, True), (34, True), (33, False), (23, False)])
+@pytest.mark.parametrize(("width", "is_table"), [(60, True), (37, True), (36, False), (23, False)])
 def test_a_table_too_wide_for_the_screen_is_printed_row_by_row(width, is_table):
     def show(console: Console) -> None:
         table = narrow_table(("what",), ("how\nmany", "price"))
@@ -34,3 +34,4 @@ def test_a_table_too_wide_for_the_screen_is_printed_row_by_row(width, is_table):
     text = screen(show, width=width)
     tells(text, "1234567", "0.000012345678")
     assert ("\n  how many  1234567\n" in text) is not is_table
+    tells(text, "BTC-USDT-S")  # words fold at no less than ten letters

@@ -10,9 +10,8 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from bench import book, encode, risk, stop, tape, wire
+from bench import book, check_names, encode, risk, stop, tape, wire
 from bench.conditions import Progress, conditions, silent
-from node.errors import UserError
 
 BUDGET_RATIO_P50, BUDGET_RATIO_P99 = 1.5, 2.0
 Bench = Callable[..., dict]
@@ -49,9 +48,7 @@ def run(
     `node_options` go to `bench.wire.run` as they are. Raises UserError for a name that is not known, and
     BenchError where a benchmark cannot run or what it timed was wrong.
     """
-    unknown = [name for name in names if name not in BENCHES]
-    if unknown:
-        raise UserError(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+    check_names(names)
     result: dict = {}
     for name in BENCHES:
         if name in names or not names:

@@ -136,7 +136,7 @@ class Assembly:
         self._build_lines()
         self.effective = self.effective_of(config)
         self._limits(now_ns)
-        self._strategies(strategy or make_strategy(config.strategy))
+        self._strategies(strategy or make_strategy(config.strategy, folder))
 
     def _add(self, row: InstrumentRow, steps: tuple[str, str]) -> int:
         told = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in NOT_IN_TABLE}

@@ -5,10 +5,11 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +18,10 @@ from typer.exceptions import TyperException
 from node.errors import Failed, HeldBack, Unreachable, UserError, cause
 from node.sheet import sheet
 from node.tapes import tapes
+
+if TYPE_CHECKING:
+    from node.backtest.tapes import Named
+    from node.venues.keys import Key
 
 app = typer.Typer(
     name="tickgate", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -29,11 +34,18 @@ UntilEof = Annotated[
 Target = Annotated[Path, typer.Argument(help="Config file of the node, or the directory of its tape.")]
 Reason = Annotated[str, typer.Option(help="Why: recorded.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is done, and say how long that took.")]
-SINCE = "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC) or a duration (90s, 15m, 36h, 7d)."
+SINCE = (
+    "From then on: a time (2026-11-20, 2026-11-20T16:09:36, UTC), or a duration (90s, 15m, 36h, 7d) before "
+    "now, or before the end of a tape that ended earlier."
+)
+SYMBOL = "of this symbol only, on every venue (BTCUSDT) or on one ('bybit-linear BTCUSDT')."
 WAIT_S = 30.0
 Files = Annotated[
     list[Path],
-    typer.Argument(help="Recordings, in the order in which they are to be replayed; or tapes (directories)."),
+    typer.Argument(
+        help="Recordings, in the order in which they are to be replayed; or tapes: their directories, or the "
+        "configs (*.toml) of their nodes."
+    ),
 ]
 
 
@@ -240,6 +252,11 @@ def archive(
     from node.config import load
     from node.main import run_archiver
 
+    if config.is_dir():
+        raise UserError(
+            f"{config}: is a directory: name the config of its node, whose [archive] says what is kept and "
+            "for how long"
+        )
     done = run_archiver(load(config), as_json=as_json, node_pid=node, once=once)
     if once and as_json:
         print_json(done)
@@ -267,8 +284,10 @@ def drill(
     as_json: Json = False,
 ) -> None:
     """Stop, kill and hang a node with resting orders on simulated venues; seconds until none is open."""
+    from node.demo import check_keep
     from node.drill import drill_command, print_drill
 
+    check_keep(keep)
     result = drill_command(
         orders=orders,
         variants=variant or [],
@@ -321,7 +340,8 @@ def replay(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Tapes: stop behind this sequence or UTC time.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Tapes: config of the node, whose keys sign again what it signed.")
+        Path | None,
+        typer.Option(help="Tapes: config of the node, whose keys sign again what it signed."),
     ] = None,
     strategy: Annotated[
         str | None, typer.Option(help="Tapes: what this one would have done (a name, or module:Class).")
@@ -334,10 +354,14 @@ def replay(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories): every run
-    again, compared with what it did."""
-    if any(x.is_dir() for x in files):
-        if not all(x.is_dir() for x in files) or instruments or market or at:
+    """Recordings through the same engine as live: books, counts, hashes. Or tapes (directories, or configs of
+    nodes): every run again, compared with what it did; of a node that runs, up to the last whole record."""
+    tapes = [x.is_dir() or x.suffix == ".toml" for x in files]
+    if any(tapes):
+        if not all(tapes):
+            other = files[tapes.index(False)]
+            raise UserError(f"{other}: is a recording, {files[tapes.index(True)]} a tape: one kind at a time")
+        if instruments or market or at:
             raise UserError(
                 "a tape is replayed by itself: --instruments, --market and --at are for recordings"
             )
@@ -345,7 +369,8 @@ def replay(
         return
     if since or until or config or strategy or changes:
         raise UserError(
-            "--from, --until, --config, --strategy and --set are for tapes: name the directory of one"
+            "--from, --until, --config, --strategy and --set are for tapes: name the directory of one, or "
+            "the config of its node"
         )
     from node.backtest.replay import replay_command
 
@@ -356,6 +381,8 @@ def replay(
         print_json(result.to_json())
     else:
         result.print(Console())
+    if result.refused:
+        raise Failed(f"{len(result.refused)} of {len(files)} not replayed: {result.refused[0]}")
 
 
 def _replay_tapes(
@@ -370,26 +397,49 @@ def _replay_tapes(
     from node.backtest.tapes import print_result, tapes_command
     from node.backtest.whatif import settings_of
 
-    keys = None
-    if config is not None:
-        from node.config import MARKETS, load
-        from node.credentials import read_key
-
-        keys = {
-            MARKETS[x.market]: read_key(x.key, f"venue {x.market}")
-            for x in load(config).venue
-            if x.key is not None
-        }
-    settings = settings_of(strategy, changes) if strategy or changes else None
+    named = _namer(config)
+    alone = config or (files[0] if len(files) == 1 and files[0].is_file() else None)
+    folder = None if alone is None else alone.parent
+    settings = settings_of(strategy, changes, folder) if strategy or changes else None
     result = tapes_command(
-        files, since=since, until=until, keys=keys, progress=sys.stderr.isatty(), settings=settings
+        files, since=since, until=until, named=named, progress=sys.stderr.isatty(), settings=settings
     )
     if as_json:
         print_json(result.to_json())
     else:
         print_result(result, Console())
-    if not result.is_identical and settings is None:
+    if any(x.refused for x in result.tapes) or not (result.is_identical or settings):
         raise Failed(result.first_trouble())
+
+
+def _namer(config: Path | None) -> Callable[[Path], "Named"]:
+    """What a FILE means that is a tape's directory or a node's config. Keys are `config`'s where it is given,
+    else that node's; an auditor who has no secrets replays without them."""
+    from node.backtest.tapes import Named
+    from node.operate import tape_of
+
+    def keys_of(path: Path) -> dict[int, "Key"]:
+        from node.config import MARKETS, load
+        from node.credentials import read_key
+
+        return {
+            MARKETS[x.market]: read_key(x.key, f"venue {x.market}")
+            for x in load(path).venue
+            if x.key is not None
+        }
+
+    given = None if config is None else keys_of(config)
+
+    def named(path: Path) -> Named:
+        if path.is_dir() or given is not None:
+            beside = config if path.is_dir() else path
+            return Named(tape_of(path), given, None if beside is None else beside.parent)
+        try:
+            return Named(tape_of(path), keys_of(path), path.parent)
+        except UserError as error:
+            return Named(tape_of(path), None, path.parent, (f"signatures are not compared: {error}",))
+
+    return named
 
 
 @app.command()
@@ -398,9 +448,9 @@ def audit(
     order: Annotated[
         str, typer.Argument(help="Client id, venue's id or number of an order; #RECORD for a refused one.")
     ] = "",
-    since: Annotated[str, typer.Option(help=SINCE)] = "",
+    since: Annotated[str, typer.Option(help=f"Orders that were heard of since. {SINCE}")] = "",
     until: Annotated[str, typer.Option(help="Orders begun until then, in the same forms.")] = "",
-    symbol: Annotated[str, typer.Option(help="Orders of this symbol only.")] = "",
+    symbol: Annotated[str, typer.Option(help=f"Orders {SYMBOL}")] = "",
     as_json: Json = False,
 ) -> None:
     """The whole story of an order from the tape alone; without ORDER, the orders of a time, one line each."""
@@ -428,7 +478,7 @@ def trades(
     target: Target,
     csv: Annotated[Path | None, typer.Option(help="Write the rows to this file, as CSV.")] = None,
     since: Annotated[str, typer.Option(help=SINCE)] = "",
-    symbol: Annotated[str, typer.Option(help="Rows of this symbol only.")] = "",
+    symbol: Annotated[str, typer.Option(help=f"Rows {SYMBOL}")] = "",
     as_json: Json = False,
 ) -> None:
     """Fills and realised profit by FIFO lots, with fees and funding: what a tax return asks for."""
@@ -478,8 +528,11 @@ def record(
     if as_json:
         print_json(result)
     else:
-        print(f"{result['frames']} frames in {len(result['files'])} files, {result['written_bytes']} bytes")
-        for path in result["files"]:
+        print(
+            f"{result['frames']} frames, {result['written_bytes']} bytes, in {len(result['files'])} "
+            "recordings, each with a file of its instruments:"
+        )
+        for path in sorted(result["files"] + result["instruments"]):
             print(path)
 
 
@@ -527,10 +580,19 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """The latency suite."""
+    from bench import check_names
+
+    check_names(names or [])
     try:
         from bench import suite
     except ModuleNotFoundError as error:
-        _fail(f"bench needs {error.name}, which is not installed: `make bench` installs it", 1)
+        if error.name is None or error.name.partition(".")[0] in ("bench", "ext", "node"):
+            raise  # ours
+        _fail(
+            f"bench needs {error.name}, which is not installed: `make bench` installs what the benches "
+            f"compare with, or `pip install {error.name}`",
+            1,
+        )
     from bench.conditions import BenchError
     from bench.node import node_command
 

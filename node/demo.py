@@ -158,6 +158,7 @@ def _folder(keep: Path | None) -> Path:
     alone."""
     if keep is None:
         return Path(tempfile.mkdtemp(prefix="tickgate-demo-"))
+    check_keep(keep)
     try:
         keep = keep.absolute()  # the config lies in it, and paths in a config are from where it is
         keep.mkdir(parents=True, exist_ok=True)
@@ -167,6 +168,12 @@ def _folder(keep: Path | None) -> Path:
     if foreign:
         raise UserError(f"--keep {keep}: tape/{foreign[0]} is not of a tape; name another directory")
     return keep
+
+
+def check_keep(keep: Path | None) -> None:
+    """Raises UserError where --keep names something that is no directory."""
+    if keep is not None and keep.exists() and not keep.is_dir():
+        raise UserError(f"--keep {keep}: is no directory: name one, or one to be made")
 
 
 def _run(

@@ -38,11 +38,16 @@ def run_node(
     """Run a node until SIGTERM or SIGINT (`until_eof`: or the end of stdin, so that it does not outlive its
     parent). The limits in force and what happens are told on stderr. `path`, `accept_limits`: as of
     `Node`. With [guard] in the config, a guard of its own watches it from another process, with [archive] an
-    archiver looks after its tape. Raises Failed
+    archiver looks after its tape; neither is started for a node that cannot be. Raises UserError, Failed
     where orders were left that are not known to be closed, HeldBack where a latch held at the end."""
     tell = _teller(as_json)
-    if path is not None and config.guard is not None:
-        _start_guard(path, as_json)
+    archivers: list[Companion] = []
+
+    def start_companions() -> None:
+        if path is not None and config.guard is not None:
+            _start_guard(path, as_json)
+        if path is not None and config.archive is not None:
+            archivers.append(_start_archiver(path, tell, as_json))
 
     def show(node: Node) -> None:
         for line in dump.begin(Path(config.tape)):  # the directory is there by now
@@ -52,17 +57,16 @@ def run_node(
 
     async def work(stop: asyncio.Event) -> None:
         watching = asyncio.ensure_future(_eof(stop)) if until_eof else None
-        archiver = _start_archiver(config, path, tell, as_json)
         try:
-            node = Node(config, tell, path=path, accept_limits=accept_limits, show=show)
             await node.run(stop)
         finally:
-            if archiver is not None:
+            for archiver in archivers:
                 archiver.let_go()
         left.append(node.left)
         if watching is not None:
             watching.cancel()
 
+    node = Node(config, tell, path=path, accept_limits=accept_limits, show=show, ready=start_companions)
     left: list[Left] = []
     dump = Dump()
     try:
@@ -124,11 +128,7 @@ def run_archiver(config: Config, *, as_json: bool, node_pid: int = 0, once: bool
     return {}
 
 
-def _start_archiver(
-    config: Config, path: Path | None, tell: Callable[[str, str], None], as_json: bool
-) -> Companion | None:
-    if path is None or config.archive is None:
-        return None
+def _start_archiver(path: Path, tell: Callable[[str, str], None], as_json: bool) -> Companion:
     argv = tickgate("archive", str(path), "--node", str(os.getpid()), *(["--json"] if as_json else []))
     archiver = Companion("archive", argv, tell)
     archiver.start()

@@ -22,6 +22,7 @@ from node.synced import DISK, read_synced
 
 ANSWER_S = 5.0
 POLL_S = 0.02
+OF_A_NODE = {"mode", "tape", "venue", "instrument", "strategy", "deployment"}  # any of these is in its config
 Answer = dict[str, Any]
 
 
@@ -40,7 +41,13 @@ def tape_of(target: Path) -> Path:
     looked at: to halt a node nobody should have to mend its file first."""
     if target.is_dir():
         return target
-    tape = read_toml(target).get("tape", "tapes/node")
+    told = read_toml(target)
+    if not told.keys() & OF_A_NODE:
+        raise UserError(
+            f"{target}: this is no config of a node: name the one that `tickgate run` takes, or the "
+            "directory of its tape"
+        )
+    tape = told.get("tape", "tapes/node")
     if not isinstance(tape, str) or not tape:
         raise UserError(f"{target}: tape: must be the path of a directory")
     return Path(beside(target, tape))

@@ -39,6 +39,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """What a TOML file spells. Raises UserError naming it."""
     try:
         return tomllib.loads(path.read_bytes().decode())
+    except IsADirectoryError:
+        found = sorted(path.glob("*.toml"))
+        such = f", such as {found[0]}" if found else ""
+        raise UserError(f"{path}: is a directory: name the file itself{such}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:

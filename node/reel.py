@@ -54,6 +54,11 @@ class Reel:
     def path(self) -> Path:
         return self.files[-1]
 
+    @property
+    def sidecars(self) -> list[Path]:
+        """The instruments that lie beside each of `files`."""
+        return [x.with_name(x.name.removesuffix(self.suffix) + SIDECAR) for x in self.files]
+
     # ---- files ----
 
     def turn(self, wall_ns: int) -> None:

@@ -4,6 +4,7 @@ at the end the venues' ledgers are the judge."""
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.progress import Progress
 from ext.strategies.quoter import Quoter
 from node.config import Config, check, is_perpetual
 from node.errors import Failed, UserError
-from node.sheet import narrow_table
+from node.sheet import narrow_table, put
 from node.sim.judge import totals
 from node.sim.memory import SEC, World
 from node.sim.play import LEVERAGE, limits, tables
@@ -108,13 +109,16 @@ def read_faults(path: Path | None) -> list[dict[str, Any]]:
     if path is None:
         path = Path(__file__).parents[1] / "deploy" / "faults.toml"
     try:
-        return read_script(path.read_text(), str(path))
+        rows = read_script(path.read_text(), str(path))
+        if not rows:
+            raise UserError(f"{path}: there is no [[fault]] in it: nothing would be tried")
+        return rows
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except FaultError as error:
         raise UserError(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
 
 
 def run_seed(seed: int, venue_s: float, faults: list[dict[str, Any]], progress: Any = None) -> Outcome:
@@ -218,9 +222,9 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
                     for k in ("orders", "fills_venue", "fills_node", "lots_venue", "lots_node", "unknown")
                 ),
             )
-        console.print(table)
-        struck = ", ".join(f"{n} {k}" for k, n in x.faults.items())
-        console.print(f"faults that struck: {struck or 'none'}", soft_wrap=True, highlight=False)
+        put(table, console)
+        for line in _faults(x.faults):
+            console.print(line, highlight=False)
         console.print(f"orders of unknown fate met {x.unknown_met}, left {x.unknown_left}", highlight=False)
         for line in x.differences:
             console.print(f"[red]different[/red]: {line}", soft_wrap=True, highlight=False)
@@ -228,6 +232,15 @@ def print_report(outcomes: list[Outcome], console: Console) -> None:
             _agreement(x),
             highlight=False,
         )
+
+
+def _faults(counts: dict[str, int]) -> Iterator[str]:
+    """Those that struck, the most frequent first; of the others their names alone."""
+    struck = sorted((-n, name) for name, n in counts.items() if n)
+    yield "faults that struck: " + (", ".join(f"{-n} {name}" for n, name in struck) or "none")
+    idle = [name for name, n in counts.items() if not n]
+    if idle:
+        yield f"faults without an occasion in this time: {', '.join(idle)}"
 
 
 def _agreement(x: Outcome) -> str:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from node.sim.memory import SEC, World
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RUN_S = 3  # how long a command that runs until stopped is watched
 TIMEOUT_S = 60
 SHORTER = {"tickgate bench": "tickgate bench encode"}  # each bench has a test of its own
 # Long ones are run once, by the test of theirs: here it is looked at that this is so.
@@ -155,6 +155,25 @@ def ends_well(command: str, folder: Path) -> None:
     assert "Traceback" not in err
 
 
+def begun(command: str, process: subprocess.Popen, folder: Path) -> None:
+    """A person waits for what it says; here for what listens: the venues, or the node's control socket."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline_s:
+        if command.split()[1] == "sim":
+            ports = tomllib.loads((folder / "deploy" / "venues.toml").read_text())["ports"]
+            is_there = all(is_taken(x) for both in ports.values() for x in both)
+        else:
+            is_there = (folder / "tapes" / "sim" / "control.sock").exists()
+        if is_there:
+            return
+        time.sleep(0.05)
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.mark.parametrize(
     "block", [x for x in TICKGATE if any(map(runs_until_stopped, x))], ids=lambda x: x[0]
 )
@@ -164,8 +183,7 @@ def test_commands_that_run_until_stopped_do_so_together_and_end_well(block, fold
     try:
         for command in filter(runs_until_stopped, block):
             running.append((command, start(command, folder)))
-            time.sleep(1)  # a person is slower
-        time.sleep(RUN_S - 1)
+            begun(*running[-1], folder)
         for command, process in running:
             assert process.poll() is None, f"{command}: {process.communicate()}"
         for command in (x for x in block if talks_to_a_node(x) or needs_venues(x)):

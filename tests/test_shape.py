@@ -214,19 +214,24 @@ ALLOWED: list[tuple[str, set[str]]] = [
         r"node\.sim(\.\w+)*",
         LOWER
         | NODE
-        | {"node.sim*", "node.sockets", "ext*", "node.backtest.sources", "node.backtest.instruments"},
+        | {"node.sim*", "node.reading", "node.sheet", "node.sockets", "ext*"}
+        | {"node.backtest.sources", "node.backtest.instruments"},
     ),
     (
         # a tape again: the node's own assembly, without its sockets
         r"node\.backtest\.(doors|rebuild|rerun|tapes|whatif|wording)",
         (
             LOWER
-            | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies", "node.slow.records"}
+            | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies", "node.sheet"}
+            | {"node.slow.finding", "node.slow.records"}
             | ALL_EXT
         )
         - {"ext.link"},
     ),
-    (r"node\.backtest(\.\w+)*", (LOWER | {"node.backtest*", "node.reel"} | ALL_EXT) - {"ext.link"}),
+    (
+        r"node\.backtest(\.\w+)*",
+        (LOWER | {"node.backtest*", "node.reel", "node.sheet"} | ALL_EXT) - {"ext.link"},
+    ),
     (
         r"node\.slow(\.\w+)*",
         {"node.slow*", "node.errors", "ext.tape", "ext.segments", "ext.dials", "ext.records", "ext.text"}

@@ -51,6 +51,7 @@ class _Extraction:
         self.feeds: dict[int, Feed] = {}
         self.reels: dict[str, Reel] = {}
         self.files: list[str] = []
+        self.sidecars: list[str] = []
         self.began_ns = 0
         self.counts = dict.fromkeys(("frames", "raw_bytes", "written_bytes", "not_utf8"), 0)
 
@@ -87,6 +88,7 @@ class _Extraction:
         for reel in self.reels.values():
             reel.close()
             self.files += map(str, reel.files)
+            self.sidecars += map(str, reel.sidecars)
             for name, value in (
                 ("frames", reel.frames),
                 ("raw_bytes", reel.raw_bytes),
@@ -97,7 +99,7 @@ class _Extraction:
         self.reels.clear()
 
     def result(self) -> dict[str, Any]:
-        return self.counts | {"files": self.files}
+        return self.counts | {"files": self.files, "instruments": self.sidecars}
 
 
 def _feed(row: dict[str, Any]) -> Feed | None:

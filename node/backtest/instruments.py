@@ -319,6 +319,14 @@ class FileSurvey:
     depths: dict[Key, set[int]] = field(default_factory=dict)  # depth channels of each instrument
 
 
+class BadRecording(UserError):
+    """This one cannot be read to its end."""
+
+    def __init__(self, recording: Recording, text: str):
+        super().__init__(text)
+        self.recording = recording
+
+
 class Survey:
     """First pass over all recordings: instruments, grids, depth channels, and who owns the snapshots.
 
@@ -703,10 +711,14 @@ def survey(
     recordings: list[Recording], given: dict[Key, InstrumentRow] | None, given_path: Path | None,
     on_file: Callable[[Recording], None] = lambda recording: None,
 ) -> Survey:  # fmt: skip
-    """The first pass over all `recordings`; `on_file` is told of each as it begins."""
+    """The first pass over all `recordings`; `on_file` is told of each as it begins. Raises BadRecording, and
+    UserError for what is no fault of one of them."""
     out = Survey(given, given_path)
     for recording in recordings:
         on_file(recording)
-        out.read(recording)
+        try:
+            out.read(recording)
+        except UserError as error:
+            raise BadRecording(recording, str(error)) from None
     out.finish()
     return out

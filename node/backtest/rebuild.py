@@ -1,6 +1,7 @@
 """The CONFIG record of a tape -> the assembly that wrote it, without its venues, its sockets and its
 secrets."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,11 +33,16 @@ NEEDED = (
 
 
 def rebuild(
-    told: dict[str, Any], *, keys: dict[int, Key] | None = None, strategy: Strategy | None = None
+    told: dict[str, Any],
+    *,
+    keys: dict[int, Key] | None = None,
+    strategy: Strategy | None = None,
+    folder: Path | None = None,
 ) -> Assembly:
     """The assembly that a CONFIG record describes, with an outlet that takes everything. `keys`: by market,
-    in the place of stand-ins that sign with nothing; `strategy`: in the place of the recorded one. Raises
-    UserError where the record does not tell enough or means something that is not here."""
+    in the place of stand-ins that sign with nothing; `strategy`: in the place of the recorded one, which is
+    looked for in `folder` too. Raises UserError where the record does not tell enough or means something
+    that is not here."""
     missing = [x for x in NEEDED if x not in told]
     if missing:
         raise UserError(
@@ -63,7 +69,8 @@ def rebuild(
         tape=None,
         epoch=told["epoch"],
         outlet=Again(),
-        strategy=strategy or strategy_of(told),
+        strategy=strategy or strategy_of(told, folder),
+        folder=folder,
         now_ns=told["now_ns"],
         first_id=told["first_id"],
         profile=profile,
@@ -83,9 +90,9 @@ def rebuild(
     return desk
 
 
-def strategy_of(told: dict[str, Any]) -> Strategy | None:
+def strategy_of(told: dict[str, Any], folder: Path | None = None) -> Strategy | None:
     """The strategy that the record names; None where its config says which. Raises UserError."""
-    return None if told.get("strategy") is None else make_strategy(told["strategy"])
+    return None if told.get("strategy") is None else make_strategy(told["strategy"], folder)
 
 
 def stand_in(told: dict[str, Any]) -> Key:

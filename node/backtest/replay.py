@@ -16,9 +16,10 @@ one lot where nothing states a minimum); a quote is moved once it is off by its 
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from ext.book import Book, BookState
@@ -35,6 +36,7 @@ from node.backtest.instruments import (
     NOT_FRAMES,
     SKIP,
     WIRES,
+    BadRecording,
     FileSurvey,
     Key,
     Route,
@@ -49,7 +51,7 @@ from node.backtest.instruments import (
 )
 from node.backtest.paper import Paper
 from node.backtest.report import Bar, FileResult, InstrumentResult, Result
-from node.backtest.sources import VENUES, Line, Recording, describe, frame_bytes
+from node.backtest.sources import VENUES, Line, Recording, check_market, describe, frame_bytes
 from node.errors import UserError
 from node.venues.values import InstrumentRow
 
@@ -73,7 +75,8 @@ def replay_command(
     product of raw recordings that do not show it. `at`: dump all books after so many frames, and stop.
     `strategy`: "quoter" or "none".
 
-    Raises UserError for whatever is wrong with the input.
+    Of several files, one that cannot be read is left out, and `Result.refused` says why. Raises UserError for
+    whatever else is wrong with the input.
     """
     files = [x for x in files if not x.name.endswith(BESIDE)]
     if not files:
@@ -83,9 +86,13 @@ def replay_command(
     if strategy not in STRATEGIES:
         raise UserError(f"strategy {strategy!r}: must be one of {', '.join(STRATEGIES)}")
     given = read_given(instruments) if instruments is not None else None
-    recordings = [Recording(path, market) for path in files]
+    refused: list[str] = []
+    recordings = _opened(files, market, refused)
     with Bar(recordings, progress) as bar:
-        found = survey(recordings, given, instruments, lambda recording: bar.reading(recording, "survey"))
+        look = partial(
+            survey, given=given, given_path=instruments, on_file=partial(bar.reading, what="survey")
+        )
+        found = _surveyed(recordings, look, refused)
         total = sum(x.frames for x in found.files)
         if at is not None and at > total:
             raise UserError(f"--at {at}: the recordings have {total} frames")
@@ -96,7 +103,39 @@ def replay_command(
             if run.is_stopped:
                 break
     notes = [*found.notes(), *(note for x in recordings for note in x.notes)]
-    return Result(run.results, run.dump() if at is not None else None, notes, run.paper_counts())
+    dump = run.dump() if at is not None else None
+    return Result(run.results, dump, notes, run.paper_counts(), refused)
+
+
+def _opened(files: list[Path], market: str | None, refused: list[str]) -> list[Recording]:
+    """Those of the files that are recordings; why the others are not goes into `refused`. Raises UserError
+    where none is."""
+    check_market(market)
+    out = []
+    for path in files:
+        try:
+            out.append(Recording(path, market))
+        except UserError as error:
+            refused.append(str(error))
+    if not out:
+        raise UserError("; ".join(refused))
+    return out
+
+
+def _surveyed(
+    recordings: list[Recording], look: Callable[[list[Recording]], Survey], refused: list[str]
+) -> Survey:
+    """The survey of all that can be read to their ends. One that cannot is taken out of `recordings`, and the
+    others are looked through anew: nothing of it is left in what was learnt. Raises UserError where none is
+    left."""
+    while True:
+        try:
+            return look(recordings)
+        except BadRecording as error:
+            refused.append(str(error))
+            recordings.remove(error.recording)
+            if not recordings:
+                raise UserError("; ".join(refused)) from None
 
 
 @dataclass(eq=False, slots=True)

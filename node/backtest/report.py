@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from node.backtest.sources import Recording
+from node.sheet import narrow_table, put
 
 LONG_FILE = 1 << 20  # bytes: a bar is drawn where there is more to read
 SHOWN_LEVELS = 20  # per side of a dump printed for a person; JSON has all
@@ -57,12 +57,13 @@ class FileResult:
 @dataclass(frozen=True, slots=True)
 class Result:
     """A whole replay. `at` is the dump of all books, where one was asked for; `paper` counts what the orders
-    did."""
+    did; `refused`: files that were not replayed, and why."""
 
     files: list[FileResult]
     at: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     paper: dict[str, int] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a JSON writer."""
@@ -70,6 +71,7 @@ class Result:
             "files": [asdict(x) for x in self.files],
             "paper": self.paper,
             "notes": self.notes,
+            "refused": self.refused,
         }
         return out if self.at is None else out | {"at": self.at}
 
@@ -82,7 +84,7 @@ class Result:
         for file in self.files:
             say(file.file, "bold")
             for table in _file_tables(file):
-                console.print(table)
+                put(table, console)
             counts = f"bad {file.bad}   not mine {file.not_mine}   orders {file.order_hash}"
             say(counts, "red" if file.bad else "dim")
         dump = self.at or {"books": []}
@@ -93,35 +95,28 @@ class Result:
         say("paper venue: " + ", ".join(f"{n} {name}" for name, n in self.paper.items()), "")
         for note in self.notes:
             say(f"note: {note}", "dim")
+        for why in self.refused:
+            say(f"not replayed: {why}", "red")
 
 
 COUNTS = ("frames", "levels", "trades", "gaps", "resyncs", "crossed", "bbo")
-BOOKS = ("state", "bid", "ask", "bids", "asks", "book hash")
+BOOKS = ("bid", "ask", "bids", "asks")
 
 
 def _file_tables(file: FileResult) -> tuple[Table, Table]:
-    """What was counted, and the books at the end; each fits into 80 columns. bbo: how often the top of the
-    book was held against a bookTicker of the same update id."""
-    counted, books = (
-        Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for _ in range(2)
-    )
-    for table, names in ((counted, COUNTS), (books, BOOKS)):
-        table.add_column("instrument", no_wrap=True)
-        for name in names:
-            table.add_column(
-                name, justify="left" if name in ("state", "book hash") else "right", no_wrap=True
-            )
+    """What was counted, and the books at the end, two lines for each. bbo: how often the top of the book was
+    held against a bookTicker of the same update id."""
+    counted = narrow_table(("instrument",), COUNTS)
+    books = narrow_table(("instrument, book hash",), BOOKS)
     for x in file.instruments:
-        is_odd = x.gaps or x.crossed or x.bbo_different
-        style = "yellow" if is_odd else None
+        style = "yellow" if x.gaps or x.crossed or x.bbo_different else None
         compared = str(x.bbo_compared) if x.bbo_compared else "-"
-        compared += f" ({x.bbo_different} differ)" if x.bbo_different else ""
+        compared += f"\n({x.bbo_different} differ)" if x.bbo_different else ""
         numbers = map(str, (x.frames, x.levels, x.trades, x.gaps, x.resyncs, x.crossed))
         counted.add_row(x.id, *numbers, compared, style=style)
-        state = "synced" if x.synced else "not synced"
+        state = "" if x.synced else "not synced "
         levels = (str(x.bid_levels), str(x.ask_levels))
-        books.add_row(x.id, state, x.bid or "-", x.ask or "-", *levels, x.book_hash[:12], style=style)
+        books.add_row(f"{x.id}\n{state}{x.book_hash[:12]}", x.bid or "-", x.ask or "-", *levels, style=style)
     return counted, books
 
 

@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -78,7 +79,8 @@ class RunResult:
 class Rerun:
     """One run. `feed` its records behind its CONFIG in order, then `finish`. Nothing is fed any more once
     `result` has a difference. `seen(record, is_input)` is called with each input, and with each record that
-    both made. Raises UserError where the CONFIG record cannot be made an engine of."""
+    both made. `keys`, `strategy`, `folder`: as of `rebuild`. Raises UserError where the
+    CONFIG record cannot be made an engine of."""
 
     def __init__(
         self,
@@ -86,13 +88,14 @@ class Rerun:
         *,
         keys: dict[int, Key] | None = None,
         strategy: Strategy | None = None,
+        folder: Path | None = None,
         seen: Callable[[Record, bool], None] | None = None,
     ):
         try:
             told = orjson.loads(config.payload)
         except orjson.JSONDecodeError as error:
             raise UserError(f"record {config.sequence}: the CONFIG record is no JSON: {error}") from None
-        self.desk = rebuild(told, keys=keys, strategy=strategy)
+        self.desk = rebuild(told, keys=keys, strategy=strategy, folder=folder)
         self.engine, self.outlet = self.desk.engine, self.desk.engine.outlet
         self.echo = self.engine.echo = Echo()
         # frames that are signed with a key that is not here

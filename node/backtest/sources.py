@@ -59,6 +59,12 @@ class Line(msgspec.Struct, gc=False):
     url: str | None = None
 
 
+def check_market(market: str | None) -> None:
+    """Raises UserError where there is no such market."""
+    if market is not None and market not in MARKETS:
+        raise UserError(f"--market {market}: must be one of {', '.join(MARKETS)}")
+
+
 _decoder = msgspec.json.Decoder(Line)
 
 
@@ -68,8 +74,7 @@ class Recording:
     what it should."""
 
     def __init__(self, path: Path, market: str | None = None):
-        if market is not None and market not in MARKETS:
-            raise UserError(f"--market {market}: must be one of {', '.join(MARKETS)}")
+        check_market(market)
         self.path = path
         self.on_read: Callable[[int], None] | None = None
         self.first_line = 1  # number of the first line of the batch last given

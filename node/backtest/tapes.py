@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ext import build_id
 from ext.strategy import Strategy
@@ -19,10 +21,11 @@ from ext.tape import Record, RecordType, TapeCorrupt, TapeReader
 from node.backtest.rerun import Rerun, RunResult
 from node.backtest.whatif import GUESS, Beside, Settings
 from node.errors import UserError
+from node.sheet import narrow_table, put
+from node.slow.finding import tape_at
 from node.slow.records import opened
 from node.venues.keys import Key
 
-SEGMENT = re.compile(r"[0-9]{8}\.tape").fullmatch
 CHUNK, HEAD = 4096, 56  # records between two looks at the bar; bytes of one beside its payload, on average
 SEC = 10**9
 
@@ -54,20 +57,34 @@ def moment(option: str, text: str) -> Moment:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A tape that is to be replayed: its directory; by market, the keys that sign again what it signed; the
+    folder of its config, where its strategy may lie."""
+
+    tape: Path
+    keys: dict[int, Key] | None = None
+    folder: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class TapeResult:
     """One directory. `skipped`: records in front of the first run that was replayed; `torn`: bytes behind
-    the last whole record; `damage`: where the tape cannot be read any more."""
+    the last whole record; `damage`: where the tape cannot be read any more; `refused`: why it was not
+    replayed at all."""
 
     tape: str
     runs: list[RunResult] = field(default_factory=list)
     skipped: int = 0
     torn: int = 0
     damage: str = ""
+    refused: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def is_identical(self) -> bool:
-        return not self.damage and all(x.difference is None for x in self.runs)
+        return not (self.damage or self.refused) and all(x.difference is None for x in self.runs)
 
 
 @dataclass(slots=True)
@@ -87,6 +104,8 @@ class Result:
     def first_trouble(self) -> str:
         """The first difference or damage, in one line; "" where there is none."""
         for tape in self.tapes:
+            if tape.refused:
+                return f"not replayed: {tape.refused}"
             for run in tape.runs:
                 if run.difference is not None:
                     return f"{tape.tape}: the replay is not what was recorded: {run.difference}"
@@ -95,49 +114,43 @@ class Result:
         return ""
 
 
-def tapes_of(path: Path) -> list[Path]:
-    """The directories with a tape at or below `path`. Raises UserError where there is none."""
-    try:
-        found = sorted({x.parent for x in path.rglob("*.tape") if SEGMENT(x.name)})
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    if not found:
-        raise UserError(f"{path}: there is no tape here")
-    return found
-
-
-def is_tape(path: Path) -> bool:
-    """Is a directory meant, and so a tape, and not a recording?"""
-    return path.is_dir()
-
-
 def tapes_command(
     paths: list[Path],
     *,
     since: str | None = None,
     until: str | None = None,
-    keys: dict[int, Key] | None = None,
+    named: Callable[[Path], Named] = Named,
     progress: bool = False,
     strategy: Callable[[], Strategy] | None = None,
     settings: Settings | None = None,
 ) -> Result:
-    """Replay every run of the tapes in `paths`. `since`: begin with the run that is under way there;
-    `until`: stop behind that record or time; `keys`: by market, to compare signatures too; `strategy` makes
-    the strategy of each run in the place of the one that its tape names; `settings`: not whether it is the
-    same, but what with these would have been done, beside it. Raises UserError where there is nothing to
-    replay."""
+    """Replay every run of the tapes that `paths` mean: each the directory of one, or something that `named`
+    knows. `since`: begin with the run that is under way there; `until`: stop behind that record or time;
+    `strategy` makes the strategy of each run in the place of the one that its tape names; `settings`: not
+    whether it is the same, but what with these would have been done, beside it. Of several tapes, one that
+    cannot be replayed does not keep the others from it. Raises UserError where there is nothing to replay."""
     start = moment("--from", since) if since is not None else None
     end = moment("--until", until) if until is not None else None
-    folders = [x for path in paths for x in tapes_of(path)]
 
-    def begin(config: Record) -> Rerun | Beside:
+    def begin(of: Named, config: Record) -> Rerun | Beside:
         made = strategy() if strategy is not None else None
         if settings is None:
-            return Rerun(config, keys=keys, strategy=made)
-        return Beside(config, settings, keys=keys, strategy=made)
+            return Rerun(config, keys=of.keys, strategy=made, folder=of.folder)
+        return Beside(config, settings, keys=of.keys, strategy=made, folder=of.folder)
 
-    with _bar(folders, progress) as advance:
-        return Result([_tape(x, start, end, begin, advance) for x in folders], settings is not None)
+    tapes: list[TapeResult] = []
+    for path in paths:
+        try:
+            of = named(path)
+            folder = tape_at(of.tape, "tickgate replay")
+            with _bar(folder, progress) as advance:
+                tapes.append(_tape(folder, start, end, partial(begin, of), advance))
+            tapes[-1].notes += of.notes
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            tapes.append(TapeResult(str(path), refused=str(error)))
+    return Result(tapes, settings is not None)
 
 
 def _tape(
@@ -201,8 +214,8 @@ def _records(reader: TapeReader, advance: Callable[[int], None]) -> Iterator[Rec
 
 
 @contextlib.contextmanager
-def _bar(folders: list[Path], shown: bool) -> Iterator[Callable[[int], None]]:
-    total = sum(x.stat().st_size for folder in folders for x in folder.glob("*.tape"))
+def _bar(folder: Path, shown: bool) -> Iterator[Callable[[int], None]]:
+    total = sum(x.stat().st_size for x in folder.glob("*.tape"))
     columns = (TextColumn("replay"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task("replay", total=total)
@@ -214,15 +227,11 @@ def _bar(folders: list[Path], shown: bool) -> Iterator[Callable[[int], None]]:
 
 def print_result(result: Result, console: Console) -> None:
     """A row for each run; then what is to be said of it."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("run", "records", "orders", "order hash", "fills", "marks", "same"):
-        table.add_column(name, justify="left" if name in ("run", "order hash") else "right", no_wrap=True)
     for tape in result.tapes:
-        for run in tape.runs:
-            word = "yes" if run.difference is None else "[red]no[/red]"
-            row = [f"{run.first}-{run.last}", str(run.records), str(run.orders), run.order_hash[:16]]
-            table.add_row(*row, str(run.fills), str(run.marks), word)
-    console.print(table)
+        if tape.runs:
+            if len(result.tapes) > 1:
+                console.print(Text(tape.tape, "bold"), soft_wrap=True)
+            put(_runs_table(tape), console)
     for tape in result.tapes:
         for run in tape.runs:
             if run.what_if is not None:
@@ -230,6 +239,15 @@ def print_result(result: Result, console: Console) -> None:
     for tape in result.tapes:
         for line in _lines(tape):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _runs_table(tape: TapeResult) -> Table:
+    table = narrow_table((), ("run", "records", "orders", "fills", "marks", "order hash", "same"))
+    for run in tape.runs:
+        word = "yes" if run.difference is None else "[red]no[/red]"
+        counts = map(str, (run.records, run.orders, run.fills, run.marks))
+        table.add_row(f"{run.first}-{run.last}", *counts, run.order_hash[:16], word)
+    return table
 
 
 def _print_what_if(run: RunResult, console: Console) -> None:
@@ -243,13 +261,17 @@ def _print_what_if(run: RunResult, console: Console) -> None:
     for key in ("refused", "positions"):
         for name in sorted(sides[0][key].keys() | sides[1][key].keys()):
             table.add_row(f"{key} {name}", *(str(x[key].get(name, 0)) for x in sides))
-    console.print(table)
+    put(table, console)
     console.print(GUESS, highlight=False)
     told = ", ".join(f"{n} {name}" for name, n in run.what_if["dropped"].items())
     console.print(f"not for the other run: {told or 'nothing'}", highlight=False)
 
 
 def _lines(tape: TapeResult) -> Iterator[str]:
+    if tape.refused:
+        yield f"not replayed: {tape.refused}"
+    for note in tape.notes:
+        yield f"{tape.tape}: {note}"
     if tape.skipped:
         yield f"{tape.tape}: {tape.skipped} records in front of the first run were skipped"
     for run in tape.runs:
@@ -258,7 +280,7 @@ def _lines(tape: TapeResult) -> Iterator[str]:
         if run.masked:
             yield (
                 f"run {run.first}: {run.masked} signatures were not compared: no secret is on a tape; "
-                "give the node's config (--config) to compare them"
+                "name the node's config in the tape's place to compare them"
             )
         for failure in run.failures:
             yield f"run {run.first}: the engine raised, as a replay of its inputs does: {failure}"

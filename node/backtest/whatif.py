@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,7 +27,7 @@ from node.backtest.paper import Paper
 from node.backtest.rebuild import rebuild
 from node.backtest.rerun import Rerun, RunResult
 from node.errors import UserError
-from node.strategies import make_strategy
+from node.strategies import make_strategy, strategy_class
 
 # What a run was told of its own orders and fills.
 OF_ORDERS = {
@@ -83,17 +84,18 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`strategy` makes the other one (None: as recorded); `values`: parameters of it; `limits`: (scope or
-    "", key) -> text."""
+    "", key) -> text; `folder`: where the recorded one may lie."""
 
     strategy: Callable[[], Strategy | None] | None = None
     values: dict[str, Any] = field(default_factory=dict)
     limits: dict[tuple[str, str], str] = field(default_factory=dict)
+    folder: Path | None = None
 
 
-def settings_of(strategy: str | None, changes: list[str]) -> Settings:
+def settings_of(strategy: str | None, changes: list[str], folder: Path | None = None) -> Settings:
     """`--strategy` (as a config names it) and `--set` as given: "strategy.NAME=VALUE", "limits.KEY=VALUE"
     (of every instrument that has it), or "limits.SCOPE.KEY=VALUE" (account, rate, stops, or "MARKET
-    SYMBOL"). Raises UserError."""
+    SYMBOL"). `folder`: of the node's config, where a strategy may lie. Raises UserError."""
     values: dict[str, Any] = {}
     limits: dict[tuple[str, str], str] = {}
     for text in changes:
@@ -109,10 +111,10 @@ def settings_of(strategy: str | None, changes: list[str]) -> Settings:
             scope, _, key = rest.rpartition(".")
             limits[scope, key] = value
     if strategy is None:
-        return Settings(None, values, limits)
-    if strategy == "none" or make_strategy(strategy) is None:
+        return Settings(None, values, limits, folder)
+    if strategy_class(strategy, folder) is None:
         raise UserError(f"--strategy {strategy!r}: name one that does something")
-    return Settings(partial(make_strategy, strategy), values, limits)
+    return Settings(partial(make_strategy, strategy, folder), values, limits, folder)
 
 
 def _value(text: str) -> Any:
@@ -134,7 +136,8 @@ class Other:
             )
         self.settings, self.unused = settings, set(settings.values)
         self.known: set[str] = set()  # parameters that there are
-        self.desk = rebuild(told, strategy=settings.strategy() if settings.strategy else None)
+        made = settings.strategy() if settings.strategy else None
+        self.desk = rebuild(told, strategy=made, folder=settings.folder)
         self.engine, self.tally = self.desk.engine, Tally()
         self.engine.echo = Echo()
         self.recorded_lines = list(self.engine.lines)
@@ -262,9 +265,9 @@ class Other:
 class Beside:
     """A run again, and the other one beside it: used as a `Rerun` is."""
 
-    def __init__(self, config: Record, settings: Settings, **options: Any):
-        self.other, self.mine = Other(config, settings), Tally()
-        self.run = Rerun(config, seen=self._seen, **options)
+    def __init__(self, config: Record, settings: Settings, folder: Path | None = None, **options: Any):
+        self.other, self.mine = Other(config, replace(settings, folder=folder or settings.folder)), Tally()
+        self.run = Rerun(config, seen=self._seen, folder=folder, **options)
         self.result, self.feed = self.run.result, self.run.feed
 
     def _seen(self, record: Record, is_input: bool) -> None:

@@ -45,6 +45,7 @@ from node.recall import Recalled
 from node.restarts import Restarts, is_looping
 from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
 from node.states import recall_fast
+from node.strategies import strategy_class
 from node.synced import read_synced
 from node.truth.desk import Ask
 from node.truth.keeper import Keeper
@@ -94,7 +95,13 @@ class Node:
     `path`: the config's
     file, for paths in it and for `tickgate limits`; `accept_limits`: limits may be much looser than in the
     last run;
-    `show(node)` is called when the limits in force are known."""
+    `show(node)` is called when the limits in force are known, `ready()` when the config, its strategy, its
+    symbols and its tape were found to be good, before any line is up. Raises UserError for a strategy or a
+    key that cannot be used.
+
+    What `node.net.recording`, which listens as a node does, takes over or does otherwise has names without an
+    underscore: `load_instruments`, `build`, `add_connection`, `turned`, `resync`, `failed`, `spawn`,
+    `end_tasks`."""
 
     def __init__(
         self,
@@ -104,9 +111,12 @@ class Node:
         path: Path | None = None,
         accept_limits: bool = False,
         show: Callable[["Node"], None] | None = None,
+        ready: Callable[[], None] = lambda: None,
     ):
         self.config, self.tell = config, tell
-        self.path, self.accept_limits, self.show = path, accept_limits, show
+        self.path, self.accept_limits, self.show, self.ready = path, accept_limits, show, ready
+        self.folder = None if path is None else path.parent
+        strategy_class(config.strategy, self.folder)  # before a venue is asked for anything
         self.venues: dict[int, VenueConfig] = {MARKET_NUMBERS[x.market]: x for x in config.venue}
         self.keys = {
             market: read_key(x.key, f"venue {x.market}")
@@ -129,7 +139,7 @@ class Node:
 
     # ---- instruments ----
 
-    async def _load(self) -> None:
+    async def load_instruments(self) -> None:
         """Ask each venue for its instruments and keep the configured ones."""
         self.rows: dict[tuple[int, str], InstrumentRow] = {}
         self.steps: dict[tuple[int, str], tuple[str, str]] = {}
@@ -175,7 +185,7 @@ class Node:
         storms."""
         if market not in self.relisting:
             self.relisting.add(market)
-            self._spawn(self._relist(market))
+            self.spawn(self._relist(market))
 
     async def _relist(self, market: int) -> None:
         await asyncio.sleep(RELIST_CALM_S)
@@ -235,7 +245,7 @@ class Node:
         cannot be reached is no crash."""
         whole = False
         try:
-            if not await _unless(stop, self._load()):
+            if not await _unless(stop, self.load_instruments()):
                 self.restarts.take_back()
             else:
                 whole = True
@@ -252,7 +262,8 @@ class Node:
 
     # ---- building ----
 
-    def _build(self) -> None:
+    def build(self) -> None:
+        """Tape, engine, lines and keeper, of the instruments that were loaded. Raises UserError, Failed."""
         config = self.config
         self.recalled = self._recall()
         refuse_others(self.recalled, config)
@@ -268,21 +279,21 @@ class Node:
             tape=self.tape,
             epoch=next_epoch(now_ns, self.recalled),
             first_id=1 + (secrets.randbits(12) << 31),  # two started in the same moment have other ids
-            folder=None if self.path is None else self.path.parent,
+            folder=self.folder,
             now_ns=now_ns,
         )
         self._compare_limits()
         self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.link = Link(self.engine)
-        self.link.failed = self._failed
+        self.link.failed = self.failed
         self.vigil = self._vigil()
         self.outage = Outage(self.tell, self._note)
         self.engine.strategy_failed = self._strategy_failed
         self.link.thawed = self._thawed
-        self.engine.ask_resync = self._resync
+        self.engine.ask_resync = self.resync
         self.engine.ask_relist = self._relist_soon
         for spec in self.desk.lines:
-            self._connection(spec)
+            self.add_connection(spec)
         for market, line in self.desk.rest_lines.items():
             self.link.by_rest(line, partial(self._by_rest, market))
         if self.desk.rest:
@@ -303,7 +314,7 @@ class Node:
         return Vigil(
             self.tell,
             self._note,
-            self._failed,
+            self.failed,
             self._wall_stepped,
             memory_mb=self.config.memory_mb,
             is_secure=any(x.rest.startswith("https:") for x in self.config.venue),
@@ -416,9 +427,11 @@ class Node:
             session=os.urandom(6).hex().encode(), build=build_id().encode(),
         )  # fmt: skip
 
-    def _connection(self, spec: LineSpec) -> None:
+    def add_connection(self, spec: LineSpec) -> None:
+        """A line's connection; it runs when its task is spawned."""
+
         def resync(symbol: str, reason: str) -> None:
-            self._resync(self.desk.numbers.get((spec.market, symbol), -1), reason)
+            self.resync(self.desk.numbers.get((spec.market, symbol), -1), reason)
 
         self.connections.append(
             Connection(
@@ -435,7 +448,7 @@ class Node:
                 resync=resync,
                 news=partial(self._on_news, spec.market),
                 relist=partial(self._relist_soon, spec.market),
-                turned=partial(self._turned, spec),
+                turned=partial(self.turned, spec),
                 ask=partial(self._ask, spec.market),
                 names=self.names,
                 rest=partial(self.outage.rest, spec.role),
@@ -453,7 +466,7 @@ class Node:
 
     # ---- what the lines tell ----
 
-    def _turned(self, spec: LineSpec, up: bool) -> None:
+    def turned(self, spec: LineSpec, up: bool) -> None:
         """A line went up or down."""
         if not self.is_leaving:
             self.outage.turned(spec.line, up)
@@ -519,7 +532,7 @@ class Node:
 
     def _by_rest(self, market: int, order_id: int, action: int, frame: bytes) -> None:
         """Orders of a REST line: each is sent once, and what is not answered is of unknown fate."""
-        self._spawn(self._order(market, order_id, action, frame))
+        self.spawn(self._order(market, order_id, action, frame))
 
     async def _order(self, market: int, order_id: int, action: int, frame: bytes) -> None:
         rest = self.desk.rest[market]
@@ -560,7 +573,7 @@ class Node:
             if not await self._loaded(stop):
                 return
             try:
-                self._build()
+                self.build()
             except UserError:
                 self.restarts.take_back()
                 if self.tape is not None:
@@ -581,6 +594,7 @@ class Node:
             watchdog.start()
             try:
                 await self.console.start()
+                self.ready()
                 await self._work(stop)
                 self.is_done = True
             finally:
@@ -610,7 +624,7 @@ class Node:
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
         for connection in self.connections:
-            self._spawn(connection.run(), f"connection {connection.name}", connection.is_wanted)
+            self.spawn(connection.run(), f"connection {connection.name}", connection.is_wanted)
         self.vigil.begin()
         loop = asyncio.get_running_loop()
         due_s = {self._prepare: 0.0, self._keep: 0.0, self._relist_all: loop.time() + RELIST_S}
@@ -673,7 +687,7 @@ class Node:
         if self.keeper is None:
             return
         for ask in self.keeper.tick(self.link.now_ns()):
-            self._spawn(self._answer(ask))
+            self.spawn(self._answer(ask))
         for spec, connection in zip(self.desk.lines, self.connections, strict=True):
             if connection.session is not None:
                 connection.session.offset_ns = self.desk.wires[spec.market].offset_ns
@@ -709,7 +723,7 @@ class Node:
     def _latch(self, which: int, on: bool) -> None:
         self.engine.latch(which, on, self.link.now_ns())
 
-    def _spawn(self, work: Coroutine, name: str = "", is_wanted: Callable[[], bool] = lambda: False) -> None:
+    def spawn(self, work: Coroutine, name: str = "", is_wanted: Callable[[], bool] = lambda: False) -> None:
         """All tasks of the node, held here. `is_wanted()`: this one may not end by itself now."""
         task = asyncio.create_task(work, name=name or getattr(work, "__qualname__", ""))
         self.tasks[task] = is_wanted
@@ -722,13 +736,14 @@ class Node:
         if self.is_leaving:
             return
         if task.cancelled():
-            self._failed(Failed(f"task lost: {task.get_name()} was cancelled, and not by the node"))
+            self.failed(Failed(f"task lost: {task.get_name()} was cancelled, and not by the node"))
         elif (error := task.exception()) is not None:
-            self._failed(error)
+            self.failed(error)
         elif is_wanted():
-            self._failed(Failed(f"task lost: {task.get_name()} ended by itself"))
+            self.failed(Failed(f"task lost: {task.get_name()} ended by itself"))
 
-    def _failed(self, error: BaseException | None) -> None:
+    def failed(self, error: BaseException | None) -> None:
+        """Something broke that must not: nothing more is sent, and the loop ends with it."""
         if self.failure is None:
             self.failure = error
             self.engine.latch(4, True, self.link.now_ns())
@@ -740,14 +755,14 @@ class Node:
         self.tell(f"strategy {name}", text)
         self._note({"event": "strategy failed", "strategy": number, "name": name, "text": text})
 
-    def _resync(self, instrument: int, reason: str) -> None:
+    def resync(self, instrument: int, reason: str) -> None:
         """The engine wants a fresh book: by request where the venue works so, else by subscribing again."""
         if instrument < 0:
             return
         market, symbol = self.instruments.market(instrument), self.instruments.symbol(instrument)
         self.tell(f"{MARKET_NAMES[market]} {symbol}", f"resync: {reason}")
         if instrument in self.desk.snapshots:
-            self._spawn(self._fetch_snapshot(instrument, market, symbol))
+            self.spawn(self._fetch_snapshot(instrument, market, symbol))
             return
         for connection in self.connections:
             row = self.engine.lines[connection.line]
@@ -863,7 +878,7 @@ class Node:
         self.is_leaving = True
         self.engine.mark_now(self.link.now_ns())
         crash_at("stop_flushed")
-        await self._end_tasks()
+        await self.end_tasks()
         self.vigil.end()
         assert self.tape is not None
         if not self.tape.full:
@@ -873,7 +888,7 @@ class Node:
             if self.beat is not None:
                 self.beat.end()
 
-    async def _end_tasks(self) -> None:
+    async def end_tasks(self) -> None:
         """Connections, and all that goes on beside the loop."""
         for connection in self.connections:
             connection.close()

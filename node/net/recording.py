@@ -193,16 +193,16 @@ class Recorder(Node):
 
     # ---- building ----
 
-    def _build(self) -> None:
-        folder = None if self.path is None else self.path.parent
+    def build(self) -> None:
+        """As a node's, without tape, orders and keeper, and with a reel for each market."""
         now_ns = time.time_ns()
         self.desk = Assembly(
-            self.config, self.rows, self.steps, {}, tape=None, epoch=epoch_of(now_ns), folder=folder
+            self.config, self.rows, self.steps, {}, tape=None, epoch=epoch_of(now_ns), folder=self.folder
         )
         self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.ear = Ear(self.engine, self._heard)
         self.link = self.ear  # type: ignore[assignment]  # what connections want of a link, it has
-        self.ear.failed, self.ear.wrote = self._failed, self._wrote
+        self.ear.failed, self.ear.wrote = self.failed, self._wrote
         self.engine.ask_resync = self._ask_book
         self.outage = Outage(self.tell, lambda fields: None)
         self.roles: dict[int, LineSpec] = {x.line: x for x in self.desk.lines}
@@ -219,7 +219,7 @@ class Recorder(Node):
                     form=self.options.form, pack=self.options.pack,
                 )  # fmt: skip
         for spec in self.desk.lines:
-            self._connection(spec)
+            self.add_connection(spec)
 
     def _snapshot_of(self, number: int) -> Any:
         market = self.instruments.market(number)
@@ -256,7 +256,7 @@ class Recorder(Node):
     def _wrote(self, line: int, text: str) -> None:
         self.reels[self.roles[line].market].put(self.ear.now_ns(), "request", text.encode(), sent=True)
 
-    def _turned(self, spec: LineSpec, up: bool) -> None:
+    def turned(self, spec: LineSpec, up: bool) -> None:
         reel, now_ns = self.reels[spec.market], self.ear.now_ns()
         if not self.is_leaving:
             self.outage.turned(spec.line, up)
@@ -271,9 +271,9 @@ class Recorder(Node):
             reel = self.reels[self.instruments.market(instrument)]
             told = {"symbol": self.instruments.symbol(instrument), "reason": reason}
             reel.mark(self.ear.now_ns(), "resync", told)
-        self._resync(instrument, reason)
+        self.resync(instrument, reason)
 
-    def _failed(self, error: BaseException | None) -> None:
+    def failed(self, error: BaseException | None) -> None:
         self.failure = self.failure or error
 
     # ---- running ----
@@ -295,8 +295,8 @@ class Recorder(Node):
         self.names = Names(self.tell)
         async with Http(self.names, self.descriptors.pool) as http:
             self.http = http
-            await self._load()
-            self._build()
+            await self.load_instruments()
+            self.build()
             try:
                 for reel in self.reels.values():
                     reel.turn(self.ear.now_ns())
@@ -304,7 +304,7 @@ class Recorder(Node):
                 if self.options.seconds:
                     loop.call_later(self.options.seconds, stop.set)
                 for connection in self.connections:
-                    self._spawn(connection.run())
+                    self.spawn(connection.run())
                 await self._listen()
             finally:
                 self.ended_s = loop.time()
@@ -359,7 +359,7 @@ class Recorder(Node):
     async def _leave(self) -> None:
         self.is_leaving = True  # what ends from here on is no loss
         self.gaps = sum(x.gaps for x in self.engine.books)
-        await self._end_tasks()
+        await self.end_tasks()
         self.names.close()
         self.descriptors.close()
         for reel in self.reels.values():
@@ -376,4 +376,5 @@ class Recorder(Node):
             "gaps": self.gaps,
             "not_utf8": self._sum("odd"),
             "files": [str(path) for reel in self.reels.values() for path in reel.files],
+            "instruments": [str(path) for reel in self.reels.values() for path in reel.sidecars],
         }

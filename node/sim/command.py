@@ -9,17 +9,21 @@ import ssl
 import stat
 import sys
 import time
-import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+from rich.console import Console
 
+from node.backtest.instruments import plain
 from node.backtest.sources import VENUES as MARKET_NAMES
 from node.errors import UserError
+from node.reading import read_toml, typed
+from node.sheet import narrow_table, put, sheet
 from node.sim.accounts import AccountFile, check_accounts, make_accounts
 from node.sim.control import Control
 from node.sim.recorded import Recorded, RecordedAndSynthetic, open_recording, size_hint
@@ -57,20 +61,13 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
     """Raises UserError naming the file and the key."""
     given = SimFile()
     if path is not None:
-        try:
-            told = tomllib.loads(path.read_text())
-            if told.keys() & NODES:
-                raise UserError(
-                    f"{path}: this is a config of a node: `tickgate run {path}`; simulated venues have one "
-                    "of their own: `tickgate sim deploy/venues.toml`"
-                )
-            given = msgspec.convert(told, SimFile)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: {error}") from None
-        except RecursionError:
-            raise UserError(f"{path}: nested too deeply") from None
+        told = read_toml(path)
+        if told.keys() & NODES:
+            raise UserError(
+                f"{path}: this is a config of a node: `tickgate run {path}`; simulated venues have one "
+                "of their own: `tickgate sim deploy/venues.toml`"
+            )
+        given = typed(told, SimFile, str(path))
     for name in [*given.venues, *given.ports]:
         if name not in VENUES:
             raise UserError(f"{path}: venue {name!r} is not known; there are {', '.join(VENUES)}")
@@ -175,7 +172,10 @@ def sim_command(
             if control is not None:
                 await control.stop()
             await simulation.stop()
-            _say(ledgers(simulation), as_json, "ledgers")
+            if as_json:
+                _say(ledgers(simulation), True, "ledgers")
+            else:
+                print_ledgers(simulation, sheet(100))
 
     return serve
 
@@ -228,6 +228,28 @@ def ledgers(simulation: Simulation) -> dict:
             positions[key] = positions.get(key, 0) + (1 if order.side == 0 else -1) * order.filled_lots
         out[name] = {"counts": server.fake.counts | server.counts, "position_lots": positions}
     return out
+
+
+COUNTED = ("orders", "cancels", "fills", "rejects", "requests", "opened", "closed")
+
+
+def print_ledgers(simulation: Simulation, console: Console) -> None:
+    """The same for a person: what was counted, and below it what was rare, and the positions in base
+    coins."""
+    told = ledgers(simulation)
+    table = narrow_table(("venue",), (*COUNTED[:-2], "connections\nopened", "closed"))
+    for name, row in told.items():
+        table.add_row(name, *(str(row["counts"].get(x, 0)) for x in COUNTED))
+    put(table, console)
+    for name, row in told.items():
+        odd = [f"{n} {x.replace('_', ' ')}" for x, n in row["counts"].items() if n and x not in COUNTED]
+        if odd:
+            console.print(f"{name}: {', '.join(odd)}")
+        for key, lots in row["position_lots"].items():
+            market, _, symbol = key.partition(":")
+            listing = simulation.servers[name].fake.listings[int(market), symbol]
+            coins = plain(f"{lots * Decimal(listing.lot) * Decimal(listing.contract):f}")
+            console.print(f"{MARKET_NAMES[int(market)]} {symbol}: position {coins} ({lots} lots)")
 
 
 async def _steer(simulation: Simulation) -> None:

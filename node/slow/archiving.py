@@ -229,7 +229,11 @@ class Archiving:
         except OSError as error:
             raise of_place(self.directory, error) from None
         if lock < 0:
-            raise UserError(f"{self.directory}: another archiver looks after this tape")
+            raise Failed(
+                f"{self.directory}: another archiver looks after this tape, most likely that of its node, "
+                "which runs: it does what is due as it comes (`tickgate tape list` shows it); --once is for "
+                "a tape at rest"
+            )
         try:
             self.syncer.begin(time.monotonic_ns())
             before = self._opened().segments

@@ -19,7 +19,7 @@ from rich.text import Text
 from ext.records import LegKind, Nature, Side, door_row, fill_row, report_row, state_row
 from ext.tape import Record, RecordType
 from node.errors import Failed, UserError, of_place
-from node.sheet import narrow_table
+from node.sheet import narrow_table, put
 from node.slow.audit import coin_of, trade_id
 from node.slow.lots import NONE, Lots, Part
 from node.slow.places import E8, Place, plain
@@ -87,6 +87,7 @@ class Row:
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)
+SHOWN = 20  # rows for a person: what a screen takes
 WIDE = 104  # columns of text from which a row is one line
 
 
@@ -310,9 +311,8 @@ def trades_of(directory: Path, *, since: str = "", symbol: str = "") -> Trades:
             raise Failed(f"{directory}: record {record.sequence} cannot be read: {error}") from None
     if since:  # before the end of a tape that ended earlier
         from_ns = parse_time(since, "--since", min(time.time_ns(), last_ns))
-    known = {x.symbol for x in (collected.run.places if collected.run else [])} | {
-        x.place.symbol for x in collected.happened
-    }
+    places = [*(collected.run.places if collected.run else []), *(x.place for x in collected.happened)]
+    known = {name for x in places for name in (x.symbol, x.name)}
     if symbol and symbol not in known:
         raise UserError(f"--symbol {symbol}: this tape has {', '.join(sorted(known)) or 'no instrument'}")
     return reckon(collected, from_ns, symbol, records.torn, records.damage)
@@ -322,18 +322,18 @@ def reckon(
     collected: Collected, from_ns: int = 0, symbol: str = "", torn: str = "", damage: str = ""
 ) -> Trades:
     """Rows, totals and open lots of what was collected; lots are reckoned from the beginning, whatever is
-    shown."""
+    shown. `symbol`: of this one only, on every venue or, with the market in front of it, on one."""
     legs: dict[LegKey, tuple[Place, Lots]] = {}
     out = Trades([], {}, [], torn, damage)
     for x in _in_order(collected.happened):
         key = (x.place.market, x.place.symbol, x.leg)
         lots = legs.setdefault(key, (x.place, Lots()))[1]
         rows = list(_rows(x, lots))
-        if x.at_ns >= from_ns and symbol in ("", x.place.symbol):
+        if x.at_ns >= from_ns and symbol in ("", x.place.symbol, x.place.name):
             out.rows += [row for row, _ in rows]
             _add_up(out.totals, x, [part for _, part in rows])
     out.open = [_open(place, leg, lots, collected) for (_, _, leg), (place, lots) in legs.items() if lots.lots
-                and symbol in ("", place.symbol)]  # fmt: skip
+                and symbol in ("", place.symbol, place.name)]  # fmt: skip
     return out
 
 
@@ -516,24 +516,43 @@ def write_csv(found: Trades, path: Path) -> None:
 
 
 def print_trades(found: Trades, console: Console, rows: bool = True) -> None:
-    """The rows in short (the CSV has all columns), totals, and what is open."""
+    """The last rows in short (the CSV has all of them, and all columns), what each symbol came to and all of
+    them together, and what is open."""
     join = " " if console.width >= WIDE else "\n"
-    if rows:
-        console.print(_rows_table(found, join))
+    if rows and found.rows:
+        put(_rows_table(found.rows[-SHOWN:], join), console)
+        if len(found.rows) > SHOWN:
+            more = f"{len(found.rows) - SHOWN} earlier rows are not shown: --csv FILE and --json have all"
+            console.print(Text(more))
+    if not found.totals:
+        console.print("no fill, no funding and no correction in what was asked for")
+    else:
+        put(_totals_table(found, join), console)
+    for line in _remarks(found):
+        console.print(Text(line))
+
+
+def _totals_table(found: Trades, join: str) -> Table:
+    """A row for each symbol in each year, and where there are several, one for all in a quote coin."""
     table = narrow_table(("year", "instrument"), ("fills", "realised", "fees", "funding", "net"))
     for (year, venue, symbol, quote), total in found.totals.items():
         sums = map(_short, (total.realised, total.fees, total.funding))
         net = join.join((_short(total.net), quote))
         table.add_row(year, join.join((venue, symbol)), str(total.fills), *sums, net)
-    console.print(table)
-    for line in _remarks(found):
-        console.print(Text(line))
+    for quote in dict.fromkeys(x[3] for x in found.totals):
+        of_coin = [total for key, total in found.totals.items() if key[3] == quote]
+        if len(of_coin) > 1:
+            names = ("realised", "fees", "funding", "net")
+            *most, net = (_short(sum((getattr(x, name) for x in of_coin), NONE)) for name in names)
+            fills = str(sum(x.fills for x in of_coin))
+            table.add_row("all", "", fills, *most, join.join((net, quote)), style="bold")
+    return table
 
 
-def _rows_table(found: Trades, join: str) -> Table:
+def _rows_table(rows: list[Row], join: str) -> Table:
     """A row for each; `join`: between the two halves of a cell."""
     table = narrow_table(("time (UTC)", "instrument", "what"), ("quantity", "price", "fee", "realised"))
-    for x in found.rows:
+    for x in rows:
         does = "close" if x.acquired_at or x.realised else "open"
         table.add_row(
             join.join((x.time_utc[5:10], x.time_utc[11:19])),

@@ -6,11 +6,14 @@ import json
 import os
 import re
 import signal
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import bench
 from node import cli
 from node.errors import Failed, UserError
 from node.net.live import Node
@@ -121,6 +124,31 @@ def test_a_bench_that_there_is_not_is_one_line_and_exit_code_2(tickgate):
     assert told.err.startswith("tickgate: ")
     assert "nonsense" in told.err
     assert told.err.count("\n") == 1
+
+
+def test_a_bench_says_how_its_tools_are_installed_and_a_wrong_name_is_told_without_them(
+    tickgate, monkeypatch
+):
+    for name in [x for x in sys.modules if x.startswith(("bench.", "sortedcontainers"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(bench, "suite", raising=False)
+    monkeypatch.setitem(sys.modules, "sortedcontainers", None)  # as if it were not installed
+    told = tickgate("bench", "encode")
+    assert (told.code, told.out, told.err.count("\n")) == (1, "", 1)
+    assert "bench needs sortedcontainers, which is not installed: `make bench` installs" in told.err
+    told = tickgate("bench", "nonsense")
+    assert (told.code, told.err) == (
+        2,
+        "tickgate: no benchmark nonsense; there are: book, risk, stop, encode, tape, wire\n",
+    )
+
+
+def test_the_benches_that_are_named_are_those_that_there_are():
+    from bench import suite
+
+    assert tuple(suite.BENCHES) == bench.NAMES
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"which install its tools: {' '.join(bench.NAMES)}\n" in readme
 
 
 def test_a_replay_as_json_and_as_tables(processes, tmp_path):
@@ -272,3 +300,101 @@ def test_everything_that_the_recorder_wrote_can_be_named_for_a_replay(tickgate, 
     assert [x["file"] for x in json.loads(told.out)["files"]] == [str(tmp_path / "small.jsonl")]
     told = tickgate("replay", tmp_path / "small.instruments.json")
     assert (told.code, told.err) == (2, "tickgate: no recordings named\n")
+
+
+# ---- each command with each thing that it cannot use -----------------------------------------------
+
+# What stands in front of the file that is wrong.
+OF_A_CONFIG = ("run", "record", "guard", "archive", "archive --once")
+OF_A_TARGET = (
+    *("status", "halt", "flatten", "resume --reason x", "stop", "limits", "replay", "audit", "trades"),
+    *("tape list", "tape verify", "tape dump", "tape key"),
+)
+OF_OTHERS = ("sim", "sim --recording", "soak --faults", "record --from-tape")
+KEEPS = ("demo --keep", "drill --keep")
+EMPTY_IS_FINE = ("sim",)  # each of its keys has a default
+BAD = {
+    "empty.toml": b"",
+    "other.toml": b'[[food]]\nname = "bread"\n',
+    "binary.toml": bytes(range(256)) * 20,
+    "broken.toml": b"mode = \n",
+    "binary": bytes(range(256)) * 20,
+    "some.json": b'{"a": 1}\n',
+}
+ALL = (*OF_A_CONFIG, *OF_A_TARGET, *OF_OTHERS)
+
+
+@pytest.fixture(scope="module")
+def unusable(tmp_path_factory):
+    """Everything that no command can use, in one place."""
+    out = tmp_path_factory.mktemp("usage")
+    for name, data in BAD.items():
+        (out / name).write_bytes(data)
+    (out / "directory").mkdir()
+    return out
+
+
+def fails(told, place: Path, codes=(2,)) -> None:
+    """One line that names the place."""
+    assert told.code in codes, told
+    assert told.out == ""
+    assert told.err.startswith("tickgate: "), told
+    assert told.err.count("\n") == 1
+    assert str(place) in told.err
+    assert "codec" not in told.err
+    assert "Errno" not in told.err
+
+
+@pytest.mark.parametrize("command", [*ALL, *KEEPS])
+def test_a_command_without_what_it_needs_is_one_line(tickgate, command):
+    told = tickgate(*(command.split() if command not in EMPTY_IS_FINE else [command, "--seed"]))
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", ["missing", "missing.toml", "missing/deeper.toml", *BAD])
+@pytest.mark.parametrize("command", ALL)
+def test_a_file_that_cannot_be_used_is_named_in_one_line(tickgate, unusable, command, name):
+    if command in EMPTY_IS_FINE and name == "empty.toml":
+        return
+    fails(tickgate(*command.split(), unusable / name), unusable / name)
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_directory_that_is_no_tape_is_named_in_one_line(tickgate, unusable, command):
+    place = unusable / "directory"
+    fails(tickgate(*command.split(), place), place, (1, 2))  # 1: it may be a tape, whose node does not run
+
+
+@pytest.mark.parametrize("command", KEEPS)
+def test_a_file_in_the_place_of_a_folder_is_named_in_one_line(tickgate, unusable, command):
+    fails(tickgate(*command.split(), unusable / "binary"), unusable / "binary")
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_file_that_may_not_be_read_is_named_with_the_reason(tickgate, unusable, monkeypatch, command):
+    """As another user: whoever runs these tests may be root, whom nothing stops."""
+    place = unusable / "locked.toml"
+    place.write_bytes(b"")
+    opened = Path.open
+
+    def denied(path, *args, **more):
+        if path == place:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(Path, "read_text", denied)
+    told = tickgate(*command.split(), place)
+    fails(told, place)
+    if command != "record --from-tape":  # which wants a directory
+        assert "ermission denied" in told.err
+
+
+def test_a_directory_of_configs_is_answered_with_one_of_them(tickgate, tmp_path):
+    (tmp_path / "mine.toml").touch()
+    told = tickgate("run", tmp_path)
+    assert told.err == (
+        f"tickgate: {tmp_path}: is a directory: name the file itself, such as {tmp_path / 'mine.toml'}\n"
+    )
+    assert "name the config of its node" in tickgate("archive", tmp_path, "--once").err

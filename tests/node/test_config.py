@@ -116,14 +116,14 @@ def test_the_good_config_of_these_tests_is_good(write):
 
 def test_a_missing_file_a_directory_and_what_cannot_be_read_are_named(tickgate, tmp_path):
     for path, why in (
-        (tmp_path / "none.toml", "No such file"),
-        (tmp_path, "Is a directory"),
-        (tmp_path / "x" / "y.toml", "No such file"),
+        (tmp_path / "none.toml", "cannot be read: No such file"),
+        (tmp_path, "is a directory: name the file itself"),
+        (tmp_path / "x" / "y.toml", "cannot be read: No such file"),
     ):
         told = tickgate("run", path)
         assert told.code == 2
         assert told.out == ""
-        assert told.err.startswith(f"tickgate: {path}: cannot be read: {why}")
+        assert told.err.startswith(f"tickgate: {path}: {why}")
         assert told.err.count("\n") == 1
 
 

@@ -262,6 +262,44 @@ class Resting(Strategy):
 """
 
 
+LOOKED_AFTER = '[guard]\nstall_ms = 1000\non_stall = "cancel"\nkeep_stops = true\n[archive]\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('"quoter"', '"nowhere:Nobody"'), "strategy 'nowhere:Nobody': No module named 'nowhere'"),
+        (('"quoter"', '"mine:Nobody"'), "has no class Nobody"),
+        (('symbol = "BTCUSDT"', 'symbol = "BTCUSDX"'), "bybit-linear does not list 'BTCUSDX'"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line_and_no_guard_or_archiver_was_started_for_it(
+    processes, config, tmp_path, change, said
+):
+    (tmp_path / "mine.py").write_text(MINE)
+    config.write_text(config.read_text().replace(*change) + LOOKED_AFTER)
+    told = processes.run("run", config)
+    assert (told.code, told.out) == (2, "")
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    assert {x.name for x in tmp_path.glob("tape/*")} <= {"starts.json"}
+    assert processes.alive() == {}
+
+
+def test_a_strategy_is_found_beside_the_config_from_wherever_the_command_is_given(
+    processes, config, tmp_path
+):
+    (tmp_path / "mine.py").write_text(MINE)
+    config.write_text(config.read_text().replace('strategy = "quoter"', 'strategy = "mine:Quiet"'))
+    process = processes.start("run", config, cwd="/")
+    lines(process, "private")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in err) == (0, False)
+    told = processes.run("replay", tmp_path / "tape", "--config", config, cwd="/")
+    assert (told.code, told.err) == (0, "")
+
+
 def test_orders_that_are_not_known_to_be_closed_at_the_end_are_a_failure_with_one_line(
     processes, tmp_path, venues_of_its_own
 ):

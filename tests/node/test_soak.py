@@ -96,6 +96,13 @@ def test_the_report_is_read_at_80_columns():
     tells(text, "1000SHIBUSDT", "unknown", "-12345678")
 
 
+def test_faults_that_never_struck_are_named_without_a_count():
+    outcome = soak.Outcome(1, 60.0, 1.0, faults={"ack.drop": 2, "me_stall": 0, "book.gap": 11})
+    text = screen(soak.print_report, [outcome])
+    tells(text, "faults that struck: 11 book.gap, 2 ack.drop\n", "in this time: me_stall\n")
+    assert "0 me_stall" not in text
+
+
 def test_a_run_too_short_to_trade_in_is_no_success():
     with pytest.raises(UserError, match=r"--minutes 0.1 was too short: nothing filled for seed 4"):
         verdict({"minutes": 0.1, "seeds": [{"seed": 4, "agreed": True, "fills": 0}]})

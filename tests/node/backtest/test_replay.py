@@ -429,10 +429,51 @@ def test_a_recording_that_is_cut_off_is_replayed_up_to_there_and_says_so(tmp_pat
     assert f"{cut}: the gzip data is cut off at its end: read up to there" in result["notes"]
 
 
+def test_one_bad_file_of_several_is_named_with_its_place_and_the_others_are_replayed(tmp_path):
+    """Bad from the start, and bad in the middle, behind lines that were learnt from."""
+    good = [tmp_path / f"good{i}.jsonl" for i in range(2)]
+    rows = [plain_line(i, 90 + 11 * i) for i in range(4)]
+    for path in good:
+        path.write_text("".join(rows))
+    empty, bad, binary = (tmp_path / x for x in ("empty.jsonl", "bad.jsonl", "binary"))
+    empty.touch()
+    bad.write_text("".join(rows[:2]).replace("BTCUSDT", "ETHUSDT") + "nonsense\n" + rows[2])
+    binary.write_bytes(bytes(range(256)) * 50)
+    done = command(*map(str, (empty, good[0], bad, binary, good[1])), "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert [x["file"] for x in told["files"]] == [str(x) for x in good]
+    assert [x["id"] for x in told["files"][0]["instruments"]] == ["binance-usdm:BTCUSDT"]
+    assert [x.split(":")[0] for x in told["refused"]] == [str(empty), str(binary), str(bad)]
+    assert told["refused"][2].startswith(f"{bad}: line 3: ")
+    alone = command(*map(str, good), "--json")
+    assert json.loads(alone.stdout)["files"] == told["files"]
+    assert json.loads(done.stderr)["error"] == f"3 of 5 not replayed: {empty}: is empty"
+    done = command(str(empty), str(bad))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert str(empty) in done.stderr
+    assert f"{bad}: line 3" in done.stderr
+
+
+def plain_line(n: int, first: int) -> str:
+    """A line of a recording, as JSON: an update of a book of Binance USD-M."""
+    update = {
+        "e": "depthUpdate",
+        "E": 1,
+        "T": 1,
+        "s": "BTCUSDT",
+        "U": first,
+        "u": first + 10,
+        "pu": first - 1,
+    }
+    raw = json.dumps(update | {"b": [["59999.0", "1.000"]], "a": []})
+    return json.dumps({"t": 10**18 + n, "venue": "binance-usdm", "channel": "depth", "raw": raw}) + "\n"
+
+
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
     for arguments, words in (
         ([str(tmp_path / "none.gz")], "no such file"),
-        ([str(tmp_path)], "there is no tape here"),
+        ([str(tmp_path)], "there is no tape in this directory"),
         (["--instruments", str(tmp_path / "none.toml"), str(frames.recording(NEXO23))], "no such file"),
     ):
         done = command(*arguments)

@@ -2,8 +2,11 @@
 
 import io
 import json
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
+from screen import screen, tells
 
 from node.backtest.report import Bar, FileResult, InstrumentResult, Result
 
@@ -27,7 +30,7 @@ def printed(result: Result) -> str:
 
 def test_json_has_exactly_the_keys_that_are_promised():
     out = json.loads(json.dumps(Result([FILE]).to_json()))
-    assert list(out) == ["files", "paper", "notes"]
+    assert list(out) == ["files", "paper", "notes", "refused"]
     [file] = out["files"]
     assert list(file) == ["file", "instruments", "bad", "not_mine", "order_hash"]
     assert list(file["instruments"][0]) == KEYS.split()
@@ -53,9 +56,28 @@ def test_a_person_sees_prices_counts_and_notes():
         assert word in text
 
 
-def test_what_is_missing_is_shown_as_missing():
-    from dataclasses import replace
+ODD = (
+    ("okx:BTC-USDT-SWAP", "61659.7", "61659.8", 400),
+    ("binance-spot:1000SHIBUSDT", "0.000012340001", "0.000012340009", 5000),
+    ("bybit-linear:10000000AIDOGEUSDT", "123456.123456", "123456.123457", 1000),
+)
 
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_no_digit_is_lost_on_a_narrow_screen(width):
+    rows = [
+        replace(ROW, id=name, bid=bid, ask=ask, bid_levels=levels, levels=123_456_789, bbo_different=7)
+        for name, bid, ask, levels in ODD
+    ]
+    text = screen(Result([FileResult("x", rows, 0, 0, "")]).print, width=width)
+    tells(text, *(x for row in ODD for x in row[1:3]), "123456789", "(7 differ)", "93954", "b4c09c9e")
+
+
+def test_what_was_left_out_is_said_in_red_at_the_end():
+    assert printed(Result([FILE], refused=["y.gz: line 3: no"])).endswith("not replayed: y.gz: line 3: no\n")
+
+
+def test_what_is_missing_is_shown_as_missing():
     row = replace(ROW, synced=False, bid=None, ask=None, bbo_compared=0)
     assert "not synced" in printed(Result([FileResult("x", [row], 1, 0, "")]))
 

@@ -6,12 +6,13 @@ import sys
 
 import orjson
 import pytest
+from configs import instrument_text, tables_text
 from retaped import Taker, config_of, run
 from rich.console import Console
 
 from ext.tape import RecordType, TapeReader, TapeWriter
 from node import cli
-from node.backtest.tapes import Moment, moment, print_result, tapes_command, tapes_of
+from node.backtest.tapes import Moment, moment, print_result, tapes_command
 from node.errors import UserError
 from node.sim.memory import SEC, START_NS
 
@@ -26,6 +27,20 @@ def folder(tmp_path_factory):
     return out
 
 
+CONFIG = (
+    'mode = "sim"\nstrategy = "quoter"\ndeployment = "rp00"\ntape = "tape"\n'
+    + tables_text().replace("{", "{{").replace("}", "}}")
+    + """[[venue]]
+market = "binance-usdm"
+environment = "sim"
+streams = ["ws://127.0.0.1:1"]
+rest = "http://127.0.0.1:1"
+orders = "ws://127.0.0.1:1"
+key = {{ environment = "sim", api_key = "{key}", secret = "{key}" }}
+"""
+    + instrument_text("binance-usdm", "BTCUSDT")
+)
+CONFIG_FIRST = "a replay begins at a CONFIG record"
 QUOTE = {"size_base": "0.01", "half_spread_ppm": 20, "requote_ppm": 60, "lean_base": "0.1", "wait_ms": 400}
 
 
@@ -81,7 +96,11 @@ def test_moments_are_exact():
 
 def test_what_is_no_tape_is_one_clear_line(tmp_path, folder, capsys, monkeypatch):
     code, _, err = command(capsys, monkeypatch, "replay", str(tmp_path))
-    assert (code, err) == (2, f"tickgate: {tmp_path}: there is no tape here\n")
+    assert (code, err) == (
+        2,
+        f"tickgate: {tmp_path}: there is no tape in this directory: name that of one, which a node's config "
+        "calls `tape`, or the config\n",
+    )
     code, _, err = command(capsys, monkeypatch, "replay", str(folder), "--at", "3")
     assert code == 2
     assert err.count("\n") == 1
@@ -89,7 +108,54 @@ def test_what_is_no_tape_is_one_clear_line(tmp_path, folder, capsys, monkeypatch
     recording.write_text("")
     code, _, err = command(capsys, monkeypatch, "replay", str(recording), "--until", "3")
     assert (code, err.count("\n")) == (2, 1)
-    assert tapes_of(folder) == [folder / "tape"]
+
+
+def test_a_config_means_its_tape_and_its_keys_and_a_directory_the_only_tape_below_it(
+    folder, capsys, monkeypatch
+):
+    config = folder / "node.toml"
+    config.write_text(CONFIG.format(key="plain:simulated"))
+    for path in (config, folder):
+        code, out, err = command(capsys, monkeypatch, "replay", str(path), "--json")
+        assert (code, err) == (0, "")
+        (tape,) = json.loads(out)["tapes"]
+        assert tape["notes"] == []
+        assert (tape["tape"], len(tape["runs"])) == (str(folder / "tape"), 2)
+        assert [x["masked"] > 0 for x in tape["runs"]] == [path == folder] * 2
+
+
+def test_an_auditor_without_the_secrets_replays_a_config_too_and_is_told_what_was_not_compared(
+    folder, capsys, monkeypatch
+):
+    config = folder / "secret.toml"
+    config.write_text(CONFIG.format(key="env:NOT_SET_HERE"))
+    code, out, _ = command(capsys, monkeypatch, "replay", str(config))
+    assert code == 0
+    assert "signatures are not compared: " in out
+    code, _, err = command(capsys, monkeypatch, "replay", str(folder / "tape"), "--config", str(config))
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_config_of_something_else_is_said_to_be_that(tmp_path, capsys, monkeypatch):
+    (tmp_path / "x.toml").write_text("[[instruments]]\nmarket = 'okx'\n")
+    code, _, err = command(capsys, monkeypatch, "replay", str(tmp_path / "x.toml"))
+    assert code == 2
+    assert f"{tmp_path / 'x.toml'}: this is no config of a node" in err
+
+
+def test_one_tape_of_several_that_cannot_be_replayed_does_not_keep_the_others_from_it(
+    folder, tmp_path, capsys, monkeypatch
+):
+    TapeWriter(str(tmp_path), now_ns=1, segment_size=1 << 20).append(RecordType.TIMER, 0, 5, b"")
+    code, out, err = command(capsys, monkeypatch, "replay", str(tmp_path), str(folder / "tape"))
+    assert code == 1
+    assert err == f"tickgate: not replayed: {tmp_path}: no run begins there: {CONFIG_FIRST}\n"
+    assert err.removeprefix("tickgate: ") in out
+    assert str(folder / "tape") in out
+    code, out, _ = command(capsys, monkeypatch, "replay", str(tmp_path), str(folder / "tape"), "--json")
+    told = json.loads(out)
+    assert (code, told["identical"]) == (1, False)
+    assert [len(x["runs"]) for x in told["tapes"]] == [0, 2]
 
 
 def test_a_tape_without_a_config_or_with_one_of_another_build_is_one_clear_line(tmp_path):

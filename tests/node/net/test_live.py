@@ -688,7 +688,7 @@ def test_a_task_that_fails_ends_the_node_in_order(play, monkeypatch):
 
         async def act():
             await until(lambda: world.open_orders())
-            node._spawn(broken())
+            node.spawn(broken())
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert node.engine.risk.latched  # at once, not when the timer comes round

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -164,6 +165,7 @@ def test_a_recording_of_five_markets_replays_to_the_books_that_a_node_had(play):
         assert (len(told["files"]), told["gaps"], told["not_utf8"]) == (5, 0, 0)
         assert told["frames"] > 100
         again = {}
+        assert sorted(told["files"] + told["instruments"]) == sorted(map(str, world.folder.rglob("*.*s*")))
         for path in told["files"]:
             run = replayed(path)
             clean(run)
@@ -357,3 +359,22 @@ def test_killed_at_any_moment_the_recording_is_readable_up_to_there(play):
         assert count > 10
 
     play(scenario, ("bybit", "binance"))
+
+
+def test_the_recorder_builds_on_the_public_face_of_a_node_alone():
+    """What it calls or replaces of Node has no underscore; what has one is its own."""
+    source = Path(recording.__file__).read_text(encoding="utf-8")
+    used = set(re.findall(r"\bself\.(_[a-z]\w*)", source)) | set(re.findall(r"def (_[a-z]\w*)", source))
+    assert len(used) > 10
+    assert {x for x in used if hasattr(Node, x)} == set()
+    for name in (
+        "load_instruments",
+        "build",
+        "add_connection",
+        "turned",
+        "resync",
+        "failed",
+        "spawn",
+        "end_tasks",
+    ):
+        assert callable(getattr(Node, name))

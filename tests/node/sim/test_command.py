@@ -2,18 +2,22 @@
 ends."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import time
+from types import SimpleNamespace
 from urllib.request import Request, urlopen
 
 import pytest
+from screen import screen, tells, whole
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from ext.records import Market
 from node.errors import UserError
-from node.sim.command import ledgers, read_config
+from node.sim.command import ledgers, make_simulation, print_ledgers, read_config
 from node.sim.serve import VENUES, SimConfig, Simulation
 from node.venues.fakes import BUY, SELL, FakeOrder
 
@@ -56,7 +60,7 @@ def test_a_file_says_which_and_where_and_the_command_line_has_the_last_word(tmp_
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path}: cannot be read: Is a directory"):
+    with pytest.raises(UserError, match=f"{tmp_path}: is a directory: name the file itself"):
         read_config(tmp_path)
 
 
@@ -104,6 +108,20 @@ def test_what_is_wrong_in_the_file_is_one_line_that_names_it(tmp_path, text, why
     assert "hush" not in str(error.value)
 
 
+def test_a_person_reads_the_ledgers_as_a_table_with_positions_in_base_coins():
+    simulation = make_simulation(read_config(None), None)
+    fake = simulation.servers["okx"].fake
+    fake.orders[1] = SimpleNamespace(
+        listing=fake.listings[Market.OKX, "BTC-USDT-SWAP"], side=1, filled_lots=38
+    )
+    fake.counts["fills"] += 3
+    text = screen(print_ledgers, simulation)
+    tells(text, "okx BTC-USDT-SWAP: position -0.0038 (-38 lots)")
+    assert re.search(r"^ okx  +0 +0 +3 +0 ", text, re.MULTILINE)
+    simulation.servers["okx"].counts["slow"] += 2
+    tells(screen(print_ledgers, simulation), "okx: 2 slow\n")
+
+
 # ---- the process ---------------------------------------------------------------------------------
 
 
@@ -126,7 +144,8 @@ def test_the_same_is_said_to_a_person(processes):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "position_lots {}" in out
+    tells(whole(out, 100), " opened ", "\n binance ", "\n bybit ", "\n okx ")
+    assert "{" not in out
     assert err == ""
 
 

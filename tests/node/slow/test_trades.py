@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -220,6 +221,31 @@ def test_since_and_symbol_choose_rows_but_lots_are_reckoned_from_the_beginning(t
         trades_of(tmp_path, symbol="DOGE")
     with pytest.raises(UserError, match="--since x: must be a time"):
         trades_of(tmp_path, since="x")
+
+
+def test_a_symbol_may_be_named_with_its_market_and_both_filters_must_fit(tmp_path):
+    traded(tmp_path, ("BUY", 3, 10_000, "0", "USDT"), ("SELL", 2, 20_000, "0", "USDT"))
+    whole = trades_of(tmp_path)
+    name = f"{whole.rows[0].venue} {whole.rows[0].symbol}"
+    assert trades_of(tmp_path, symbol=name).to_json() == whole.to_json()
+    since = "2023-11-14T22:13:20.0035"
+    assert [x.side for x in trades_of(tmp_path, symbol=name, since=since).rows] == ["sell"]
+    with pytest.raises(UserError, match=f"--symbol okx BTCUSDT: this tape has BTCUSDT, {name}"):
+        trades_of(tmp_path, symbol="okx BTCUSDT")
+    later = trades_of(tmp_path, symbol="BTCUSDT", since="2024-01-01")
+    assert (later.rows, later.totals, len(later.open)) == ([], {}, 1)
+    tells(screen(print_trades, later), "no fill, no funding and no correction in what was asked for\n")
+
+
+def test_a_person_sees_the_last_rows_and_what_each_symbol_and_all_came_to(tmp_path):
+    traded(tmp_path, *[("BUY", 1, 10_000 + i, "0.5", "USDT") for i in range(22)])
+    found = trades_of(tmp_path)
+    (key, total), *_ = found.totals.items()
+    found.totals[key[0], "okx", "ETH-USDT", key[3]] = total
+    text = screen(print_trades, found)
+    tells(text, "100.21", "100.02", "2 earlier rows are not shown: --csv FILE and --json have all")
+    assert "100.01 " not in text
+    assert re.search(r"^ all +44 +0\.0+ +22\.0+ +0\.0+ +-22\.0+ ", text, re.MULTILINE)
 
 
 def test_a_tape_that_is_not_there_empty_or_broken_is_one_line(tmp_path):

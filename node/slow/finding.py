@@ -1,0 +1,49 @@
+"""Which tape a directory means: its own, or the only one below it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from node.errors import UserError
+from node.slow.segments import FOLDER, LIVE
+
+DEPTH_MOST = 4  # folders below the one that is named: a tape lies near, and / has no end
+SHOWN = 5
+
+
+def tape_at(path: Path, command: str) -> Path:
+    """The directory of the tape that `path` means. `command`: what to type, as far as the directory. Raises
+    UserError where there is none, or several to choose from."""
+    if is_tape(path):
+        return path
+    found = sorted(_below(path))
+    if not found:
+        raise UserError(
+            f"{path}: there is no tape in this directory: name that of one, which a node's config calls "
+            "`tape`, or the config"
+        )
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(map(str, found[:SHOWN])) + (", ..." if len(found) > SHOWN else "")
+    raise UserError(
+        f"{path}: there are {len(found)} tapes below it: name one, such as `{command} {found[0]}` ({names})"
+    )
+
+
+def is_tape(path: Path) -> bool:
+    """Are segments of a tape in this directory?"""
+    try:
+        return any(LIVE.fullmatch(x.name) for x in path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """What cannot be looked into is no tape of ours; an archive belongs to the tape that it lies in."""
+    for folder, names, files in os.walk(path):
+        here = Path(folder)
+        if any(map(LIVE.fullmatch, files)):
+            yield here
+            names[:] = [x for x in names if x != FOLDER]
+        if len(here.relative_to(path).parts) >= DEPTH_MOST:
+            names.clear()

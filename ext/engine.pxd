@@ -194,6 +194,7 @@ cdef class Engine(Sink):
     cdef bint _is_nameless(self, const Report* report, const Order* order) noexcept
     cdef bint _is_absurd(self, const Report* report, const Order* order) noexcept nogil
     cdef bint _is_absurd_fill(self, const Report* report, const Order* order, int instrument) noexcept nogil
+    cdef bint _is_absurd_price(self, const Report* report, const Order* order, int instrument) noexcept nogil
     cdef bint _is_absurd_fee(self, const Report* report, int instrument) noexcept nogil
     cdef int _refute(self, const Report* report) except -1
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1

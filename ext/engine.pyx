@@ -87,6 +87,8 @@ cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel th
 cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
 cdef int64_t MOST = <int64_t>1 << 47    # no price in ticks and no size in lots of any sense is larger
 cdef int64_t MONEY_MOST = <int64_t>1 << 60   # nor any amount of money
+cdef int64_t FAR_TIMES = 10      # a fill further from the last price than so many times is none
+cdef int64_t BEYOND = 5          # ... nor one beyond the limit by a fifth of it: the ceiling of every collar
 cdef int REMEMBERED = 512        # trades in one record
 cdef int FAULTS_MAX = 10         # of one strategy, before it is off
 cdef int LOST_TURNS = 128        # turns in which a strategy may take back what rests on a book that is lost
@@ -1074,13 +1076,27 @@ cdef class Engine(Sink):
     cdef bint _is_absurd_fill(self, const Report* report, const Order* order, int instrument) noexcept nogil:
         cdef int side = order.side if order != NULL else report.side
         cdef int leg = report.leg if 0 <= report.leg < <int>LEGS else order.leg if order != NULL else NET
-        if not 0 < report.price_ticks <= MOST or report.size_lots < 1:
+        if not 0 < report.price_ticks <= MOST or report.size_lots < 1 or self._is_absurd_price(report, order, instrument):
             return True
         if self.instruments.notional_e8(instrument, report.price_ticks, report.size_lots) < 0:
             return True
         if not self.account.fits(instrument, side, leg, report.price_ticks, report.size_lots):
             return True
         return self._is_absurd_fee(report, instrument)
+
+    cdef bint _is_absurd_price(self, const Report* report, const Order* order, int instrument) noexcept nogil:
+        """Ten times, or a tenth of, what the market was last valued at; of a limit order, far beyond its limit (a little may be an
+        amend that crossed the fill). A loss that is made of such a price would fire a stop."""
+        cdef int64_t price = report.price_ticks, last = self.equity.rows[instrument].ticks, limit
+        if last > 0 and (price // FAR_TIMES > last or last // FAR_TIMES > price):
+            return True
+        if order == NULL or order.type != LIMIT:
+            return False
+        if order.side == BUY:
+            limit = max(order.price_ticks, order.amend_ticks)
+            return price - limit > limit // BEYOND
+        limit = min(order.price_ticks, order.amend_ticks) if order.amend_ticks > 0 else order.price_ticks
+        return limit - price > limit // BEYOND
 
     cdef bint _is_absurd_fee(self, const Report* report, int instrument) noexcept nogil:
         """Paid or received, a fee is less than what was traded; of one in another coin, that its sum holds it must do."""

@@ -1200,6 +1200,8 @@ ABSURD = {
     "for nothing": {"price_ticks": 0},
     "at a price below zero": {"price_ticks": -1},
     "at a price beyond any": {"price_ticks": 2**47 + 1},
+    "far above its limit": {"price_ticks": 9990 + 9990 // 5 + 1},
+    "ten times below the market": {"price_ticks": 1000},
     "a sum beyond any": {"filled_lots": MANY},
     "a fee above what was traded": {"fee_e8": 3 * 999 * E8 // 1000 + 1},
     "a rebate above what was traded": {"fee_e8": -(3 * 999 * E8 // 1000 + 1)},
@@ -1241,7 +1243,21 @@ def test_the_largest_fill_and_the_largest_fee_that_can_be_are_booked():
     desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"size_lots": LIMITS["max_size_lots"], "trade_lo": 1})
     desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"fee_e8": 3 * 999 * E8 // 10_000})
     assert desk.engine.account.position(0)["lots"] == LIMITS["max_size_lots"] + 3
+    for number, price in enumerate((9990 + 9990 // 5, 1001)):  # the dearest and the cheapest that may be
+        desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"price_ticks": price, "trade_lo": 20 + number})
+    assert desk.engine.account.position(0)["fills"] == 4
     assert desk.engine.absurd == 0
+
+
+def test_a_sale_far_below_its_limit_cannot_be_and_an_amend_that_crossed_the_fill_may():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.sell(i, 10_010, 9)))
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 10_010 - 2002 - 1})
+    assert desk.engine.account.position(0)["fills"] == 0
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 10_010 - 2002})
+    desk.evidence(1, ReportKind.REPORT_LIVE, order_ticks=20_000, order_lots=9)
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 16_000, "trade_lo": 10})
+    assert (desk.engine.account.position(0)["lots"], desk.engine.absurd) == (-6, 1)
 
 
 @pytest.mark.parametrize("kind", ["LIVE", "AMENDED", "CANCELED", "EXPIRED", "FILLED"])
@@ -1257,12 +1273,11 @@ def test_an_order_that_cannot_be_keeps_what_it_reserves(kind, field):
 
 def test_lies_of_any_number_about_anothers_trades_never_latch_the_node():
     desk = one_order()
-    for number in range(200):  # each fits by itself; a few hundred together would not
-        row = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "side": number & 1, "trade_lo": number + 1}
-        price = 2**47 if number & 1 else 1
-        desk.engine.on_evidence([row | {"size_lots": 2**15, "price_ticks": price}], desk.now)
+    row = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "size_lots": 2**32, "price_ticks": 90_000}
+    # each fits by itself, and all together do not
+    desk.engine.on_evidence([row | {"trade_lo": number} for number in range(1, 30_001)], desk.now)
     assert desk.engine.risk.latches == 0
-    assert 0 < desk.engine.absurd < 200
+    assert 0 < desk.engine.absurd < 30_000
     assert desk.engine.risk.halts(0) == {"HALT_ODD": 1}
 
 

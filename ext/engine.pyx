@@ -1067,7 +1067,7 @@ cdef class Engine(Sink):
         cdef int64_t most = MOST
         if not 0 <= instrument < self.instruments.count:
             return False
-        if order != NULL:
+        if order != NULL and self.risk.limits[instrument].allowed:
             most = max(max(order.size_lots, order.amend_lots), self.risk.limits[instrument].max_size_lots)
         if report.filled_lots > most or report.order_lots > most or report.order_ticks > MOST:
             return True
@@ -1976,10 +1976,12 @@ def _configure(Engine engine, told):
 
 
 def _refresh(Engine engine, told):
-    """What is no number is as bad as what does not fit the grid."""
+    """What is no number is as bad as what does not fit the grid: the symbol is not traded by filters that nobody knows."""
     try:
         return engine.instruments.refresh(told["instrument"], told["tick"], told["lot"], **told["told"])
     except ValueError:
+        engine.instruments._check(told["instrument"])
+        engine.instruments.rows[<int>told["instrument"]].tradable = False
         return False
 
 

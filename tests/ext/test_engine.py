@@ -1318,6 +1318,14 @@ def test_numbers_that_no_door_can_hold_are_refused_or_bounded_and_latch_nothing(
     assert engine.risk.latches == 0
 
 
+def test_a_symbol_whose_new_filters_cannot_be_is_not_traded():
+    desk = BybitDesk(Script())
+    assert desk.engine.refresh(0, "0.1", "0.001", {"min_size": "1e999999"}, desk.now) is False
+    assert desk.instruments.row(0)["tradable"] == 0
+    assert desk.engine.refresh(0, "0.1", "0.001", {"min_size": "0.001"}, desk.now) is True
+    assert desk.instruments.row(0)["tradable"] == 1
+
+
 # ---- capital, flows, funding ----
 
 

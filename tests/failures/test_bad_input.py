@@ -166,7 +166,7 @@ def test_a_private_frame_with_a_missing_field_is_named_and_holds_the_symbol(mark
     hand.agree()
 
 
-TELLS = re.compile(r'executionReport|TRADE|"execution|"order"|"fillSz"')
+TELLS = re.compile(r'executionReport|TRADE|"execution|"topic": ?"order|"fillSz"')
 LIES = {
     "size": (r'"(l|execQty|fillSz)":"(?=[\d.]*[1-9])[\d.]+"', "1000000000000"),
     "sum": (r'"(z|cumExecQty|accFillSz)":"(?=[\d.]*[1-9])[\d.]+"', "1000000000000"),

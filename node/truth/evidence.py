@@ -125,7 +125,12 @@ class Reader:
         if instrument is None:
             raise ValueError(f"{row.symbol}: not traded here")
         fee = number(row.fee, "fee").scaleb(8).to_integral_value(ROUND_HALF_EVEN)
-        if self.instruments.money(instrument, self.ticks(instrument, row.price), self.lots(instrument, row.size)) < 1:
+        if (
+            self.instruments.money(
+                instrument, self.ticks(instrument, row.price), self.lots(instrument, row.size)
+            )
+            < 1
+        ):
             raise ValueError(f"{row.size[:40]} at {row.price[:40]} cannot be a trade")
         return BLANK | {
             "kind": int(ReportKind.REPORT_FILL),

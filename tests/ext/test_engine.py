@@ -1250,7 +1250,9 @@ def test_the_largest_fill_and_the_largest_fee_that_can_be_are_booked():
 
 
 def test_a_sale_far_below_its_limit_cannot_be_and_an_amend_that_crossed_the_fill_may():
-    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.sell(i, 10_010, 9)))
+    desk = BybitDesk(
+        Script(on_book=lambda self, i, now: self.orders.open_orders() or self.sell(i, 10_010, 9))
+    )
     desk.book()
     desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 10_010 - 2002 - 1})
     assert desk.engine.account.position(0)["fills"] == 0

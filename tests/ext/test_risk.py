@@ -657,7 +657,8 @@ class Venue:
         self.desk.gate.equity.count_now(0)
 
     def agree(self) -> None:
-        """A complete pass: what filled before the one before it was heard of, in whatever order; the rest may not be."""
+        """A complete pass: what filled before the one before it was heard of, in whatever order; the rest
+        may not be."""
         for order_id in self.rng.sample(self.due, len(self.due)):
             self.tell(order_id)
         self.desk.gate.equity.settled(0)

@@ -706,6 +706,31 @@ def test_reports_that_come_late_and_out_of_order_do_not_take_the_position_beyond
     assert passed > 20
 
 
+@pytest.mark.parametrize("passes", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(10))
+def test_what_may_have_filled_before_the_last_pass_counts_until_the_next(seed, passes):
+    """An exit filled first and was not heard of; what filled behind it was, and made us flat."""
+    rng = random.Random(f"settled {seed}")
+    desk = Desk(max_position_lots=20, duplicate_ns=0, row={"is_perpetual": True})
+    venue, held = Venue(desk, rng), rng.randint(1, 15)
+    desk.account.fill(0, BUY, 10_000, held)
+    desk.gate.equity.count_now(0)
+    venue.lots = held
+    for reduces in (True, False):
+        assert desk.passes(SELL, size=held, reduce_only=reduces)
+        venue.take(desk.last, SELL, held, reduces)
+    for order_id in (desk.last - 1, desk.last):
+        while venue.leaves[order_id][2]:
+            venue.fill(order_id)
+    while venue.news[desk.last]:
+        venue.tell(desk.last)
+    for _ in range(passes):
+        venue.agree()
+    size = next(x for x in range(20, 0, -1) if desk.order(SELL, size=x)[0] == "OK")
+    venue.take(0, SELL, size, False)
+    assert venue.worst() == 20  # no more, and no less is left
+
+
 def test_an_order_that_only_reduces_counts_while_it_may_have_filled_before_we_heard_to_be_flat():
     desk = Desk(max_position_lots=20, duplicate_ns=0, row={"is_perpetual": True})
     desk.account.fill(0, BUY, 10_000, 2)

@@ -39,6 +39,11 @@ cdef class Account:
     cdef readonly int instruments
 
     cdef int on_fill(self, int instrument, int side, int leg, int64_t ticks, int64_t lots, int64_t now_ns) except -1
+    cdef bint fits(self, int instrument, int side, int leg, int64_t ticks, int64_t lots) noexcept nogil
+    cdef bint fee_fits(self, int instrument, int64_t fee_e8, int fee_is_quote, const char* coin) noexcept nogil
+    cdef bint funding_fits(self, int instrument, int64_t amount_e8) noexcept nogil
+    cdef bint leg_fits(self, int instrument, int leg, int64_t lots, int64_t cash, int64_t cost) noexcept nogil
+    cdef int64_t* _fees_of(self, int instrument, int64_t fee_e8, int fee_is_quote, const char* coin) noexcept nogil
     cdef int on_fee(self, int instrument, int64_t fee_e8, int fee_is_quote, const char* coin) except -1
     cdef int on_funding(self, int instrument, int64_t amount_e8) except -1
     cdef int set_leg(self, int instrument, int leg, int64_t lots, int64_t cash, int64_t cost, int64_t now_ns) except -1

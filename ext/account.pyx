@@ -27,6 +27,8 @@ cdef extern from *:
     int tg_signed_add(int64_t* total, int64_t a) noexcept nogil
     int64_t tg_share(int64_t cost, int64_t part, int64_t whole) noexcept nogil
 
+cdef int64_t LOTS_MOST = <int64_t>1 << 47     # no position of any sense is larger
+
 
 cdef inline int _trade(Leg* leg, int64_t signed, int64_t ticks, int64_t now_ns) noexcept nogil:
     """Book a trade of `signed` lots on a copy of a leg; not 0 where a number does not fit."""
@@ -51,6 +53,42 @@ cdef inline int _trade(Leg* leg, int64_t signed, int64_t ticks, int64_t now_ns) 
     return overflow
 
 
+cdef int _book(Position* row, int side, int leg, int64_t ticks, int64_t lots, int64_t now_ns) noexcept nogil:
+    """Book a fill on a copy of a position; not 0 where a number does not fit."""
+    cdef Leg* at = &row.legs[leg if 0 <= leg < <int>LEGS else NET]
+    cdef int64_t signed = lots if side == BUY else -lots
+    cdef int overflow = _trade(at, signed, ticks, now_ns)
+    if at.lots == 0:
+        at.late = 0                             # whatever the order was, all of it is realised now
+    elif now_ns < at.last_ns or now_ns == at.last_ns and side != at.last_side:
+        at.late += 1
+    if now_ns >= at.last_ns:
+        at.last_ns, at.last_side = now_ns, side
+    overflow |= tg_signed_add_product(&row.cash, ticks, -signed)
+    overflow |= tg_signed_add(&row.lots, signed)
+    overflow |= tg_signed_add(&row.bought_lots if side == BUY else &row.sold_lots, lots)
+    row.fills += 1
+    return overflow
+
+
+cdef int _correct(Position* row, int leg, int64_t lots, int64_t cash, int64_t cost, int64_t now_ns) noexcept nogil:
+    """Set one leg of a copy of a position; not 0 where a number does not fit."""
+    cdef Leg* other
+    cdef int64_t realised = cash
+    cdef int i, overflow = tg_signed_add(&realised, cost)
+    if leg == NET:
+        memset(row.legs, 0, sizeof(row.legs))
+    row.lots, row.cash = lots, cash
+    for i in range(LEGS):
+        if i != leg:
+            other = &row.legs[i]
+            overflow |= tg_signed_add(&row.lots, other.lots)
+            overflow |= tg_signed_add(&row.cash, other.realised - other.cost)
+    row.legs[leg].lots, row.legs[leg].cost, row.legs[leg].realised = lots, cost, realised
+    row.legs[leg].began_ns = 0 if lots == 0 else (now_ns if now_ns > 0 else 1)
+    return overflow
+
+
 cdef class Account:
     """One row per instrument."""
 
@@ -67,51 +105,45 @@ cdef class Account:
         free(self.third)
 
     cdef int on_fill(self, int instrument, int side, int leg, int64_t ticks, int64_t lots, int64_t now_ns) except -1:
-        """Book one fill, once (the order table has removed duplicates). `leg` -1: not said, so there is only one. In hedge mode
-        a buy on the SHORT leg reduces it. `now_ns` is when the venue made it: one that comes behind newer ones is counted in
-        `late`, because average cost is a matter of order, and cash is not."""
-        cdef Position* row = &self.rows[instrument]
-        cdef int at = leg if 0 <= leg < <int>LEGS else NET
-        cdef int64_t signed = lots if side == BUY else -lots
-        cdef int64_t cash = row.cash, whole = row.lots
-        cdef int64_t turnover = row.bought_lots if side == BUY else row.sold_lots
-        cdef Leg copy = row.legs[at]
-        cdef int overflow = _trade(&copy, signed, ticks, now_ns)
-        if copy.lots == 0:
-            copy.late = 0                       # whatever the order was, all of it is realised now
-        elif now_ns < copy.last_ns or now_ns == copy.last_ns and side != copy.last_side:
-            copy.late += 1
-        if now_ns >= copy.last_ns:
-            copy.last_ns, copy.last_side = now_ns, side
-        overflow |= tg_signed_add_product(&cash, ticks, -signed)
-        overflow |= tg_signed_add(&whole, signed)
-        overflow |= tg_signed_add(&turnover, lots)
-        assert not overflow, "position value does not fit in 64 bits"
-        row.cash, row.lots, row.legs[at] = cash, whole, copy
-        row.fills += 1
-        if side == BUY:
-            row.bought_lots = turnover
-        else:
-            row.sold_lots = turnover
+        """Book one fill, once (the order table has removed duplicates, and who asked `fits` before knows that it does). `leg` -1:
+        not said, so there is only one. In hedge mode a buy on the SHORT leg reduces it. `now_ns` is when the venue made it: one
+        that comes behind newer ones is counted in `late`, because average cost is a matter of order, and cash is not."""
+        cdef Position after = self.rows[instrument]
+        assert not _book(&after, side, leg, ticks, lots, now_ns), "position value does not fit in 64 bits"
+        self.rows[instrument] = after
         return 0
+
+    cdef bint fits(self, int instrument, int side, int leg, int64_t ticks, int64_t lots) noexcept nogil:
+        """Is there room for a fill, in lots and in money? What a venue says may be anything."""
+        cdef Position after = self.rows[instrument]
+        return not _book(&after, side, leg, ticks, lots, 0) and -LOTS_MOST <= after.lots <= LOTS_MOST
+
+    cdef bint fee_fits(self, int instrument, int64_t fee_e8, int fee_is_quote, const char* coin) noexcept nogil:
+        """Is there room for a fee in its sum?"""
+        cdef int64_t* sum = self._fees_of(instrument, fee_e8, fee_is_quote, coin)
+        cdef int64_t fees = 0 if sum == NULL else sum[0]
+        return not tg_signed_add(&fees, fee_e8)
+
+    cdef int64_t* _fees_of(self, int instrument, int64_t fee_e8, int fee_is_quote, const char* coin) noexcept nogil:
+        """The sum that a fee goes into; NULL where it is not told, or nobody knows its coin."""
+        cdef int at
+        if fee_is_quote == 1:
+            return &self.rows[instrument].fee_e8
+        if fee_is_quote == 2:
+            return &self.rows[instrument].fee_base_e8
+        if fee_is_quote != 0 or not fee_e8:
+            return NULL
+        at = self._third(coin)
+        return NULL if at < 0 else &self.third[instrument * THIRD_MAX + at]
 
     cdef int on_fee(self, int instrument, int64_t fee_e8, int fee_is_quote, const char* coin) except -1:
         """Book the fee of one fill; it may come behind the fill. `fee_is_quote` < 0: not told (yet); 0: in the coin named."""
         cdef Position* row = &self.rows[instrument]
-        cdef int64_t* sum = NULL
+        cdef int64_t* sum = self._fees_of(instrument, fee_e8, fee_is_quote, coin)
         cdef int64_t fees
-        cdef int at
-        if fee_is_quote == 1:
-            sum = &row.fee_e8
-        elif fee_is_quote == 2:
-            sum = &row.fee_base_e8
-        elif fee_is_quote == 0 and fee_e8:
+        if fee_is_quote == 0 and fee_e8:
             row.other_fees += 1
-            at = self._third(coin)
-            if at < 0:
-                row.nameless_fees += 1
-            else:
-                sum = &self.third[instrument * THIRD_MAX + at]
+            row.nameless_fees += sum == NULL
         if sum != NULL:
             fees = sum[0]
             assert not tg_signed_add(&fees, fee_e8), "fees do not fit in 64 bits"
@@ -145,24 +177,21 @@ cdef class Account:
     cdef int set_leg(self, int instrument, int leg, int64_t lots, int64_t cash, int64_t cost, int64_t now_ns) except -1:
         """A correction with evidence: this leg is `lots`, of which the open ones cost `cost`, with `cash` so far. NET: the other
         legs are nothing."""
-        cdef Position* row = &self.rows[instrument]
-        cdef Leg other
-        cdef int64_t realised = cash, sum_lots = lots, sum_cash = cash
-        cdef int i, overflow = tg_signed_add(&realised, cost)
+        cdef Position after = self.rows[instrument]
         assert lots != 0 or cost == 0, "a position of nothing costs nothing"
-        if leg != NET:
-            for i in range(LEGS):
-                if i != leg:
-                    other = row.legs[i]
-                    overflow |= tg_signed_add(&sum_lots, other.lots)
-                    overflow |= tg_signed_add(&sum_cash, other.realised - other.cost)
-        assert not overflow, "position value does not fit in 64 bits"
-        if leg == NET:
-            memset(row.legs, 0, sizeof(row.legs))
-        row.legs[leg].lots, row.legs[leg].cost, row.legs[leg].realised = lots, cost, realised
-        row.legs[leg].began_ns = 0 if lots == 0 else (now_ns if now_ns > 0 else 1)
-        row.lots, row.cash = sum_lots, sum_cash
+        assert not _correct(&after, leg, lots, cash, cost, now_ns), "position value does not fit in 64 bits"
+        self.rows[instrument] = after
         return 0
+
+    cdef bint leg_fits(self, int instrument, int leg, int64_t lots, int64_t cash, int64_t cost) noexcept nogil:
+        """Is there room for such a position?"""
+        cdef Position after = self.rows[instrument]
+        return not _correct(&after, leg, lots, cash, cost, 0) and -LOTS_MOST <= after.lots <= LOTS_MOST
+
+    cdef bint funding_fits(self, int instrument, int64_t amount_e8) noexcept nogil:
+        """Is there room for a payment in the sum of them?"""
+        cdef int64_t total = self.rows[instrument].funding_e8
+        return not tg_signed_add(&total, amount_e8)
 
     cdef int64_t profit(self, int instrument, int64_t bid_ticks, int64_t ask_ticks) noexcept nogil:
         """Profit before fees in tick * lot units, the position valued where it could be closed now. Wraps where a mark

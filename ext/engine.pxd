@@ -108,6 +108,8 @@ cdef class Engine(Sink):
     cdef int filter_refusals[256]    # in a row, by instrument
     cdef uint64_t filter_refused[256]    # the last order of each that a filter refused
     cdef readonly int64_t evidence, halted
+    cdef readonly int64_t absurd     # reports that say what cannot be: nothing of them counted
+    cdef str absurdity               # the last of them, in words
     cdef readonly int64_t encoded    # requests that were given to the outlet
     cdef char* thawing               # by instrument: what comes now may have lain in a socket while this process stood still
     cdef int64_t thawed_ns           # when it went on
@@ -189,7 +191,12 @@ cdef class Engine(Sink):
     cdef int _phase(self, int instrument, int level) except -1
     cdef int _let_cross(self, int instrument) except -1
     cdef int _stop_market(self, int market, int why, int level) except -1
-    cdef bint _is_nameless(self, const Report* report) noexcept
+    cdef bint _is_nameless(self, const Report* report, const Order* order) noexcept
+    cdef bint _is_absurd(self, const Report* report, const Order* order) noexcept nogil
+    cdef bint _is_absurd_fill(self, const Report* report, const Order* order, int instrument) noexcept nogil
+    cdef bint _is_absurd_price(self, const Report* report, const Order* order, int instrument) noexcept nogil
+    cdef bint _is_absurd_fee(self, const Report* report, int instrument) noexcept nogil
+    cdef int _refute(self, const Report* report) except -1
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1
     cdef int _book_fee(self, const Report* report, const Order* order) except -1
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1

@@ -22,6 +22,7 @@ from ext.checks cimport Guard
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.crash cimport (ACK_APPLIED, ACK_IN_KERNEL_BUFFER, ACK_PARSED, CANCEL_WRITTEN, CHECKED, DECIDE, ENCODED, FILL_APPLIED,
                         FILL_JOURNALED, FILL_PARSED, JOURNALED, LEASE_CHECKED, SNAPSHOT_HALF, WRITTEN, crash_at)
+from ext.exits cimport lots_up
 from ext.digest cimport mix_words, of_account, of_books, of_equity, of_orders, of_risk, of_strategies
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
@@ -61,7 +62,7 @@ from ext.wire cimport BAD, NOT_MINE, RESYNC
 # for strategies that fail
 from ext.records cimport (AMENDING, CALL_INTERRUPTED, DOOR_STRATEGY, INSTRUMENT, LEG, LIMIT, NOT_ALLOWED, NOT_OWNER, NUMBER, OFF_FAULTS,
                           OFF_NOT, OFF_REPEAT, PRICE_STEP, SIZE_STEP, SWITCH_OFF, SWITCH_ON, UNKNOWN_ORDER)
-from ext.records import Reason, StrategyOff
+from ext.records import Reason, ReportKind, StrategyOff
 from ext.strategy cimport PROPOSALS_MAX, TELL_BOOK, TELL_FILL, TELL_LOST, TELL_ORDER, TELL_TIMER, TELL_TRADE
 
 import hashlib
@@ -85,6 +86,9 @@ cdef int SWEEP = 256         # orders looked at in one tick: with 20 ms ticks ea
 cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel that is not confirmed; doubled up to 16 times
 cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
 cdef int64_t MOST = <int64_t>1 << 47    # no price in ticks and no size in lots of any sense is larger
+cdef int64_t MONEY_MOST = <int64_t>1 << 60   # nor any amount of money
+cdef int64_t FAR_TIMES = 10      # a fill further from the last price than so many times is none
+cdef int64_t BEYOND = 5          # ... nor one beyond the limit by a fifth of it: the ceiling of every collar
 cdef int REMEMBERED = 512        # trades in one record
 cdef int FAULTS_MAX = 10         # of one strategy, before it is off
 cdef int LOST_TURNS = 128        # turns in which a strategy may take back what rests on a book that is lost
@@ -309,6 +313,7 @@ cdef class Engine(Sink):
     cdef int _receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:
         cdef Line row = <Line>self.line_rows[line]
         cdef int verdict
+        cdef int64_t absurd = self.absurd
         tg_fetch(data, size)
         self.now_ns = now_ns
         self.line = line
@@ -329,6 +334,10 @@ cdef class Engine(Sink):
             row.resyncs += 1
             (<Book>self.books[row.wire.last]).invalidate()
             self._ask(row.wire.last, "the venue restarted its numbering")
+        if self.absurd != absurd:
+            verdict = BAD                   # the symbol is held already, by what could not be
+            row.bad += 1
+            row.last_error = self.absurdity
         if self.touched_count or self.lost_count or self.stops.fired_count or self.stops.outbox.count:
             self._think()
         return verdict
@@ -575,28 +584,33 @@ cdef class Engine(Sink):
         self.equity.recount(instrument)
         return order.id
 
-    def set_position(self, int instrument, int64_t lots, int64_t cash, int64_t now_ns, *, int leg=NET, cost=None):
+    def set_position(self, int instrument, lots, cash, int64_t now_ns, *, int leg=NET, cost=None):
         """A correction with evidence, at start or by an operator: the position (of one leg, in hedge mode) is `lots`, with `cash` so
         far (tick * lot, spent is negative), of which `cost` is what the open lots cost. Cost None: all of it, nothing is realised.
-        ValueError where there is no such leg."""
-        cdef int64_t open_cost = (-cash if lots else 0) if cost is None else cost
+        ValueError where there is no such leg, or numbers are beyond any sense."""
+        open_cost = (-cash if lots else 0) if cost is None else cost
         self.instruments._check(instrument)
-        if not 0 <= leg < <int>LEGS or (open_cost and not lots):
+        if not (0 <= leg < <int>LEGS and (lots or not open_cost) and max(abs(lots), abs(cash), abs(open_cost)) <= MONEY_MOST
+                and self.account.leg_fits(instrument, leg, lots, cash, open_cost)):
             raise ValueError(f"instrument {instrument}, leg {leg}: {lots} lots that cost {open_cost}: no such position")
         self._door(DOOR_POSITION, instrument, leg, lots, cash, open_cost, now_ns)
         self.account.set_leg(instrument, leg, lots, cash, open_cost, now_ns)
         self.equity.recount(instrument)
 
-    def capital(self, int purse, int64_t amount_e8, int64_t now_ns, *, str coin=""):
+    def capital(self, int purse, amount_e8, int64_t now_ns, *, str coin=""):
         """What a purse holds of a coin (1e-8 of it; "" = the account's currency) without the result of what is counted here:
-        profit, fees and funding since its position was set. ValueError where there is no such purse or coin."""
+        profit, fees and funding since its position was set. Of more than fits, as much as fits. ValueError where there is no such
+        purse or coin."""
         number = self._coin_of(purse, coin)
+        amount_e8 = _fitting(amount_e8)
         self._door(DOOR_CAPITAL, purse, 0, amount_e8, number + 1, 0, now_ns)
         self.equity.put_capital(purse, number, amount_e8)
 
-    def flow(self, int purse, int64_t amount_e8, int64_t now_ns, *, str coin=""):
-        """A deposit, withdrawal or transfer moved a purse's capital (received > 0): neither gain nor loss. ValueError as `capital`."""
+    def flow(self, int purse, amount_e8, int64_t now_ns, *, str coin=""):
+        """A deposit, withdrawal or transfer moved a purse's capital (received > 0): neither gain nor loss. Bounds and ValueError as
+        `capital`."""
         number = self._coin_of(purse, coin)
+        amount_e8 = _fitting(amount_e8)
         self._door(DOOR_FLOW, purse, 0, amount_e8, number + 1, 0, now_ns)
         self.equity.put_flow(purse, number, amount_e8)
 
@@ -611,9 +625,11 @@ cdef class Engine(Sink):
             self.set_coin_price(coin, 0, self.now_ns)
         return number
 
-    def funding(self, int instrument, int64_t amount_e8, int64_t now_ns):
-        """Funding of a perpetual was booked (1e-8 of its quote coin, received > 0)."""
+    def funding(self, int instrument, amount_e8, int64_t now_ns):
+        """Funding of a perpetual was booked (1e-8 of its quote coin, received > 0). ValueError where it is beyond any sense."""
         self.instruments._check(instrument)
+        if abs(amount_e8) > MONEY_MOST or not self.account.funding_fits(instrument, amount_e8):
+            raise ValueError(f"instrument {instrument}: funding of {amount_e8} (1e-8 of a coin) cannot be")
         self._door(DOOR_FUNDING, instrument, 0, amount_e8, 0, 0, now_ns)
         self.account.on_funding(instrument, amount_e8)
         self.equity.recount(instrument)
@@ -626,13 +642,15 @@ cdef class Engine(Sink):
         self._door(DOOR_PEAK, 0, 0, peak_e8, day_e8, day, now_ns)
         self.equity.put_peak(peak_e8, day_e8, day)
 
-    def set_coin_price(self, str coin, int64_t price_e8, int64_t now_ns) -> int:
+    def set_coin_price(self, str coin, price_e8, int64_t now_ns) -> int:
         """What one of a coin is worth (1e-8 of the account's currency, 0 = not known any more): fees paid in it, capital held in it
-        and instruments quoted in it are valued anew. Returns its number. ValueError as `Equity.set_coin`."""
+        and instruments quoted in it are valued anew. A price that does not fit is as good as none. Returns its number. ValueError as
+        `Equity.set_coin`."""
         cdef int64_t name[2]
         cdef bytes raw = coin.encode()[:15]
         if price_e8 < 0:
             raise ValueError(f"coin {coin}: a price below zero")
+        price_e8 = price_e8 if price_e8 <= MONEY_MOST else 0
         number = self.equity.coin(coin)
         memset(name, 0, sizeof(name))
         memcpy(name, <const char*>raw, len(raw))
@@ -640,9 +658,10 @@ cdef class Engine(Sink):
         self.equity.put_coin(number, price_e8)
         return number
 
-    def foreign(self, int instrument, int64_t buy_lots, int64_t sell_lots, int64_t now_ns):
-        """What open orders of others on this account could still do to the position."""
+    def foreign(self, int instrument, buy_lots, sell_lots, int64_t now_ns):
+        """What open orders of others on this account could still do to the position. More than any limit is as good as the most."""
         self.instruments._check(instrument)
+        buy_lots, sell_lots = min(buy_lots, MOST), min(sell_lots, MOST)
         exposure = &self.orders.exposure[instrument]
         if exposure.foreign_buy_lots != buy_lots or exposure.foreign_sell_lots != sell_lots:
             self._door(DOOR_FOREIGN, instrument, 0, buy_lots, sell_lots, 0, now_ns)
@@ -1010,13 +1029,18 @@ cdef class Engine(Sink):
         return self._value(mark.instrument)
 
     cdef int on_report(self, const Report* report) except -1:
-        cdef Order* order
+        cdef Order* order = self.orders.locate(report)
+        cdef Report odd
         cdef int64_t lots
-        if report.kind == REPORT_FILL and report.leg < 0 and report.fee_is_quote < 0 and self._is_nameless(report):
+        if report.kind == REPORT_FILL and report.leg < 0 and report.fee_is_quote < 0 and self._is_nameless(report, order):
             return self._record(TAPE_REPORT, self.line, NULL, 0, <const char*>report, sizeof(Report))
         crash_at(FILL_PARSED if report.kind == REPORT_FILL else ACK_PARSED)
-        lots = self.orders.on_report(report, self.now_ns)
-        order = self.orders.hit
+        if self._is_absurd(report, order):
+            odd = report[0]
+            odd.kind = REPORT_ODD
+            self._refute(report)
+            report = &odd
+        lots = self.orders.apply(order, report, self.now_ns)
         if self.orders.fee_came and (order != NULL or 0 <= report.instrument < self.instruments.count):
             self._book_fee(report, order)
         if order != NULL:
@@ -1035,11 +1059,66 @@ cdef class Engine(Sink):
             self._tell(order, self.orders.bound.price_ticks, self.orders.bound.lots)
         return 0
 
-    cdef bint _is_nameless(self, const Report* report) noexcept:
+    cdef bint _is_absurd(self, const Report* report, const Order* order) noexcept nogil:
+        """Does the venue say what cannot be? More lots than an order of ours ever asked for or may ask for, a fill of nothing, money
+        that does not fit. The venue broke its protocol, not we: the symbol is held and its lists are asked for, none of the
+        numbers counts, and everything else goes on."""
+        cdef int instrument = order.instrument if order != NULL else report.instrument
+        cdef int64_t most = MOST
+        if not 0 <= instrument < self.instruments.count:
+            return False
+        if order != NULL and self.risk.limits[instrument].allowed:
+            most = max(max(order.size_lots, order.amend_lots), self.risk.limits[instrument].max_size_lots)
+        if report.filled_lots > most or report.order_lots > most or report.order_ticks > MOST:
+            return True
+        return report.kind == REPORT_FILL and (report.size_lots > most or self._is_absurd_fill(report, order, instrument))
+
+    cdef bint _is_absurd_fill(self, const Report* report, const Order* order, int instrument) noexcept nogil:
+        cdef int side = order.side if order != NULL else report.side
+        cdef int leg = report.leg if 0 <= report.leg < <int>LEGS else order.leg if order != NULL else NET
+        if not 0 < report.price_ticks <= MOST or report.size_lots < 1 or self._is_absurd_price(report, order, instrument):
+            return True
+        if self.instruments.notional_e8(instrument, report.price_ticks, report.size_lots) < 0:
+            return True
+        if not self.account.fits(instrument, side, leg, report.price_ticks, report.size_lots):
+            return True
+        return self._is_absurd_fee(report, instrument)
+
+    cdef bint _is_absurd_price(self, const Report* report, const Order* order, int instrument) noexcept nogil:
+        """Ten times, or a tenth of, what the market was last valued at; of a limit order, far beyond its limit (a little may be an
+        amend that crossed the fill). A loss that is made of such a price would fire a stop."""
+        cdef int64_t price = report.price_ticks, last = self.equity.rows[instrument].ticks, limit
+        if last > 0 and (price // FAR_TIMES > last or last // FAR_TIMES > price):
+            return True
+        if order == NULL or order.type != LIMIT:
+            return False
+        if order.side == BUY:
+            limit = max(order.price_ticks, order.amend_ticks)
+            return price - limit > limit // BEYOND
+        limit = min(order.price_ticks, order.amend_ticks) if order.amend_ticks > 0 else order.price_ticks
+        return limit - price > limit // BEYOND
+
+    cdef bint _is_absurd_fee(self, const Report* report, int instrument) noexcept nogil:
+        """Paid or received, a fee is less than what was traded; of one in another coin, that its sum holds it must do."""
+        cdef int64_t fee = report.fee_e8 if report.fee_e8 >= 0 else -report.fee_e8
+        if report.fee_is_quote == 1 and fee > self.instruments.notional_e8(instrument, report.price_ticks, report.size_lots):
+            return True
+        if report.fee_is_quote == 2 and lots_up(&self.instruments.rows[instrument], fee) > report.size_lots:
+            return True
+        return not self.account.fee_fits(instrument, report.fee_e8, report.fee_is_quote, report.fee_coin)
+
+    cdef int _refute(self, const Report* report) except -1:
+        """Say what cannot be; the venue's own text is not repeated."""
+        self.absurd += 1
+        self.absurdity = (f"{ReportKind(report.kind).name} of {report.size_lots} lots at {report.price_ticks} (fee {report.fee_e8}), "
+                          f"{report.filled_lots} filled of {report.order_lots} at {report.order_ticks}: cannot be")
+        return 0
+
+    cdef bint _is_nameless(self, const Report* report, const Order* order) noexcept:
         """In hedge mode, the fast notice of a fill of nobody's order here: which leg it is of, only the full one will say."""
         if not 0 <= report.instrument < self.instruments.count:
             return False
-        return self.risk.markets[self.instruments.rows[report.instrument].market].hedge and self.orders.locate(report) == NULL
+        return self.risk.markets[self.instruments.rows[report.instrument].market].hedge and order == NULL
 
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1:
         """A new trade, ours or another's on this account: the position counts it, once."""
@@ -1887,15 +1966,22 @@ cdef class Engine(Sink):
         return <object>self.marks[instrument]
 
 
+def _fitting(amount):
+    """As much of an amount as fits: some coins are so cheap that a wallet holds more of them. Less capital is the careful side."""
+    return max(-MONEY_MOST, min(amount, MONEY_MOST))
+
+
 def _configure(Engine engine, told):
     engine.strategies[told["strategy"]].configure(**told["values"])
 
 
 def _refresh(Engine engine, told):
-    """What is no number is as bad as what does not fit the grid."""
+    """What is no number is as bad as what does not fit the grid: the symbol is not traded by filters that nobody knows."""
     try:
         return engine.instruments.refresh(told["instrument"], told["tick"], told["lot"], **told["told"])
     except ValueError:
+        engine.instruments._check(told["instrument"])
+        engine.instruments.rows[<int>told["instrument"]].tradable = False
         return False
 
 

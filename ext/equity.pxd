@@ -91,6 +91,8 @@ cdef class Equity:
 
     cdef int mark(self, int instrument, int64_t bid_ticks, int64_t ask_ticks, int64_t mark_e8, int64_t now_ns) noexcept nogil
     cdef int64_t taken(self, int instrument, int side) noexcept nogil
+    cdef int64_t sure_e8(self, int purse) noexcept nogil
+    cdef int64_t _sure(self, int instrument) noexcept nogil
     cdef int settle(self, int instrument) noexcept nogil
     cdef int recount(self, int instrument) noexcept nogil
     cdef int64_t equity_e8(self) noexcept nogil

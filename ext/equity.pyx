@@ -198,6 +198,33 @@ cdef class Equity:
             return lots
         return min(lots, max(row.peak_shorts, row.past_shorts) if side == BUY else max(row.peak_longs, row.past_longs))
 
+    cdef int64_t sure_e8(self, int purse) noexcept nogil:
+        """The worst case of a purse's perpetuals where orders that only reduce end at flat, as venues keep them: `perpetual_e8`
+        without what may have filled unheard. That is for the gate, which says no; a stop closes what there is."""
+        cdef int64_t total = 0
+        cdef int i
+        for i in range(self.instruments.count):
+            if self.rows[i].purse == purse and self.rows[i].is_perpetual:
+                total = tg_satadd(total, self._sure(i))
+        return total
+
+    cdef int64_t _sure(self, int instrument) noexcept nogil:
+        cdef Position* held = &self.account.rows[instrument]
+        cdef Exposure* open = &self.orders.exposure[instrument]
+        cdef int64_t longs = 0, shorts = 0, buys, sells, high, low
+        cdef int i
+        for i in range(LEGS):
+            if held.legs[i].lots > 0:
+                longs = tg_satadd(longs, held.legs[i].lots)
+            else:
+                shorts = tg_satadd(shorts, -held.legs[i].lots)
+        buys = tg_satadd(open.buy_lots - max(open.reduce_buy_lots - shorts, 0), open.foreign_buy_lots)
+        sells = tg_satadd(open.sell_lots - max(open.reduce_sell_lots - longs, 0), open.foreign_sell_lots)
+        if longs and shorts or held.legs[<int>LONG_LEG].lots or held.legs[<int>SHORT_LEG].lots:
+            return self._money(instrument, tg_satadd(tg_satadd(longs, shorts), tg_satadd(buys, sells)), True)
+        high, low = tg_satadd(held.lots, buys), tg_satadd(-held.lots, sells)
+        return self._money(instrument, max(high if high >= 0 else -high, low if low >= 0 else -low), True)
+
     cdef int settle(self, int instrument) noexcept nogil:
         """A complete pass agreed with the venue: what filled before the one before it was heard of."""
         cdef Worth* row = &self.rows[instrument]
@@ -548,6 +575,16 @@ cdef class Equity:
     def measured(self) -> bool:
         """`is_measured` of everything, with a peak to measure from."""
         return self.is_measured(-1) and self.has_peak
+
+    def settled(self, int instrument):
+        """`settle` for Python callers."""
+        self.instruments._check(instrument)
+        self.settle(instrument)
+
+    def sure(self, int purse) -> int:
+        """`sure_e8` for Python callers."""
+        self._check_purse(purse)
+        return self.sure_e8(purse)
 
     def worth(self, int instrument) -> dict:
         """One instrument as a dict (Worth)."""

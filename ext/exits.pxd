@@ -72,3 +72,4 @@ cdef class Exits:
 
 cdef int64_t part(int64_t value, int64_t ppm) noexcept nogil
 cdef int64_t ratio(int64_t a, int64_t b, int64_t c, int64_t d, bint up) noexcept nogil
+cdef int64_t lots_up(const Instrument* row, int64_t base_e8) noexcept nogil

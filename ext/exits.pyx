@@ -80,7 +80,7 @@ cdef class Exits:
         cdef int64_t fee
         if row.is_perpetual or lots <= 0 or self.account.rows[instrument].fee_base_e8 <= 0:
             return lots
-        fee = _lots_up(row, self.account.rows[instrument].fee_base_e8)
+        fee = lots_up(row, self.account.rows[instrument].fee_base_e8)
         return lots - fee if lots > fee else 0
 
     cdef int64_t closable(self, int instrument, int leg, int64_t lots, int64_t ticks) noexcept nogil:
@@ -360,7 +360,7 @@ cdef int64_t ratio(int64_t a, int64_t b, int64_t c, int64_t d, bint up) noexcept
     return tg_ratio(a, b, c, d, up)
 
 
-cdef int64_t _lots_up(const Instrument* row, int64_t base_e8) noexcept nogil:
+cdef int64_t lots_up(const Instrument* row, int64_t base_e8) noexcept nogil:
     """Base coins * 10**8 as lots of a spot instrument, rounded up."""
     cdef int i
     cdef int64_t scale = 1

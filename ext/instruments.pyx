@@ -31,6 +31,7 @@ cdef extern from *:
     int64_t tg_money(int64_t ticks, int64_t lots, int64_t mul, int64_t div) noexcept nogil
 
 MONEY_DECIMALS = 8
+DIGITS_MAX = 40              # in front of the point, of a limit that a venue tells
 cdef int SYMBOL_MAX = 43
 
 
@@ -68,9 +69,9 @@ cdef class Instruments:
 
     def add(self, int market, str symbol, str tick, str lot, str contract="1", *, str data_tick="", str data_lot="",
             bint tradable=True,
-            bint is_perpetual=False, int inst_code=-1, str min_price="0", str max_price="0", str min_size="0",
-            str max_size="0", str min_notional="0", str max_market_size="0", str max_notional="0", int max_orders=0,
-            int up_ppm=0, int down_ppm=0, str base="", str quote="") -> int:
+            bint is_perpetual=False, inst_code=-1, str min_price="0", str max_price="0", str min_size="0",
+            str max_size="0", str min_notional="0", str max_market_size="0", str max_notional="0", max_orders=0,
+            up_ppm=0, down_ppm=0, str base="", str quote="") -> int:
         """Add one instrument; returns its index. All numbers are decimal text as the venue sends them.
 
         `tick` and `lot` are what orders must be multiples of. Where the data shows finer prices or sizes (orders from
@@ -96,7 +97,7 @@ cdef class Instruments:
         row.id = self.count
         row.market = market
         row.tradable = tradable
-        row.inst_code = inst_code
+        row.inst_code = _whole(symbol, "inst_code", inst_code, -1)
         row.tick_step, row.lot_step = tick_step, lot_step
         row.is_perpetual = is_perpetual
         row.price_decimals, row.tick_mantissa = price.decimals, price.mantissa
@@ -120,7 +121,7 @@ cdef class Instruments:
 
     def refresh(self, int instrument, str tick, str lot, *, bint tradable=True, str min_price="0", str max_price="0",
                 str min_size="0", str max_size="0", str min_notional="0", str max_market_size="0", str max_notional="0",
-                int max_orders=0, int up_ppm=0, int down_ppm=0) -> bool:
+                max_orders=0, up_ppm=0, down_ppm=0) -> bool:
         """Take over the venue's filters as they are now. False, and not tradable any more, where the order increments are
         finer than the grid that prices and sizes are counted in: only a new start can widen that. ValueError as `add`."""
         self._check(instrument)
@@ -233,9 +234,16 @@ def _floor(symbol, field, text, grid):
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{symbol}: {field}: {text!r} is not a number") from None
-    if not value.is_finite() or value < 0:
-        raise ValueError(f"{symbol}: {field}: {text!r} is negative or not finite")
+    if not value.is_finite() or value < 0 or value.adjusted() > DIGITS_MAX:
+        raise ValueError(f"{symbol}: {field}: {text[:40]!r} is negative, not finite, or beyond any sense")
     return min(int(value.scaleb(grid.decimals)) // grid.mantissa, 2**62 - 1)
+
+
+def _whole(symbol, field, value, least=0):
+    """A count that a venue tells, as far as 31 bits hold it: what is allowed beyond them is as good as allowed."""
+    if value < least:
+        raise ValueError(f"{symbol}: {field}: {value} is below {least}")
+    return min(value, 2**31 - 1)
 
 
 def _ceil(symbol, field, text, grid):
@@ -246,8 +254,8 @@ def _ceil(symbol, field, text, grid):
 
 
 cdef int _set_filters(Instrument* row, str symbol, price, size, str min_price, str max_price, str min_size, str max_size,
-                      str min_notional, str max_market_size, str max_notional, int max_orders, int up_ppm,
-                      int down_ppm) except -1:
+                      str min_notional, str max_market_size, str max_notional, max_orders, up_ppm,
+                      down_ppm) except -1:
     """The venue's limits, in ticks and lots: the tighter way where one is not on the grid."""
     money = Grid("0.00000001")
     row.min_price_ticks = _ceil(symbol, "min_price", min_price, price)
@@ -257,7 +265,8 @@ cdef int _set_filters(Instrument* row, str symbol, price, size, str min_price, s
     row.min_notional_e8 = _ceil(symbol, "min_notional", min_notional, money)
     row.max_market_lots = _floor(symbol, "max_market_size", max_market_size, size)
     row.max_notional_e8 = _floor(symbol, "max_notional", max_notional, money)
-    row.max_orders, row.up_ppm, row.down_ppm = max_orders, up_ppm, down_ppm
+    row.max_orders = _whole(symbol, "max_orders", max_orders)
+    row.up_ppm, row.down_ppm = _whole(symbol, "up_ppm", up_ppm), _whole(symbol, "down_ppm", down_ppm)
     return 0
 
 

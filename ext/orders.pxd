@@ -143,6 +143,7 @@ cdef class Orders:
     cdef int start_amend(self, Order* order, int64_t price_ticks, int64_t size_lots, int64_t now_ns) except -1
     cdef int end_amend(self, Order* order, bint in_force, int64_t now_ns) except -1
     cdef int64_t on_report(self, const Report* report, int64_t now_ns) except -1
+    cdef int64_t apply(self, Order* order, const Report* report, int64_t now_ns) except -1
     cdef bint take_bound(self, Order* order, int64_t now_ns) except -1
     cdef bint first_sight(self, const Report* report, int instrument, int side) noexcept nogil
     cdef bint is_open(self, const Order* order) noexcept nogil

@@ -308,7 +308,10 @@ cdef class Orders:
     cdef int64_t on_report(self, const Report* report, int64_t now_ns) except -1:
         """Apply the venue's word on an order; `hit` is that order, or NULL. Returns the lots newly filled (0 for anything
         but a new fill), of somebody else's orders on this account too."""
-        cdef Order* order = self.locate(report)
+        return self.apply(self.locate(report), report, now_ns)
+
+    cdef int64_t apply(self, Order* order, const Report* report, int64_t now_ns) except -1:
+        """`on_report` where its order was looked up already (NULL: there is none)."""
         self.fee_came = False
         self.hit = order
         if report.kind == REPORT_FILL:

@@ -120,8 +120,10 @@ cdef class Stops:
         return 0
 
     cdef int _check_margin(self, int purse, int64_t now_ns) noexcept nogil:
-        """What a purse has above its maintenance margin, to the worst-case notional of its perpetuals."""
-        cdef int64_t limit = self.table.account.liquidation_ppm, left
+        """What a purse has above its maintenance margin, to the worst-case notional of its perpetuals. Where the sum that the gate
+        goes by crosses the line, what counts is looked at without what may have filled unheard: that nobody knows the fate of an
+        order that only reduces is no loss, and closes nothing."""
+        cdef int64_t limit = self.table.account.liquidation_ppm, left, worst
         pool = &self.equity.purses[purse]
         if limit < 0 or pool.perpetual_e8 <= 0 or not self.equity.is_measured(purse):
             return 0
@@ -129,7 +131,10 @@ cdef class Stops:
         if not tg_exceeds(limit, pool.perpetual_e8, left, PPM):
             return 0
         if not self.margin[purse]:
-            if not self._cross(LIQUIDATION_NEAR, -1, purse, self.on_margin, tg_share(left, pool.perpetual_e8, PPM), limit):
+            worst = self.equity.sure_e8(purse)
+            if not tg_exceeds(limit, worst, left, PPM):
+                return 0
+            if not self._cross(LIQUIDATION_NEAR, -1, purse, self.on_margin, tg_share(left, worst, PPM), limit):
                 return 0
             self.margin[purse] = True
         return self._relieve(purse, now_ns) if self.on_margin != STOP_CANCEL else 0

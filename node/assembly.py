@@ -115,6 +115,7 @@ class Assembly:
         self.steps, self.began_ns, self.given_profile = steps, now_ns, profile
         self.strategy = strategy
         self.listed: dict[int, tuple[InstrumentRow, bool]] = {}  # by instrument: what a list last said of it
+        self.buckets: dict[str, dict[tuple[str, int], Any]] = {}  # by venue: what it counts of all its desks
         self.instruments = Instruments(max(len(rows), 1))
         self.numbers: dict[tuple[int, str], int] = {}
         for key, row in rows.items():
@@ -479,6 +480,7 @@ class Assembly:
             wallet=venue.wallet,
             hedge=venue.hedge,
             account=venue.account,
+            buckets=self.buckets.setdefault(venue.market.partition("-")[0], {}),
         )
 
     # ---- the tape's first words ----

@@ -13,22 +13,23 @@ PAUSES = {429: "pause_429_ns", 418: "pause_418_ns", 403: "pause_403_ns"}
 
 
 class Window:
-    """What the venue counted last, and what left since."""
+    """What the venue counted last, and what left since. What a request weighs there, the next answer tells:
+    until then each counts as one, and the share that is not used has room for the rest."""
 
     def __init__(self, interval_ns: int, limit: int):
         self.interval_ns, self.limit = interval_ns, limit
         self.told, self.told_ns, self.told_left_ns = 0, 0, 0
-        self.sent: deque[tuple[int, int]] = deque()
+        self.sent: deque[int] = deque()
 
-    def charge(self, cost: int, now_ns: int) -> None:
-        self.sent.append((now_ns, cost))
+    def charge(self, now_ns: int) -> None:
+        self.sent.append(now_ns)
 
     def used(self, now_ns: int) -> int:
         """An upper bound of what the venue has counted in its window."""
-        while self.sent and self.sent[0][0] <= now_ns - self.interval_ns:
+        while self.sent and self.sent[0] <= now_ns - self.interval_ns:
             self.sent.popleft()
         told = self.told if now_ns - self.told_ns < self.interval_ns else 0
-        return told + sum(cost for _, cost in self.sent)
+        return told + len(self.sent)
 
     def on_row(self, row: BudgetRow, left_ns: int, now_ns: int) -> None:
         """The venue's own count, out of the answer to a request that left at `left_ns`."""
@@ -40,7 +41,7 @@ class Window:
             self.told = max(self.told, row.used)  # an older answer: counts must not fall by it
             return
         self.told, self.told_ns, self.told_left_ns = row.used, now_ns, left_ns
-        while self.sent and self.sent[0][0] <= left_ns:
+        while self.sent and self.sent[0] <= left_ns:
             self.sent.popleft()
 
 
@@ -51,22 +52,19 @@ SHARED: Key = (WEIGHT, 0)  # who finds no room here is not overtaken
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A window that counts a request, and what it costs there. While one is full, requests that it does not
-    count may go first."""
+    """A window that counts a request. While one is full, requests that it does not count may go first."""
 
     key: Key
     window: Window
-    cost: int
 
 
 class Budget:
     """The queue of one desk. `take` gives what may leave now, cancels first; a pause holds everything on
-    this path."""
+    this path. The venue's published limits are of its desks together (`VenueDesk.buckets`)."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.windows: dict[tuple[int, int], Window] = {}
-        self.buckets: dict[tuple[str, int], Window] = {}
         self.queue: list[tuple[int, int, Ask]] = []
         self.flying: set[Ask] = set()
         self.paused_until_ns = 0
@@ -111,23 +109,17 @@ class Budget:
         ask.left_ns = now_ns
         self.flying.add(ask)
         for room in rooms:
-            room.window.charge(room.cost, now_ns)
+            room.window.charge(now_ns)
 
     def _rooms(self, ask: Ask) -> list[Room]:
         """Every window that counts this request. What nobody said a limit of is counted by a careful one."""
-        buckets = [self._bucket(x) for x in ask.desk.rest.buckets(ask.request)]
+        buckets = [_bucket(ask.desk.buckets, x) for x in ask.desk.rest.buckets(ask.request)]
         kinds = (WEIGHT, _kind(ask))
         rows = [(key, w) for key, w in self.windows.items() if key[0] in kinds]
         named = [(key, w) for key, w in rows if key[1]]
         if not named and not buckets:
             named = rows
-        return buckets + [Room(SHARED if key[0] == WEIGHT else key, w, ask.cost) for key, w in named]
-
-    def _bucket(self, bucket: Bucket) -> Room:
-        key = (bucket.name, bucket.interval_ns)
-        if key not in self.buckets:
-            self.buckets[key] = Window(bucket.interval_ns, bucket.limit)
-        return Room(key, self.buckets[key], 1)
+        return buckets + [Room(SHARED if key[0] == WEIGHT else key, w) for key, w in named]
 
     def _blocked(self, ask: Ask, rooms: list[Room], now_ns: int) -> set[Key]:
         """What has no room for it."""
@@ -144,7 +136,7 @@ class Budget:
             share = share if is_cancel else share * (100 - self.settings.cancel_share) // 100
         else:
             share = share * (100 - self.settings.reserved_share) // 100
-        return used + room.cost <= share or used == 0  # a request dearer than the share goes alone
+        return used < share or used == 0  # where the share is less than one request, one goes alone
 
     def done(self, ask: Ask) -> None:
         self.flying.discard(ask)
@@ -193,3 +185,10 @@ class Budget:
 
 def _kind(ask: Ask) -> int:
     return int(BudgetKind.BUDGET_CANCELS if ask.purpose == Purpose.CANCEL else BudgetKind.BUDGET_WEIGHT)
+
+
+def _bucket(shared: dict[tuple[str, int], Window], bucket: Bucket) -> Room:
+    key = (bucket.name, bucket.interval_ns)
+    if key not in shared:
+        shared[key] = Window(bucket.interval_ns, bucket.limit)
+    return Room(key, shared[key])

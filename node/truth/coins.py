@@ -21,6 +21,7 @@ from node.venues.values import BalanceRow, CashRow, TradeRow
 
 KEYS = 16_384
 LISTED = 16_384  # trades kept while a position's cost is not known
+FUNDING_MOST = Decimal(10**9)  # no payment is larger: one that is must not fire a loss stop
 NONE = Decimal(0)
 Listed = tuple[Product, TradeRow]
 EMPTY: Mapping[int, Mapping[str, Decimal]] = {}
@@ -221,6 +222,8 @@ class Purse:
         known."""
         key = (row.coin, row.key) if row.key else (row.coin, row.kind, row.amount, row.event_ns // 1_000_000)
         amount = number(row.amount, "amount")
+        if row.kind == "funding" and abs(amount) > FUNDING_MOST:
+            raise ValueError(f"funding of {row.amount[:40]} {row.coin} cannot be")
         if key in self._keys:
             return False
         self._keys[key] = None

@@ -32,8 +32,8 @@ class Product:
 @dataclass(frozen=True, slots=True)
 class VenueDesk:
     """One market: `products` by symbol. `wallet` names the purse: desks with the same one share its coins
-    (a unified account). `costs` is the weight of a request by what it asks for (see `Ask.what`), 1 where
-    not said."""
+    (a unified account). `buckets` are the windows of its venue's published limits, which all desks at one
+    venue share: it counts an address, or a key, and not our desks (see `Budget`)."""
 
     market: int
     rest: Rest
@@ -44,7 +44,7 @@ class VenueDesk:
     hedge: bool = False  # the position mode that is configured
     account: str = ""  # the account that the key must be of, "" = any
     has_private: bool = True
-    costs: Mapping[str, int] = field(default_factory=dict)
+    buckets: dict[tuple[str, int], Any] = field(default_factory=dict)
 
     def legs(self, product: Product) -> tuple[int, ...]:
         """Which positions of a product there can be (records.LegKind): in hedge mode the net one too, which
@@ -85,7 +85,3 @@ class Ask:
     left_ns: int = 0
     number: int = 0
     is_done: bool = False
-
-    @property
-    def cost(self) -> int:
-        return self.desk.costs.get(self.what, 1)

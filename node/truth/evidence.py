@@ -46,16 +46,21 @@ BLANK: dict[str, Any] = {
 }
 LEGS = {"": -1, "net": LegKind.NET, "long": LegKind.LONG_LEG, "short": LegKind.SHORT_LEG}
 OWNERS = 65_536
+LOTS_MOST = 2**47  # as the engine's: no position of any sense is larger
+MOST = Decimal(10**20)  # no amount of anything is larger, and sums of them stay exact
 
 
 def number(text: str, what: str) -> Decimal:
-    """A plain number. ValueError for "", NaN and the like: they are not zero."""
+    """A plain number. ValueError for "", NaN and the like (they are not zero), and for what no account can
+    hold."""
     try:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
     if not value.is_finite() or not text.isascii() or "_" in text:
         raise ValueError(f"{what} {text[:40]!r} is not a number")
+    if abs(value) > MOST:
+        raise ValueError(f"{what} {text[:40]!r} cannot be")
     return value
 
 
@@ -76,7 +81,10 @@ class Reader:
 
     def lots(self, instrument: int, text: str) -> int:
         sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
-        return sign * self.instruments.size_grid(instrument).parse(digits)
+        lots = self.instruments.size_grid(instrument).parse(digits)
+        if lots > LOTS_MOST:
+            raise ValueError(f"{text[:40]!r} cannot be a size")
+        return int(sign * lots)
 
     def ticks(self, instrument: int, text: str) -> int:
         return self.instruments.price_grid(instrument).parse(text)
@@ -117,6 +125,13 @@ class Reader:
         if instrument is None:
             raise ValueError(f"{row.symbol}: not traded here")
         fee = number(row.fee, "fee").scaleb(8).to_integral_value(ROUND_HALF_EVEN)
+        if (
+            self.instruments.money(
+                instrument, self.ticks(instrument, row.price), self.lots(instrument, row.size)
+            )
+            < 1
+        ):
+            raise ValueError(f"{row.size[:40]} at {row.price[:40]} cannot be a trade")
         return BLANK | {
             "kind": int(ReportKind.REPORT_FILL),
             "instrument": instrument,

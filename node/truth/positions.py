@@ -160,7 +160,8 @@ class Positions:
         except ValueError:
             return 0
         row = self.reader.instruments.row(instrument)
-        return -int(price.scaleb(row["price_decimals"]) / row["tick_mantissa"] * lots)
+        cash = -int(price.scaleb(row["price_decimals"]) / row["tick_mantissa"] * lots)
+        return cash if abs(cash) < 2**60 else 0  # a price that cannot be is none
 
     # ---- spot ----
 

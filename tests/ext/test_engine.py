@@ -1188,6 +1188,146 @@ def test_a_liquidation_stops_every_symbol_of_the_account():
     assert desk.engine.risk.halts(0) == {"HALT_LIQUIDATION": 2}
 
 
+# ---- what a venue cannot mean ----
+
+MANY = 10**12
+FILL = {"size_lots": 3, "price_ticks": 9990, "trade_lo": 9, "fee_is_quote": 1, "event_ns": 1}
+ABSURD = {
+    "more than was ever asked for": {"size_lots": MANY},
+    "more than any order may be": {"size_lots": LIMITS["max_size_lots"] + 1},
+    "nothing": {"size_lots": 0},
+    "less than nothing": {"size_lots": -3},
+    "for nothing": {"price_ticks": 0},
+    "at a price below zero": {"price_ticks": -1},
+    "at a price beyond any": {"price_ticks": 2**47 + 1},
+    "far above its limit": {"price_ticks": 9990 + 9990 // 5 + 1},
+    "ten times below the market": {"price_ticks": 1000},
+    "a sum beyond any": {"filled_lots": MANY},
+    "a fee above what was traded": {"fee_e8": 3 * 999 * E8 // 1000 + 1},
+    "a rebate above what was traded": {"fee_e8": -(3 * 999 * E8 // 1000 + 1)},
+    "a fee in the base coin above what was traded": {"fee_e8": 300_001, "fee_is_quote": 2},
+    "the largest fee that can be written": {"fee_e8": -(2**63) + 1, "fee_is_quote": 0, "fee_coin": "BNB"},
+}
+
+
+def one_order():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    desk.book()
+    return desk
+
+
+@pytest.mark.parametrize("what", ABSURD)
+def test_a_fill_that_cannot_be_holds_its_symbol_and_moves_nothing(what):
+    desk = one_order()
+    if "BNB" in ABSURD[what].values():  # of a sum that two such fees leave no room in
+        desk.engine.account.fee(0, -(2**62) - 2, 0, "BNB")
+    before = desk.engine.account.position(0)
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | ABSURD[what])
+    assert desk.engine.account.position(0) == before
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 10
+    assert (desk.engine.risk.latches, desk.engine.risk.halts(0)) == (0, {"HALT_ODD": 1})
+    assert (desk.engine.absurd, desk.engine.orders.order(1)["state"]) == (1, "SENT")
+    assert [x["id"] for x in desk.engine.orders.troubled(desk.now)] == [1]  # the venue is asked about it
+
+
+def test_what_such_a_fill_was_really_still_counts_and_once():
+    desk = one_order()
+    for more in ({"size_lots": MANY}, {}, {}):
+        desk.evidence(1, ReportKind.REPORT_FILL, **FILL | more)
+    assert desk.engine.account.position(0)["lots"] == 3
+    assert (desk.engine.absurd, desk.engine.orders.duplicates) == (1, 1)
+
+
+def test_the_largest_fill_and_the_largest_fee_that_can_be_are_booked():
+    desk = one_order()
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"size_lots": LIMITS["max_size_lots"], "trade_lo": 1})
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"fee_e8": 3 * 999 * E8 // 10_000})
+    assert desk.engine.account.position(0)["lots"] == LIMITS["max_size_lots"] + 3
+    for number, price in enumerate((9990 + 9990 // 5, 1001)):  # the dearest and the cheapest that may be
+        desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"price_ticks": price, "trade_lo": 20 + number})
+    assert desk.engine.account.position(0)["fills"] == 4
+    assert desk.engine.absurd == 0
+
+
+def test_a_sale_far_below_its_limit_cannot_be_and_an_amend_that_crossed_the_fill_may():
+    desk = BybitDesk(
+        Script(on_book=lambda self, i, now: self.orders.open_orders() or self.sell(i, 10_010, 9))
+    )
+    desk.book()
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 10_010 - 2002 - 1})
+    assert desk.engine.account.position(0)["fills"] == 0
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 10_010 - 2002})
+    desk.evidence(1, ReportKind.REPORT_LIVE, order_ticks=20_000, order_lots=9)
+    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 16_000, "trade_lo": 10})
+    assert (desk.engine.account.position(0)["lots"], desk.engine.absurd) == (-6, 1)
+
+
+@pytest.mark.parametrize("kind", ["LIVE", "AMENDED", "CANCELED", "EXPIRED", "FILLED"])
+@pytest.mark.parametrize("field", ["filled_lots", "order_lots", "order_ticks"])
+def test_an_order_that_cannot_be_keeps_what_it_reserves(kind, field):
+    desk = one_order()
+    for value in (2**62, 2**62, 2**48):  # twice the first is more than 64 bits hold
+        desk.evidence(1, ReportKind[f"REPORT_{kind}"], **{field: value})
+    assert desk.engine.orders.reserved(0)["buy_lots"] == 10
+    assert (desk.engine.risk.latches, desk.engine.risk.halts(0)) == (0, {"HALT_ODD": 1})
+    assert (desk.engine.absurd, desk.engine.orders.order(1)["state"]) == (3, "SENT")
+
+
+def test_lies_of_any_number_about_anothers_trades_never_latch_the_node():
+    desk = one_order()
+    row = {"kind": ReportKind.REPORT_FILL, "instrument": 0, "size_lots": 2**32, "price_ticks": 90_000}
+    # each fits by itself, and all together do not
+    desk.engine.on_evidence([row | {"trade_lo": number} for number in range(1, 30_001)], desk.now)
+    assert desk.engine.risk.latches == 0
+    assert 0 < desk.engine.absurd < 30_000
+    assert desk.engine.risk.halts(0) == {"HALT_ODD": 1}
+
+
+def test_a_frame_that_cannot_be_is_counted_and_named_and_the_other_symbol_trades_on():
+    chain = Chain(buyer(), symbols=("BTCUSDT", "ETHUSDT"))
+    assert chain.fill(chain.client_id(1), "BUY", MANY, MANY, 501) == Verdict.BAD
+    line = chain.engine.lines[PRIVATE]
+    assert (line.bad, "1000000000000 lots at 10000" in line.last_error) == (1, True)
+    assert chain.engine.risk.halts(0) == {"HALT_ODD": 1}
+    assert (chain.engine.risk.halts(1), chain.engine.risk.latches) == ({}, 0)
+    assert chain.fill(chain.client_id(1), "BUY", 3, 3, 501) == Verdict.HANDLED
+    assert chain.engine.account.position(0)["lots"] == 3
+
+
+def test_numbers_that_no_door_can_hold_are_refused_or_bounded_and_latch_nothing():
+    desk = BybitDesk(Script())
+    engine, now, huge = desk.engine, desk.now, 10**30
+    for call in (
+        lambda: engine.funding(0, huge, now), lambda: engine.funding(0, -huge, now),
+        lambda: engine.set_position(0, huge, 0, now), lambda: engine.set_position(0, 2**47 + 1, 0, now),
+        lambda: engine.set_position(0, 1, -huge, now), lambda: engine.set_position(0, 1, 0, now, cost=huge),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"cannot be|no such position"):
+            call()
+    for _ in range(7):  # 7 times 2**60 is the most that a sum holds
+        engine.funding(0, 2**60, now)
+    with pytest.raises(ValueError, match="cannot be"):
+        engine.funding(0, 2**60, now)
+    engine.capital(0, huge, now)
+    assert engine.equity.sums(0)["capital_e8"] == 2**60
+    engine.flow(0, -huge, now)
+    assert engine.equity.sums(0)["capital_e8"] == 0
+    engine.set_coin_price("BNB", 5 * E8, now)
+    engine.set_coin_price("BNB", huge, now)
+    assert engine.equity.coin_price("BNB") == 0  # as good as none
+    engine.foreign(0, huge, huge, now)
+    assert engine.orders.reserved(0)["foreign_buy_lots"] == 2**47
+    assert engine.risk.latches == 0
+
+
+def test_a_symbol_whose_new_filters_cannot_be_is_not_traded():
+    desk = BybitDesk(Script())
+    assert desk.engine.refresh(0, "0.1", "0.001", {"min_size": "1e999999"}, desk.now) is False
+    assert desk.instruments.row(0)["tradable"] == 0
+    assert desk.engine.refresh(0, "0.1", "0.001", {"min_size": "0.001"}, desk.now) is True
+    assert desk.instruments.row(0)["tradable"] == 1
+
+
 # ---- capital, flows, funding ----
 
 

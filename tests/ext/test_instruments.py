@@ -64,6 +64,18 @@ def test_a_malformed_row_is_refused_with_its_field(arguments, options, field):
     assert table.count == 0
 
 
+def test_filters_beyond_any_sense_are_refused_or_as_good_as_none():
+    table = Instruments()
+    for text in ("1e999999", "1" + "0" * 41):
+        with pytest.raises(ValueError, match="max_size"):
+            table.add(SPOT, "A", "1", "1", max_size=text)
+    with pytest.raises(ValueError, match="max_orders"):
+        table.add(SPOT, "A", "1", "1", max_orders=-1)
+    index = table.add(SPOT, "A", "1", "1", max_size="1" + "0" * 40, max_orders=10**12)
+    row = table.row(index)
+    assert (row["max_size_lots"], row["max_orders"]) == (2**62 - 1, 2**31 - 1)
+
+
 def test_a_symbol_is_added_once_and_the_table_has_an_end():
     table = Instruments(2)
     table.add(SPOT, "A", "1", "1")

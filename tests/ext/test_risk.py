@@ -623,6 +623,7 @@ class Venue:
         self.desk, self.rng, self.lots, self.trades = desk, rng, 0, 0
         self.leaves: dict[int, list] = {}  # order id -> [side, reduces, lots]
         self.news: dict[int, list[int]] = {}
+        self.due: list[int] = []  # whose news of before the last pass was not told yet
 
     def take(self, order_id: int, side: int, size: int, reduces: bool) -> None:
         self.leaves[order_id], self.news[order_id] = [side, reduces, size], []
@@ -638,6 +639,8 @@ class Venue:
 
     def tell(self, order_id: int) -> None:
         lots = self.news[order_id].pop(0)
+        if order_id in self.due:
+            self.due.remove(order_id)
         row = self.desk.orders.order(order_id)
         self.trades += 1
         got = self.desk.orders.report(
@@ -653,6 +656,14 @@ class Venue:
         self.desk.orders.report(order_id, ReportKind.REPORT_CANCELED, 0, 0, 0, row["filled_lots"])
         self.desk.gate.equity.count_now(0)
 
+    def agree(self) -> None:
+        """A complete pass: what filled before the one before it was heard of, in whatever order; the rest
+        may not be."""
+        for order_id in self.rng.sample(self.due, len(self.due)):
+            self.tell(order_id)
+        self.desk.gate.equity.settled(0)
+        self.due = [order_id for order_id, news in self.news.items() for _ in news]
+
     def worst(self) -> int:
         """The farthest from flat that it can come to."""
         open = [x for x in self.leaves.values() if not x[1]]
@@ -662,9 +673,11 @@ class Venue:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_reports_that_come_late_and_out_of_order_do_not_take_the_position_beyond_its_limit(seed):
-    """A reduce-only order may have filled before what was heard of since: it counts although we are flat."""
-    rng = random.Random(f"late {seed}")
+@pytest.mark.parametrize("passes", [0, 0.03, 0.15])
+def test_reports_that_come_late_and_out_of_order_do_not_take_the_position_beyond_its_limit(seed, passes):
+    """A reduce-only order may have filled before what was heard of since: it counts although we are flat,
+    until two passes agreed."""
+    rng = random.Random(f"late {seed} {passes}")
     desk = Desk(
         max_position_lots=20,
         max_open_orders=30,
@@ -674,6 +687,8 @@ def test_reports_that_come_late_and_out_of_order_do_not_take_the_position_beyond
     )
     venue, passed = Venue(desk, rng), 0
     for _ in range(400):
+        if rng.random() < passes:
+            venue.agree()
         what = rng.random()
         told = [x for x, news in venue.news.items() if news]
         if what < 0.35:
@@ -691,6 +706,31 @@ def test_reports_that_come_late_and_out_of_order_do_not_take_the_position_beyond
     assert passed > 20
 
 
+@pytest.mark.parametrize("passes", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(10))
+def test_what_may_have_filled_before_the_last_pass_counts_until_the_next(seed, passes):
+    """An exit filled first and was not heard of; what filled behind it was, and made us flat."""
+    rng = random.Random(f"settled {seed}")
+    desk = Desk(max_position_lots=20, duplicate_ns=0, row={"is_perpetual": True})
+    venue, held = Venue(desk, rng), rng.randint(1, 15)
+    desk.account.fill(0, BUY, 10_000, held)
+    desk.gate.equity.count_now(0)
+    venue.lots = held
+    for reduces in (True, False):
+        assert desk.passes(SELL, size=held, reduce_only=reduces)
+        venue.take(desk.last, SELL, held, reduces)
+    for order_id in (desk.last - 1, desk.last):
+        while venue.leaves[order_id][2]:
+            venue.fill(order_id)
+    while venue.news[desk.last]:
+        venue.tell(desk.last)
+    for _ in range(passes):
+        venue.agree()
+    size = next(x for x in range(20, 0, -1) if desk.order(SELL, size=x)[0] == "OK")
+    venue.take(0, SELL, size, False)
+    assert venue.worst() == 20  # no more, and no less is left
+
+
 def test_an_order_that_only_reduces_counts_while_it_may_have_filled_before_we_heard_to_be_flat():
     desk = Desk(max_position_lots=20, duplicate_ns=0, row={"is_perpetual": True})
     desk.account.fill(0, BUY, 10_000, 2)
@@ -701,7 +741,10 @@ def test_an_order_that_only_reduces_counts_while_it_may_have_filled_before_we_he
     desk.account.fill(0, SELL, 10_000, 2)
     desk.gate.equity.count_now(0)
     assert desk.order(SELL, size=19) == ("POSITION", 21, 20)
-    assert desk.passes(SELL, size=18)
+    desk.gate.equity.settled(0)  # it may have filled since the pass before
+    assert desk.order(SELL, size=19) == ("POSITION", 21, 20)
+    desk.gate.equity.settled(0)
+    assert desk.passes(SELL, size=19)
 
 
 # ---- rate ----

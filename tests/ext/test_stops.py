@@ -290,6 +290,26 @@ def test_orders_that_rest_cross_the_line_and_are_cancelled_before_anything_is_so
     assert desk.orders.order(order["id"])["cancel_asked"] == 1
 
 
+@pytest.mark.parametrize("policy", [CANCEL, REDUCE, FLATTEN])
+def test_orders_of_unknown_fate_that_only_reduce_are_no_loss_and_fire_nothing(policy):
+    """What they may have filled unheard counts in the gate; a stop closes what there is."""
+    desk = Desk(on_margin=policy)
+    desk.engine.equity.set_row(0, 10, 20_000)
+    desk.hold(500)
+    known(desk, 300 * E8)
+    for _ in range(4):  # one after the other, as the position came and went
+        order = desk.orders.intend(0, SELL, 9_990, 500, desk.now, reduce_only=True)
+        desk.tell(order, ReportKind.REPORT_UNCERTAIN)
+    desk.risk.set_account(**ACCOUNT | {"liquidation_ppm": 20_000})
+    desk.market(9_950, 9_952)
+    worth = desk.engine.equity.worth(0)
+    assert worth["perpetual_e8"] == desk.engine.instruments.money(0, worth["ticks"], 1500)  # the gate's
+    assert desk.engine.equity.sure(0) == desk.engine.instruments.money(0, worth["ticks"], 500)
+    assert desk.fired() == []
+    assert desk.exits() == []
+    assert desk.risk.halts(0) == {}
+
+
 # ---- policies ----
 
 

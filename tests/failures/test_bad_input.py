@@ -2,6 +2,7 @@
 in any output."""
 
 import json
+import re
 
 import pytest
 from hands import BUY, SYMBOLS, VENUES, Ours
@@ -163,6 +164,48 @@ def test_a_private_frame_with_a_missing_field_is_named_and_holds_the_symbol(mark
     assert hand.halts().get("HALT_ODD") == 1
     hand.until(hand.may_trade, 60)
     hand.agree()
+
+
+TELLS = re.compile(r'executionReport|TRADE|"execution|"topic": ?"order|"fillSz"')
+LIES = {
+    "size": (r'"(l|execQty|fillSz)":"(?=[\d.]*[1-9])[\d.]+"', "1000000000000"),
+    "sum": (r'"(z|cumExecQty|accFillSz)":"(?=[\d.]*[1-9])[\d.]+"', "1000000000000"),
+    "price": (r'"(L|execPrice|fillPx)":"(?=[\d.]*[1-9])[\d.]+"', "100000000000"),
+    "price of nothing": (r'"(L|execPrice|fillPx)":"(?=[\d.]*[1-9])[\d.]+"', "0"),
+    "fee": (r'"(n|execFee|fillFee|fee)":"-?(?=[\d.]*[1-9])[\d.]+"', "30000000000"),
+}
+
+
+def lie_once(hand: Ours, what: str) -> list[str]:
+    """The next frame but feeds that names such a number says another one; the frames that were changed."""
+    pattern, number = LIES[what]
+    told, deliver = [], hand.world._deliver
+
+    def on_frame(wired, generation, text):
+        if wired.spec.role != "feed" and not told and TELLS.search(text) and re.search(pattern, text):
+            text = re.sub(pattern, rf'"\1":"{number}"', text)
+            told.append(text)
+        deliver(wired, generation, text)
+
+    hand.world._deliver = on_frame
+    return told
+
+
+@pytest.mark.parametrize("market", VENUES)
+@pytest.mark.parametrize("what", LIES)
+def test_a_lying_fill_holds_its_symbol_until_the_lists_agree_and_never_latches_the_node(market, what):
+    hand = Ours(market).ready()
+    told = lie_once(hand, what)
+    hand.place(BUY, hand.through(BUY))
+    hand.until(lambda: told, 5)
+    hand.run(0.2)
+    if what != "price of nothing" or not market.startswith("binance"):  # which is no fill in its frames
+        assert hand.halts().get("HALT_ODD") == 1
+    assert abs(hand.position()) <= hand.size  # what it really was may have come already
+    assert hand.engine.risk.latches == 0
+    hand.until(lambda: hand.position() == hand.size and hand.may_trade(), 90)
+    hand.agree()
+    assert hand.engine.risk.latches == 0
 
 
 @pytest.mark.parametrize("market", VENUES)

@@ -268,6 +268,13 @@ def test_markets_with_the_same_wallet_share_one_purse():
     assert (len(apart.purses), list(shared.purses)) == (2, ["unified"])
 
 
+def test_desks_at_one_venue_share_its_published_limits_whatever_they_pay_from():
+    made = keeper(assembly(config_of("bybit-spot", "bybit-linear", "okx")))
+    spot, linear, okx = (x.desk.buckets for x in made.watches.values())
+    assert spot is linear
+    assert spot is not okx
+
+
 def test_with_a_keeper_nothing_is_risked_before_the_venues_agree():
     made = assembly(config_of("bybit-linear"))
     keeper(made).begin(10**18)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,11 +14,18 @@ from node.venues.values import Bucket, BudgetRow, Request
 
 NOW = 1_700_000_000 * SEC
 WEIGHT = int(BudgetKind.BUDGET_WEIGHT)
+ONE: dict = {}  # the windows of the venue of every desk that names no other
 
 
-def ask(purpose=Purpose.RECONCILE, what="open", costs=None, buckets=()):
-    desk = SimpleNamespace(costs=costs or {}, rest=SimpleNamespace(buckets=lambda request: buckets))
-    return Ask(desk, Request("GET", "/"), purpose, what, lambda reply, now_ns: None)
+@pytest.fixture(autouse=True)
+def empty():
+    ONE.clear()
+
+
+def ask(purpose=Purpose.RECONCILE, buckets=(), shared=None):
+    shared = ONE if shared is None else shared
+    desk = SimpleNamespace(buckets=shared, rest=SimpleNamespace(buckets=lambda request: buckets))
+    return Ask(desk, Request("GET", "/"), purpose, "open", lambda reply, now_ns: None)
 
 
 def budget(limit=100, used=0, interval=60, **more):
@@ -87,12 +95,22 @@ def test_a_window_ends():
     assert len(out.take(NOW + 61 * SEC)) == 5
 
 
-def test_costs_are_charged_and_one_that_is_dearer_than_the_share_goes_alone():
-    out = budget(limit=100)
-    assert take(out, 3, what="open", costs={"open": 20}) == 2
-    out = budget(limit=10)
-    assert take(out, 2, what="open", costs={"open": 40}) == 1
+def test_where_the_share_is_less_than_one_request_one_goes_alone():
+    out = budget(limit=1)
+    assert take(out, 2) == 1
     assert len(out.take(NOW + 61 * SEC)) == 1
+
+
+def test_two_desks_at_one_venue_share_what_it_counts_by_address_and_those_at_others_do_not():
+    address = (Bucket("address", 20, SEC),)
+    spot, linear, other = (Budget(Settings(in_flight=1000)) for _ in range(3))
+    bybit: dict = {}
+    assert take(spot, 40, buckets=address, shared=bybit) == 9
+    assert take(linear, 40, buckets=address, shared=bybit) == 0
+    assert take(linear, 40, Purpose.CANCEL, buckets=address, shared=bybit) == 5  # the reserve is one, too
+    assert take(spot, 40, Purpose.CANCEL, buckets=address, shared=bybit) == 0
+    assert take(other, 40, buckets=address, shared={}) == 9
+    assert len(linear.take(NOW + SEC + 1)) == 14
 
 
 def test_nothing_leaves_on_a_path_that_is_closed_not_even_a_cancel():

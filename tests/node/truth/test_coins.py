@@ -75,6 +75,20 @@ def test_the_same_transfer_from_stream_and_list_counts_once(world):
     assert purse.on_cash(CashRow(SPOT, "USDT", "transfer", "-3", event_ns=world.now))
 
 
+@pytest.mark.parametrize("amount", ["1000000001", "-1000000001", "1e999999"])
+def test_a_funding_payment_that_cannot_be_is_no_answer_and_moves_nothing(world, amount):
+    world.settle()
+    venue = world.venues[PERP]
+    venue.cash.append(CashRow(PERP, "USDT", "funding", amount, symbol=SYMBOL, key="f1", event_ns=world.now))
+    world.run(130)
+    assert world.engine.account.position(1)["funding_e8"] == 0
+    assert world.engine.risk.latches == 0
+    assert world.heard("cannot be")
+    venue.cash.clear()
+    world.run(130)
+    assert world.keeper.is_settled()
+
+
 def test_a_balance_answer_that_fails_or_has_an_empty_number_means_nothing(world):
     world.settle()
     world.venues[SPOT].balances = {"BTC": "", "USDT": "10000"}

@@ -64,12 +64,16 @@ def test_a_trade_is_exact_and_says_its_fee_and_in_which_coin(reader, coin, told)
 
 
 @pytest.mark.parametrize(
-    ("field", "text"), [("size", ""), ("size", "0.0001"), ("price", "1.001"), ("fee", ""), ("fee", "x")]
-)
+    ("field", "text"),
+    [
+        ("size", ""), ("size", "0.0001"), ("price", "1.001"), ("fee", ""), ("fee", "x"),
+        ("size", "0"), ("size", "1000000000000"), ("price", "0"), ("fee", "1e30"), ("fee", "1e999999"),
+    ],
+)  # fmt: skip
 def test_a_trade_with_a_number_that_is_none_is_refused(reader, field, text):
     row = Venue(SPOT).trade("x", 1, 12, 5)
     row = type(row)(**{f: getattr(row, f) for f in row.__slots__} | {field: text})
-    with pytest.raises(ValueError, match=r"\d|''|number"):
+    with pytest.raises(ValueError, match=r"\d|''|number|cannot be"):
         reader.trade(row, (EPOCH, 9))
 
 

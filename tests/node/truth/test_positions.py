@@ -131,7 +131,7 @@ def test_a_trade_that_no_list_ever_shows_leaves_equity_uncertain_until_one_does(
     assert world.heard("what the trades cost agrees again")
 
 
-@pytest.mark.parametrize("text", ["", "NaN", "0.0005", "1e-3"])
+@pytest.mark.parametrize("text", ["", "NaN", "0.0005", "1e-3", "1000000000000"])
 def test_a_number_that_cannot_be_read_is_no_answer(world, text):
     world.settle()
     book(world, 1, 8)
@@ -140,6 +140,17 @@ def test_a_number_that_cannot_be_read_is_no_answer(world, text):
     assert world.position(1) == 8
     assert not world.halts(1)
     assert world.heard("positions:")
+
+
+@pytest.mark.parametrize("entry", ["1" + "0" * 19, "1e30", "1e999999"])
+def test_an_entry_price_that_cannot_be_is_none(entry):
+    world = World()
+    hold(world, -25, entry=entry)
+    world.keeper.begin(world.now)
+    assert world.run(10, lambda: world.position(1) == -25)
+    assert world.engine.account.position(1)["cash"] == 0
+    world.run(20)
+    assert world.engine.risk.latches == 0
 
 
 def test_a_failed_query_freezes_nothing_and_flattens_nothing(world):

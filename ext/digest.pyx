@@ -49,8 +49,9 @@ cdef uint64_t of_books(list books, Arbiter arbiter) except? 0:
     for book in books:
         hash = _of_book(hash, book)
         feed = &arbiter.feeds[book.instrument]
-        hash = _pair(mix(_pair(hash, feed.lead, feed.carriers), feed.moved_ns), feed.fresh, 0)
-        hash = mix(hash, feed.behind_ns)
+        hash = _pair(mix(_pair(hash, feed.lead, feed.carriers), feed.moved_ns), feed.fresh, feed.loose)
+        hash = mix(mix(mix(hash, feed.behind_ns), feed.hole_ns), feed.epoch)
+        hash = _pair(mix(hash, feed.buffered_id), feed.waiting.count, 0)
     return mix(hash, arbiter.up)
 
 

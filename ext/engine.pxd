@@ -151,6 +151,11 @@ cdef class Engine(Sink):
     cdef int _tell_lost(self) except -1
     cdef bint _is_stale(self, Book book) noexcept
     cdef int _date(self, Book book, int64_t event_ns) noexcept
+    cdef int _follow_on(self, Book book, int line, const DepthHead* head, const Level* bids, const Level* asks,
+                        int64_t came_ns) except -1
+    cdef int _give_up(self, Book book) except -1
+    cdef int _holes(self) except -1
+    cdef int _apply(self, Book book, const DepthHead* head, const Level* bids, const Level* asks) except -1
     cdef int _thaw(self, Book book, int64_t event_ns) noexcept
     cdef int _follow(self, const DepthHead* head) noexcept nogil
     cdef int _touch(self, int instrument) noexcept nogil

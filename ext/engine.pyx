@@ -17,13 +17,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ext.account cimport Position
-from ext.arbiter cimport LINES_MAX, PASS, STUCK
+from ext.arbiter cimport LINES_MAX, LOST, PASS, SPLICE, STUCK, Stand
 from ext.checks cimport Guard
 from ext.book cimport APPLIED, EMPTY, GAPPED, RESEED, SYNCED
 from ext.crash cimport (ACK_APPLIED, ACK_IN_KERNEL_BUFFER, ACK_PARSED, CANCEL_WRITTEN, CHECKED, DECIDE, ENCODED, FILL_APPLIED,
                         FILL_JOURNALED, FILL_PARSED, JOURNALED, LEASE_CHECKED, SNAPSHOT_HALF, WRITTEN, crash_at)
 from ext.exits cimport lots_up
 from ext.digest cimport mix_words, of_account, of_books, of_equity, of_orders, of_risk, of_strategies
+from ext.held cimport Held, held_asks, held_bids
 from ext.orders cimport DOUBT_LINE
 from ext.records cimport (ACKED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUY, CANCEL, CANCELED, DESK_EXIT, DOOR_ABSENT, DOOR_ADOPT,
                           DOOR_CAPITAL, DOOR_DAY_COUNTS, DOOR_DAY_TRADES, DOOR_CLOCK, DOOR_COIN, DOOR_FLATTEN, DOOR_FLOW, DOOR_FUNDING, DOOR_GAP, DOOR_LATCH,
@@ -282,6 +283,7 @@ cdef class Engine(Sink):
         """Forget the book and the last quote of an instrument: what comes next has nothing to do with what came before (a
         recording of another day). Not a gap, and not for live use: there, a line that comes back says the same by its ids."""
         (<Book>self.books[instrument]).reset()
+        self.arbiter.forget(instrument)
         memset(&self.quotes[instrument], 0, sizeof(Quote))
         self.asked_ns[instrument] = 0
 
@@ -415,6 +417,8 @@ cdef class Engine(Sink):
         self.now_ns = now_ns
         self._record(TAPE_TIMER, 0, NULL, 0, NULL, 0)
         self._sweep(now_ns)
+        if self.arbiter.holes:
+            self._holes()
         for book in self.books:
             if self.asked_ns[book.instrument] and now_ns - self.asked_ns[book.instrument] > self.ask_every_ns:
                 self.asked_ns[book.instrument] = 0
@@ -470,6 +474,8 @@ cdef class Engine(Sink):
             else:
                 for i in self.arbiter.line_down(line):
                     self._orphan(i)
+                if self.arbiter.holes:
+                    self._holes()
                 self._tell_lost()
         elif row.kind == ORDER_LINE and not up:
             for i in range(self.orders.capacity):
@@ -895,17 +901,86 @@ cdef class Engine(Sink):
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
         cdef int instrument = head.instrument
         cdef Book book = <Book>self.books[instrument]
-        cdef int applied
         self.frames[instrument] += 1
         if not self._follow(head):
             return 0
-        applied = self.arbiter.admit(self.line, head, book.last_id, book.state == SYNCED, book.loaded, self.now_ns)
-        if applied != PASS:
-            if applied == STUCK:
-                book.invalidate()
-                self._ask(instrument, "only updates that are behind the book")
+        cdef Stand stand = stand_of(book)
+        cdef DepthHead spliced
+        cdef int said = self.arbiter.admit(self.line, head, bids, asks, &stand, self.now_ns)
+        if said == STUCK:
+            book.invalidate()
+            self._ask(instrument, "only updates that are behind the book")
+        elif said == LOST:
+            self._give_up(book)
+        elif said == SPLICE:
+            spliced = head[0]
+            spliced.prev_id = book.last_id
+            self._follow_on(book, self.line, &spliced, bids, asks, self.now_ns)
+        elif said == PASS:
+            self._follow_on(book, self.line, head, bids, asks, self.now_ns)
+        return 0
+
+    cdef bint is_copy(self, const DepthHead* head) except -1:
+        """Asked by a decoder before it reads the levels: is this a copy of what the book has?"""
+        cdef Book book = <Book>self.books[head.instrument]
+        cdef Stand stand
+        if self.market_lines < 2 or self.feed_depth[head.instrument] != head.depth:
+            return False
+        stand = stand_of(book)
+        if not self.arbiter.is_copy(self.line, head, &stand, self.now_ns):
+            return False
+        self.frames[head.instrument] += 1
+        return True
+
+    cdef int _follow_on(self, Book book, int line, const DepthHead* head, const Level* bids, const Level* asks,
+                        int64_t came_ns) except -1:
+        """A message that continues the book, and whatever waited for it."""
+        cdef Held* row
+        cdef Stand stand
+        self._apply(book, head, bids, asks)
+        stand = stand_of(book)
+        self.arbiter.passed(line, head, &stand, came_ns, self.now_ns)
+        if not self.arbiter.waits(book.instrument):
             return 0
-        applied = book.on_depth(head, bids, asks, self.now_ns)
+        row = self.arbiter.next_held(book.instrument, &stand, self.now_ns)
+        while row != NULL:
+            try:
+                self._apply(book, &row.head, held_bids(row), held_asks(row))
+                stand = stand_of(book)
+                self.arbiter.passed(row.line, &row.head, &stand, row.since_ns, self.now_ns)
+            finally:
+                free(row)
+            row = self.arbiter.next_held(book.instrument, &stand, self.now_ns)
+        if self.arbiter.is_overdue(book.instrument, &stand, self.now_ns):
+            self._give_up(book)
+        return 0
+
+    cdef int _give_up(self, Book book) except -1:
+        """A hole that no line can fill: a gap. Where the book buffers, it goes on from what lies behind the hole."""
+        cdef Held* row = self.arbiter.give_up(book.instrument, book.by_request or book.suspended)
+        if row == NULL:
+            book.invalidate()
+            self._ask(book.instrument, "gap")
+            return 0
+        try:
+            self._follow_on(book, row.line, &row.head, held_bids(row), held_asks(row), row.since_ns)
+        finally:
+            free(row)
+        return 0
+
+    cdef int _holes(self) except -1:
+        """Time passed, or a line went: who waits in vain?"""
+        cdef Book book
+        cdef Stand stand
+        for book in self.books:
+            stand = stand_of(book)
+            if self.arbiter.is_overdue(book.instrument, &stand, self.now_ns):
+                self._give_up(book)
+        return 0
+
+    cdef int _apply(self, Book book, const DepthHead* head, const Level* bids, const Level* asks) except -1:
+        cdef int instrument = head.instrument
+        cdef int applied = book.on_depth(head, bids, asks, self.now_ns)
         if self.thawing[instrument]:
             self._thaw(book, head.event_ns)
         elif head.event_ns and book.changed_ns == self.now_ns:
@@ -1991,6 +2066,12 @@ def _remember(Engine engine, told):
 
 
 PARAMS = {"configure": _configure, "filters": _refresh, "remember": _remember}
+
+
+cdef inline Stand stand_of(Book book) noexcept nogil:
+    cdef Stand out
+    out.last_id, out.synced, out.loaded, out.by_request = book.last_id, book.state == SYNCED, book.loaded, book.by_request
+    return out
 
 
 cdef inline int _moved(int64_t before, int64_t after) noexcept nogil:

@@ -16,6 +16,7 @@ cpdef enum Verdict:
 
 cdef class Sink:
     """Takes records during one decode call. Pointers are valid only inside the call."""
+    cdef bint is_copy(self, const DepthHead* head) except -1
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1
     cdef int on_trade(self, const Trade* trade) except -1
     cdef int on_quote(self, const Quote* quote) except -1

@@ -41,6 +41,11 @@ cdef int ID_SEQUENCE = 9
 cdef class Sink:
     """Takes records during one decode call; the base class ignores them."""
 
+    cdef bint is_copy(self, const DepthHead* head) except -1:
+        """Has the taker what this depth message says? Then its levels are not read, nor handed over. Of the head, `bids`, `asks`,
+        `checksum` and `event_ns` are not filled in yet."""
+        return False
+
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
         return 0
 

@@ -25,6 +25,7 @@ from node.truth.sweep import Sweep
 from node.truth.table import Table
 from node.truth.twins import Twins
 from node.truth.unknown import Pace
+from node.units import lot
 from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 
 HURRY_NS = 200 * MS
@@ -136,6 +137,11 @@ class Watch:
         for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
             self.budget.put(ask)
         self.pulse.tick(now_ns)
+        if self.sweep is not None or self.pulls or now_ns >= min(self.due.values()):
+            self._lists(now_ns)
+
+    def _lists(self, now_ns: int) -> None:
+        """Something is due, or under way."""
         self._orders(now_ns)
         self._list("positions", self.desk.rest.positions, self.desk.rest.read_positions, now_ns)
         if self.asks_balances:
@@ -260,8 +266,7 @@ class Watch:
         out = {}
         for product in self.desk.products.values():
             if product.is_perpetual and self.positions.is_still(product.instrument, left_ns):
-                row = self.native.instruments.row(product.instrument)
-                unit = Decimal(row["lot_mantissa"]).scaleb(-row["size_decimals"])
+                unit = lot(self.native.instruments.row(product.instrument))
                 out[product.instrument] = {
                     LEG_OF[leg]: self.positions.lots((product.instrument, leg)) * unit
                     for leg in self.desk.legs(product)

@@ -82,11 +82,13 @@ class Keeper:
         *,
         flows_from_ns: int = 0,
         known: Mapping[int, int] | None = None,
+        tape_ns: int = 0,
     ) -> None:
         """Hold every symbol until a complete pass agreed. `since_ns`: when the journal knew everything last
         (0: now). `baselines`: (purse, coin) -> amount, as noted by a run whose effects this one continues.
         `flows_from_ns`: deposits and withdrawals before then (0: now) are in the peak that was restored.
-        `known`: of each run on the journal its epoch, and the highest sequence in its client ids."""
+        `known`: of each run on the journal its epoch, and the highest sequence in its client ids. `tape_ns`:
+        when the journal began (0: now)."""
         for purse in self.purses.values():
             assert purse.capital is not None
             purse.capital.flows_from_ns = flows_from_ns or now_ns
@@ -95,7 +97,7 @@ class Keeper:
                 self.purses[name].restore(coin, Decimal(amount))
         self.twins.begin(known or {}, [x.desk.title() for x in self.watches.values()])
         for watch in self.watches.values():
-            watch.begin(since_ns or now_ns, now_ns)
+            watch.begin(since_ns or now_ns, now_ns, tape_ns or now_ns)
             if flows_from_ns:  # what came and went while nobody looked
                 watch.cash_from_ns = min(watch.cash_from_ns, flows_from_ns)
 

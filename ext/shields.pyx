@@ -123,12 +123,10 @@ cdef class Shields:
                 self._drop(old)         # only now: never without
             return 0
         trigger = self._trigger(instrument, leg)
-        if old == NULL and now_ns - row.looked_ns >= CHANGE_NS:
-            row.looked_ns = now_ns
-            self._find(row, instrument, leg, side, now_ns)
-            old = self._held(row, 0)
         if row.asked or trigger < 1 or now_ns - row.changed_ns < CHANGE_NS:
             return 0
+        if old == NULL and self._find(row, instrument, leg, side, now_ns):
+            old = self._held(row, 0)
         if old != NULL and (busy[0] or self._in_step(instrument, old, side, lots, trigger, self._entry(instrument, leg))):
             return 0
         busy[0] = busy[0] or old != NULL

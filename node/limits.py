@@ -19,6 +19,7 @@ from ext.records import StopPolicy
 from node.compliance import Profile, TimeRule, tighter
 from node.config import MARKETS, OFF, Config, InstrumentConfig, is_perpetual
 from node.errors import UserError
+from node.units import contract, lot
 from node.venues.values import InstrumentRow
 
 Tables = dict[str, dict[str, Any]]  # scope -> key -> value, as JSON can hold it
@@ -148,9 +149,8 @@ def _instrument(
 
 def base_per_lot(instruments: Instruments, number: int) -> Decimal:
     """Base coins of one lot: contracts are resolved here."""
-    grid, row = instruments.size_grid(number), instruments.row(number)
-    contract = Decimal(row["contract_mantissa"]).scaleb(-row["contract_decimals"])
-    return Decimal(grid.mantissa).scaleb(-grid.decimals) * contract
+    row = instruments.row(number)
+    return lot(row) * contract(row)
 
 
 def lots_of(instruments: Instruments, number: int, base: str) -> int:

@@ -64,6 +64,7 @@ class Recalled:
     grids: dict[Place, tuple[str, str]] = field(default_factory=dict)  # tick and lot that they are counted in
     trades: deque[tuple[Place, int, int, int]] = field(default_factory=lambda: deque(maxlen=TRADES))
     last_ns: int = 0
+    begun_ns: int = 0  # when the first run on this tape began
     latches: set[int] = field(default_factory=set)
     halts: dict[tuple[Place, int], int] = field(default_factory=dict)
     flattening: bool = False
@@ -137,6 +138,7 @@ def read_on(
 def _config(out: Recalled, names: list[Place], record: Any) -> None:
     """A run begins: its name for each instrument number, and who it was."""
     told = orjson.loads(record.payload)
+    out.begun_ns = out.begun_ns or record.now_ns
     out.names = []
     for row in told["instruments"]:
         out.names.append((MARKETS[row["market"]], row["symbol"]))

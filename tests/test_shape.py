@@ -79,7 +79,7 @@ def imports(path: Path) -> set[str]:
 COMMON = {"ext.records", "ext.text"}
 SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
-LOWER = {"node.venues*", "node.config", "node.errors"}
+LOWER = {"node.venues*", "node.config", "node.errors", "node.units"}
 NODE = {
     "node.assembly",
     "node.control",

@@ -620,7 +620,13 @@ class Node:
             known = self.recalled
             now_ns = self.link.now_ns()
             since_ns = max(known.last_ns, now_ns - RECALL_NS) if known.last_ns else 0
-            self.keeper.begin(now_ns, since_ns, flows_from_ns=known.peak_ns, known=known.known)
+            self.keeper.begin(
+                now_ns,
+                since_ns,
+                flows_from_ns=known.peak_ns,
+                known=known.known,
+                tape_ns=known.begun_ns,
+            )
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
         for connection in self.connections:

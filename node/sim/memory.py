@@ -236,7 +236,13 @@ class World:
                 )
                 self.control.begin(self.recalled, self.now_ns)
             known = self.recalled
-            self.keeper.begin(self.now_ns, known.last_ns, flows_from_ns=known.peak_ns, known=known.known)
+            self.keeper.begin(
+                self.now_ns,
+                known.last_ns,
+                flows_from_ns=known.peak_ns,
+                known=known.known,
+                tape_ns=known.begun_ns,
+            )
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
         for line in self.rest_of:

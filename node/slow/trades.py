@@ -184,7 +184,7 @@ class Collected:
             trade_id=trade_id(report["trade_hi"], report["trade_lo"]),
             client_id=self.run.client_id(report["epoch"] or self.run.epoch, own) if own else "",
             venue_id=report["venue_id"],
-            note=_notes(report),
+            note=_notes(report, self.run.started_ns),
         )
         self.happened.append(happened)
         self._trades[place.name, report["side"], report["trade_hi"], report["trade_lo"]] = happened
@@ -291,8 +291,11 @@ METHODS = {
 }
 
 
-def _notes(report: dict[str, Any]) -> str:
+def _notes(report: dict[str, Any], started_ns: int) -> str:
+    """What is said of a fill, in a run that began at `started_ns`."""
     told = [] if report["order_id"] else ["not this node's order"]
+    if 0 < report["event_ns"] < started_ns:
+        told.append("found at start: of before this run")
     if report["nature"]:
         told.append(Nature(report["nature"]).name.lower())
     return "; ".join(told)

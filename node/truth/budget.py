@@ -143,6 +143,8 @@ class Budget:
 
     def late(self, now_ns: int) -> list[Ask]:
         """Requests without an answer for too long; they are taken out."""
+        if not self.flying:
+            return []
         before_ns = now_ns - self.settings.answer_ns
         out = sorted((x for x in self.flying if x.left_ns < before_ns), key=lambda x: x.number)
         self.flying.difference_update(out)

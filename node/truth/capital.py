@@ -19,6 +19,7 @@ from node.truth.desk import Product
 from node.truth.evidence import number
 from node.truth.halts import REDUCE_ONLY, Halts
 from node.truth.native import Native
+from node.units import contract, lot
 from node.venues.values import CashRow, TradeRow
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Capital:
         self.prices: dict[str, int] = {}
         self.priced_ns = 0
         self.flows_from_ns = 0
+        self._books: tuple[int, dict[str, list[int]]] = (0, {})  # as of so many instruments: by base coin
         self.say: Callable[[str, int], None] = lambda text, now_ns: None
 
     def add(self, product: Product) -> None:
@@ -240,9 +242,7 @@ class Capital:
             lots, cash = line.offset or (0, NONE)
             row = self.native.instruments.row(line.product.instrument)
             if not line.product.is_perpetual:
-                unit = Decimal(row["lot_mantissa"] * row["contract_mantissa"])
-                unit = unit.scaleb(-row["size_decimals"] - row["contract_decimals"])
-                out[line.product.base] = out.get(line.product.base, NONE) - lots * unit
+                out[line.product.base] = out.get(line.product.base, NONE) - lots * lot(row) * contract(row)
             money = cash * row["money_mul"] / row["money_div"]
             out[line.product.quote] = out.get(line.product.quote, NONE) - money.scaleb(-8)
             for coin, fee in line.fee_offset.items():
@@ -274,6 +274,12 @@ class Capital:
             self.told[name] = whole
         if not self.told:  # nothing is there: that is known, too
             self.native.capital(self.number, 0, now_ns)
+
+    def is_price_due(self, now_ns: int) -> bool:
+        """Once a second; and at once where the book of a coin that is waited for has its first price."""
+        if now_ns - self.priced_ns >= PRICE_EVERY_NS:
+            return True
+        return any(not self._is_priced(x) and self._own_price(x) for x in self.unpriced)
 
     def price(self, now_ns: int) -> None:
         """Coins that our own books have a price for, at the side where they could be sold."""
@@ -307,22 +313,32 @@ class Capital:
     def _own_price(self, name: str) -> int:
         """1e-8 of the account's currency, rounded down; 0 where no book of ours trades it."""
         table = self.native.instruments
-        for instrument in range(table.count):
-            row = table.row(instrument)
-            if row["base"] != name or row["quote"] == name:
+        for instrument in self._books_of(name):
+            bid_ticks = self.native.equity.worth(instrument)["exit_bid_ticks"]
+            if not bid_ticks:
                 continue
-            worth = self.native.equity.worth(instrument)
+            row = table.row(instrument)
             unit = self.native.equity.coin_price(row["quote"]) if row["quote"] else 0
-            if worth["exit_bid_ticks"] and unit:
-                ticks = worth["exit_bid_ticks"] * row["tick_mantissa"] * unit
-                return int(ticks // 10 ** row["price_decimals"])
+            if unit:
+                return int(bid_ticks * row["tick_mantissa"] * unit // 10 ** row["price_decimals"])
         return 0
+
+    def _books_of(self, name: str) -> list[int]:
+        """Instruments whose books price a coin. What an instrument trades does not change, so the table is
+        read only when it has grown: a coin may be waited for on every tick."""
+        table = self.native.instruments
+        if self._books[0] != table.count:
+            rows = [table.row(i) for i in range(table.count)]
+            found: dict[str, list[int]] = {}
+            for instrument, row in enumerate(rows):
+                if row["base"] != row["quote"]:
+                    found.setdefault(row["base"], []).append(instrument)
+            self._books = (table.count, found)
+        return self._books[1].get(name, [])
 
     def _waits(self, name: str) -> bool:
         """Has it no price yet, and an instrument here that will give it one?"""
-        table = self.native.instruments
-        rows = (table.row(i) for i in range(table.count))
-        return not self._is_priced(name) and any(x["base"] == name != x["quote"] for x in rows)
+        return not self._is_priced(name) and bool(self._books_of(name))
 
     def _is_priced(self, name: str) -> bool:
         return bool(name) and self.native.equity.coin_price(name) > 0

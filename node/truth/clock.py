@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from node.truth.settings import Settings
 
+NOTHING = (0, -1, None)
+
 
 class ClockLevel(IntEnum):
     OK = 0
@@ -32,7 +34,7 @@ class VenueClock:
         self.samples: deque[Sample] = deque(maxlen=settings.clock_samples)
         self.steps = 0
         self._unsettled = settings.clock_agree  # samples still wanted before this clock is believed
-        self._best: tuple[int, Sample | None] = (-1, None)  # as of when, which
+        self._best: tuple[int, int, Sample | None] = NOTHING  # from when until when, which
 
     def on_sample(self, left_ns: int, venue_ns: int, read_ns: int, grain_ns: int = 1_000_000) -> bool:
         """A request left, the venue wrote its time (to `grain_ns`), the answer was read. False where it
@@ -45,13 +47,14 @@ class VenueClock:
             self.steps += 1
             self.forget()
         self.samples.append(sample)
-        self._best = (-1, None)
+        self._best = NOTHING
         self._unsettled = max(self._unsettled - 1, 0)
         return True
 
     def forget(self) -> None:
         """Nothing that was measured counts any more."""
         self.samples.clear()
+        self._best = NOTHING
         self._unsettled = self.settings.clock_agree
 
     def _stepped(self, sample: Sample) -> bool:
@@ -69,18 +72,18 @@ class VenueClock:
 
     def best(self, now_ns: int) -> Sample | None:
         """The sample with the narrowest bounds by now, None where there is none that counts."""
-        if self._best[0] != now_ns:  # a turn asks several times
-            young = [x for x in self.samples if abs(now_ns - x.at_ns) <= self.settings.clock_old_ns]
-            ppm = self.settings.clock_drift_ppm  # as `_aged_ns`, which this is too often for
-            self._best = (
-                now_ns,
-                min(
-                    young,
-                    key=lambda x: x.error_ns + max(now_ns - x.at_ns, 0) * ppm // 1_000_000,
-                    default=None,
-                ),
-            )
-        return self._best[1]
+        from_ns, until_ns, best = self._best
+        if not from_ns <= now_ns <= until_ns:
+            old_ns = self.settings.clock_old_ns
+            young = [x for x in self.samples if abs(now_ns - x.at_ns) <= old_ns]
+            # All bounds grow equally fast, so the narrowest stays so until it is too old: a turn asks often.
+            best = min(young, key=self._width, default=None)
+            self._best = (now_ns, now_ns if best is None else best.at_ns + old_ns, best)
+        return best
+
+    def _width(self, sample: Sample) -> int:
+        """Of a sample's bounds at one and the same moment, in parts of 1e6 ns, but for what all have."""
+        return sample.error_ns * 1_000_000 - sample.at_ns * self.settings.clock_drift_ppm
 
     def offset_ns(self, now_ns: int) -> int:
         """The venue's clock minus ours; 0 where it is not known."""

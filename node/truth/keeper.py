@@ -7,7 +7,7 @@ from random import Random
 
 from ext.engine import LineKind
 from node.truth.budget import PAUSES
-from node.truth.capital import PRICE_EVERY_NS, Capital
+from node.truth.capital import Capital
 from node.truth.coins import Purse
 from node.truth.desk import Ask, VenueDesk
 from node.truth.halts import Difference, Halts, Tell
@@ -16,6 +16,7 @@ from node.truth.news import on_news
 from node.truth.settings import Settings
 from node.truth.twins import Twins
 from node.truth.watch import Watch
+from node.units import contract
 from node.venues.values import AccountNews, Reply
 
 LATE_NS = 50_000_000  # a look at the very moment could leave a little too early
@@ -69,7 +70,7 @@ class Keeper:
         self.watches[desk.market] = watch
         for product in desk.products.values():
             row = self.engine.instruments.row(product.instrument)
-            purse.add(product, Decimal(row["contract_mantissa"]).scaleb(-row["contract_decimals"]))
+            purse.add(product, contract(row))
             self._market_of[product.instrument] = desk.market
         return watch
 
@@ -81,11 +82,13 @@ class Keeper:
         *,
         flows_from_ns: int = 0,
         known: Mapping[int, int] | None = None,
+        tape_ns: int = 0,
     ) -> None:
         """Hold every symbol until a complete pass agreed. `since_ns`: when the journal knew everything last
         (0: now). `baselines`: (purse, coin) -> amount, as noted by a run whose effects this one continues.
         `flows_from_ns`: deposits and withdrawals before then (0: now) are in the peak that was restored.
-        `known`: of each run on the journal its epoch, and the highest sequence in its client ids."""
+        `known`: of each run on the journal its epoch, and the highest sequence in its client ids. `tape_ns`:
+        when the journal began (0: now)."""
         for purse in self.purses.values():
             assert purse.capital is not None
             purse.capital.flows_from_ns = flows_from_ns or now_ns
@@ -94,7 +97,7 @@ class Keeper:
                 self.purses[name].restore(coin, Decimal(amount))
         self.twins.begin(known or {}, [x.desk.title() for x in self.watches.values()])
         for watch in self.watches.values():
-            watch.begin(since_ns or now_ns, now_ns)
+            watch.begin(since_ns or now_ns, now_ns, tape_ns or now_ns)
             if flows_from_ns:  # what came and went while nobody looked
                 watch.cash_from_ns = min(watch.cash_from_ns, flows_from_ns)
 
@@ -199,10 +202,10 @@ class Keeper:
     def _compare_purses(self, now_ns: int) -> None:
         """Balances count when every desk that pays from the purse has listed its trades behind them."""
         for name, purse in self.purses.items():
-            desks = [x for x in self.watches.values() if x.desk.purse() == name]
-            swept_ns = min(x.swept_ns for x in desks)
             if purse.waiting is None:
                 continue
+            desks = [x for x in self.watches.values() if x.desk.purse() == name]
+            swept_ns = min(x.swept_ns for x in desks)
             if swept_ns <= purse.waiting[2]:
                 if purse.hurried_ns != purse.waiting[2]:
                     purse.hurried_ns = purse.waiting[2]
@@ -222,7 +225,7 @@ class Keeper:
         for purse in self.purses.values():
             assert purse.capital is not None
             purse.capital.sample(now_ns)
-            if purse.capital.unpriced or now_ns - purse.capital.priced_ns >= PRICE_EVERY_NS:
+            if purse.capital.is_price_due(now_ns):
                 purse.capital.price(now_ns)
 
     # ---- what is known ----

@@ -32,6 +32,7 @@ class Positions:
             for leg in desk.legs(p)
         }
         self.history: dict[Place, deque[tuple[int, int]]] = {x: deque() for x in self.steady}
+        self._sums: dict[Place, tuple] = {}  # of the account, when `history` was looked after last
         self.venue_lots: dict[Place, int] = {}
         self.was_set: set[Place] = set()
         self.compared_ns = 0  # when the last complete answer was asked for; 0 where there are no perpetuals
@@ -51,12 +52,17 @@ class Positions:
 
     def lots(self, place: Place) -> int:
         """What we hold there."""
-        row = self.native.account.position(place[0])
-        return row["legs"][place[1]]["lots"] if len(self.places(place[0])) > 1 else row["lots"]
+        if not self.desk.hedge or len(self.places(place[0])) == 1:
+            return self.native.account.sums(place[0])[0]
+        return self.native.account.position(place[0])["legs"][place[1]]["lots"]
 
     def sample(self, now_ns: int) -> None:
         """Remember what we held when."""
         for place, past in self.history.items():
+            sums = self.native.account.sums(place[0])
+            if past and self._sums.get(place) == sums:
+                continue  # nothing was booked: not a leg of it changed
+            self._sums[place] = sums
             lots = self.lots(place)
             if not past or past[-1][1] != lots:
                 past.append((now_ns, lots))

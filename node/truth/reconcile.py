@@ -73,6 +73,8 @@ class Reconciler:
         self.floor_ns: dict[
             int, int
         ] = {}  # trades up to here (venue's clock) are inside a position that was set
+        self.tape_ns = 0  # those up to here inside what was held before the tape
+        self.older_lots: dict[int, int] = {}  # net, of those that were listed
         self.zombies: dict[Key, Zombie] = {}
         self.adopted = self.foreign_orders = 0
         self.too_new = 0  # orders that the last list did not show, and that were heard of too shortly before
@@ -127,15 +129,22 @@ class Reconciler:
 
     def _trades(self, lists: Lists, now_ns: int) -> None:
         """Each trade once; the engine knows by its id whether it has counted it."""
-        reports, traded = [], set()
+        reports, older, traded = [], [], set()
         for row in sorted(lists.trades, key=lambda x: (x.event_ns, x.trade_hi, x.trade_lo)):
             key = self.owners.of_trade(row) or (0, 0)
             traded.add(key)
             if row.symbol not in self.desk.products or trade_key(row) in self.seen:
                 continue
             report = self._trade(row, key, now_ns)
-            if report is not None:
+            if report is not None and self._is_older(row):
+                number, lots = report["instrument"], report["size_lots"]
+                older.append((number, row.side, report["trade_hi"], report["trade_lo"]))
+                self.older_lots[number] = self.older_lots.get(number, 0) + (-lots if row.side else lots)
+            elif report is not None:
+                self.net_lots[report["instrument"]] += report["size_lots"] * (1 if row.side == 0 else -1)
                 reports.append(report)
+        if older:
+            self._leave_out(older, now_ns)
         if reports:
             self.native.on_evidence(reports, now_ns)
         self._revive(traded, now_ns)
@@ -155,10 +164,24 @@ class Reconciler:
         self.on_trade(row)
         if row.event_ns <= self.floor_ns.get(instrument, 0):
             return None  # the position that was taken from the venue holds it already
-        self.net_lots[instrument] += report["size_lots"] * (1 if row.side == 0 else -1)
         if row.nature in (Nature.LIQUIDATION, Nature.ADL):
             self.liquidated(row.symbol, now_ns)
         return report
+
+    def _is_older(self, row: TradeRow) -> bool:
+        """Of before the tape: what it made of a perpetual's position, nobody here can know without what was
+        held before it. The venue's list of positions says what there is."""
+        return self.desk.products[row.symbol].is_perpetual and row.event_ns <= self.tape_ns
+
+    def _leave_out(self, trades: list[tuple[int, int, int, int]], now_ns: int) -> None:
+        """(instrument, side, hi, lo) of trades that are not counted, by whatever way they come again."""
+        self.native.remember(trades, now_ns)
+        self.halts.tell(
+            self.desk.title(),
+            "trades from before this tape began are not counted: the venue's list of positions says what "
+            "is held; it is asked for twice, and trading may begin some seconds later",
+            now_ns,
+        )
 
     def _revive(self, traded: set[Key], now_ns: int) -> None:
         """A trade of an order that was proven absent: the engine has opened it again."""
@@ -217,7 +240,8 @@ class Reconciler:
         return doubtful
 
     def _new_trade_of(self, row: TradeRow, key: Key) -> bool:
-        return self.owners.of_trade(row) == key and trade_key(row) not in self.seen
+        is_new = trade_key(row) not in self.seen and not self._is_older(row)
+        return is_new and self.owners.of_trade(row) == key
 
     def _live(self, rows: dict[Key, OrderRow], left_ns: int, now_ns: int) -> None:
         for key, row in rows.items():

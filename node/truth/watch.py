@@ -1,6 +1,7 @@
 """One desk watched: what is asked when, and what becomes of each answer."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from random import Random
@@ -25,6 +26,7 @@ from node.truth.sweep import Sweep
 from node.truth.table import Table
 from node.truth.twins import Twins
 from node.truth.unknown import Pace
+from node.units import lot
 from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 
 HURRY_NS = 200 * MS
@@ -101,21 +103,21 @@ class Watch:
             str, int
         ] = {}  # by symbol: since when lists of positions do not name it, 0 = they do
         self.modes_of: set[str] = set()  # symbols of which it is known how they are set up
-        self.cash_from_ns = self.begun_ns = self.started_ns = 0
+        self.cash_from_ns = self.begun_ns = self.started_ns = self.tape_ns = 0
         self.due = {"orders": 0, "positions": 0, "balances": 0, "modes": 0, "key": 0}
         self.retry = Pace(SEC, settings.orders_every_ns, rng, 0)
         self.sweep: Sweep | None = None
         self.pulls: dict[str, Pull] = {}
-        self.early: Pull | None = None  # positions that were here before the first pass
+        self.early: Pull | None = None  # positions that were here before the pass that explains them
         self.odd: dict[int, int] = {}
         self.engine_held: dict[tuple[int, HaltReason], int] = {}
         self.recycle: Callable[[int], None] = lambda market: None
         self.recycled_ns = -RECYCLE_AGAIN_NS
         self._done_ns = 0
 
-    def begin(self, since_ns: int, now_ns: int) -> None:
+    def begin(self, since_ns: int, now_ns: int, tape_ns: int) -> None:
         """Start: nothing is traded before a complete pass agreed. `since_ns`: up to here the journal knew
-        everything."""
+        everything; `tape_ns`: when it began."""
         level = REDUCE_ONLY if self.settings.keep_old else STOP  # a stop cancels what is open
         for symbol, product in self.desk.products.items():
             self.starting.add(product.instrument)
@@ -124,7 +126,7 @@ class Watch:
             self.positions.settle_within(product.instrument, self.settings.start_settle_ns)
         self.cases.is_starting = True
         self.cash_from_ns = since_ns - self.settings.start_overlap_ns
-        self.begun_ns, self.started_ns = since_ns, now_ns
+        self.begun_ns, self.started_ns, self.tape_ns = since_ns, now_ns, tape_ns
         self.due = dict.fromkeys(self.due, now_ns)
 
     # ---- a turn ----
@@ -136,6 +138,14 @@ class Watch:
         for ask in self.cases.tick(troubled, bool(self.ways), self._clock_error_ns(now_ns), now_ns):
             self.budget.put(ask)
         self.pulse.tick(now_ns)
+        if self.sweep is not None or self.pulls or now_ns >= min(self.due.values()):
+            self._lists(now_ns)
+
+    def _lists(self, now_ns: int) -> None:
+        """Something is due, or under way. A position that differs is looked at again together with the trades
+        that may explain it."""
+        if now_ns >= self.due["positions"] and self._has_open_positions():
+            self.due["orders"] = min(self.due["orders"], now_ns)
         self._orders(now_ns)
         self._list("positions", self.desk.rest.positions, self.desk.rest.read_positions, now_ns)
         if self.asks_balances:
@@ -207,6 +217,8 @@ class Watch:
     def _swept(self, lists: Lists, now_ns: int) -> None:
         try:
             is_early = self.is_early(lists.left_ns)
+            late_ns = self.clock.offset_ns(now_ns) + self._clock_error_ns(now_ns)
+            self.reconciler.tape_ns = self.tape_ns + late_ns  # on the venue's clock
             agreed = self.reconciler.compare(lists, now_ns, self.twins.known if is_early else {})
         except ValueError as error:
             self._again("orders", Said(outcome=0, text=str(error)), now_ns)
@@ -232,9 +244,27 @@ class Watch:
         self._explain_costs(lists.left_ns, now_ns)
         if is_early:  # nothing is armed by it
             agreed = set()
-            again_ns = self.started_ns + self.settings.start_settle_ns + HURRY_NS // 4
-            self.due["orders"] = min(self.due["orders"], max(again_ns, now_ns))
+            self._look_again(now_ns)
         self._accept(agreed, lists.left_ns, now_ns)
+
+    def _look_again(self, now_ns: int) -> None:
+        """Orders and trades as soon as lists count; positions at the same moment, where they must be seen
+        again: with nothing on the tape, what was flat before the start may have been opened since."""
+        again_ns = max(self.started_ns + self.settings.start_settle_ns + HURRY_NS // 4, now_ns)
+        if self._has_open_positions():
+            again_ns = max(again_ns, self.due["positions"])
+        elif self._is_first():
+            self.due["positions"] = min(self.due["positions"], again_ns)
+        self.due["orders"] = min(self.due["orders"], again_ns)
+
+    def _has_open_positions(self) -> bool:
+        return any(
+            self.positions.is_open(p.instrument) for p in self.desk.products.values() if p.is_perpetual
+        )
+
+    def _is_first(self) -> bool:
+        """No run on the tape knows of any position: what the venue lists is all there is to know."""
+        return self.tape_ns == self.started_ns
 
     def _begin_history(self, now_ns: int) -> None:
         """From the first pass on what we hold is what we held."""
@@ -260,8 +290,7 @@ class Watch:
         out = {}
         for product in self.desk.products.values():
             if product.is_perpetual and self.positions.is_still(product.instrument, left_ns):
-                row = self.native.instruments.row(product.instrument)
-                unit = Decimal(row["lot_mantissa"]).scaleb(-row["size_decimals"])
+                unit = lot(self.native.instruments.row(product.instrument))
                 out[product.instrument] = {
                     LEG_OF[leg]: self.positions.lots((product.instrument, leg)) * unit
                     for leg in self.desk.legs(product)
@@ -286,7 +315,7 @@ class Watch:
             if instrument in self.starting and self.twins.is_settling(now_ns):
                 self.due["orders"] = min(self.due["orders"], now_ns + self.settle_ns())
                 continue
-            if instrument in self.starting and not self._is_ready(product.instrument):
+            if instrument in self.starting and not self._is_ready(product.instrument, now_ns):
                 if self.positions.has_moved_since(instrument):
                     self.due["positions"] = min(self.due["positions"], now_ns + self.settle_ns())
                 continue
@@ -370,10 +399,12 @@ class Watch:
             del self.odd[instrument], self.cases.odd_ns[instrument]
             self.halts.free(instrument, HaltReason.HALT_ODD, "odd", now_ns)
 
-    def _is_ready(self, instrument: int) -> bool:
+    def _is_ready(self, instrument: int, now_ns: int) -> bool:
         product = self.desk.products[self.desk.symbol(instrument)]
         if product.is_perpetual and self.desk.symbol(instrument) not in self.modes_of:
             return False  # whether the account is set up as configured is not known yet
+        if product.is_perpetual and self._is_first() and not self._is_baseline(instrument, now_ns):
+            return False
         return self.private.up and self.positions.has_agreed(instrument) and self.purse.is_known(product)
 
     def _arm(self, instrument: int, now_ns: int) -> None:
@@ -437,8 +468,10 @@ class Watch:
                 getattr(self, f"_got_{what}")(pull, now_ns)
 
     def _got_positions(self, pull: Pull, now_ns: int) -> None:
-        if self.starting and not self.sweeps:
-            self.early = pull  # what was traded while nobody looked is not booked yet
+        if (self.starting and not self.sweeps) or (
+            self.sweep is not None and (self.starting or self._has_open_positions())
+        ):
+            self.early = pull  # the trades that explain it are not booked yet: they are on the way
             return
         rows: list[PositionRow] = pull.rows
         try:
@@ -456,7 +489,7 @@ class Watch:
             if product.is_perpetual:
                 self.absent_ns[symbol] = 0 if symbol in named else self.absent_ns.get(symbol) or now_ns
                 self._got_position(symbol, held.get(symbol, []), pull, now_ns)
-        if any(self.positions.is_open(p.instrument) for p in self.desk.products.values() if p.is_perpetual):
+        if self._has_open_positions():
             self.due["positions"] = now_ns + self.settle_ns()
             self.hurry(now_ns)
 
@@ -482,6 +515,27 @@ class Watch:
         no incident. Absence is not zero."""
         since_ns = self.absent_ns[symbol]
         return not since_ns or now_ns - since_ns >= self.settings.absent_ns
+
+    def _is_baseline(self, instrument: int, now_ns: int) -> bool:
+        """Does the last list count as all there was before this tape? Not where it is of before the start.
+        Where trades from before the tape do not come to nothing, one that leaves the symbol out may be an
+        incident's: it counts only after a while, and a person is told how long that is."""
+        if self.is_early(self.positions.compared_ns):
+            return False
+        symbol = self.desk.symbol(instrument)
+        lots = self.reconciler.older_lots.get(instrument, 0)
+        if not lots or self._is_said(symbol, now_ns):
+            return True
+        ends_ns = self.absent_ns[symbol] + self.settings.absent_ns
+        at = datetime.fromtimestamp(ends_ns // SEC, UTC)
+        self.halts.tell(
+            self.desk.place(symbol),
+            f"trades from before this tape come to {lots} lots, and the venue's list names no position: "
+            f"nothing new before it does, or has named none until {at:%H:%M:%S} UTC; this ends by itself",
+            now_ns,
+            self.settings.absent_ns,
+        )
+        return False
 
     def _balances(self, now_ns: int) -> None:
         """Cash first: what it explains must be known when the balances are compared."""

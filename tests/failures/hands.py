@@ -22,6 +22,7 @@ from ext.records import Action, HaltReason, OrderType, Outcome, ReportKind, Time
 from ext.strategy import Strategy
 from ext.wire import ListSink, Verdict
 from node.config import MARKETS, Config, check
+from node.sim.judge import differences_behind_a_restart
 from node.sim.memory import MS, SEC, START_NS, World, named_in
 from node.venues.markets import MARKETS as MARKET_ROWS
 from node.venues.values import RestError
@@ -69,6 +70,12 @@ def config_of(market: str, **changes) -> Config:
     config = msgspec.convert(raw, Config)
     check(config, "scenario")
     return config
+
+
+def without_before(world: World) -> list[str]:
+    """Where both sides do not agree behind a start on a new tape: how many trades there were before it, and
+    what they cost and made, only the venue knows."""
+    return [x for x in differences_behind_a_restart(world) if ": cash " not in x]
 
 
 class Commands(Strategy):

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from hands import BUY, MARKET, SELL, VENUES
+from hands import BUY, MARKET, SELL, VENUES, without_before
 from rows import row
 
 from node.limits import lots_of
@@ -18,12 +18,13 @@ def lots_agree(hand) -> None:
         assert hand.position() == hand.held_there()
 
 
-def nothing_differs(hand) -> None:
-    """Both sides have the same, and nobody is asking about anything any more."""
+def nothing_differs(hand, *, remembers: bool = True) -> None:
+    """Both sides have the same, and nobody is asking about anything any more. A node on a new tape does not
+    count the trades of before."""
     lots_agree(hand)
     hand.agree()
     if not hand.is_naive:
-        assert hand.world.differences() == []
+        assert (hand.world.differences() if remembers else without_before(hand.world)) == []
         assert hand.reserved(BUY) == hand.reserved(SELL) == 0
 
 
@@ -232,7 +233,7 @@ def test_74_restarts_at_any_point_of_an_order_agree_in_the_end(make, market):
     assert all(n == 1 for n in hand.truth()["orders"].values())
     hand.look()
     assert hand.halts() == {}
-    nothing_differs(hand)
+    nothing_differs(hand, remembers=hand.market_name not in PERPETUALS)
 
 
 @row(75, star=True)
@@ -628,9 +629,10 @@ def test_84_an_empty_list_at_the_start_does_not_make_a_position_go_away(make, ma
     assert hand.hits("rest.body") >= 1
     assert hand.position() in (0, hand.size)
     assert not hand.may_trade()
+    says = hand.is_naive or market == "bybit-linear"  # there how the symbol is set up is missing, too
+    assert says or hand.told("names no position: nothing new before it does")
     hand.until(hand.may_trade, 120)
     assert hand.position() == hand.held_there() == hand.size
-    assert not hand.told("taken from the venue")
 
 
 BALANCES = {

@@ -250,7 +250,7 @@ def test_a_node_that_forgets_orders_of_unknown_fate_is_beyond_its_limits():
             fake.faults.load([{"name": "order.accept_silent", "every": 0.5}], now_ns=world.venue_ns)
             fake.faults.load([{"name": "ack.drop", "every": 0.5}], now_ns=world.venue_ns)
 
-    assert broken_by(forgetful, "S3", (57, 26))
+    assert broken_by(forgetful, "S3", (32,))
 
 
 def test_a_node_whose_reconciliation_is_only_said_to_be_done_trades_blindly():

@@ -89,6 +89,17 @@ def test_lots_go_on_over_a_restart_and_putting_them_back_is_no_correction(tmp_pa
 # ---- case by case ----
 
 
+def test_a_trade_of_before_the_run_that_counted_it_is_marked_as_found_at_its_start(tmp_path):
+    chain = Taped(tmp_path, Script())
+    for number, ms in ((1, 1_699_999_990_000), (2, 1_700_000_000_002)):
+        name = chain.wire.client_id(number, 1)
+        frame = execution(name, "BUY", "TRADE", "FILLED", 1, 1, 100, 500 + number, "0", "USDT")
+        chain.give(PRIVATE, frame.replace(b'"T":1700000000002', f'"T":{ms}'.encode()))
+    before, own = trades_of(tmp_path).rows
+    assert before.note == "found at start: of before this run"
+    assert own.note == ""
+
+
 def test_a_fee_in_the_coin_that_was_bought_makes_the_lot_smaller_and_dearer(tmp_path):
     traded(tmp_path, ("BUY", 1000, 10_000, "0.001", "BTC"), ("SELL", 999, 11_000, "0.1", "USDT"))
     bought, sold = trades_of(tmp_path).rows

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from rig import PERP, SPOT, SYMBOL, World, size
 
+from node.truth.capital import Capital
 from node.truth.settings import SEC
 from node.venues.values import CashRow, PositionRow
 
@@ -68,6 +69,21 @@ def test_before_the_balances_are_compared_nothing_is_known():
     world.venues[SPOT].broken["balances"] = "silent"
     world.run(60)
     assert not world.engine.equity.known
+
+
+def test_a_coin_is_priced_when_its_own_book_has_a_price_and_not_looked_for_on_every_tick_before(monkeypatch):
+    world = World()
+    world.settle()
+    world.run(3)
+    purse, priced = capital(world), []
+    assert purse.unpriced == {"BTC"}
+    monkeypatch.setattr(purse, "price", lambda now_ns: priced.append(now_ns) or Capital.price(purse, now_ns))
+    world.run(5)
+    assert 1 <= len(priced) <= 6  # of 250 ticks
+    world.engine.equity.mark_now(0, BID, ASK)
+    world.run(0.04)
+    assert purse.unpriced == set()
+    assert purse.told["BTC"] == 2 * E8
 
 
 def test_trading_leaves_the_capital_as_it_is_and_moves_equity_as_the_wallet():

@@ -84,6 +84,13 @@ def test_an_old_clock_is_an_unknown_one():
     assert x.level(START + 130 * SEC) == ClockLevel.STOP
 
 
+def test_when_the_best_sample_is_too_old_the_next_best_is_believed():
+    x = clock((0, 30, 5, 5), (1, 30, 5, 5), (50, 40, 40, 40), (60, 20, 20, 20))
+    told = [x.offset_ns(START + at * SEC) // MS for at in (61, 120, 122, 171)]
+    assert told == [30, 30, 20, 20]
+    assert x.offset_ns(START + 61 * SEC) == 30 * MS  # a clock of ours that goes back
+
+
 def test_the_error_grows_with_age():
     x = clock(*[(i, 0, 5, 5) for i in range(5)])
     assert x.error_ns(START + 100 * SEC) >= x.error_ns(START + 5 * SEC) + 9 * MS

@@ -227,17 +227,50 @@ def test_a_start_does_not_agree_with_a_position_that_trades_changed_behind_the_a
     world = World()
     hold(world, 0)
     world.venues[PERP].trade("", 1, 5, world.now)  # closed by hand, of a position from long ago
-    world.keeper.begin(world.now)
+    world.keeper.begin(world.now, tape_ns=1)
     assert world.run(30, world.keeper.is_settled), world.keeper.differences()
     assert world.position(1) == 0
     assert world.heard("taken from the venue")
+
+
+def test_trades_of_before_a_new_tape_make_no_position_and_a_list_that_names_the_symbol_flat_settles_it():
+    world = World()
+    hold(world, 0)
+    world.venues[PERP].trade("", 1, 5, world.now - SEC)
+    world.keeper.begin(world.now)
+    assert world.run(4, lambda: not world.halts(1))
+    assert world.run(8, world.keeper.is_settled), world.keeper.differences()
+    assert world.position(1) == 0
+    assert not world.heard("this ends by itself")
+    assert not world.heard("taken from the venue")
+
+
+def test_nor_does_the_next_start_on_that_tape_count_them():
+    world = World()
+    world.venues[PERP].position = None
+    for side in (0, 1, 1):
+        world.venues[PERP].trade("", side, 5, world.now - SEC)
+    world.keeper.begin(world.now, tape_ns=world.now - SEC // 2)
+    world.run(20)
+    assert world.position(1) == 0
+    assert world.halts(1) == {}
+
+
+def test_a_position_that_is_opened_while_a_node_starts_on_a_new_tape_is_not_missed():
+    world = World()
+    hold(world, 0)
+    world.keeper.begin(world.now)
+    world.run(0.2)
+    hold(world, 4)  # of before the start: the first list was behind
+    assert world.run(8, lambda: not world.halts(1))
+    assert world.position(1) == 4
 
 
 def test_a_position_that_no_answer_names_at_start_is_none_only_after_a_minute():
     world = World()
     world.venues[PERP].position = None
     world.venues[PERP].trade("", 0, 5, world.now)
-    world.keeper.begin(world.now)
+    world.keeper.begin(world.now, tape_ns=1)
     world.run(50)
     assert world.position(1) == 5
     assert world.halts(1) == {"HALT_START": 2, "HALT_DRIFT": 1}

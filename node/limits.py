@@ -16,6 +16,7 @@ import msgspec
 from ext.engine import Engine
 from ext.instruments import Instruments
 from ext.records import StopPolicy
+from node.amounts import base_per_lot
 from node.compliance import Profile, TimeRule, tighter
 from node.config import MARKETS, OFF, Config, InstrumentConfig, is_perpetual
 from node.errors import UserError
@@ -144,13 +145,6 @@ def _instrument(
     for key in SIZES:
         limits[key] = f"{_whole_lots(instruments, number, place, key, limits[key]):f}"
     return limits if x.leverage is None else {"leverage": x.leverage, **limits}
-
-
-def base_per_lot(instruments: Instruments, number: int) -> Decimal:
-    """Base coins of one lot: contracts are resolved here."""
-    grid, row = instruments.size_grid(number), instruments.row(number)
-    contract = Decimal(row["contract_mantissa"]).scaleb(-row["contract_decimals"])
-    return Decimal(grid.mantissa).scaleb(-grid.decimals) * contract
 
 
 def lots_of(instruments: Instruments, number: int, base: str) -> int:

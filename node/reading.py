@@ -39,6 +39,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """What a TOML file spells. Raises UserError naming it."""
     try:
         return tomllib.loads(path.read_bytes().decode())
+    except IsADirectoryError:
+        raise UserError(f"{path}: cannot be read: Is a directory: name a config file (TOML)") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
@@ -98,7 +100,8 @@ def _of_key(trouble: str, name: str, place: str, kind: type) -> str:
         return f"{_dotted(place)}unknown field `{name}`: {fix}"
     full = f"{place}.{name}" if place else name
     shown = _meaning(kind, full)
-    return f"{_dotted(place)}missing required field `{name}`" + (f": must be {shown}" if shown else "")
+    fix = f"must be {shown}" if shown else "add it: the configs in deploy/ show each field"
+    return f"{_dotted(place)}missing required field `{name}`: {fix}"
 
 
 def _dotted(place: str) -> str:

@@ -65,6 +65,8 @@ def read_config(path: Path | None, seed: int | None = None) -> SimConfig:
                     "of their own: `tickgate sim deploy/venues.toml`"
                 )
             given = msgspec.convert(told, SimFile)
+        except IsADirectoryError:
+            raise UserError(f"{path}: cannot be read: Is a directory: name a config file (TOML)") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
@@ -189,7 +191,8 @@ async def _start_control(simulation: Simulation, config: SimConfig) -> Control |
         await control.start(config.control)
     except OSError as error:
         await simulation.stop()
-        why = "port in use" if error.errno == errno.EADDRINUSE else error.strerror
+        taken = error.errno == errno.EADDRINUSE
+        why = "port in use: end what listens there, or set another one" if taken else error.strerror
         raise UserError(f"control: cannot listen on 127.0.0.1:{config.control}: {why}") from None
     return control
 

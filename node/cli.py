@@ -260,6 +260,7 @@ def drill(
         stall_ms=stall_ms,
         keep=keep,
         flatten=flatten,
+        progress=sys.stderr.isatty(),
     )
     if as_json:
         print_json(result)

@@ -319,8 +319,8 @@ class Capital:
                 else "give one in the config, [[coin]] name and price_quote, and restart"
             )
             self.say(
-                f"{name}: fees are paid in it, and it has had no price for {UNKNOWN_NS // 10**9} s: equity is "
-                f"not known, and new orders are refused where a limit needs it (EQUITY_UNKNOWN): {fix}",
+                f"{name}: fees are paid in it, and it has had no price for {UNKNOWN_NS // 10**9} s: equity "
+                f"is not known, and new orders are refused where a limit needs it (EQUITY_UNKNOWN): {fix}",
                 now_ns,
             )
 

@@ -23,7 +23,7 @@ def amount_text(instruments: Instruments, number: int, lots: int) -> str:
     base, contract = lots * base_per_lot(instruments, number), contract_of(instruments, number)
     coin = instruments.row(number)["base"]
     text = f"{_plain(base)} {coin}" if coin else _plain(base)
-    if contract == 1:
+    if contract == 1 or not lots:
         return text
     there = base / contract
     return f"{text} ({_plain(there)} contract{'' if abs(there) == 1 else 's'})"

@@ -228,7 +228,7 @@ def hold_done(directory: Path, name: str, answer: Answer, within_s: float) -> An
         )
     except NotRunning as error:
         raise Failed(answer.get("warning") or str(error)) from None
-    left = {x: last[x] for x in ("open_orders", "protective_stops", "exits", "open_positions")}
+    left = {x: last.get(x, 0) for x in ("open_orders", "protective_stops", "exits", "open_positions")}
     return answer | {"took_s": round(took_s, 3)} | left
 
 

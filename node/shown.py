@@ -102,10 +102,10 @@ def print_status(answer: Answer, console: Console) -> None:
     if down:
         console.print(f"down: {', '.join(down)}")
     for line in answer["held"] or ["nothing holds it back"]:
-        console.print(line, soft_wrap=True)
-    if answer["way_out"]:
-        console.print(answer["way_out"], soft_wrap=True)  # a command is pasted as one line
-    if answer["refusals"]:
+        console.print(line, soft_wrap=True, markup=False)  # reasons are people's words
+    if answer.get("way_out"):  # a node of an earlier build has none
+        console.print(answer["way_out"], soft_wrap=True, markup=False)  # a command is pasted as one line
+    if answer.get("refusals"):
         console.print(f"refused so far: {_refused(answer)}")
     if answer["equity"] is not None:
         worth = answer["equity"]
@@ -119,7 +119,7 @@ def print_status(answer: Answer, console: Console) -> None:
     for x in answer["instruments"]:
         if x["unprotected_base"].strip("-0.") and x["unprotected_s"] >= PROTECTED_S:
             console.print(
-                f"{x['name']}: {x['unprotected']} of the position has had no protective order for "
+                f"{x['name']}: {x.get('unprotected', x['unprotected_base'])} of the position has had no protective order for "
                 f"{x['unprotected_s']:.0f} s"
             )
 
@@ -129,10 +129,12 @@ def _instruments(rows: list[Answer]) -> Table:
     table = narrow_table(("instrument",), ("position", "open\norders", "protective\nstops"))
     table.add_column("held by", overflow="fold")
     for x in rows:
-        held = x["halted_by"] + ([f"cool-down {x['cooldown_s']} s"] if x["cooldown_s"] else [])
-        exits = f" + {count(x['exits'], 'exit')}" if x["exits"] else ""
-        stops = str(x["protective_stops"])
-        table.add_row(x["name"], x["position"], f"{x['open_orders']}{exits}", stops, ", ".join(held))
+        held = list(x.get("halted_by", x.get("halts", ())))
+        held += [f"cool-down {x['cooldown_s']} s"] if x.get("cooldown_s") else []
+        exits = f" + {count(x['exits'], 'exit')}" if x.get("exits") else ""
+        size = x.get("position", x["position_base"]).replace(" (", "\n(")  # a name must not fold for it
+        stops = str(x.get("protective_stops", "?"))
+        table.add_row(x["name"], size, f"{x['open_orders']}{exits}", stops, ", ".join(held))
     return table
 
 
@@ -140,7 +142,7 @@ def _refused(answer: Answer) -> str:
     """Refusals by reason, most first; those of a latch also by latch."""
     out = []
     for reason, number in sorted(answer["refusals"].items(), key=lambda x: -x[1]):
-        by = ", ".join(f"{k} {v}" for k, v in answer["latched_refusals"].items())
+        by = ", ".join(f"{k} {v}" for k, v in answer.get("latched_refusals", {}).items())
         out.append(f"{number} {reason}" + (f" ({by})" if reason == "LATCHED" and by else ""))
     return ", ".join(out)
 
@@ -154,8 +156,8 @@ def print_limits(answer: Answer, console: Console) -> None:
     console.print("limits taken over from the file, tighter from now on:")  # a title is as wide as its table
     console.print(changes_table(changes))
     orders = answer["cancelling"]
-    verb = "is" if orders == 1 else "are"
-    console.print(f"{count(orders, 'open order')} beyond them {verb} being cancelled")
+    told = f"{count(orders, 'open order')} beyond them {'is' if orders == 1 else 'are'} being cancelled"
+    console.print(told if orders else "none of the open orders is beyond them")
 
 
 def _durable(page: Answer) -> str:

@@ -177,7 +177,7 @@ def _hold(name: str, target: Path, reason: str, wait: bool, as_json: bool) -> No
     from node.operate import held_text, hold, hold_done, tape_of
 
     tape = tape_of(target)
-    answer = hold(tape, name, reason)
+    answer = hold(tape, name, reason, None if target.is_dir() else target)
     if wait and answer["ok"]:
         answer = hold_done(tape, name, answer, WAIT_S)
     _done(answer, as_json)

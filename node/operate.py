@@ -157,10 +157,9 @@ def _line(sock: socket.socket, deadline_s: float) -> bytes:
     return bytes(out)
 
 
-def hold(directory: Path, name: str, reason: str) -> Answer:
-    """`halt` or `flatten`. Where no node answers, the latch file says it to the one that starts next, or
-    wakes up. Raises
-    Failed, UserError."""
+def hold(directory: Path, name: str, reason: str, config: Path | None = None) -> Answer:
+    """`halt` or `flatten`; `config`: named in what is told. Where no node answers, the latch file says it to
+    the one that starts next, or wakes up. Raises Failed, UserError."""
     try:
         answer = ask(directory, {"do": name, "reason": reason})
         if not answer["ok"] and answer.get("busy"):
@@ -180,20 +179,26 @@ def hold(directory: Path, name: str, reason: str) -> Answer:
             "code": 0,
             "running": error.is_there,
             "latch_file": str(directory / LATCH_NAME),
-            "warning": f"{error}; {_left_open(directory, name, error.is_there)}",
+            "warning": f"{error}; {_left_open(directory, name, error.is_there, config)}",
         }
 
 
-def _left_open(directory: Path, name: str, is_there: bool) -> str:
+def _left_open(directory: Path, name: str, is_there: bool, config: Path | None) -> str:
     """What a latch file alone does, and what it does not: nobody has cancelled anything yet."""
     asked = "halt" if name == "halt" else "flatten (close every position)"
     when = "the node obeys it when it goes on" if is_there else "its next start obeys it"
-    first = "its guard, where it has one, cancels by its own policy" if is_there else "start the node"
-    then = "" if is_there else ": it cancels what is open" + (" and closes positions" * (name == "flatten"))
+    if is_there:
+        then = "its guard, where it has one, cancels by its own policy"
+    else:
+        does = "cancels what is open" + " and closes positions" * (name == "flatten")
+        run, guard = (command(x, config or "CONFIG") for x in ("run", "guard"))
+        then = (
+            f"start the node ({run}): it {does} and waits, latched; or its guard alone ({guard}): it cancels"
+        )
     return (
         f"latched: {asked}, in {directory / LATCH_NAME}: {when}; nothing was cancelled or closed by this "
         "command, and which orders and positions are open at the venues is not known; next: "
-        f"{first}{then}, or look at the venues yourself"
+        f"{then}; or look at the venues yourself"
     )
 
 

@@ -118,8 +118,9 @@ def print_status(answer: Answer, console: Console) -> None:
     console.print(_instruments(answer["instruments"]))
     for x in answer["instruments"]:
         if x["unprotected_base"].strip("-0.") and x["unprotected_s"] >= PROTECTED_S:
+            bare = x.get("unprotected", x["unprotected_base"])
             console.print(
-                f"{x['name']}: {x.get('unprotected', x['unprotected_base'])} of the position has had no protective order for "
+                f"{x['name']}: {bare} of the position has had no protective order for "
                 f"{x['unprotected_s']:.0f} s"
             )
 
@@ -132,7 +133,7 @@ def _instruments(rows: list[Answer]) -> Table:
         held = list(x.get("halted_by", x.get("halts", ())))
         held += [f"cool-down {x['cooldown_s']} s"] if x.get("cooldown_s") else []
         exits = f" + {count(x['exits'], 'exit')}" if x.get("exits") else ""
-        size = x.get("position", x["position_base"]).replace(" (", "\n(")  # a name must not fold for it
+        size = (x.get("position") or x["position_base"]).replace(" (", "\n(")  # a name must not fold for it
         stops = str(x.get("protective_stops", "?"))
         table.add_row(x["name"], size, f"{x['open_orders']}{exits}", stops, ", ".join(held))
     return table

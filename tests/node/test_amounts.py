@@ -13,6 +13,7 @@ from node.amounts import amount_text, base_per_lot
         ("0.001", "1", 0, "0 BTC"),
         ("0.01", "0.01", 50, "0.005 BTC (0.5 contracts)"),
         ("1", "0.01", 1, "0.01 BTC (1 contract)"),
+        ("1", "0.01", 0, "0 BTC"),
         ("1", "1000", 2, "2000 BTC (2 contracts)"),
     ],
 )

@@ -121,14 +121,15 @@ def test_nonsense_is_no_answer(tmp_path, answer):
 @pytest.mark.parametrize(("name", "flatten"), [("halt", False), ("flatten", True)])
 def test_where_no_node_answers_a_file_tells_the_next_start(tmp_path, name, flatten):
     (tmp_path / "00000001.tape").touch()
-    answer = hold(tmp_path, name, "why not")
+    answer = hold(tmp_path, name, "why not", tmp_path / "x.toml")
     assert (answer["ok"], answer["running"]) == (True, False)
     for text in (
         "its next start obeys it",
         f"latched: {name}",
         "nothing was cancelled or closed",
         "open at the venues is not known",
-        "next: start the node",
+        f"next: start the node (`tickgate run {tmp_path / 'x.toml'}`): it cancels what is open",
+        f"(`tickgate guard {tmp_path / 'x.toml'}`)",
     ):
         assert text in answer["warning"]
     done = hold_done(tmp_path, name, answer, 1)

@@ -70,7 +70,7 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
     answer = {"uptime_s": 61.4, "mode": "sim", "strategy": "quoter", "lines": []}
     answer["lines"] = [{"name": "okx feed A", "up": True}, {"name": "okx orders", "up": False}]
     answer |= {
-        "held": ["latched: operator"],
+        "held": ["latched: operator: halt, [stops] are odd"],
         "equity": {"equity": "9.50", "peak": "10.00", "drawdown_bps": 500, "today": "-0.50"},
     }
     answer["instruments"] = [
@@ -92,11 +92,12 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
         "running for 61 s",
         "1 of 2 lines up",
         "down: okx orders",
-        "latched: operator",
+        "latched: operator: halt, [stops] are odd",
         '`tickgate resume x.toml --reason "TEXT"`',
         "refused so far: 9 LATCHED (operator 7, stop 2), 1 SPREAD",
         "500 bps below",
-        "0.1 X (1 contract)",
+        "0.1 X",
+        "(1 contract)",
         "2 + 1 exit",
         "guard, cool-down 59 s",
         "0.04 X of the position has had no protective order for 12 s",
@@ -123,7 +124,18 @@ def test_a_status_fits_80_columns_and_a_command_in_it_is_one_line(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert long in lines
     assert max(len(x) for x in lines if x != long) <= 80
-    assert any("-0.005 BTC (0.5 contracts)" in x for x in lines)
+    assert any("bybit-linear 1000PEPEUSDT" in x and "-0.005 BTC" in x for x in lines)
+    assert any(x.strip() == "(0.5 contracts)" for x in lines)
+
+
+def test_a_status_of_a_node_of_an_earlier_build_is_shown_as_far_as_it_tells(capsys):
+    row = {"name": "okx X", "position_base": "0.1", "open_orders": 2, "halts": {"HALT_STOP": 2}}
+    row |= {"unprotected_base": "0", "unprotected_s": 0}
+    answer = {k: v for k, v in STATUS.items() if k not in ("way_out", "refusals", "latched_refusals")}
+    print_status(answer | {"instruments": [row]}, Console(width=80))
+    out = capsys.readouterr().out
+    assert "0.1" in out
+    assert "HALT_STOP" in out
 
 
 def test_limits_that_were_taken_over_have_a_heading_and_none_is_said(capsys):
@@ -131,6 +143,8 @@ def test_limits_that_were_taken_over_have_a_heading_and_none_is_said(capsys):
     out = capsys.readouterr().out
     assert "limits taken over from the file, tighter from now on:" in out
     assert "1 open order beyond them is being cancelled" in out
+    print_limits({"changes": [LOOSER[1].to_json()], "cancelling": 0}, Console(width=100))
+    assert "none of the open orders is beyond them" in capsys.readouterr().out
     print_limits({"changes": [], "cancelling": 0}, Console(width=100))
     assert "nothing to take over" in capsys.readouterr().out
 

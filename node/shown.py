@@ -130,7 +130,7 @@ def _instruments(rows: list[Answer]) -> Table:
     table = narrow_table(("instrument",), ("position", "open\norders", "protective\nstops"))
     table.add_column("held by", overflow="fold")
     for x in rows:
-        held = list(x.get("halted_by", x.get("halts", ())))
+        held = list(x["halted_by"] if "halted_by" in x else x["halts"])
         held += [f"cool-down {x['cooldown_s']} s"] if x.get("cooldown_s") else []
         exits = f" + {count(x['exits'], 'exit')}" if x.get("exits") else ""
         size = (x.get("position") or x["position_base"]).replace(" (", "\n(")  # a name must not fold for it

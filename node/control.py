@@ -136,6 +136,7 @@ class Control:
         """Obey the latch file, if there is one that was not obeyed yet; see what has no protection. Returns
         what is to be told. Cheap where there is none."""
         self._see_bare(now_ns)
+        self._look(now_ns)
         key = _file_key(self.directory / NAME)
         if key is None or key == self.seen:
             self.seen = key

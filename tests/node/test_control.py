@@ -208,6 +208,15 @@ def test_a_tape_that_cannot_be_written_is_told_with_its_cause_and_resume_asks_fo
     assert do(hand, "resume", reason="there is room")["ok"]
 
 
+def test_a_latch_that_came_by_itself_is_told_with_when_it_did_and_not_with_when_a_person_asked(hand):
+    at_ns = hand.world.now_ns
+    hand.engine.latch(int(Latch.LATCH_TAPE), True, at_ns)
+    hand.world.control.poll(at_ns)
+    hand.run(5)
+    (latch,) = do(hand, "status")["latches"]
+    assert (latch["latch"], latch["since_ns"]) == ("tape", at_ns)
+
+
 def test_orders_that_a_latch_refused_are_counted_by_latch(hand):
     do(hand, "halt")
     for _ in range(2):
@@ -528,6 +537,7 @@ def test_how_long_a_position_has_been_without_protection_is_told(hand, monkeypat
     control, now_ns, bare = hand.world.control, hand.world.now_ns, [7]
     shields = SimpleNamespace(bare=lambda number: bare[0])
     engine = SimpleNamespace(stops=SimpleNamespace(shields=shields), instruments=hand.engine.instruments)
+    engine.risk = SimpleNamespace(latches=0)
     monkeypatch.setattr(control, "engine", engine)
     control.poll(now_ns)
     control.poll(now_ns + 2 * 10**9)

@@ -15,11 +15,11 @@ from ext.equity cimport Equity
 from ext.limits cimport STRATEGIES_MAX, Limits, LimitTable
 from ext.orders cimport Order
 from ext.records cimport (AMEND, AMENDING, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, CANCEL, DESK_ADOPTED,
-                          DESK_EXIT, DESK_PROTECT, FILLED, FREE, HALTS, LATCHES, LATCH_OPERATOR, LIMIT, LIVE, MARKET, NEW, NOT_OWNER, OK,
+                          DESK_EXIT, DESK_PROTECT, FILLED, FREE, HALTS, LATCHED, LATCHES, LATCH_OPERATOR, LIMIT, LIVE, MARKET, NEW, NOT_OWNER, OK,
                           PARTIAL, REASONS, REPLACE, SELL, SIZE_MIN, STOP_MARKET, TABLE_FULL, UNKNOWN_ORDER, Level, mint)
 from ext.wire cimport BATCH_MAX
 from ext.limits import check
-from ext.records import HaltReason, Reason
+from ext.records import HaltReason, Latch, Reason
 
 cdef extern from "exact.h":
     bint tg_exceeds(int64_t a, int64_t b, int64_t c, int64_t d) noexcept nogil
@@ -231,7 +231,7 @@ cdef class RiskGate(Checks):
                     or old.leg != intent.leg):
                 reason[0] = self.refuse(NOT_OWNER, old.strategy, intent.strategy)
             if reason[0] != OK:
-                self.refused[reason[0]] += 1
+                self._tally(reason[0])
                 return None
         reason[0] = self.check(intent, now_ns)
         if reason[0] == OK:
@@ -251,8 +251,15 @@ cdef class RiskGate(Checks):
                     into.intent.order_id, into.intent.epoch = old.sequence, old.epoch
                 return into
             reason[0] = self.refuse(TABLE_FULL, self.orders.capacity, self.orders.capacity)
-        self.refused[reason[0]] += 1
+        self._tally(reason[0])
         return None
+
+    cdef int _tally(self, int reason) noexcept nogil:
+        """One more refusal: of its reason, and where a latch refused, of that one (`value`, the lowest that is on)."""
+        self.refused[reason] += 1
+        if reason == LATCHED:
+            self.refused_latched[self.value] += 1
+        return 0
 
     cdef int64_t _worst_ticks(self, const Intent* intent) noexcept nogil:
         """The worst price that a market order would reach."""
@@ -300,7 +307,7 @@ cdef class RiskGate(Checks):
             self.orders._count(order, 1)
             self.equity.recount(order.instrument)
         if reason[0] != OK:
-            self.refused[reason[0]] += 1
+            self._tally(reason[0])
             return None
         self.orders.start_amend(order, intent.price_ticks, intent.size_lots, now_ns)
         self.equity.recount(order.instrument)
@@ -322,7 +329,7 @@ cdef class RiskGate(Checks):
         elif not self._may_touch(intent, order):
             reason[0] = self.refuse(NOT_OWNER, order.strategy, intent.strategy)
         if reason[0] != OK:
-            self.refused[reason[0]] += 1
+            self._tally(reason[0])
             return None
         memset(&cancel, 0, sizeof(cancel))
         cancel.action, cancel.instrument, cancel.order_id, cancel.epoch = CANCEL, order.instrument, order.sequence, order.epoch
@@ -413,6 +420,10 @@ cdef class RiskGate(Checks):
     def refusals(self) -> dict:
         """Refusals so far, by reason name."""
         return {Reason(i).name: self.refused[i] for i in range(<int>REASONS) if self.refused[i]}
+
+    def latched_refusals(self) -> dict:
+        """Refusals of the reason LATCHED so far, by the name of the latch that refused: of several the lowest."""
+        return {x.name: self.refused_latched[<int>x] for x in Latch if x < LATCHES and self.refused_latched[<int>x]}
 
     def try_order(self, int instrument, int side, int64_t price_ticks, int64_t size_lots, int64_t now_ns, *, int tif=0,
                   int type=0, bint reduce_only=False, int64_t trigger=0, int leg=0, int strategy=0, int action=NEW,

@@ -22,12 +22,13 @@ from ext.strategies.drill import Drill
 from ext.strategies.quoter import Quoter
 from ext.strategy import DIALS, Strategy
 from ext.tape import TapeWriter
+from node.amounts import amount_text, base_per_lot
 from node.compliance import Profile, profile_of
 from node.config import DEPTHS, Config, InstrumentConfig, Quote, VenueConfig
 from node.config import MARKETS as MARKET_NUMBERS
 from node.credentials import accounts_of
 from node.errors import UserError
-from node.limits import Effective, apply, apply_stops, base_per_lot, effective_limits, lots_of
+from node.limits import Effective, apply, apply_stops, effective_limits, lots_of
 from node.recall import Recalled
 from node.strategies import make_strategy
 from node.truth.desk import Product, VenueDesk
@@ -200,7 +201,7 @@ class Assembly:
                 held = recalled.legs.get(place, {}).get(int(LegKind.NET), (0, 0, 0))
                 cost = held[2] if held[0] == lots else None  # what is open, without what was realised before
                 self.engine.set_position(number, lots, cash, now_ns, cost=cost)
-            told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {lots} lots")
+            told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {amount_text(self.instruments, number, lots)}")
             counted += [
                 (number, side, high, low) for where, side, high, low in recalled.trades if where == place
             ]
@@ -429,6 +430,7 @@ class Assembly:
         """The keeper over all markets that trade, and the proofs that risk wants of it from now on."""
         told = self.config.reconcile
         chosen = Settings(
+            tape=self.config.tape,
             orders_every_ns=told.orders_s * SEC,
             positions_every_ns=told.positions_s * SEC,
             balances_every_ns=told.balances_s * SEC,

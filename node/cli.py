@@ -157,7 +157,7 @@ def resume(
 @app.command()
 def stop(target: Target, wait: Wait = False, as_json: Json = False) -> None:
     """End a running node in order: it cancels what is open."""
-    from node.operate import ask, tape_of, wait_gone
+    from node.operate import ask, left_text, tape_of, wait_gone
 
     tape = tape_of(target)
     answer = ask(tape, {"do": "stop"})
@@ -165,52 +165,36 @@ def stop(target: Target, wait: Wait = False, as_json: Json = False) -> None:
         answer["took_s"] = round(wait_gone(tape, WAIT_S), 3)
     _done(answer, as_json)
     if not as_json:
-        print(
-            f"stopped after {answer['took_s']} s"
-            if wait
-            else f"stopping; {answer['open_orders']} open orders"
-        )
+        took = f"stopped after {answer['took_s']} s; when it was asked" if wait else "stopping"
+        print(f"{took}: {left_text(answer)}")
 
 
 @app.command()
 def limits(target: Target, as_json: Json = False) -> None:
     """Let a running node take over the limits of its config file, where they are tighter."""
     from node.operate import ask, tape_of
-    from node.shown import changes_table
+    from node.shown import changes_table, print_limits
 
     answer = ask(tape_of(target), {"do": "limits"})
     if not answer["ok"] and not as_json and answer.get("changes"):
-        Console(stderr=True).print(changes_table(answer["changes"]))
+        console = Console(stderr=True)
+        console.print("limits of the file that are looser than those in force:")
+        console.print(changes_table(answer["changes"]))
     _done(answer, as_json)
     if not as_json:
-        print(
-            f"{len(answer['changes'])} limits are tighter now; {answer['cancelling']} orders "
-            f"are being cancelled"
-        )
+        print_limits(answer, Console())
 
 
 def _hold(name: str, target: Path, reason: str, wait: bool, as_json: bool) -> None:
-    from node.operate import hold, tape_of, wait_for
+    from node.operate import held_text, hold, hold_done, tape_of
 
     tape = tape_of(target)
-    answer = hold(tape, name, reason)
-    if wait and answer["ok"] and answer.get("running", True):
-        flat = name == "flatten"
-        took_s, last = wait_for(
-            tape, lambda x: not x["open_orders"] and not (flat and x["open_positions"]), WAIT_S
-        )
-        answer |= {"took_s": round(took_s, 3), "open_orders": 0, "open_positions": last["open_positions"]}
+    answer = hold(tape, name, reason, None if target.is_dir() else target)
+    if wait and answer["ok"]:
+        answer = hold_done(tape, name, answer, WAIT_S)
     _done(answer, as_json)
-    if as_json:
-        return
-    if "latch_file" in answer:
-        print(answer["warning"])
-        return
-    took = f"; zero open orders after {answer['took_s']} s" if wait else ""
-    print(
-        f"latched; {answer['cancelling']} orders are being cancelled{took}; "
-        f"{answer['open_positions']} open positions"
-    )
+    if not as_json:
+        print(held_text(answer))
 
 
 def _done(answer: dict, as_json: bool) -> dict:
@@ -295,6 +279,7 @@ def drill(
         stall_ms=stall_ms,
         keep=keep,
         flatten=flatten,
+        progress=sys.stderr.isatty(),
     )
     if as_json:
         print_json(result)

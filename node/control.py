@@ -15,11 +15,13 @@ from typing import Any
 
 from ext import build_id
 from ext.records import Desk, HaltReason, Latch
+from node.amounts import amount_text
 from node.assembly import MARKET_NAMES, Assembly
 from node.config import Config
 from node.errors import UserError, cause
 from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.limits import AT_START, changes
+from node.phrases import RELEASED, RESTARTED, latch_name, latches_of, resume_command, way_out
 from node.recall import Recalled
 from node.truth.halts import Tell
 
@@ -29,13 +31,6 @@ DAY_NS = 86_400 * SECONDS
 PPM = 1_000_000
 STOP = 2
 OPERATOR = int(Latch.LATCH_OPERATOR)
-RELEASED = (  # by a person's word
-    Latch.LATCH_OPERATOR,
-    Latch.LATCH_GUARD,
-    Latch.LATCH_STOP,
-    Latch.LATCH_TWIN,
-    Latch.LATCH_LOOP,
-)
 FREED = (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP, HaltReason.HALT_MARGIN)
 KEYS: dict[str, set[str]] = {
     "status": set(),
@@ -70,6 +65,7 @@ class Control:
         self.tell, self.note = tell, note
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
+        self.tape_causes: Callable[[], list[str]] = list  # what is the matter with the record, in words
         self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
         self.bare_ns: dict[int, int] = {}  # instrument -> since when part of its position has no protection
         self.seen: tuple[int, int] | None = None  # the latch file that was obeyed: its change and its number
@@ -86,14 +82,14 @@ class Control:
             self.because[int(Latch.LATCH_LOOP)] = ("one start after the other ended badly", now_ns)
             told.append(
                 "latched: one start after the other ended badly: open orders are cancelled, nothing new is "
-                "sent; find out why, then `tickgate resume`"
+                f"sent; find out why, then {resume_command(self.directory)}"
             )
         if recalled.damage:
             self.engine.latch(OPERATOR, True, now_ns)
             self.because[OPERATOR] = ("the tape is damaged", now_ns)
             told.append(
                 f"latched: the tape is damaged, and what held an earlier run may be behind that: "
-                f"{recalled.damage}; look at it (docs/TAPE.md), then `tickgate resume`"
+                f"{recalled.damage}; look at it (docs/TAPE.md), then {resume_command(self.directory)}"
             )
         if recalled.peak is not None:
             told += self._restore_peak(recalled.peak, now_ns)
@@ -102,13 +98,14 @@ class Control:
         for why in sorted(recalled.latches):
             self.engine.latch(why, True, now_ns)
             self.because.setdefault(why, ("since an earlier run", 0))
-            told.append(f"latched since an earlier run: {latch_name(why)}; `tickgate resume` releases it")
+            release = f"{resume_command(self.directory)} releases it"
+            told.append(f"latched since an earlier run: {latch_name(why)}; {release}")
         for (place, why), level in sorted(recalled.halts.items()):
             number = self.desk.numbers.get(place)
             if number is not None:
                 self.engine.halt(number, why, level, now_ns)
                 word = "stopped" if level == STOP else "reduce only"
-                told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: still {word}: {halt_name(why)}")
+                told.append(f"{self._name(number)}: still {word}: {self._halt_word(why)}")
         for number, why in sorted(recalled.off.items()):
             if number < len(self.engine.strategies):
                 self.engine.strategy_off(number, why, now_ns)
@@ -120,7 +117,7 @@ class Control:
             number = self.desk.numbers.get(place)
             if number is not None:
                 self.engine.flatten(number, int(HaltReason.HALT_STOP), now_ns)
-                told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: a loss stop goes on closing the position")
+                told.append(f"{self._name(number)}: a loss stop goes on closing the position")
         return told + self.poll(now_ns)
 
     def _restore_peak(self, peak: tuple[int, int, int], now_ns: int) -> list[str]:
@@ -139,6 +136,7 @@ class Control:
         """Obey the latch file, if there is one that was not obeyed yet; see what has no protection. Returns
         what is to be told. Cheap where there is none."""
         self._see_bare(now_ns)
+        self._look(now_ns)
         key = _file_key(self.directory / NAME)
         if key is None or key == self.seen:
             self.seen = key
@@ -208,7 +206,7 @@ class Control:
     def _held_back(self, request: Request, flatten: bool, now_ns: int) -> Answer:
         """Latch and cancel first; then the file, so that a start without this tape knows of it too."""
         asked = self._hold(OPERATOR, flatten, now_ns)
-        answer: Answer = {"cancelling": asked, "kept": len(self._protecting()), **self._left()}
+        answer: Answer = {"cancelling": asked, **self._left()}
         latched = Latched("operator", flatten, str(request.get("reason", "")), now_ns)
         self.because[OPERATOR] = _said(latched)
         try:
@@ -236,17 +234,19 @@ class Control:
         row = self.engine.orders.order(order_id)
         return row is not None and (row["strategy"] <= Desk.DESK_EXIT or self.engine.protects(order_id))
 
-    def _protecting(self) -> list[int]:
-        return [x for x in self.engine.orders.open_orders() if self._is_own(x)]
-
     def _left(self) -> Answer:
-        """What is still open: orders of strategies and earlier runs, and positions with a leg that is not
-        flat. What is too small for any order is dust, and no position."""
+        """What is still open, and positions with a leg that is not flat. What is too small for any order is
+        dust, and no position."""
         engine = self.engine
         held = [i for i in range(engine.instruments.count) if not engine.is_flat(i)]
-        open_orders = engine.orders.open_orders()
-        own = sum(map(self._is_own, open_orders))
-        return {"open_orders": len(open_orders) - own, "own_orders": own, "open_positions": len(held)}
+        return {**self._open(engine.orders.open_orders()), "open_positions": len(held)}
+
+    def _open(self, orders: list[int]) -> Answer:
+        """How many of these open orders are of strategies and earlier runs, how many protect a position, and
+        how many close one."""
+        stops = sum(map(self.engine.protects, orders))
+        own = sum(map(self._is_own, orders))
+        return {"open_orders": len(orders) - own, "protective_stops": stops, "exits": own - stops}
 
     def _resume(self, request: Request, now_ns: int) -> Answer:
         """Let go what a person or a loss stop held, unless its cause is still there."""
@@ -268,7 +268,7 @@ class Control:
             held = engine.risk.halts(number)
             for why in FREED:
                 if why.name in held:
-                    cleared.append(f"{self._name(number)}: {halt_name(int(why))}")
+                    cleared.append(f"{self._name(number)}: {self._halt_word(int(why))}")
                 engine.resume(number, int(why), now_ns)
         for why in RELEASED:
             engine.latch(int(why), False, now_ns)
@@ -307,11 +307,12 @@ class Control:
     def causes(self, from_here: bool = False) -> list[str]:
         """Why nobody should resume now: a loss that is still beyond its limit (`from_here`: but for the
         drawdown, as a new peak is about to begin), a fault that only a restart mends."""
-        out = [
-            f"{latch_name(x)}: only a restart of the node clears it"
-            for x in (Latch.LATCH_TAPE, Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING)
-            if self.engine.risk.latches >> int(x) & 1
-        ]
+        held = latches_of(self.engine.risk.latches)
+        broken = sum(1 << int(x) for x in RESTARTED if x in held)
+        out = [way_out(broken, self.directory, self.directory)] if broken else []
+        if Latch.LATCH_TAPE in held:
+            why = "; ".join(self.tape_causes()) or "the record cannot be written"
+            out.append(f"tape: {why}: {way_out(1 << int(Latch.LATCH_TAPE), '', self.directory)}; then resume")
         return out + self._losses(from_here)
 
     def _losses(self, from_here: bool) -> list[str]:
@@ -402,6 +403,7 @@ class Control:
                 {"latch": latch_name(x), "why": why, "since_ns": since_ns}
                 for x, (why, since_ns) in sorted(self.because.items())
             ],
+            "way_out": way_out(engine.risk.latches, self.directory, self.directory),
             "equity": self._equity(),
             "instruments": [self._instrument(i, now_ns) for i in range(engine.instruments.count)],
             "lines": [
@@ -410,6 +412,7 @@ class Control:
                 if x.context < 0  # else replies to requests: nothing that could be up
             ],
             "refusals": {k: v for k, v in engine.risk.refusals().items() if v},
+            "latched_refusals": {latch_name(Latch[k]): v for k, v in engine.risk.latched_refusals().items()},
             "limits_version": engine.risk.limits_version,
         }
         return answer | self._left()
@@ -422,9 +425,12 @@ class Control:
         for number in range(engine.instruments.count):
             for name, level in engine.risk.halts(number).items():
                 word = "stopped" if level == STOP else "reduce only"
-                out.append(f"{self._name(number)}: {word}: {halt_name(HaltReason[name])}")
+                out.append(f"{self._name(number)}: {word}: {self._halt_word(HaltReason[name])}")
             if (cool_ns := engine.risk.cooling_ns(number, now_ns)) > 0:
-                out.append(f"{self._name(number)}: cools down behind a stop, {-(-cool_ns // SECONDS)} s more")
+                out.append(
+                    f"{self._name(number)}: cools down after a stop or a flatten: no new risk for "
+                    f"{-(-cool_ns // SECONDS)} s more ([stops] cooldown_s)"
+                )
         if self.desk.rest and not engine.equity.known:
             out.append("equity is not known: nothing new is sent where a limit needs it")
         out += [f"strategy {n}: switched off" for n in range(len(engine.strategies)) if engine.risk.off(n)]
@@ -432,11 +438,13 @@ class Control:
 
     def _look(self, now_ns: int) -> None:
         """What latched by itself is known from here on; what was released is forgotten."""
-        held = [int(x) for x in Latch if 0 < x < Latch.LATCHES and self.engine.risk.latches >> int(x) & 1]
+        held = [int(x) for x in latches_of(self.engine.risk.latches)]
         self.because = {x: why for x, why in self.because.items() if x in held}
         for latch in (x for x in held if x not in self.because):
             fired = self.engine.stops.state()["fired"] if latch == Latch.LATCH_STOP else []
             self.because[latch] = (", ".join(fired), now_ns)
+        if Latch.LATCH_TAPE in self.because and (causes := self.tape_causes()):
+            self.because[int(Latch.LATCH_TAPE)] = ("; ".join(causes), self.because[int(Latch.LATCH_TAPE)][1])
 
     def described(self, latch: int, now_ns: int) -> str:
         """A latch that is on: its name, why, and since when."""
@@ -462,15 +470,25 @@ class Control:
 
     def _instrument(self, number: int, now_ns: int) -> Answer:
         engine = self.engine
-        held = engine.account.position(number)
+        lots, bare = engine.account.position(number)["lots"], engine.stops.shields.bare(number)
         return {
             "name": self._name(number),
-            "position_base": self.desk.base_text(number, held["lots"]),
-            "open_orders": len(engine.orders.open_orders(number)),
+            "position": amount_text(engine.instruments, number, lots),
+            "position_base": self.desk.base_text(number, lots),
+            **self._open(engine.orders.open_orders(number)),
             "halts": engine.risk.halts(number),
-            "unprotected_base": self.desk.base_text(number, engine.stops.shields.bare(number)),
+            "halted_by": [self._halt_word(HaltReason[x]) for x in engine.risk.halts(number)],
+            "cooldown_s": -(-engine.risk.cooling_ns(number, now_ns) // SECONDS),
+            "unprotected": amount_text(engine.instruments, number, bare),
+            "unprotected_base": self.desk.base_text(number, bare),
             "unprotected_s": round((now_ns - self.bare_ns.get(number, now_ns)) / SECONDS, 3),
         }
+
+    def _halt_word(self, why: int) -> str:
+        """A HaltReason for people. The guard's latch holds each symbol as an operator's does, and is none."""
+        latches = latches_of(self.engine.risk.latches)
+        is_guard = Latch.LATCH_GUARD in latches and Latch.LATCH_OPERATOR not in latches
+        return "guard" if why == HaltReason.HALT_OPERATOR and is_guard else halt_name(why)
 
     def _name(self, number: int) -> str:
         instruments = self.engine.instruments
@@ -501,10 +519,6 @@ def money(e8: int) -> str:
     """1e-8 of a currency as plain text with two decimals, rounded towards zero."""
     cents = abs(e8) // 1_000_000
     return f"{'-' if e8 < 0 else ''}{cents // 100}.{cents % 100:02d}"
-
-
-def latch_name(why: int) -> str:
-    return Latch(why).name.removeprefix("LATCH_").lower()
 
 
 def halt_name(why: int) -> str:

@@ -17,11 +17,14 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from node.config import is_perpetual
 from node.demo import START_S, _check, _tail, config_text
@@ -72,6 +75,7 @@ class Stage:
     node: subprocess.Popen | None = None
     control: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda text: None  # what is waited for now
 
     @property
     def tape(self) -> Path:
@@ -138,19 +142,24 @@ def drill_command(
     stall_ms: int,
     keep: Path | None = None,
     flatten: bool = False,
+    progress: bool = False,
 ) -> dict[str, Any]:
-    """Run each variant and return what `--json` prints; `flatten`: with positions that must be closed.
-    Raises UserError, or Failed where a process ended early or orders never rested."""
+    """Run each variant and return what `--json` prints; `flatten`: with positions that must be closed;
+    `progress`: what is waited for is shown on stderr. Raises UserError, or Failed where a process ended early
+    or orders never rested."""
     for name, given, known in (("variant", variants, tuple(VARIANTS)), ("venue", venues, VENUES)):
         for x in given:
             if x not in known:
                 raise UserError(f"--{name} {x}: must be one of {', '.join(known)}")
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix="tickgate-drill-")) if keep is None else keep
-    rows: dict[str, dict[str, Any]] = {}
+    names, rows = variants or list(VARIANTS), {}
     try:
-        for name in variants or VARIANTS:
-            rows[name] = _variant(folder / name, name, orders, venues or list(VENUES), stall_ms, flatten)
+        with _progress(progress) as say:
+            for number, name in enumerate(names, 1):
+                stage = Stage(folder / name)
+                stage.say = partial(say, f"drill {number} of {len(names)}, {VARIANTS[name]}")
+                rows[name] = _variant(stage, name, orders, venues or list(VENUES), stall_ms, flatten)
     except OSError as error:
         raise Failed(f"{folder}: {error}") from None
     finally:
@@ -193,12 +202,20 @@ def print_drill(result: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
+@contextlib.contextmanager
+def _progress(shown: bool) -> Iterator[Callable[[str, str], None]]:
+    """A line on stderr with the time that has passed; what it yields sets its words: the run, what for."""
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task("drill", total=None)
+        yield lambda run, text: bar.update(task, description=f"{run}: {text}")
+
+
 def _variant(
-    folder: Path, name: str, orders: int, venues: list[str], stall_ms: int, flatten: bool
+    stage: Stage, name: str, orders: int, venues: list[str], stall_ms: int, flatten: bool
 ) -> dict[str, Any]:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    stage = Stage(folder)
+    shutil.rmtree(stage.folder, ignore_errors=True)
+    stage.folder.mkdir(parents=True)
     try:
         _prepare(stage, orders, venues, stall_ms, flatten)
         row = _measure(stage, name)
@@ -209,6 +226,7 @@ def _variant(
 
 def _prepare(stage: Stage, orders: int, venues: list[str], stall_ms: int, flatten: bool) -> None:
     """Venues, node and guard run, all orders rest, and where it is asked for, each perpetual is held."""
+    stage.say("starts venues and a node")
     sim_file = write_config(stage.folder / "sim.toml", SIM.format(venues=json.dumps(venues)))
     stage.sim = _start(stage, "sim.log", ["sim", str(sim_file), "--json"])
     listening, stage.control = _hello(stage)
@@ -249,6 +267,7 @@ def _measure(stage: Stage, name: str) -> dict[str, Any]:
     """Strike the node; seconds until the venues have none of its orders."""
     assert stage.node is not None
     before, held, entries = stage.open_orders(), stage.held(), stage.fills()
+    stage.say(f"the node is struck; waits for {before} orders to be gone")
     struck_ns = time.time_ns()
     if name == "hang":
         (stage.folder / "hang").touch()
@@ -263,6 +282,7 @@ def _measure(stage: Stage, name: str) -> dict[str, Any]:
             )
         time.sleep(POLL_S)
     zero_ns = time.time_ns()
+    stage.say("no order is left; waits for the guard to see that twice")
     end_s = time.monotonic() + ZERO_S
     while not _has(stage, "clear"):  # seen twice, by the guard
         if time.monotonic() > end_s:
@@ -295,6 +315,7 @@ def _worst_bps(entries: dict[str, dict[str, Any]], fills: dict[str, dict[str, An
 def _go_on(stage: Stage, name: str) -> dict[str, Any]:
     """The node thaws, or starts again: it must be latched and send nothing."""
     assert stage.node is not None
+    stage.say("the node goes on: it must be latched, and send nothing")
     trades = len(stage.fills())
     if name == "stop":
         stage.node.send_signal(signal.SIGCONT)
@@ -363,6 +384,7 @@ def _hello(stage: Stage) -> tuple[dict[str, Any], str]:
 
 
 def _until(stage: Stage, within_s: float, condition: Any, what: str) -> None:
+    stage.say(f"waits for {what}")
     end_s = time.monotonic() + within_s
     while not condition():
         stage.check()

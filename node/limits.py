@@ -16,10 +16,10 @@ import msgspec
 from ext.engine import Engine
 from ext.instruments import Instruments
 from ext.records import StopPolicy
+from node.amounts import base_per_lot
 from node.compliance import Profile, TimeRule, tighter
 from node.config import MARKETS, OFF, Config, InstrumentConfig, is_perpetual
 from node.errors import UserError
-from node.units import contract, lot
 from node.venues.values import InstrumentRow
 
 Tables = dict[str, dict[str, Any]]  # scope -> key -> value, as JSON can hold it
@@ -145,12 +145,6 @@ def _instrument(
     for key in SIZES:
         limits[key] = f"{_whole_lots(instruments, number, place, key, limits[key]):f}"
     return limits if x.leverage is None else {"leverage": x.leverage, **limits}
-
-
-def base_per_lot(instruments: Instruments, number: int) -> Decimal:
-    """Base coins of one lot: contracts are resolved here."""
-    row = instruments.row(number)
-    return lot(row) * contract(row)
 
 
 def lots_of(instruments: Instruments, number: int, base: str) -> int:

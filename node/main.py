@@ -23,6 +23,7 @@ from node.errors import Failed, HeldBack, UserError
 from node.net.dump import Dump
 from node.net.live import Left, Node
 from node.net.recording import Options, Recorder
+from node.phrases import count, resume_command
 from node.shown import show_limits
 from node.states import is_good, keep
 
@@ -73,20 +74,21 @@ def run_node(
         _until_told(work)
     finally:
         dump.end()
-    _judge(left[0])
+    _judge(left[0], config.tape)
 
 
-def _judge(left: Left) -> None:
+def _judge(left: Left, tape: str) -> None:
     """An end that a person must look at is not a good one, however orderly it was."""
     if left.orders:
+        orders = f"{count(left.orders, 'order')} {'is' if left.orders == 1 else 'are'}"
         raise Failed(
-            f"stopped, and {left.orders} orders are not known to be closed: look at the venues, or start "
-            "again: the next start asks for them"
+            f"stopped, and {orders} not known to be closed: look at the venues, or start again: the next "
+            "start asks for them"
         )
     if left.latches:
         raise HeldBack(
             f"stopped while latched: {', '.join(left.latches)}; the next start is held too, until "
-            "`tickgate resume --reason TEXT`"
+            f"{resume_command(tape)}"
         )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from ext.records import Latch
 from node.errors import Failed, UserError, cause
 from node.latch import NAME as LATCH_NAME
 from node.latch import Latched, read_latch, utc_text, write_latch
 from node.net.console import ANSWER_MAX, NAME
+from node.phrases import command, count, latch_name, resting, resume_command
 from node.reading import beside, read_toml
 from node.recall import recall
 from node.synced import DISK, read_synced
@@ -23,6 +23,7 @@ from node.synced import DISK, read_synced
 ANSWER_S = 5.0
 POLL_S = 0.02
 OF_A_NODE = {"mode", "tape", "venue", "instrument", "strategy", "deployment"}  # any of these is in its config
+NAMES = "name a node's config file, or the directory that its `tape` key names"
 Answer = dict[str, Any]
 
 
@@ -51,6 +52,11 @@ def tape_of(target: Path) -> Path:
     if not isinstance(tape, str) or not tape:
         raise UserError(f"{target}: tape: must be the path of a directory")
     return Path(beside(target, tape))
+
+
+def is_tape(directory: Path) -> bool:
+    """Did a node ever write there?"""
+    return any(directory.glob("*.tape*"))
 
 
 def ask(directory: Path, request: dict[str, Any], within_s: float = ANSWER_S) -> Answer:
@@ -85,13 +91,13 @@ def at_rest(directory: Path) -> str:
             f" at {utc_text(found.at_ns)}" * bool(found.at_ns),
         )
         held.append(f"{word} by the {found.latch}{when}, {found.reason or 'no reason given'}")
-    names = [Latch(x).name.removeprefix("LATCH_").lower() for x in sorted(recall(directory).latches)]
+    names = [latch_name(x) for x in sorted(recall(directory).latches)]
     held += [x for x in names if found is None or x != found.latch]
     if not held:
         return ""
     return (
         f"its next start will be latched ({'; '.join(held)}): it cancels what is open and sends nothing new, "
-        "until `tickgate resume --reason TEXT` is given to the running node"
+        f"until {resume_command(directory)} is given to the running node"
     )
 
 
@@ -127,13 +133,14 @@ def _connect(sock: socket.socket, directory: Path, within_s: float) -> None:
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotRunning(f"{directory}: not running: there is no such tape") from None
+        raise NotRunning(f"{directory}: not running: there is no such tape; {NAMES}") from None
     except OSError as error:
         raise Failed(f"{directory}: {error.strerror}") from None
     try:
         sock.connect(f"/proc/self/fd/{folder}/{NAME}")
     except FileNotFoundError:
-        raise NotRunning(f"{directory}: not running: no node listens there") from None
+        why = "no node listens there" if is_tape(directory) else f"there is no tape in it; {NAMES}"
+        raise NotRunning(f"{directory}: not running: {why}") from None
     except ConnectionRefusedError:
         raise NotRunning(f"{directory}: not running: its socket is of a node that is gone") from None
     except PermissionError:
@@ -157,10 +164,9 @@ def _line(sock: socket.socket, deadline_s: float) -> bytes:
     return bytes(out)
 
 
-def hold(directory: Path, name: str, reason: str) -> Answer:
-    """`halt` or `flatten`. Where no node answers, the latch file says it to the one that starts next, or
-    wakes up. Raises
-    Failed, UserError."""
+def hold(directory: Path, name: str, reason: str, config: Path | None = None) -> Answer:
+    """`halt` or `flatten`; `config`: named in what is told. Where no node answers, the latch file says it to
+    the one that starts next, or wakes up. Raises Failed, UserError."""
     try:
         answer = ask(directory, {"do": name, "reason": reason})
         if not answer["ok"] and answer.get("busy"):
@@ -168,22 +174,39 @@ def hold(directory: Path, name: str, reason: str) -> Answer:
         return answer
     except NotRunning as error:
         if not directory.is_dir():
-            raise UserError(f"{directory}: there is no such tape: nothing to {name}") from None
-        if not error.is_there and not any(directory.glob("*.tape*")):
-            raise UserError(f"{directory}: there is no tape in it: nothing to {name}") from None
+            raise UserError(f"{directory}: there is no such tape: nothing to {name}; {NAMES}") from None
+        if not error.is_there and not is_tape(directory):
+            raise UserError(f"{directory}: there is no tape in it: nothing to {name}; {NAMES}") from None
         try:
             write_latch(directory, Latched("operator", name == "flatten", reason, time.time_ns()))
         except OSError as problem:
             raise Failed(f"{directory / LATCH_NAME}: {cause(problem)}") from None
-        when = "when it goes on" if error.is_there else "when it starts"
-        told = f"{error}; {directory / LATCH_NAME} is written: the node obeys it {when}"
         return {
             "ok": True,
             "code": 0,
             "running": error.is_there,
             "latch_file": str(directory / LATCH_NAME),
-            "warning": told,
+            "warning": f"{error}; {_left_open(directory, name, error.is_there, config)}",
         }
+
+
+def _left_open(directory: Path, name: str, is_there: bool, config: Path | None) -> str:
+    """What a latch file alone does, and what it does not: nobody has cancelled anything yet."""
+    asked = "halt" if name == "halt" else "flatten (close every position)"
+    when = "the node obeys it when it goes on" if is_there else "its next start obeys it"
+    if is_there:
+        then = "its guard, where it has one, cancels by its own policy"
+    else:
+        does = "cancels what is open" + " and closes positions" * (name == "flatten")
+        run, guard = (command(x, config or "CONFIG") for x in ("run", "guard"))
+        then = (
+            f"start the node ({run}): it {does} and waits, latched; or its guard alone ({guard}): it cancels"
+        )
+    return (
+        f"latched: {asked}, in {directory / LATCH_NAME}: {when}; nothing was cancelled or closed by this "
+        "command, and which orders and positions are open at the venues is not known; next: "
+        f"{then}; or look at the venues yourself"
+    )
 
 
 def wait_for(directory: Path, done: Callable[[Answer], bool], within_s: float) -> tuple[float, Answer]:
@@ -198,11 +221,44 @@ def wait_for(directory: Path, done: Callable[[Answer], bool], within_s: float) -
             return took_s, answer
         if took_s > within_s:
             raise Failed(
-                f"{directory}: after {took_s:.1f} s there are still "
-                f"{answer.get('open_orders')} open orders and "
-                f"{answer.get('open_positions')} positions; look with `tickgate status`"
+                f"{directory}: after {took_s:.1f} s there are still {left_text(answer)}; look with "
+                f"{command('status', directory)}"
             )
         time.sleep(POLL_S)
+
+
+def hold_done(directory: Path, name: str, answer: Answer, within_s: float) -> Answer:
+    """`answer` of `hold`, once nothing is open any more: with how long that took and what is left. Where no
+    node runs it is an error: what was to be waited for does not happen. Raises Failed where it is not in
+    time."""
+    if not answer.get("running", True):
+        return answer | {"ok": False, "code": 1, "error": answer["warning"]}
+    is_flat = name == "flatten"
+    try:
+        took_s, last = wait_for(
+            directory, lambda x: not (x["open_orders"] or (is_flat and x["open_positions"])), within_s
+        )
+    except NotRunning as error:
+        raise Failed(answer.get("warning") or str(error)) from None
+    left = {x: last.get(x, 0) for x in ("open_orders", "protective_stops", "exits", "open_positions")}
+    return answer | {"took_s": round(took_s, 3)} | left
+
+
+def held_text(answer: Answer) -> str:
+    """What `halt` or `flatten` came to, in a line."""
+    if "cancelling" not in answer:
+        return answer["warning"]
+    asked = count(answer["cancelling"], "order")
+    told = f"latched; {asked} {'is' if answer['cancelling'] == 1 else 'are'} being cancelled"
+    if "took_s" not in answer:
+        return f"{told}; {count(answer['open_positions'], 'open position')}"
+    return f"{told}; after {answer['took_s']} s: {left_text(answer)}"
+
+
+def left_text(answer: Answer) -> str:
+    """What an answer says is open: "no open orders; 1 protective stop rests on purpose; 2 open positions"."""
+    told = resting(*(answer.get(x, 0) for x in ("open_orders", "protective_stops", "exits")))
+    return f"{told}; {count(answer.get('open_positions', 0), 'open position')}"
 
 
 def wait_gone(directory: Path, within_s: float) -> float:

@@ -102,7 +102,8 @@ def _of_key(trouble: str, name: str, place: str, kind: type) -> str:
         return f"{_dotted(place)}unknown field `{name}`: {fix}"
     full = f"{place}.{name}" if place else name
     shown = _meaning(kind, full)
-    return f"{_dotted(place)}missing required field `{name}`" + (f": must be {shown}" if shown else "")
+    fix = f"must be {shown}" if shown else "add it: the configs in deploy/ show each field"
+    return f"{_dotted(place)}missing required field `{name}`: {fix}"
 
 
 def _dotted(place: str) -> str:

@@ -1,8 +1,9 @@
 """Tables and reports for people, made of what a Summary added up."""
 
-import re
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ext.records import HaltReason, Latch
-from node.slow.summary import BOOK_STATES, InstrumentTally, PurseTally, Summary, percentiles_us
+from node.slow.summary import BOOK_STATES, HOLDS, InstrumentTally, PurseTally, Summary, percentiles_us
 
 REASONS = {
     "LATCHED": "trading is stopped",
@@ -83,18 +84,34 @@ REASONS = {
     "FUNDING_WINDOW": "a large funding payment is near",
     "LEG": "the leg does not fit the position mode",
     "EXIT_PENDING": "another exit is not finished",
-    "COOLDOWN": "a stop fired a moment ago",
+    "COOLDOWN": "cools down after a stop or a flatten",
     "PHASE": "the venue's phase takes no such order",
 }
 HALTS = {
-    HaltReason.HALT_START: "not reconciled yet",
-    HaltReason.HALT_CLOCK: "the venue's clock is not known yet, or off",
-    HaltReason.HALT_UNKNOWN: "an order of unknown fate",
+    HaltReason.HALT_OPERATOR: "by an operator or the guard",
     HaltReason.HALT_DRIFT: "position or balance differs from the venue's",
+    HaltReason.HALT_UNKNOWN: "an order of unknown fate",
+    HaltReason.HALT_FOREIGN: "somebody else trades here",
+    HaltReason.HALT_ODD: "the venue said something unknown",
+    HaltReason.HALT_MODE: "the account is not set up as configured",
+    HaltReason.HALT_LIQUIDATION: "liquidated by the venue",
+    HaltReason.HALT_ACCESS: "the venue refused the key",
+    HaltReason.HALT_CLOCK: "the venue's clock is not known yet, or off",
+    HaltReason.HALT_VENUE: "the venue does not trade it",
+    HaltReason.HALT_START: "not reconciled yet",
+    HaltReason.HALT_FILTER: "the venue's filters refused again and again",
+    HaltReason.HALT_STOP: "a loss stop fired",
+    HaltReason.HALT_WINDOW: "a time to be flat",
+    HaltReason.HALT_CAPITAL: "equity is not certain",
+    HaltReason.HALT_MARGIN: "too near to liquidation",
+    HaltReason.HALT_LIMITS: "what rests is beyond tightened limits",
+    HaltReason.HALT_PHASE: "the venue's phase",
 }
 LATCHES = {
     Latch.LATCH_OPERATOR: "by an operator",
     Latch.LATCH_TAPE: "no room for the tape, or it failed",
+    Latch.LATCH_ENCODE: "an order could not be encoded",
+    Latch.LATCH_FAULT: "a fault of our own",
     Latch.LATCH_STOPPING: "shutting down",
     Latch.LATCH_STOP: "a loss stop fired",
     Latch.LATCH_GUARD: "by the guard",
@@ -163,7 +180,8 @@ def demo_json(summary: Summary, ledgers: dict, *, seconds: float, seed: int, cut
         "fees": _money(_fees(summary)),
         "account": [_purse(x) for x in summary.purses()],
         "refusals": [
-            {"reason": r, "count": n, "first": summary.examples[r]} for r, n in summary.refusals.most_common()
+            {"reason": r, "count": n, "first": summary.examples[r], "by": _by(summary, r)}
+            for r, n in summary.refusals.most_common()
         ],
         "cut_line": _cut(summary, cut),
         "agreed": bool(rows) and all(r["position"] == r["venue_position"] for r in rows),
@@ -258,7 +276,8 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
         f"{result['orders_sent']} order frames sent, {result['fills']} fills."
     )
     for x in result["refusals"]:
-        why = REASONS.get(x["reason"], "see the tape") + _halt(x)
+        by = ", ".join(f"{name} {number}" for name, number in x["by"].items())
+        why = REASONS.get(x["reason"], "see the tape") + (f" ({by})" if by else "")
         drill = " (a drill: the demo proposes one such order on purpose)" if x["reason"] == "SIZE_MAX" else ""
         console.print(f"Refused {x['count']} x {x['reason']}: {why}{drill}. First: {escape(x['first'])}")
     cut = result["cut_line"]
@@ -275,15 +294,11 @@ def print_report(result: dict, console: Console, kept: Path | None = None) -> No
         console.print(f"Kept in {escape(str(kept))}: node.toml, node.log, sim.log, tape/")
 
 
-def _halt(refused: dict) -> str:
-    """Why a symbol, or everything, was held, in words: the first example tells the HaltReason or the Latch as
-    its value."""
-    found = re.search(r"value (\d+), limit", refused["first"])
-    if refused["reason"] not in ("HALTED", "REDUCE_ONLY", "LATCHED") or found is None:
-        return ""
-    if refused["reason"] == "LATCHED":
-        return f" ({LATCHES.get(Latch(int(found.group(1))), Latch(int(found.group(1))).name)})"
-    return f" ({HALTS.get(HaltReason(int(found.group(1))), HaltReason(int(found.group(1))).name)})"
+def _by(summary: Summary, reason: str) -> dict[str, int]:
+    """Of a reason that says that something holds: what that was, in words, and how often it refused."""
+    words: dict[Any, str] = LATCHES if reason == "LATCHED" else HALTS
+    found = summary.held_by.get(reason, Counter())
+    return {words[HOLDS[reason](value)]: number for value, number in found.most_common()}
 
 
 def _table(result: dict, columns: dict[str, str]) -> Table:

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from node.limits import Change, Effective, Tables, changes, new_scopes
+from node.phrases import count
 from node.sheet import narrow_table, sheet
 
 Answer = dict[str, Any]
@@ -36,7 +36,8 @@ def show_limits(
     if last is None:
         console.print("limits: first run on this tape: there are no earlier ones to compare with")
     elif looser:
-        console.print(changes_table(x.to_json() for x in looser))
+        rows = (x.to_json() for x in looser)
+        console.print(changes_table(rows, "limits that are looser than in the last run"))
         console.print("limits: accepted, and recorded" if accepted else "limits: refused")
     elif changes(last, effective.tables):
         console.print("limits: they differ from the last run's, none is much looser")
@@ -81,12 +82,9 @@ def _groups(names: list[str], widths: dict[str, int], room: int) -> Iterator[lis
         yield group
 
 
-def changes_table(rows: Iterable[Answer]) -> Table:
+def changes_table(rows: Iterable[Answer], title: str = "") -> Table:
     """Limits that differ: old, new, how many times looser."""
-    words = ("of", "limit")
-    table = narrow_table(
-        words, ("old", "new", "times\nlooser"), "limits that are looser than in the last run"
-    )
+    table = narrow_table(("of", "limit"), ("old", "new", "times\nlooser"), title or None)
     for x in rows:
         ratio = "no limit\nany more" if x["ratio"] is None else f"{x['ratio']:g}"
         table.add_row(x["scope"], x["key"], _text(x["old"]), _text(x["new"]), ratio)
@@ -104,9 +102,11 @@ def print_status(answer: Answer, console: Console) -> None:
     if down:
         console.print(f"down: {', '.join(down)}")
     for line in answer["held"] or ["nothing holds it back"]:
-        console.print(line)
-    if any(x.startswith("latched: ") for x in answer["held"]):
-        console.print("once the cause is known, `tickgate resume --reason TEXT` lets it go on")
+        console.print(line, soft_wrap=True, markup=False)  # reasons are people's words
+    if answer.get("way_out"):  # a node of an earlier build has none
+        console.print(answer["way_out"], soft_wrap=True, markup=False)  # a command is pasted as one line
+    if answer.get("refusals"):
+        console.print(f"refused so far: {_refused(answer)}")
     if answer["equity"] is not None:
         worth = answer["equity"]
         console.print(
@@ -115,18 +115,50 @@ def print_status(answer: Answer, console: Console) -> None:
         )
     if answer.get("synced") is not None:
         console.print(_durable(answer["synced"]))
-    table = Table(box=box.SIMPLE)
-    for column in ("instrument", "position", "open orders", "halts"):
-        table.add_column(column, justify="left" if column in ("instrument", "halts") else "right")
+    console.print(_instruments(answer["instruments"]))
     for x in answer["instruments"]:
-        table.add_row(x["name"], x["position_base"], str(x["open_orders"]), ", ".join(x["halts"]))
-    console.print(table)
-    for x in answer["instruments"]:
-        if x["unprotected_base"].strip("0.") and x["unprotected_s"] >= PROTECTED_S:
+        if x["unprotected_base"].strip("-0.") and x["unprotected_s"] >= PROTECTED_S:
+            bare = x.get("unprotected", x["unprotected_base"])
             console.print(
-                f"{x['name']}: {x['unprotected_base']} of the position has had no protective order for "
+                f"{x['name']}: {bare} of the position has had no protective order for "
                 f"{x['unprotected_s']:.0f} s"
             )
+
+
+def _instruments(rows: list[Answer]) -> Table:
+    """A row for each instrument; stops that rest to protect a position are no open orders."""
+    table = narrow_table(("instrument",), ("position", "open\norders", "protective\nstops"))
+    table.add_column("held by", overflow="fold")
+    for x in rows:
+        held = list(x["halted_by"] if "halted_by" in x else x["halts"])
+        held += [f"cool-down {x['cooldown_s']} s"] if x.get("cooldown_s") else []
+        exits = f" + {count(x['exits'], 'exit')}" if x.get("exits") else ""
+        size = (x.get("position") or x["position_base"]).replace(" (", "\n(")  # a name must not fold for it
+        stops = str(x.get("protective_stops", "?"))
+        table.add_row(x["name"], size, f"{x['open_orders']}{exits}", stops, ", ".join(held))
+    return table
+
+
+def _refused(answer: Answer) -> str:
+    """Refusals by reason, most first; those of a latch also by latch."""
+    out = []
+    for reason, number in sorted(answer["refusals"].items(), key=lambda x: -x[1]):
+        by = ", ".join(f"{k} {v}" for k, v in answer.get("latched_refusals", {}).items())
+        out.append(f"{number} {reason}" + (f" ({by})" if reason == "LATCHED" and by else ""))
+    return ", ".join(out)
+
+
+def print_limits(answer: Answer, console: Console) -> None:
+    """The reply to `limits`: what was taken over."""
+    changes = answer["changes"]
+    if not changes:
+        console.print("limits: those of the file are in force already: nothing to take over")
+        return
+    console.print("limits taken over from the file, tighter from now on:")  # a title is as wide as its table
+    console.print(changes_table(changes))
+    orders = answer["cancelling"]
+    told = f"{count(orders, 'open order')} beyond them {'is' if orders == 1 else 'are'} being cancelled"
+    console.print(told if orders else "none of the open orders is beyond them")
 
 
 def _durable(page: Answer) -> str:

@@ -1,5 +1,5 @@
-"""Redundant lines of one book feed, as a venue and a bad network make them: the truth behind each change, the messages of each
-line, and when they arrive. No clock; everything follows from the generator that is handed in."""
+"""Redundant lines of one book feed, as a venue and a bad network make them: the truth behind each change, the
+messages of each line, and when they arrive. No clock; all follows from the generator that is handed in."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -11,7 +11,7 @@ MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a venue numbers a stream. `cuts`: each connection cuts the stream into messages at places of its own."""
+    """How a venue numbers a stream. `cuts`: each connection cuts it into messages at places of its own."""
 
     name: str
     rule: int
@@ -42,7 +42,8 @@ class Change:
 
 @dataclass
 class Venue:
-    """A book and its history. The best bid's size is the number of the last change: what a book shows says how far it is."""
+    """A book and its history. The best bid's size is the number of the last change: a book shows how far it
+    is."""
 
     style: Style
     changes: list[Change] = field(default_factory=list)
@@ -92,8 +93,8 @@ class Venue:
 
     def _message(self, kind, last_id, prev_id, first_id, bids, asks) -> dict:
         return {
-            "kind": kind, "rule": self.style.rule, "first_id": first_id, "last_id": last_id, "prev_id": prev_id,
-            "bids": bids, "asks": asks,
+            "kind": kind, "rule": self.style.rule, "bids": bids, "asks": asks,
+            "first_id": first_id, "last_id": last_id, "prev_id": prev_id,
         }  # fmt: skip
 
     def cut(self, rng: Random) -> list[tuple[int, int]]:
@@ -108,7 +109,8 @@ class Venue:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Something that happens on a line: "up", "down", or the changes `first` to `last`; `whole`: all up to `last`."""
+    """Something that happens on a line: "up", "down", an "update" of the changes `first` to `last`, or a
+    "snapshot" behind `last`."""
 
     ns: int
     line: int
@@ -118,8 +120,9 @@ class Arrival:
 
 
 def arrivals(venue: Venue, rng: Random, *, loss=(0.0, 0.0), lag_ms=0, again=0.0, breaks=0.0) -> list[Arrival]:
-    """What two lines bring, in the order of time, each line in its own order. The book changes every 10 ms. A line lags by up to
-    `lag_ms`, loses and repeats messages, and breaks for a few changes; then it begins with a snapshot, where there are any."""
+    """What two lines bring, in the order of time, each line in its own order. The book changes every 10 ms. A
+    line lags by up to `lag_ms`, loses and repeats messages, and breaks for a few changes; then it begins with a
+    snapshot, where there are any."""
     out = []
     for line, share in enumerate(loss):
         lag, ns, back = rng.randrange(lag_ms + 1) * MS, 0, 0

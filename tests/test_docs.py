@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ext.records import Latch, Reason
+from ext.records import HaltReason, Latch, Reason
 from node import config
 from node.compliance import Profile, TimeRule
 
@@ -31,8 +31,14 @@ def test_every_latch_is_told(latch):
     assert re.search(rf"^\| .*\b{latch}\b.* \|", RISK, re.MULTILINE)
 
 
+@pytest.mark.parametrize("halt", [x.name for x in HaltReason if 0 < x < HaltReason.HALTS])
+def test_every_halt_is_told_with_its_meaning_what_it_does_and_how_it_ends(halt):
+    (row,) = re.findall(rf"^\| {halt} \|(.*)\|$", RISK, re.MULTILINE)
+    meaning, does, ends = (x.strip() for x in row.split("|"))
+    assert meaning
+    assert bool(does) == bool(ends) == (halt != "HALT_LIMITS")  # which nothing sets
+
+
 @pytest.mark.parametrize("word", sorted(set(re.findall(r"\b[A-Z]{2,}(?:_[A-Z]+)+\b", RISK))))
 def test_no_word_of_code_is_told_that_there_is_not(word):
-    from ext.records import HaltReason
-
     assert any(word in x.__members__ for x in (Reason, HaltReason, Latch)), word

@@ -79,7 +79,7 @@ def imports(path: Path) -> set[str]:
 COMMON = {"ext.records", "ext.text"}
 SEES = {"ext.book", "ext.orders", "ext.account", "ext.dials", "ext.instruments"}
 ALL_EXT = {name for name in MODULES if name.startswith("ext.")}
-LOWER = {"node.venues*", "node.config", "node.errors", "node.units"}
+LOWER = {"node.venues*", "node.config", "node.errors", "node.amounts", "node.phrases"}
 NODE = {
     "node.assembly",
     "node.control",
@@ -143,6 +143,8 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
     (r"node\.reel", {"node.errors"}),  # recordings on disk: written by the recorder, and out of tapes
     (r"node\.restarts", set()),
+    (r"node\.amounts", {"ext.instruments"}),
+    (r"node\.phrases", {"ext.records"}),
     (r"node\.resting", {"ext.records", "ext.strategy"}),
     (r"node\.reading", {"node.errors"}),
     (r"node\.compliance", {"node.errors", "node.reading", "ext.records"}),
@@ -153,16 +155,16 @@ ALLOWED: list[tuple[str, set[str]]] = [
         | {"ext.limits", "ext.records", "ext.wire"},
     ),
     (r"node\.limits", LOWER | {"node.compliance", "ext.engine", "ext.instruments", "ext.records"}),
-    (r"node\.shown", {"node.limits", "node.sheet"}),
+    (r"node\.shown", {"node.limits", "node.phrases", "node.sheet"}),
     (
         r"node\.operate",
-        {"node.errors", "node.latch", "node.reading", "node.recall", "node.synced", "node.net.console"}
-        | {"ext.records"},
+        {"node.errors", "node.latch", "node.phrases", "node.reading", "node.recall", "node.synced"}
+        | {"node.net.console"},
     ),
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
-        | {"node.truth.halts", "ext.records"},
+        | {"node.amounts", "node.phrases", "node.truth.halts", "ext.records"},
     ),
     (r"node\.companion", set()),
     (r"node\.tapes", {"node.errors", "node.operate", "node.reading", "node.sheet", "node.slow*", "ext.tape"}),
@@ -238,6 +240,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         | {f"node.venues.{v}.rules" for v in VENUES}
         # the guard: whose orders are ours, where the venues are, its own credentials, the hot process's pages
         | {"ext.wire", "ext.instruments", "node.config", "node.credentials", "node.beat", "node.latch"}
+        | {"node.phrases"}
         # the archiver: the page of what is durable; and how wide a table is
         | {"node.synced", "node.sheet"},
     ),

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +21,12 @@ from ext.link import Link, Spinner
 from ext.records import Outcome
 from ext.strategy import DIALS
 from ext.tape import RecordType, TapeError, TapeFull, TapeWriter
+from node.amounts import amount_text
 from node.assembly import MARKET_NAMES, Assembly, LineSpec, path_of, unlisted
 from node.beat import Beat
 from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config, VenueConfig, load, warnings
-from node.control import RELEASED, Control, latch_name
+from node.control import Control
 from node.credentials import read_key
 from node.errors import Failed, HeldBack, Unreachable, UserError, cause, of_place
 from node.limits import LooserLimits, changes
@@ -41,6 +41,7 @@ from node.net.taking import taken
 from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
+from node.phrases import RELEASED, count, latch_name, resume_command, stops_text
 from node.recall import Recalled
 from node.restarts import Restarts, is_looping
 from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
@@ -350,6 +351,7 @@ class Node:
         for line in warnings(self.config):
             self.tell("config", f"warning: {line}")
         self.control.resumed = self.restarts.clear
+        self.control.tape_causes = lambda: list(self.tape_watch.causes.values())
         for line in self.control.begin(self.recalled, self.link.now_ns(), looping=self.looping):
             self.tell("control", line)
         if self.looser:
@@ -680,8 +682,7 @@ class Node:
         for latch in RELEASED:
             if self.latches & ~before & 1 << int(latch):
                 held = self.control.described(int(latch), self.link.now_ns())
-                text = f"latched: {held}: nothing new until `tickgate resume --reason TEXT`"
-                self.tell("risk", text)
+                self.tell("risk", f"latched: {held}: nothing new until {resume_command(self.config.tape)}")
 
     def _renew_windows(self) -> None:
         self.desk.renew_windows(self.link.now_ns())
@@ -827,11 +828,14 @@ class Node:
                 keep_s = loop.time() + KEEPER_S
                 self._keep()
             await asyncio.sleep(TIMER_S)
+        kept = self._protecting()
+        stops = f"; {stops_text(len(kept))}" if kept else ""
         self.tell(
-            "node", f"stopping: {len(asked)} orders asked to be cancelled, {len(left)} not known to be closed"
+            "node",
+            f"stopping: {count(len(asked), 'order')} asked to be cancelled, {len(left)} not known to be "
+            f"closed{stops}",
         )
         self._say_end(left, looked_ns)
-        kept = self._protecting()
         names = [self._order_name(x)[1] for x in left]
         self._note({"event": "stop", "open_orders": len(left), "protecting": len(kept), "left": names})
         for order_id in kept:
@@ -875,9 +879,10 @@ class Node:
         if not left and not self._has_looked(looked_ns):
             self.tell("node", "the venues' trades could not be listed once more: the next start does it")
         for number in range(self.instruments.count if self.keeper is not None else 0):
-            here, step = self.engine.account.position(number), self.instruments.size_grid(number).step
+            here = self.engine.account.position(number)
             where = f"{MARKET_NAMES[self.instruments.market(number)]} {self.instruments.symbol(number)}"
-            self.tell(where, f"position {here['lots'] * Decimal(step):f}, {here['fills']} trades")
+            held = amount_text(self.instruments, number, here["lots"])
+            self.tell(where, f"position {held}, {count(here['fills'], 'trade')}")
 
     async def _let_go(self) -> None:
         """Lines, tasks, tape."""

@@ -189,7 +189,8 @@ async def _start_control(simulation: Simulation, config: SimConfig) -> Control |
         await control.start(config.control)
     except OSError as error:
         await simulation.stop()
-        why = "port in use" if error.errno == errno.EADDRINUSE else error.strerror
+        taken = error.errno == errno.EADDRINUSE
+        why = "port in use: end what listens there, or set another one" if taken else error.strerror
         raise UserError(f"control: cannot listen on 127.0.0.1:{config.control}: {why}") from None
     return control
 

@@ -164,7 +164,8 @@ class VenueServer:
 
     def _why_not(self, error: OSError, port: int) -> str:
         taken = error.errno == errno.EADDRINUSE
-        return f"{self.name}: cannot listen on {HOST}:{port}: {'port in use' if taken else error.strerror}"
+        why = "port in use: end what listens there, or set others in [ports]" if taken else error.strerror
+        return f"{self.name}: cannot listen on {HOST}:{port}: {why}"
 
     async def wait(self) -> None:
         """Until the pump fails (its error is raised) or the server is stopped."""

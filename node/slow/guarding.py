@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from node.config import Config, GuardConfig, KeyConfig, VenueConfig
 from node.credentials import read_parts
 from node.errors import cause
 from node.latch import Latched, write_latch
+from node.phrases import count, resting, resume_command, stops_text
 from node.slow.exchange import WINDOW_MS, Exchange, Refused
 from node.slow.guard import Case, Do, Step, Trouble
+from node.slow.guard_trouble import Lasting
 from node.slow.signs import Looker
 from node.slow.watch import ACT, LOOK_NS, Verdict, Watch
 
@@ -47,6 +49,7 @@ class Post:
     case: Case | None = None
     task: asyncio.Task | None = None
     is_open: bool = False
+    trouble: Lasting = field(default_factory=Lasting)
 
     @property
     def is_busy(self) -> bool:
@@ -138,13 +141,14 @@ class Guarding:
             try:
                 async with asyncio.timeout(STEP_S):
                     await post.exchange.open()
+                post.trouble.end()
                 if not post.is_open:
                     post.is_open, wait_s = True, OPEN_S
                     if all(x.is_open for x in self.posts):
                         self.journal.write("ready")
                 await asyncio.sleep(WARM_S)
             except (Refused, TimeoutError) as error:
-                self.tell(post.venue.market, f"guard: cannot read its markets: {error}; trying again")
+                self._troubled(post, f"cannot read its markets: {error or 'no answer'}")
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, OPEN_MAX_S)
 
@@ -228,8 +232,11 @@ class Guarding:
         if self._is_clear():
             self.checked = owner
             left = sum(len(x.case.tally.cancelled) for x in self.posts if x.case is not None)
-            self.tell("guard", f"the node ended in good order; {left} orders of it were still open")
-            self.journal.write("ended", cancelled=left)
+            orders = f"{count(left, 'order')} of it {'was' if left == 1 else 'were'} still open"
+            kept = self._kept()
+            stops = f"; {stops_text(kept)}" if kept else ""
+            self.tell("guard", f"the node ended in good order; {orders}{stops}")
+            self.journal.write("ended", cancelled=left, protective_stops=kept)
 
     def _came_back(self) -> None:
         """The node goes on, or there is a new one: the latch holds it. The next outage is a new one."""
@@ -238,7 +245,8 @@ class Guarding:
         self.checking = None
         if self.acted_ns:
             self.acted_ns = 0
-            self.tell("guard", "a node has the tape and turns again: it is latched until `tickgate resume`")
+            until = resume_command(self.directory)
+            self.tell("guard", f"a node has the tape and turns again: it is latched until {until}")
             self.journal.write("back")
 
     def _let_be(self) -> None:
@@ -253,8 +261,23 @@ class Guarding:
         self.reported = True
         rows = {x.venue.market: _row(x.case) for x in self.posts if x.case is not None}
         cancelled = sum(x["cancelled"] for x in rows.values())
-        self.tell("guard", f"no order of ours is open on any market; {cancelled} were cancelled")
-        self.journal.write("clear", markets=rows)
+        self.tell(
+            "guard",
+            f"every market is clear: {resting(0, self._kept())}; {count(cancelled, 'order')} cancelled; the "
+            f"node is latched until {resume_command(self.directory)}",
+        )
+        self.journal.write("clear", markets=rows, protective_stops=self._kept())
+
+    def _kept(self) -> int:
+        """Stops that the last lists showed and that stay."""
+        return sum(x.case.tally.kept for x in self.posts if x.case is not None)
+
+    def _troubled(self, post: Post, text: str) -> None:
+        """A person is told of what lasts later and later: nobody reads a word every few seconds."""
+        now_ns = time.monotonic_ns()
+        if post.trouble.note(now_ns):
+            self.tell(post.venue.market, post.trouble.text(text, os.getpid(), now_ns))
+            self.journal.write("trouble", market=post.venue.market, text=text, attempts=post.trouble.attempts)
 
     # ---- one market ----
 
@@ -273,8 +296,7 @@ class Guarding:
         await self._work(post, post.case)
 
     async def _work(self, post: Post, case: Case) -> None:
-        """Until the case is done. A market's troubles are told once for each kind."""
-        told = ""
+        """Until the case is done, however long the venue does not answer."""
         while not case.is_done:
             step = case.next(time.monotonic_ns())
             if step is None:
@@ -283,14 +305,16 @@ class Guarding:
             try:
                 async with asyncio.timeout(STEP_S):
                     await self._do(post, case, step)
+                continue
             except Refused as error:
-                case.on_trouble(error.trouble, time.monotonic_ns())
+                trouble = error.trouble
             except TimeoutError:
-                case.on_trouble(Trouble(f"no answer within {STEP_S:.0f} s"), time.monotonic_ns())
-            if case.tally.last_trouble != told:
-                told = case.tally.last_trouble
-                self.tell(post.venue.market, f"guard: {told}")
-                self.journal.write("trouble", market=post.venue.market, text=told)
+                trouble = Trouble(f"no answer within {STEP_S:.0f} s")
+            case.on_trouble(trouble, time.monotonic_ns())
+            self._troubled(post, trouble.text)
+        if post.trouble.words > 1:
+            self.tell(post.venue.market, "guard: the venue answers again: clear")
+        post.trouble.end()
 
     async def _do(self, post: Post, case: Case, step: Step) -> None:
         exchange = post.exchange

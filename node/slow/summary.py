@@ -11,6 +11,8 @@ import orjson
 
 from ext.records import (
     Action,
+    HaltReason,
+    Latch,
     Market,
     OrderType,
     Reason,
@@ -26,6 +28,7 @@ from ext.records import (
 from ext.tape import Record, RecordType
 from ext.text import Grid
 
+HOLDS = {Reason.LATCHED.name: Latch, Reason.HALTED.name: HaltReason, Reason.REDUCE_ONLY.name: HaltReason}
 BOOK_STATES = ("empty", "buffering", "synced", "gap")
 E8 = 100_000_000
 
@@ -122,6 +125,7 @@ class Summary:
         self.instruments: list[InstrumentTally] = []
         self.lines: list[LineTally] = []
         self.refusals: Counter[str] = Counter()
+        self.held_by: dict[str, Counter[int]] = {}  # of a reason in HOLDS: by the latch or halt that refused
         self.examples: dict[str, str] = {}  # reason -> the first order that met it, with value and limit
         self.tick_to_order_ns: list[int] = []
         self.records = self.frames = self.sent = 0
@@ -187,6 +191,8 @@ class Summary:
                 self._new[row["order_id"]] = intent["instrument"]
             return
         self.refusals[row["reason"]] += 1
+        if row["reason"] in HOLDS:
+            self.held_by.setdefault(row["reason"], Counter())[row["value"]] += 1
         is_cancel = intent["action"] == Action.CANCEL  # names its order only
         tally = self._tally(self._new.get(row["order_id"]) if is_cancel else intent["instrument"])
         if tally is not None:

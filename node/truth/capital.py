@@ -15,11 +15,11 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from ext.records import HaltReason
+from node.amounts import contract, lot
 from node.truth.desk import Product
 from node.truth.evidence import number
 from node.truth.halts import REDUCE_ONLY, Halts
 from node.truth.native import Native
-from node.units import contract, lot
 from node.venues.values import CashRow, TradeRow
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SAMPLES = 4096  # of what the engine held, by instrument
 ONE_E8 = 10**8
 PRICE_EVERY_NS = 1_000_000_000
 PRICE_PPM = 1000  # a coin's price is told anew when it moved so far
-UNKNOWN_NS = 60_000_000_000  # so long without the constant, before a person is told
+UNKNOWN_NS = 60_000_000_000  # so long without the constant, or a fee's price, before a person is told
 MISSES = 3  # comparisons in a row without the constant, before risk is held
 
 Sum = tuple[int, Decimal]  # lots, cash in tick * lot units
@@ -86,7 +86,8 @@ class Capital:
         self.left_out: set[str] = set()
         self.unpriced: set[str] = set()  # coins that wait for the price of a book
         self.purse: Purse | None = None  # as last compared
-        self.fees_told: set[str] = set()  # coins of fees that a person was told of
+        self.fees_bare_ns: dict[str, int] = {}  # coins of fees without a price: since when
+        self.fees_told: set[str] = set()  # ... of which a person was told
         self.prices: dict[str, int] = {}
         self.priced_ns = 0
         self.flows_from_ns = 0
@@ -304,11 +305,30 @@ class Capital:
                 self.left_out.discard(name)
         if self.purse is not None and self.unpriced and not any(map(self._waits, self.unpriced)):
             self._tell(self.purse, now_ns)
-        for name in sorted({coin for x in self.lines.values() for coin in x.fees} - self.fees_told):
-            if not self._is_priced(name):
-                self.fees_told.add(name)
-                text = "a fee in it has no price: equity is not known, nothing new is risked: "
-                self.say(f"{name}: {text}give its price in the config, [[coin]] name and price_quote", now_ns)
+        self._remind_fees(now_ns)
+
+    def _remind_fees(self, now_ns: int) -> None:
+        """A coin that fees are paid in has no price before its book has come: a person is told of one that
+        stays so, once, and when it is over."""
+        bare = {coin for x in self.lines.values() for coin in x.fees if not self._is_priced(coin)}
+        self.fees_bare_ns = {x: self.fees_bare_ns.get(x, now_ns) for x in bare}
+        for name in sorted(self.fees_told - bare):
+            self.fees_told.discard(name)
+            self.say(f"{name}: fees in it have a price now", now_ns)
+        for name in sorted(bare - self.fees_told):
+            if now_ns - self.fees_bare_ns[name] < UNKNOWN_NS:
+                continue
+            self.fees_told.add(name)
+            fix = (
+                "the book of its instrument here must come"
+                if self._waits(name)
+                else "give one in the config, [[coin]] name and price_quote, and restart"
+            )
+            self.say(
+                f"{name}: fees are paid in it, and it has had no price for {UNKNOWN_NS // 10**9} s: equity "
+                f"is not known, and new orders are refused where a limit needs it (EQUITY_UNKNOWN): {fix}",
+                now_ns,
+            )
 
     def _own_price(self, name: str) -> int:
         """1e-8 of the account's currency, rounded down; 0 where no book of ours trades it."""

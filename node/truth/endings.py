@@ -4,6 +4,7 @@ end."""
 from datetime import UTC, datetime
 
 from ext.records import HaltReason
+from node.amounts import amount_text
 from node.truth.desk import VenueDesk
 from node.truth.halts import REDUCE_ONLY, STOP, Halts
 from node.truth.native import Native
@@ -51,9 +52,8 @@ class Endings:
                 self._close(instrument, now_ns)
             elif 0 < left_ns < self.flat_ns // 2 and not self.native.is_flat(instrument):
                 lots = self.native.account.position(instrument)["lots"]
-                text = (
-                    f"{lots} lots are still open, and the venue settles them at its index at {_time(at_ns)}"
-                )
+                held = amount_text(self.native.instruments, instrument, lots)
+                text = f"{held} still open, and the venue settles it at its index at {_time(at_ns)}"
                 self._tell(instrument, text, now_ns)
 
     def _close(self, instrument: int, now_ns: int) -> None:

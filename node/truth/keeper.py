@@ -6,6 +6,7 @@ from decimal import Decimal
 from random import Random
 
 from ext.engine import LineKind
+from node.amounts import contract
 from node.truth.budget import PAUSES
 from node.truth.capital import Capital
 from node.truth.coins import Purse
@@ -16,7 +17,6 @@ from node.truth.news import on_news
 from node.truth.settings import Settings
 from node.truth.twins import Twins
 from node.truth.watch import Watch
-from node.units import contract
 from node.venues.values import AccountNews, Reply
 
 LATE_NS = 50_000_000  # a look at the very moment could leave a little too early

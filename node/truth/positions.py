@@ -8,6 +8,7 @@ those (`coins`).
 from collections import deque
 
 from ext.records import HaltReason
+from node.amounts import amount_text
 from node.truth.desk import VenueDesk
 from node.truth.evidence import LEGS, Reader, number
 from node.truth.halts import REDUCE_ONLY, Difference, Halts
@@ -122,7 +123,8 @@ class Positions:
         is_explained = not steady.since_ns or explained_ns >= steady.since_ns
         steady.look(lots - nearest, left_ns if is_explained else 0, now_ns)
         self.venue_lots[place] = lots
-        self._judge(symbol, place, f"the venue says {lots} lots, we have {held[-1]}", now_ns)
+        what = f"the venue says {self._text(place, lots)}, we have {self._text(place, held[-1])}"
+        self._judge(symbol, place, what, now_ns)
 
     def _judge(self, symbol: str, place: Place, what: str, now_ns: int) -> None:
         source, name = f"position{LEG_NAMES[place[1]]}", self.desk.place(symbol)
@@ -149,7 +151,8 @@ class Positions:
         if len(self.places(instrument)) > 1 and leg == 0:
             return  # of which leg our fills were, nobody said: the legs themselves say what there is
         source = f"position{LEG_NAMES[leg]}"
-        why = f"start: the venue says {lots} lots{LEG_NAMES[leg]}, we had {ours}"
+        there, here = self._text(place, lots), self._text(place, ours)
+        why = f"start: the venue says {there}{LEG_NAMES[leg]}, we had {here}"
         self.native.set_position(instrument, lots, self._cash(instrument, entry, lots), now_ns, leg=leg)
         self.was_set.add(place)
         self.steady[place].rebase(0)
@@ -187,8 +190,9 @@ class Positions:
             steady.look(value, left_ns, read_ns)
             if steady.base is not None:
                 steady.settle_ns = self.settings.settle_ns
-            what = f"listed trades make {held[-1] - value + base} lots, we have {held[-1]}"
-            self._judge(symbol, (instrument, 0), what, now_ns)
+            place = (instrument, 0)
+            listed, here = self._text(place, held[-1] - value + base), self._text(place, held[-1])
+            self._judge(symbol, place, f"listed trades make {listed}, we have {here}", now_ns)
 
     # ---- how the account is set up ----
 
@@ -232,6 +236,9 @@ class Positions:
 
     # ---- state ----
 
+    def _text(self, place: Place, lots: int) -> str:
+        return amount_text(self.native.instruments, place[0], lots)
+
     def is_open(self, instrument: int) -> bool:
         return any(self.steady[x].is_open for x in self.places(instrument))
 
@@ -254,7 +261,7 @@ class Positions:
         out = []
         for place, steady in self.steady.items():
             if steady.drift is not None:
-                text = f"position{LEG_NAMES[place[1]]} differs by {steady.drift} lots"
+                text = f"position{LEG_NAMES[place[1]]} differs by {self._text(place, int(steady.drift))}"
                 out.append(Difference(self.desk.symbol(place[0]), text, steady.since_ns))
         return out + [
             Difference(x, "a position in a symbol that is not traded here", 0) for x in sorted(self._strays)

@@ -11,6 +11,8 @@ SEC = 1_000_000_000
 class Settings:
     """Times in ns, shares in per cent. What is not said here is said by the venue."""
 
+    tape: str = "CONFIG"  # where the record is: what commands that people are told name
+
     # an order of unknown fate
     stop_window_ns: int = 30 * SEC  # frame deadline of stop orders: some go by REST, whose stamps live longer
     absence_margin_ns: int = 60 * SEC  # a frame may enter until its deadline, and finish this much later

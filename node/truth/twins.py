@@ -9,6 +9,7 @@ all that the first complete lists held was made after them, by somebody who live
 from collections.abc import Iterable, Mapping
 
 from ext.records import Latch
+from node.phrases import resume_command
 from node.truth.halts import Halts
 from node.truth.native import Native
 from node.truth.settings import Settings
@@ -83,7 +84,7 @@ class Twins:
         self.halts.tell(
             desk or "node",
             f"another node of this deployment trades here (run {key[0]}, order {key[1]}): latched; "
-            "stop one of the two, then `tickgate resume`",
+            f"stop one of the two, then {resume_command(self.settings.tape)}",
             now_ns,
         )
 

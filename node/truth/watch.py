@@ -8,6 +8,8 @@ from random import Random
 from typing import Any
 
 from ext.records import ErrorGroup, HaltReason
+from node.amounts import amount_text, lot
+from node.phrases import latch_name, latches_of, way_out
 from node.truth.budget import Budget
 from node.truth.cases import Cases
 from node.truth.coins import Purse
@@ -26,7 +28,6 @@ from node.truth.sweep import Sweep
 from node.truth.table import Table
 from node.truth.twins import Twins
 from node.truth.unknown import Pace
-from node.units import lot
 from node.venues.values import CashRow, KeyRow, ModeRow, PositionRow, Said
 
 HURRY_NS = 200 * MS
@@ -422,9 +423,11 @@ class Watch:
 
     def _next(self) -> str:
         """What agreement with the venue allows: nothing, while a latch holds everything."""
-        if not self.native.risk.latches:
+        latches, place = self.native.risk.latches, self.settings.tape
+        if not latches:
             return "trading may begin"
-        return "reconciled, but latched: `tickgate resume --reason TEXT` lets it go on"
+        names = ", ".join(latch_name(x) for x in latches_of(latches))
+        return f"reconciled, but latched ({names}): {way_out(latches, place, place)}"
 
     def _inventory(self, instrument: int) -> str:
         """What a person must know of a spot position at start: a balance does not say what of it an earlier
@@ -433,9 +436,10 @@ class Watch:
         if product.is_perpetual:
             return ""
         lots, told = self.native.account.position(instrument)["lots"], self.purse.coin(product.base).told
+        held = amount_text(self.native.instruments, instrument, lots)
         minutes = self.settings.start_overlap_ns // (60 * SEC)
         return (
-            f"; the position starts at {lots} lots, from the trades of the last {minutes} min,"
+            f"; the position starts at {held}, from the trades of the last {minutes} min,"
             f" and limits count from there (the account holds {told} {product.base})"
         )
 

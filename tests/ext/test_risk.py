@@ -90,6 +90,16 @@ def test_a_latch_stops_every_new_order_until_released():
     assert desk.passes()
 
 
+def test_orders_that_a_latch_refused_are_counted_by_the_lowest_latch_that_was_on():
+    desk = Desk()
+    for latches in ((7,), (7,), (7, 1)):
+        for latch in latches:
+            desk.gate.latch(latch)
+        assert desk.order()[0] == "LATCHED"
+    assert desk.gate.refusals() == {"LATCHED": 3}
+    assert desk.gate.latched_refusals() == {"LATCH_GUARD": 2, "LATCH_OPERATOR": 1}
+
+
 def test_an_instrument_beyond_the_table_is_refused():
     desk = Desk()
     for number in (-1, 1, 2**31 - 1):

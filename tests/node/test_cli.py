@@ -17,6 +17,7 @@ import bench
 from node import cli
 from node.errors import Failed, UserError
 from node.net.live import Node
+from node.operate import NAMES
 from node.slow.trades import Trades
 
 CONTROL = ("status", "halt", "flatten", "resume", "stop", "limits")
@@ -219,14 +220,21 @@ def test_without_a_node_each_command_is_one_line_and_halt_leaves_a_file_that_the
     for name, more in (("status", []), ("stop", []), ("limits", []), ("resume", ["--reason", "x"])):
         told = tickgate(name, tmp_path, *more)
         assert (told.code, told.out) == (1, "")
-        assert told.err == f"tickgate: {tmp_path}: not running: no node listens there\n"
+        assert told.err == f"tickgate: {tmp_path}: not running: there is no tape in it; {NAMES}\n"
     told = tickgate("halt", tmp_path)
-    assert (told.code, told.err) == (2, f"tickgate: {tmp_path}: there is no tape in it: nothing to halt\n")
+    assert told.code == 2
+    assert told.err == f"tickgate: {tmp_path}: there is no tape in it: nothing to halt; {NAMES}\n"
     (tmp_path / "00000000.tape").touch()
-    told = tickgate("halt", tmp_path, "--reason", "lunch", "--wait")
+    told = tickgate("halt", tmp_path, "--reason", "lunch")
     assert told.code == 0
-    assert "latch.json is written: the node obeys it when it starts" in told.out
+    assert "its next start obeys it; nothing was cancelled or closed" in told.out
     assert json.loads((tmp_path / "latch.json").read_text())["reason"] == "lunch"
+    for name in ("halt", "flatten"):  # what was to be waited for does not happen
+        told = tickgate(name, tmp_path, "--wait")
+        assert (told.code, told.out) == (1, "")
+        assert "nothing was cancelled or closed by this command" in told.err
+        told = tickgate(name, tmp_path, "--wait", "--json")
+        assert (told.code, json.loads(told.out)["running"]) == (1, False)
     told = tickgate("flatten", tmp_path, "--json")
     assert json.loads(told.out)["running"] is False
     assert json.loads((tmp_path / "latch.json").read_text())["flatten"] is True
@@ -237,6 +245,13 @@ def test_a_config_that_is_not_there_is_named(tickgate, tmp_path, name):
     told = tickgate(name, tmp_path / "none.toml", *(["--reason", "x"] if name == "resume" else []))
     assert (told.code, told.out) == (2, "")
     assert f"{tmp_path / 'none.toml'}: cannot be read" in told.err
+
+
+@pytest.mark.parametrize("name", ["run", "sim", "guard", "archive"])
+def test_a_directory_in_the_place_of_a_config_is_told_as_such(tickgate, tmp_path, name):
+    told = tickgate(name, tmp_path)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == f"tickgate: {tmp_path}: cannot be read: Is a directory: name a config file (TOML)\n"
 
 
 ANSWER = {"ok": False, "code": 3, "error": "not resumed: the loss is still there"}

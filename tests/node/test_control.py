@@ -4,6 +4,7 @@ without a cause."""
 import json
 from types import SimpleNamespace
 
+import configs
 import msgspec
 import orjson
 import pytest
@@ -180,9 +181,7 @@ def test_a_resume_lets_go_of_everything_that_people_and_stops_held_and_says_what
     assert engine.risk.latches == 0
 
 
-@pytest.mark.parametrize(
-    "why", [Latch.LATCH_TAPE, Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING]
-)
+@pytest.mark.parametrize("why", [Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING])
 def test_what_only_a_restart_mends_is_not_resumed(hand, why):
     do(hand, "halt")
     hand.engine.latch(int(why), True, hand.world.now_ns)
@@ -190,6 +189,74 @@ def test_what_only_a_restart_mends_is_not_resumed(hand, why):
     assert (answer["ok"], answer["code"]) == (False, HELD)
     assert "only a restart" in answer["error"]
     assert latched(hand)
+    assert "only a restart" in do(hand, "status")["way_out"]
+
+
+def test_a_tape_that_cannot_be_written_is_told_with_its_cause_and_resume_asks_for_room_first(hand, tmp_path):
+    do(hand, "halt", reason="lunch")
+    hand.engine.latch(int(Latch.LATCH_TAPE), True, hand.world.now_ns)
+    hand.world.control.tape_causes = lambda: ["/tapes: less than 64 MB are free"]
+    answer = do(hand, "resume", reason="please")
+    assert (answer["ok"], answer["code"]) == (False, HELD)
+    assert "tape: /tapes: less than 64 MB are free: make room on " in answer["error"]
+    assert answer["error"].endswith("; then resume")
+    told = do(hand, "status")
+    assert any(x.startswith("latched: tape: /tapes: less than 64 MB are free (since ") for x in told["held"])
+    assert f"make room on {tmp_path / 'tape'}" in told["way_out"]
+    assert "then `tickgate resume" in told["way_out"]
+    hand.engine.latch(int(Latch.LATCH_TAPE), False, hand.world.now_ns)
+    assert do(hand, "resume", reason="there is room")["ok"]
+
+
+def test_a_latch_that_came_by_itself_is_told_with_when_it_did_and_not_with_when_a_person_asked(hand):
+    at_ns = hand.world.now_ns
+    hand.engine.latch(int(Latch.LATCH_TAPE), True, at_ns)
+    hand.world.control.poll(at_ns)
+    hand.run(5)
+    (latch,) = do(hand, "status")["latches"]
+    assert (latch["latch"], latch["since_ns"]) == ("tape", at_ns)
+
+
+def test_orders_that_a_latch_refused_are_counted_by_latch(hand):
+    do(hand, "halt")
+    for _ in range(2):
+        assert not hand.place(BUY, hand.away(BUY))
+    assert do(hand, "status")["latched_refusals"] == {"operator": 2}
+
+
+def test_what_the_guard_held_is_not_said_to_be_an_operators(hand, tmp_path):
+    write_latch(tmp_path / "tape", Latched("guard", False, "the node is gone", 5 * 10**9))
+    hand.world.control.poll(hand.world.now_ns)
+    answer = do(hand, "status")
+    assert "bybit-linear BTCUSDT: stopped: guard" in answer["held"]
+    assert answer["instruments"][0]["halted_by"] == ["guard"]
+    assert not any("operator" in x for x in answer["held"])
+    do(hand, "halt")
+    assert "bybit-linear BTCUSDT: stopped: operator" in do(hand, "status")["held"]
+
+
+def test_every_hint_is_a_command_that_can_be_pasted(hand, tmp_path):
+    do(hand, "halt")
+    assert f'`tickgate resume {tmp_path / "tape"} --reason "TEXT"`' in do(hand, "status")["way_out"]
+    found = Recalled(latches={OPERATOR}, damage="cut")
+    told = hand.world.control.begin(found, hand.world.now_ns, looping=True)
+    told = [x for x in told if "tickgate resume" in x]
+    assert len(told) == 3
+    assert all(f"tickgate resume {tmp_path / 'tape'} --reason" in x for x in told)
+
+
+def test_stops_that_protect_a_position_are_no_open_orders_and_have_their_own_number(tmp_path):
+    hand = hand_of(tmp_path, changes={"stops": configs.tables()["stops"] | {"protect_bps": 400}}).ready()
+    hand.place(BUY, hand.through(BUY), tif=IOC)
+    hand.place(BUY, hand.away(BUY))
+    hand.until(lambda: len(hand.engine.orders.open_orders()) == 2)
+    before = do(hand, "status")
+    assert (before["open_orders"], before["protective_stops"], before["exits"]) == (1, 1, 0)
+    answer = do(hand, "halt")
+    assert answer["cancelling"] == 1
+    hand.run(2)
+    row = do(hand, "status")["instruments"][0]
+    assert (row["open_orders"], row["protective_stops"], row["position"]) == (0, 1, "0.01 BTC")
 
 
 def test_the_reason_of_a_resume_is_on_record_before_anything_is_let_go(hand, monkeypatch):
@@ -215,7 +282,9 @@ def test_a_new_peak_begins_only_where_nothing_else_is_in_the_way(hand):
     do(hand, "halt")
     engine.latch(int(Latch.LATCH_FAULT), True, now_ns)
     answer = do(hand, "resume", reason="x", reset_peak=True)
-    assert answer["held"] == ["fault: only a restart of the node clears it"]
+    assert answer["held"] == [
+        f"only a restart clears fault: `tickgate stop {hand.world.control.directory}`, then start it again"
+    ]
     assert engine.equity.peak_e8 == peak_e8
     engine.latch(int(Latch.LATCH_FAULT), False, now_ns)
     assert do(hand, "resume", reason="x", reset_peak=True)["ok"]
@@ -430,7 +499,12 @@ def test_a_status_tells_of_equity_that_is_not_known_and_of_a_cool_down(tmp_path)
     engine.resume(0, int(HaltReason.HALT_STOP), hand.world.now_ns)
     seconds = -(-engine.risk.cooling_ns(0, hand.world.now_ns) // 10**9)
     assert seconds > 0
-    assert do(hand, "status")["held"] == [f"bybit-linear BTCUSDT: cools down behind a stop, {seconds} s more"]
+    answer = do(hand, "status")
+    assert answer["held"] == [
+        f"bybit-linear BTCUSDT: cools down after a stop or a flatten: no new risk for {seconds} s more "
+        "([stops] cooldown_s)"
+    ]
+    assert answer["instruments"][0]["cooldown_s"] == seconds
 
 
 def test_a_status_says_who_latched_why_and_since_when(hand, tmp_path):
@@ -463,6 +537,7 @@ def test_how_long_a_position_has_been_without_protection_is_told(hand, monkeypat
     control, now_ns, bare = hand.world.control, hand.world.now_ns, [7]
     shields = SimpleNamespace(bare=lambda number: bare[0])
     engine = SimpleNamespace(stops=SimpleNamespace(shields=shields), instruments=hand.engine.instruments)
+    engine.risk = SimpleNamespace(latches=0)
     monkeypatch.setattr(control, "engine", engine)
     control.poll(now_ns)
     control.poll(now_ns + 2 * 10**9)

@@ -1,8 +1,10 @@
 """The drill: small, for real, and what it leaves behind."""
 
+import contextlib
 import json
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 from screen import screen, tells
@@ -73,6 +75,24 @@ def test_a_guard_without_its_table_says_what_is_missing(tickgate, tmp_path):
     )
     told = tickgate("guard", path)
     assert told.code == 2
+
+
+def test_a_drill_says_which_run_it_is_and_what_it_waits_for(monkeypatch, capsys):
+    said = []
+    bar = SimpleNamespace(
+        add_task=lambda *_, **more: 0, update=lambda task, description: said.append(description)
+    )
+    monkeypatch.setattr(drill, "Progress", lambda *_, **more: contextlib.nullcontext(bar))
+    monkeypatch.setattr(drill, "_prepare", lambda stage, *_: drill._until(stage, 1, lambda: True, "5 orders"))
+    measured = {"seconds_to_zero": 1.0, "new_orders_after": 0}
+    monkeypatch.setattr(drill, "_measure", lambda stage, name: measured)
+    left = {"latched": True, "flat": True, "trades_after": 0}
+    monkeypatch.setattr(drill, "_go_on", lambda stage, name: left)
+    assert drill.drill_command(orders=5, variants=["kill", "hang"], venues=[], stall_ms=500)["passed"]
+    assert said == [
+        "drill 1 of 2, SIGKILL: waits for 5 orders",
+        "drill 2 of 2, a busy loop: waits for 5 orders",
+    ]
 
 
 def test_the_table_is_read_at_80_columns():

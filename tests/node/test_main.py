@@ -240,7 +240,7 @@ def test_one_that_was_latched_at_its_end_says_so_with_code_3_and_the_next_is_lat
     assert "0 not known to be closed" in err
     *_, last = err.splitlines()
     assert last.startswith("tickgate: stopped while latched: operator; ")
-    assert "resume --reason" in last
+    assert last.endswith(f'`tickgate resume {tmp_path / "tape"} --reason "TEXT"`')
     process = processes.start("run", config)
     lines(process, "latched since an earlier run: operator")
     lines(process, "private")
@@ -314,7 +314,7 @@ def test_orders_that_are_not_known_to_be_closed_at_the_end_are_a_failure_with_on
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=15)
     assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("tickgate: stopped, and 1 orders are not known to be closed: ")
+    assert err.splitlines()[-1].startswith("tickgate: stopped, and 1 order is not known to be closed: ")
     assert "Traceback" not in err
 
 
@@ -379,7 +379,7 @@ def test_a_reader_of_its_words_that_stands_still_does_not_hold_it_up(processes):
                     self.tell("line", f"event {n} " + "x" * 100)
 
         main.Node = Talkative
-        main.run_node(SimpleNamespace(guard=None), as_json=False)
+        main.run_node(SimpleNamespace(guard=None, tape="x"), as_json=False)
     """)
     argv = [sys.executable, "-c", program]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=processes.env) as process:

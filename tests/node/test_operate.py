@@ -16,7 +16,19 @@ from node.errors import Failed, UserError
 from node.latch import NAME as LATCH
 from node.latch import Latched, read_latch, write_latch
 from node.net.console import NAME
-from node.operate import NotRunning, ask, ask_running, at_rest, durable, hold, tape_of, wait_for, wait_gone
+from node.operate import (
+    NotRunning,
+    ask,
+    ask_running,
+    at_rest,
+    durable,
+    held_text,
+    hold,
+    hold_done,
+    tape_of,
+    wait_for,
+    wait_gone,
+)
 from node.synced import DISK, MEMORY, SyncedPage
 
 
@@ -79,6 +91,9 @@ def test_an_answer_is_an_answer(tmp_path):
 def test_a_node_that_is_not_there_is_told_apart(tmp_path):
     with pytest.raises(NotRunning, match="not running: there is no such tape"):
         ask(tmp_path / "none", {})
+    with pytest.raises(NotRunning, match="not running: there is no tape in it; name a node's config file"):
+        ask(tmp_path, {})
+    (tmp_path / "00000001.tape").touch()
     with pytest.raises(NotRunning, match="not running: no node listens there"):
         ask(tmp_path, {})
     sock = socket.socket(socket.AF_UNIX)
@@ -106,9 +121,19 @@ def test_nonsense_is_no_answer(tmp_path, answer):
 @pytest.mark.parametrize(("name", "flatten"), [("halt", False), ("flatten", True)])
 def test_where_no_node_answers_a_file_tells_the_next_start(tmp_path, name, flatten):
     (tmp_path / "00000001.tape").touch()
-    answer = hold(tmp_path, name, "why not")
+    answer = hold(tmp_path, name, "why not", tmp_path / "x.toml")
     assert (answer["ok"], answer["running"]) == (True, False)
-    assert "the node obeys it when it starts" in answer["warning"]
+    for text in (
+        "its next start obeys it",
+        f"latched: {name}",
+        "nothing was cancelled or closed",
+        "open at the venues is not known",
+        f"next: start the node (`tickgate run {tmp_path / 'x.toml'}`): it cancels what is open",
+        f"(`tickgate guard {tmp_path / 'x.toml'}`)",
+    ):
+        assert text in answer["warning"]
+    done = hold_done(tmp_path, name, answer, 1)
+    assert (done["ok"], done["code"], done["error"]) == (False, 1, answer["warning"])
     found = read_latch(tmp_path)
     assert (found.latch, found.flatten, found.reason) == ("operator", flatten, "why not")
 
@@ -147,8 +172,32 @@ def test_waiting_ends_when_it_is_done_or_too_late(tmp_path):
     assert last["open_orders"] == 0
     (tmp_path / NAME).unlink()
     node(tmp_path, *[busy] * 100)
-    with pytest.raises(Failed, match="there are still 2 open orders and 1 positions"):
+    with pytest.raises(Failed, match="there are still 2 open orders; 1 open position; look with `tickgate"):
         wait_for(tmp_path, lambda x: not x["open_orders"], 0.1)
+
+
+def test_a_hold_is_done_when_nothing_but_protection_is_left_and_says_so(tmp_path):
+    left = {"ok": True, "code": 0, "open_orders": 1, "protective_stops": 2, "exits": 0, "open_positions": 1}
+    node(tmp_path, left, left | {"open_orders": 0})
+    done = hold_done(tmp_path, "halt", {"ok": True, "code": 0, "cancelling": 1}, 5)
+    assert {x: done[x] for x in ("open_orders", "protective_stops", "open_positions")} == {
+        "open_orders": 0,
+        "protective_stops": 2,
+        "open_positions": 1,
+    }
+    assert held_text(done) == (
+        f"latched; 1 order is being cancelled; after {done['took_s']} s: no open orders; "
+        "2 protective stops rest on purpose; 1 open position"
+    )
+    answer = {"cancelling": 0, "open_positions": 0}
+    assert held_text(answer) == "latched; no orders are being cancelled; no open positions"
+
+
+def test_a_node_that_stands_still_and_does_not_come_back_in_time_is_no_success(tmp_path, monkeypatch):
+    (tmp_path / "00000001.tape").touch()
+    waiting = {"ok": True, "code": 0, "running": True, "warning": "it stands still; latched"}
+    with pytest.raises(Failed, match="it stands still; latched"):
+        hold_done(tmp_path, "flatten", waiting, 0)
 
 
 def test_a_node_is_gone_when_nobody_listens(tmp_path):
@@ -186,7 +235,7 @@ def test_a_node_that_does_not_run_is_told_with_what_its_next_start_is_held_by(tm
         ask_running(tmp_path, {"do": "resume", "reason": "back"})
     text = str(told.value)
     assert "latched (flatten by the operator at 1970-01-01 00:00:05 UTC, lunch; stop)" in text
-    assert "`tickgate resume --reason TEXT` is given to the running node" in text
+    assert f'`tickgate resume {tmp_path} --reason "TEXT"` is given to the running node' in text
     chain.engine.latch(int(Latch.LATCH_STOP), False, chain.now)
     (tmp_path / LATCH).unlink()
     assert at_rest(tmp_path) == ""

@@ -34,7 +34,10 @@ def test_a_good_tree_is_typed():
 @pytest.mark.parametrize(
     ("tree", "text"),
     [
-        ({}, "file: missing required field `inner`"),
+        (
+            {},
+            "file: missing required field `inner`: add it: the configs in deploy/ show each field",
+        ),
         (
             {"inner": [{}]},
             "file: inner[0]: missing required field `depth_bps`: must be whole basis points, 1 to 9",

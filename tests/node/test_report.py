@@ -2,14 +2,15 @@
 
 import io
 import json
+from collections import Counter
 from decimal import Decimal
 
 import pytest
 from rich.console import Console
 
-from ext.records import Reason
+from ext.records import HaltReason, Latch, Reason
 from ext.text import Grid
-from node.report import REASONS, demo_json, live_table, print_report
+from node.report import HALTS, LATCHES, REASONS, demo_json, live_table, print_report
 from node.slow.summary import InstrumentTally, LineTally, Summary
 
 MS, E8 = 1_000_000, 100_000_000
@@ -130,7 +131,8 @@ def test_the_report_as_data_says_what_was_added_up(summary):
     assert (second["position"], second["venue_position"]) == ("1", "1")
     assert (result["orders_sent"], result["fills"]) == (9, 4)
     assert Decimal(result["fees"]) == 1  # of the account, in any coin
-    assert result["refusals"] == [{"reason": "SIZE_MAX", "count": 1, "first": summary.examples["SIZE_MAX"]}]
+    first = {"reason": "SIZE_MAX", "count": 1, "first": summary.examples["SIZE_MAX"], "by": {}}
+    assert result["refusals"] == [first]
     assert result["agreed"] is True
 
 
@@ -249,6 +251,21 @@ def test_the_account_is_shown_by_wallet_and_in_total(summary):
     assert "binance-usdm 110.00 3.00 2.00 1.00 -0.50" in said
     assert "purse 1 not known 3.00 2.00 1.00 -0.50" in said
     assert "total 110.00 3.00 2.00 1.00 -0.50 12.00 %" in said
+
+
+def test_what_held_is_told_with_how_often_each_of_it_refused(summary):
+    summary.refusals |= {"LATCHED": 5, "HALTED": 2}
+    summary.examples |= {"LATCHED": "x", "HALTED": "y"}
+    operator, tape = int(Latch.LATCH_OPERATOR), int(Latch.LATCH_TAPE)
+    summary.held_by = {"LATCHED": Counter({operator: 1, tape: 4}), "HALTED": Counter({11: 2})}
+    said = " ".join(text(told(summary)).split())
+    assert "trading is stopped (no room for the tape, or it failed 4, by an operator 1)" in said
+    assert "the symbol is stopped (not reconciled yet 2)" in said
+
+
+def test_every_latch_and_every_halt_has_words():
+    assert set(LATCHES) == {x for x in Latch if 0 < x < Latch.LATCHES}
+    assert set(HALTS) == {x for x in HaltReason if 0 < x < HaltReason.HALTS}
 
 
 def test_every_reason_of_a_refusal_has_words():

@@ -7,7 +7,7 @@ from rich.console import Console
 from screen import screen
 
 from node.limits import Change, Effective
-from node.shown import changes_table, limits_tables, print_status, show_limits
+from node.shown import changes_table, limits_tables, print_limits, print_status, show_limits
 
 TABLES = {
     "okx BTC-USDT-SWAP": {"leverage": 5, "max_order_base": "0.1", "max_jump_bps": "off"},
@@ -15,6 +15,8 @@ TABLES = {
     "compliance": {"no_new": ["fri 09:00-10:00 UTC"], "flat_by": []},
 }
 SHOWN = Effective(TABLES, {("account", "max_leverage"): "20"}, None)
+STATUS = {"uptime_s": 1, "mode": "sim", "strategy": "none", "lines": [], "held": [], "equity": None}
+STATUS |= {"instruments": [], "way_out": "", "refusals": {}, "latched_refusals": {}}
 LOOSER = [Change("account", "max_total_quote", "10", "off", None), Change("a b", "k", 1, 3, Decimal(3))]
 
 
@@ -68,38 +70,87 @@ def test_a_status_tells_what_holds_the_node_back(capsys):
     answer = {"uptime_s": 61.4, "mode": "sim", "strategy": "quoter", "lines": []}
     answer["lines"] = [{"name": "okx feed A", "up": True}, {"name": "okx orders", "up": False}]
     answer |= {
-        "held": ["latched: operator"],
+        "held": ["latched: operator: halt, [stops] are odd"],
         "equity": {"equity": "9.50", "peak": "10.00", "drawdown_bps": 500, "today": "-0.50"},
     }
     answer["instruments"] = [
-        {"name": "okx X", "position_base": "0.1", "open_orders": 2, "halts": {"HALT_OPERATOR": 2}}
+        {
+            "name": "okx X",
+            "position": "0.1 X (1 contract)",
+            "open_orders": 2,
+            "protective_stops": 3,
+            "exits": 1,
+        }
     ]
-    answer["instruments"][0] |= {"unprotected_base": "0.04", "unprotected_s": 12.3}
+    answer["instruments"][0] |= {"halted_by": ["guard"], "cooldown_s": 59}
+    answer["instruments"][0] |= {"unprotected": "0.04 X", "unprotected_base": "0.04", "unprotected_s": 12.3}
+    answer |= {"way_out": '`tickgate resume x.toml --reason "TEXT"`'}
+    answer |= {"refusals": {"SPREAD": 1, "LATCHED": 9}, "latched_refusals": {"operator": 7, "stop": 2}}
     print_status(answer, Console(width=120))
     out = capsys.readouterr().out
     for text in (
         "running for 61 s",
         "1 of 2 lines up",
         "down: okx orders",
-        "latched: operator",
-        "resume --reason TEXT",
+        "latched: operator: halt, [stops] are odd",
+        '`tickgate resume x.toml --reason "TEXT"`',
+        "refused so far: 9 LATCHED (operator 7, stop 2), 1 SPREAD",
         "500 bps below",
-        "HALT_OPERATOR",
-        "0.04 of the position has had no protective order for 12 s",
+        "0.1 X",
+        "(1 contract)",
+        "2 + 1 exit",
+        "guard, cool-down 59 s",
+        "0.04 X of the position has had no protective order for 12 s",
     ):
         assert text in out
     answer["instruments"][0]["unprotected_s"] = 1.5  # the order is on its way
-    print_status(answer | {"held": [], "equity": None}, Console(width=120))
+    quiet = {"held": [], "equity": None, "way_out": "", "refusals": {}}
+    print_status(answer | quiet, Console(width=120))
     out = capsys.readouterr().out
     assert "nothing holds it back" in out
     assert "resume" not in out
-    assert "protective" not in out
+    assert "no protective" not in out
+    assert "refused" not in out
     assert changes_table([LOOSER[0].to_json()]).row_count == 1
 
 
+def test_a_status_fits_80_columns_and_a_command_in_it_is_one_line(capsys):
+    row = {"name": "bybit-linear 1000PEPEUSDT", "position": "-0.005 BTC (0.5 contracts)", "open_orders": 2}
+    row |= {"protective_stops": 1, "exits": 0, "halted_by": ["operator"], "cooldown_s": 0}
+    row |= {"unprotected": "", "unprotected_base": "0", "unprotected_s": 0}
+    long = f'`tickgate resume {"/long" * 20} --reason "TEXT"`'
+    answer = STATUS | {"instruments": [row], "way_out": long}
+    print_status(answer, Console(width=80))
+    lines = capsys.readouterr().out.splitlines()
+    assert long in lines
+    assert max(len(x) for x in lines if x != long) <= 80
+    assert any("bybit-linear 1000PEPEUSDT" in x and "-0.005 BTC" in x for x in lines)
+    assert any(x.strip() == "(0.5 contracts)" for x in lines)
+
+
+def test_a_status_of_a_node_of_an_earlier_build_is_shown_as_far_as_it_tells(capsys):
+    row = {"name": "okx X", "position_base": "0.1", "open_orders": 2, "halts": {"HALT_STOP": 2}}
+    row |= {"unprotected_base": "0", "unprotected_s": 0}
+    answer = {k: v for k, v in STATUS.items() if k not in ("way_out", "refusals", "latched_refusals")}
+    print_status(answer | {"instruments": [row]}, Console(width=80))
+    out = capsys.readouterr().out
+    assert "0.1" in out
+    assert "HALT_STOP" in out
+
+
+def test_limits_that_were_taken_over_have_a_heading_and_none_is_said(capsys):
+    print_limits({"changes": [LOOSER[1].to_json()], "cancelling": 1}, Console(width=100))
+    out = capsys.readouterr().out
+    assert "limits taken over from the file, tighter from now on:" in out
+    assert "1 open order beyond them is being cancelled" in out
+    print_limits({"changes": [LOOSER[1].to_json()], "cancelling": 0}, Console(width=100))
+    assert "none of the open orders is beyond them" in capsys.readouterr().out
+    print_limits({"changes": [], "cancelling": 0}, Console(width=100))
+    assert "nothing to take over" in capsys.readouterr().out
+
+
 def test_a_status_tells_how_much_of_the_tape_is_durable(capsys):
-    answer = {"uptime_s": 1, "mode": "sim", "strategy": "none", "lines": [], "held": [], "equity": None}
-    answer["instruments"] = []
+    answer = STATUS
     page = {"archiver_alive": True, "level": "F", "sequence": 90, "lag_ms": 2.5, "suspect": False}
     page |= {"archived_sequence": 40, "closed_segments_waiting": 0}
 
@@ -124,4 +175,4 @@ def test_limits_of_many_instruments_are_as_many_tables_as_80_columns_need():
     assert text.count("max_position_loss_quote") > 1
     assert text.count("123456.789") == len(names)
     assert "2 (profile; asked 20)" in text
-    screen(lambda console: console.print(changes_table(x.to_json() for x in LOOSER)))
+    screen(lambda console: console.print(changes_table((x.to_json() for x in LOOSER), "looser")))

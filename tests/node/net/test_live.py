@@ -716,7 +716,7 @@ def test_an_order_line_that_is_down_at_the_end_is_used_as_soon_as_it_is_back(pla
         node.engine_order_line = 2
         await world.run(node, act)
         assert world.open_orders() == []
-        assert world.said("1 orders asked to be cancelled, 0 not known to be closed")
+        assert world.said("1 order asked to be cancelled, 0 not known to be closed")
 
     play(scenario)
 
@@ -734,7 +734,7 @@ def test_orders_that_nobody_confirms_are_told_and_do_not_hold_up_the_end(play, m
             world.simulation.servers["bybit"].mute(lambda c: "trade" in c.path or "private" in c.path)
 
         await world.run(node, act)
-        assert world.said("1 orders asked to be cancelled, 1 not known to be closed")
+        assert world.said("1 order asked to be cancelled, 1 not known to be closed")
         notes = [orjson.loads(x.payload) for x in check(world) if x.type == RecordType.NOTE]
         assert notes[-1]["open_orders"] == 1
 
@@ -775,7 +775,9 @@ def test_an_orderly_end_leaves_the_stop_that_protects_the_position_and_names_it(
         await world.run(node, act)
         (kept,) = world.open_orders()
         assert (kept.order_type, kept.reduce_only) == ("stop_market", True)
-        assert world.said("1 orders asked to be cancelled, 0 not known to be closed")
+        assert world.said(
+            "1 order asked to be cancelled, 0 not known to be closed; 1 protective stop rests on purpose"
+        )
         assert len(world.said("goes on protecting the position at the venue")) == 1
         assert read_pulse(world.folder / "tape").ended
         notes = [orjson.loads(x.payload) for x in check(world) if x.type == RecordType.NOTE]

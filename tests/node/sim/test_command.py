@@ -158,7 +158,10 @@ def test_a_port_that_is_taken_is_one_line(processes, tmp_path):
         path.write_text(f'venues = ["okx"]\nports = {{ okx = [{port}, 0] }}\n')
         told = processes.run("sim", path)
     assert (told.code, told.out) == (2, "")
-    assert told.err == f"tickgate: okx: cannot listen on 127.0.0.1:{port}: port in use\n"
+    assert told.err == (
+        f"tickgate: okx: cannot listen on 127.0.0.1:{port}: port in use: end what listens there, or set "
+        "others in [ports]\n"
+    )
 
 
 def test_a_running_simulation_is_controlled_over_http(processes, tmp_path):
@@ -187,7 +190,10 @@ def test_a_control_port_that_is_taken_is_one_line(processes, tmp_path):
         path.write_text(f'venues = ["okx"]\ncontrol = {port}\n')
         told = processes.run("sim", path)
     assert (told.code, told.out) == (2, "")
-    assert told.err == f"tickgate: control: cannot listen on 127.0.0.1:{port}: port in use\n"
+    assert told.err == (
+        f"tickgate: control: cannot listen on 127.0.0.1:{port}: port in use: end what listens there, or set "
+        "another one\n"
+    )
 
 
 def test_a_cut_resets_the_newest_connection_that_fits(sim):

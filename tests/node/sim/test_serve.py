@@ -396,7 +396,9 @@ def test_a_port_in_use_is_one_clear_line():
         port = int(endpoint.http_url.rpartition(":")[2])
         for ports in ({"ws_port": port}, {"http_port": port}):
             other = make(name="okx", **ports)
-            with pytest.raises(ServeError, match=rf"^okx: cannot listen on 127.0.0.1:{port}: port in use$"):
+            with pytest.raises(
+                ServeError, match=rf"^okx: cannot listen on 127.0.0.1:{port}: port in use: end what "
+            ):
                 await other.start()
 
     run(scenario)

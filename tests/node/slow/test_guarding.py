@@ -146,6 +146,18 @@ def test_a_node_that_stands_still_is_latched_first_and_then_has_no_orders(desk):
     assert any("busy" in text for _, text in desk.told)
 
 
+def test_what_it_left_at_the_venue_on_purpose_is_told_and_so_is_the_way_to_let_the_node_go_on(desk):
+    async def scenario(guard, running):
+        await until(lambda: "ready" in events(desk))
+        Exchange.made["okx"].open_orders.append(OpenOrder("3", OURS, "X", "", True))
+        await until(lambda: "clear" in events(desk))
+
+    play(desk, scenario, keep_stops=True)
+    (text,) = [x for _, x in desk.told if "every market is clear" in x]
+    assert "no open orders; 1 protective stop rests on purpose; 2 orders cancelled" in text
+    assert f'`tickgate resume {desk.directory} --reason "TEXT"`' in text
+
+
 def test_a_venue_that_is_dead_does_not_hold_up_the_others(desk):
     Exchange.broken = {"okx"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from ext.engine import Engine, LineKind, Recorder
 from ext.instruments import Instruments
-from ext.records import Action, Market, OrderType, Reason, Side, TimeInForce
+from ext.records import Action, HaltReason, Latch, Market, OrderType, Reason, Side, TimeInForce
 from ext.strategy import Strategy
 from ext.tape import Record, RecordType, TapeReader, TapeWriter
 from ext.venues.bybit import BybitWire
@@ -338,6 +338,15 @@ def test_an_example_says_how_an_order_was_meant():
     }
     assert summary.refusals == {"POSITION": 2, "ORDER_RATE": 1}
     assert [x.refused for x in summary.instruments] == [2, 1]
+
+
+def test_what_a_latch_or_a_halt_refused_is_counted_by_latch_and_by_halt():
+    summary = fed(
+        *(verdict(Reason.LATCHED, value=int(x)) for x in (Latch.LATCH_TAPE, Latch.LATCH_OPERATOR, 2)),
+        verdict(Reason.HALTED, value=int(HaltReason.HALT_START)),
+        verdict(Reason.POSITION, value=3),
+    )
+    assert summary.held_by == {"LATCHED": {2: 2, 1: 1}, "HALTED": {11: 1}}
 
 
 def test_a_refused_cancel_belongs_to_the_instrument_of_its_order():

@@ -250,3 +250,22 @@ def test_that_equity_is_not_known_for_a_minute_is_told_once_and_when_it_is_over(
     line.lots = lots
     assert world.run(130, lambda: world.heard("what the trades cost is known now"))
     assert line.offset is not None
+
+
+def test_a_fee_coin_without_a_price_is_told_only_when_it_stays_so_with_what_is_refused_for_it():
+    world = started()
+    trade(world, 0, 10, BID, fee="0.00100000", fee_coin="BNB")
+    own = capital(world)
+    assert world.run(60, lambda: "BNB" in own.fees_bare_ns)
+    since_ns = own.fees_bare_ns["BNB"]
+    own.price(since_ns + 60 * SEC - 1)
+    assert not world.heard("BNB: fees are paid in it")
+    own.price(since_ns + 60 * SEC)
+    own.price(since_ns + 61 * SEC)
+    (text,) = world.heard("BNB: fees are paid in it, and it has had no price for 60 s")
+    assert "new orders are refused where a limit needs it (EQUITY_UNKNOWN)" in str(text)
+    assert "[[coin]] name and price_quote" in str(text)
+    world.engine.set_coin_price("BNB", 600 * E8, world.now)
+    own.price(since_ns + 62 * SEC)
+    assert world.heard("BNB: fees in it have a price now")
+    assert own.fees_bare_ns == {}

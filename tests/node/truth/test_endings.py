@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ext.instruments import Instruments
 from ext.records import HaltReason
 from node.truth.endings import Endings
 from node.truth.halts import Halts
@@ -18,6 +19,9 @@ class Engine:
     def __init__(self):
         self.calls, self.flat = [], False
         self.account = SimpleNamespace(position=lambda instrument: {"lots": 7})
+        self.instruments = Instruments(8)
+        for i in range(8):
+            self.instruments.add(0, f"X{i}", "0.1", "1", base="BTC")
 
     def halt(self, instrument, why, level, now_ns):
         self.calls.append(("halt", instrument, HaltReason(why).name, level))
@@ -78,7 +82,7 @@ def test_what_is_still_open_in_the_second_half_is_told_until_it_is_closed(made):
         engine.flat = minute <= 5
     late = [x for x in told if "still open" in x]
     assert len(late) == 10  # 14 to 5 minutes before
-    assert late[0] == "7 lots are still open, and the venue settles them at its index at 2026-09-21 14:13 UTC"
+    assert late[0] == "7 BTC still open, and the venue settles it at its index at 2026-09-21 14:13 UTC"
 
 
 def test_a_time_that_moves_is_taken_over_and_one_that_is_withdrawn_ends_it(made):

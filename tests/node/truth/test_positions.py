@@ -63,7 +63,7 @@ def test_a_drift_seen_twice_holds_the_symbol_and_is_never_corrected(world):
     seen = []
     world.run(60, lambda: bool(seen.append(world.halts(1)) or world.halts(1)))
     assert world.halts(1) == {"HALT_DRIFT": 1}
-    assert world.heard("the venue says 3 lots, we have 0")
+    assert world.heard("the venue says 0.003 BTC, we have 0 BTC")
     world.run(200)
     assert world.position(1) == 0
     assert world.halts(1) == {"HALT_DRIFT": 1}
@@ -165,7 +165,7 @@ def test_a_spot_position_that_the_listed_trades_do_not_make_holds_the_symbol(wor
     world.settle()
     book(world, 0, 8, is_listed=False)
     assert world.run(40, lambda: "HALT_DRIFT" in world.halts(0))
-    assert world.heard("listed trades make 0 lots, we have 8")
+    assert world.heard("listed trades make 0 BTC, we have 0.008 BTC")
 
 
 def test_spot_trades_that_arrive_on_the_stream_first_are_no_drift(world):

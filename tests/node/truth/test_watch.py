@@ -218,4 +218,5 @@ def test_what_agreement_allows_is_told_and_while_a_latch_holds_that_is_nothing(w
     world.keeper.begin(world.now)
     assert world.run(30, lambda: world.heard("the venue and the node agree"))
     assert bool(world.heard("trading may begin")) is not latched
-    assert bool(world.heard("reconciled, but latched: ")) is latched
+    assert bool(world.heard("reconciled, but latched (operator): ")) is latched
+    assert bool(world.heard('`tickgate resume CONFIG --reason "TEXT"` lets it go on')) is latched

@@ -3,7 +3,7 @@
 Memory is taken for each message: holes are rare, and what waits is seldom more than a few messages.
 """
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from ext.records cimport DepthHead, Level
@@ -53,3 +53,54 @@ cdef void held_drop(Waiting* room, Held* before, Held* row) noexcept nogil:
 cdef void held_clear(Waiting* room) noexcept nogil:
     while room.first != NULL:
         held_drop(room, NULL, room.first)
+
+
+cdef class Room:
+    """A room for tests: messages as (id, bids, asks) with levels as (price_ticks, size_lots)."""
+    cdef Waiting waiting
+
+    def __dealloc__(self):
+        held_clear(&self.waiting)
+
+    def put(self, int64_t last_id, list bids, list asks) -> bool:
+        """False where it does not fit."""
+        cdef DepthHead head
+        cdef Level* levels = <Level*>calloc(len(bids) + len(asks) + 1, sizeof(Level))
+        cdef int i
+        if levels == NULL:
+            raise MemoryError()
+        memset(&head, 0, sizeof(head))
+        head.last_id, head.bids, head.asks = last_id, len(bids), len(asks)
+        for i, (price, size) in enumerate(bids + asks):
+            levels[i].price_ticks, levels[i].size_lots = price, size
+        try:
+            return held_put(&self.waiting, &head, levels, levels + head.bids) != NULL
+        finally:
+            free(levels)
+
+    def drop(self, int64_t last_id):
+        """The first message with this id."""
+        cdef Held* before = NULL
+        cdef Held* row = self.waiting.first
+        while row != NULL and row.head.last_id != last_id:
+            before, row = row, row.after
+        if row == NULL:
+            raise KeyError(last_id)
+        held_drop(&self.waiting, before, row)
+
+    def rows(self) -> list:
+        """What waits, in order."""
+        out = []
+        cdef Held* row = self.waiting.first
+        cdef int i
+        while row != NULL:
+            out.append((row.head.last_id,
+                        [(held_bids(row)[i].price_ticks, held_bids(row)[i].size_lots) for i in range(row.head.bids)],
+                        [(held_asks(row)[i].price_ticks, held_asks(row)[i].size_lots) for i in range(row.head.asks)]))
+            row = row.after
+        return out
+
+    @property
+    def size(self):
+        """Messages, bytes."""
+        return self.waiting.count, self.waiting.size

@@ -121,8 +121,8 @@ class Arrival:
 
 def arrivals(venue: Venue, rng: Random, *, loss=(0.0, 0.0), lag_ms=0, again=0.0, breaks=0.0) -> list[Arrival]:
     """What two lines bring, in the order of time, each line in its own order. The book changes every 10 ms. A
-    line lags by up to `lag_ms`, loses and repeats messages, and breaks for a few changes; then it begins with a
-    snapshot, where there are any."""
+    line lags by up to `lag_ms`, loses and repeats messages, and breaks for a few changes; then it begins with
+    a snapshot, where there are any."""
     out = []
     for line, share in enumerate(loss):
         lag, ns, back = rng.randrange(lag_ms + 1) * MS, 0, 0

@@ -31,7 +31,7 @@ from ext import records  # noqa: E402
 from ext.book import BookState  # noqa: E402
 from ext.dials import Dial, DialMismatch, Dials, DialWriter  # noqa: E402
 from ext.engine import Engine, LineKind, Recorder  # noqa: E402
-from ext.records import Latch, ReportKind  # noqa: E402
+from ext.records import ReportKind  # noqa: E402
 from ext.segments import crc32c  # noqa: E402
 from ext.tape import TapeCorrupt, TapeMissing, TapeReader, TapeWriter, inspect, verify  # noqa: E402
 from ext.text import Grid, read_int, skip_value  # noqa: E402
@@ -276,12 +276,7 @@ class Desk:
         line = draw.randrange(5)
         if draw.random() < 0.5:
             line, raw = self.goes_on(draw, raw)
-        try:
-            verdict = self.engine.on_bytes(line, raw, self.now)
-        except AssertionError as error:
-            self.check_latched(error)
-            self.__init__(self.market)
-            return "latched"
+        verdict = self.engine.on_bytes(line, raw, self.now)
         if draw.random() < 0.05:
             self.engine.on_time(self.now)
         if draw.random() < 0.01:
@@ -302,11 +297,6 @@ class Desk:
             draw.choice(MUTATIONS)(draw, out, raw)
             frame = bytes(out)
         return 2 if whole and self.venue == "binance" else 0, frame
-
-    def check_latched(self, error: AssertionError) -> None:
-        """More money than 64 bits hold is all that a frame may break, and then nothing new is risked."""
-        assert str(error).endswith("fit in 64 bits"), error
-        assert self.engine.risk.latches >> int(Latch.LATCH_FAULT) & 1
 
     def check_book(self, book: Any) -> None:
         bids, asks = book.bids(), book.asks()

@@ -310,12 +310,12 @@ class Capital:
     def _remind_fees(self, now_ns: int) -> None:
         """A coin that fees are paid in has no price before its book has come: a person is told of one that
         stays so, once, and when it is over."""
-        bare = {coin for x in self.lines.values() for coin in x.fees if not self._is_priced(coin)}
+        bare = sorted({coin for x in self.lines.values() for coin in x.fees if not self._is_priced(coin)})
         self.fees_bare_ns = {x: self.fees_bare_ns.get(x, now_ns) for x in bare}
-        for name in sorted(self.fees_told - bare):
+        for name in sorted(self.fees_told.difference(bare)):
             self.fees_told.discard(name)
             self.say(f"{name}: fees in it have a price now", now_ns)
-        for name in sorted(bare - self.fees_told):
+        for name in [x for x in bare if x not in self.fees_told]:
             if now_ns - self.fees_bare_ns[name] < UNKNOWN_NS:
                 continue
             self.fees_told.add(name)

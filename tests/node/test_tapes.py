@@ -169,7 +169,7 @@ def test_a_dump_that_begins_in_the_middle_knows_the_names(tickgate, tape):
     ],
 )
 def test_what_cannot_be_meant_is_one_line_and_code_2(tickgate, tape, tmp_path, monkeypatch, arguments, said):
-    (tmp_path / "bad.toml").write_text("[archive]\ndirectory = 3\n")
+    (tmp_path / "bad.toml").write_text("deployment = 1\n[archive]\ndirectory = 3\n")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     told = tickgate("tape", *arguments)

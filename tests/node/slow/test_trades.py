@@ -93,7 +93,7 @@ def test_a_trade_of_before_the_run_that_counted_it_is_marked_as_found_at_its_sta
     chain = Taped(tmp_path, Script())
     for number, ms in ((1, 1_699_999_990_000), (2, 1_700_000_000_002)):
         name = chain.wire.client_id(number, 1)
-        frame = execution(name, "BUY", "TRADE", "FILLED", 1, 1, 100, 500 + number, "0", "USDT")
+        frame = execution(name, "BUY", "TRADE", "FILLED", 1, 1, 10_000, 500 + number, "0", "USDT")
         chain.give(PRIVATE, frame.replace(b'"T":1700000000002', f'"T":{ms}'.encode()))
     before, own = trades_of(tmp_path).rows
     assert before.note == "found at start: of before this run"
@@ -249,14 +249,14 @@ def test_a_symbol_may_be_named_with_its_market_and_both_filters_must_fit(tmp_pat
 
 
 def test_a_person_sees_the_last_rows_and_what_each_symbol_and_all_came_to(tmp_path):
-    traded(tmp_path, *[("BUY", 1, 10_000 + i, "0.5", "USDT") for i in range(22)])
+    traded(tmp_path, *[("BUY", 1, 10_000 + i, "0.05", "USDT") for i in range(22)])
     found = trades_of(tmp_path)
     (key, total), *_ = found.totals.items()
     found.totals[key[0], "okx", "ETH-USDT", key[3]] = total
     text = screen(print_trades, found)
     tells(text, "100.21", "100.02", "2 earlier rows are not shown: --csv FILE and --json have all")
     assert "100.01 " not in text
-    assert re.search(r"^ all +44 +0\.0+ +22\.0+ +0\.0+ +-22\.0+ ", text, re.MULTILINE)
+    assert re.search(r"^ all +44 +0\.0+ +2\.20* +0\.0+ +-2\.20* ", text, re.MULTILINE)
 
 
 def test_a_tape_that_is_not_there_empty_or_broken_is_one_line(tmp_path):

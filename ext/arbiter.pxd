@@ -34,7 +34,7 @@ ctypedef struct Feed:
     # One instrument's depth, over all lines that carry it.
     int32_t lead                     # where messages have no ids: the line that is followed, -1 = none yet
     uint32_t carriers                # bit per line that has carried it since it came up
-    uint32_t expected                # bit per line that ever carried it
+    uint32_t expected                # bit per line that is subscribed to it, or ever carried it
     uint32_t fresh                   # bit per line: next snapshot is its first since it came up
     uint32_t loose                   # bit per line: nothing has shown yet which numbering it is in
     int32_t filler                   # line that brought what stood behind the hole, -1 = none

@@ -430,6 +430,12 @@ cdef class Arbiter:
 
     # ---- lines ----
 
+    def expect(self, int line, int instrument):
+        """This line is subscribed to this depth: before it has brought anything, too, it may be about to fill a hole."""
+        if not (0 <= line < LINES_MAX and 0 <= instrument < self.instruments):
+            raise ValueError(f"line {line}, instrument {instrument}: there is no such line or instrument")
+        self.feeds[instrument].expected |= <uint32_t>1 << line
+
     def line_up(self, int line):
         """A line connected and subscribed: its first snapshots may be behind."""
         if not 0 <= line < LINES_MAX:

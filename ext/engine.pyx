@@ -287,6 +287,10 @@ cdef class Engine(Sink):
         memset(&self.quotes[instrument], 0, sizeof(Quote))
         self.asked_ns[instrument] = 0
 
+    def expect(self, int line, int instrument):
+        """A market line will carry the depth of this instrument. ValueError where there is no such line or instrument."""
+        self.arbiter.expect(line, instrument)
+
     # ---- the doors ----
 
     cdef int receive(self, int line, const char* data, Py_ssize_t size, int64_t now_ns) except -1:

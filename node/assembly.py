@@ -259,6 +259,8 @@ class Assembly:
                 name = f"{venue.market} feed {chr(ord('A') + i)}" + (f".{j + 1}" if len(sessions) > 1 else "")
                 line = self._line(name, LineKind.MARKET_LINE, market)
                 self.lines.append(LineSpec(line, name, market, "feed", url, session))
+                for symbol in depths if j == 0 else ():  # the first connection has the books
+                    self.engine.expect(line, self.numbers[market, symbol])
 
     def _snapshots(self, venue: VenueConfig, market: int) -> None:
         """A line for the snapshots of each instrument whose book starts from one."""

@@ -444,6 +444,23 @@ def ask(arbiter, line, kind, last_id, rule=STEP, instrument=0, stand=(-1, False,
     return door.ask(arbiter, line, {"instrument": instrument, "kind": kind, "rule": rule, **ids}, stand, 1)
 
 
+def test_a_line_that_is_subscribed_and_has_brought_nothing_yet_may_fill_a_hole():
+    for expected in (False, True):
+        merge = Merge(2)
+        if expected:
+            merge.arbiter.expect(1, 0)
+        merge.snap(0, 10)
+        assert merge.step(0, 12) == (HELD if expected else LOST)
+    assert merge.step(1, 11) == PASS
+    assert merge.shows == 12
+    merge.step(0, 14)
+    merge.down(1)
+    assert merge.book.state == GAP
+    for line, instrument in ((-1, 0), (32, 0), (0, -1), (0, 1)):
+        with pytest.raises(ValueError, match="no such"):
+            merge.arbiter.expect(line, instrument)
+
+
 def test_the_last_line_going_down_orphans_the_book_and_no_line_before_it():
     arbiter = Arbiter(3, HOLD)
     for line in (0, 1):

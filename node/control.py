@@ -21,6 +21,7 @@ from node.config import Config
 from node.errors import UserError, cause
 from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.limits import AT_START, changes
+from node.linestats import line_rows
 from node.phrases import RELEASED, RESTARTED, latch_name, latches_of, resume_command, way_out
 from node.recall import Recalled
 from node.truth.halts import Tell
@@ -411,6 +412,7 @@ class Control:
                 for x in engine.lines
                 if x.context < 0  # else replies to requests: nothing that could be up
             ],
+            "feeds": line_rows(engine),
             "refusals": {k: v for k, v in engine.risk.refusals().items() if v},
             "latched_refusals": {latch_name(Latch[k]): v for k, v in engine.risk.latched_refusals().items()},
             "limits_version": engine.risk.limits_version,

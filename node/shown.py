@@ -107,6 +107,8 @@ def print_status(answer: Answer, console: Console) -> None:
         console.print(answer["way_out"], soft_wrap=True, markup=False)  # a command is pasted as one line
     if answer.get("refusals"):
         console.print(f"refused so far: {_refused(answer)}")
+    if any("first" in x for x in answer.get("feeds", ())):
+        console.print(_feeds(answer["feeds"]))
     if answer["equity"] is not None:
         worth = answer["equity"]
         console.print(
@@ -137,6 +139,25 @@ def _instruments(rows: list[Answer]) -> Table:
         stops = str(x.get("protective_stops", "?"))
         table.add_row(x["name"], size, f"{x['open_orders']}{exits}", stops, ", ".join(held))
     return table
+
+
+def _feeds(rows: list[Answer]) -> Table:
+    """A row for each line of market data: who was first, by how much, whose holes it filled."""
+    table = narrow_table(
+        ("feed",), ("first", "share\n%", "lead us\np50", "lead us\np99", "copies", "filled\nholes", "gaps")
+    )
+    for x in rows:
+        told = [x.get(k) for k in ("first", "share_percent")]
+        told += [_us(x.get(k)) for k in ("lead_p50_us", "lead_p99_us")]
+        told += [x.get(k) for k in ("copies", "healed", "lost")]
+        name = x["name"] if x["up"] else f"{x['name']} (down)"
+        table.add_row(name, *("" if v is None else f"{v}" for v in told))
+    return table
+
+
+def _us(value: float | None) -> str | None:
+    """Microseconds, as exactly as a factor of two deserves."""
+    return None if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _refused(answer: Answer) -> str:

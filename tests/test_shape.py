@@ -86,6 +86,7 @@ NODE = {
     "node.credentials",
     "node.latch",
     "node.limits",
+    "node.linestats",
     "node.recall",
     "node.restore",
     "node.states",
@@ -165,8 +166,9 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
-        | {"node.amounts", "node.phrases", "node.truth.halts", "ext.records"},
+        | {"node.amounts", "node.linestats", "node.phrases", "node.truth.halts", "ext.records"},
     ),
+    (r"node\.linestats", {"ext.engine"}),
     (r"node\.companion", set()),
     (r"node\.tapes", {"node.errors", "node.operate", "node.reading", "node.sheet", "node.slow*", "ext.tape"}),
     (r"node\.report", {"node.errors", "node.slow.summary", "ext.records"}),

@@ -30,6 +30,7 @@ from node.control import Control
 from node.credentials import read_key
 from node.errors import Failed, HeldBack, Unreachable, UserError, cause, of_place
 from node.limits import LooserLimits, changes
+from node.linestats import line_rows
 from node.net.blind import cancel_ours
 from node.net.connection import Connection
 from node.net.console import Console
@@ -57,6 +58,7 @@ from node.venues.values import AccountNews, InstrumentRow, Reply, Request, Said
 
 TIMER_S = 0.02
 KEEPER_S = 0.05
+LINES_S = 60.0  # what each feed was good for goes on the tape so often
 PREPARE_S = 0.04
 RELIST_S = 60.0  # filters are asked for again so often, and when the venue says that they changed
 RELIST_CALM_S = 0.5  # ... this much later, so that one question is for all that is said at once
@@ -640,6 +642,7 @@ class Node:
         every_s = {self._prepare: PREPARE_S, self._keep: KEEPER_S, self._relist_all: RELIST_S}
         every_s[self._renew_windows] = WINDOWS_S
         due_s[self.vigil.look], every_s[self.vigil.look] = 0.0, EVERY_S
+        due_s[self._note_lines], every_s[self._note_lines] = loop.time() + LINES_S, LINES_S
         while not stop.is_set() and self.failure is None:
             self._tick(self._read_dials())
             self.desk.start_quoting(self.link.now_ns())
@@ -836,6 +839,7 @@ class Node:
             f"closed{stops}",
         )
         self._say_end(left, looked_ns)
+        self._note_lines()
         names = [self._order_name(x)[1] for x in left]
         self._note({"event": "stop", "open_orders": len(left), "protecting": len(kept), "left": names})
         for order_id in kept:
@@ -907,6 +911,10 @@ class Node:
             task.cancel()
         if self.tasks:
             await asyncio.wait(list(self.tasks))
+
+    def _note_lines(self) -> None:
+        """What each redundant line was good for, on the tape."""
+        self._note({"event": "feeds", "lines": line_rows(self.engine)})
 
     def _note(self, fields: dict) -> None:
         """NOTE on the tape: something a person may want to read later."""

@@ -176,3 +176,19 @@ def test_limits_of_many_instruments_are_as_many_tables_as_80_columns_need():
     assert text.count("123456.789") == len(names)
     assert "2 (profile; asked 20)" in text
     screen(lambda console: console.print(changes_table((x.to_json() for x in LOOSER), "looser")))
+
+
+def test_feeds_are_a_row_each_and_read_at_eighty_columns(monkeypatch):
+    row = {
+        "name": "binance-usdm feed A",
+        "up": True,
+        "first": 1234567,
+        "copies": 765432,
+        "share_percent": 61.7,
+    }
+    row |= {"lead_p50_us": 1048.576, "lead_p99_us": None, "healed": 12, "held": 40, "lost": 1, "spilled": 0}
+    text = screen(print_status, STATUS | {"feeds": [row, {"name": "okx feed B", "up": False}]}, width=80)
+    assert "binance-usdm feed A  1234567   61.7     1049" in text
+    assert "okx feed B (down)" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "feed" not in screen(print_status, STATUS | {"feeds": [{"name": "okx", "up": True}]}, width=80)

@@ -89,7 +89,7 @@ cdef class Arbiter:
     cdef void _place(self, int line, Feed* feed) noexcept nogil
     cdef void _restart(self, int line, Feed* feed, const DepthHead* head, int64_t ended_id) noexcept nogil
     cdef bint _is_past(self, const Feed* feed, const DepthHead* head, const Stand* stand) noexcept nogil
-    cdef void _anew(self, int line, Feed* feed) noexcept nogil
+    cdef void _anew(self, int line, Feed* feed, int rule) noexcept nogil
     cdef int _unnumbered(self, int line, Feed* feed) noexcept nogil
     cdef int _late(self, int line, Feed* feed, const DepthHead* head, const Stand* stand, int64_t now_ns) noexcept nogil
     cdef int _wait(self, int line, Feed* feed, const DepthHead* head, const Level* bids, const Level* asks,

@@ -183,8 +183,8 @@ cdef class Arbiter:
         cdef bint fell = not first and before >= 0 and head.last_id < before
         feed.fresh &= ~bit
         if not stand.synced:
-            self._anew(line, feed)
-            if head.last_id < stand.last_id:        # nobody told when, but the numbering is another one
+            self._anew(line, feed, head.rule)
+            if fell or head.last_id < stand.last_id:    # nobody told when, but the numbering is another one
                 self._restart(line, feed, head, stand.last_id)
         elif fell and feed.line_epoch[line] >= feed.epoch:
             self._restart(line, feed, head, before)
@@ -223,8 +223,9 @@ cdef class Arbiter:
         feed.reset_id, feed.reset_prev = head.last_id, head.prev_id
         memset(feed.seen, 0xFF, sizeof(feed.seen))
 
-    cdef void _anew(self, int line, Feed* feed) noexcept nogil:
-        """The book starts afresh from this line. Whether others are in the same numbering, they have to show."""
+    cdef void _anew(self, int line, Feed* feed, int rule) noexcept nogil:
+        """The book starts afresh from this line. Whether others are in the same numbering, they have to show; of what waits,
+        only a link to the message before it can show that, and bare numbers have none."""
         cdef Held* row = feed.waiting.first
         cdef Held* before = NULL
         cdef Held* after
@@ -235,7 +236,7 @@ cdef class Arbiter:
         while row != NULL:
             after = row.after
             row.loose |= row.line != line
-            if row.epoch == feed.epoch:
+            if row.epoch == feed.epoch and rule == RULE_PREV:
                 before = row
             else:
                 held_drop(&feed.waiting, before, row)

@@ -341,8 +341,33 @@ def test_a_snapshot_of_a_new_line_repairs_a_gap():
     assert merge.book.state == GAP
     merge.up(1)
     assert merge.snap(1, 14) == PASS
-    assert merge.shows == 15  # what line 0 had brought behind its hole
-    assert [merge.step(0, 15), merge.step(1, 16)] == [DROP, PASS]
+    assert merge.shows == 14  # what waits says nothing of the numbering that the book is in now
+    assert [merge.step(0, 15), merge.step(1, 16)] == [PASS, PASS]
+
+
+def test_what_waits_joins_a_snapshot_where_messages_name_the_one_before():
+    merge = running(2, rule=PREV)
+    merge.step(0, 15)
+    merge.step(1, 15)
+    assert merge.book.state == GAP
+    merge.up(0)
+    assert merge.snap(0, 14) == PASS
+    assert merge.shows == 15
+
+
+@pytest.mark.parametrize("rule", [STEP, PREV])
+def test_what_waits_of_an_older_numbering_never_joins_a_newer_one(rule):
+    """Two restarts in a row, and no line that could fill the hole between."""
+    merge = running(2, rule=rule)
+    merge.snap(0, 1)
+    merge.snap(1, 1)
+    for number in (3, 4, 5):
+        merge.step(0, number)
+        merge.step(1, number)
+    assert merge.book.state == GAP
+    assert merge.snap(0, 1) == PASS
+    assert merge.step(0, 2) == PASS
+    assert merge.shows == 2
 
 
 def test_a_snapshot_on_a_running_line_is_the_venue_starting_anew():

@@ -10,6 +10,8 @@ Numbers may start anew in mid-stream: Bybit sends a snapshot with a smaller id, 
 prevSeqId. Each restart begins a new epoch of the feed. A line is in an epoch, and follows the feed into the next one when it
 brings the same restart; what it brings before that is old, whatever its number. A line of which this is not known (it just came
 up, its numbers fell) is loose: it counts again when what it brings is a copy of something applied, or an exact continuation.
+Bare numbers cannot tell everything: where a line comes back with the snapshot of a server that has not restarted yet, soon after the
+book followed a restart, and the numbers lie close together, the book may show that older, true state until the line restarts too.
 
 USD-M events of two connections may be cut at different places. One that begins within what the book has and ends beyond it holds
 everything that changed since, in absolute sizes: it is spliced on, where its own line has missed nothing.
@@ -194,7 +196,7 @@ cdef class Arbiter:
             return PASS
         if fell and head.last_id == feed.reset_id:  # the restart that the book has gone through
             self._place(line, feed)
-        elif self._alone(line, feed):
+        elif self._alone(line, feed) and (first or fell or head.last_id == stand.last_id):
             if head.last_id < stand.last_id:
                 self._restart(line, feed, head, stand.last_id)
             return PASS

@@ -345,6 +345,17 @@ def test_a_snapshot_of_a_new_line_repairs_a_gap():
     assert [merge.step(0, 15), merge.step(1, 16)] == [PASS, PASS]
 
 
+def test_a_repeated_restart_turns_nothing_back_even_on_a_line_that_is_alone():
+    merge = running(2, at=5000)
+    merge.snap(0, 1)
+    for number in (2, 3, 4):
+        merge.step(0, number)
+    merge.down(0)
+    assert [merge.snap(1, 1), merge.snap(1, 1)] == [DROP, DROP]
+    assert [merge.step(1, n) for n in (2, 3, 4, 5)] == [DROP, DROP, DROP, PASS]
+    assert (merge.shows, merge.book.gaps) == (5, 0)
+
+
 def test_what_waits_joins_a_snapshot_where_messages_name_the_one_before():
     merge = running(2, rule=PREV)
     merge.step(0, 15)

@@ -460,6 +460,7 @@ VENUES = {
     ),
 }
 
+TRADE_NS = 10_000_000  # trade ids begin with the time of the start in hundredths of a second
 MakeMarket = Callable[[Iterable[Listing], int, int], Steps]  # listings, seed, start_ns
 
 
@@ -496,6 +497,8 @@ class Simulation:
         rows = {name: table[name] for name in config.venues}
         listings = {name: [Listing(**x) for x in row.listings] for name, row in rows.items()}
         everything = [x for name in rows for x in listings[name]]
+        for listing in everything:  # a node remembers trades by their ids: as at a venue, none comes again
+            listing.engine.next_trade_id = clock() // TRADE_NS
         self.market = config.make_market(everything, config.seed, clock())
         self.servers: dict[str, VenueServer] = {}
         for name, row in rows.items():

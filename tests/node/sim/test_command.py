@@ -281,3 +281,13 @@ def test_a_ledger_is_what_was_bought_less_what_was_sold():
     told = ledgers(simulation)
     assert told["okx"]["position_lots"] == {"4:BTC-USDT": -2}
     assert {"orders", "fills", "opened", "reset"} <= set(told["okx"]["counts"])
+
+
+def test_trades_of_a_simulation_that_was_started_again_have_other_ids():
+    """A node keeps the ids of trades it counted on its tape: a trade with a known one would never count."""
+    ids = []
+    for now_ns in (10**18, 10**18 + 10**9):
+        simulation = Simulation(SimConfig(venues=("okx",)), clock=lambda now_ns=now_ns: now_ns)
+        ids += [x.engine.next_trade_id for x in simulation.servers["okx"].fake.listings.values()]
+    first, second = ids[: len(ids) // 2], ids[len(ids) // 2 :]
+    assert min(second) - max(first) == 100

@@ -15,6 +15,7 @@ from node.truth.capital import Capital
 from node.truth.desk import Product
 from node.truth.evidence import number
 from node.truth.halts import REDUCE_ONLY, Difference, Halts
+from node.truth.others import Others
 from node.truth.settings import Settings
 from node.truth.steady import Steady
 from node.venues.values import BalanceRow, CashRow, TradeRow
@@ -79,7 +80,7 @@ class Purse:
 
     def __init__(self, settings: Settings, halts: Halts, capital: Capital | None = None):
         self.settings, self.halts, self.capital = settings, halts, capital
-        self.others: dict[str, Decimal] = {}  # coins there that nothing here uses
+        self.others = Others(settings)  # coins there that nothing here trades
         self.coins: dict[str, Coin] = {}
         self.users: dict[str, set[int]] = {}  # coin -> instruments that trade it
         self.bases: set[str] = set()  # base coins of spot symbols
@@ -259,10 +260,11 @@ class Purse:
         rows, left_ns, read_ns = self.waiting
         self.waiting, self.compared_ns, self.read_ns = None, left_ns, read_ns
         totals = {x.coin: number(x.total, x.coin) for x in rows}
-        for name in sorted(totals.keys() | self.users.keys() | self.coins.keys()):
+        for name in sorted(totals.keys() | self.users.keys() | self.coins.keys() | self.others.coins.keys()):
             if name in self.users or name in self.coins:
                 self._look(name, totals.get(name, NONE), left_ns, read_ns, offset_ns, now_ns)
-        self.others = {x: total for x, total in totals.items() if x not in self.users and x not in self.coins}
+            if name not in self.users:
+                self._look_other(name, totals.get(name), left_ns, read_ns, offset_ns)
         if self.capital is not None and not is_early:
             self.capital.compare(self, explained_ns - self.settings.settle_ns, now_ns)
 
@@ -271,7 +273,7 @@ class Purse:
     ) -> None:
         coin = self.coin(name)
         values = self._values(coin, total, left_ns + offset_ns, read_ns + offset_ns)
-        dust = Decimal("1e-6" if name in self.margin else "1e-8") * (1 + coin.trades)
+        dust = _dust(coin, "1e-6" if name in self.margin else "1e-8")
         coin.told = total
         base = coin.steady.base
         if name in self.margin and None in self.costs.values():
@@ -286,6 +288,17 @@ class Purse:
             value = min(values, key=lambda x: abs(x - base))
             coin.steady.look(value, left_ns, read_ns, dust)
         self._judge(name, coin, now_ns)
+
+    def _look_other(
+        self, name: str, total: Decimal | None, left_ns: int, read_ns: int, offset_ns: int
+    ) -> None:
+        values, dust = [total or NONE], NONE
+        if name in self.coins:  # fees or transfers moved it
+            coin = self.coins[name]
+            values = self._values(coin, total or NONE, left_ns + offset_ns, read_ns + offset_ns)
+            dust = _dust(coin)
+        value = self.others.nearest(name, values)
+        self.others.look(name, value, left_ns, read_ns, is_named=total is not None, dust=dust)
 
     def _learn(
         self, name: str, coin: Coin, values: list[Decimal], dust: Decimal, left_ns: int, read_ns: int
@@ -345,7 +358,8 @@ class Purse:
     def again_ns(self) -> int:
         """From when on another look counts: what is not known is learned at the start's pace, whoever trades
         already."""
-        is_learning = self.unknown() or (self.capital is not None and self.capital.is_learning)
+        is_learning = self.unknown() or self.others.is_learning
+        is_learning = is_learning or (self.capital is not None and self.capital.is_learning)
         return self.read_ns + (self.settings.start_settle_ns if is_learning else self.settings.settle_ns)
 
     @property
@@ -357,15 +371,9 @@ class Purse:
 
     def bases_of(self) -> dict[str, Decimal]:
         """Of each coin what was there before us, as far as it is known: of one that nothing here trades,
-        what is there now
-        without what fees and transfers made of it."""
-        out = dict(self.others)
-        for name, coin in self.coins.items():
-            if coin.steady.base is not None:
-                out[name] = Decimal(coin.steady.base)
-            elif name not in self.users and coin.told is not None:
-                out[name] = coin.told - coin.total - sum((x for _, x in coin.effects or ()), NONE)
-        return out
+        what is there without what fees and transfers made of it."""
+        known = {x: coin.steady.base for x, coin in self.coins.items() if coin.steady.base is not None}
+        return self.others.amounts() | {name: Decimal(base) for name, base in known.items()}
 
     def unknown(self) -> list[str]:
         """Coins that something here trades and whose base is not known."""
@@ -375,6 +383,11 @@ class Purse:
         out = [Difference(name, "balance not known yet", 0) for name in self.unknown()]
         rows = [(name, x.steady) for name, x in sorted(self.coins.items()) if x.steady.drift is not None]
         return out + [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]
+
+
+def _dust(coin: Coin, of_one: str = "1e-8") -> Decimal:
+    """What a venue's rounding of its trades may make of a balance."""
+    return Decimal(of_one) * (1 + coin.trades)
 
 
 def _inside(

@@ -215,7 +215,7 @@ class Keeper:
             asker = next(x for x in desks if x.asks_balances)
             is_early = any(x.is_early(x.swept_ns) for x in desks)
             purse.compare(swept_ns, asker.clock.offset_ns(now_ns), now_ns, is_early)
-            if purse.is_open:
+            if purse.is_open or purse.others.is_open:
                 asker.due["balances"] = min(asker.due["balances"], max(purse.again_ns() + LATE_NS, now_ns))
             for watch in desks:
                 if watch.starting:

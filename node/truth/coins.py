@@ -68,11 +68,17 @@ class Cost:
 @dataclass(slots=True)
 class Shown:
     """A position as an agreed answer shows it, which left and was read at these times (our clock): `held`
-    is leg, size and entry of each that is not flat."""
+    is leg, size and entry of each that is not flat. `same_ns`: when a later answer left that showed just
+    that."""
 
     held: list[tuple[str, Decimal, str]]
     left_ns: int
     read_ns: int
+    same_ns: int = 0
+
+    def span(self, offset_ns: int, settle_ns: int) -> tuple[int, int]:
+        """Trades between these times (the venue's clock) may be inside it or not."""
+        return self.left_ns + offset_ns - settle_ns, self.read_ns + offset_ns + settle_ns
 
 
 class Purse:
@@ -127,16 +133,30 @@ class Purse:
     ) -> None:
         """A position that an agreed answer shows: realised profit is counted from here, once it is known
         which trades it holds (`explain_costs`). ValueError where it has no entry price."""
-        if instrument in self.costs and self.costs[instrument] is None and instrument not in self.shown:
-            held = [x for x in held if x[1]]
+        if instrument not in self.costs or self.costs[instrument] is not None:
+            return
+        held = [x for x in held if x[1]]
+        shown = self.shown.get(instrument)
+        if shown is None:
             for _, _, entry in held:
                 number(entry, "entry")
             self.shown[instrument] = Shown(held, left_ns, read_ns)
+        elif held == shown.held:
+            shown.same_ns = left_ns
 
     def costs_due_ns(self, instruments: set[int]) -> int:
         """Trades must be listed behind this moment (our clock) before a cost can be known; 0: none waits."""
         times = [self._explained_ns(x) for x in instruments & self.shown.keys()]
         return max(times, default=0)
+
+    def is_ambiguous(self, instruments: set[int], offset_ns: int) -> bool:
+        """May trades about the time of an answer cancel each other, so that its size does not say which of
+        them it holds? Another answer, when all of them are surely inside, will."""
+        for instrument in instruments & self.shown.keys():
+            from_ns, _ = self.shown[instrument].span(offset_ns, self.settings.start_settle_ns)
+            if sum(row.event_ns >= from_ns for _, row in self.listed[instrument]) > 1:
+                return True
+        return False
 
     def _explained_ns(self, instrument: int) -> int:
         shown = self.shown[instrument]
@@ -156,22 +176,23 @@ class Purse:
     ) -> set[int]:
         """All trades of these instruments that happened before `explained_ns` (our clock) were listed. Older
         trades than the answer are inside the position, newer ones are not. Of those about the time of the
-        answer its size decides, where `held` says what all of them together made (by leg): else such a
-        position is forgotten, and must be asked for again (what is returned)."""
+        answer its size decides, where `held` says what all of them together made (by leg), or a later answer:
+        else such a position is forgotten, and must be asked for again (what is returned)."""
         again = set()
         for instrument in sorted(instruments & self.shown.keys()):
-            shown, settle_ns = self.shown[instrument], self.settings.start_settle_ns
+            shown = self.shown[instrument]
             if self._explained_ns(instrument) > explained_ns:
                 continue
             floor_ns = shown.left_ns if self._is_empty(instrument) else shown.read_ns
             del self.shown[instrument]
-            from_ns, to_ns = shown.left_ns + offset_ns - settle_ns, shown.read_ns + offset_ns + settle_ns
+            from_ns, to_ns = shown.span(offset_ns, self.settings.start_settle_ns)
             rows = sorted(
                 self.listed[instrument], key=lambda x: (x[1].event_ns, x[1].trade_hi, x[1].trade_lo)
             )
             about = [x for x in rows if from_ns <= x[1].event_ns <= to_ns]
             newer = [x for x in rows if x[1].event_ns > to_ns]
-            inside = _inside(shown, about, newer, held.get(instrument)) if about else 0
+            sure_ns = shown.same_ns + offset_ns - self.settings.start_settle_ns
+            inside = _inside(shown, about, newer, held.get(instrument), sure_ns) if about else 0
             if inside is None:
                 again.add(instrument)
                 continue
@@ -391,10 +412,12 @@ def _dust(coin: Coin, of_one: str = "1e-8") -> Decimal:
 
 
 def _inside(
-    shown: Shown, about: list[Listed], newer: list[Listed], held: Mapping[str, Decimal] | None
+    shown: Shown, about: list[Listed], newer: list[Listed], held: Mapping[str, Decimal] | None, sure_ns: int
 ) -> int | None:
     """How many of the trades `about` the time of an answer are inside the position that it shows: what we
-    hold now without those behind it must be what it shows. None where nothing, or more than one number, fits.
+    hold now without those behind it must be what it shows. Where some cancel each other, a later answer
+    decides: up to `sure_ns` (the venue's clock) all are inside that one, and it shows the same size and
+    entry. None where nothing, or more than one number, fits.
     """
     if held is None:
         return None
@@ -408,6 +431,8 @@ def _inside(
             found.append(inside)
         if inside:
             _undo(left, about[inside - 1][1])
+    if len(found) > 1 and found[0] == len(about) and about[-1][1].event_ns <= sure_ns:
+        return found[0]
     return found[0] if len(found) == 1 else None
 
 

@@ -692,6 +692,8 @@ cdef class Engine(Sink):
         """The reason for a halt is gone. A stop that fired there may fire again, and nothing is closed for it any more; no new
         risk for the cool-down behind it."""
         self.risk.resume(instrument, why)
+        if why == 0 or why == HALT_FILTER:
+            self.filter_refusals[instrument & 255] = 0      # a person looked: counted anew
         self._door(DOOR_RESUME, instrument, 0, why, 0, 0, now_ns)
         self._let_cross(instrument)
         if why and self.stops.release(instrument, why):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ext.records import ErrorGroup, HaltReason
 from node.amounts import amount_text, lot
-from node.phrases import latch_name, latches_of, way_out
+from node.phrases import latch_name, latches_of, resume_command, way_out
 from node.truth.budget import Budget
 from node.truth.cases import Cases
 from node.truth.coins import Purse
@@ -374,6 +374,8 @@ class Watch:
             if reason in ENDS:
                 self.engine_held[instrument, reason] = now_ns
             what = "stopped" if level == STOP else "reduce-only"
+            if reason == HaltReason.HALT_FILTER:
+                what += f"; then {resume_command(self.settings.tape)}"
             self.halts.tell(symbol, f"{HELD[reason]}: {what}", now_ns)
             if reason == HaltReason.HALT_ACCESS:
                 self._log_in_anew(now_ns)

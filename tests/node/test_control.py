@@ -181,6 +181,19 @@ def test_a_resume_lets_go_of_everything_that_people_and_stops_held_and_says_what
     assert engine.risk.latches == 0
 
 
+def test_a_resume_ends_what_only_a_person_ends_and_says_what_stays_and_why(tmp_path):
+    hand = hand_of(tmp_path / "tape", changes={"reconcile": {"foreign": "halt"}}).ready()
+    hand.engine.halt(0, int(HaltReason.HALT_FILTER), 1, hand.world.now_ns)
+    hand.befall("acct.external_order", side="buy", size_lots=hand.size, price_ticks=hand.away(BUY))
+    hand.run(12)
+    assert set(hand.halts()) == {"HALT_FILTER", "HALT_FOREIGN"}
+    answer = do(hand, "resume", reason="sizes are mended")
+    assert answer["cleared"] == ["bybit-linear BTCUSDT: filter"]
+    (held,) = answer["held"]
+    assert held.startswith("bybit-linear BTCUSDT: stopped: foreign: an order that is not ours rests there")
+    assert set(hand.halts()) == {"HALT_FOREIGN"}
+
+
 @pytest.mark.parametrize("why", [Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING])
 def test_what_only_a_restart_mends_is_not_resumed(hand, why):
     do(hand, "halt")

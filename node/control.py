@@ -148,9 +148,14 @@ class Control:
         found = read_latch(self.directory)
         if found is None:
             return []
-        why = Latch.LATCH_GUARD if found.latch == "guard" else Latch.LATCH_OPERATOR
-        asked = self._hold(int(why), found.flatten, now_ns)
-        self.because[int(why)] = _said(found)
+        behind = [x for x in found.behind if self.because.get(_latch_of(x)) != _said(x)]
+        return [self._obey(x, now_ns) for x in (*behind, found)]
+
+    def _obey(self, found: Latched, now_ns: int) -> str:
+        """One latch of the file; what is to be told of it."""
+        why = _latch_of(found)
+        asked = self._hold(why, found.flatten, now_ns)
+        self.because[why] = _said(found)
         self.note(
             {
                 "event": "latch file",
@@ -161,7 +166,7 @@ class Control:
             }
         )
         word = "flatten" if found.flatten else "halt"
-        return [f"{NAME}: {word} by the {found.latch}: {found.reason or 'no reason given'}"]
+        return f"{NAME}: {word} by the {found.latch}: {found.reason or 'no reason given'}"
 
     # ---- requests ----
 
@@ -513,6 +518,10 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     except OSError as error:
         return -1, error.errno or 0
     return stat.st_mtime_ns, stat.st_ino
+
+
+def _latch_of(latched: Latched) -> int:
+    return int(Latch.LATCH_GUARD) if latched.latch == "guard" else OPERATOR
 
 
 def _said(latched: Latched) -> tuple[str, int]:

@@ -107,6 +107,18 @@ def test_the_same_latch_file_is_obeyed_once_and_a_new_one_again(hand, tmp_path):
     assert control.poll(3) == []
 
 
+def test_what_an_operator_said_is_kept_where_the_guard_latches_behind_him(tmp_path):
+    hand = hand_of(tmp_path / "tape").ready()
+    do(hand, "halt", reason="lunch")
+    write_latch(tmp_path / "tape", Latched("guard", False, "the node is gone", 5))
+    assert hand.world.control.poll(hand.world.now_ns) == ["latch.json: halt by the guard: the node is gone"]
+    held = do(hand, "status")["held"]
+    assert [x for x in held if x.startswith("latched: operator: halt, lunch")]
+    assert [x for x in held if x.startswith("latched: guard: halt, the node is gone")]
+    fresh = hand_of(tmp_path / "tape")  # another tape: the file is all there is
+    assert {x["why"] for x in do(fresh, "status")["latches"]} == {"halt, lunch", "halt, the node is gone"}
+
+
 @pytest.mark.parametrize("name", ["halt", "flatten"])
 @pytest.mark.parametrize("with_file", [True, False])
 def test_143_it_survives_kill_9_and_restart_by_tape_or_by_file_until_resume(tmp_path, name, with_file):

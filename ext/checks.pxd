@@ -102,8 +102,7 @@ cdef class Checks:
     cdef readonly int latches        # bits by Latch: any of them stops every new order of a strategy
     cdef readonly int64_t lease_ns   # a lease that holds until then; -1 = none is asked for
     cdef readonly int64_t watched_ns # when the stops were last evaluated
-    cdef uint64_t strategies_off     # bit s = strategy s is latched off
-    cdef int32_t why_off[64]         # StrategyOff
+    cdef int32_t why_off[64]         # by strategy: the StrategyOff that latches it off, 0 = it is on
     cdef int window_kind             # time rule that holds until `window_until_ns`, -1 = none
     cdef int window_version          # of the limits that it is from
     cdef int64_t window_until_ns

@@ -26,7 +26,7 @@ from ext.records cimport (ABOVE, AMEND, AMEND_RATE, AT_LEAST, AT_MOST, BELOW, BO
                           DESK_EXIT, DESK_PROTECT, DRAWDOWN, DUPLICATE, EQUITY_UNKNOWN, EXIT_PENDING, FOK, FUNDING_WINDOW,
                           HALTED, HALT_PHASE, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_STOP, LATCH_STOPPING,
                           HOLDS, LEASE, LEG, LEVERAGE, LIMIT, LIQUIDATION_NEAR, LONG_LEG, MARGIN, MARKET, MULTIPLE, NOTIONAL_MAX,
-                          NEW, NOTIONAL_MIN, NOT_ALLOWED, NO_REFERENCE, NUMBER, OFF_REPEAT, OK, OPEN_NOTIONAL, OPEN_ORDERS,
+                          NEW, NOTIONAL_MIN, NOT_ALLOWED, NO_REFERENCE, NUMBER, OFF_NOT, OK, OPEN_NOTIONAL, OPEN_ORDERS,
                           OPEN_TOTAL, OPEN_VENUE, ORDER_RATE, PHASE, POSITION, POSITION_LOSS, POST_ONLY, POST_ONLY_CROSS,
                           PRICE_COLLAR, PRICE_RANGE, PRICE_STEP, PRICE_WALK, PRIVATE_DOWN, RECONCILE_STALE, REDUCE_ONLY,
                           SELF_TRADE, SHORT_LEG, SIZE_MAX, SIZE_MIN, SIZE_STEP, SLIPPAGE, SPREAD, STOP_MARKET,
@@ -237,7 +237,7 @@ cdef class Checks:
             if not self.table.may_trade(intent.strategy, intent.instrument):
                 return self.stop(at, NOT_ALLOWED, intent.strategy, intent.instrument)
             note(&at, STRATEGY_OFF, AT_MOST, self.why_off[intent.strategy], 0, 0)
-            if self.strategies_off >> intent.strategy & 1:
+            if self.why_off[intent.strategy] != OFF_NOT:
                 return self.stop(at, STRATEGY_OFF, self.why_off[intent.strategy], 0)
         elif case.own and not (intent.reduce_only and (intent.type == STOP_MARKET if intent.strategy == DESK_PROTECT else
                                                        intent.type == LIMIT and (intent.tif == IOC or intent.tif == FOK))):
@@ -871,14 +871,8 @@ cdef class Checks:
 
     @final
     cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil:
-        """An order of ours filled (Throttle.on_fill). True where its strategy is latched off by it: its orders are to be cancelled."""
-        if not self.throttle.on_fill(strategy, instrument, leg, side, moved, now_ns):
-            return False
-        if self.strategies_off >> strategy & 1:
-            return False
-        self.strategies_off |= <uint64_t>1 << strategy
-        self.why_off[strategy] = OFF_REPEAT
-        return True
+        """An order of ours filled (Throttle.on_fill). True where its strategy must be switched off for that, and is not yet."""
+        return self.throttle.on_fill(strategy, instrument, leg, side, moved, now_ns) and self.why_off[strategy] == OFF_NOT
 
     @final
     cdef int on_funding(self, int instrument, int64_t rate_e8, int64_t next_ns) noexcept nogil:

@@ -16,4 +16,4 @@ cdef uint64_t of_orders(Orders orders) noexcept nogil
 cdef uint64_t of_account(Account account) noexcept nogil
 cdef uint64_t of_equity(Equity equity) noexcept nogil
 cdef uint64_t of_risk(Checks risk, Stops stops, int strategies) except? 0
-cdef uint64_t of_strategies(list strategies) except? 0
+cdef uint64_t of_strategies(list strategies, Checks risk) except? 0

@@ -142,8 +142,11 @@ cdef uint64_t of_equity(Equity equity) noexcept nogil:
 
 
 cdef uint64_t of_risk(Checks risk, Stops stops, int strategies) except? 0:
-    cdef uint64_t hash = mix(SEED, risk.strategies_off)
+    cdef uint64_t hash, off = 0     # bit s = strategy s is off
     cdef int i, n = risk.instruments.count
+    for i in range(strategies):
+        off |= <uint64_t>(risk.why_off[i] != 0) << i
+    hash = mix(SEED, off)
     hash = mix(mix(_pair(hash, risk.latches, risk.table.version), risk.lease_ns), risk.watched_ns)
     hash = mix(_pair(hash, risk.window_kind, risk.window_version), risk.window_until_ns)
     hash = mix_words(hash, risk.guards, n * (sizeof(risk.guards[0]) >> 3))
@@ -198,11 +201,11 @@ cdef uint64_t _of_stops(uint64_t hash, Stops stops, int n) noexcept:
 # ---- strategies ----
 
 
-cdef uint64_t of_strategies(list strategies) except? 0:
+cdef uint64_t of_strategies(list strategies, Checks risk) except? 0:
     cdef uint64_t hash = SEED
     cdef Strategy strategy
     for strategy in strategies:
         hash = mix(mix(hash, strategy.calls), strategy.faults)
-        hash = _pair(mix(hash, strategy.dropped), strategy.strikes, strategy.off)
+        hash = _pair(mix(hash, strategy.dropped), strategy.strikes, risk.why_off[strategy.number])
         hash = strategy.digest(hash)
     return hash

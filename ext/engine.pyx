@@ -696,6 +696,8 @@ cdef class Engine(Sink):
         """The reason for a halt is gone. A stop that fired there may fire again, and nothing is closed for it any more; no new
         risk for the cool-down behind it."""
         self.risk.resume(instrument, why)
+        if why == 0 or why == HALT_FILTER:
+            self.filter_refusals[instrument & 255] = 0      # a person looked: counted anew
         self._door(DOOR_RESUME, instrument, 0, why, 0, 0, now_ns)
         self._let_cross(instrument)
         if why and self.stops.release(instrument, why):
@@ -1467,7 +1469,7 @@ cdef class Engine(Sink):
 
     cdef int _call(self, Strategy strategy, const Tell* tell) except -1:
         """Tell a strategy something, unless it is off. Whatever goes wrong in there stays there."""
-        if strategy.off or strategy.call(tell, self.now_ns):
+        if self.risk.why_off[strategy.number] != OFF_NOT or strategy.call(tell, self.now_ns):
             return 0
         if strategy.timed_out:
             self._door(DOOR_STRATEGY, strategy.number, 0, <int64_t>CALL_INTERRUPTED, strategy.calls, 0, self.now_ns)
@@ -1490,10 +1492,10 @@ cdef class Engine(Sink):
         cdef Strategy strategy = self._strategy(number)
         if not OFF_NOT < why <= OFF_REPEAT:
             raise ValueError(f"strategy {number} off for {why}: must be one of records.StrategyOff")
-        if strategy.off:
+        if self.risk.why_off[number] != OFF_NOT:
             return False
         self._door(DOOR_STRATEGY, number, 0, <int64_t>SWITCH_OFF, why, 0, now_ns)
-        strategy.switch(why)
+        strategy.switch(False)
         self.risk.strategy_off(number, why)
         for i in range(self.orders.capacity):
             order = &self.orders.rows[i]
@@ -1507,10 +1509,10 @@ cdef class Engine(Sink):
     def strategy_on(self, int number, int64_t now_ns) -> bool:
         """A person switches a strategy on again, with a clean slate; False where it is on. ValueError where there is none."""
         cdef Strategy strategy = self._strategy(number)
-        if not strategy.off:
+        if self.risk.why_off[number] == OFF_NOT:
             return False
         self._door(DOOR_STRATEGY, number, 0, <int64_t>SWITCH_ON, 0, 0, now_ns)
-        strategy.switch(<int>OFF_NOT)
+        strategy.switch(True)
         self.risk.strategy_on(number)
         return True
 
@@ -1587,7 +1589,7 @@ cdef class Engine(Sink):
         if strategy.dropped > strategy.dropped_told:
             strategy.dropped_told = strategy.dropped
             self.nonsense = f"more than {<int>PROPOSALS_MAX} proposals in one turn"
-        if self.nonsense is not None and not strategy.off:
+        if self.nonsense is not None and self.risk.why_off[strategy.number] == OFF_NOT:
             strategy.strike(self.nonsense)
             self._fault(strategy)
         return 0
@@ -2002,7 +2004,7 @@ cdef class Engine(Sink):
         out.risk = of_risk(self.risk, self.stops, len(self.strategies))
         for i in range(min(self.instruments.count, 256)):
             out.risk = mix(mix(out.risk, self.filter_refusals[i]), self.filter_refused[i])
-        out.strategies = mix_words(of_strategies(self.strategies), self.dial_values, DIALS_MAX)
+        out.strategies = mix_words(of_strategies(self.strategies, self.risk), self.dial_values, DIALS_MAX)
         out.strategies = mix(mix(out.strategies, self.stopping), self.decisions)
         return 0
 

@@ -247,7 +247,6 @@ cpdef enum HaltReason:
     HALT_WINDOW = 14     # time rules: flat by now
     HALT_CAPITAL = 15    # the account's equity and the venue's differ, or nobody knows it
     HALT_MARGIN = 16     # too near to liquidation
-    HALT_LIMITS = 17     # what rests is beyond limits that were tightened
     HALT_PHASE = 18      # level 1: the venue takes post-only orders alone; 2: an auction, where it takes nothing of what we send
     HALTS = 24
 

@@ -81,13 +81,11 @@ cdef class RiskGate(Checks):
         self._strategy(strategy)
         if not 0 < why < 64:
             raise ValueError(f"strategy {strategy}: off for {why}: must be a StrategyOff")
-        self.strategies_off |= <uint64_t>1 << strategy
         self.why_off[strategy] = why
 
     def strategy_on(self, int strategy):
         """A human switched it on again."""
         self._strategy(strategy)
-        self.strategies_off &= ~(<uint64_t>1 << strategy)
         self.why_off[strategy] = 0
         self.throttle.forgive(strategy)
 

@@ -57,7 +57,6 @@ cdef class Strategy:
     cdef int64_t dropped_told        # of these, what was counted as faults
     cdef readonly int64_t faults     # calls that failed and turns with nonsense in them, ever
     cdef readonly int64_t strikes    # of these, since it was last switched on
-    cdef readonly int off            # StrategyOff: it is neither told nor asked anything; 0 = on
     cdef readonly str last_error
     cdef readonly int64_t calls
     cdef readonly bint inside        # one of its methods has not returned yet
@@ -68,7 +67,7 @@ cdef class Strategy:
     cdef bint call(self, const Tell* tell, int64_t now_ns) except -1
     cdef int _dispatch(self, const Tell* tell, int64_t now_ns) except -1
     cdef int strike(self, str why) except -1
-    cdef int switch(self, int off) noexcept
+    cdef int switch(self, bint on) noexcept
     cpdef int on_book_lost(self, int instrument, int64_t now_ns) except -1
     cpdef int on_book(self, int instrument, int64_t now_ns) except -1
     cpdef int on_order(self, int instrument, int side, uint64_t order_id, int64_t now_ns) except -1

@@ -218,11 +218,10 @@ cdef class Strategy:
         self.last_error = why
         return 0
 
-    cdef int switch(self, int off) noexcept:
-        """Off for a StrategyOff, or on again (0), with a clean slate."""
-        self.off = off
+    cdef int switch(self, bint on) noexcept:
+        """It was switched off, and what it proposes is nothing; or on again, with a clean slate. The gate knows which it is."""
         self.proposed = 0
-        if not off:
+        if on:
             self.strikes = 0
         return 0
 

@@ -8,7 +8,7 @@ be loosened.
 A file beside the tape says the same to a node that does not run, or does not listen (`node.latch`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from node.linestats import line_rows
 from node.phrases import RELEASED, RESTARTED, latch_name, latches_of, resume_command, way_out
 from node.recall import Recalled
 from node.truth.halts import Tell
+from node.truth.release import Released
 
 OK, USAGE, HELD = 0, 2, 3  # exit codes that a reply can ask for
 SECONDS = 1_000_000_000
@@ -42,6 +43,7 @@ KEYS: dict[str, set[str]] = {
     "limits": set(),
 }  # what a request may have besides `do`
 REASON_MOST = 500
+NOTHING: Mapping[tuple[int, int], str] = {}
 Request = dict[str, Any]
 Answer = dict[str, Any]
 
@@ -66,6 +68,7 @@ class Control:
         self.tell, self.note = tell, note
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
+        self.release: Callable[[int], Released] = lambda now_ns: Released()  # ... and the halts of the keeper
         self.tape_causes: Callable[[], list[str]] = list  # what is the matter with the record, in words
         self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
         self.bare_ns: dict[int, int] = {}  # instrument -> since when part of its position has no protection
@@ -146,9 +149,14 @@ class Control:
         found = read_latch(self.directory)
         if found is None:
             return []
-        why = Latch.LATCH_GUARD if found.latch == "guard" else Latch.LATCH_OPERATOR
-        asked = self._hold(int(why), found.flatten, now_ns)
-        self.because[int(why)] = _said(found)
+        behind = [x for x in found.behind if self.because.get(_latch_of(x)) != _said(x)]
+        return [self._obey(x, now_ns) for x in (*behind, found)]
+
+    def _obey(self, found: Latched, now_ns: int) -> str:
+        """One latch of the file; what is to be told of it."""
+        why = _latch_of(found)
+        asked = self._hold(why, found.flatten, now_ns)
+        self.because[why] = _said(found)
         self.note(
             {
                 "event": "latch file",
@@ -159,7 +167,7 @@ class Control:
             }
         )
         word = "flatten" if found.flatten else "halt"
-        return [f"{NAME}: {word} by the {found.latch}: {found.reason or 'no reason given'}"]
+        return f"{NAME}: {word} by the {found.latch}: {found.reason or 'no reason given'}"
 
     # ---- requests ----
 
@@ -273,12 +281,14 @@ class Control:
                 engine.resume(number, int(why), now_ns)
         for why in RELEASED:
             engine.latch(int(why), False, now_ns)
+        released = self.release(now_ns)
+        cleared += [f"{self._name(number)}: {self._halt_word(why)}" for number, why in released.ended]
         self.resumed()
         for number in range(len(engine.strategies)):
             if engine.risk.off(number):
                 engine.strategy_on(number, now_ns)
                 cleared.append(f"strategy {number}: switched off")
-        return {"cleared": cleared, "held": self._held(now_ns)}
+        return {"cleared": cleared, "held": self._held(now_ns, released.stays)}
 
     def _take_file(self, now_ns: int) -> list[str]:
         """Remove the latch file that was obeyed. One that somebody wrote since is put back and obeyed:
@@ -419,15 +429,19 @@ class Control:
         }
         return answer | self._left()
 
-    def _held(self, now_ns: int) -> list[str]:
-        """Everything that holds the node back, in words."""
+    def _held(self, now_ns: int, stays: Mapping[tuple[int, int], str] = NOTHING) -> list[str]:
+        """Everything that holds the node back, in words. `stays`: (instrument, HaltReason) -> why it was not
+        ended just now."""
         engine = self.engine
         self._look(now_ns)
         out = [f"latched: {self.described(x, now_ns)}" for x in sorted(self.because)]
         for number in range(engine.instruments.count):
             for name, level in engine.risk.halts(number).items():
                 word = "stopped" if level == STOP else "reduce only"
-                out.append(f"{self._name(number)}: {word}: {self._halt_word(HaltReason[name])}")
+                halt = HaltReason[name]
+                why = stays.get((number, int(halt)), "")
+                text = f"{self._name(number)}: {word}: {self._halt_word(halt)}"
+                out.append(f"{text}: {why}" if why else text)
             if (cool_ns := engine.risk.cooling_ns(number, now_ns)) > 0:
                 out.append(
                     f"{self._name(number)}: cools down after a stop or a flatten: no new risk for "
@@ -506,6 +520,10 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     except OSError as error:
         return -1, error.errno or 0
     return stat.st_mtime_ns, stat.st_ino
+
+
+def _latch_of(latched: Latched) -> int:
+    return int(Latch.LATCH_GUARD) if latched.latch == "guard" else OPERATOR
 
 
 def _said(latched: Latched) -> tuple[str, int]:

@@ -1,14 +1,16 @@
 """The latch that the guard leaves beside a tape: a node that finds it takes no new risk until a person
 resumes.
 
-`latch.json`: {"latch": "guard", "flatten": bool, "reason": text, "at_ns": int}. It is on the disk before the
-guard touches an order, so that a node that goes on, or starts again, cannot be faster.
+`latch.json`: {"latch": "guard", "flatten": bool, "reason": text, "at_ns": int, "behind": [...]}. It is on the
+disk before the guard touches an order, so that a node that goes on, or starts again, cannot be faster. In
+`behind`, in the same form: what an operator said before the guard did, or the guard before him.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -17,20 +19,24 @@ NAME = "latch.json"
 
 @dataclass(frozen=True, slots=True)
 class Latched:
-    """Who latched, why, when (ns since 1970), and whether positions are being closed."""
+    """Who latched, why, when (ns since 1970), and whether positions are being closed; and what another had
+    said before."""
 
     latch: str
     flatten: bool
     reason: str
     at_ns: int
+    behind: tuple["Latched", ...] = ()
 
 
 def write_latch(directory: Path, latched: Latched) -> None:
     """Whole and on the disk, or not at all. Who only wants nothing new does not take back that everything
-    was to be closed. Raises OSError."""
-    row = {x: getattr(latched, x) for x in ("latch", "flatten", "reason", "at_ns")}
+    was to be closed, and nobody takes back what another said. Raises OSError."""
     before = read_latch(directory)
-    row["flatten"] = latched.flatten or (before is not None and before.flatten)
+    known = [] if before is None else [before, *before.behind]
+    row = _row(latched) | {"flatten": latched.flatten or any(x.flatten for x in known)}
+    if others := [_row(x) for x in known if x.latch != latched.latch]:
+        row["behind"] = others
     part = directory / f"{NAME}.part"
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
@@ -57,9 +63,17 @@ def read_latch(directory: Path) -> Latched | None:
         return Latched("guard", False, f"{NAME} cannot be read: {error.strerror}", 0)
     try:
         row = orjson.loads(raw)
-        return Latched(str(row["latch"]), bool(row["flatten"]), str(row["reason"]), int(row["at_ns"]))
-    except (ValueError, TypeError, KeyError):
+        return replace(_latched(row), behind=tuple(_latched(x) for x in row.get("behind", [])))
+    except (ValueError, TypeError, KeyError, AttributeError):
         return Latched("guard", False, f"{NAME} cannot be understood", 0)
+
+
+def _row(latched: Latched) -> dict[str, Any]:
+    return {x: getattr(latched, x) for x in ("latch", "flatten", "reason", "at_ns")}
+
+
+def _latched(row: dict[str, Any]) -> Latched:
+    return Latched(str(row["latch"]), bool(row["flatten"]), str(row["reason"]), int(row["at_ns"]))
 
 
 def utc_text(at_ns: int) -> str:

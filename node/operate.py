@@ -18,6 +18,7 @@ from node.net.console import ANSWER_MAX, NAME
 from node.phrases import command, count, latch_name, resting, resume_command
 from node.reading import beside, read_toml
 from node.recall import recall
+from node.slow.finding import several, tapes_below
 from node.synced import DISK, read_synced
 
 ANSWER_S = 5.0
@@ -36,12 +37,12 @@ class NotRunning(Failed):
 
 
 def tape_of(target: Path) -> Path:
-    """The tape's directory that a person means: itself, or the `tape` of a config, which is relative to the
-    config's folder, from wherever this is asked. Raises UserError. The
-    rest of a config is not
-    looked at: to halt a node nobody should have to mend its file first."""
+    """The tape's directory that a person means: itself, the only one below it, or the `tape` of a config,
+    which is relative to the config's folder, from wherever this is asked. Raises UserError, also where there
+    are several to choose from. The rest of a config is not looked at: to halt a node nobody should have to
+    mend its file first."""
     if target.is_dir():
-        return target
+        return target if is_tape(target) or (target / NAME).exists() else _below(target)
     told = read_toml(target)
     if not told.keys() & OF_A_NODE:
         raise UserError(
@@ -52,6 +53,14 @@ def tape_of(target: Path) -> Path:
     if not isinstance(tape, str) or not tape:
         raise UserError(f"{target}: tape: must be the path of a directory")
     return Path(beside(target, tape))
+
+
+def _below(directory: Path) -> Path:
+    """The only tape below it; itself where there is none, of which whoever asks says more."""
+    found = tapes_below(directory)
+    if len(found) > 1:
+        raise several(directory, found)
+    return found[0] if found else directory
 
 
 def is_tape(directory: Path) -> bool:
@@ -85,14 +94,15 @@ def at_rest(directory: Path) -> str:
     """What a node that does not run will be held by when it starts, and what clears that; "" = nothing. The
     tape knows the latches of earlier runs, the latch file what a person or the guard wants since."""
     found, held = read_latch(directory), []
-    if found is not None:
+    said = [] if found is None else [*found.behind, found]
+    for x in said:
         word, when = (
-            "flatten" if found.flatten else "halt",
-            f" at {utc_text(found.at_ns)}" * bool(found.at_ns),
+            "flatten" if x.flatten else "halt",
+            f" at {utc_text(x.at_ns)}" * bool(x.at_ns),
         )
-        held.append(f"{word} by the {found.latch}{when}, {found.reason or 'no reason given'}")
+        held.append(f"{word} by the {x.latch}{when}, {x.reason or 'no reason given'}")
     names = [latch_name(x) for x in sorted(recall(directory).latches)]
-    held += [x for x in names if found is None or x != found.latch]
+    held += [name for name in names if all(name != x.latch for x in said)]
     if not held:
         return ""
     return (

@@ -104,7 +104,6 @@ HALTS = {
     HaltReason.HALT_WINDOW: "a time to be flat",
     HaltReason.HALT_CAPITAL: "equity is not certain",
     HaltReason.HALT_MARGIN: "too near to liquidation",
-    HaltReason.HALT_LIMITS: "what rests is beyond tightened limits",
     HaltReason.HALT_PHASE: "the venue's phase",
 }
 LATCHES = {

@@ -161,12 +161,13 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.operate",
         {"node.errors", "node.latch", "node.phrases", "node.reading", "node.recall", "node.synced"}
-        | {"node.net.console"},
+        | {"node.net.console", "node.slow.finding"},
     ),
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
-        | {"node.amounts", "node.linestats", "node.phrases", "node.truth.halts", "ext.records"},
+        | {"node.amounts", "node.linestats", "node.phrases", "node.truth.halts", "node.truth.release"}
+        | {"ext.records"},
     ),
     (r"node\.linestats", {"ext.engine"}),
     (r"node\.companion", set()),

@@ -353,6 +353,8 @@ class Node:
         for line in warnings(self.config):
             self.tell("config", f"warning: {line}")
         self.control.resumed = self.restarts.clear
+        if self.keeper is not None:
+            self.control.release = self.keeper.release
         self.control.tape_causes = lambda: list(self.tape_watch.causes.values())
         for line in self.control.begin(self.recalled, self.link.now_ns(), looping=self.looping):
             self.tell("control", line)

@@ -234,6 +234,7 @@ class World:
                 self.control = Control(
                     self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
                 )
+                self.control.release = self.keeper.release
                 self.control.begin(self.recalled, self.now_ns)
             known = self.recalled
             self.keeper.begin(

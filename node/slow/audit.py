@@ -166,6 +166,7 @@ def order_json(order: Order) -> dict[str, Any]:
         "trigger": _price(place, order.trigger_ticks),
         "size": _coins(place, order.size_lots),
         "filled": _coins(place, order.filled_lots),
+        "found_at_start": _coins(place, order.found_lots),
         "filled_before": _coins(place, order.missed_lots),
         "average": plain(WIDE.multiply(average, place.tick)) if average is not None and place else "",
         "state": order.state,
@@ -393,6 +394,7 @@ def _said(order: Order, told: dict[str, Any]) -> dict[str, Any]:
             "fee": plain(told["fee_e8"] * E8) if told["fee_is_quote"] >= 0 else "",
             "fee_coin": coin_of(place, told) if told["fee_is_quote"] >= 0 else "",
             "nature": told["nature"],
+            "note": told.get("note", ""),
         }
     if told["filled_lots"] >= 0:
         out["filled_so_far"] = _coins(place, told["filled_lots"])

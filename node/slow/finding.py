@@ -16,7 +16,7 @@ def tape_at(path: Path, command: str) -> Path:
     UserError where there is none, or several to choose from."""
     if is_tape(path):
         return path
-    found = sorted(_below(path))
+    found = tapes_below(path)
     if not found:
         raise UserError(
             f"{path}: there is no tape in this directory: name that of one, which a node's config calls "
@@ -24,10 +24,20 @@ def tape_at(path: Path, command: str) -> Path:
         )
     if len(found) == 1:
         return found[0]
+    raise several(path, found, command)
+
+
+def tapes_below(path: Path) -> list[Path]:
+    """Directories of tapes in this one, in order."""
+    return sorted(_below(path))
+
+
+def several(path: Path, found: list[Path], command: str = "") -> UserError:
+    """That there are several to choose from, with their names. `command`: what to type, as far as the
+    directory."""
     names = ", ".join(map(str, found[:SHOWN])) + (", ..." if len(found) > SHOWN else "")
-    raise UserError(
-        f"{path}: there are {len(found)} tapes below it: name one, such as `{command} {found[0]}` ({names})"
-    )
+    such = f"name one, such as `{command} {found[0]}` ({names})" if command else f"name one: {names}"
+    return UserError(f"{path}: there are {len(found)} tapes below it: {such}")
 
 
 def is_tape(path: Path) -> bool:

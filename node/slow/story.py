@@ -23,7 +23,7 @@ from ext.records import (
     verdict_row,
 )
 from ext.tape import Record, RecordType
-from node.slow.told import CLOSED, DESKS, Cause, Doubt, Event, Key, Order, Run, run_of
+from node.slow.told import CLOSED, DESKS, FOUND, Cause, Doubt, Event, Key, Order, Run, run_of
 
 REQUEST = re.compile(rb'"([ncarNCAR])([0-9A-Za-z]{21})[0-9A-Za-z]{4,20}"')  # capitals: a batch
 NAMELESS = (b"?", b"")
@@ -334,14 +334,15 @@ class Stories:
         order = self._reported(report, record)
         order.filled_lots += report["size_lots"]
         order.worth += report["size_lots"] * report["price_ticks"]
+        found = self.run.is_older(report["event_ns"])
+        order.found_lots += report["size_lots"] if found else 0
         if not order.fill_ns:
             order.fill_ns, order.fill_venue_ns = record.now_ns, report["event_ns"]
         if self.keep(order):
             order.fills.append(report | {"at_ns": record.now_ns, "position_lots": row["position_lots"]})
         self._heard(order, report, record)
-        self._add(
-            order, record, "filled", report | {"way": self._way(), "position_lots": row["position_lots"]}
-        )
+        told = {"way": self._way(), "position_lots": row["position_lots"], "note": FOUND if found else ""}
+        self._add(order, record, "filled", report | told)
 
     def _heard(self, order: Order, row: dict[str, Any], record: Record) -> None:
         """What one report makes of an order's state: terminal states stay, and nothing falls back."""

@@ -66,8 +66,10 @@ def _short(order: Order, row: dict[str, Any]) -> str:
     if order.provenance == "refused":
         return f"refused {row['reason']}"
     filled = f" {row['filled']}" if order.filled_lots else ""
-    whose = "" if order.provenance == "decided" else f" ({order.provenance})"
-    return f"{row['state'].lower()}{filled}{whose}"
+    notes = ["" if order.provenance == "decided" else order.provenance]
+    notes.append("found at start" if order.found_lots else "")
+    whose = ", ".join(filter(None, notes))
+    return f"{row['state'].lower()}{filled}{f' ({whose})' if whose else ''}"
 
 
 def _end(found: Found) -> None:
@@ -198,6 +200,7 @@ def _words(event: dict[str, Any]) -> str:
         fee = f"fee {told['fee']} {told['fee_coin']}" if told["fee"] else "fee not told yet"
         maker = "maker" if told["maker"] else "taker"
         again = "" if event["what"] == "filled" else "; counted already"
+        again += f"; {told['note']}" if told["note"] else ""
         at = f"{told['size']} at {told['price']}"
         return f"{at}, {maker}, {fee}, trade {told['trade_id']} ({told['way']}){again}"
     return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items() if v not in ("", None)) or "-"
@@ -227,6 +230,8 @@ def _end_of(told: dict[str, Any], console: Console) -> None:
     reason = f" ({told['reason']})" if told["reason"] and not refused else ""
     average = f", {told['filled']} of {told['size']} at {told['average']}" if told["average"] else ""
     _line(console, "end", f"{told['state']}{average}{why}{reason}")
+    if told["found_at_start"] not in ("", "0"):
+        _line(console, "", f"{told['found_at_start']} of it found at a start, filled while no run looked")
     if told["filled_before"] not in ("", "0"):
         _line(console, "", f"{told['filled_before']} filled before it was taken in")
     if told["fees"]:

@@ -14,6 +14,7 @@ from node.slow.places import Place, place_of
 
 Key = tuple[Any, ...]
 EVENT_TIME = re.compile(rb'"(?:E|cts|ts|T)"\s*:\s*"?(\d{13,19})\b')
+FOUND = "found at start: of before this run"  # what is said of such a fill
 HEAD = 400  # bytes of a frame in which its time is looked for
 ACK_TIMEOUT_MS = 1000
 DESKS = {-1: "adopted", -2: "exit", -3: "protection"}
@@ -83,6 +84,10 @@ class Run:
             self._wire = Wire(Instruments(1), int(Market.OKX), self.deployment, self.epoch)
         return self._wire
 
+    def is_older(self, event_ns: int) -> bool:
+        """Did something that the venue dates so (ns, 0: it does not say) happen before this run began?"""
+        return 0 < event_ns < self.started_ns
+
     def client_id(self, epoch: int, sequence: int) -> str:
         return self.wire().client_id(sequence, epoch)
 
@@ -131,6 +136,7 @@ class Order:
     state: str = "INTENT"
     filled_lots: int = 0
     missed_lots: int = 0  # filled before it was adopted: those trades are not on this tape
+    found_lots: int = 0  # of `filled_lots`, what a start found: filled while no run looked
     told_lots: int = 0
     worth: int = 0  # ticks * lots of its fills
     first_ns: int = 0

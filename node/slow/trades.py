@@ -24,7 +24,7 @@ from node.slow.audit import coin_of, trade_id
 from node.slow.lots import NONE, Lots, Part
 from node.slow.places import E8, Place, plain
 from node.slow.reading import Records, parse_time, utc
-from node.slow.told import Run, run_of
+from node.slow.told import FOUND, Run, run_of
 
 LegKey = tuple[str, str, int]  # market, symbol, records.LegKind
 
@@ -184,7 +184,7 @@ class Collected:
             trade_id=trade_id(report["trade_hi"], report["trade_lo"]),
             client_id=self.run.client_id(report["epoch"] or self.run.epoch, own) if own else "",
             venue_id=report["venue_id"],
-            note=_notes(report, self.run.started_ns),
+            note=_notes(report, self.run),
         )
         self.happened.append(happened)
         self._trades[place.name, report["side"], report["trade_hi"], report["trade_lo"]] = happened
@@ -291,11 +291,11 @@ METHODS = {
 }
 
 
-def _notes(report: dict[str, Any], started_ns: int) -> str:
-    """What is said of a fill, in a run that began at `started_ns`."""
+def _notes(report: dict[str, Any], run: Run) -> str:
+    """What is said of a fill that `run` counted."""
     told = [] if report["order_id"] else ["not this node's order"]
-    if 0 < report["event_ns"] < started_ns:
-        told.append("found at start: of before this run")
+    if run.is_older(report["event_ns"]):
+        told.append(FOUND)
     if report["nature"]:
         told.append(Nature(report["nature"]).name.lower())
     return "; ".join(told)

@@ -89,6 +89,7 @@ def verify_all(
     if not live and not has_packed and not histories[0].chain.lines and not histories[0].chain.problems:
         raise TapeMissing(2, "there is no tape and no archive", str(tape or folder))
     current = live_history(histories, live)
+    forks_at = -1 if current in histories else current.begin  # an archiver has yet to tell of that fork
     current = current if current in histories else current.parent or current
     foreign = _foreign(live, current)
     for index in foreign:
@@ -97,6 +98,7 @@ def verify_all(
     behind = put_back(current, {i: x for i, x in live.items() if i not in foreign})
     for history in histories:
         check = _Check(tape, folder, history, current, foreign, behind, verdict)
+        check.forks_at = forks_at
         check.lines()
         check.signatures(key)
         check.segments(progress)
@@ -180,6 +182,9 @@ class _Check:
     ):
         self.tape, self.root, self.history, self.current = tape, folder, history, current
         self.behind = behind
+        self.forks_at = (
+            -1
+        )  # the live tape went another way from this segment on, and no archiver has run since
         self.folder, self.foreign, self.verdict = history.folder, foreign, verdict
         last = history.shared.get(history.begin - 1)
         # sequence of the next record, and name of the tape, as all of its segments have it
@@ -344,6 +349,12 @@ class _Check:
             closed_ns(path, found.end),
         ):  # fmt: skip
             what = "is not the segment that the chain has: of another tape, or rolled back"
+            if 0 <= self.forks_at <= index + 1:  # the one before has another seal
+                what = (
+                    "was written on from an earlier state that the tape was put back to, and no archiver has "
+                    "run since: start it (`tickgate archive CONFIG`): it goes on in a fork, and keeps both "
+                    "histories"
+                )
             self.problem(name_of(index), 0, what, line.first)
 
     def is_beginning(self, index: int, path: Path, line: Archived) -> bool:

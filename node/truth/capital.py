@@ -251,13 +251,14 @@ class Capital:
         return out
 
     def _tell(self, purse: "Purse", now_ns: int) -> None:
-        """Coin by coin; the first time only when each coin that a book of ours will price has its price: half
-        an equity is a loss that nobody made. A coin that comes later is money paid in, not gain."""
+        """Coin by coin; the first time only when what there is of each is known, and each coin that a book
+        of ours will price has its price: half an equity is a loss that nobody made. A coin that comes later
+        is money paid in, not gain."""
         amounts = self.amounts(purse)
         is_first = not self.told
         self.unpriced = {x for x, amount in amounts.items() if amount and self._waits(x)}
         self.purse = purse
-        if is_first and self.unpriced:
+        if is_first and (self.unpriced or purse.others.is_learning):
             return
         for name, amount in sorted(amounts.items()):
             whole = int(amount.scaleb(8).to_integral_value(ROUND_FLOOR))

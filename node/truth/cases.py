@@ -94,7 +94,8 @@ class Cases:
             self.halts.free(case.instrument, HaltReason.HALT_UNKNOWN, f"order {case.id}", now_ns)
             return
         age_ns = now_ns - case.since_ns
-        what = f"order {case.client_id} of unknown fate for {age_ns // SEC} s"
+        since = f"for {age_ns // SEC} s" if age_ns >= SEC else "since an earlier run"
+        what = f"order {case.client_id} of unknown fate {since}"
         if (self.is_starting or age_ns >= self.settings.reduce_only_ns) and self.halts.hold(
             case.instrument, HaltReason.HALT_UNKNOWN, REDUCE_ONLY, f"order {case.id}", now_ns
         ):

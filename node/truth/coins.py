@@ -15,6 +15,7 @@ from node.truth.capital import Capital
 from node.truth.desk import Product
 from node.truth.evidence import number
 from node.truth.halts import REDUCE_ONLY, Difference, Halts
+from node.truth.others import Others
 from node.truth.settings import Settings
 from node.truth.steady import Steady
 from node.venues.values import BalanceRow, CashRow, TradeRow
@@ -67,11 +68,17 @@ class Cost:
 @dataclass(slots=True)
 class Shown:
     """A position as an agreed answer shows it, which left and was read at these times (our clock): `held`
-    is leg, size and entry of each that is not flat."""
+    is leg, size and entry of each that is not flat. `same_ns`: when a later answer left that showed just
+    that."""
 
     held: list[tuple[str, Decimal, str]]
     left_ns: int
     read_ns: int
+    same_ns: int = 0
+
+    def span(self, offset_ns: int, settle_ns: int) -> tuple[int, int]:
+        """Trades between these times (the venue's clock) may be inside it or not."""
+        return self.left_ns + offset_ns - settle_ns, self.read_ns + offset_ns + settle_ns
 
 
 class Purse:
@@ -79,7 +86,7 @@ class Purse:
 
     def __init__(self, settings: Settings, halts: Halts, capital: Capital | None = None):
         self.settings, self.halts, self.capital = settings, halts, capital
-        self.others: dict[str, Decimal] = {}  # coins there that nothing here uses
+        self.others = Others(settings)  # coins there that nothing here trades
         self.coins: dict[str, Coin] = {}
         self.users: dict[str, set[int]] = {}  # coin -> instruments that trade it
         self.bases: set[str] = set()  # base coins of spot symbols
@@ -126,16 +133,30 @@ class Purse:
     ) -> None:
         """A position that an agreed answer shows: realised profit is counted from here, once it is known
         which trades it holds (`explain_costs`). ValueError where it has no entry price."""
-        if instrument in self.costs and self.costs[instrument] is None and instrument not in self.shown:
-            held = [x for x in held if x[1]]
+        if instrument not in self.costs or self.costs[instrument] is not None:
+            return
+        held = [x for x in held if x[1]]
+        shown = self.shown.get(instrument)
+        if shown is None:
             for _, _, entry in held:
                 number(entry, "entry")
             self.shown[instrument] = Shown(held, left_ns, read_ns)
+        elif held == shown.held:
+            shown.same_ns = left_ns
 
     def costs_due_ns(self, instruments: set[int]) -> int:
         """Trades must be listed behind this moment (our clock) before a cost can be known; 0: none waits."""
         times = [self._explained_ns(x) for x in instruments & self.shown.keys()]
         return max(times, default=0)
+
+    def is_ambiguous(self, instruments: set[int], offset_ns: int) -> bool:
+        """May trades about the time of an answer cancel each other, so that its size does not say which of
+        them it holds? Another answer, when all of them are surely inside, will."""
+        for instrument in instruments & self.shown.keys():
+            from_ns, _ = self.shown[instrument].span(offset_ns, self.settings.start_settle_ns)
+            if sum(row.event_ns >= from_ns for _, row in self.listed[instrument]) > 1:
+                return True
+        return False
 
     def _explained_ns(self, instrument: int) -> int:
         shown = self.shown[instrument]
@@ -155,22 +176,23 @@ class Purse:
     ) -> set[int]:
         """All trades of these instruments that happened before `explained_ns` (our clock) were listed. Older
         trades than the answer are inside the position, newer ones are not. Of those about the time of the
-        answer its size decides, where `held` says what all of them together made (by leg): else such a
-        position is forgotten, and must be asked for again (what is returned)."""
+        answer its size decides, where `held` says what all of them together made (by leg), or a later answer:
+        else such a position is forgotten, and must be asked for again (what is returned)."""
         again = set()
         for instrument in sorted(instruments & self.shown.keys()):
-            shown, settle_ns = self.shown[instrument], self.settings.start_settle_ns
+            shown = self.shown[instrument]
             if self._explained_ns(instrument) > explained_ns:
                 continue
             floor_ns = shown.left_ns if self._is_empty(instrument) else shown.read_ns
             del self.shown[instrument]
-            from_ns, to_ns = shown.left_ns + offset_ns - settle_ns, shown.read_ns + offset_ns + settle_ns
+            from_ns, to_ns = shown.span(offset_ns, self.settings.start_settle_ns)
             rows = sorted(
                 self.listed[instrument], key=lambda x: (x[1].event_ns, x[1].trade_hi, x[1].trade_lo)
             )
             about = [x for x in rows if from_ns <= x[1].event_ns <= to_ns]
             newer = [x for x in rows if x[1].event_ns > to_ns]
-            inside = _inside(shown, about, newer, held.get(instrument)) if about else 0
+            sure_ns = shown.same_ns + offset_ns - self.settings.start_settle_ns
+            inside = _inside(shown, about, newer, held.get(instrument), sure_ns) if about else 0
             if inside is None:
                 again.add(instrument)
                 continue
@@ -259,10 +281,11 @@ class Purse:
         rows, left_ns, read_ns = self.waiting
         self.waiting, self.compared_ns, self.read_ns = None, left_ns, read_ns
         totals = {x.coin: number(x.total, x.coin) for x in rows}
-        for name in sorted(totals.keys() | self.users.keys() | self.coins.keys()):
+        for name in sorted(totals.keys() | self.users.keys() | self.coins.keys() | self.others.coins.keys()):
             if name in self.users or name in self.coins:
                 self._look(name, totals.get(name, NONE), left_ns, read_ns, offset_ns, now_ns)
-        self.others = {x: total for x, total in totals.items() if x not in self.users and x not in self.coins}
+            if name not in self.users:
+                self._look_other(name, totals.get(name), left_ns, read_ns, offset_ns)
         if self.capital is not None and not is_early:
             self.capital.compare(self, explained_ns - self.settings.settle_ns, now_ns)
 
@@ -271,7 +294,7 @@ class Purse:
     ) -> None:
         coin = self.coin(name)
         values = self._values(coin, total, left_ns + offset_ns, read_ns + offset_ns)
-        dust = Decimal("1e-6" if name in self.margin else "1e-8") * (1 + coin.trades)
+        dust = _dust(coin, "1e-6" if name in self.margin else "1e-8")
         coin.told = total
         base = coin.steady.base
         if name in self.margin and None in self.costs.values():
@@ -286,6 +309,17 @@ class Purse:
             value = min(values, key=lambda x: abs(x - base))
             coin.steady.look(value, left_ns, read_ns, dust)
         self._judge(name, coin, now_ns)
+
+    def _look_other(
+        self, name: str, total: Decimal | None, left_ns: int, read_ns: int, offset_ns: int
+    ) -> None:
+        values, dust = [total or NONE], NONE
+        if name in self.coins:  # fees or transfers moved it
+            coin = self.coins[name]
+            values = self._values(coin, total or NONE, left_ns + offset_ns, read_ns + offset_ns)
+            dust = _dust(coin)
+        value = self.others.nearest(name, values)
+        self.others.look(name, value, left_ns, read_ns, is_named=total is not None, dust=dust)
 
     def _learn(
         self, name: str, coin: Coin, values: list[Decimal], dust: Decimal, left_ns: int, read_ns: int
@@ -345,7 +379,8 @@ class Purse:
     def again_ns(self) -> int:
         """From when on another look counts: what is not known is learned at the start's pace, whoever trades
         already."""
-        is_learning = self.unknown() or (self.capital is not None and self.capital.is_learning)
+        is_learning = self.unknown() or self.others.is_learning
+        is_learning = is_learning or (self.capital is not None and self.capital.is_learning)
         return self.read_ns + (self.settings.start_settle_ns if is_learning else self.settings.settle_ns)
 
     @property
@@ -357,15 +392,9 @@ class Purse:
 
     def bases_of(self) -> dict[str, Decimal]:
         """Of each coin what was there before us, as far as it is known: of one that nothing here trades,
-        what is there now
-        without what fees and transfers made of it."""
-        out = dict(self.others)
-        for name, coin in self.coins.items():
-            if coin.steady.base is not None:
-                out[name] = Decimal(coin.steady.base)
-            elif name not in self.users and coin.told is not None:
-                out[name] = coin.told - coin.total - sum((x for _, x in coin.effects or ()), NONE)
-        return out
+        what is there without what fees and transfers made of it."""
+        known = {x: coin.steady.base for x, coin in self.coins.items() if coin.steady.base is not None}
+        return self.others.amounts() | {name: Decimal(base) for name, base in known.items()}
 
     def unknown(self) -> list[str]:
         """Coins that something here trades and whose base is not known."""
@@ -377,11 +406,18 @@ class Purse:
         return out + [Difference(name, f"balance differs by {x.drift}", x.since_ns) for name, x in rows]
 
 
+def _dust(coin: Coin, of_one: str = "1e-8") -> Decimal:
+    """What a venue's rounding of its trades may make of a balance."""
+    return Decimal(of_one) * (1 + coin.trades)
+
+
 def _inside(
-    shown: Shown, about: list[Listed], newer: list[Listed], held: Mapping[str, Decimal] | None
+    shown: Shown, about: list[Listed], newer: list[Listed], held: Mapping[str, Decimal] | None, sure_ns: int
 ) -> int | None:
     """How many of the trades `about` the time of an answer are inside the position that it shows: what we
-    hold now without those behind it must be what it shows. None where nothing, or more than one number, fits.
+    hold now without those behind it must be what it shows. Where some cancel each other, a later answer
+    decides: up to `sure_ns` (the venue's clock) all are inside that one, and it shows the same size and
+    entry. None where nothing, or more than one number, fits.
     """
     if held is None:
         return None
@@ -395,6 +431,8 @@ def _inside(
             found.append(inside)
         if inside:
             _undo(left, about[inside - 1][1])
+    if len(found) > 1 and found[0] == len(about) and about[-1][1].event_ns <= sure_ns:
+        return found[0]
     return found[0] if len(found) == 1 else None
 
 

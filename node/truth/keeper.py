@@ -14,6 +14,7 @@ from node.truth.desk import Ask, VenueDesk
 from node.truth.halts import Difference, Halts, Tell
 from node.truth.native import Native
 from node.truth.news import on_news
+from node.truth.release import Released, release
 from node.truth.settings import Settings
 from node.truth.twins import Twins
 from node.truth.watch import Watch
@@ -215,7 +216,7 @@ class Keeper:
             asker = next(x for x in desks if x.asks_balances)
             is_early = any(x.is_early(x.swept_ns) for x in desks)
             purse.compare(swept_ns, asker.clock.offset_ns(now_ns), now_ns, is_early)
-            if purse.is_open:
+            if purse.is_open or purse.others.is_open:
                 asker.due["balances"] = min(asker.due["balances"], max(purse.again_ns() + LATE_NS, now_ns))
             for watch in desks:
                 if watch.starting:
@@ -238,6 +239,10 @@ class Keeper:
     def has_looked(self, since_ns: int) -> bool:
         """Open orders and trades were asked for behind `since_ns` everywhere, and no order is in doubt."""
         return all(x.swept_ns > since_ns and not x.cases.cases for x in self.watches.values())
+
+    def release(self, now_ns: int) -> Released:
+        """A person lets go what only a person ends, where its cause is gone."""
+        return release(self.watches.values(), now_ns)
 
     def is_settled(self, since_ns: int = 0) -> bool:
         """Every list was asked for behind `since_ns` and compared, nothing is being found out, and

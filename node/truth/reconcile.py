@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ext.records import HaltReason, Nature
+from node.phrases import resume_command
 from node.truth.cases import Cases
 from node.truth.desk import Ask, VenueDesk
 from node.truth.evidence import OPEN, TERMINAL, Owners, Reader
@@ -79,6 +80,10 @@ class Reconciler:
         self.adopted = self.foreign_orders = 0
         self.too_new = 0  # orders that the last list did not show, and that were heard of too shortly before
         self.foreign_lots: dict[int, tuple[int, int]] = {}
+        self.strangers: set[int] = (
+            set()
+        )  # instruments on which the last list showed an order of somebody else
+        self.liquidated_ns = 0  # when the venue was last seen to close positions of ours
         self.named: Callable[[set[Key], int], None] = lambda keys, now_ns: (
             None
         )  # own orders, as lists name them
@@ -191,14 +196,17 @@ class Reconciler:
                 self.cases.resurrect(row["id"], self.desk.symbol(row["instrument"]), key, now_ns)
 
     def liquidated(self, symbol: str, now_ns: int) -> None:
-        """The venue closes our positions: stop everything on this desk, until an operator says otherwise."""
+        """The venue closes our positions: stop everything on this desk, until an operator says otherwise
+        (`release`)."""
+        self.liquidated_ns = now_ns
         for product in self.desk.products.values():
             self.halts.hold(product.instrument, HaltReason.HALT_LIQUIDATION, STOP, "liquidation", now_ns)
             for row in self.table.open(product.instrument).values():
                 self.native.want_cancel(row["id"], now_ns)
         self.halts.tell(
             self.desk.place(symbol),
-            "liquidated or deleveraged by the venue: stopped, everything is being cancelled",
+            "liquidated or deleveraged by the venue: stopped, everything is being cancelled; look at the "
+            f"account, then {resume_command(self.settings.tape)}",
             now_ns,
         )
 
@@ -333,6 +341,7 @@ class Reconciler:
         """What orders that the table does not count could still do to the position."""
         lots = {p.instrument: [0, 0] for p in self.desk.products.values()}
         others, doubtful = 0, set()
+        self.strangers.clear()
         for row in orders:
             instrument = self.reader.instrument(row.market, row.symbol)
             key = self.owners.key(row.client_id)
@@ -362,6 +371,7 @@ class Reconciler:
     def _stranger(self, row: OrderRow, instrument: int, is_ours: bool, now_ns: int) -> None:
         if is_ours or self.settings.foreign == "ignore":
             return
+        self.strangers.add(instrument)
         if self.settings.foreign == "halt":
             self.halts.hold(instrument, HaltReason.HALT_FOREIGN, STOP, "foreign orders", now_ns)
         self.halts.tell(

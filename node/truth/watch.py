@@ -9,7 +9,7 @@ from typing import Any
 
 from ext.records import ErrorGroup, HaltReason
 from node.amounts import amount_text, lot
-from node.phrases import latch_name, latches_of, way_out
+from node.phrases import latch_name, latches_of, resume_command, way_out
 from node.truth.budget import Budget
 from node.truth.cases import Cases
 from node.truth.coins import Purse
@@ -250,11 +250,12 @@ class Watch:
 
     def _look_again(self, now_ns: int) -> None:
         """Orders and trades as soon as lists count; positions at the same moment, where they must be seen
-        again: with nothing on the tape, what was flat before the start may have been opened since."""
+        again: with nothing on the tape, what was flat before the start may have been opened since; and of
+        trades that cancel each other only an answer behind them says that it holds them."""
         again_ns = max(self.started_ns + self.settings.start_settle_ns + HURRY_NS // 4, now_ns)
         if self._has_open_positions():
             again_ns = max(again_ns, self.due["positions"])
-        elif self._is_first():
+        elif self._is_first() or self.purse.is_ambiguous(self._perpetuals(), self.clock.offset_ns(now_ns)):
             self.due["positions"] = min(self.due["positions"], again_ns)
         self.due["orders"] = min(self.due["orders"], again_ns)
 
@@ -276,14 +277,20 @@ class Watch:
     def _explain_costs(self, left_ns: int, now_ns: int) -> None:
         """With what the purse begins to count the profit of each perpetual, once the venue's clock and the
         trades around the answer are known."""
-        instruments = {p.instrument for p in self.desk.products.values() if p.is_perpetual}
-        if self.clock.is_settled(now_ns) and self.purse.explain_costs(
-            instruments, left_ns, self.clock.offset_ns(now_ns), self._held_still(left_ns)
+        instruments, offset_ns = self._perpetuals(), self.clock.offset_ns(now_ns)
+        is_asked = "positions" in self.pulls and self.purse.is_ambiguous(instruments, offset_ns)
+        if (
+            self.clock.is_settled(now_ns)
+            and not is_asked
+            and self.purse.explain_costs(instruments, left_ns, offset_ns, self._held_still(left_ns))
         ):
             self.due["positions"] = now_ns
         due_ns = self.purse.costs_due_ns(instruments)
         if due_ns:
             self.due["orders"] = min(self.due["orders"], max(due_ns + HURRY_NS // 4, now_ns + HURRY_NS))
+
+    def _perpetuals(self) -> set[int]:
+        return {p.instrument for p in self.desk.products.values() if p.is_perpetual}
 
     def _held_still(self, left_ns: int) -> dict[int, dict[str, Decimal]]:
         """Of each perpetual what we hold, by leg, in the venue's unit, where that did not change since the
@@ -367,6 +374,8 @@ class Watch:
             if reason in ENDS:
                 self.engine_held[instrument, reason] = now_ns
             what = "stopped" if level == STOP else "reduce-only"
+            if reason == HaltReason.HALT_FILTER:
+                what += f"; then {resume_command(self.settings.tape)}"
             self.halts.tell(symbol, f"{HELD[reason]}: {what}", now_ns)
             if reason == HaltReason.HALT_ACCESS:
                 self._log_in_anew(now_ns)

@@ -702,7 +702,8 @@ def test_the_same_execution_again_and_again_switches_a_strategy_off():
     assert not room.gate.fill(1, 0, BUY, 0, NOW)
     assert not room.gate.fill(1, 0, BUY, 0, NOW + SEC)  # the first is a whole window old
     assert room.order(strategy=1)[0] == "OK"
-    assert room.gate.fill(1, 0, BUY, 0, NOW + SEC - 1)
+    assert room.gate.fill(1, 0, BUY, 0, NOW + SEC - 1)  # whoever counts fills switches it off
+    room.gate.strategy_off(1, StrategyOff.OFF_REPEAT)
     assert room.order(strategy=1) == ("STRATEGY_OFF", StrategyOff.OFF_REPEAT, 0)
     assert room.gate.off(1) == StrategyOff.OFF_REPEAT
     assert not room.gate.fill(1, 0, BUY, 0, NOW + SEC)  # said once

@@ -1143,6 +1143,18 @@ def test_a_filter_that_refuses_again_and_again_stops_the_symbol():
     assert desk.engine.risk.halts(0) == {"HALT_FILTER": 1}
 
 
+def test_a_person_who_lets_a_symbol_go_has_the_refusals_of_its_filters_counted_anew():
+    desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
+    for turn in range(10):
+        assert desk.engine.risk.halts(0) == {}
+        desk.book(1 + turn)
+        desk.evidence(turn + 1, ReportKind.REPORT_REJECT, code=5, group=ErrorGroup.GROUP_FILTER)
+        if turn == 4:
+            assert desk.engine.risk.halts(0) == {"HALT_FILTER": 1}
+            desk.engine.resume(0, int(HaltReason.HALT_FILTER), desk.now)
+    assert desk.engine.risk.halts(0) == {"HALT_FILTER": 1}
+
+
 def test_refusals_by_a_filter_are_in_a_row_only_where_no_later_order_passed():
     desk = BybitDesk(Script(on_book=lambda self, i, now: self.orders.open_orders() or self.buy(i, 9990, 10)))
     for turn in range(8):

@@ -688,7 +688,7 @@ def test_an_exception_of_a_strategy_stays_in_the_strategy(error):
         assert (node.errors, node.engine.risk.latched) == ([], 0)
         for number in range(12, 22):
             await venue.peers[0].send(depth(number))
-        await until(lambda: strategy.off)
+        await until(lambda: node.engine.risk.off(0))
         await until(lambda: len(venue.received) == 2)  # what it had open is cancelled
         assert orjson.loads(venue.received[1])["op"] == "order.cancel"
         assert strategy.faults == 10

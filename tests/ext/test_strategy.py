@@ -266,9 +266,9 @@ def test_a_strategy_that_failed_ten_times_is_off_and_what_it_had_open_is_cancell
     chain = Watched(quotes, other)
     assert len(chain.news()) == 3
     failing(chain, 9)
-    assert (quotes.off, quotes.strikes, chain.cancels()) == (0, 9, [])
+    assert (chain.engine.risk.off(0), quotes.strikes, chain.cancels()) == (0, 9, [])
     failing(chain, 1)
-    assert (quotes.off, quotes.strikes) == (2, 10)
+    assert (chain.engine.risk.off(0), quotes.strikes) == (2, 10)
     assert sorted(chain.cancels()) == sorted(chain.client_id(i) for i in (1, 2))  # and not the other's
     assert chain.said[-2:] == [
         (0, "Trouble: on purpose"),
@@ -303,14 +303,14 @@ def test_only_a_person_switches_a_strategy_on_again_and_it_starts_with_a_clean_s
     chain = Watched(script)
     chain.engine.strategy_faults_max = 2
     failing(chain, 50)
-    assert (script.off, script.faults) == (2, 2)
+    assert (chain.engine.risk.off(0), script.faults) == (2, 2)
     assert chain.engine.strategy_on(0, chain.now)
     assert not chain.engine.strategy_on(0, chain.now)
-    assert (script.off, script.strikes, script.faults) == (0, 0, 2)
+    assert (chain.engine.risk.off(0), script.strikes, script.faults) == (0, 0, 2)
     failing(chain, 1)
-    assert (script.off, script.strikes, script.faults) == (0, 1, 3)
+    assert (chain.engine.risk.off(0), script.strikes, script.faults) == (0, 1, 3)
     failing(chain, 1)
-    assert script.off == 2
+    assert chain.engine.risk.off(0) == 2
 
 
 def test_a_strategy_or_reason_that_there_is_not_is_refused():
@@ -410,7 +410,7 @@ def test_nonsense_is_a_fault_each_turn_and_at_last_switches_the_strategy_off(do,
     assert script.faults == 1
     assert why in script.last_error
     failing(chain, 20)
-    assert (script.off, script.faults, chain.engine.risk.latched) == (2, 10, 0)
+    assert (chain.engine.risk.off(0), script.faults, chain.engine.risk.latched) == (2, 10, 0)
 
 
 def test_many_things_without_sense_in_one_turn_are_one_fault():
@@ -436,7 +436,7 @@ def test_what_the_state_of_things_refuses_is_no_fault(do):
     script = Script(on_timer=lambda self, now: do(self))
     chain = Watched(script)
     failing(chain, 20)
-    assert (script.faults, script.off, chain.said) == (0, 0, [])
+    assert (script.faults, chain.engine.risk.off(0), chain.said) == (0, 0, [])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Group C of the failure catalogue, the account: one scenario or more for each row."""
 
+import json
 from decimal import Decimal
 
 from hands import BUY, MARKET, SELL, VENUES, without_before
@@ -702,3 +703,78 @@ def test_85_where_the_config_says_so_a_stranger_stops_the_symbol(make, market):
 
 
 __all__ = ["MARKET"]
+
+
+# ---- 84: coins that nothing here trades ----
+
+WALLETS = {
+    "bybit-linear": ("/v5/account/wallet-balance", "coin", "walletBalance"),
+    "okx": ("/api/v5/account/balance", "ccy", "cashBal"),
+}
+
+
+def lie(hand, total: str, bodies: list[bytes]) -> None:
+    """The next answer of the wallet says that there is so much bitcoin, and is else as the last one was."""
+    path, name, amount = WALLETS[hand.market_name]
+    body = json.loads(bodies[-1])
+    rows = body["result"]["list"][0]["coin"] if "result" in body else body["data"][0]["details"]
+    next(x for x in rows if x[name] == "BTC")[amount] = total
+    hand.fault("rest.body", path=path, body=json.dumps(body), count=1)
+
+
+def answers(hand) -> list[bytes]:
+    """What the wallet answers from now on."""
+    rest, bodies = hand.world.desk.rest[hand.market], []
+    read = rest.read_balances
+    rest.read_balances = lambda reply: bodies.append(reply.body) or read(reply)
+    return bodies
+
+
+def worth(hand) -> tuple[int, int, int]:
+    equity = hand.engine.equity
+    return equity.sums()["equity_e8"], equity.peak_e8, hand.engine.risk.latches
+
+
+@row(84, markets=tuple(WALLETS))
+def test_84_one_answer_that_lies_about_a_coin_that_is_not_traded_here_moves_no_equity(make, market):
+    hand = make(market).ready()
+    bodies = answers(hand)
+    hand.look()
+    before = worth(hand)
+    for n, total in enumerate(("0", "500"), 1):
+        lie(hand, total, bodies)
+        hand.run(70)
+        assert hand.hits("rest.body") == n
+        assert worth(hand) == before
+    assert hand.may_trade()
+
+
+@row(84, markets=tuple(WALLETS))
+def test_84_what_really_left_the_wallet_counts_some_seconds_later(make, market):
+    hand = make(market).ready()
+    bodies = answers(hand)
+    hand.look()
+    before, asked = worth(hand), len(bodies)
+    price = hand.engine.equity.coin_price("BTC")
+    hand.world.account(hand.market).balance("BTC", hand.listing.wallet).total -= Decimal("0.5")
+    lie(hand, "0", bodies)  # ... and the first answer about it lies
+    hand.keeper.look_now(hand.world.now_ns)
+    hand.run(6)
+    assert hand.hits("rest.body") == 1
+    assert len(bodies) - asked in (2, 3)
+    assert worth(hand)[0] - before[0] == -price // 2
+    assert worth(hand)[2] == 0
+
+
+@row(84, markets=tuple(WALLETS))
+def test_84_a_first_answer_that_lies_about_such_a_coin_sets_no_peak(make, market):
+    hand = make(market).ready()
+    bodies = answers(hand)
+    hand.look()
+    before = worth(hand)
+    for n, total in enumerate(("0", "500"), 1):
+        lie(hand, total, bodies)
+        hand = hand.restart()
+        hand.until(hand.may_trade, 12)
+        assert hand.hits("rest.body") == n
+        assert worth(hand) == before

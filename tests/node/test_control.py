@@ -107,6 +107,18 @@ def test_the_same_latch_file_is_obeyed_once_and_a_new_one_again(hand, tmp_path):
     assert control.poll(3) == []
 
 
+def test_what_an_operator_said_is_kept_where_the_guard_latches_behind_him(tmp_path):
+    hand = hand_of(tmp_path / "tape").ready()
+    do(hand, "halt", reason="lunch")
+    write_latch(tmp_path / "tape", Latched("guard", False, "the node is gone", 5))
+    assert hand.world.control.poll(hand.world.now_ns) == ["latch.json: halt by the guard: the node is gone"]
+    held = do(hand, "status")["held"]
+    assert [x for x in held if x.startswith("latched: operator: halt, lunch")]
+    assert [x for x in held if x.startswith("latched: guard: halt, the node is gone")]
+    fresh = hand_of(tmp_path / "tape")  # another tape: the file is all there is
+    assert {x["why"] for x in do(fresh, "status")["latches"]} == {"halt, lunch", "halt, the node is gone"}
+
+
 @pytest.mark.parametrize("name", ["halt", "flatten"])
 @pytest.mark.parametrize("with_file", [True, False])
 def test_143_it_survives_kill_9_and_restart_by_tape_or_by_file_until_resume(tmp_path, name, with_file):
@@ -179,6 +191,19 @@ def test_a_resume_lets_go_of_everything_that_people_and_stops_held_and_says_what
     }
     assert answer["held"] == ["bybit-linear BTCUSDT: reduce only: drift"]
     assert engine.risk.latches == 0
+
+
+def test_a_resume_ends_what_only_a_person_ends_and_says_what_stays_and_why(tmp_path):
+    hand = hand_of(tmp_path / "tape", changes={"reconcile": {"foreign": "halt"}}).ready()
+    hand.engine.halt(0, int(HaltReason.HALT_FILTER), 1, hand.world.now_ns)
+    hand.befall("acct.external_order", side="buy", size_lots=hand.size, price_ticks=hand.away(BUY))
+    hand.run(12)
+    assert set(hand.halts()) == {"HALT_FILTER", "HALT_FOREIGN"}
+    answer = do(hand, "resume", reason="sizes are mended")
+    assert answer["cleared"] == ["bybit-linear BTCUSDT: filter"]
+    (held,) = answer["held"]
+    assert held.startswith("bybit-linear BTCUSDT: stopped: foreign: an order that is not ours rests there")
+    assert set(hand.halts()) == {"HALT_FOREIGN"}
 
 
 @pytest.mark.parametrize("why", [Latch.LATCH_ENCODE, Latch.LATCH_FAULT, Latch.LATCH_STOPPING])

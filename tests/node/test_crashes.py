@@ -61,6 +61,17 @@ def test_56_a_start_whose_lists_are_late_corrects_nothing_and_finds_every_trade(
     again.engine.tape.close(again.now_ns)
 
 
+@pytest.mark.parametrize(("label", "dialect"), [("encoded", "okx"), ("written", "bybit")])
+def test_106_trades_that_cancel_each_other_just_before_the_restart_make_no_start_slow(label, dialect):
+    """Which of them the first answer holds, its size does not say: a second one at the moment when lists
+    count does, and nothing waits for a third."""
+    case = crashes.run_case(label, dialect, 1, [])
+    assert case.struck
+    assert case.agreed
+    assert case.armed_s
+    assert max(case.armed_s.values()) < 3
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("dialect", list(DIALECTS))
 @pytest.mark.parametrize("quiet", [True, False])

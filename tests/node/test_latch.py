@@ -1,5 +1,7 @@
 """The latch beside a tape."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -21,7 +23,18 @@ def test_what_was_written_is_read(tmp_path):
     assert [x.name for x in tmp_path.iterdir()] == [NAME]
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"latch": "guard"}', b"\xff" * 40])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"latch": "guard"}',
+        b'{"latch": "operator", "flatten": true, "reason": "", "at_ns": 1, "behind": [3]}',
+        b'{"latch": "operator", "flatten": true, "reason": "", "at_ns": 1, "behind": 3}',
+        b"\xff" * 40,
+    ],
+)
 def test_one_that_cannot_be_understood_holds_as_well(tmp_path, raw):
     (tmp_path / NAME).write_bytes(raw)
     assert read_latch(tmp_path).latch == "guard"
@@ -35,7 +48,20 @@ def test_one_that_cannot_be_read_holds_as_well(tmp_path):
 def test_who_only_halts_does_not_take_back_that_everything_was_to_be_closed(tmp_path):
     write_latch(tmp_path, Latched("operator", True, "out", 1))
     write_latch(tmp_path, Latched("guard", False, "the node is gone", 2))
-    assert read_latch(tmp_path) == Latched("guard", True, "the node is gone", 2)
+    found = read_latch(tmp_path)
+    assert (found.latch, found.flatten, found.reason, found.at_ns) == ("guard", True, "the node is gone", 2)
+
+
+def test_what_another_said_before_is_kept_and_what_the_same_one_said_is_not(tmp_path):
+    lunch, gone = Latched("operator", False, "lunch", 1), Latched("guard", False, "the node is gone", 2)
+    write_latch(tmp_path, lunch)
+    write_latch(tmp_path, gone)
+    assert read_latch(tmp_path) == replace(gone, behind=(lunch,))
+    write_latch(tmp_path, replace(gone, reason="gone again"))
+    assert read_latch(tmp_path) == replace(gone, reason="gone again", behind=(lunch,))
+    dinner = replace(lunch, reason="dinner")
+    write_latch(tmp_path, dinner)
+    assert read_latch(tmp_path) == replace(dinner, behind=(replace(gone, reason="gone again"),))
 
 
 def test_a_time_is_written_as_people_do():

@@ -239,3 +239,27 @@ def test_a_node_that_does_not_run_is_told_with_what_its_next_start_is_held_by(tm
     chain.engine.latch(int(Latch.LATCH_STOP), False, chain.now)
     (tmp_path / LATCH).unlink()
     assert at_rest(tmp_path) == ""
+
+
+def test_a_directory_with_one_tape_below_it_means_that_one_and_of_several_one_must_be_named(tmp_path):
+    assert tape_of(tmp_path) == tmp_path
+    one = tmp_path / "a" / "tape"
+    one.mkdir(parents=True)
+    Taped(one, Script()).engine.tape.close(1)
+    assert tape_of(tmp_path) == one
+    assert tape_of(one) == one
+    other = tmp_path / "b"
+    other.mkdir()
+    Taped(other, Script()).engine.tape.close(1)
+    with pytest.raises(UserError, match=f"there are 2 tapes below it: name one: {one}, {other}"):
+        tape_of(tmp_path)
+    node(tmp_path)  # whose socket is here: this is its tape
+    assert tape_of(tmp_path) == tmp_path
+
+
+def test_what_holds_the_next_start_is_told_of_both_who_latched(tmp_path):
+    write_latch(tmp_path, Latched("operator", False, "lunch", 5 * 10**9))
+    write_latch(tmp_path, Latched("guard", False, "the node is gone", 6 * 10**9))
+    told = at_rest(tmp_path)
+    assert "halt by the operator at 1970-01-01 00:00:05 UTC, lunch; halt by the guard" in told
+    assert "the node is gone" in told

@@ -52,6 +52,8 @@ def test_87_an_order_that_may_be_there_is_reserved_asked_for_and_never_sent_agai
     again.until(lambda: "HALT_START" not in again.halts())
     assert again.open_here() == [] or "HALT_UNKNOWN" in again.halts()
     again.until(lambda: not again.open_here(), 80)
+    assert label == "written" or again.told("of unknown fate since an earlier run: reduce-only")
+    assert not again.told("for 0 s")
     again.until(lambda: not again.halts(), 30)
     state = again.state(order_id)
     assert state == ("CANCELED" if again.taken() else "NEVER_EXISTED")

@@ -139,7 +139,7 @@ async def main(turn):
         await asyncio.sleep(0.03)  # signals in between meet no strategy
         ticks += 1
     dog.stop()
-    print(ticks, hung.faults, hung.off, len(other.kinds("timer")), end=" ")
+    print(ticks, hung.faults, chain.engine.risk.off(0), len(other.kinds("timer")), end=" ")
     print(chain.sent, chain.engine.risk.latched, dog.ended)
     print(hung.said[0])
 

@@ -14,6 +14,7 @@ from ext.records import ReportKind
 from ext.tape import Record, RecordType
 from node.slow.places import E8
 from node.slow.story import Stories
+from node.slow.told import FOUND
 
 ENDED = {"FILLED", "CANCELED", "REJECTED", "EXPIRED"}
 
@@ -215,6 +216,18 @@ def test_somebody_elses_fill_and_an_order_without_a_beginning_are_told_as_such(t
     chain.give(PRIVATE, execution(chain.wire.client_id(44, 3), "SELL", "TRADE", "FILLED", 5, 5, 10_000, 502))
     order = chain.stories().orders[3, 44]
     assert (order.provenance, order.filled_lots, order.side) == ("unknown", 5, 1)
+
+
+def test_a_fill_of_before_the_run_that_counted_it_is_marked_as_found_at_its_start(tmp_path):
+    chain = Taped(tmp_path, Script())
+    for number, total, ms in ((501, 5, 1_699_999_990_000), (502, 8, 1_700_000_000_002)):
+        frame = execution(
+            chain.wire.client_id(44, 3), "SELL", "TRADE", "FILLED", total - 5 or 5, total, 10_000, number
+        )
+        chain.give(PRIVATE, frame.replace(b'"T":1700000000002', f'"T":{ms}'.encode()))
+    order = chain.stories().orders[3, 44]
+    assert (order.filled_lots, order.found_lots) == (8, 5)
+    assert [x.told["note"] for x in order.events if x.what == "filled"] == [FOUND, ""]
 
 
 def test_an_order_of_an_earlier_tape_is_named_by_the_request_that_ends_it(tmp_path):

@@ -77,6 +77,17 @@ def test_fills_fees_slippage_and_latency_are_in_the_story(tmp_path):
     assert "signal breakout: level 99.95" in text
 
 
+def test_what_a_start_found_filled_says_so_in_the_story_and_in_the_list(tmp_path):
+    chain = Taped(tmp_path, Script())
+    name = chain.wire.client_id(44, 3)
+    frame = execution(name, "BUY", "TRADE", "FILLED", 5, 5, 10_000, 501)
+    chain.give(PRIVATE, frame.replace(b'"T":1700000000002', b'"T":1699999990000'))
+    text = shown(print_story, audit_order(tmp_path, name))
+    assert "trade 501 (private); found at start: of before this run" in text
+    assert "0.005 of it found at a start, filled while no run looked" in text
+    assert "(unknown, found at start)" in shown(print_list, audit_list(tmp_path, "", "", ""))
+
+
 def test_a_refusal_says_which_check_with_value_limit_and_unit(tmp_path):
     chain = Taped(tmp_path, Script(on_timer=lambda self, now: self.buy(0, 9990, 5000)))
     chain.time()

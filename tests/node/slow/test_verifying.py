@@ -292,6 +292,19 @@ def test_a_restored_tape_whose_newest_segment_is_sealed_is_behind_the_archive_to
     assert len(list(read(tape))) == 40
 
 
+def test_a_restored_tape_that_was_written_on_without_an_archiver_says_to_start_one(tmp_path):
+    tape = tmp_path / "tape"
+    made_ahead(tape, 40)
+    archives.write(tape, 90, now_ns=9, size=80)  # another way than the archive has
+    found = verdict(tape)
+    said = [x for x in found.problems if x.what.startswith("was written on from an earlier state")]
+    assert [x.file for x in said] == ["00000001.tape", "00000002.tape", "00000003.tape"]
+    assert all("start it (`tickgate archive CONFIG`): it goes on in a fork" in x.what for x in said)
+    assert not any("of another tape, or rolled back" in x.what for x in found.problems)
+    archives.settle(archives.archive_of(tape, hot_segments=1))
+    assert verdict(tape).ok
+
+
 def test_newest_live_segments_that_are_only_in_the_archive_are_read_there_and_told(tmp_path):
     """No copy of a tape looks so: its newest segment says that another one was there. A start refuses it."""
     tape = tmp_path / "tape"

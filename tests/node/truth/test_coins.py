@@ -240,6 +240,26 @@ def test_trades_about_the_time_that_cancel_each_other_decide_nothing():
     assert purse.explain_costs({0}, 60 * SEC, AHEAD, {0: {"net": Decimal(5)}}) == {0}
 
 
+@pytest.mark.parametrize(
+    ("at_s", "entry", "size"), [(52.7, "100", 5), (52.5, "100", None), (52.7, "101", None)]
+)
+def test_a_later_answer_behind_all_of_them_that_shows_the_same_decides(at_s, entry, size):
+    """The last trade was at 50.6, and answers may be 2 s late."""
+    purse, product = perpetual()
+    purse.set_cost(0, [("net", Decimal(5), "100")], 50 * SEC, 51 * SEC)
+    assert not purse.is_ambiguous({0}, AHEAD)
+    listed(purse, product, 50.4, 1)
+    assert not purse.is_ambiguous({0}, AHEAD)
+    back = TradeRow(PERP, SYMBOL, "", "", 0, 2, fee="0", fee_coin="", is_maker=False,
+                    event_ns=int(50.6 * SEC) + AHEAD, **SOLD | {"side": 0})  # fmt: skip
+    purse.on_trade(product, back)
+    assert purse.is_ambiguous({0}, AHEAD)
+    purse.set_cost(0, [("net", Decimal(5), entry)], int(at_s * SEC), int(at_s * SEC))
+    again = purse.explain_costs({0}, 60 * SEC, AHEAD, {0: {"net": Decimal(5)}})
+    assert again == (set() if size else {0})
+    assert purse.costs[0] == ({"net": Cost(Decimal(5), Decimal(100))} if size else None)
+
+
 def told(purse, total, left_s):
     """An answer of the wallet, and all trades up to a moment behind it; within 50 ms."""
     purse.put([BalanceRow(PERP, "USDT", total)], int(left_s * SEC), int(left_s * SEC) + SEC // 20)

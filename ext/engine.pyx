@@ -260,6 +260,7 @@ cdef class Engine(Sink):
         self.lines.append(line)
         self.line_rows[number] = <void*>line
         self.market_lines += kind == MARKET_LINE
+        self.redundant = self.market_lines > 1
         if kind == ORDER_LINE:
             self.route[wire.market] = number
             self.orders.epoch = wire.epoch

@@ -8,7 +8,8 @@ a noisy minute hits all of them; samples are pooled per client.
 
 Every order is authenticated. `node`, `floor` and `naive` sign each with HMAC inside the measured interval:
 what a venue asks of a key that cannot log on, the worst case. `node_logon` logs on once, with Ed25519;
-`floor_plain` is the floor without a signature, to hold it against. The node is the whole one: it proves its
+`floor_plain` is the floor without a signature, to hold it against. `node_two_lines` has a second market line,
+which brings each frame 2 to 300 us later, one in four first; it is held against `node`. The node is the whole one: it proves its
 account over REST before it trades, and is told of each order on the private stream.
 
 Python only sets a session up and answers REST; `venue.c` does everything inside a measured interval. Each
@@ -433,7 +434,7 @@ class Job(ctypes.Structure):
         ("md_fd", ctypes.c_int32),
         ("order_fd", ctypes.c_int32),
         ("private_fd", ctypes.c_int32),
-        ("pad", ctypes.c_int32),
+        ("second_fd", ctypes.c_int32),
         ("frames", ctypes.POINTER(ctypes.c_char_p)),
         ("lens", ctypes.POINTER(ctypes.c_int64)),
         ("n", ctypes.c_int64),
@@ -563,18 +564,20 @@ def end(process: subprocess.Popen) -> None:
 
 def connections(name: str, venue: Venue, client: subprocess.Popen, setup: Setup) -> dict[str, Peer]:
     """The timed connections by role, upgraded, with set-up requests answered and then silence. A client that
-    asked for a listen key has a private stream too."""
+    asked for a listen key has a private stream too; "second" is a second market line."""
     peers: dict[str, Peer] = {}
+    base = {"market", "order"} | ({"second"} if name in TWO_LINES else set())
     deadline_s = time.monotonic() + setup.connect_timeout_s
     quiet_since_s = time.monotonic()
     while True:
         with suppress(queue.Empty):
             peer = venue.peers.get(timeout=0.01)
-            peers[peer.role] = peer
+            is_second = name in TWO_LINES and peer.role == "market" and "market" in peers
+            peers["second" if is_second else peer.role] = peer
             quiet_since_s = time.monotonic()
         if any([answer_setup(name, peer, 0) for peer in peers.values()]):
             quiet_since_s = time.monotonic()
-        wanted = {"market", "order"} | ({"private"} if venue.asked["/fapi/v1/listenKey"] else set())
+        wanted = base | ({"private"} if venue.asked["/fapi/v1/listenKey"] else set())
         if wanted <= set(peers) and time.monotonic() - quiet_since_s >= setup.settle_s:
             break
         if client.poll() is not None:
@@ -613,6 +616,7 @@ def time_frames(name: str, peers: dict[str, Peer], setup: Setup, seed: int) -> R
         md_fd=peers["market"].sock.fileno(),
         order_fd=peers["order"].sock.fileno(),
         private_fd=peers["private"].sock.fileno() if "private" in peers else -1,
+        second_fd=peers["second"].sock.fileno() if "second" in peers else -1,
         frames=(ctypes.c_char_p * n)(*frames),
         lens=(ctypes.c_int64 * n)(*map(len, frames)),
         n=n,
@@ -658,13 +662,15 @@ CLIENTS: dict[str, Callable[[Path], ArgvBuilder]] = {
     "floor_plain": plain_floor_argv,
     "naive": naive_argv,
 }
-ORDER = ("floor", "node", "floor_plain", "node_logon", "naive")
+ORDER = ("floor", "node", "node_two_lines", "floor_plain", "node_logon", "naive")
+TWO_LINES = ("node_two_lines",)
 LOOPS = {"floor": "spin", "floor_plain": "spin", "naive": "epoll"}
 ASKS_CHECKED = ("floor", "floor_plain", "naive")
 UNPROVEN = ("floor_plain",)  # neither signs nor logs on
 ENTRY = {
     "floor": "HMAC of every order",
     "node": "HMAC of every order",
+    "node_two_lines": "HMAC of every order",
     "naive": "HMAC of every order",
     "floor_plain": "not authenticated",
     "node_logon": "session.logon, Ed25519",
@@ -691,15 +697,17 @@ def run(
     node_loop: str = "spin",
     rest: dict[str, str] | None = None,
     node_logon: ArgvBuilder | None = None,
+    node_two_lines: ArgvBuilder | None = None,
 ) -> dict:
     """The whole benchmark. `node(port)` returns the command that starts the node against 127.0.0.1:port, with
-    an HMAC key; `node_logon(port)` the same with a key that logs on. `rest` adds REST replies by path.
+    an HMAC key; `node_logon(port)` the same with a key that logs on, `node_two_lines(port)` with two market
+    lines. `rest` adds REST replies by path.
     """
     if rounds < 1 or frames < 1 or warmup < 0:
         raise WireError(f"rounds {rounds}, frames {frames}, warmup {warmup}: at least 1, 1 and 0 are needed")
     with prepared(frames, warmup) as setup:
         setup.rest |= rest or {}
-        nodes = {"node": node, "node_logon": node_logon}
+        nodes = {"node": node, "node_logon": node_logon, "node_two_lines": node_two_lines}
         builders = {name: make(setup.build_dir) for name, make in CLIENTS.items()}
         builders |= {name: builder for name, builder in nodes.items() if builder}
         if not node_logon:
@@ -716,7 +724,8 @@ def report(pools: dict[str, list[Round]], setup: Setup, rounds: int, frames: int
     """One summary per client, ratios, conditions. Where `quiet` is false, other processes made the p99."""
     result: dict = {name: summary(name, done, setup) for name, done in pools.items()}
     result |= ratios(result, "node", "floor", "") | ratios(result, "node_logon", "floor_plain", "_logon")
-    loops = {**LOOPS, "node": node_loop, "node_logon": node_loop}
+    result |= second_line(result)
+    loops = {**LOOPS, "node": node_loop, "node_logon": node_loop, "node_two_lines": node_loop}
     result["conditions"] = conditions(setup) | {
         "quiet": all(result[name]["preempted"] < result[name]["count"] / 100 for name in pools),
         "loops": {name: loops[name] for name in pools},
@@ -735,6 +744,19 @@ def ratios(result: dict, node: str, floor: str, ending: str) -> dict:
         return {f"ratio_{key}{ending}": None for key in keys}
     return {
         f"ratio_{key}{ending}": round(result[node][f"{key}_us"] / result[floor][f"{key}_us"], 3)
+        for key in keys
+    }
+
+
+def second_line(result: dict) -> dict:
+    """What the second market line costs: p50 and p99 over those of the node with one, None without either."""
+    keys = ("p50", "p99")
+    if not {"node", "node_two_lines"} <= set(result):
+        return {f"second_line_{key}_ratio": None for key in keys}
+    return {
+        f"second_line_{key}_ratio": round(
+            result["node_two_lines"][f"{key}_us"] / result["node"][f"{key}_us"], 3
+        )
         for key in keys
     }
 

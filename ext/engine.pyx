@@ -921,6 +921,10 @@ cdef class Engine(Sink):
             self._follow_on(book, self.line, head, bids, asks, self.now_ns)
         return 0
 
+    cdef int64_t newest(self, int instrument) noexcept:
+        cdef Book book = <Book>self.books[instrument]
+        return book.last_id if book.state == SYNCED else -1
+
     cdef bint is_copy(self, const DepthHead* head) except -1:
         """Asked by a decoder before it reads the levels: is this a copy of what the book has?"""
         cdef Book book = <Book>self.books[head.instrument]

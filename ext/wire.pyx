@@ -11,7 +11,7 @@ levels is a copy.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memchr, memcmp, memcpy, memset, strlen
+from libc.string cimport memcmp, memcpy, memset, strlen
 
 from ext.records cimport AMEND, BUY, CANCEL, GROUP_UNKNOWN, LONG_LEG, NET, SHORT_LEG, STOP_MARKET, UNCERTAIN, Instrument
 from ext.text cimport TG_SYNTAX, tg_level, tg_setup
@@ -59,6 +59,10 @@ cdef int ID_SEQUENCE = 9
 
 cdef class Sink:
     """Takes records during one decode call; the base class ignores them."""
+
+    cdef int64_t newest(self, int instrument) noexcept:
+        """Id of the last update that the taker has, -1 = none. What is newer is no copy, so that a decoder need not make sure of it."""
+        return -1
 
     cdef bint is_copy(self, const DepthHead* head) except -1:
         """Has the taker what this update says? Then its levels are not read, nor handed over. Of the head, `bids`, `asks`,
@@ -217,22 +221,21 @@ cdef class Wire:
         """The venue's checksum of the top levels, where it has one. Returns 0 where it has none."""
         return 0
 
-    cdef bint tail(self, const tg_cur* c, Py_ssize_t closers, char barred, tg_cur* out) noexcept nogil:
-        """Put `out` behind the last list of a frame, which is looked for in front of its last `closers` bytes; False where the list
-        does not end within TAIL_MAX bytes of them, or `barred` is between `c` and there. The caller reads the rest as what it
-        must be, to the last byte.
+    cdef const char* tail(self, const tg_cur* c, Py_ssize_t closers, tg_cur* out) noexcept nogil:
+        """Put `out` behind the last list of a frame, which is looked for in front of its last `closers` bytes; returns its `]`, NULL
+        where there is none within TAIL_MAX bytes. The caller reads the rest as what it must be, to the last byte, and sees that
+        between `c` and the list's end there is no `}`, or no `:`.
 
         Then the rest belongs to what it seems to belong to, or the frame is BAD. It is not inside a string: the quote before its
-        first key would end that, and no letter may follow; nor may the frame end in one. With `}` barred no object ends between
-        `c` and the rest; so where the rest ends one object more than is open at `c`, that one was opened there, and no other.
-        With `:` barred there is no member of any object.
+        first key would end that, and no letter may follow; nor may the frame end in one. Without a `}` no object ends before
+        the rest; so where the rest ends one object more than is open at `c`, that one was opened there, and no other. Without a
+        `:` there is no member of any object.
         """
         cdef Py_ssize_t size = max(min(c.end - closers - c.p, TAIL_MAX), 0)
         cdef const char* last = tg_last(c.end - closers - size, size, c']')
-        if last == NULL or memchr(c.p, barred, last - c.p) != NULL:
-            return False
-        out.p, out.end = last + 1, c.end
-        return True
+        if last != NULL:
+            out.p, out.end = last + 1, c.end
+        return last
 
     cdef int lookup(self, const char* symbol, Py_ssize_t size) noexcept nogil:
         """Index of a symbol of this market, or -1. Most frames name the symbol of the frame before."""
@@ -438,10 +441,13 @@ cdef class ListSink(Sink):
 
 
 cdef class SecondLine(ListSink):
-    """Notes the ids of every look in `looks` and answers that it has a copy of each (`has`) or of none."""
+    """Notes the ids of every look in `looks` and answers that it has a copy of each (`has`) or of none; has ids up to `have`."""
 
-    def __cinit__(self, bint has=True):
-        self.looks, self.has, self.redundant = [], has, True
+    def __cinit__(self, bint has=True, int64_t have=2**62):
+        self.looks, self.has, self.have, self.redundant = [], has, have, True
+
+    cdef int64_t newest(self, int instrument) noexcept:
+        return self.have
 
     cdef bint is_copy(self, const DepthHead* head) except -1:
         self.looks.append({name: (<object>head[0])[name] for name in LOOKED})

@@ -580,11 +580,14 @@ cdef class BinanceWire(Wire):
         cdef DepthHead head
         cdef const char* text
         cdef const char* colon
+        cdef const char* last
         cdef Py_ssize_t size
         cdef tg_cur asks
         cdef tg_cur t
         cdef int more
-        if f.instrument < 0 or f.coin_margined or f.request != NULL or not has(f, c'e'):
+        if f.instrument < 0 or f.coin_margined or f.request != NULL or not has(f, c'e') or not has(f, c'u'):
+            return False
+        if not f.read[1] >> (c'u' & 63) & 1 or f.value[<int>c'u'] > (<Sink>f.sink).newest(f.instrument):
             return False
         if self._text_at(f, c'e', &text, &size, b"e", start, c.end) == BAD or not named(text, size, b"depthUpdate"):
             return False
@@ -592,7 +595,8 @@ cdef class BinanceWire(Wire):
         if colon == NULL or memcmp(colon - 3, b'"a"', 3) != 0:
             return False
         asks.p, asks.end = colon + 1, c.end
-        if not self.tail(&asks, 0, c':', &t):
+        last = self.tail(&asks, 0, &t)
+        if last == NULL or memchr(asks.p, c':', last - asks.p) != NULL:
             return False
         more = tg_more(&t, c'}')
         while more > 0:

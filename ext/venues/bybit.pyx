@@ -10,7 +10,7 @@ nothing. `data` is read where it stands when its topic came before it (always, s
 """
 
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
                           CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GROUP_OTHER, GTC, INDEX_PRICE, IOC, LAST_PRICE,
@@ -408,11 +408,14 @@ cdef class BybitWire(Wire):
         cdef DepthHead head
         cdef tg_cur t
         cdef int64_t other
-        if f.type.p == NULL or not tg_is(f.type.p, f.type.size, b"delta") or not self.tail(c, 0, c'}', &t):
+        cdef const char* last
+        if f.type.p == NULL or not tg_is(f.type.p, f.type.size, b"delta"):
             return False
-        if not (tg_text(&t, b',"u":') and tg_int(&t, &f.update_id) == TG_OK and tg_text(&t, b',"seq":')
+        last = self.tail(c, 0, &t)
+        if last == NULL or not (tg_text(&t, b',"u":') and tg_int(&t, &f.update_id) == TG_OK and tg_text(&t, b',"seq":')
                 and tg_int(&t, &other) == TG_OK and tg_text(&t, b'},"cts":') and tg_int(&t, &other) == TG_OK
-                and tg_text(&t, b"}") and t.p == t.end):
+                and tg_text(&t, b"}") and t.p == t.end and f.update_id <= (<Sink>f.sink).newest(f.instrument)
+                and memchr(c.p, c'}', last - c.p) == NULL):
             f.update_id = -1
             return False
         self._depth_head(f, &head, True)

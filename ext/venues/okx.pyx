@@ -14,7 +14,7 @@ This decoder keeps no sequence state: an equal or smaller `seqId` is legal and o
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from ext.records cimport (ADL, AMEND, BUY, CANCEL, FOK, FUNDING_RATE, GROUP_FILTER, GROUP_FUNDS, GROUP_NONE, GROUP_OTHER,
                           GROUP_POST_ONLY, IOC, LIMIT, LIQUIDATION, LONG_LEG, MARK_PRICE, NET, NEW, NEXT_FUNDING, POST_ONLY, REFUSED,
@@ -614,10 +614,14 @@ cdef class OkxWire(Wire):
         cdef tg_cur t
         cdef const char* key
         cdef Py_ssize_t size
+        cdef const char* last
         cdef int code, more
         if f.instrument < 0 or not CHANNEL_BOOKS <= f.channel <= CHANNEL_BOOKS50 or f.event != NULL or f.op != NULL:
             return False
-        if c.end - c.p < 3 or memcmp(c.end - 3, b"}]}", 3) != 0 or not self.tail(c, 3, c'}', &t):
+        if c.end - c.p < 3 or memcmp(c.end - 3, b"}]}", 3) != 0:
+            return False
+        last = self.tail(c, 3, &t)
+        if last == NULL:
             return False
         f.head.last_id = f.head.prev_id = -1
         more = tg_more(&t, c'}')
@@ -634,6 +638,8 @@ cdef class OkxWire(Wire):
                 return False
             more = -1 if code else tg_more(&t, c'}')
         if more < 0 or t.end - t.p != 2 or f.head.last_id < 0 or f.head.prev_id < 0:
+            return False
+        if f.head.last_id > (<Sink>f.sink).newest(f.instrument) or memchr(c.p, c'}', last - c.p) != NULL:
             return False
         self._depth_head(f)
         return (<Sink>f.sink).is_copy(&f.head)

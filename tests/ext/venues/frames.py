@@ -228,6 +228,15 @@ def check_look(wire, raw: bytes) -> bool:
     return True
 
 
+def check_newer_is_not_looked_at(wire, raw: bytes) -> None:
+    """A taker that has less than this update is given it unasked, and one that has it is asked."""
+    (event,) = read(wire, raw)[1]
+    for have, looks, events in ((event["last_id"], 1, []), (event["last_id"] - 1, 0, [event])):
+        sink = SecondLine(has=True, have=have)
+        assert wire.read(raw, sink) == Verdict.HANDLED
+        assert (len(sink.looks), sink.events) == (looks, events)
+
+
 def check_looks_at_mutants(wire, raw: bytes) -> int:
     """`check_look` of the frame cut at each byte, with each bit flipped, and with each byte replaced by, and
     followed by, what means something in JSON. Returns how many of them were looked at."""

@@ -14,6 +14,7 @@ from frames import (
     check_flips,
     check_look,
     check_looks_at_mutants,
+    check_newer_is_not_looked_at,
     check_second_line,
     garbled,
     read,
@@ -1963,6 +1964,11 @@ def test_the_levels_of_a_copy_are_not_read_and_those_of_the_winner_are(market, c
 )
 def test_only_an_update_that_ends_with_its_levels_is_looked_at(frame):
     assert not check_look(WIRES[USDM], frame)
+
+
+@pytest.mark.parametrize("market", COPIES)
+def test_an_update_that_is_newer_than_the_book_is_read_without_a_look(market):
+    check_newer_is_not_looked_at(WIRES[market], COPIES[market])
 
 
 @pytest.mark.parametrize("market", COPIES)

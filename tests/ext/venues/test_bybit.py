@@ -11,6 +11,7 @@ from frames import (
     check_flips,
     check_look,
     check_looks_at_mutants,
+    check_newer_is_not_looked_at,
     check_second_line,
     garbled,
     read,
@@ -1581,6 +1582,10 @@ def test_the_levels_of_a_copy_are_not_read_and_those_of_the_winner_are(linear):
 def test_only_a_delta_with_the_usual_end_is_looked_at(linear, frame):
     assert frame in SAMPLES.values() or frame != DELTA
     assert not check_look(linear, frame)
+
+
+def test_an_update_that_is_newer_than_the_book_is_read_without_a_look(linear):
+    check_newer_is_not_looked_at(linear, DELTA)
 
 
 def test_a_look_says_what_the_whole_frame_says_wherever_it_is_broken(linear):

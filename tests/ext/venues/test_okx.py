@@ -12,6 +12,7 @@ from frames import (
     captured,
     check_look,
     check_looks_at_mutants,
+    check_newer_is_not_looked_at,
     check_second_line,
     cuts,
     flips,
@@ -1833,6 +1834,10 @@ def test_the_ids_of_an_update_may_come_in_the_order_of_the_documentation(wire):
     frame = UPDATE.replace(TAIL, TAIL.replace(b'"seqId":15,"prevSeqId":10', b'"prevSeqId":10,"seqId":15'))
     assert frame != UPDATE
     assert check_look(wire, frame)
+
+
+def test_an_update_that_is_newer_than_the_book_is_read_without_a_look(wire):
+    check_newer_is_not_looked_at(wire, UPDATE)
 
 
 def test_a_look_says_what_the_whole_frame_says_wherever_it_is_broken(wire):

@@ -29,7 +29,7 @@ max_unacked = 64
 {tables}[[venue]]
 market = "binance-usdm"
 environment = "sim"
-streams = ["ws://127.0.0.1:{port}"]
+streams = [{streams}]
 rest = "http://127.0.0.1:{port}"
 orders = "ws://127.0.0.1:{port}"
 key = {{ environment = "sim", api_key = "plain:{api_key}", {proof} }}
@@ -44,9 +44,10 @@ BUDGET_FACTOR = 1000
 
 
 class NodeArgv(Protocol):
-    """The command that starts a node against this port; `logon`: with an Ed25519 key, which logs on once."""
+    """The command that starts a node against this port; `logon`: with an Ed25519 key, which logs on once;
+    `lines`: market lines."""
 
-    def __call__(self, port: int, *, logon: bool = False) -> list[str]: ...
+    def __call__(self, port: int, *, logon: bool = False, lines: int = 1) -> list[str]: ...
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def node_command(loop: str = "spin") -> Iterator[NodeArgv]:
     folder = Path(tempfile.mkdtemp(prefix="tickgate-wire-", dir=shm if shm.is_dir() else None))
     starts = 0
 
-    def argv(port: int, *, logon: bool = False) -> list[str]:
+    def argv(port: int, *, logon: bool = False, lines: int = 1) -> list[str]:
         nonlocal starts
         starts += 1
         here = folder / str(starts)
@@ -69,6 +70,7 @@ def node_command(loop: str = "spin") -> Iterator[NodeArgv]:
                 loop=loop,
                 tape=here / "tape",
                 port=port,
+                streams=", ".join([f'"ws://127.0.0.1:{port}"'] * lines),
                 api_key=account.API_KEY,
                 proof=proof,
                 tables=tables_text(orders=1_000_000),

@@ -14,6 +14,7 @@ from bench import book, check_names, encode, risk, stop, tape, wire
 from bench.conditions import Progress, conditions, silent
 
 BUDGET_RATIO_P50, BUDGET_RATIO_P99 = 1.5, 2.0
+BUDGET_SECOND_LINE = 1.1  # a target: what redundancy may cost
 Bench = Callable[..., dict]
 BENCHES: dict[str, Bench] = {
     "book": book.run,
@@ -74,9 +75,12 @@ def run_wire(**sizes) -> dict:
         for key, budget in budgets.items()
         if result[f"ratio_{key}{ending}"] is not None
     ]
+    second = [result[f"second_line_{key}_ratio"] for key in budgets]
+    held += [ratio <= BUDGET_SECOND_LINE for ratio in second if ratio is not None]
     return result | {
         "budget_ratio_p50": BUDGET_RATIO_P50,
         "budget_ratio_p99": BUDGET_RATIO_P99,
+        "budget_second_line_ratio": BUDGET_SECOND_LINE,
         "within_budget": all(held) if held else None,
     }
 
@@ -232,7 +236,11 @@ def reader_row(row: dict) -> Row:
 
 def wire_rows(found: dict) -> list[Row]:
     about = found["conditions"]
-    clients = [name for name in ("node", "floor", "node_logon", "floor_plain", "naive") if name in found]
+    clients = [
+        name
+        for name in ("node", "floor", "node_two_lines", "node_logon", "floor_plain", "naive")
+        if name in found
+    ]
     rows: list[Row] = [
         (
             f"{name}, us, p50",
@@ -248,6 +256,9 @@ def wire_rows(found: dict) -> list[Row]:
             ratio = found[f"ratio_{key}{ending}"]
             if ratio is not None or not ending:
                 rows.append((f"{what}, {key}", ratio, found[f"budget_ratio_{key}"], None))
+    for key in ("p50", "p99"):
+        if (ratio := found[f"second_line_{key}_ratio"]) is not None:
+            rows.append((f"node_two_lines / node, {key}", ratio, found["budget_second_line_ratio"], None))
     return rows
 
 

@@ -1,8 +1,9 @@
 /* The venue side of the wire benchmark: sends one depth frame, times until the order frame is back.
  *
  * Python accepts the connections, does the upgrades and hands over the descriptors: market data, orders and, where
- * the client has one, its private stream. From then on only this
- * file touches them, busy-polling, so that no interpreter and no scheduler sits inside a measured interval.
+ * the client has them, its second market line and its private stream. From then on only this file touches them, busy-polling, so that no interpreter and no scheduler sits inside a measured interval.
+ * A second market line carries a copy of each frame, later by a delay that varies, and one frame in four first. The
+ * clock starts with the first copy; a copy that is written while the order is on its way may only add to what is measured.
  * The clock stops when the last byte of the order frame is in user space; unmasking, checking and answering
  * come after it: the answer to the request and, on the private stream, the two reports of an IOC that found nothing.
  * Signatures are checked by Python when all frames are done.
@@ -21,10 +22,11 @@ enum { BUFFER = 1 << 16, REPLY = 4096, FIELD = 64 };
 enum { MAX_SILENT = 20 };  /* frames without any order, even late, before a client counts as dead */
 enum { MAX_START = 160 };   /* the same before its first order: it may have to prove its account first */
 enum { START_LATE_NS = 250000000 };
+enum { COPY_MIN_NS = 2000, COPY_MAX_NS = 300000 }; /* how much later the second line may be */
 
 /* What Python asks for and what it gets back; mirrored field by field by `Job` in wire.py. */
 struct job {
-    int32_t md_fd, order_fd, private_fd /* -1: none */, pad;
+    int32_t md_fd, order_fd, private_fd /* -1: none */, second_fd /* of the second market line, -1: none */;
     const uint8_t **frames; /* complete server frames, header included */
     const int64_t *lens;
     int64_t n;
@@ -234,7 +236,7 @@ static int answer_other(struct job *j, struct line *l, const struct frame *f) {
         return 0;
     value_of(f, "\"id\":", id);
     int n = snprintf(out, sizeof out,
-                     l->fd == j->md_fd ? "{\"result\":null,\"id\":%s}" : "{\"id\":%s,\"status\":200,\"result\":{}}",
+                     l->fd != j->order_fd ? "{\"result\":null,\"id\":%s}" : "{\"id\":%s,\"status\":200,\"result\":{}}",
                      id);
     return send_frame(l->fd, OP_TEXT, out, (size_t)n);
 }
@@ -276,8 +278,28 @@ static int service(struct job *j, struct line *l, int64_t i, int64_t start_ns) {
 }
 
 struct lines {
-    struct line md, order, private;
+    struct line md, second, order, private;
 };
+
+/* The copy of a frame that is still to be sent; fd -1: none. */
+struct copy {
+    int fd;
+    int64_t due_ns;
+};
+
+static uint64_t next_random(uint64_t *lcg) {
+    *lcg = *lcg * 6364136223846793005ULL + 1442695040888963407ULL;
+    return *lcg >> 33;
+}
+
+/* Sends the copy once it is due. */
+static int send_copy(struct job *j, struct copy *copy, int64_t i) {
+    int fd = copy->fd;
+    if (fd < 0 || now_ns() < copy->due_ns)
+        return 0;
+    copy->fd = -1;
+    return send_all(fd, j->frames[i], (size_t)j->lens[i]);
+}
 
 /* Before the first order nothing is measured: a client that still proves its account gets the processor. */
 static void yield_at_start(const struct job *j) {
@@ -296,6 +318,8 @@ static int pause_for(struct job *j, struct lines *l, int64_t pause_ns) {
             return r;
         if (j->private_fd >= 0 && (r = service(j, &l->private, -1, 0)) < 0)
             return r;
+        if (j->second_fd >= 0 && (r = service(j, &l->second, -1, 0)) < 0)
+            return r;
         yield_at_start(j);
     } while (now_ns() < until_ns);
     return 0;
@@ -313,17 +337,24 @@ static int await_late(struct job *j, struct lines *l) {
     return j->strays != before;
 }
 
-static int one_frame(struct job *j, struct line *order, int64_t i) {
-    int64_t timeout_ns = i ? j->timeout_ns : j->first_timeout_ns, start_ns = now_ns();
-    int r = send_all(j->md_fd, j->frames[i], (size_t)j->lens[i]);
-    if (r < 0)
+static int one_frame(struct job *j, struct line *order, int64_t i, uint64_t *lcg) {
+    int64_t timeout_ns = i ? j->timeout_ns : j->first_timeout_ns, start_ns;
+    int second_first = j->second_fd >= 0 && next_random(lcg) % 4 == 0, r;
+    struct copy copy = {second_first ? j->md_fd : j->second_fd, 0};
+    if (copy.fd >= 0)
+        copy.due_ns = COPY_MIN_NS + (int64_t)(next_random(lcg) % (COPY_MAX_NS - COPY_MIN_NS));
+    start_ns = now_ns();
+    copy.due_ns += start_ns;
+    if ((r = send_all(second_first ? j->second_fd : j->md_fd, j->frames[i], (size_t)j->lens[i])) < 0)
         return r;
     do {
-        if ((r = service(j, order, i, start_ns)) != 0)
-            return r;
+        if ((r = service(j, order, i, start_ns)) != 0 || (r = send_copy(j, &copy, i)) < 0)
+            break;
         yield_at_start(j);
     } while (now_ns() - start_ns < timeout_ns);
-    return 0;
+    while (r >= 0 && copy.fd >= 0)
+        r = send_copy(j, &copy, i);
+    return r < 0 ? r : 0;
 }
 
 /* A frame without an order: 0 where the run goes on. Before the first order a client may still be proving its
@@ -345,11 +376,12 @@ int run(struct job *j) {
     l.md = (struct line){.fd = j->md_fd};
     l.order = (struct line){.fd = j->order_fd};
     l.private = (struct line){.fd = j->private_fd};
+    l.second = (struct line){.fd = j->second_fd};
     for (int64_t i = 0; i < j->n; i++) {
-        lcg = lcg * 6364136223846793005ULL + 1442695040888963407ULL;
-        int64_t pause_ns = j->pause_min_ns + (int64_t)((lcg >> 33) % (uint64_t)(j->pause_max_ns - j->pause_min_ns + 1));
+        uint64_t span_ns = (uint64_t)(j->pause_max_ns - j->pause_min_ns + 1);
+        int64_t pause_ns = j->pause_min_ns + (int64_t)(next_random(&lcg) % span_ns);
         j->out_ns[i] = -1;
-        if ((r = one_frame(j, &l.order, i)) < 0)
+        if ((r = one_frame(j, &l.order, i, &lcg)) < 0)
             return r;
         if (j->out_ns[i] < 0 && (r = on_missed(j, &l, &silent)) < 0)
             return r;

@@ -4,12 +4,13 @@ A venue process plays Binance USD-M: REST, a market-data and an order-entry WebS
 for a client that has one. It sends real depth frames one at a time and times each until the order is back.
 The same venue, sockets and frames meet all clients in one run: the node, `floor.c` (busy-polling C) and
 `naive.py` (websockets + orjson + sortedcontainers). Clients take turns in rounds, a new process each, so that
-a noisy minute hits all of them; samples are pooled per client.
+a noisy minute hits all of them; samples are pooled per client. Those beside the point are in one of three.
 
 Every order is authenticated. `node`, `floor` and `naive` sign each with HMAC inside the measured interval:
 what a venue asks of a key that cannot log on, the worst case. `node_logon` logs on once, with Ed25519;
-`floor_plain` is the floor without a signature, to hold it against. The node is the whole one: it proves its
-account over REST before it trades, and is told of each order on the private stream.
+`floor_plain` is the floor without a signature, to hold it against. `node_two_lines` has a second market line,
+which brings each frame 2 to 300 us later, one in four first; it is held against `node`. The node is the whole
+one: it proves its account over REST before it trades, and is told of each order on the private stream.
 
 Python only sets a session up and answers REST; `venue.c` does everything inside a measured interval. Each
 order's price is compared with the best ask of an independent book and its signature verified, so a client
@@ -433,7 +434,7 @@ class Job(ctypes.Structure):
         ("md_fd", ctypes.c_int32),
         ("order_fd", ctypes.c_int32),
         ("private_fd", ctypes.c_int32),
-        ("pad", ctypes.c_int32),
+        ("second_fd", ctypes.c_int32),
         ("frames", ctypes.POINTER(ctypes.c_char_p)),
         ("lens", ctypes.POINTER(ctypes.c_int64)),
         ("n", ctypes.c_int64),
@@ -563,18 +564,20 @@ def end(process: subprocess.Popen) -> None:
 
 def connections(name: str, venue: Venue, client: subprocess.Popen, setup: Setup) -> dict[str, Peer]:
     """The timed connections by role, upgraded, with set-up requests answered and then silence. A client that
-    asked for a listen key has a private stream too."""
+    asked for a listen key has a private stream too; "second" is a second market line."""
     peers: dict[str, Peer] = {}
+    base = {"market", "order"} | ({"second"} if name in TWO_LINES else set())
     deadline_s = time.monotonic() + setup.connect_timeout_s
     quiet_since_s = time.monotonic()
     while True:
         with suppress(queue.Empty):
             peer = venue.peers.get(timeout=0.01)
-            peers[peer.role] = peer
+            is_second = name in TWO_LINES and peer.role == "market" and "market" in peers
+            peers["second" if is_second else peer.role] = peer
             quiet_since_s = time.monotonic()
         if any([answer_setup(name, peer, 0) for peer in peers.values()]):
             quiet_since_s = time.monotonic()
-        wanted = {"market", "order"} | ({"private"} if venue.asked["/fapi/v1/listenKey"] else set())
+        wanted = base | ({"private"} if venue.asked["/fapi/v1/listenKey"] else set())
         if wanted <= set(peers) and time.monotonic() - quiet_since_s >= setup.settle_s:
             break
         if client.poll() is not None:
@@ -613,6 +616,7 @@ def time_frames(name: str, peers: dict[str, Peer], setup: Setup, seed: int) -> R
         md_fd=peers["market"].sock.fileno(),
         order_fd=peers["order"].sock.fileno(),
         private_fd=peers["private"].sock.fileno() if "private" in peers else -1,
+        second_fd=peers["second"].sock.fileno() if "second" in peers else -1,
         frames=(ctypes.c_char_p * n)(*frames),
         lens=(ctypes.c_int64 * n)(*map(len, frames)),
         n=n,
@@ -658,13 +662,16 @@ CLIENTS: dict[str, Callable[[Path], ArgvBuilder]] = {
     "floor_plain": plain_floor_argv,
     "naive": naive_argv,
 }
-ORDER = ("floor", "node", "floor_plain", "node_logon", "naive")
+ORDER = ("floor", "node", "node_two_lines", "floor_plain", "node_logon", "naive")
+TWO_LINES = ("node_two_lines",)
+OTHERS = ("floor_plain", "node_logon", "naive")  # measured in one round of three: a run takes under a minute
 LOOPS = {"floor": "spin", "floor_plain": "spin", "naive": "epoll"}
 ASKS_CHECKED = ("floor", "floor_plain", "naive")
 UNPROVEN = ("floor_plain",)  # neither signs nor logs on
 ENTRY = {
     "floor": "HMAC of every order",
     "node": "HMAC of every order",
+    "node_two_lines": "HMAC of every order",
     "naive": "HMAC of every order",
     "floor_plain": "not authenticated",
     "node_logon": "session.logon, Ed25519",
@@ -684,44 +691,47 @@ def prepared(frames: int, warmup: int) -> Iterator[Setup]:
 
 def run(
     node: ArgvBuilder | None = None,
-    rounds: int = 4,
+    rounds: int = 3,
     frames: int = 4000,
     warmup: int = 500,
     progress: Progress = silent,
     node_loop: str = "spin",
     rest: dict[str, str] | None = None,
     node_logon: ArgvBuilder | None = None,
+    node_two_lines: ArgvBuilder | None = None,
 ) -> dict:
     """The whole benchmark. `node(port)` returns the command that starts the node against 127.0.0.1:port, with
-    an HMAC key; `node_logon(port)` the same with a key that logs on. `rest` adds REST replies by path.
+    an HMAC key; `node_logon(port)` the same with a key that logs on, `node_two_lines(port)` with two market
+    lines. `rest` adds REST replies by path.
     """
     if rounds < 1 or frames < 1 or warmup < 0:
         raise WireError(f"rounds {rounds}, frames {frames}, warmup {warmup}: at least 1, 1 and 0 are needed")
     with prepared(frames, warmup) as setup:
         setup.rest |= rest or {}
-        nodes = {"node": node, "node_logon": node_logon}
+        nodes = {"node": node, "node_logon": node_logon, "node_two_lines": node_two_lines}
         builders = {name: make(setup.build_dir) for name, make in CLIENTS.items()}
         builders |= {name: builder for name, builder in nodes.items() if builder}
         if not node_logon:
             del builders["floor_plain"]  # nobody to hold against it
         pools: dict[str, list[Round]] = {name: [] for name in ORDER if name in builders}
         for turn in range(rounds):
-            for name in pools:
+            for name in [x for x in pools if turn % 3 == 0 or x not in OTHERS]:
                 progress(f"wire: round {turn + 1} of {rounds}, {name}")
                 pools[name].append(run_client(name, builders[name], setup, seed=turn + 1))
-        return {"wire": report(pools, setup, rounds, frames, node_loop)}
+        return {"wire": report(pools, setup, frames, node_loop)}
 
 
-def report(pools: dict[str, list[Round]], setup: Setup, rounds: int, frames: int, node_loop: str) -> dict:
+def report(pools: dict[str, list[Round]], setup: Setup, frames: int, node_loop: str) -> dict:
     """One summary per client, ratios, conditions. Where `quiet` is false, other processes made the p99."""
     result: dict = {name: summary(name, done, setup) for name, done in pools.items()}
     result |= ratios(result, "node", "floor", "") | ratios(result, "node_logon", "floor_plain", "_logon")
-    loops = {**LOOPS, "node": node_loop, "node_logon": node_loop}
+    result |= second_line(result)
+    loops = {**LOOPS, "node": node_loop, "node_logon": node_loop, "node_two_lines": node_loop}
     result["conditions"] = conditions(setup) | {
         "quiet": all(result[name]["preempted"] < result[name]["count"] / 100 for name in pools),
         "loops": {name: loops[name] for name in pools},
         "order_entry": {name: ENTRY[name] for name in pools},
-        "rounds": rounds,
+        "rounds": {name: len(done) for name, done in pools.items()},
         "frames_per_round": frames,
         "warmup_per_round": setup.warmup,
     }
@@ -735,6 +745,19 @@ def ratios(result: dict, node: str, floor: str, ending: str) -> dict:
         return {f"ratio_{key}{ending}": None for key in keys}
     return {
         f"ratio_{key}{ending}": round(result[node][f"{key}_us"] / result[floor][f"{key}_us"], 3)
+        for key in keys
+    }
+
+
+def second_line(result: dict) -> dict:
+    """What the second market line costs: p50 and p99 over those of the node with one, None without either."""
+    keys = ("p50", "p99")
+    if not {"node", "node_two_lines"} <= set(result):
+        return {f"second_line_{key}_ratio": None for key in keys}
+    return {
+        f"second_line_{key}_ratio": round(
+            result["node_two_lines"][f"{key}_us"] / result["node"][f"{key}_us"], 3
+        )
         for key in keys
     }
 
@@ -803,7 +826,7 @@ def conditions(setup: Setup) -> dict:
 
 def main() -> int:
     """Floor and naive alone, for work on this file: `python -m bench.wire [ROUNDS [FRAMES]]`."""
-    rounds, frames = map(int, [*sys.argv[1:], *("4", "4000")[len(sys.argv) - 1 :]])
+    rounds, frames = map(int, [*sys.argv[1:], *("3", "4000")[len(sys.argv) - 1 :]])
     try:
         result = run(rounds=rounds, frames=frames, progress=lambda text: print(text, file=sys.stderr))
     except WireError as error:

@@ -260,6 +260,7 @@ cdef class Engine(Sink):
         self.lines.append(line)
         self.line_rows[number] = <void*>line
         self.market_lines += kind == MARKET_LINE
+        self.redundant = self.market_lines > 1
         if kind == ORDER_LINE:
             self.route[wire.market] = number
             self.orders.epoch = wire.epoch
@@ -925,6 +926,10 @@ cdef class Engine(Sink):
         elif said == PASS:
             self._follow_on(book, self.line, head, bids, asks, self.now_ns)
         return 0
+
+    cdef int64_t newest(self, int instrument) noexcept:
+        cdef Book book = <Book>self.books[instrument]
+        return book.last_id if book.state == SYNCED else -1
 
     cdef bint is_copy(self, const DepthHead* head) except -1:
         """Asked by a decoder before it reads the levels: is this a copy of what the book has?"""

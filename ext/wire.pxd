@@ -16,6 +16,8 @@ cpdef enum Verdict:
 
 cdef class Sink:
     """Takes records during one decode call. Pointers are valid only inside the call."""
+    cdef public bint redundant   # the same depth messages come on several lines: decoders ask `is_copy`, and only then
+    cdef int64_t newest(self, int instrument) noexcept
     cdef bint is_copy(self, const DepthHead* head) except -1
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1
     cdef int on_trade(self, const Trade* trade) except -1
@@ -33,6 +35,10 @@ ctypedef struct Code:
     int32_t amend
     int32_t group            # ErrorGroup
 
+
+cdef enum:
+    COPY = 4             # among a decoder's own functions: the taker has what the frame says, and it is read no further
+    TAIL_MAX = 160       # bytes behind the last list of a frame; the longest with ids in it have 110
 
 cdef enum:
     LEVELS_MAX = 16384   # per side; the largest book any venue sends in one message has 10,000 (Bybit full book)
@@ -78,6 +84,7 @@ cdef class Wire:
     cdef int checksum(self, int instrument, const Level* bids, int n_bids, const Level* asks, int n_asks,
                       int32_t* out) except -1
 
+    cdef const char* tail(self, const tg_cur* c, Py_ssize_t closers, tg_cur* out) noexcept nogil
     cdef int lookup(self, const char* symbol, Py_ssize_t size) noexcept nogil
     cdef int coin(self, int instrument, const char* text, Py_ssize_t size) noexcept nogil
     cdef int put_coin(self, Report* report, const char* text, Py_ssize_t size) noexcept nogil
@@ -94,3 +101,10 @@ cdef class Wire:
 cdef class ListSink(Sink):
     """Collects records as Python dicts, for tests and cold readers."""
     cdef readonly list events
+
+
+cdef class SecondLine(ListSink):
+    """What a decoder meets where depth messages come on two lines, for tests: notes each look, and answers as it is told."""
+    cdef readonly list looks
+    cdef public bint has
+    cdef public int64_t have

@@ -2,6 +2,11 @@
 
 A venue subclasses `Wire` and fills in `decode` and `encode`; the engine is a `Sink`. Neither knows the other. What all
 venues share - symbol look-up, level arrays, client order ids, naming a malformed field - is here, once.
+
+Of a depth message that comes on several lines all but the first copy say nothing new. Where `Sink.redundant` is set, a decoder
+looks for the ids of an update before it reads the levels, and asks `Sink.is_copy`. A look says what the whole frame would say,
+unless that is malformed; where this is not certain for a few comparisons, there is no look. So a copy that is broken among its
+levels is a copy.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -15,6 +20,19 @@ from ext.text import WHY
 cdef extern from *:
     """
     #include "levels.h"
+    /* The last `x` of the n bytes at p, or NULL: memrchr, which not every C library has. */
+    static const char *tg_last(const char *p, Py_ssize_t n, char x) {
+    #if defined(__SSE4_1__)
+        for (; n >= 16; n -= 16) {
+            __m128i v = _mm_loadu_si128((const __m128i *)(p + n - 16));
+            unsigned hits = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(x)));
+            if (hits) return p + n - 16 + (31 - __builtin_clz(hits));
+        }
+    #endif
+        while (n > 0)
+            if (p[--n] == x) return p + n;
+        return NULL;
+    }
     static void tg_levels_setup(void) {
     #if defined(TG_LEVEL_FAST)
         tg_shapes_make();
@@ -26,6 +44,7 @@ cdef extern from *:
     int tg_levels(tg_cur* c, const tg_grid* price, const tg_grid* size, int extra, tg_level* out, int64_t cap,
                   int64_t* count, char* field, tg_scan* scan) noexcept nogil
     void tg_levels_setup() noexcept nogil
+    const char* tg_last(const char* p, Py_ssize_t n, char x) noexcept nogil
 
 tg_setup()
 tg_levels_setup()
@@ -41,9 +60,13 @@ cdef int ID_SEQUENCE = 9
 cdef class Sink:
     """Takes records during one decode call; the base class ignores them."""
 
+    cdef int64_t newest(self, int instrument) noexcept:
+        """Id of the last update that the taker has, -1 = none. What is newer is no copy, so that a decoder need not make sure of it."""
+        return -1
+
     cdef bint is_copy(self, const DepthHead* head) except -1:
-        """Has the taker what this depth message says? Then its levels are not read, nor handed over. Of the head, `bids`, `asks`,
-        `checksum` and `event_ns` are not filled in yet."""
+        """Has the taker what this update says? Then its levels are not read, nor handed over. Of the head, `bids`, `asks`,
+        `checksum` and `event_ns` are not filled in yet. Asked where `redundant`, and not of every update."""
         return False
 
     cdef int on_depth(self, const DepthHead* head, const Level* bids, const Level* asks) except -1:
@@ -197,6 +220,22 @@ cdef class Wire:
                       int32_t* out) except -1:
         """The venue's checksum of the top levels, where it has one. Returns 0 where it has none."""
         return 0
+
+    cdef const char* tail(self, const tg_cur* c, Py_ssize_t closers, tg_cur* out) noexcept nogil:
+        """Put `out` behind the last list of a frame, which is looked for in front of its last `closers` bytes; returns its `]`, NULL
+        where there is none within TAIL_MAX bytes. The caller reads the rest as what it must be, to the last byte, and sees that
+        between `c` and the list's end there is no `}`, or no `:`.
+
+        Then the rest belongs to what it seems to belong to, or the frame is BAD. It is not inside a string: the quote before its
+        first key would end that, and no letter may follow; nor may the frame end in one. Without a `}` no object ends before
+        the rest; so where the rest ends one object more than is open at `c`, that one was opened there, and no other. Without a
+        `:` there is no member of any object.
+        """
+        cdef Py_ssize_t size = max(min(c.end - closers - c.p, TAIL_MAX), 0)
+        cdef const char* last = tg_last(c.end - closers - size, size, c']')
+        if last != NULL:
+            out.p, out.end = last + 1, c.end
+        return last
 
     cdef int lookup(self, const char* symbol, Py_ssize_t size) noexcept nogil:
         """Index of a symbol of this market, or -1. Most frames name the symbol of the frame before."""
@@ -399,3 +438,20 @@ cdef class ListSink(Sink):
     cdef int on_budget(self, const Budget* budget) except -1:
         self.events.append({"type": "budget", **(<object>budget[0])})
         return 0
+
+
+cdef class SecondLine(ListSink):
+    """Notes the ids of every look in `looks` and answers that it has a copy of each (`has`) or of none; has ids up to `have`."""
+
+    def __cinit__(self, bint has=True, int64_t have=2**62):
+        self.looks, self.has, self.have, self.redundant = [], has, have, True
+
+    cdef int64_t newest(self, int instrument) noexcept:
+        return self.have
+
+    cdef bint is_copy(self, const DepthHead* head) except -1:
+        self.looks.append({name: (<object>head[0])[name] for name in LOOKED})
+        return self.has
+
+
+LOOKED = ("instrument", "kind", "depth", "partial", "rule", "first_id", "last_id", "prev_id")

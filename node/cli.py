@@ -587,7 +587,10 @@ def bench(
             result = suite.run(
                 names or [],
                 node=node,
-                node_options={"node_logon": partial(node, logon=True)},
+                node_options={
+                    "node_logon": partial(node, logon=True),
+                    "node_two_lines": partial(node, lines=2),
+                },
                 progress=lambda text: console.print(f"[dim]{text}[/dim]"),
             )
     except BenchError as error:

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from ext.records cimport Approved, Budget, Intent, Report
+from ext.records cimport Approved, Budget, DepthHead, Intent, Report
 from ext.text cimport tg_cur, tg_grid
 from ext.wire cimport Sink, Wire
 
@@ -65,6 +65,7 @@ ctypedef struct Fields:
     const char* result_at     # where "result", "data" inside "error" and "rateLimits" stand, or NULL
     const char* data_at
     const char* rates_at
+    void* sink                # to be asked for copies, else NULL
 
 cdef enum Did:
     # What an execution type says has happened.
@@ -188,6 +189,8 @@ cdef class BinanceWire(Wire):
     # market data records
     cdef int _dispatch(self, int context, Fields* f, Sink sink, const char* start, const char* end) except -1
     cdef int _event(self, Fields* f, Sink sink, const char* start, const char* end) except -1
+    cdef bint _is_copy(self, tg_cur* c, Fields* f, const char* start) except -1
+    cdef int _depth_head(self, Fields* f, DepthHead* head, const char* start, const char* end) except -1
     cdef int _depth(self, Fields* f, Sink sink, const char* start, const char* end) except -1
     cdef int _partial(self, Fields* f) except -2
     cdef int _snapshot(self, int context, Fields* f, Sink sink, const char* start, const char* end) except -1

@@ -15,7 +15,7 @@ Sources: binance-spot-api-docs `web-socket-streams.md`, `web-socket-api.md`, `us
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
 from ext.records cimport (ACCEPTED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUDGET_ORDERS, BUDGET_WEIGHT, BUY, CANCEL, FOK,
                           FUNDING_RATE, GROUP_ACCESS, GROUP_DUPLICATE, GROUP_FILTER, GROUP_FUNDS, GROUP_LIMIT, GROUP_MARKET,
@@ -28,7 +28,7 @@ from ext.records cimport (ACCEPTED, ADL, AMEND, BINANCE_SPOT, BINANCE_USDM, BUDG
 from ext.text cimport (TG_MAX_PRICE, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid, tg_int,
                        tg_int_or_text, tg_key, tg_letter_key, tg_more, tg_peek, tg_put_decimal, tg_put_int, tg_setup,
                        tg_signed_decimal, tg_skip, tg_string)
-from ext.wire cimport BAD, HANDLED, ID_SIZE, NOT_MINE, ORDER_FRAME_MAX
+from ext.wire cimport BAD, COPY, HANDLED, ID_SIZE, NOT_MINE, ORDER_FRAME_MAX
 from ext.wire import ALPHABET
 
 tg_setup()
@@ -233,13 +233,16 @@ cdef class BinanceWire(Wire):
         cdef Fields f
         cdef tg_cur c
         cdef const char* end = data + size
+        cdef int done
         c.p = data
         c.end = end
         clear(&f)
         if tg_peek(&c) == c'[':             # all-market streams (`!markPrice@arr`): well-formed, but nothing for us
             return self._bad(TG_SYNTAX, b"array", c.p, data) if not tg_skip(&c) or tg_peek(&c) or c.p != end else NOT_MINE
-        if self._object(&c, &f, data) == BAD:
-            return BAD
+        f.sink = <void*>sink if sink.redundant else NULL
+        done = self._object(&c, &f, data)
+        if done >= BAD:
+            return BAD if done == BAD else HANDLED
         if tg_peek(&c) or c.p != end:
             return self.fail(TG_SYNTAX, b"end of frame", &c, data)
         return self._dispatch(context, &f, sink, data, end)
@@ -297,21 +300,22 @@ cdef class BinanceWire(Wire):
     # ---- reading the object ----
 
     cdef int _object(self, tg_cur* c, Fields* f, const char* start) except -1:
-        """Note where each member of an object stands; levels are read on the way where their grid is known."""
+        """Note where each member of an object stands; levels are read on the way where their grid is known. HANDLED, BAD or COPY."""
         cdef const char* key
         cdef Py_ssize_t size
-        cdef int letter, more = tg_enter(c, c'{', c'}')
+        cdef int done, letter, more = tg_enter(c, c'{', c'}')
         if more < 0:
             return self.fail(TG_SYNTAX, b"object", c, start)
         while more:
             letter = tg_letter_key(c)
             if letter:
-                if self._letter(c, f, letter, start) == BAD:
-                    return BAD
-            elif not tg_key(c, &key, &size):
+                done = self._letter(c, f, letter, start)
+            elif tg_key(c, &key, &size):
+                done = self._member(c, f, key, size, start)
+            else:
                 return self.fail(TG_SYNTAX, b"key", c, start)
-            elif self._member(c, f, key, size, start) == BAD:
-                return BAD
+            if done >= BAD:
+                return done
             more = tg_more(c, c'}')
             if more < 0:
                 return self.fail(TG_SYNTAX, b"object", c, start)
@@ -339,6 +343,8 @@ cdef class BinanceWire(Wire):
             f.instrument = self.lookup(f.symbol, f.symbol_size)
             return HANDLED
         if first == c'[' and (letter == c'b' or letter == c'a'):
+            if f.sink != NULL and letter == c'b' and self._is_copy(c, f, start):
+                return COPY
             return self._side(c, f, letter == c'b', start)
         return self._skip(c, start)
 
@@ -568,13 +574,48 @@ cdef class BinanceWire(Wire):
 
     # ---- market data records ----
 
-    cdef int _depth(self, Fields* f, Sink sink, const char* start, const char* end) except -1:
+    cdef bint _is_copy(self, tg_cur* c, Fields* f, const char* start) except -1:
+        """At the bids of a frame: does the taker have this update? Its ids come before the levels, and behind these there must be
+        nothing but `"a":[...],"ps":"BTCUSDT","st":1}}`, the last two only on USD-M."""
         cdef DepthHead head
+        cdef const char* text
+        cdef const char* colon
+        cdef const char* last
+        cdef Py_ssize_t size
+        cdef tg_cur asks
+        cdef tg_cur t
+        cdef int more
+        if f.instrument < 0 or f.coin_margined or f.request != NULL or not has(f, c'e') or not has(f, c'u'):
+            return False
+        if not f.read[1] >> (c'u' & 63) & 1 or f.value[<int>c'u'] > (<Sink>f.sink).newest(f.instrument):
+            return False
+        if self._text_at(f, c'e', &text, &size, b"e", start, c.end) == BAD or not named(text, size, b"depthUpdate"):
+            return False
+        colon = <const char*>memchr(c.p, c':', c.end - c.p)
+        if colon == NULL or memcmp(colon - 3, b'"a"', 3) != 0:
+            return False
+        asks.p, asks.end = colon + 1, c.end
+        last = self.tail(&asks, 0, &t)
+        if last == NULL or memchr(asks.p, c':', last - asks.p) != NULL:
+            return False
+        more = tg_more(&t, c'}')
+        while more > 0:
+            if not tg_key(&t, &text, &size) or not (named(text, size, b"ps") or named(text, size, b"st")):
+                return False
+            if text[1] == c't' and tg_peek(&t) == c'2':         # of the other product family: see `_word`
+                return False
+            more = tg_more(&t, c'}') if tg_skip(&t) else -1
+        if more < 0 or t.end - t.p != (f.body != BODY_NONE) or (t.p < t.end and t.p[0] != c'}'):
+            return False
+        if self._depth_head(f, &head, start, c.end) != HANDLED or head.kind != UPDATE:
+            return False
+        return (<Sink>f.sink).is_copy(&head)
+
+    cdef int _depth_head(self, Fields* f, DepthHead* head, const char* start, const char* end) except -1:
+        """What a depth event says besides its levels; NOT_MINE where it is of another kind of book."""
         head.depth = self._partial(f)
         if head.depth < 0:
             return NOT_MINE
-        if self._sides(f, start, end) == BAD:
-            return BAD
         if self._id_at(f, c'U', &head.first_id, b"U", start, end) == BAD:
             return BAD
         if self._id_at(f, c'u', &head.last_id, b"u", start, end) == BAD:
@@ -588,6 +629,15 @@ cdef class BinanceWire(Wire):
         head.rule = RULE_PREV if self.market == BINANCE_USDM else RULE_RANGE
         head.partial = head.depth > 0
         head.kind = SNAPSHOT if head.partial else UPDATE
+        return HANDLED
+
+    cdef int _depth(self, Fields* f, Sink sink, const char* start, const char* end) except -1:
+        cdef DepthHead head
+        cdef int done = self._depth_head(f, &head, start, end)
+        if done != HANDLED:
+            return done
+        if self._sides(f, start, end) == BAD:
+            return BAD
         head.bids, head.asks, head.checksum = f.bids, f.asks, 0
         sink.on_depth(&head, self.bids, self.asks)
         return HANDLED

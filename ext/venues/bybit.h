@@ -12,6 +12,14 @@ static inline char *tg_lit(char *at, const char *text) {
     return at + n;
 }
 
+/* Take exactly this text. */
+static inline int tg_text(tg_cur *c, const char *text) {
+    Py_ssize_t n = (Py_ssize_t)strlen(text);
+    if (c->end - c->p < n || memcmp(c->p, text, (size_t)n)) return 0;
+    c->p += n;
+    return 1;
+}
+
 static inline int tg_is(const char *p, Py_ssize_t n, const char *text) {
     return n == (Py_ssize_t)strlen(text) && (!n || !memcmp(p, text, strlen(text))); /* what is absent points nowhere */
 }

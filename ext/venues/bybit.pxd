@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from ext.records cimport Approved, Budget, Intent, Mark, Report, Trade
+from ext.records cimport Approved, Budget, DepthHead, Intent, Mark, Report, Trade
 from ext.text cimport tg_cur, tg_grid
 from ext.wire cimport BATCH_MAX, REQUEST_SIZE, Sink, Wire
 
@@ -103,6 +103,7 @@ ctypedef struct Frame:
     Span topic
     Span category         # of a private topic
     const char* data      # where `data` stands; NULL = not seen
+    void* sink            # to be asked for copies, else NULL
     Reply* reply          # NULL until a member of a reply was seen: market data does not pay for it
     int64_t ts            # ms, -1 = absent; likewise below
     int64_t cts
@@ -148,6 +149,8 @@ cdef class BybitWire(Wire):
 
     cdef int _depth(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _side(self, tg_cur* c, Frame* f, bint is_bid, const char* start) except -1
+    cdef bint _is_copy(self, tg_cur* c, Frame* f) except -1
+    cdef int _depth_head(self, Frame* f, DepthHead* head, bint is_delta) noexcept nogil
     cdef int _push_depth(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1
     cdef int _trades(self, tg_cur* c, Frame* f, const char* start) except -1
     cdef int _trade(self, tg_cur* c, Frame* f, Trade* trade, const char* start) except -1

@@ -10,7 +10,7 @@ nothing. `data` is read where it stands when its topic came before it (always, s
 """
 
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET_ORDERS, BUY, BYBIT_LINEAR, BYBIT_SPOT,
                           CANCEL, FOK, FUNDING_RATE, GROUP_DUPLICATE, GROUP_OTHER, GTC, INDEX_PRICE, IOC, LAST_PRICE,
@@ -20,11 +20,12 @@ from ext.records cimport (ACCEPTED, AMEND, BUDGET_AMENDS, BUDGET_CANCELS, BUDGET
                           UNCERTAIN, UPDATE, DepthHead, Instrument)
 from ext.text cimport (TG_GRID, TG_MANY, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_int, tg_int_or_text,
                        tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_signed_decimal, tg_skip, tg_steps_slow)
-from ext.wire cimport BAD, BATCH_MAX, HANDLED, ID_SIZE, NOT_MINE, ORDER_FRAME_MAX, REQUEST_SIZE, RESYNC, TRADES_MAX
+from ext.wire cimport BAD, BATCH_MAX, COPY, HANDLED, ID_SIZE, NOT_MINE, ORDER_FRAME_MAX, REQUEST_SIZE, RESYNC, TRADES_MAX
 
 cdef extern from "venues/bybit.h" nogil:
     const int TG_WALKED, TG_COLD, TG_ODD
     char* tg_lit(char* at, const char* text) noexcept
+    bint tg_text(tg_cur* c, const char* text) noexcept
     bint tg_plain(tg_cur* c, const char** p, Py_ssize_t* n) noexcept
     bint tg_is(const char* p, Py_ssize_t n, const char* text) noexcept
     bint tg_starts(const char* p, Py_ssize_t n, const char* text) noexcept
@@ -101,13 +102,17 @@ cdef class BybitWire(Wire):
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1:
         cdef Frame f
         cdef tg_cur c
+        cdef int done
         memset(&f, 0, sizeof(f))
         f.instrument = -1
         f.ts = f.cts = f.created = f.update_id = f.bids = f.asks = -1
         c.p = data
         c.end = data + size
-        if self._envelope(&c, &f, data) == BAD:
-            return BAD
+        if sink.redundant:
+            f.sink = <void*>sink
+        done = self._envelope(&c, &f, data)
+        if done >= BAD:
+            return BAD if done == BAD else HANDLED
         if tg_peek(&c) or c.p != c.end:
             return self.fail(TG_SYNTAX, b"end of frame", &c, data)
         if f.kind == UNNAMED and f.reply != NULL and f.reply.op.p == NULL and f.reply.has_code:
@@ -155,11 +160,14 @@ cdef class BybitWire(Wire):
         return self.fail(TG_SYNTAX, name if why == NULL else why, c, start)
 
     cdef int _envelope(self, tg_cur* c, Frame* f, const char* start) except -1:
+        """All members of the frame; HANDLED, BAD or COPY."""
         cdef tg_walk w
+        cdef int done
         w.state = 0
         while tg_member(c, &w):
-            if self._member(c, f, w.key, w.size, start) == BAD:
-                return BAD
+            done = self._member(c, f, w.key, w.size, start)
+            if done >= BAD:
+                return done
         return HANDLED if w.state == TG_WALKED else self._walked(w.state, w.why, b"object", c, start)
 
     cdef int _member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1:
@@ -168,6 +176,8 @@ cdef class BybitWire(Wire):
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
             f.data = c.p
             if f.kind > OTHER:
+                if f.sink != NULL and f.kind == DEPTH and self._is_copy(c, f):
+                    return COPY
                 f.read = 1
                 return self._data(c, f, start)
         elif tg_is(key, size, b"topic"):
@@ -392,6 +402,37 @@ cdef class BybitWire(Wire):
             return self.fail(TG_SYNTAX, name, c, start)
         return HANDLED
 
+    cdef bint _is_copy(self, tg_cur* c, Frame* f) except -1:
+        """At the data of a depth message: does the taker have this delta? Its ids stand behind the levels, and only an end as the
+        venue writes it is looked at: `],"u":1,"seq":2},"cts":3}`. A second `u` would be BAD."""
+        cdef DepthHead head
+        cdef tg_cur t
+        cdef int64_t other
+        cdef const char* last
+        if f.type.p == NULL or not tg_is(f.type.p, f.type.size, b"delta"):
+            return False
+        last = self.tail(c, 0, &t)
+        if last == NULL or not (tg_text(&t, b',"u":') and tg_int(&t, &f.update_id) == TG_OK and tg_text(&t, b',"seq":')
+                and tg_int(&t, &other) == TG_OK and tg_text(&t, b'},"cts":') and tg_int(&t, &other) == TG_OK
+                and tg_text(&t, b"}") and t.p == t.end and f.update_id <= (<Sink>f.sink).newest(f.instrument)
+                and memchr(c.p, c'}', last - c.p) == NULL):
+            f.update_id = -1
+            return False
+        self._depth_head(f, &head, True)
+        f.update_id = -1
+        return head.last_id > 1 and (<Sink>f.sink).is_copy(&head)       # 1: the service restarted
+
+    cdef int _depth_head(self, Frame* f, DepthHead* head, bint is_delta) noexcept nogil:
+        """What a depth message says of its place in the stream."""
+        head.instrument = f.instrument
+        head.kind = UPDATE if is_delta else SNAPSHOT
+        head.rule = RULE_STEP
+        head.depth = f.depth
+        head.partial = f.depth == 1 and not is_delta
+        head.first_id = head.prev_id = -1
+        head.last_id = f.update_id
+        return 0
+
     cdef int _push_depth(self, Frame* f, Sink sink, tg_cur* c, const char* start) except -1:
         cdef DepthHead head
         cdef bint is_delta = f.type.p != NULL and tg_is(f.type.p, f.type.size, b"delta")
@@ -402,14 +443,8 @@ cdef class BybitWire(Wire):
         self.last = f.instrument
         if is_delta and f.update_id == 1:
             return RESYNC               # the service restarted; its snapshot should have said so
-        head.instrument = f.instrument
-        head.kind = UPDATE if is_delta else SNAPSHOT
-        head.rule = RULE_STEP
-        head.depth = f.depth
-        head.partial = f.depth == 1 and not is_delta
+        self._depth_head(f, &head, is_delta)
         head.bids, head.asks, head.checksum = f.bids, f.asks, 0
-        head.first_id = head.prev_id = -1
-        head.last_id = f.update_id
         head.event_ns = f.cts if f.cts >= 0 else f.ts
         head.event_ns = head.event_ns * 1000000 if head.event_ns > 0 else 0
         sink.on_depth(&head, self.bids, self.asks)

@@ -55,6 +55,7 @@ ctypedef struct Frame:
     DepthHead head            # depth channels: the last element; its levels are in `bids` and `asks`
     Mark mark
     Row* row                  # being read
+    void* sink                # to be asked for copies, else NULL
 
 
 cdef class OkxWire(Wire):
@@ -87,6 +88,8 @@ cdef class OkxWire(Wire):
     cdef int _depth_member(self, tg_cur* c, Frame* f, const char* key, Py_ssize_t size, const char* start) except -1
     cdef int _depth_chain(self, Frame* f, const char* start) except -1
     cdef int _side(self, tg_cur* c, Frame* f, bint is_bid, const char* start) except -1
+    cdef bint _is_copy(self, tg_cur* c, Frame* f) except -1
+    cdef int _depth_head(self, Frame* f) noexcept nogil
     cdef int _push_depth(self, Frame* f, Sink sink) except -1
     cdef int _push_quote(self, Frame* f, Sink sink) except -1
 

@@ -14,7 +14,7 @@ This decoder keeps no sequence state: an equal or smaller `seqId` is legal and o
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from ext.records cimport (ADL, AMEND, BUY, CANCEL, FOK, FUNDING_RATE, GROUP_FILTER, GROUP_FUNDS, GROUP_NONE, GROUP_OTHER,
                           GROUP_POST_ONLY, IOC, LIMIT, LIQUIDATION, LONG_LEG, MARK_PRICE, NET, NEW, NEXT_FUNDING, POST_ONLY, REFUSED,
@@ -25,7 +25,7 @@ from ext.records cimport (ADL, AMEND, BUY, CANCEL, FOK, FUNDING_RATE, GROUP_FILT
 from ext.text cimport (TG_MANY, TG_MAX_PRICE, TG_NUMBER, TG_OK, TG_RANGE, TG_SYNTAX, tg_decimal, tg_enter, tg_grid,
                        tg_int_or_text, tg_key, tg_more, tg_peek, tg_put_decimal, tg_put_uint, tg_setup, tg_skip,
                        tg_steps_slow, tg_string, tg_take)
-from ext.wire cimport BAD, BATCH_MAX, HANDLED, ID_SIZE, NOT_MINE, REQUEST_SIZE, TRADES_MAX
+from ext.wire cimport BAD, BATCH_MAX, COPY, HANDLED, ID_SIZE, NOT_MINE, REQUEST_SIZE, TRADES_MAX
 
 tg_setup()
 
@@ -321,6 +321,7 @@ cdef class OkxWire(Wire):
     cdef int decode(self, int context, const char* data, Py_ssize_t size, int64_t now_ns, Sink sink) except -1:
         cdef Frame f
         cdef tg_cur c
+        cdef int done
         c.p = data
         c.end = data + size
         if size == 4 and memcmp(data, b"pong", 4) == 0:
@@ -331,12 +332,14 @@ cdef class OkxWire(Wire):
         f.symbol = f.data = f.event = f.op = f.id = f.name = NULL
         f.symbol_size = f.event_size = f.op_size = f.id_size = f.name_size = 0
         f.end = c.end
+        f.sink = <void*>sink if sink.redundant else NULL
         if tg_peek(&c) != c'{':
             if not tg_skip(&c) or tg_peek(&c) or c.p != c.end:
                 return self.fail(TG_SYNTAX, b"frame", &c, data)
             return NOT_MINE
-        if self._walk(&c, &f, IN_FRAME, b"object", data) == BAD:
-            return BAD
+        done = self._walk(&c, &f, IN_FRAME, b"object", data)
+        if done >= BAD:
+            return BAD if done == BAD else HANDLED
         if tg_peek(&c) or c.p != c.end:
             return self.fail(TG_SYNTAX, b"end of frame", &c, data)
         if f.event != NULL or f.op != NULL:
@@ -350,15 +353,16 @@ cdef class OkxWire(Wire):
     # ---- the frame ----
 
     cdef int _walk(self, tg_cur* c, Frame* f, int where, const char* name, const char* start) except -1:
-        """Read an object; who takes its members, `where` says. `name` is what to call it where it is none."""
+        """Read an object; who takes its members, `where` says. `name` is what to call it where it is none. HANDLED, BAD or COPY."""
         cdef const char* key
         cdef Py_ssize_t size
-        cdef int more = tg_enter(c, c'{', c'}')
+        cdef int done, more = tg_enter(c, c'{', c'}')
         while more > 0:
             if not tg_key(c, &key, &size):
                 return self.fail(TG_SYNTAX, b"key", c, start)
-            if self._member(c, f, where, key, size, start) == BAD:
-                return BAD
+            done = self._member(c, f, where, key, size, start)
+            if done >= BAD:
+                return done
             more = tg_more(c, c'}')
         return HANDLED if more == 0 else self.fail(TG_SYNTAX, name, c, start)
 
@@ -384,6 +388,8 @@ cdef class OkxWire(Wire):
                 return self.fail(TG_SYNTAX, b"repeated key", c, start)
             tg_peek(c)
             f.data = c.p
+            if f.sink != NULL and f.action == ACTION_UPDATE and self._is_copy(c, f):
+                return COPY
             if is_orders(f.channel) or (f.instrument >= 0 and f.channel != CHANNEL_OTHER):
                 return self._data(c, f, None, start)
         elif named(key, size, b"action", 6):
@@ -601,9 +607,46 @@ cdef class OkxWire(Wire):
             f.head.asks = <int32_t>count
         return HANDLED
 
-    cdef int _push_depth(self, Frame* f, Sink sink) except -1:
-        """Complete the head and hand over. A requested snapshot is spliced where prevSeqId <= its seqId < seqId
-        (docs-v5, SBE order book), so an update's first id is its prevSeqId."""
+    cdef bint _is_copy(self, tg_cur* c, Frame* f) except -1:
+        """At the data of an update: does the taker have it? Its ids stand behind the levels, so the end of the frame is read:
+        `],"ts":"1","checksum":0,"seqId":3,"prevSeqId":2}]}`, in any order and with nothing else. Of a member that comes twice
+        the last counts, which is the one here."""
+        cdef tg_cur t
+        cdef const char* key
+        cdef Py_ssize_t size
+        cdef const char* last
+        cdef int code, more
+        if f.instrument < 0 or not CHANNEL_BOOKS <= f.channel <= CHANNEL_BOOKS50 or f.event != NULL or f.op != NULL:
+            return False
+        if c.end - c.p < 3 or memcmp(c.end - 3, b"}]}", 3) != 0:
+            return False
+        last = self.tail(c, 3, &t)
+        if last == NULL:
+            return False
+        f.head.last_id = f.head.prev_id = -1
+        more = tg_more(&t, c'}')
+        while more > 0:
+            if not tg_key(&t, &key, &size):
+                return False
+            if named(key, size, b"seqId", 5):
+                code = tg_int_or_text(&t, &f.head.last_id)
+            elif named(key, size, b"prevSeqId", 9):
+                code = tg_int_or_text(&t, &f.head.prev_id)
+            elif named(key, size, b"ts", 2) or named(key, size, b"checksum", 8):
+                code = TG_OK if tg_skip(&t) else TG_SYNTAX
+            else:
+                return False
+            more = -1 if code else tg_more(&t, c'}')
+        if more < 0 or t.end - t.p != 2 or f.head.last_id < 0 or f.head.prev_id < 0:
+            return False
+        if f.head.last_id > (<Sink>f.sink).newest(f.instrument) or memchr(c.p, c'}', last - c.p) != NULL:
+            return False
+        self._depth_head(f)
+        return (<Sink>f.sink).is_copy(&f.head)
+
+    cdef int _depth_head(self, Frame* f) noexcept nogil:
+        """What a depth message says of its place in the stream. A requested snapshot is spliced where prevSeqId <= its
+        seqId < seqId (docs-v5, SBE order book), so an update's first id is its prevSeqId."""
         cdef DepthHead* head = &f.head
         head.instrument = f.instrument
         head.depth = depth_of(f.channel)
@@ -616,8 +659,13 @@ cdef class OkxWire(Wire):
         if head.kind != UPDATE or head.rule == RULE_NONE:
             head.prev_id = -1
         head.first_id = head.prev_id
-        sink.on_depth(head, self.bids, self.asks)
-        return self._push_quote(f, sink) if head.partial else HANDLED
+        return 0
+
+    cdef int _push_depth(self, Frame* f, Sink sink) except -1:
+        """Complete the head and hand over."""
+        self._depth_head(f)
+        sink.on_depth(&f.head, self.bids, self.asks)
+        return self._push_quote(f, sink) if f.head.partial else HANDLED
 
     cdef int _push_quote(self, Frame* f, Sink sink) except -1:
         """The best level of each side. Update id 0 (never compared) where the capture is older than `seqId`."""

@@ -50,16 +50,21 @@ def test_only_the_size_of_the_budgets_differs_from_a_live_node():
     assert len(raised) > 0
 
 
-def test_a_whole_node_proves_its_account_and_trades_with_either_key():
+def test_a_whole_node_proves_its_account_and_trades_with_either_key_and_over_two_lines():
     if not shutil.which(os.environ.get("CC", "cc")):
         pytest.skip("no C compiler: the wire benchmark compiles its venue")
     with wire.prepared(70, warmup=60) as prepared, node_command("epoll") as argv:
         setup = replace(prepared, cores=None)  # nothing is measured: any core that is free will do
-        for name, builder in (("node", argv), ("node_logon", partial(argv, logon=True))):
+        builders = {
+            "node": argv,
+            "node_logon": partial(argv, logon=True),
+            "node_two_lines": partial(argv, lines=2),
+        }
+        for name, builder in builders.items():
             done = wire.run_client(name, builder, setup)
             assert sum(1 for order in done.orders if order) >= 60
             assert done.logged_on is (name == "node_logon")
             assert wire.count_unproven(done) == 0
             assert done.refused.total() == 0
             params = json.loads(done.orders[-1] or done.orders[-2])["params"]
-            assert ("signature" in params) is (name == "node")
+            assert ("signature" in params) is (name != "node_logon")

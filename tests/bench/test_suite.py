@@ -16,10 +16,14 @@ WIRE = {
     "ratio_p99": 2.5,
     "ratio_p50_logon": None,
     "ratio_p99_logon": None,
+    "second_line_p50_ratio": None,
+    "second_line_p99_ratio": None,
     "conditions": {
         "quiet": True,
-        "loops": dict.fromkeys(("floor", "node", "node_logon", "floor_plain"), "spin"),
-        "order_entry": dict.fromkeys(("floor", "node", "node_logon", "floor_plain"), "HMAC"),
+        "loops": dict.fromkeys(("floor", "node", "node_two_lines", "node_logon", "floor_plain"), "spin"),
+        "order_entry": dict.fromkeys(
+            ("floor", "node", "node_two_lines", "node_logon", "floor_plain"), "HMAC"
+        ),
     },
 }
 
@@ -73,6 +77,16 @@ def test_the_ratio_behind_a_log_on_is_held_against_the_budget_too(monkeypatch):
         found = suite.run(["wire"])
         assert found["wire"]["within_budget"] is within
         assert "node_logon / floor_plain, p50" in shown(found)
+
+
+@pytest.mark.parametrize(("ratio", "within"), [(1.09, True), (1.11, False)])
+def test_a_second_line_is_held_against_its_target(monkeypatch, ratio, within):
+    told = WIRE | {"node_two_lines": WIRE["node"], "ratio_p99": 1.9}
+    told |= {"second_line_p50_ratio": ratio, "second_line_p99_ratio": 1.0}
+    monkeypatch.setattr(suite.wire, "run", lambda **_: {"wire": told})
+    found = suite.run(["wire"])
+    assert found["wire"]["within_budget"] is within
+    assert "node_two_lines / node, p50" in shown(found)
 
 
 def test_without_a_node_nothing_is_held_against_the_wire_budget(monkeypatch):

@@ -49,6 +49,30 @@ for n, frame in enumerate(market):
 """
 
 
+# Has two market lines, and orders on what it hears first; ends with its last words where the lines differ.
+TWO_LINE_CLIENT = """
+import json, sys
+from websockets.sync.client import connect
+base = "ws://127.0.0.1:" + sys.argv[1]
+lines, order = [connect(base + "/stream?streams=x") for _ in range(2)], connect(base + "/ws-fapi/v1")
+heard = [[], []]
+params = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.001"}
+while True:
+    for i, line in enumerate(lines):
+        try:
+            heard[i].append(line.recv(timeout=0))
+        except TimeoutError:
+            continue
+        n = len(heard[i]) - 1
+        if n < len(heard[1 - i]):
+            if heard[0][n] != heard[1][n]:
+                sys.exit("no copy")
+            continue
+        params |= {"price": f"{n}.{i + 1}", "newClientOrderId": f"c{n}"}
+        order.send(json.dumps({"id": n, "method": "order.place", "params": params}, separators=(",", ":")))
+"""
+
+
 # Has a private stream; ends with its last words where an order's fate is not told there.
 PRIVATE_CLIENT = """
 import json, sys, urllib.request
@@ -124,16 +148,19 @@ def test_a_run_pools_all_clients_and_compares_the_node_with_the_floor(tmp_path, 
     )["wire"]
     for name in ("floor", "node", "naive"):
         one = out[name]
-        assert one["count"] + one["missed"] == 120
+        assert one["count"] + one["missed"] == 60 * out["conditions"]["rounds"][name]
         assert 0 < one["p50_us"] <= one["p99_us"] <= one["p999_us"] <= one["max_us"]
         assert one["off_best_ask"] == 0
     assert out["ratio_p50"] == pytest.approx(out["node"]["p50_us"] / out["floor"]["p50_us"], abs=0.001)
-    assert out["ratio_p50_logon"] is None
+    assert out["ratio_p50_logon"] is out["second_line_p50_ratio"] is None
     assert "floor_plain" not in out
     assert out["conditions"]["order_entry"]["node"] == "HMAC of every order"
     assert out["conditions"]["mean_levels"] > 1
     assert out["conditions"]["quiet"] in (True, False)
-    assert told == [f"wire: round {r} of 2, {name}" for r in (1, 2) for name in ("floor", "node", "naive")]
+    assert told == [
+        *(f"wire: round 1 of 2, {name}" for name in ("floor", "node", "naive")),
+        *(f"wire: round 2 of 2, {name}" for name in ("floor", "node")),
+    ]
 
 
 def test_an_order_that_is_not_signed_makes_the_run_invalid(setup):
@@ -153,6 +180,25 @@ def test_each_order_is_acknowledged_and_reported_on_the_private_stream(setup):
     )
     assert all(ns > 0 for ns in done.out_ns)
     assert done.asked == 1
+
+
+def test_a_second_market_line_brings_each_frame_too_and_sometimes_first(setup):
+    feed = wire.Feed(setup.feed.snapshot, setup.feed.frames[:40], "first 40")
+    patient = wire.Setup(feed, setup.build_dir, 0, setup.cores, timeout_ns=5 * 10**9)
+    argv = [sys.executable, "-c", TWO_LINE_CLIENT]
+    done = wire.run_client("node_two_lines", lambda port: [*argv, str(port)], patient)
+    answers = [divmod(wire.order_ticks(order), 10) for order in done.orders]
+    assert [frame for frame, _ in answers] == list(range(40))
+    lines = [line for _, line in answers]
+    assert {1, 2} == set(lines)
+    assert done.strays == 0
+
+
+def test_a_second_line_is_held_against_the_node_with_one():
+    one, two = {"p50_us": 10.0, "p99_us": 40.0}, {"p50_us": 10.5, "p99_us": 50.0}
+    found = wire.second_line({"node": one, "node_two_lines": two})
+    assert found == {"second_line_p50_ratio": 1.05, "second_line_p99_ratio": 1.25}
+    assert wire.second_line({"node": one}) == dict.fromkeys(found)
 
 
 def test_a_client_may_prove_its_account_before_its_first_order(setup):

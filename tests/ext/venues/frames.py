@@ -3,13 +3,21 @@
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
 import pytest
 
-from ext.wire import ListSink, Verdict
+from bench import book as captures
+from ext.engine import Engine, LineKind
+from ext.instruments import Instruments
+from ext.records import DepthKind
+from ext.wire import ListSink, SecondLine, Verdict
+
+NOW_NS = 1_723_161_256_000_000_000
 
 ROOT = Path(__file__).parents[3]
 RECORDINGS = Path(os.environ.get("TICKGATE_RECORDINGS", ROOT.parent / "shared" / "recordings"))
@@ -189,3 +197,123 @@ class Loose:
 
 class Scalar(str):
     """A number, true, false or null, as spelled."""
+
+
+# ---- a second line: what a look at the ids of a frame says, and what it spares -----------------------------
+
+FOREIGN = (
+    *("7", '"7"', "-1", "007", "1e3", "null", "true", "[]", "{}", "[[]]", '"]"', '"}"', '"a:b"', '"\\\\"'),
+    *('{"u":9,"seq":9}', '[{"seqId":9,"prevSeqId":8}]', '[["1","2"]]', '{"U":1,"u":2,"pu":1,"b":[],"a":[]}'),
+    *('"],\\"u\\":9"', '"],"', '"[\\"', '[{"a":[]},{"x":[', ']}],"data":[{"x":[', "[1],[", "}", "]", "\\"),
+)
+
+
+def check_look(wire, raw: bytes) -> bool:
+    """On a second line a frame gives what it gives on the only one; and where the decoder asks whether the
+    taker has it, what it names is what the whole frame says, unless that is BAD. True where it asked."""
+    verdict, events = read(wire, raw)
+    winner, loser = SecondLine(has=False), SecondLine(has=True)
+    assert (wire.read(raw, winner), winner.events) == (verdict, events), raw
+    copy = wire.read(raw, loser)
+    assert loser.looks == winner.looks, raw
+    if not loser.looks:
+        assert (copy, loser.events) == (verdict, events), raw
+        return False
+    (look,) = loser.looks
+    assert (copy, loser.events, look["kind"]) == (Verdict.HANDLED, [], DepthKind.UPDATE), raw
+    if verdict != Verdict.BAD:
+        assert verdict == Verdict.HANDLED, raw
+        (event,) = events
+        assert look.items() <= event.items(), raw
+    return True
+
+
+def check_newer_is_not_looked_at(wire, raw: bytes) -> None:
+    """A taker that has less than this update is given it unasked, and one that has it is asked."""
+    (event,) = read(wire, raw)[1]
+    for have, looks, events in ((event["last_id"], 1, []), (event["last_id"] - 1, 0, [event])):
+        sink = SecondLine(has=True, have=have)
+        assert wire.read(raw, sink) == Verdict.HANDLED
+        assert (len(sink.looks), sink.events) == (looks, events)
+
+
+def check_looks_at_mutants(wire, raw: bytes) -> int:
+    """`check_look` of the frame cut at each byte, with each bit flipped, and with each byte replaced by, and
+    followed by, what means something in JSON. Returns how many of them were looked at."""
+    assert check_look(wire, raw), "a sample must be looked at"
+    mutants = [*cuts(raw), *flips(raw)]
+    for at in range(len(raw)):
+        for text in (b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"0", b'"u":7,', b'"x":[{},'):
+            mutants += [raw[:at] + text + raw[at + 1 :], raw[:at] + text + raw[at:]]
+    return sum(check_look(wire, mutant) for mutant in mutants)
+
+
+def with_foreign_members(rng: random.Random, members: list[str], keys: Sequence[str]) -> str:
+    """An object of these members, or of most of them, and of members that do not belong there."""
+    out = list(members)
+    if rng.random() < 0.5:
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            out.insert(rng.randrange(len(out) + 1), f'"{rng.choice(keys)}":{rng.choice(FOREIGN)}')
+        if rng.random() < 0.2:
+            del out[rng.randrange(len(out))]
+        if rng.random() < 0.1:
+            rng.shuffle(out)
+    return "{" + ",".join(out) + "}"
+
+
+def captured(name: str, most: int) -> tuple[object, list[bytes], bytes]:
+    """Decoder, depth frames and requested snapshot of a capture that the book benchmark reads; the test is
+    skipped where it is absent."""
+    source = captures.SOURCES.get(name)
+    capture = captures.venue_capture(source, most) if source else captures.binance_capture(most)
+    if capture is None:
+        pytest.skip(f"no recording {source.path} below {RECORDINGS} (set TICKGATE_RECORDINGS)")
+    table = Instruments(len(capture.symbols))
+    for symbol, (tick, lot) in captures.grids(capture).items():
+        table.add(capture.market, symbol, f"{tick:f}", f"{lot:f}")
+    return captures.WIRES[capture.market](table, capture.market), capture.frames, capture.seed
+
+
+def two_line_engine(wire, lines: int = 2) -> Engine:
+    """An engine with market lines 0 and 1, and behind them one for answers to a snapshot request."""
+    engine = Engine(wire.instruments)
+    for i in range(lines):
+        engine.add_line(f"market {i}", LineKind.MARKET_LINE, wire)
+    engine.add_line("seed", LineKind.SNAPSHOT_LINE, wire, 0)
+    for i in range(lines + 1):
+        engine.on_line(i, True, NOW_NS)
+    return engine
+
+
+def check_second_line(wire, frames: list[bytes], seed: bytes = b"") -> None:
+    """Over two lines, each ahead at times, with copies whose levels are garbage, the books are those of one
+    line; and each line's counts are those of an engine that reads every copy in full."""
+    one, two, full = two_line_engine(wire, 1), two_line_engine(wire), two_line_engine(wire)
+    assert (one.redundant, two.redundant) == (False, True)
+    full.redundant = False
+    rng, now_ns = random.Random(7), NOW_NS
+    if seed:
+        assert one.on_bytes(1, seed, NOW_NS) == two.on_bytes(2, seed, NOW_NS) == Verdict.HANDLED
+        assert full.on_bytes(2, seed, NOW_NS) == Verdict.HANDLED
+    for i, frame in enumerate(frames):
+        now_ns += 1_000_000
+        first = rng.randrange(2)
+        settled = i > len(frames) // 2
+        assert one.on_bytes(0, frame, now_ns) == Verdict.HANDLED
+        for engine in (two, full):
+            copy = garbled(frame) if settled and engine is two else frame
+            assert engine.on_bytes(first, frame, now_ns) == Verdict.HANDLED
+            assert engine.on_bytes(1 - first, copy, now_ns + 10_000) == Verdict.HANDLED
+    for number, book in enumerate(one.books):
+        for other in (two.books[number], full.books[number]):
+            assert (other.bids(), other.asks(), other.gaps) == (book.bids(), book.asks(), book.gaps)
+    assert two.arbiter.stats() == full.arbiter.stats()
+    assert sum(row["late"] for row in two.arbiter.stats().values()) == len(frames)
+    assert any(len(book.bids()) > 1 for book in two.books)
+
+
+def garbled(frame: bytes) -> bytes:
+    """The frame with a word in the place of each price; a frame without levels as it is."""
+    out = re.sub(rb'\["[0-9.]+"', b'["garbage"', frame)
+    assert out != frame or b'[["' not in frame
+    return out

@@ -3,17 +3,29 @@
 import hashlib
 import hmac
 import json
+import random
 from decimal import Decimal
 
 import frames
 import pytest
-from frames import check_cuts, check_flips, read
+from frames import (
+    captured,
+    check_cuts,
+    check_flips,
+    check_look,
+    check_looks_at_mutants,
+    check_newer_is_not_looked_at,
+    check_second_line,
+    garbled,
+    read,
+    with_foreign_members,
+)
 
 from ext.book import Book, BookState
 from ext.instruments import Instruments
 from ext.records import BudgetKind, ErrorGroup, LegKind, Market, MarkField, Nature, ReportKind, Side
 from ext.venues.binance import BinanceWire, client_nature, status_kind
-from ext.wire import ALPHABET, Verdict
+from ext.wire import ALPHABET, SecondLine, Verdict
 from node.venues.binance import rest, rules
 
 SPOT, USDM = int(Market.BINANCE_SPOT), int(Market.BINANCE_USDM)
@@ -1902,3 +1914,107 @@ def test_published_fixtures_never_give_bad_market_data():
                 wire.error(),
                 row,
             )
+
+
+# ---- a second line ----
+
+COPIES = {SPOT: dump(SPOT_DEPTH), USDM: dump(USDM_DEPTH)}
+
+
+@pytest.mark.parametrize("market", COPIES)
+@pytest.mark.parametrize("combined", [False, True])
+def test_the_levels_of_a_copy_are_not_read_and_those_of_the_winner_are(market, combined):
+    wire, frame = WIRES[market], COPIES[market]
+    if combined:
+        frame = b'{"stream":"btcusdt@depth@100ms","data":' + frame + b"}"
+    loser, winner = SecondLine(has=True), SecondLine(has=False)
+    assert wire.read(garbled(frame), loser) == Verdict.HANDLED
+    (event,) = read(wire, frame)[1]
+    (look,) = loser.looks
+    assert (loser.events, look["first_id"], look["last_id"]) == ([], 157, 160)
+    assert look.items() <= event.items()
+    assert wire.read(garbled(frame), winner) == Verdict.BAD
+    assert wire.read(frame, winner) == Verdict.HANDLED
+    assert winner.events == [event]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        dump({name: USDM_DEPTH[name] for name in ("e", "s", "U", "u", "b", "a", "pu")}),
+        dump({name: USDM_DEPTH[name] for name in ("e", "s", "U", "u", "pu", "a", "b")}),
+        dump({name: USDM_DEPTH[name] for name in ("e", "U", "u", "pu", "b", "a", "s")}),
+        dump(USDM_DEPTH | {"st": 2}),
+        dump({"st": 2} | {name: x for name, x in USDM_DEPTH.items() if name != "st"}),
+        dump(USDM_DEPTH | {"x": 1}),
+        dump(USDM_DEPTH | {"st": 2, "x": []}),
+        dump(USDM_DEPTH | {"stream": "btcusdt@depth20@100ms", "x": []}),
+        dump({"data": USDM_DEPTH, "stream": "btcusdt@depth20@100ms", "x": []}),
+        dump(USDM_DEPTH | {"s": "XYZUSDT"}),
+        dump(USDM_DEPTH) + b" ",
+        dump(USDM_DEPTH) + b"}",
+        dump({"stream": "btcusdt@depth20@100ms", "data": USDM_DEPTH}),
+        dump({"stream": "btcusdt@rpiDepth@500ms", "data": USDM_DEPTH}),
+        dump({"data": USDM_DEPTH, "stream": "btcusdt@depth20@100ms"}),
+        dump(USDM_QUOTE),
+        dump(TRADE),
+        dump(USDM_SNAPSHOT),
+        dump(UPDATE),
+    ],
+)
+def test_only_an_update_that_ends_with_its_levels_is_looked_at(frame):
+    assert not check_look(WIRES[USDM], frame)
+
+
+@pytest.mark.parametrize("market", COPIES)
+def test_an_update_that_is_newer_than_the_book_is_read_without_a_look(market):
+    check_newer_is_not_looked_at(WIRES[market], COPIES[market])
+
+
+@pytest.mark.parametrize("market", COPIES)
+def test_a_look_says_what_the_whole_frame_says_wherever_it_is_broken(market):
+    frame = b'{"stream":"btcusdt@depth","data":' + COPIES[market] + b"}"
+    assert check_looks_at_mutants(WIRES[market], frame) > 1000
+
+
+def test_no_member_that_does_not_belong_there_can_fool_a_look():
+    rng, looked, sound = random.Random(5), 0, 0
+    keys = (
+        "e",
+        "s",
+        "U",
+        "u",
+        "pu",
+        "b",
+        "a",
+        "st",
+        "E",
+        "x",
+        "stream",
+        "data",
+        "lastUpdateId",
+        "id",
+        "status",
+    )
+    inner = ['"e":"depthUpdate"', '"E":3', '"s":"BTCUSDT"', '"U":157', '"u":160', '"pu":149', '"b":[]']
+    for _ in range(20_000):
+        data = with_foreign_members(rng, [*inner, '"a":[["7.10","1"]]', '"st":1'], keys)
+        outer = ['"stream":"btcusdt@depth"', f'"data":{data}']
+        frame = (with_foreign_members(rng, outer, keys) if rng.random() < 0.7 else data).encode()
+        if check_look(WIRES[USDM], frame):
+            looked += 1
+            sound += read(WIRES[USDM], frame)[0] == Verdict.HANDLED
+    assert looked > sound > 1000
+
+
+@pytest.mark.parametrize(
+    ("market", "name"), [(SPOT, "binance-spot/btcusdt-2024-08-08"), (USDM, "binance-usdm/btcusdt-2024-08-08")]
+)
+def test_every_recorded_update_is_looked_at(market, name):
+    for row in frames.rows(f"{name}.jsonl.gz", 6000):
+        raw = row["raw"].encode()
+        assert check_look(WIRES[market], raw) == (b"depthUpdate" in raw)
+
+
+def test_books_of_two_lines_are_those_of_one():
+    check_second_line(*captured("binance-usdm", 800))

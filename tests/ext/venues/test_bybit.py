@@ -5,7 +5,19 @@ from decimal import ROUND_CEILING, Decimal
 from typing import ClassVar
 
 import pytest
-from frames import check_cuts, check_flips, read, rows
+from frames import (
+    captured,
+    check_cuts,
+    check_flips,
+    check_look,
+    check_looks_at_mutants,
+    check_newer_is_not_looked_at,
+    check_second_line,
+    garbled,
+    read,
+    rows,
+    with_foreign_members,
+)
 
 from ext.book import Book
 from ext.instruments import Instruments
@@ -25,7 +37,7 @@ from ext.records import (
     TimeInForce,
 )
 from ext.venues.bybit import BybitWire
-from ext.wire import Verdict
+from ext.wire import SecondLine, Verdict
 
 BAD, HANDLED, NOT_MINE, RESYNC = Verdict.BAD, Verdict.HANDLED, Verdict.NOT_MINE, Verdict.RESYNC
 SPOT, LINEAR = Market.BYBIT_SPOT, Market.BYBIT_LINEAR
@@ -1526,3 +1538,85 @@ def test_no_message_of_the_public_fixtures_is_refused(linear, spot):
     assert handled["ws_account_execution_adl.json"] == ["report"]
     assert handled["ws_order_response.json"] == ["report"]
     assert not any(name.startswith("http_") for name in handled)
+
+
+# ---- a second line ----
+
+
+def test_the_levels_of_a_copy_are_not_read_and_those_of_the_winner_are(linear):
+    loser, winner = SecondLine(has=True), SecondLine(has=False)
+    assert linear.read(garbled(DELTA), loser) == HANDLED
+    ids = {"first_id": -1, "last_id": 21111423, "prev_id": -1}
+    asked = {
+        "instrument": 0,
+        "kind": DepthKind.UPDATE,
+        "depth": 50,
+        "partial": 0,
+        "rule": Rule.RULE_STEP,
+    } | ids
+    assert (loser.looks, loser.events) == ([asked], [])
+    assert linear.read(garbled(DELTA), winner) == BAD
+    assert linear.read(DELTA, winner) == HANDLED
+    assert winner.events == read(linear, DELTA)[1]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        SNAPSHOT,
+        TOP,
+        TRADES,
+        TICKER,
+        ORDER,
+        EXECUTION,
+        ACK,
+        DELTA.replace(b"21111423", b"1"),
+        DELTA.replace(b"BTCUSDT", b"XYZUSDT"),
+        DELTA + b" ",
+        DELTA.replace(b',"seq":457514742300', b""),
+        DELTA.replace(b'},"cts"', b'},"x":{"y":[],"u":21111499,"seq":5},"cts"'),
+        DELTA.replace(b'"u":21111423', b'"u":21111423,"x":{"y":[]},"z":[],"u":21111499'),
+        DELTA.replace(b'"type":"delta",', b"").replace(b'"cts"', b'"type":"delta","cts"'),
+    ],
+)
+def test_only_a_delta_with_the_usual_end_is_looked_at(linear, frame):
+    assert frame in SAMPLES.values() or frame != DELTA
+    assert not check_look(linear, frame)
+
+
+def test_an_update_that_is_newer_than_the_book_is_read_without_a_look(linear):
+    check_newer_is_not_looked_at(linear, DELTA)
+
+
+def test_a_look_says_what_the_whole_frame_says_wherever_it_is_broken(linear):
+    assert check_looks_at_mutants(linear, DELTA) > 1000
+
+
+def test_no_member_that_does_not_belong_there_can_fool_a_look(linear):
+    rng, looked, sound = random.Random(5), 0, 0
+    keys = ("u", "seq", "s", "b", "a", "x", "data", "type", "topic", "cts")
+    for _ in range(20_000):
+        inner = ['"s":"BTCUSDT"', '"b":[["7.5","1"]]', '"a":[]', '"u":21', '"seq":22']
+        data = with_foreign_members(rng, inner, keys)
+        outer = ['"topic":"orderbook.50.BTCUSDT"', '"type":"delta"', '"ts":1', f'"data":{data}', '"cts":3']
+        frame = with_foreign_members(rng, outer, keys).encode()
+        if check_look(linear, frame):
+            looked += 1
+            sound += read(linear, frame)[0] == HANDLED
+    assert looked > sound > 1000
+
+
+@pytest.mark.parametrize("name", ["linear-2026-08-09-with-rest", "btcusdt-ob1-2024-11-08"])
+def test_every_recorded_delta_is_looked_at(name):
+    wire, *_ = captured("bybit-linear", 1500)
+    deltas = 0
+    for line in rows(f"bybit/{name}.jsonl.gz"):
+        raw = line["raw"].encode()
+        is_delta = line["channel"].startswith("orderbook") and b'"type":"delta"' in raw
+        assert check_look(wire, raw) == is_delta
+        deltas += is_delta
+    assert deltas > 1500
+
+
+def test_books_of_two_lines_are_those_of_one():
+    check_second_line(*captured("bybit-linear", 800))

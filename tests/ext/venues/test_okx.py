@@ -1,11 +1,25 @@
 """OKX frames: what each message type becomes, damage refused, and real captures against naive twins."""
 
+import random
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
 import orjson
 import pytest
-from frames import Loose, Scalar, cuts, flips, lines
+from frames import (
+    Loose,
+    Scalar,
+    captured,
+    check_look,
+    check_looks_at_mutants,
+    check_newer_is_not_looked_at,
+    check_second_line,
+    cuts,
+    flips,
+    garbled,
+    lines,
+    with_foreign_members,
+)
 
 from ext.book import Applied, Book, BookState
 from ext.instruments import Instruments
@@ -25,7 +39,7 @@ from ext.records import (
     TimeInForce,
 )
 from ext.venues.okx import OkxWire, forced_trade_id
-from ext.wire import ListSink, Verdict
+from ext.wire import ListSink, SecondLine, Verdict
 from node.venues.okx.rules import CODES, ERRORS, verdict
 
 MS = 1_000_000
@@ -1777,3 +1791,104 @@ def test_a_quote_behind_a_backslash_does_not_end_a_string_of_a_level(wire):
         assert read(wire, head + level + rest) == (Verdict.BAD, []), level
     for level in (rb'["8476","1","x\"","y"]', rb'["8476","1","\\","\\"]'):
         assert [x[0] for x in events(wire, head + level + rest)[0]["asks"]] == [847600, 847700], level
+
+
+# ---- a second line ----
+
+UPDATE = orjson.dumps(book_frame(asks=LEVELS, bids=BIDS))
+TAIL = b'"ts":"1597026383085","checksum":0,"seqId":15,"prevSeqId":10}]}'
+
+
+def test_the_levels_of_a_copy_are_not_read_and_those_of_the_winner_are(wire):
+    loser, winner = SecondLine(has=True), SecondLine(has=False)
+    assert wire.read(garbled(UPDATE), loser) == Verdict.HANDLED
+    ids = {"first_id": 10, "last_id": 15, "prev_id": 10}
+    asked = {"instrument": SPOT, "kind": DepthKind.UPDATE, "depth": 400, "partial": 0, "rule": Rule.RULE_PREV}
+    assert (loser.looks, loser.events) == ([asked | ids], [])
+    assert wire.read(garbled(UPDATE), winner) == Verdict.BAD
+    assert wire.read(UPDATE, winner) == Verdict.HANDLED
+    assert winner.events == read(wire, UPDATE)[1]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(frame for frame in FRAMES.values() if b'"action":"update"' not in frame),
+        UPDATE.replace(b"BTC-USDT", b"XYZ-USDT"),
+        UPDATE.replace(b'"books"', b'"books5"'),
+        UPDATE.replace(b"}]}", b'}],"x":[{"seqId":9}]}'),
+        UPDATE.replace(b"}]}", b"},{}]}"),
+        UPDATE.replace(b"}]}", b',"x":1}]}'),
+        UPDATE.replace(b'"prevSeqId":10', b'"prevSeqId":-1'),
+        UPDATE.replace(b',"seqId":15', b""),
+        UPDATE.replace(b'"action":"update",', b"")[:-1] + b',"action":"update"}',
+        UPDATE + b"\n",
+    ],
+)
+def test_only_an_update_with_the_usual_end_is_looked_at(wire, frame):
+    assert frame != UPDATE
+    assert not check_look(wire, frame)
+
+
+def test_the_ids_of_an_update_may_come_in_the_order_of_the_documentation(wire):
+    frame = UPDATE.replace(TAIL, TAIL.replace(b'"seqId":15,"prevSeqId":10', b'"prevSeqId":10,"seqId":15'))
+    assert frame != UPDATE
+    assert check_look(wire, frame)
+
+
+def test_an_update_that_is_newer_than_the_book_is_read_without_a_look(wire):
+    check_newer_is_not_looked_at(wire, UPDATE)
+
+
+def test_a_look_says_what_the_whole_frame_says_wherever_it_is_broken(wire):
+    assert check_looks_at_mutants(wire, UPDATE) > 1000
+
+
+def test_no_member_that_does_not_belong_there_can_fool_a_look(wire):
+    rng, looked, sound = random.Random(5), 0, 0
+    keys = (
+        "seqId",
+        "prevSeqId",
+        "ts",
+        "checksum",
+        "instId",
+        "bids",
+        "x",
+        "data",
+        "action",
+        "arg",
+        "event",
+        "op",
+    )
+    for _ in range(20_000):
+        inner = ['"asks":[["8.5","1","0","1"]]', '"bids":[]', '"ts":"3"', '"checksum":0', '"seqId":15']
+        rows = [
+            with_foreign_members(rng, [*inner, '"prevSeqId":10'], keys)
+            for _ in range(rng.choice((1, 1, 1, 2)))
+        ]
+        arg = with_foreign_members(rng, ['"channel":"books"', '"instId":"BTC-USDT"'], keys)
+        outer = [f'"arg":{arg}', '"action":"update"', f'"data":[{",".join(rows)}]']
+        frame = with_foreign_members(rng, outer, keys).encode()
+        if check_look(wire, frame):
+            looked += 1
+            sound += read(wire, frame)[0] == Verdict.HANDLED
+    assert looked > sound > 1000
+
+
+def test_every_recorded_update_with_ids_is_looked_at(wire):
+    asked = [check_look(wire, x["raw"].encode()) for x in lines("okx/btcusdt-books-2026-08-24.jsonl.gz")[-6:]]
+    assert asked == [True] * 6
+
+
+def test_books_of_two_lines_are_those_of_one():
+    """Recorded before the venue numbered its messages: the numbers are put in."""
+    wire, plain, _ = captured("okx", 800)
+    last, numbered = {}, []
+    for i, raw in enumerate(plain):
+        symbol = orjson.loads(raw)["arg"]["instId"]
+        prev = last.get(symbol, -1)
+        last[symbol] = 1000 + 3 * i
+        ids = f',"seqId":{last[symbol]},"prevSeqId":{prev}}}]}}'.encode()
+        assert raw.endswith(b"}]}")
+        numbered.append(raw[:-3] + ids)
+    check_second_line(wire, numbered)

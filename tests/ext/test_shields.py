@@ -38,9 +38,9 @@ def grow(desk, lots, ticks, side=BUY):
     )
 
 
-def left(desk, number, lots, ticks, side=SELL, leg=NET):
+def left(desk, number, lots, ticks, side=SELL, leg=NET, **more):
     """A stop order of an earlier run that rests at the venue; its id here."""
-    kind, more = int(OrderType.STOP_MARKET), {"trigger_ticks": ticks, "leg": leg}
+    kind, more = int(OrderType.STOP_MARKET), more | {"trigger_ticks": ticks, "leg": leg}
     return desk.engine.adopt(0, 7, number, side, kind, 0, 0, lots, 0, True, "v", desk.now, **more)
 
 
@@ -256,6 +256,18 @@ def test_of_two_of_an_earlier_run_the_worse_one_goes_when_the_venue_was_compared
     assert [gone(desk, x) for x in (wide, right, small)] == [True, False, True]
     assert desk.shields(open_only=False) == []
     assert desk.stops.state()["protecting"] == {0: [right]}
+    assert desk.stops.shields.bare(0) == 0
+
+
+def test_one_that_is_known_to_rest_is_preferred_to_one_of_unknown_fate():
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    resting = left(desk, 11, 100, 9_510)
+    unsure = left(desk, 12, 100, 9_500, unsure_ns=1)
+    desk.hold(100)
+    run(desk, 2)
+    assert desk.orders.order(unsure)["state"] == "UNKNOWN"
+    assert desk.stops.state()["protecting"] == {0: [resting]}
     assert desk.stops.shields.bare(0) == 0
 
 
@@ -490,6 +502,19 @@ def test_of_several_that_were_asked_for_each_answer_finds_its_own():
     desk.time(SEC)
     assert [x["size_lots"] for x in desk.shields()] == [300, 300, 300]
     assert desk.stops.shields.row(0, part=1)["order"] == desk.shields()[2]["id"]
+
+
+def test_of_several_what_is_not_needed_any_more_stays_until_what_is_needed_rests():
+    desk = guarded(400, filters={"max_market_size": "3"})
+    first, second = (x["id"] for x in desk.shields())
+    desk.tell(first, GONE, filled_lots=0)  # somebody cancelled it
+    grow(desk, 300, 10_000, SELL)
+    desk.time(SEC)
+    new = desk.shields()[-1]
+    assert (new["size_lots"], new["state"]) == (100, "SENT")
+    assert not gone(desk, second)
+    desk.tell(new["id"], LIVE)
+    assert gone(desk, second)
 
 
 def test_switched_off_it_is_taken_back():

@@ -715,6 +715,7 @@ cdef class Engine(Sink):
         self.instruments._check(instrument)
         self._door(DOOR_RECONCILED, instrument, 0, 0, 0, 0, now_ns)
         self.risk.guards[instrument].reconciled_ns = now_ns
+        self.stops.shields.agree(instrument, now_ns)
         self.equity.settle(instrument)
 
     def venue_clock(self, int market, int64_t offset_ns, int64_t error_ns, int64_t now_ns):
@@ -892,6 +893,7 @@ cdef class Engine(Sink):
             self.risk.markets[i].clock_ns = 0
         for i in range(self.instruments.count):
             self.risk.guards[i].reconciled_ns = 0
+            self.stops.shields.agree(i, 0)
 
     def _orphan(self, int instrument):
         """No line carries this book any more."""

@@ -30,21 +30,21 @@ Off = Literal["off"]
 Between = Annotated[
     str,
     Meta(
-        pattern=f"^{CLOCK}-({CLOCK}|24:00)$",
+        pattern=f"^{CLOCK}-({CLOCK}|24:00)\\Z",
         description='two times of day, such as "21:55-22:00"; the second may be 24:00, the end of the day',
     ),
 ]
 MoneyOrOff = Annotated[
     str,
     Meta(
-        pattern=r"^(off|[0-9]{1,18}(\.[0-9]{1,18})?)$",
+        pattern=r"^(off|[0-9]{1,18}(\.[0-9]{1,18})?)\Z",
         description='a plain number in quotes, in quote currency, such as "1000", or "off"',
     ),
 ]
 Leverage = Annotated[
     str,
     Meta(
-        pattern=r"^(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,3})?$",
+        pattern=r"^(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,3})?\Z",
         description='a plain number above 0 in quotes, such as "2"',
     ),
 ]

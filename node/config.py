@@ -40,9 +40,9 @@ DEPTHS = {
 SIMULATED = {"seed", "venues", "ports", "control", "fault", "faults", "tls"}  # keys of simulated venues
 
 OFF = "off"
-NUMBER = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
-ABOVE_ZERO = r"^(?=.*[1-9])[0-9]{1,18}(\.[0-9]{1,18})?$"
-OR_OFF = r"^(off|[0-9]{1,18}(\.[0-9]{1,18})?)$"
+NUMBER = r"^[0-9]{1,18}(\.[0-9]{1,18})?\Z"  # not `$`: that lets a line end behind it
+ABOVE_ZERO = r"^(?=.*[1-9])[0-9]{1,18}(\.[0-9]{1,18})?\Z"
+OR_OFF = r"^(off|[0-9]{1,18}(\.[0-9]{1,18})?)\Z"
 HOUR_MS, DAY_S = 3_600_000, 86_400
 Meta = msgspec.Meta
 
@@ -310,6 +310,7 @@ def load(path: Path) -> Config:
             f"{path}: this is a config of simulated venues: `tickgate sim {path}`; a node has one of its "
             "own: `tickgate run deploy/sim.toml`"
         )
+    _guard_keys(told, str(path))
     config = typed(told, Config, str(path))
     if "strategy" not in told and any(x.orders for x in config.venue):
         raise UserError(
@@ -323,6 +324,16 @@ def load(path: Path) -> Config:
         dials=config.dials and beside(path, config.dials),
         archive=config.archive and _archive(path, config.archive),
     )
+
+
+def _guard_keys(told: dict[str, Any], where: str) -> None:
+    """One by one: what is wrong with a row of a table whose keys are free does not say which one it is."""
+    guard = told.get("guard")
+    keys = guard.get("key") if isinstance(guard, dict) else None
+    for market, key in keys.items() if isinstance(keys, dict) else ():
+        if not isinstance(key, dict):
+            raise UserError(f"{where}: guard.key.{market}: must be a table, as the `key` of a venue is")
+        typed(key, KeyConfig, f"{where}: guard.key.{market}")
 
 
 def _archive(path: Path, told: ArchiveConfig) -> ArchiveConfig:
@@ -352,8 +363,9 @@ def check(config: Config, where: str, folder: Path | None = None) -> None:
     _tables(config, where, any(x.orders for x in config.venue))
     seen: set[tuple[str, str]] = set()
     for i, row in enumerate(config.instrument):
+        one_of(f"{where}: instrument[{i}] {row.symbol!r}", "market", row.market, tuple(known))
+        _symbol(f"{where}: instrument[{i}]", row)
         place = f"{where}: instrument[{i}] {row.symbol}"
-        one_of(place, "market", row.market, tuple(known))
         if (row.market, row.symbol) in seen:
             raise UserError(f"{place}: is there twice")
         seen.add((row.market, row.symbol))
@@ -405,6 +417,15 @@ def _coins(config: Config, where: str) -> None:
 def is_perpetual(market: str, symbol: str) -> bool:
     """Is this a product with margin and funding? (What the venue lists is compared with this at start.)"""
     return market in ("binance-usdm", "bybit-linear") or (market == "okx" and symbol.endswith("-SWAP"))
+
+
+def _symbol(place: str, row: InstrumentConfig) -> None:
+    """As the venue writes it: what is not can be no product, whatever else is said of it."""
+    plain = row.symbol.isprintable() and " " not in row.symbol and row.symbol == row.symbol.upper()
+    like = "BTC-USDT or BTC-USDT-SWAP" if row.market == "okx" else "BTCUSDT"
+    coins = row.symbol.removesuffix("-SWAP").split("-") if row.market == "okx" else [row.symbol]
+    if not (plain and all(coins) and len(coins) == (2 if row.market == "okx" else 1)):
+        raise UserError(f"{place}: symbol {row.symbol!r}: must be as {row.market} writes it, such as {like}")
 
 
 # ---- limits ----
@@ -553,9 +574,12 @@ def _venues(config: Config, where: str) -> dict[str, VenueConfig]:
             raise UserError(f"{place}: {venue.market} is there twice; give several `streams` instead")
         if not venue.streams:
             raise UserError(f"{place}: `streams` is empty")
-        for url in [*venue.streams, *filter(None, (venue.orders, venue.private))]:
-            _address(place, url, ("ws", "wss"))
-        _address(place, venue.rest, ("http", "https"), "rest ")
+        for n, url in enumerate(venue.streams):
+            _address(place, f"streams[{n}]", url, ("ws", "wss"))
+        for key in ("orders", "private"):
+            if getattr(venue, key):
+                _address(place, key, getattr(venue, key), ("ws", "wss"))
+        _address(place, "rest", venue.rest, ("http", "https"))
         if venue.orders and venue.key is None and config.mode != "watch":
             raise UserError(f"{place}: `orders` without `key`: no venue takes an order from nobody")
         if venue.orders and config.mode == "watch":
@@ -619,19 +643,19 @@ def _references(place: str, key: KeyConfig, mode: str) -> None:
         raise UserError(f"{place}: key: give either `secret` (HMAC) or `private_key` (Ed25519)")
 
 
-def _address(place: str, url: str, schemes: tuple[str, str], key: str = "") -> None:
+def _address(place: str, key: str, url: str, schemes: tuple[str, str]) -> None:
     """Scheme, host and perhaps a port, and nothing else: what two readers of one address could read
     differently is no address."""
     try:
         parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0
     except ValueError:
-        raise UserError(f"{place}: {key}{url!r} is not an address") from None
+        raise UserError(f"{place}: {key} {url!r} is not an address") from None
     if parts.scheme not in schemes:
-        raise UserError(f"{place}: {key}{url!r} is not a {schemes[0]}:// or {schemes[1]}:// address")
+        raise UserError(f"{place}: {key} {url!r} is not a {schemes[0]}:// or {schemes[1]}:// address")
     plain = url.isascii() and url.isprintable() and not set(url) & set(" \\?#@")
     if not (plain and parts.hostname and port_ok and parts.path in ("", "/")):
-        raise UserError(f"{place}: {key}{url!r}: must be scheme://host:port and nothing else")
+        raise UserError(f"{place}: {key} {url!r}: must be scheme://host:port and nothing else")
 
 
 def _is_local(url: str) -> bool:

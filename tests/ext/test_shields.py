@@ -2,9 +2,10 @@
 more than one too many."""
 
 import itertools
+import random
 
 import pytest
-from lossdesk import BUY, LONG, MS, SEC, SELL, SHORT, Desk, ReportKind
+from lossdesk import BUY, LONG, MS, NET, SEC, SELL, SHORT, Desk, ReportKind
 
 from ext.records import HaltReason, OrderType
 
@@ -35,6 +36,22 @@ def grow(desk, lots, ticks, side=BUY):
         trade_lo=desk.trades,
         fee_is_quote=1,
     )
+
+
+def left(desk, number, lots, ticks, side=SELL, leg=NET, **more):
+    """A stop order of an earlier run that rests at the venue; its id here."""
+    kind, more = int(OrderType.STOP_MARKET), more | {"trigger_ticks": ticks, "leg": leg}
+    return desk.engine.adopt(0, 7, number, side, kind, 0, 0, lots, 0, True, "v", desk.now, **more)
+
+
+def run(desk, seconds):
+    for _ in range(seconds):
+        desk.time(SEC)
+
+
+def gone(desk, order_id):
+    """Is it cancelled, as far as it is up to us?"""
+    return desk.orders.order(order_id)["cancel_wanted"] == 1
 
 
 @pytest.mark.parametrize(
@@ -214,14 +231,218 @@ def test_a_stop_of_an_earlier_run_that_is_in_step_is_kept():
 def test_a_stop_of_an_earlier_run_without_a_position_is_taken_back_when_that_is_certain():
     desk = Desk()
     desk.stops.protect(0, 50_000)
-    stop = int(OrderType.STOP_MARKET)
-    order = desk.engine.adopt(0, 7, 11, SELL, stop, 0, 0, 100, 0, True, "v1", desk.now, trigger_ticks=9_500)
-    for _ in range(59):
-        desk.time(SEC)
-    assert desk.orders.order(order)["cancel_wanted"] == 0
-    for _ in range(3):
-        desk.time(SEC)
-    assert desk.orders.order(order)["cancel_wanted"] == 1
+    order = left(desk, 11, 100, 9_500)
+    run(desk, 90)
+    assert not gone(desk, order)  # nobody has compared the position with the venue
+    desk.engine.reconciled(0, desk.now)
+    run(desk, 2)
+    assert gone(desk, order)
+
+
+@pytest.mark.parametrize("leg", [NET, LONG])
+def test_of_two_of_an_earlier_run_the_worse_one_goes_when_the_venue_was_compared_with(leg):
+    """Killed while the one took the place of the other."""
+    desk = Desk()
+    if leg:
+        desk.hedge()
+    desk.stops.protect(0, 50_000)
+    rows = enumerate(((100, 9_000), (100, 9_500), (40, 9_500)))
+    wide, right, small = (left(desk, 11 + i, *x, leg=leg) for i, x in rows)
+    desk.hold(100, leg=leg)
+    run(desk, 30)
+    assert not any(gone(desk, x) for x in (wide, right, small))  # the position may be larger than is known
+    desk.engine.reconciled(0, desk.now)
+    run(desk, 2)
+    assert [gone(desk, x) for x in (wide, right, small)] == [True, False, True]
+    assert desk.shields(open_only=False) == []
+    assert desk.stops.state()["protecting"] == {0: [right]}
+    assert desk.stops.shields.bare(0) == 0
+
+
+def test_one_that_is_known_to_rest_is_preferred_to_one_of_unknown_fate():
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    resting = left(desk, 11, 100, 9_510)
+    unsure = left(desk, 12, 100, 9_500, unsure_ns=1)
+    desk.hold(100)
+    run(desk, 2)
+    assert desk.orders.order(unsure)["state"] == "UNKNOWN"
+    assert desk.stops.state()["protecting"] == {0: [resting]}
+    assert desk.stops.shields.bare(0) == 0
+
+
+def test_two_that_cover_a_position_only_together_stay_until_one_rests_that_does_alone():
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    both = [left(desk, 11, 70, 9_500), left(desk, 12, 30, 9_500)]
+    desk.hold(100)
+    desk.engine.reconciled(0, desk.now)
+    run(desk, 5)
+    (new,) = desk.shields()
+    assert (new["size_lots"], new["state"]) == (100, "SENT")
+    assert not any(gone(desk, x) for x in both)
+    desk.tell(new["id"], LIVE)
+    run(desk, 2)
+    assert all(gone(desk, x) for x in both)
+
+
+@pytest.mark.parametrize("size", [100, 60])
+def test_a_stop_of_an_earlier_run_is_kept_where_nobody_knows_the_entry_price(size):
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    order, other = left(desk, 11, size, 9_300), left(desk, 12, 20, 9_400)
+    desk.engine.set_position(0, 100, 0, desk.now)
+    desk.engine.reconciled(0, desk.now)
+    run(desk, 120)
+    assert not gone(desk, order)
+    assert not gone(desk, other)
+    assert desk.shields() == []
+    assert desk.stops.state()["protecting"] == {0: [order]}
+    assert desk.stops.shields.bare(0) == 100 - size
+    desk.hold(100)  # now it is known
+    run(desk, 2)
+    (new,) = desk.shields()
+    assert (new["size_lots"], new["trigger_ticks"]) == (100, 9_500)
+    assert not gone(desk, order)
+    desk.tell(new["id"], LIVE)
+    run(desk, 2)
+    assert gone(desk, order)
+    assert gone(desk, other)
+
+
+def test_after_a_time_that_nobody_saw_nothing_is_taken_back_before_the_next_comparison():
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    desk.engine.reconciled(0, desk.now)
+    order = left(desk, 11, 100, 9_500)
+    desk.now += SEC
+    desk.engine.reconciled(0, desk.now)
+    desk.engine.stood_still(5 * SEC, desk.now)
+    run(desk, 90)
+    assert not gone(desk, order)
+    desk.engine.reconciled(0, desk.now)
+    run(desk, 2)
+    assert gone(desk, order)
+
+
+def test_one_on_the_wrong_side_covers_nothing():
+    desk = Desk()
+    desk.stops.protect(0, 50_000)
+    wrong = left(desk, 11, 100, 10_500, side=BUY)
+    desk.engine.set_position(0, -100, 0, desk.now)
+    run(desk, 2)
+    assert desk.stops.shields.bare(0) == 0
+    desk.engine.set_position(0, 100, 0, desk.now)
+    assert desk.stops.shields.bare(0) == 100
+    right = left(desk, 12, 100, 9_500)
+    run(desk, 2)
+    assert desk.stops.shields.bare(0) == 0
+    assert not gone(desk, right)
+    desk.engine.reconciled(0, desk.now)
+    run(desk, 90)
+    assert gone(desk, wrong)
+    assert not gone(desk, right)
+
+
+class Room:
+    """A desk after a kill: stops of the earlier run, positions and entry prices come in any order, and a
+    venue that confirms what it is asked for when it likes."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.desk = Desk()
+        self.legs = self.random.choice([(NET,), (LONG, SHORT)])
+        if LONG in self.legs:
+            self.desk.hedge()
+        self.desk.stops.protect(0, 50_000)
+        self.held, self.known, self.covered, self.left = {}, {}, {}, []
+        events = [lambda leg=leg: self.hold(leg) for leg in self.legs]
+        for leg in self.legs:
+            events += [lambda leg=leg: self.find(leg)] * self.random.randint(0, 3)
+        self.random.shuffle(events)
+        for event in events:
+            event()
+            self.run(self.random.randint(0, 8))
+
+    def hold(self, leg):
+        """A position, flat at times, with or without a known entry price."""
+        signs = {NET: (-1, 0, 1), LONG: (0, 1), SHORT: (-1, 0)}[leg]
+        lots = self.random.choice(signs) * self.random.randint(20, 200)
+        self.known[leg], self.held[leg] = self.random.random() < 0.7, lots
+        self.covered[leg] = False
+        self.desk.hold(lots, 10_000 if self.known[leg] else 0, leg=leg)
+
+    def find(self, leg):
+        """A stop of the earlier run."""
+        side = {LONG: SELL, SHORT: BUY}.get(leg, self.random.choice((BUY, SELL)))
+        ticks = (1 if side == BUY else -1) * self.random.choice((500, 510, 100, 900)) + 10_000
+        lots = abs(self.held.get(leg, 0)) * self.random.choice((0, 1)) or self.random.randint(10, 300)
+        said = leg if self.random.random() < 0.8 else NET
+        number = 11 + len(self.left)
+        self.left.append(left(self.desk, number, lots, ticks, side=side, leg=said))
+
+    def stops(self, leg):
+        """What rests for a leg, and is not on its way out."""
+        side = {LONG: SELL, SHORT: BUY}.get(leg)
+        rows = [self.desk.orders.order(x) for x in self.desk.orders.open_orders(0)]
+        return [x for x in rows if side in (None, x["side"]) and not x["cancel_wanted"]]
+
+    def venue(self):
+        for row in [self.desk.orders.order(x) for x in self.desk.orders.open_orders(0)]:
+            if self.random.random() < 0.5:
+                continue
+            key = {"order_id": row["sequence"], "epoch": row["epoch"]}
+            if row["cancel_wanted"]:
+                self.desk.tell(kind=GONE, filled_lots=0, **key)
+            elif row["state"] == "SENT":
+                self.desk.tell(kind=LIVE, **key)
+
+    def run(self, half_seconds):
+        for _ in range(half_seconds):
+            self.desk.time(SEC // 2)
+            self.check()
+            self.venue()
+            self.check()
+
+    def check(self):
+        """A leg that was covered stays so."""
+        for leg, lots in self.held.items():
+            side = SELL if lots > 0 else BUY
+            rows = [x for x in self.stops(leg) if x["side"] == side and x["state"] == "LIVE"]
+            there = sum(x["leaves_lots"] for x in rows)
+            assert not (lots and self.covered[leg]) or there >= abs(lots) * 0.98
+            self.covered[leg] = self.covered[leg] or there >= abs(lots)
+
+    def settle(self):
+        for _ in range(15):
+            self.desk.engine.reconciled(0, self.desk.now)
+            self.run(10)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_an_earlier_run_left_each_open_leg_ends_with_the_one_it_needs_and_never_bare(seed):
+    room = Room(seed)
+    for _ in range(2):
+        had = {x: [y for y in room.stops(x) if (y["side"] == SELL) == (room.held[x] > 0)] for x in room.legs}
+        room.settle()
+        for leg, lots in room.held.items():
+            stops, sign = room.stops(leg), 1 if lots > 0 else -1
+            if not lots:
+                assert stops == []
+            elif room.known[leg]:
+                (only,) = stops
+                assert only["side"] == (SELL if lots > 0 else BUY)
+                assert abs(only["leaves_lots"] - abs(lots)) <= abs(lots) * 0.02
+                assert abs(only["trigger_ticks"] - (10_000 - 500 * sign)) <= 25
+                assert room.desk.stops.state()["protecting"][0].count(only["id"]) == 1
+            elif had[leg]:
+                assert stops != []
+        for leg in room.legs:  # another position, or its entry price becomes known
+            if room.known[leg] or not room.held[leg]:
+                room.hold(leg)
+            else:
+                room.known[leg] = True
+                room.desk.hold(room.held[leg], leg=leg)
 
 
 def test_a_position_larger_than_the_largest_order_has_as_many_as_it_takes():
@@ -281,6 +502,19 @@ def test_of_several_that_were_asked_for_each_answer_finds_its_own():
     desk.time(SEC)
     assert [x["size_lots"] for x in desk.shields()] == [300, 300, 300]
     assert desk.stops.shields.row(0, part=1)["order"] == desk.shields()[2]["id"]
+
+
+def test_of_several_what_is_not_needed_any_more_stays_until_what_is_needed_rests():
+    desk = guarded(400, filters={"max_market_size": "3"})
+    first, second = (x["id"] for x in desk.shields())
+    desk.tell(first, GONE, filled_lots=0)  # somebody cancelled it
+    grow(desk, 300, 10_000, SELL)
+    desk.time(SEC)
+    new = desk.shields()[-1]
+    assert (new["size_lots"], new["state"]) == (100, "SENT")
+    assert not gone(desk, second)
+    desk.tell(new["id"], LIVE)
+    assert gone(desk, second)
 
 
 def test_switched_off_it_is_taken_back():

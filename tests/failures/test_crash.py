@@ -3,10 +3,13 @@
 import configs
 import pytest
 from hands import BUY, IOC, Ours
-from lossdesk import E8, SEC, Desk
+from lossdesk import E8, LONG, NET, SEC, Desk
 
 from bench.stop import Crash
-from ext.records import OrderType, StopPolicy
+from ext.records import Action, OrderType, StopPolicy
+from ext.tape import TapeWriter
+from node.recall import recall
+from node.sim.memory import named_in
 
 VENUES = ("binance-usdm", "bybit-linear", "okx")
 
@@ -103,6 +106,41 @@ def test_a_protective_stop_outlives_the_node_and_is_in_step_with_the_next_one(ma
     assert (order["epoch"], order["sequence"]) == (before["epoch"], before["sequence"])
     assert (order["trigger_ticks"], order["state"]) == (before["trigger_ticks"], "LIVE")
     assert len(again.world.engine.orders.open_orders()) == 1
+
+
+def resting(hand):
+    """Stop orders that are open here."""
+    rows = [hand.order(x) for x in hand.open_here()]
+    return [x for x in rows if x["type"] == OrderType.STOP_MARKET]
+
+
+@pytest.mark.parametrize(("market", "leg"), [("bybit-linear", LONG), ("okx", LONG), ("binance-usdm", NET)])
+def test_killed_while_a_protective_stop_is_replaced_the_next_start_leaves_one(tmp_path, market, leg):
+    """The new one rests and the cancel of the old one never arrived."""
+    changes = {"stops": configs.tables()["stops"] | {"protect_bps": 300}}
+    faults = []
+    if leg:
+        changes["venue"], faults = {"hedge": True}, [{"name": "acct.posmode", "hedge": True}]
+    tape = TapeWriter(str(tmp_path), now_ns=1, segment_size=1 << 22)
+    hand = Ours(market, seed=4, changes=changes, faults=faults, tape=tape).ready()
+    hand.place(BUY, hand.through(BUY), leg=leg)
+    hand.run(3)
+    write = hand.world.outlet.taker
+    hand.world.outlet.taker = lambda line, raw: named_in(raw)[1] == Action.CANCEL or write(line, raw)
+    hand.place(BUY, hand.through(BUY), hand.size * 2, leg=leg)
+    shields = hand.engine.stops.shields
+    hand.until(lambda: shields.row(0, leg)["next"], 10)
+    hand.until(lambda: hand.order(shields.row(0, leg)["next"])["state"] == "LIVE", 10)
+    hand.run(1)
+    assert len(resting(hand)) == 2
+    hand.engine.tape.close(hand.world.now_ns)
+    tape = TapeWriter(str(tmp_path), now_ns=hand.world.now_ns, segment_size=1 << 22)
+    again = hand.restart(1.0, recalled=recall(tmp_path), tape=tape)
+    again.until(again.may_trade, 60)
+    again.run(10)
+    (order,) = resting(again)
+    assert order["leaves_lots"] == hand.size * 3
+    assert again.engine.stops.state()["protecting"] == {0: [order["id"]]}
 
 
 def test_row_159_collateral_that_loses_its_peg_is_less_margin_and_the_position_is_halved():

@@ -65,6 +65,12 @@ def test_the_config_replaces_single_fields_of_a_profile(tmp_path):
             "two times of day",
         ),
         (
+            ("no_new = []", 'no_new = [{days = ["mon"], between = "09:00-10:00\\n", zone = "UTC"}]'),
+            "two times of day",
+        ),
+        (('max_coin_quote = "10000"', 'max_coin_quote = "1\\n"'), "max_coin_quote: "),
+        (('max_leverage = "', 'max_leverage = "1\\n" # '), "max_leverage: "),
+        (
             ("no_new = []", 'no_new = [{days = ["mon"], between = "09:00-24:01", zone = "UTC"}]'),
             "two times of day",
         ),

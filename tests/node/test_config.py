@@ -240,9 +240,27 @@ BAD = [
     ('tape = "', 'tape = ""\ndials = "', "tape"),
     # addresses
     ('rest = "http://127.0.0.1:1"', 'rest = "ws://127.0.0.1:1"', "rest 'ws://127.0.0.1:1'"),
-    ('orders = "ws://127.0.0.1:1"', 'orders = "http://127.0.0.1:1"', "'http://127.0.0.1:1'"),
+    ('orders = "ws://127.0.0.1:1"', 'orders = "http://127.0.0.1:1"', "orders 'http://127.0.0.1:1'"),
+    ('orders = "ws://127.0.0.1:1"', 'orders = "5"', "venue[0]: orders '5' is not a ws://"),
+    (
+        'orders = "ws://127.0.0.1:1"',
+        'orders = "ws://127.0.0.1:1"\nprivate = "5"',
+        "venue[0]: private '5' is not",
+    ),
     ('streams = ["ws://127.0.0.1:1"]', "streams = []", "streams"),
-    ('streams = ["ws://127.0.0.1:1"]', 'streams = [""]', "''"),
+    ('streams = ["ws://127.0.0.1:1"]', 'streams = [""]', "streams[0] ''"),
+    # a line end behind a number
+    ('max_order_base = "0.1"', r'max_order_base = "0.1\n"', "max_order_base"),
+    ('max_order_quote = "10000"', r'max_order_quote = "10000\n"', "max_order_quote"),
+    ('max_coin_quote = "off"', r'max_coin_quote = "1\n"', "max_coin_quote"),
+    # symbols that are none
+    (
+        'symbol = "BTCUSDT"',
+        'symbol = "btcusdt"\nleverage = 20',
+        "instrument[0]: symbol 'btcusdt': must be as",
+    ),
+    ('symbol = "BTCUSDT"', 'symbol = "BTC USDT"', "instrument[0]: symbol 'BTC USDT'"),
+    ('symbol = "BTCUSDT"', r'symbol = "BTCUSDT\n"', r"instrument[0]: symbol 'BTCUSDT\n'"),
     *(
         ('streams = ["ws://127.0.0.1:1"]', f'streams = ["{url}"]', "127.0.0.1 only")
         for url in (
@@ -323,6 +341,13 @@ def test_this_machine_has_three_names(write, host):
     assert load(write(("127.0.0.1", host))).venue[0].streams == [f"ws://{host}:1"]
 
 
+@pytest.mark.parametrize("symbol", ["BTC-USDT-SWP", "BTCUSDT", "BTC--SWAP", "-USDT", "BTC-USDT-"])
+def test_a_symbol_of_okx_that_can_be_none_is_told_as_such_and_not_as_spot(write, symbol):
+    path = write(("binance-spot", "okx"), ('"BTCUSDT"\n', f'"{symbol}"\nleverage = 20\n'))
+    with pytest.raises(UserError, match=f"symbol '{symbol}': must be as okx writes it, such as BTC-USDT or"):
+        load(path)
+
+
 def test_depths_are_those_that_the_market_has(write):
     perpetual = (
         ('"BTCUSDT"\n', '"BTCUSDT"\nleverage = 5\n'),
@@ -333,7 +358,7 @@ def test_depths_are_those_that_the_market_has(write):
         ("okx", (50, 400), 5),
         ("binance-usdm", (0,), 1000),
     ):
-        more = perpetual if market != "okx" else ()
+        more = perpetual if market != "okx" else (('"BTCUSDT"', '"BTC-USDT"'),)
         for depth in good:
             load(
                 write(
@@ -425,6 +450,21 @@ def test_a_guard_shares_the_node_s_key_only_in_simulation(write):
             "keep_stops = false\n"
             'key.binance-spot = { environment = "live", api_key = "env:A", secret = "env:B" }',
             "the venue's is 'sim'",
+        ),
+        (
+            "keep_stops = false",
+            'keep_stops = false\nkey.binance-spot = { environment = "sim", secret = "env:B" }',
+            "toml: guard.key.binance-spot: missing required field `api_key`",
+        ),
+        (
+            "keep_stops = false",
+            'keep_stops = false\nkey.binance-spot = { environment = "sim", api_key = "" }',
+            "toml: guard.key.binance-spot: api_key: ",
+        ),
+        (
+            "keep_stops = false",
+            'keep_stops = false\nkey.binance-spot = "env:A"',
+            "toml: guard.key.binance-spot: must be a table",
         ),
     ],
 )

@@ -44,7 +44,14 @@ from node.net.watchdog import Watchdog
 from node.phrases import RELEASED, count, latch_name, resume_command, stops_text
 from node.recall import Recalled
 from node.restarts import Restarts, is_looping
-from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
+from node.restore import (
+    next_epoch,
+    refuse_gone,
+    refuse_others,
+    restore_counts,
+    restore_floors,
+    take_orders,
+)
 from node.states import recall_fast
 from node.strategies import strategy_class
 from node.synced import read_synced
@@ -366,13 +373,11 @@ class Node:
         restore_counts(self.desk, self.recalled, now_ns)
         for line in take_orders(self.desk, self.recalled, now_ns, keep=not self.looping):
             self.tell("tape", line)
-        if not self.recalled.last_ns:
-            return
-        if self.link.now_ns() - self.recalled.last_ns > RECALL_NS:
+        if self.recalled.last_ns and now_ns - self.recalled.last_ns > RECALL_NS:
             self.tell(
                 "tape", "its last trade is more than 23 h old: trades before that are not asked for again"
             )
-        for line in self.desk.restore(self.recalled, self.link.now_ns()):
+        for line in self.desk.restore(self.recalled, now_ns):
             self.tell("tape", f"position as last counted: {line}")
 
     def _recall(self) -> Recalled:
@@ -629,6 +634,7 @@ class Node:
                 known=known.known,
                 tape_ns=known.begun_ns,
             )
+            restore_floors(self.desk, known, self.keeper)
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
         for connection in self.connections:

@@ -31,7 +31,7 @@ from node.config import Config
 from node.control import Control
 from node.errors import UserError
 from node.recall import Recalled
-from node.restore import restore_counts, take_orders
+from node.restore import restore_counts, restore_floors, take_orders
 from node.sim.market import Market
 from node.sim.serve import VENUES
 from node.truth.desk import Ask
@@ -243,6 +243,7 @@ class World:
                 known=known.known,
                 tape_ns=known.begun_ns,
             )
+            restore_floors(self.desk, known, self.keeper)
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
         for line in self.rest_of:

@@ -67,6 +67,7 @@ class Recalled:
     legs: dict[Place, dict[int, tuple[int, int, int]]] = field(default_factory=dict)
     grids: dict[Place, tuple[str, str]] = field(default_factory=dict)  # tick and lot that they are counted in
     floors: dict[Place, int] = field(default_factory=dict)
+    pauses: dict[int, int] = field(default_factory=dict)  # by market: until when (ns) it wanted no request
     offsets: dict[int, int] = field(default_factory=dict)  # by market: its clock minus ours in this run, ns
     trades: deque[tuple[Place, int, int, int]] = field(default_factory=lambda: deque(maxlen=TRADES))
     last_ns: int = 0
@@ -339,6 +340,10 @@ def _position(out: Recalled, names: list[Place], row: dict[str, Any], now_ns: in
         out.floors[place] = now_ns + out.offsets.get(place[0], 0)
 
 
+def _pause(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    out.pauses[row["instrument"]] = row["a"]
+
+
 def _clock(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
     out.offsets[row["instrument"]] = row["a"]
 
@@ -406,6 +411,7 @@ DOORS: dict[str, Callable[[Recalled, list[Place], dict[str, Any]], None]] = {
     "DOOR_STRATEGY": _strategy,
     "DOOR_PEAK": _peak,
     "DOOR_CLOCK": _clock,
+    "DOOR_PAUSE": _pause,
 }
 TIMED_DOORS: dict[str, Callable[[Recalled, list[Place], dict[str, Any], int], None]] = {
     "DOOR_ADOPT": _adopt,

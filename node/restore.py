@@ -1,6 +1,7 @@
 """What a start takes over from the tape of earlier runs, and which tapes it refuses: orders of unknown fate,
-positions, counts of the day."""
+positions, counts of the day, pauses that a venue imposed."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from ext.records import OrderType
@@ -12,6 +13,7 @@ from node.recall import DAY_NS, MINUTE_NS, Recalled
 from node.regrid import scaled
 from node.tracked import Kept, Key, Place
 from node.truth.keeper import Keeper
+from node.truth.settings import SEC
 
 ANY = ""  # what a config or an old tape does not say
 
@@ -124,6 +126,32 @@ def _adoption(desk: Assembly, number: int, key: Key, order: Kept, strategy: str)
         "trigger_ticks": scaled(order.trigger_ticks, order.grid[0], grids[0]),
         "strategy": owner,
     }
+
+
+def restore_pauses(desk: Assembly, recalled: Recalled, keeper: Keeper, now_ns: int) -> list[str]:
+    """A venue that turned an earlier run away wants no request from this one either, until then: a ban is of
+    the address. Returns a line for each."""
+    told = []
+    for market, until_ns in paused(recalled, desk.config, now_ns).items():
+        if market in keeper.watches:
+            desk.engine.pause(market, until_ns, now_ns)
+            keeper.watches[market].budget.pause(until_ns, now_ns)
+            told.append(pause_text(market, until_ns))
+    return told
+
+
+def paused(recalled: Recalled, config: Config, now_ns: int) -> dict[int, int]:
+    """By market: until when (ns) the venue wants no request."""
+    here = {MARKET_NUMBERS[x.market] for x in config.venue}
+    return {x: until_ns for x, until_ns in recalled.pauses.items() if x in here and until_ns > now_ns}
+
+
+def pause_text(market: int, until_ns: int) -> str:
+    at = datetime.fromtimestamp(-(-until_ns // SEC), UTC)
+    return (
+        f"{MARKET_NAMES[market]}: the venue turned the last run away and wants no request before "
+        f"{at:%Y-%m-%d %H:%M:%S} UTC: none leaves until then; this ends by itself"
+    )
 
 
 def restore_floors(desk: Assembly, recalled: Recalled, keeper: Keeper) -> None:

@@ -181,7 +181,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.restore",
         {"node.assembly", "node.config", "node.errors", "node.recall", "node.regrid", "node.tracked"}
-        | {"node.truth.keeper", "ext.records"},
+        | {"node.truth.keeper", "node.truth.settings", "ext.records"},
     ),
     (r"node\.credentials", {"node.config", "node.errors", "node.venues.keys"}),
     (

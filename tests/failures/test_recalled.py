@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hands import BUY, SELL, Ours
+from hands import BUY, SEC, SELL, Ours
 from test_new_tape import BEHIND, POLICIES, STOPS
 
 from ext.tape import TapeWriter
@@ -196,3 +196,32 @@ def test_a_venue_that_changes_its_tick_while_it_is_down_frees_no_room_for_more(m
         hand.run(20)
         assert hand.position() == hand.traded_there() == hand.lots("0.002")
         assert not hand.place(BUY, hand.through(BUY), hand.lots("0.001"))
+
+
+# ---- a venue that wants no request yet ----
+
+
+def requests(hand):
+    return sum(x.startswith(("GET", "POST", "DELETE", "PUT")) for x in hand.fake.heard)
+
+
+@pytest.mark.parametrize("market", ["binance-usdm", "binance-spot"])
+def test_57_a_start_inside_a_ban_asks_nothing_before_its_end_and_says_so_once(market, tmp_path):
+    hand = Ours(market, changes=CALM, tape=tape_in(tmp_path)).ready()
+    hand.fault("rest.status", status=418, for_s=1)
+    hand.look()
+    until_ns = hand.keeper.watches[int(hand.market)].budget.paused_until_ns
+    assert until_ns > hand.world.now_ns + 60 * SEC
+    for _ in range(2):
+        hand = next_life(hand, tmp_path)
+        heard = requests(hand)
+        hand.run(20)
+        assert requests(hand) == heard
+        assert len([x for x in hand.world.told if "wants no request before" in x[2]]) == 1
+        assert not hand.place(BUY, hand.away(BUY))
+    hand.run((until_ns - hand.world.now_ns) / SEC - 1)
+    assert requests(hand) == heard
+    hand.until(hand.may_trade, 60)
+    hand = next_life(hand, tmp_path)
+    hand.until(hand.may_trade, 60)
+    assert not hand.told("wants no request before")

@@ -43,7 +43,7 @@ from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
 from node.phrases import RELEASED, count, latch_name, resume_command, stops_text
 from node.recall import Recalled
-from node.restarts import Restarts, is_looping
+from node.restarts import BUDGET, Restarts, is_looping
 from node.restore import (
     next_epoch,
     pause_text,
@@ -252,6 +252,10 @@ class Node:
             bad = self.restarts.begin(time.time_ns())
         except OSError as error:
             raise of_place(f"tape {directory}", error) from None
+        if self.restarts.broken:
+            self.tell(
+                "tape", f"{self.restarts.path} cannot be read: counted as {BUDGET} starts that ended badly"
+            )
         self.looping = is_looping(bad)
         if is_looping(bad - 1):
             await self._give_up(f"{bad} starts in a row ended badly, the safe one too")

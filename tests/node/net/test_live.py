@@ -315,6 +315,19 @@ def test_a_first_book_that_cannot_be_read_is_one_line_that_names_the_address(pla
     play(scenario, ("binance",))
 
 
+def test_110_a_count_of_starts_that_cannot_be_read_is_told_and_makes_the_start_safe(play):
+    async def scenario(world):
+        node = world.node()
+        path = Path(node.config.tape) / "starts.json"
+        path.parent.mkdir()
+        path.write_text("{")
+        await node._count_start()
+        assert node.looping
+        assert world.told == [("tape", f"{path} cannot be read: counted as 3 starts that ended badly")]
+
+    play(scenario)
+
+
 def test_57_a_venue_that_banned_the_last_run_is_not_asked_for_its_instruments_either(play, monkeypatch):
     asked = []
 

@@ -127,6 +127,23 @@ def test_trades_that_a_position_held_when_it_was_taken_over_are_never_counted(ma
     assert not new.told("taken from the venue")
 
 
+@pytest.mark.parametrize("market", [*PERPETUALS, "binance-usdm"])
+def test_both_legs_of_a_hedged_account_that_were_taken_over_are_known_again(market, tmp_path):
+    hand = Ours(market, seed=4, changes=CALM | {"venue": {"hedge": True}})
+    hand.befall("acct.posmode", hedge=True)
+    hand.ready()
+    hand.place(BUY, hand.through(BUY), hand.size, leg=1)
+    hand.place(SELL, hand.through(SELL), hand.size, leg=2)
+    hand.run(40)
+    hand = hand.restart(2.0, tape=tape_in(tmp_path))
+    hand.until(hand.may_trade, 100)
+    for _ in range(2):
+        hand = next_life(hand, tmp_path)
+        assert hand.legs() == hand.legs_there() == (hand.size, -hand.size)
+        hand.until(hand.may_trade, 60)
+        assert not hand.told("taken from the venue")
+
+
 def test_a_position_that_was_taken_over_keeps_its_symbol_in_the_config(tmp_path):
     hand = takes_over("bybit-linear", tmp_path)
     hand.world.engine.tape.close(hand.world.now_ns)

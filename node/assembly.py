@@ -30,7 +30,9 @@ from node.credentials import accounts_of
 from node.errors import UserError
 from node.limits import Effective, apply, apply_stops, effective_limits, lots_of
 from node.recall import Recalled
+from node.regrid import Counted, is_exact, regrid
 from node.strategies import make_strategy
+from node.tracked import Place
 from node.truth.desk import Product, VenueDesk
 from node.truth.halts import Tell
 from node.truth.keeper import Keeper
@@ -184,35 +186,50 @@ class Assembly:
         return out
 
     def restore(self, recalled: Recalled, now_ns: int) -> list[str]:
-        """Positions as earlier runs counted them, and the trades that they are made of: those are not
-        counted again. Returns
-        one line for each position. What a changed grid makes unreadable is left to the venue."""
+        """Positions as earlier runs counted them, in the grids of now, and the trades that they are made of:
+        those are not counted again. Returns one line for each position. Raises UserError where one does not
+        fit any more."""
         told, counted = [], []
-        for place, (lots, cash) in recalled.positions.items():
+        for place in recalled.positions:
             number = self.numbers.get(place)
             if number is None:
                 continue
-            grids = (self.instruments.price_grid(number).step, self.instruments.size_grid(number).step)
-            if recalled.grids.get(place) != grids:
-                continue
-            if place[0] in self.hedged and self.instruments.row(number)["is_perpetual"]:
-                self._restore_legs(number, recalled.legs.get(place, {}), now_ns)
-            else:
-                held = recalled.legs.get(place, {}).get(int(LegKind.NET), (0, 0, 0))
-                cost = held[2] if held[0] == lots else None  # what is open, without what was realised before
-                self.engine.set_position(number, lots, cash, now_ns, cost=cost)
-            told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {amount_text(self.instruments, number, lots)}")
+            text = self._restore(number, place, recalled, now_ns)
+            told.append(f"{MARKET_NAMES[place[0]]} {place[1]}: {text}")
             counted += [
                 (number, side, high, low) for where, side, high, low in recalled.trades if where == place
             ]
         self.engine.remember(counted, now_ns)
         return told
 
-    def _restore_legs(self, number: int, legs: dict[int, tuple[int, int, int]], now_ns: int) -> None:
-        """What was counted in one-way mode is of no leg: the venue says what there is."""
-        for leg, (lots, cash, cost) in legs.items():
-            if leg:
+    def _restore(self, number: int, place: Place, recalled: Recalled, now_ns: int) -> str:
+        """One position; what there is to say of it."""
+        now = (self.instruments.price_grid(number).step, self.instruments.size_grid(number).step)
+        before = recalled.grids.get(place, now)
+        held = self._held(number, place, recalled)
+        for leg, was in held.items():
+            lots, cash, cost = regrid(was, before, now)
+            try:
                 self.engine.set_position(number, lots, cash, now_ns, leg=leg, cost=cost)
+            except ValueError as error:
+                name = f"{MARKET_NAMES[place[0]]} {place[1]}"
+                raise UserError(
+                    f"tape {self.config.tape}: {name}: the position of the last run does not fit the "
+                    f"increments of now, {now[0]} and {now[1]}: {error}"
+                ) from None
+        text = amount_text(self.instruments, number, self.engine.account.sums(number)[0])
+        if all(is_exact(lots, before, now) for lots, _, _ in held.values()):
+            return text
+        return f"{text}, rounded up: it was counted in lots of {before[1]}, and a lot is {now[1]} now"
+
+    def _held(self, number: int, place: Place, recalled: Recalled) -> dict[int, Counted]:
+        """By leg. What was counted in one-way mode is of no leg: the venue says what there is."""
+        legs, (lots, cash) = recalled.legs.get(place, {}), recalled.positions[place]
+        if place[0] in self.hedged and self.instruments.row(number)["is_perpetual"]:
+            return {leg: held for leg, held in legs.items() if leg}
+        net = legs.get(int(LegKind.NET), (0, 0, 0))
+        # what is open, without what was realised before
+        return {int(LegKind.NET): net if net[0] == lots else (lots, cash, -cash if lots else 0)}
 
     # ---- lines ----
 

@@ -1,6 +1,7 @@
-"""What the tape of earlier runs still tells at start: positions as last counted and which trades they are
-made of, orders that were not closed, what was latched and not resumed, how high the equity was, and which
-limits were in force. A fold: the same records fed to what an earlier reader had kept come to the same."""
+"""What the tape of earlier runs still tells at start: positions as last counted or taken over from the venue,
+and which trades they are made of, orders that were not closed, what was latched and not resumed, how high the
+equity was, and which limits were in force. A fold: the same records fed to what an earlier reader had kept
+come to the same."""
 
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from ext.records import (
     Action,
     HaltReason,
     Latch,
+    LegKind,
     door_row,
     equity_row,
     fill_row,
@@ -23,6 +25,7 @@ from ext.records import (
 )
 from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader
 from node.config import MARKETS
+from node.regrid import Counted, Grid, is_same, regrid
 from node.tracked import Kept, Place, Tracked
 
 DAY_NS = 86_400 * 10**9
@@ -49,8 +52,9 @@ LOSSES = ("POSITION_LOSS", "DAILY_LOSS", "DRAWDOWN")
 
 @dataclass(slots=True)
 class Recalled:
-    """`positions`: (lots, cash in tick * lot) behind the last trade of each place; `trades`: the newest,
-    oldest first;
+    """`positions`: (lots, cash in tick * lot) behind the last trade or correction of each place, in `grids`;
+    `trades`: the newest, oldest first; `floors` (ns of the venue's clock): up to there trades are in the
+    position that was taken over from the venue;
     `last_ns`: of the last trade, 0 where there was none. `latches`, `halts` (of a place, for a HaltReason:
     its level),
     `flattening` and `off` (strategies) are what nobody took back; `peak`: (peak e8, equity at the start of
@@ -62,6 +66,9 @@ class Recalled:
     # by records.LegKind: (lots, cash, what the open lots cost) of each leg that was ever traded
     legs: dict[Place, dict[int, tuple[int, int, int]]] = field(default_factory=dict)
     grids: dict[Place, tuple[str, str]] = field(default_factory=dict)  # tick and lot that they are counted in
+    floors: dict[Place, int] = field(default_factory=dict)
+    pauses: dict[int, int] = field(default_factory=dict)  # by market: until when (ns) it wanted no request
+    offsets: dict[int, int] = field(default_factory=dict)  # by market: its clock minus ours in this run, ns
     trades: deque[tuple[Place, int, int, int]] = field(default_factory=lambda: deque(maxlen=TRADES))
     last_ns: int = 0
     begun_ns: int = 0  # when the first run on this tape began
@@ -142,7 +149,7 @@ def _config(out: Recalled, names: list[Place], record: Any) -> None:
     out.names = []
     for row in told["instruments"]:
         out.names.append((MARKETS[row["market"]], row["symbol"]))
-        out.grids[out.names[-1]] = (row["tick"], row["lot"])
+        _regrid(out, out.names[-1], (row["tick"], row["lot"]))
     out.epochs = [*out.epochs, told.get("epoch", 0)][-EPOCHS:]
     for epoch in sorted(out.tracked.newest)[:-EPOCHS]:
         del out.tracked.newest[epoch]
@@ -151,7 +158,25 @@ def _config(out: Recalled, names: list[Place], record: Any) -> None:
     out.venues = told.get("accounts", out.venues)
     out.tracked.begin()
     out.pending.clear()
+    out.offsets.clear()
     _limits(out, told.get("limits"))
+
+
+def _regrid(out: Recalled, place: Place, now: Grid) -> None:
+    """The same position in the grid of the run that begins, as that run counts it."""
+    before = out.grids.get(place, now)
+    out.grids[place] = now
+    if place not in out.positions or is_same(before, now):
+        return
+    legs, (lots, cash) = out.legs.get(place, {}), out.positions[place]
+    if _whole(legs) != (lots, cash):  # how it is made up is not known
+        legs = {int(LegKind.NET): (lots, cash, -cash if lots else 0)}
+    out.legs[place] = {leg: regrid(held, before, now) for leg, held in legs.items()}
+    out.positions[place] = _whole(out.legs[place])
+
+
+def _whole(legs: dict[int, Counted]) -> tuple[int, int]:
+    return sum(x[0] for x in legs.values()), sum(x[1] for x in legs.values())
 
 
 def _limits(out: Recalled, told: dict[str, dict[str, Any]] | None) -> None:
@@ -294,10 +319,33 @@ def _door(out: Recalled, names: list[Place], record: Any) -> None:
     row = door_row(record.payload)
     if row["door"] in DOORS:
         DOORS[row["door"]](out, names, row)
-    elif row["door"] == "DOOR_ADOPT":
-        _adopt(out, names, row, record.now_ns)
-    elif row["door"] == "DOOR_ABSENT":
-        _absent(out, names, row, record.now_ns)
+    elif row["door"] in TIMED_DOORS:
+        TIMED_DOORS[row["door"]](out, names, row, record.now_ns)
+
+
+def _position(out: Recalled, names: list[Place], row: dict[str, Any], now_ns: int) -> None:
+    """A correction. A start puts back what was counted, which is nothing new: what was traded while nobody
+    looked comes on top of it. Anything else the venue has told, with all that was traded until then."""
+    if not 0 <= row["instrument"] < len(names):
+        return
+    place, net = names[row["instrument"]], int(LegKind.NET)
+    leg, held = row["order_id"], (row["a"], row["b"], row["c"])
+    before = out.positions.get(place, (0, 0))[0]
+    legs = {} if leg == net else out.legs.get(place, {})
+    if leg != net:
+        before = legs.get(leg, (0, 0, 0))[0]
+    out.legs[place] = {x: y for x, y in legs.items() if x != net} | {leg: held}
+    out.positions[place] = _whole(out.legs[place])
+    if held[0] != before:
+        out.floors[place] = now_ns + out.offsets.get(place[0], 0)
+
+
+def _pause(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    out.pauses[row["instrument"]] = row["a"]
+
+
+def _clock(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
+    out.offsets[row["instrument"]] = row["a"]
 
 
 def _latch(out: Recalled, names: list[Place], row: dict[str, Any]) -> None:
@@ -362,4 +410,11 @@ DOORS: dict[str, Callable[[Recalled, list[Place], dict[str, Any]], None]] = {
     "DOOR_FLATTEN": _flatten,
     "DOOR_STRATEGY": _strategy,
     "DOOR_PEAK": _peak,
+    "DOOR_CLOCK": _clock,
+    "DOOR_PAUSE": _pause,
+}
+TIMED_DOORS: dict[str, Callable[[Recalled, list[Place], dict[str, Any], int], None]] = {
+    "DOOR_ADOPT": _adopt,
+    "DOOR_ABSENT": _absent,
+    "DOOR_POSITION": _position,
 }

@@ -1,7 +1,7 @@
 """What a start takes over from the tape of earlier runs, and which tapes it refuses: orders of unknown fate,
-positions, counts of the day."""
+positions, counts of the day, pauses that a venue imposed."""
 
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any
 
 from ext.records import OrderType
@@ -10,7 +10,10 @@ from node.config import MARKETS as MARKET_NUMBERS
 from node.config import Config
 from node.errors import UserError
 from node.recall import DAY_NS, MINUTE_NS, Recalled
+from node.regrid import scaled
 from node.tracked import Kept, Key, Place
+from node.truth.keeper import Keeper
+from node.truth.settings import SEC
 
 ANY = ""  # what a config or an old tape does not say
 
@@ -45,7 +48,8 @@ def refuse_gone(recalled: Recalled, config: Config) -> None:
     trading = {MARKET_NUMBERS[x.market] for x in config.venue if x.orders and x.key is not None}
     here = {(MARKET_NUMBERS[x.market], x.symbol) for x in config.instrument}
     kept = {place for place in here if place[0] in trading} | {_place(x) for x in config.reconcile.gone}
-    held = {place: f"a position of {lots} lots" for place, (lots, _) in recalled.positions.items() if lots}
+    found = {place: _lots(recalled, place) for place in recalled.positions}
+    held = {place: f"a position of {lots} lots" for place, lots in found.items() if lots}
     held |= {x.place: f"order {key[1]} of run {key[0]}" for key, x in recalled.tracked.open.items()}
     for place in sorted(held.keys() - kept):
         name = f"{MARKET_NAMES[place[0]]} {place[1]}"
@@ -53,6 +57,13 @@ def refuse_gone(recalled: Recalled, config: Config) -> None:
             f"tape {config.tape}: {name} has {held[place]} of the last run, and this config does not "
             f'trade it: put it back, or close it at the venue and name it in [reconcile] gone = ["{name}"]'
         )
+
+
+def _lots(recalled: Recalled, place: Place) -> str:
+    """What is held there, "" = nothing: legs that come to nothing together are two positions."""
+    lots = recalled.positions[place][0]
+    legs = [x for leg, (x, _, _) in sorted(recalled.legs.get(place, {}).items()) if leg and x]
+    return " and ".join(map(str, legs)) if len(legs) > 1 else str(lots or "")
 
 
 def _place(text: str) -> Place:
@@ -106,23 +117,49 @@ def _adoption(desk: Assembly, number: int, key: Key, order: Kept, strategy: str)
         "side": order.side,
         "type": order.type,
         "tif": order.tif,
-        "price_ticks": _scaled(ticks, order.grid[0], grids[0]),
-        "size_lots": max(_scaled(lots, order.grid[1], grids[1]), 1),
-        "filled_lots": _scaled(order.filled_lots, order.grid[1], grids[1]),
+        "price_ticks": scaled(ticks, order.grid[0], grids[0]),
+        "size_lots": max(scaled(lots, order.grid[1], grids[1]), 1),
+        "filled_lots": scaled(order.filled_lots, order.grid[1], grids[1]),
         "reduce_only": order.reduce_only,
         "venue_id": order.venue_id,
         "leg": order.leg,
-        "trigger_ticks": _scaled(order.trigger_ticks, order.grid[0], grids[0]),
+        "trigger_ticks": scaled(order.trigger_ticks, order.grid[0], grids[0]),
         "strategy": owner,
     }
 
 
-def _scaled(steps: int, before: str, now: str) -> int:
-    """The same amount in another step, rounded up: nobody reserves less than what was sent."""
-    if before == now:
-        return steps
-    whole, rest = divmod(Decimal(before) * steps, Decimal(now))
-    return int(whole) + (rest > 0)
+def restore_pauses(desk: Assembly, recalled: Recalled, keeper: Keeper, now_ns: int) -> list[str]:
+    """A venue that turned an earlier run away wants no request from this one either, until then: a ban is of
+    the address. Returns a line for each."""
+    told = []
+    for market, until_ns in paused(recalled, desk.config, now_ns).items():
+        if market in keeper.watches:
+            desk.engine.pause(market, until_ns, now_ns)
+            keeper.watches[market].budget.pause(until_ns, now_ns)
+            told.append(pause_text(market, until_ns))
+    return told
+
+
+def paused(recalled: Recalled, config: Config, now_ns: int) -> dict[int, int]:
+    """By market: until when (ns) the venue wants no request."""
+    here = {MARKET_NUMBERS[x.market] for x in config.venue}
+    return {x: until_ns for x, until_ns in recalled.pauses.items() if x in here and until_ns > now_ns}
+
+
+def pause_text(market: int, until_ns: int) -> str:
+    at = datetime.fromtimestamp(-(-until_ns // SEC), UTC)
+    return (
+        f"{MARKET_NAMES[market]}: the venue turned the last run away and wants no request before "
+        f"{at:%Y-%m-%d %H:%M:%S} UTC: none leaves until then; this ends by itself"
+    )
+
+
+def restore_floors(desk: Assembly, recalled: Recalled, keeper: Keeper) -> None:
+    """Trades that a position taken over by an earlier run holds already are not counted by this one."""
+    for place, floor_ns in recalled.floors.items():
+        number, watch = desk.numbers.get(place), keeper.watches.get(place[0])
+        if number is not None and watch is not None and desk.instruments.row(number)["is_perpetual"]:
+            watch.reconciler.floor_ns[number] = floor_ns
 
 
 def restore_counts(desk: Assembly, recalled: Recalled, now_ns: int) -> None:

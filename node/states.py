@@ -21,7 +21,7 @@ from ext.tape import crc32c
 from node.recall import TRADES, Recalled, read_on
 from node.tracked import Tracked
 
-VERSION = 2  # of what is kept: a state of another version is passed over
+VERSION = 3  # of what is kept: a state of another version is passed over
 HEADER = struct.Struct("<QIIQqI12s12sI")  # a segment's, docs/TAPE.md
 SUFFIX = ".state"
 

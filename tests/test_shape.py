@@ -88,6 +88,7 @@ NODE = {
     "node.limits",
     "node.linestats",
     "node.recall",
+    "node.regrid",
     "node.restore",
     "node.states",
     "node.strategies",
@@ -178,10 +179,12 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.strategies", {"node.errors"} | ALL_EXT - {"ext.link", "ext.match"}),
     (r"node\.tracked", set()),
     (r"node\.states", {"node.recall", "node.tracked", "ext.crash", "ext.tape"}),
-    (r"node\.recall", {"node.config", "node.tracked", "ext.tape", "ext.records"}),
+    (r"node\.regrid", set()),
+    (r"node\.recall", {"node.config", "node.regrid", "node.tracked", "ext.tape", "ext.records"}),
     (
         r"node\.restore",
-        {"node.assembly", "node.config", "node.errors", "node.recall", "node.tracked", "ext.records"},
+        {"node.assembly", "node.config", "node.errors", "node.recall", "node.regrid", "node.tracked"}
+        | {"node.truth.keeper", "node.truth.settings", "ext.records"},
     ),
     (r"node\.credentials", {"node.config", "node.errors", "node.venues.keys"}),
     (
@@ -191,6 +194,8 @@ ALLOWED: list[tuple[str, set[str]]] = [
             "node.truth*",
             "node.strategies",
             "node.recall",
+            "node.regrid",
+            "node.tracked",
             "node.limits",
             "node.compliance",
             "node.credentials",

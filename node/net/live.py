@@ -44,8 +44,18 @@ from node.net.vigil import EVERY_S, Vigil
 from node.net.watchdog import Watchdog
 from node.phrases import RELEASED, count, latch_name, resume_command, stops_text
 from node.recall import Recalled
-from node.restarts import Restarts, is_looping
-from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts, take_orders
+from node.restarts import BUDGET, Restarts, is_looping
+from node.restore import (
+    next_epoch,
+    pause_text,
+    paused,
+    refuse_gone,
+    refuse_others,
+    restore_counts,
+    restore_floors,
+    restore_pauses,
+    take_orders,
+)
 from node.states import recall_fast
 from node.strategies import strategy_class
 from node.synced import read_synced
@@ -64,6 +74,8 @@ RELIST_S = 60.0  # filters are asked for again so often, and when the venue says
 RELIST_CALM_S = 0.5  # ... this much later, so that one question is for all that is said at once
 WINDOWS_S = 3600.0  # time rules are renewed so often: the gate holds those of a month and more
 TAPE_AHEAD = 1 << 20  # bytes of tape that are ready to be written: more than 20 MB/s for PREPARE_S
+WAIT_NS = 60 * 10**9  # a pause is waited out in steps: the wall clock may be set meanwhile
+PAUSED_S = 0.5  # between two looks whether a pause is over
 RECALL_NS = 23 * 3600 * 10**9  # Binance lists trades by time for 24 h
 STOP_WAIT_S = 8.0  # at the end: for orders to be confirmed as closed, and a last look at the trades
 LOST_WAIT_S = 2.0  # ... where no venue can be reached any more
@@ -127,6 +139,7 @@ class Node:
             if x.key is not None
         }
         self.connections: list[Connection] = []
+        self.recalled = Recalled()  # what the tape of earlier runs tells
         self.tasks: dict[asyncio.Task, Callable[[], bool]] = {}
         self.is_leaving = False  # what is cancelled from then on is so by us
         self.tape: TapeWriter | None = None
@@ -221,6 +234,17 @@ class Node:
         except ValueError as error:
             raise UserError(f"{CRASH_AT}: {error}") from None
 
+    async def _waited_out(self, stop: asyncio.Event) -> bool:
+        """A venue that wants no request yet is asked for nothing, not even for its instruments; False where
+        the node was stopped meanwhile. Waiting is no bad start."""
+        self.recalled = self._recall()
+        for market, until_ns in paused(self.recalled, self.config, time.time_ns()).items():
+            self.tell("tape", pause_text(market, until_ns))
+            while (left_ns := until_ns - time.time_ns()) > 0:
+                if not await _unless(stop, asyncio.sleep(min(left_ns, WAIT_NS) / 1e9)):
+                    return False
+        return True
+
     async def _count_start(self) -> None:
         """Three starts without a good end: this one is safe. Where that one died too, nothing is tried any
         more. Raises HeldBack."""
@@ -230,6 +254,10 @@ class Node:
             bad = self.restarts.begin(time.time_ns())
         except OSError as error:
             raise of_place(f"tape {directory}", error) from None
+        if self.restarts.broken:
+            self.tell(
+                "tape", f"{self.restarts.path} cannot be read: counted as {BUDGET} starts that ended badly"
+            )
         self.looping = is_looping(bad)
         if is_looping(bad - 1):
             await self._give_up(f"{bad} starts in a row ended badly, the safe one too")
@@ -268,7 +296,8 @@ class Node:
     def build(self) -> None:
         """Tape, engine, lines and keeper, of the instruments that were loaded. Raises UserError, Failed."""
         config = self.config
-        self.recalled = self._recall()
+        if not self.recalled.next_sequence:
+            self.recalled = self._recall()
         refuse_others(self.recalled, config)
         refuse_gone(self.recalled, config)
         self.tape = self._open_tape()
@@ -370,13 +399,11 @@ class Node:
         restore_counts(self.desk, self.recalled, now_ns)
         for line in take_orders(self.desk, self.recalled, now_ns, keep=not self.looping):
             self.tell("tape", line)
-        if not self.recalled.last_ns:
-            return
-        if self.link.now_ns() - self.recalled.last_ns > RECALL_NS:
+        if self.recalled.last_ns and now_ns - self.recalled.last_ns > RECALL_NS:
             self.tell(
                 "tape", "its last trade is more than 23 h old: trades before that are not asked for again"
             )
-        for line in self.desk.restore(self.recalled, self.link.now_ns()):
+        for line in self.desk.restore(self.recalled, now_ns):
             self.tell("tape", f"position as last counted: {line}")
 
     def _recall(self) -> Recalled:
@@ -466,6 +493,8 @@ class Node:
         """A session that needs something from REST first (a listen key), and its path."""
         assert spec.asks is not None
         assert spec.opened is not None
+        while self._is_paused(spec.market):
+            await asyncio.sleep(PAUSED_S)
         reply = await self.http.send(self.venues[spec.market].rest, spec.asks())
         session = spec.opened(reply)
         return session, path_of(session, spec.market)
@@ -575,6 +604,8 @@ class Node:
     async def _run(self, stop: asyncio.Event) -> None:
         async with Http(self.names, self.descriptors.pool) as http:
             self.http = http
+            if not await self._waited_out(stop):
+                return
             await self._count_start()
             if not await self._loaded(stop):
                 return
@@ -633,6 +664,9 @@ class Node:
                 known=known.known,
                 tape_ns=known.begun_ns,
             )
+            restore_floors(self.desk, known, self.keeper)
+            for told in restore_pauses(self.desk, known, self.keeper, now_ns):
+                self.tell("tape", told)
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), now_ns)
         for connection in self.connections:

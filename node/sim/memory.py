@@ -31,7 +31,7 @@ from node.config import Config
 from node.control import Control
 from node.errors import UserError
 from node.recall import Recalled
-from node.restore import restore_counts, take_orders
+from node.restore import restore_counts, restore_floors, restore_pauses, take_orders
 from node.sim.market import Market
 from node.sim.serve import VENUES
 from node.truth.desk import Ask
@@ -244,6 +244,9 @@ class World:
                 known=known.known,
                 tape_ns=known.begun_ns,
             )
+            restore_floors(self.desk, known, self.keeper)
+            for told in restore_pauses(self.desk, known, self.keeper, self.now_ns):
+                self.tell("tape", told)
             for market, states in self.desk.states().items():
                 self.keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
         for line in self.rest_of:
@@ -447,6 +450,9 @@ class World:
         if wired.spec.asks is None:
             wired.session = wired.spec.session
             self._open(wired)
+            return
+        if self.keeper is not None and self.keeper.is_paused(wired.spec.market, self.now_ns):
+            self._later(wired)  # what it asks for first is a request too
             return
         generation = wired.generation
 

@@ -3,6 +3,7 @@ nothing that does not fit goes unsaid."""
 
 import dataclasses
 import itertools
+from decimal import Decimal
 from unittest.mock import ANY
 
 import configs
@@ -214,6 +215,27 @@ def test_what_an_earlier_run_counted_is_restored_by_leg():
     row = desk.engine.account.position(0)
     assert [x["lots"] for x in row["legs"]] == [0, 5, -2]
     assert (row["lots"], row["legs"][1]["cost"], row["legs"][1]["realised"]) == (3, 250, -50)
+
+
+def test_a_position_in_other_increments_is_put_back_as_large_as_it_was_or_larger_and_told():
+    desk, place = assembly(config_of("bybit-linear")), (NUMBERS["bybit-linear"], "BTCUSDT")
+    tick, lot = desk.instruments.price_grid(0).step, desk.instruments.size_grid(0).step
+
+    def put_back(lots, lot_before, tick_before=tick):
+        recalled = Recalled({place: (lots, -lots * 100)}, grids={place: (tick_before, lot_before)})
+        (line,) = desk.restore(recalled, 1)
+        row = desk.engine.account.position(0)
+        return row["lots"], row["cash"], line
+
+    tenth = f"{Decimal(lot) / 10:f}"
+    assert put_back(30, f"{Decimal(lot)}000")[:2] == (30, -3000)
+    assert put_back(30, tenth)[:2] == (3, -300)
+    assert put_back(30, lot, f"{Decimal(tick) * 10:f}")[:2] == (30, -30_000)
+    lots, cash, line = put_back(31, tenth)
+    assert (lots, cash) == (4, -400)
+    assert f"rounded up: it was counted in lots of {tenth}" in line
+    with pytest.raises(UserError, match=r"BTCUSDT: the position of the last run does not fit"):
+        put_back(2**46, f"{Decimal(lot) * 1000:f}")
 
 
 def test_an_order_whose_limits_mean_different_things_is_told_of_once_when_the_price_is_known():

@@ -41,6 +41,59 @@ def test_positions_and_trades_of_all_runs_are_found_under_the_names_that_each_ru
     assert found.last_ns == 14
 
 
+def corrected(folder, corrections, *, grid=("0.1", "0.001"), clock_ns=0):
+    """A run that sets positions of one instrument: (lots, cash, cost, leg, ns) each."""
+    instruments = Instruments(1)
+    instruments.add(MARKET, "BTCUSDT", *grid)
+    tape = TapeWriter(str(folder), now_ns=1, segment_size=1 << 20)
+    row = {"market": "bybit-linear", "symbol": "BTCUSDT", "tick": grid[0], "lot": grid[1]}
+    tape.append(RecordType.CONFIG, 0, 1, orjson.dumps({"instruments": [row]}))
+    engine = Engine(instruments, tape=tape)
+    if clock_ns:
+        engine.venue_clock(MARKET, clock_ns, 1, 2)
+    for lots, cash, cost, leg, now_ns in corrections:
+        engine.set_position(0, lots, cash, now_ns, leg=leg, cost=cost)
+    tape.close(2)
+
+
+BTC = (MARKET, "BTCUSDT")
+
+
+def test_a_position_that_was_taken_over_is_what_the_venue_said_with_all_trades_until_then(tmp_path):
+    run(tmp_path, ["BTCUSDT"], [(0, 0, 11)])
+    assert recall(tmp_path).floors == {}
+    corrected(tmp_path, [(1, -10, 10, 0, 20), (4, -100, 100, 0, 30)], clock_ns=7)
+    found = recall(tmp_path)
+    assert (found.positions, found.legs) == ({BTC: (4, -100)}, {BTC: {0: (4, -100, 100)}})
+    assert found.floors == {BTC: 37}  # on the venue's clock
+    assert (found.last_ns, len(found.trades)) == (11, 1)
+    corrected(tmp_path, [(4, -100, 100, 0, 50)])  # put back at a start: nothing new
+    assert recall(tmp_path).floors == {BTC: 37}
+
+
+def test_legs_are_corrected_one_by_one_and_a_death_between_two_of_them_loses_neither(tmp_path):
+    corrected(tmp_path, [(9, -90, 90, 0, 5)])
+    corrected(tmp_path, [(5, -300, 250, 1, 20), (-5, 150, -150, 2, 21)])
+    found = recall(tmp_path)
+    assert found.legs == {BTC: {1: (5, -300, 250), 2: (-5, 150, -150)}}
+    assert found.positions == {BTC: (0, -150)}
+    corrected(tmp_path, [(5, -300, 250, 1, 30)])
+    assert recall(tmp_path).legs == found.legs
+    assert recall(tmp_path).floors == {BTC: 21}
+
+
+def test_a_run_with_other_increments_that_died_at_once_leaves_the_position_as_it_was(tmp_path):
+    corrected(tmp_path, [(5, -300, 250, 1, 20), (-2, 150, -100, 2, 21)])
+    corrected(tmp_path, [], grid=("0.1", "0.0001"))
+    found = recall(tmp_path)
+    assert found.grids == {BTC: ("0.1", "0.0001")}
+    assert found.legs == {BTC: {1: (50, -3000, 2500), 2: (-20, 1500, -1000)}}
+    assert found.positions == {BTC: (30, -1500)}
+    corrected(tmp_path, [(50, -3000, 2500, 1, 30), (-20, 1500, -1000, 2, 31)], grid=("0.10", "0.00010"))
+    assert recall(tmp_path).legs == found.legs
+    assert recall(tmp_path).floors == {BTC: 21}
+
+
 def test_no_tape_tells_nothing(tmp_path):
     assert recall(tmp_path).last_ns == recall(tmp_path / "nowhere").last_ns == 0
     assert recall(tmp_path).damage == recall(tmp_path / "nowhere").damage == ""

@@ -1,5 +1,9 @@
 """Starts without a good end are counted, over any death of the process."""
 
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
 from node.restarts import BUDGET, NAME, WINDOW_NS, Restarts, is_looping
@@ -39,9 +43,37 @@ def test_a_clock_that_went_back_does_not_make_a_loop_look_old(tmp_path):
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"starts": "x"}', b'{"starts": [null]}'])
-def test_a_file_that_is_not_ours_counts_nothing(tmp_path, raw):
+def test_110_a_file_that_cannot_be_read_makes_the_start_safe_and_is_whole_again(tmp_path, raw):
     (tmp_path / NAME).write_bytes(raw)
-    assert Restarts(tmp_path).begin(1) == 0
+    first = Restarts(tmp_path)
+    assert is_looping(first.begin(10 * SEC))
+    assert first.broken
+    second = Restarts(tmp_path)
+    assert second.begin(11 * SEC) == BUDGET + 1
+    assert not second.broken
+    second.take_back()
+    first.take_back()
+    assert Restarts(tmp_path).begin(12 * SEC) == BUDGET
+    Restarts(tmp_path).clear()
+    assert Restarts(tmp_path).begin(13 * SEC) == 0
+
+
+def test_110_a_start_is_on_the_disk_before_it_goes_on(tmp_path, monkeypatch):
+    """What is in the file before its name, its name before anything else: a power cut loses no start."""
+    done, fsync, replace = [], os.fsync, Path.replace
+
+    def synced(fd):
+        done.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else os.fstat(fd).st_size)
+        fsync(fd)
+
+    def replaced(path, target):
+        done.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    Restarts(tmp_path).begin(7)
+    assert done == [len('{"starts":[7]}\n'), "name", "folder"]
 
 
 def test_a_folder_that_was_made_for_a_mistake_goes_with_it(tmp_path):

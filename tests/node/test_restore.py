@@ -8,7 +8,7 @@ from ext.crash import Crashed, arm, disarm
 from ext.tape import TapeWriter
 from node.errors import UserError
 from node.recall import Recalled, recall
-from node.restore import _scaled, next_epoch, refuse_gone, refuse_others, restore_counts
+from node.restore import next_epoch, refuse_gone, refuse_others, restore_counts
 from node.sim.memory import SEC
 from node.tracked import Kept
 
@@ -132,6 +132,9 @@ def test_a_symbol_that_is_gone_with_something_open_is_named_and_refused_until_a_
         UserError, match=r"bybit-linear ETHUSDT has a position of 5 lots .* does not trade it"
     ):
         refuse_gone(found, of())
+    found.positions[eth], found.legs[eth] = (0, -10), {1: (5, -300, 250), 2: (-5, 290, -290)}
+    with pytest.raises(UserError, match="has a position of 5 and -5 lots"):
+        refuse_gone(found, of())
     found.positions.clear()
     found.tracked.placed((4, 9), kept(place=eth))
     with pytest.raises(UserError, match="has order 9 of run 4"):
@@ -144,13 +147,6 @@ def test_the_epoch_never_repeats_whatever_the_clock_says():
     fresh = next_epoch(now_ns, Recalled())
     assert next_epoch(now_ns - DAY_NS, Recalled(epochs=[fresh])) == fresh + 1
     assert next_epoch(now_ns + DAY_NS, Recalled(epochs=[fresh])) > fresh + 1
-
-
-def test_another_grid_counts_no_less_than_what_was_sent():
-    assert _scaled(15, "0.1", "0.1") == 15
-    assert _scaled(15, "0.1", "0.5") == 3
-    assert _scaled(16, "0.1", "0.5") == 4
-    assert _scaled(16, "0.1", "0.01") == 160
 
 
 # ---- counts ----

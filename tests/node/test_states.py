@@ -69,7 +69,7 @@ def test_the_newest_good_one_counts_and_others_are_passed_over_with_a_note(tape,
     good = write_state(tape, second, up_to(tape, second))
     bad = write_state(tape, third, up_to(tape, third))
     raw = bad.read_bytes()
-    for broken in (raw[:-3], raw.replace(b'"version":2', b'"version":9'), b"", bytes([raw[0] ^ 1]) + raw[1:]):
+    for broken in (raw[:-3], raw.replace(b'"version":3', b'"version":2'), b"", bytes([raw[0] ^ 1]) + raw[1:]):
         bad.write_bytes(broken)
         found, notes = recall_fast(tape)
         assert found == whole
@@ -78,7 +78,7 @@ def test_the_newest_good_one_counts_and_others_are_passed_over_with_a_note(tape,
     assert "of another tape" in recall_fast(tape)[1][0]
     (tape / "99999999.state").write_bytes(raw)
     assert len(recall_fast(tape)[1]) == 2
-    monkeypatch.setattr(states, "VERSION", 3)
+    monkeypatch.setattr(states, "VERSION", 4)
     assert newest_state(tape)[1] is None
     for path in tape.glob("*.state"):
         path.unlink()
@@ -121,6 +121,6 @@ def test_a_state_is_made_again_from_the_archive_when_none_is_good_any_more(tape,
     path = keep(room, last, 0, raw.get)
     assert is_good(path)
     assert recall_fast(room)[0] == whole
-    path.write_bytes(path.read_bytes().replace(b'"version":2', b'"version":9'))
+    path.write_bytes(path.read_bytes().replace(b'"version":3', b'"version":2'))
     assert not is_good(path)
     assert not is_good(room / "00000099.state")

@@ -16,9 +16,10 @@ import uvloop
 
 from ext.dials import Dial, DialWriter
 from ext.engine import Engine, LineKind
-from ext.records import Latch, TimeInForce, sent_row, state_row
+from ext.instruments import Instruments
+from ext.records import Latch, Market, TimeInForce, sent_row, state_row
 from ext.strategy import Strategy
-from ext.tape import RecordType, TapeFull, TapeReader, verify
+from ext.tape import RecordType, TapeFull, TapeReader, TapeWriter, verify
 from node import assembly, strategies
 from node.backtest.tapes import tapes_command
 from node.beat import read_pulse
@@ -312,6 +313,45 @@ def test_a_first_book_that_cannot_be_read_is_one_line_that_names_the_address(pla
             await world.node(markets=("binance-spot",)).run(asyncio.Event())
 
     play(scenario, ("binance",))
+
+
+def test_110_a_count_of_starts_that_cannot_be_read_is_told_and_makes_the_start_safe(play):
+    async def scenario(world):
+        node = world.node()
+        path = Path(node.config.tape) / "starts.json"
+        path.parent.mkdir()
+        path.write_text("{")
+        await node._count_start()
+        assert node.looping
+        assert world.told == [("tape", f"{path} cannot be read: counted as 3 starts that ended badly")]
+
+    play(scenario)
+
+
+def test_57_a_venue_that_banned_the_last_run_is_not_asked_for_its_instruments_either(play, monkeypatch):
+    asked = []
+
+    async def fetch(self, base, request):
+        asked.append(request)
+        raise Unreachable("it was asked")
+
+    monkeypatch.setattr(live.Http, "fetch", fetch)
+
+    async def scenario(world):
+        node, stop = world.node(), asyncio.Event()
+        tape = TapeWriter(node.config.tape, now_ns=1, segment_size=1 << 20)
+        instruments = Instruments(1)
+        instruments.add(int(Market.BYBIT_LINEAR), "BTCUSDT", "0.1", "0.001")
+        Engine(instruments, tape=tape).pause(int(Market.BYBIT_LINEAR), time.time_ns() + 3600 * 10**9, 5)
+        tape.close(6)
+        node.tell = lambda line, text: (world.told.append((line, text)), stop.set())
+        await node.run(stop)
+        assert [text[:50] for _, text in world.told] == ["bybit-linear: the venue turned the last run away a"]
+        assert asked == []
+        assert not hasattr(node, "desk")
+        assert not (Path(node.config.tape) / "starts.json").exists()
+
+    play(scenario)
 
 
 def test_a_venue_that_cannot_be_reached_stops_the_start(play, monkeypatch):

@@ -223,6 +223,7 @@ cdef class Engine(Sink):
     cdef bint _is_absurd_fee(self, const Report* report, int instrument) noexcept nogil
     cdef int _refute(self, const Report* report, int instrument) except -1
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1
+    cdef int64_t _made_ns(self, const Report* report, const Order* order) noexcept nogil
     cdef int _book_fee(self, const Report* report, const Order* order) except -1
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1
     cdef int _door(self, int door, int instrument, uint64_t order_id, int64_t a, int64_t b, int64_t c, int64_t now_ns,

@@ -105,6 +105,7 @@ cdef int64_t MOST = <int64_t>1 << 47    # no price in ticks and no size in lots 
 cdef int64_t MONEY_MOST = <int64_t>1 << 60   # nor any amount of money
 cdef int64_t FAR_TIMES = 10      # a fill further from the market than so many times is asked for before it counts
 cdef int64_t BEYOND = 5          # ... and one beyond every limit of its order by a fifth of it: the ceiling of every collar
+cdef int64_t LATE_NS = 30 * 86_400_000_000_000    # no notice of a fill comes later
 cdef int REMEMBERED = 512        # trades in one record
 cdef int FAULTS_MAX = 10         # of one strategy, before it is off
 cdef int LOST_TURNS = 128        # turns in which a strategy may take back what rests on a book that is lost
@@ -1270,7 +1271,8 @@ cdef class Engine(Sink):
         cdef int64_t before = held.legs[leg].lots
         self.account.on_fill(instrument, side, leg, report.price_ticks, lots, report.event_ns or self.now_ns)
         self._book_fee(report, order)
-        if (order != NULL and self.risk.on_fill(order.strategy, instrument, leg, side, _moved(before, held.legs[leg].lots), self.now_ns)
+        if (order != NULL and self.risk.on_fill(order.strategy, instrument, leg, side, _moved(before, held.legs[leg].lots),
+                                                self._made_ns(report, order), self.now_ns)
                 and order.strategy < len(self.strategies)):
             self.strategy_off(order.strategy, <int>OFF_REPEAT, self.now_ns)
         memset(&row, 0, sizeof(row))
@@ -1285,6 +1287,13 @@ cdef class Engine(Sink):
         crash_at(FILL_JOURNALED)
         self._touch(instrument)
         return self._tell(order, report.price_ticks, lots) if order != NULL else 0
+
+    cdef int64_t _made_ns(self, const Report* report, const Order* order) noexcept nogil:
+        """When a fill was made, as the venue says where that can be: not before its order, and not in the future. What counts by
+        days goes by it: its notice may come behind midnight."""
+        cdef bint ours = order.epoch == self.orders.epoch and order.sequence == order.id
+        cdef int64_t oldest = order.intent_ns if ours else self.now_ns - LATE_NS    # one adopted may be older than it is here
+        return report.event_ns if 0 < report.event_ns and oldest <= report.event_ns <= self.now_ns else self.now_ns
 
     cdef int _book_fee(self, const Report* report, const Order* order) except -1:
         """The fee of a fill, in whatever coin; one that came behind its fill touches the instrument by itself."""

@@ -1561,6 +1561,36 @@ def test_fills_of_the_desk_and_of_adopted_orders_count_for_ratios_and_day_trades
     assert (throttle.day_fills - start, throttle.day_trades, throttle.ratio(chain.now)[1]) == (2, 1, 2)
 
 
+DAY = 86_400 * SEC
+
+
+@pytest.mark.parametrize(
+    ("before_ns", "days"),
+    [(SEC, [(START // DAY, 1)]), (-SEC, []), (3 * SEC, [])],
+    ids=["as the venue dates it", "not from the future", "not from before its order"],
+)
+def test_a_closing_fill_that_is_heard_of_behind_midnight_is_a_day_trade_of_the_day_before(before_ns, days):
+    desk = BybitDesk(Script())
+    desk.engine.risk.set_day_trades(3, 5, -1)
+    midnight = (START // DAY + 1) * DAY
+    desk.now = midnight - 2 * SEC
+    for side in (0, 1):
+        number = desk.engine.orders.intend(0, side, 9990, 3, desk.now)
+        made_ns = desk.now + MS
+        if side:
+            desk.now, made_ns = (
+                midnight + 10 * SEC,
+                midnight - before_ns if before_ns > 0 else midnight + 20 * SEC,
+            )
+        desk.evidence(
+            number,
+            ReportKind.REPORT_FILL,
+            **FILL | {"side": side, "trade_lo": 60 + side, "event_ns": made_ns},
+        )
+    assert desk.engine.account.position(0)["lots"] == 0
+    assert desk.engine.risk.throttle.day_trade_rows() == days
+
+
 # ---- why it did that ----
 
 

@@ -125,7 +125,8 @@ cdef class Checks:
     @final
     cdef int refuse(self, int reason, int64_t value, int64_t limit) noexcept nogil
     @final
-    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t made_ns,
+                      int64_t now_ns) noexcept nogil
     @final
     cdef int remember(self, const Intent* intent, int64_t now_ns) noexcept nogil
     @final
@@ -152,6 +153,12 @@ cdef class Checks:
     cdef int _check_calm(self, Case* case) noexcept nogil
     @final
     cdef int _check_time(self, Case* case) noexcept nogil
+    @final
+    cdef int64_t _trades_due(self, Case* case) noexcept nogil
+    @final
+    cdef int64_t _due_of(self, Case* case, int instrument) noexcept nogil
+    @final
+    cdef bint _opens(self, Case* case) noexcept nogil
     @final
     cdef int _check_size(self, Case* case) noexcept nogil
     @final

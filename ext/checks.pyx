@@ -26,10 +26,10 @@ from ext.records cimport (ABOVE, AMEND, AMEND_RATE, AT_LEAST, AT_MOST, BELOW, BO
                           DESK_EXIT, DESK_PROTECT, DRAWDOWN, DUPLICATE, EQUITY_UNKNOWN, EXIT_PENDING, FOK, FUNDING_WINDOW,
                           HALTED, HALT_PHASE, INSTRUMENT, IOC, JUMP, LATCHED, LATCH_STOP, LATCH_STOPPING,
                           HOLDS, LEASE, LEG, LEVERAGE, LIMIT, LIQUIDATION_NEAR, LONG_LEG, MARGIN, MARKET, MULTIPLE, NOTIONAL_MAX,
-                          NEW, NOTIONAL_MIN, NOT_ALLOWED, NO_REFERENCE, NUMBER, OFF_NOT, OK, OPEN_NOTIONAL, OPEN_ORDERS,
+                          LEGS, NET, NEW, NOTIONAL_MIN, NOT_ALLOWED, NO_REFERENCE, NUMBER, OFF_NOT, OK, OPEN_NOTIONAL, OPEN_ORDERS,
                           OPEN_TOTAL, OPEN_VENUE, ORDER_RATE, PHASE, POSITION, POSITION_LOSS, POST_ONLY, POST_ONLY_CROSS,
                           PRICE_COLLAR, PRICE_RANGE, PRICE_STEP, PRICE_WALK, PRIVATE_DOWN, RECONCILE_STALE, REDUCE_ONLY,
-                          SELF_TRADE, SHORT_LEG, SIZE_MAX, SIZE_MIN, SIZE_STEP, SLIPPAGE, SPREAD, STOP_MARKET,
+                          SELF_TRADE, SELL, SHORT_LEG, SIZE_MAX, SIZE_MIN, SIZE_STEP, SLIPPAGE, SPREAD, STOP_MARKET,
                           STRATEGY_OFF, TOTAL, TRADE_RATIO, TRIGGER, UNACKED, UNKNOWN_NOTIONAL, UNWATCHED, VENUE,
                           VENUE_RATE, VOLATILITY, WINDOW, CheckRow, DECISION_LEVELS, Level)
 from ext.records import Reason, Sense
@@ -383,6 +383,7 @@ cdef class Checks:
         """Time rules, and round trips within a day."""
         cdef CheckRow* at = case.at
         cdef const FlowLimits* flow = &self.table.flow
+        cdef int64_t trades
         if self.table.window_count:
             if self.window_version != self.table.version or case.now_ns >= self.window_until_ns:
                 self.window_kind = self.table.window(case.now_ns, &self.window_until_ns)
@@ -390,14 +391,59 @@ cdef class Checks:
             note(&at, WINDOW, BELOW, self.window_kind, 0, 0)
             if self.window_kind >= 0:
                 return self.stop(at, WINDOW, self.window_kind, 0)
-        if flow.day_trades >= 0:
+        if flow.day_trades >= 0 and self._opens(case):
             self.throttle.roll(case.now_ns)
-            note(&at, DAY_TRADES, HOLDS, self.throttle.day_trades, flow.day_trades, 0)
-            if self.throttle.day_trades >= flow.day_trades and (
+            trades = self.throttle.day_trades + self._trades_due(case)
+            note(&at, DAY_TRADES, HOLDS, trades, flow.day_trades, 0)
+            if trades > flow.day_trades and (
                     flow.day_trade_below_e8 < 0 or not self.equity.is_known()
                     or self.equity.equity_e8() < flow.day_trade_below_e8):
-                return self.stop(at, DAY_TRADES, self.throttle.day_trades, flow.day_trades)
+                return self.stop(at, DAY_TRADES, trades, flow.day_trades)
         return self.go(case, at)
+
+    @final
+    cdef bint _opens(self, Case* case) noexcept nogil:
+        """May a position grow or turn by this order? Not where it closes, together with what else may on its side."""
+        cdef const Exposure* open = &self.orders.exposure[case.intent.instrument]
+        cdef int64_t lots = self.account.rows[case.intent.instrument].legs[<int>NET].lots
+        if case.intent.leg != NET:      # in hedge mode, what closes says that it reduces
+            return True
+        if case.intent.side == BUY:
+            return lots >= 0 or open.buy_lots - open.reduce_buy_lots + case.lots > -lots
+        return lots <= 0 or open.sell_lots - open.reduce_sell_lots + case.lots > lots
+
+    @final
+    cdef int64_t _trades_due(self, Case* case) noexcept nogil:
+        """Day trades to come, this order's included: all that was opened today, or that an open order may open, can be closed
+        today, and nothing may keep it from that."""
+        cdef int64_t due = 0
+        cdef int i
+        for i in range(self.instruments.count):
+            due += self._due_of(case, i)
+        return due
+
+    @final
+    cdef int64_t _due_of(self, Case* case, int instrument) noexcept nogil:
+        """Of one instrument: each position counts one, and one that may be turned another one."""
+        cdef const Exposure* open = &self.orders.exposure[instrument]
+        cdef const int64_t* opened = self.throttle.opened + instrument * <int>LEGS
+        cdef int64_t lots = self.account.rows[instrument].legs[<int>NET].lots
+        cdef int64_t buys = open.buy_lots - open.reduce_buy_lots, sells = open.sell_lots - open.reduce_sell_lots
+        cdef int own = case.intent.leg if instrument == case.intent.instrument else -1, leg, due = 0
+        if own == NET and case.intent.side == BUY:
+            buys += case.lots
+        elif own == NET:
+            sells += case.lots
+        if self.markets[self.instruments.rows[instrument].market].hedge and self.instruments.rows[instrument].is_perpetual:
+            for leg in range(<int>LONG_LEG, <int>LEGS):
+                due += (own == leg or open.leg_lots[2 * leg + (BUY if leg == LONG_LEG else SELL)] > 0
+                        or opened[leg] == self.throttle.day and self.account.rows[instrument].legs[leg].lots != 0)
+            return due
+        if lots > 0:
+            return (opened[<int>NET] == self.throttle.day or buys > 0) + (sells > lots)
+        if lots < 0:
+            return (opened[<int>NET] == self.throttle.day or sells > 0) + (buys > -lots)
+        return buys > 0 or sells > 0
 
     @final
     cdef int _check_size(self, Case* case) noexcept nogil:
@@ -870,9 +916,11 @@ cdef class Checks:
     # ---- what the engine tells ----
 
     @final
-    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil:
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t made_ns,
+                      int64_t now_ns) noexcept nogil:
         """An order of ours filled (Throttle.on_fill). True where its strategy must be switched off for that, and is not yet."""
-        return self.throttle.on_fill(strategy, instrument, leg, side, moved, now_ns) and self.why_off[strategy] == OFF_NOT
+        return (self.throttle.on_fill(strategy, instrument, leg, side, moved, made_ns, now_ns)
+                and self.why_off[strategy] == OFF_NOT)
 
     @final
     cdef int on_funding(self, int instrument, int64_t rate_e8, int64_t next_ns) noexcept nogil:

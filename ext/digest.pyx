@@ -135,6 +135,8 @@ cdef uint64_t of_equity(Equity equity) noexcept nogil:
     for k in range(equity.coin_count):
         hash = _pair(mix(hash, equity.price_e8[k]), equity.priced[k], 0)
     hash = mix(mix(hash, equity.peak_e8), equity.day_e8)
+    if equity.waiting_e8 or equity.gone_e8:
+        hash = mix(mix(mix(hash, equity.waiting_e8), equity.gone_e8), equity.gone_peak_e8)
     return _pair(mix(hash, equity.day), equity.has_peak, 0)
 
 

@@ -32,6 +32,20 @@ cdef enum:
     DIALS_MAX = 16
     FILLS_MAX = 64       # fills of one frame that strategies are told of together
 
+cdef enum Absurd:
+    # What of a report cannot be.
+    ABSURD_ASKED             # more lots than the order ever asked for or may ask for
+    ABSURD_TOLD              # ... in all
+    ABSURD_ORDER             # an order of so many
+    ABSURD_TERMS             # an order at this price
+    ABSURD_PRICE             # a price that no market has
+    ABSURD_LOTS              # a fill of nothing
+    ABSURD_MARKET            # far from book and reference
+    ABSURD_LIMIT             # far beyond every limit of its order
+    ABSURD_MONEY             # beyond 64 bits
+    ABSURD_FEE               # more than what was traded
+    ABSURD_FEES              # a sum of fees beyond 64 bits
+
 ctypedef struct Filled:
     # A fill that a strategy has not been told of yet.
     int32_t strategy
@@ -109,7 +123,11 @@ cdef class Engine(Sink):
     cdef uint64_t filter_refused[256]    # the last order of each that a filter refused
     cdef readonly int64_t evidence, halted
     cdef readonly int64_t absurd     # reports that say what cannot be: nothing of them counted
-    cdef str absurdity               # the last of them, in words
+    cdef readonly str absurdity      # the last of them, in words
+    cdef readonly int absurd_of      # its instrument, -1 = there was none
+    cdef Absurd absurd_what          # what of it cannot be: this number, against that one
+    cdef int64_t absurd_value, absurd_limit
+    cdef bint confirmed              # what is dealt with is the venue's answer to a question, not only a frame of a stream
     cdef readonly int64_t encoded    # requests that were given to the outlet
     cdef char* thawing               # by instrument: what comes now may have lain in a socket while this process stood still
     cdef int64_t thawed_ns           # when it went on
@@ -200,9 +218,12 @@ cdef class Engine(Sink):
     cdef bint _is_absurd(self, const Report* report, const Order* order) noexcept nogil
     cdef bint _is_absurd_fill(self, const Report* report, const Order* order, int instrument) noexcept nogil
     cdef bint _is_absurd_price(self, const Report* report, const Order* order, int instrument) noexcept nogil
+    cdef bint _is_far_from_market(self, const Report* report, int instrument, Book book) noexcept nogil
+    cdef bint _cannot(self, Absurd what, int64_t value, int64_t limit) noexcept nogil
     cdef bint _is_absurd_fee(self, const Report* report, int instrument) noexcept nogil
-    cdef int _refute(self, const Report* report) except -1
+    cdef int _refute(self, const Report* report, int instrument) except -1
     cdef int _book_fill(self, const Report* report, const Order* order, int64_t lots) except -1
+    cdef int64_t _made_ns(self, const Report* report, const Order* order) noexcept nogil
     cdef int _book_fee(self, const Report* report, const Order* order) except -1
     cdef int _tell(self, const Order* order, int64_t price_ticks, int64_t lots) except -1
     cdef int _door(self, int door, int instrument, uint64_t order_id, int64_t a, int64_t b, int64_t c, int64_t now_ns,

@@ -72,6 +72,21 @@ import json
 from ext.crash import has_struck
 from ext.strategy import DIALS
 
+# By Absurd, in order. Prices are in ticks, sizes in lots, fees in 1e-8 of the coin.
+ABSURDITIES = (
+    "its size is more than the {limit} lots that its order may be",
+    "{value} lots filled in all are more than the {limit} that its order may be",
+    "an order of {value} lots is more than the {limit} that it may be",
+    "an order at {value} is above {limit}, the highest price there is",
+    "its price must be 1 to {limit}",
+    "its size must be {limit} lot or more",
+    "its price is ten times, or a tenth of, {limit} in the book",
+    "its price is more than a fifth beyond {limit}, the furthest limit that its order ever had",
+    "with it, the position would not fit in 64 bits",
+    "its fee {value} is more than the {limit} that was traded",
+    "its fee {value} does not fit in the sum of fees",
+)
+
 cdef extern from *:
     """
     /* Ask for the first 2 KB of a frame before anybody looks at it: the lines arrive while the header is read. */
@@ -88,8 +103,9 @@ cdef int64_t CANCEL_AGAIN_NS = 250_000_000     # first repetition of a cancel th
 cdef int FILTER_REFUSALS = 5     # refusals of one instrument by the venue's filters, in a row: then it stops
 cdef int64_t MOST = <int64_t>1 << 47    # no price in ticks and no size in lots of any sense is larger
 cdef int64_t MONEY_MOST = <int64_t>1 << 60   # nor any amount of money
-cdef int64_t FAR_TIMES = 10      # a fill further from the last price than so many times is none
-cdef int64_t BEYOND = 5          # ... nor one beyond the limit by a fifth of it: the ceiling of every collar
+cdef int64_t FAR_TIMES = 10      # a fill further from the market than so many times is asked for before it counts
+cdef int64_t BEYOND = 5          # ... and one beyond every limit of its order by a fifth of it: the ceiling of every collar
+cdef int64_t LATE_NS = 30 * 86_400_000_000_000    # no notice of a fill comes later
 cdef int REMEMBERED = 512        # trades in one record
 cdef int FAULTS_MAX = 10         # of one strategy, before it is off
 cdef int LOST_TURNS = 128        # turns in which a strategy may take back what rests on a book that is lost
@@ -213,6 +229,7 @@ cdef class Engine(Sink):
         self.reference = Reference(instruments)
         self.risk = RiskGate(instruments, self.orders, self.account, self.books, self.equity, self.reference)
         self.stops = Stops(instruments, self.orders, self.account, self.equity, self.reference, self.books, self.risk.table)
+        self.absurdity, self.absurd_of = "", -1
         self.feed_depth = <int32_t*>calloc(n, sizeof(int32_t))
         self.asked_ns = <int64_t*>calloc(n, sizeof(int64_t))
         self.thawing = <char*>calloc(n, 1)
@@ -508,9 +525,13 @@ cdef class Engine(Sink):
             row.intent = intent[0]
         return self._record(TAPE_DOOR, 0, <const char*>&row, sizeof(row), PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
+    def absurd_in(self, int instrument) -> str:
+        """What the venue said last of an instrument that cannot be, and against which number; "" where it is not of this one."""
+        return self.absurdity if instrument == self.absurd_of else ""
+
     def on_evidence(self, reports, int64_t now_ns) -> int:
         """What the venue said when it was asked: reports as dicts (records.pack_reports), applied as if they had come on the
-        stream. Returns how many there were. ValueError where one is no report, before any is applied."""
+        stream, but that a price or a fee is believed however strange it looks: two answers of a venue are the truth. Returns how many there were. ValueError where one is no report, before any is applied."""
         return self.on_evidence_rows(pack_reports(reports), now_ns)
 
     def on_evidence_rows(self, bytes packed, int64_t now_ns) -> int:
@@ -525,13 +546,16 @@ cdef class Engine(Sink):
         if count:
             self._record(TAPE_EVIDENCE, 0, NULL, 0, packed, PyBytes_GET_SIZE(packed))
         try:
+            self.confirmed = True
             for i in range(count):
                 self.on_report(&rows[i])
+            self.confirmed = False
             self.evidence += count
             if self.touched_count:
                 self._think()
             whole = True
         finally:
+            self.confirmed = False
             if not whole:
                 self._abandon()
         return count
@@ -1126,8 +1150,10 @@ cdef class Engine(Sink):
         if self._is_absurd(report, order):
             odd = report[0]
             odd.kind = REPORT_ODD
-            self._refute(report)
+            self._refute(report, order.instrument if order != NULL else report.instrument)
             report = &odd
+        elif report.kind == REPORT_ODD:
+            self.absurd_of = -1             # the last one is of another kind
         lots = self.orders.apply(order, report, self.now_ns)
         if self.orders.fee_came and (order != NULL or 0 <= report.instrument < self.instruments.count):
             self._book_fee(report, order)
@@ -1150,56 +1176,96 @@ cdef class Engine(Sink):
     cdef bint _is_absurd(self, const Report* report, const Order* order) noexcept nogil:
         """Does the venue say what cannot be? More lots than an order of ours ever asked for or may ask for, a fill of nothing, money
         that does not fit. The venue broke its protocol, not we: the symbol is held and its lists are asked for, none of the
-        numbers counts, and everything else goes on."""
+        numbers counts, and everything else goes on. What only looks like a lie is believed when the lists say it, too."""
         cdef int instrument = order.instrument if order != NULL else report.instrument
         cdef int64_t most = MOST
         if not 0 <= instrument < self.instruments.count:
             return False
         if order != NULL and self.risk.limits[instrument].allowed:
-            most = max(max(order.size_lots, order.amend_lots), self.risk.limits[instrument].max_size_lots)
-        if report.filled_lots > most or report.order_lots > most or report.order_ticks > MOST:
-            return True
-        return report.kind == REPORT_FILL and (report.size_lots > most or self._is_absurd_fill(report, order, instrument))
+            most = max(max(order.size_lots, order.widest_lots), self.risk.limits[instrument].max_size_lots)
+        if report.filled_lots > most:
+            return self._cannot(ABSURD_TOLD, report.filled_lots, most)
+        if report.order_lots > most:
+            return self._cannot(ABSURD_ORDER, report.order_lots, most)
+        if report.order_ticks > MOST:
+            return self._cannot(ABSURD_TERMS, report.order_ticks, MOST)
+        if report.kind != REPORT_FILL:
+            return False
+        if report.size_lots > most:
+            return self._cannot(ABSURD_ASKED, report.size_lots, most)
+        return self._is_absurd_fill(report, order, instrument)
 
     cdef bint _is_absurd_fill(self, const Report* report, const Order* order, int instrument) noexcept nogil:
         cdef int side = order.side if order != NULL else report.side
         cdef int leg = report.leg if 0 <= report.leg < <int>LEGS else order.leg if order != NULL else NET
-        if not 0 < report.price_ticks <= MOST or report.size_lots < 1 or self._is_absurd_price(report, order, instrument):
+        if not 0 < report.price_ticks <= MOST:
+            return self._cannot(ABSURD_PRICE, report.price_ticks, MOST)
+        if report.size_lots < 1:
+            return self._cannot(ABSURD_LOTS, report.size_lots, 1)
+        if not self.confirmed and self._is_absurd_price(report, order, instrument):
             return True
-        if self.instruments.notional_e8(instrument, report.price_ticks, report.size_lots) < 0:
-            return True
-        if not self.account.fits(instrument, side, leg, report.price_ticks, report.size_lots):
-            return True
+        if (self.instruments.notional_e8(instrument, report.price_ticks, report.size_lots) < 0
+                or not self.account.fits(instrument, side, leg, report.price_ticks, report.size_lots)):
+            return self._cannot(ABSURD_MONEY, report.size_lots, report.price_ticks)
         return self._is_absurd_fee(report, instrument)
 
     cdef bint _is_absurd_price(self, const Report* report, const Order* order, int instrument) noexcept nogil:
-        """Ten times, or a tenth of, what the market was last valued at; of a limit order, far beyond its limit (a little may be an
-        amend that crossed the fill). A loss that is made of such a price would fire a stop."""
-        cdef int64_t price = report.price_ticks, last = self.equity.rows[instrument].ticks, limit
-        if last > 0 and (price // FAR_TIMES > last or last // FAR_TIMES > price):
+        """Far from the market; of a limit order, far beyond every limit that it ever had, for the notice of a fill may come behind
+        the amend that followed it. A loss that is made of such a price would fire a stop."""
+        cdef int64_t price = report.price_ticks, widest
+        if self._is_far_from_market(report, instrument, <Book>self.risk.book_rows[instrument]):
             return True
-        if order == NULL or order.type != LIMIT:
+        if order == NULL or order.type != LIMIT or order.widest_ticks <= 0:
             return False
-        if order.side == BUY:
-            limit = max(order.price_ticks, order.amend_ticks)
-            return price - limit > limit // BEYOND
-        limit = min(order.price_ticks, order.amend_ticks) if order.amend_ticks > 0 else order.price_ticks
-        return limit - price > limit // BEYOND
+        widest = order.widest_ticks
+        if (price - widest if order.side == BUY else widest - price) > widest // BEYOND:
+            return self._cannot(ABSURD_LIMIT, price, widest)
+        return False
+
+    cdef bint _is_far_from_market(self, const Report* report, int instrument, Book book) noexcept nogil:
+        """Ten times, or a tenth of, its own book and the reference around it. Without a book that can be used now nobody knows:
+        one mark, or what a book was before, is no market."""
+        cdef Level bid, ask
+        cdef int64_t low2 = 0, high2 = 0, price2 = 2 * report.price_ticks, mid2
+        if (book.state != SYNCED or self.now_ns - book.changed_ns > self.risk.limits[instrument].stale_ns
+                or book.bid.best < 0 or book.ask.best < 0 or book.crossed()):
+            return False
+        book.best_bid(&bid)
+        book.best_ask(&ask)
+        mid2 = bid.price_ticks + ask.price_ticks
+        self.reference.around(instrument, mid2, self.now_ns, &low2, &high2)
+        if price2 // FAR_TIMES > max(high2, mid2):
+            return self._cannot(ABSURD_MARKET, report.price_ticks, max(high2, mid2) >> 1)
+        if min(low2, mid2) // FAR_TIMES > price2:
+            return self._cannot(ABSURD_MARKET, report.price_ticks, min(low2, mid2) >> 1)
+        return False
 
     cdef bint _is_absurd_fee(self, const Report* report, int instrument) noexcept nogil:
         """Paid or received, a fee is less than what was traded; of one in another coin, that its sum holds it must do."""
-        cdef int64_t fee = report.fee_e8 if report.fee_e8 >= 0 else -report.fee_e8
-        if report.fee_is_quote == 1 and fee > self.instruments.notional_e8(instrument, report.price_ticks, report.size_lots):
-            return True
-        if report.fee_is_quote == 2 and lots_up(&self.instruments.rows[instrument], fee) > report.size_lots:
-            return True
-        return not self.account.fee_fits(instrument, report.fee_e8, report.fee_is_quote, report.fee_coin)
+        cdef int64_t fee = report.fee_e8 if report.fee_e8 >= 0 else -report.fee_e8, traded, lots
+        if not self.confirmed and report.fee_is_quote == 1:
+            traded = self.instruments.notional_e8(instrument, report.price_ticks, report.size_lots)
+            if fee > traded:
+                return self._cannot(ABSURD_FEE, report.fee_e8, traded)
+        if not self.confirmed and report.fee_is_quote == 2:
+            lots = lots_up(&self.instruments.rows[instrument], fee)
+            if lots > report.size_lots:
+                return self._cannot(ABSURD_FEE, lots, report.size_lots)
+        if not self.account.fee_fits(instrument, report.fee_e8, report.fee_is_quote, report.fee_coin):
+            return self._cannot(ABSURD_FEES, report.fee_e8, 0)
+        return False
 
-    cdef int _refute(self, const Report* report) except -1:
+    cdef bint _cannot(self, Absurd what, int64_t value, int64_t limit) noexcept nogil:
+        """True, and which number it is, against which."""
+        self.absurd_what, self.absurd_value, self.absurd_limit = what, value, limit
+        return True
+
+    cdef int _refute(self, const Report* report, int instrument) except -1:
         """Say what cannot be; the venue's own text is not repeated."""
+        why = ABSURDITIES[<int>self.absurd_what].format(value=self.absurd_value, limit=self.absurd_limit)
         self.absurd += 1
-        self.absurdity = (f"{ReportKind(report.kind).name} of {report.size_lots} lots at {report.price_ticks} (fee {report.fee_e8}), "
-                          f"{report.filled_lots} filled of {report.order_lots} at {report.order_ticks}: cannot be")
+        self.absurd_of = instrument
+        self.absurdity = f"{ReportKind(report.kind).name} of {report.size_lots} lots at {report.price_ticks}: {why}; not counted"
         return 0
 
     cdef bint _is_nameless(self, const Report* report, const Order* order) noexcept:
@@ -1218,7 +1284,8 @@ cdef class Engine(Sink):
         cdef int64_t before = held.legs[leg].lots
         self.account.on_fill(instrument, side, leg, report.price_ticks, lots, report.event_ns or self.now_ns)
         self._book_fee(report, order)
-        if (order != NULL and self.risk.on_fill(order.strategy, instrument, leg, side, _moved(before, held.legs[leg].lots), self.now_ns)
+        if (order != NULL and self.risk.on_fill(order.strategy, instrument, leg, side, _moved(before, held.legs[leg].lots),
+                                                self._made_ns(report, order), self.now_ns)
                 and order.strategy < len(self.strategies)):
             self.strategy_off(order.strategy, <int>OFF_REPEAT, self.now_ns)
         memset(&row, 0, sizeof(row))
@@ -1233,6 +1300,13 @@ cdef class Engine(Sink):
         crash_at(FILL_JOURNALED)
         self._touch(instrument)
         return self._tell(order, report.price_ticks, lots) if order != NULL else 0
+
+    cdef int64_t _made_ns(self, const Report* report, const Order* order) noexcept nogil:
+        """When a fill was made, as the venue says where that can be: not before its order, and not in the future. What counts by
+        days goes by it: its notice may come behind midnight."""
+        cdef bint ours = order.epoch == self.orders.epoch and order.sequence == order.id
+        cdef int64_t oldest = order.intent_ns if ours else self.now_ns - LATE_NS    # one adopted may be older than it is here
+        return report.event_ns if 0 < report.event_ns and oldest <= report.event_ns <= self.now_ns else self.now_ns
 
     cdef int _book_fee(self, const Report* report, const Order* order) except -1:
         """The fee of a fill, in whatever coin; one that came behind its fill touches the instrument by itself."""

@@ -86,6 +86,9 @@ cdef class Equity:
     cdef readonly int coin_count, purse_count
     cdef readonly int64_t peak_e8, day_e8, day
     cdef readonly bint has_peak
+    cdef bint is_settled                 # the peak was measured against what all purses told
+    cdef int64_t waiting_e8              # flows that came while the equity could not be measured: the peak does not count them yet
+    cdef int64_t gone_peak_e8, gone_e8   # peak and equity in front of the flow that left nothing
     cdef readonly int64_t overflows      # valuations that did not fit: counted as the largest number there is
     cdef readonly int64_t unvalued       # instruments that something of cannot be valued now
 
@@ -100,6 +103,8 @@ cdef class Equity:
     cdef bint is_known(self) noexcept nogil
     cdef bint is_measured(self, int purse) noexcept nogil
     cdef int roll(self, int64_t now_ns) noexcept nogil
+    cdef int _settle_flows(self) noexcept nogil
+    cdef int _move_peak(self, int64_t before, int64_t after) noexcept nogil
     cdef int fill_row(self, int purse, EquityRow* out) noexcept nogil
     cdef int coin_number(self, const char* name, Py_ssize_t size) noexcept nogil
     cdef int put_capital(self, int purse, int coin, int64_t amount_e8) noexcept nogil

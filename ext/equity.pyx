@@ -379,6 +379,7 @@ cdef class Equity:
     cdef int roll(self, int64_t now_ns) noexcept nogil:
         """Peak, and the start of a new day (UTC); 1 where one began. Nothing before equity is known."""
         cdef int64_t equity, day = now_ns // DAY_NS
+        self._settle_flows()
         if not self.total.known:
             return 0
         equity = self.equity_e8()
@@ -427,14 +428,52 @@ cdef class Equity:
         return self._capitals()
 
     cdef int put_flow(self, int purse, int coin, int64_t amount_e8) noexcept nogil:
-        """A deposit, withdrawal or transfer: neither gain nor loss, so peak and the day's start move with it."""
+        """A deposit, withdrawal or transfer: neither gain nor loss. Where the equity cannot be measured yet, it waits."""
         cdef int at = OWN if coin < 0 else coin
-        cdef int64_t worth = tg_scale(amount_e8, self.price_e8[at], ONE, 0, &self.overflows)
+        cdef int64_t worth = tg_scale(amount_e8, self.price_e8[at], ONE, 0, &self.overflows), before
         cdef int64_t* held = &self.capital[purse * COINS_MAX + at]
+        if self.is_settled:
+            self._settle_flows()
+        before = self.equity_e8()
         held[0] = tg_satadd(held[0], amount_e8)
-        if self.has_peak:
-            self.peak_e8, self.day_e8 = tg_satadd(self.peak_e8, worth), tg_satadd(self.day_e8, worth)
-        return self._capitals()
+        self._capitals()
+        if self.is_settled and self.is_measured(-1):
+            return self._move_peak(before, self.equity_e8())
+        self.waiting_e8 = tg_satadd(self.waiting_e8, worth)
+        return 0
+
+    cdef int _settle_flows(self) noexcept nogil:
+        """What moved while the equity could not be measured is in it by now."""
+        cdef int64_t equity
+        if not self.is_measured(-1):
+            return 0
+        if self.waiting_e8:
+            equity = self.equity_e8()
+            self._move_peak(tg_satadd(equity, -self.waiting_e8), equity)
+            self.waiting_e8 = 0
+        self.is_settled = True
+        return 0
+
+    cdef int _move_peak(self, int64_t before, int64_t after) noexcept nogil:
+        """A flow made this equity of that one. The drawdown is a share: the peak moves by the factor that the equity does, up to the
+        next 1e-8, so that the share stays. The loss of a day is an amount: its start moves by the flow. Of nothing there is no
+        share: the one from before everything was taken out holds for what is paid in behind it."""
+        cdef int64_t peak = self.peak_e8
+        if not self.has_peak:
+            return 0
+        self.day_e8 = tg_satadd(self.day_e8, tg_satadd(after, -before))
+        if before > 0 and after > 0 and peak > 0:
+            self.peak_e8 = tg_scale(peak, after, before, 1, &self.overflows)
+            self.gone_peak_e8 = self.gone_e8 = 0
+        elif before > 0 and peak > 0:
+            self.gone_peak_e8, self.gone_e8 = peak, before
+            self.peak_e8 = after
+        elif after > 0 and self.gone_e8 > 0:
+            self.peak_e8 = tg_scale(self.gone_peak_e8, after, self.gone_e8, 1, &self.overflows)
+            self.gone_peak_e8 = self.gone_e8 = 0
+        else:
+            self.peak_e8 = tg_satadd(peak, tg_satadd(after, -before))
+        return 0
 
     cdef int put_peak(self, int64_t peak_e8, int64_t day_e8, int64_t day) noexcept nogil:
         """Peak and start of the day as an earlier run knew them."""

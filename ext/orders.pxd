@@ -40,6 +40,8 @@ ctypedef struct Order:
     int64_t size_lots        # in force, filled included
     int64_t amend_ticks      # asked for, while `amending`
     int64_t amend_lots
+    int64_t widest_ticks     # the furthest limit it ever had or asked for: highest of a buy, lowest of a sale; 0 = not known
+    int64_t widest_lots      # the largest size
     int64_t trigger_ticks
     int64_t value_ticks      # what risk valued it at, where it has no price of its own
     int64_t filled_lots      # from fills applied once each
@@ -140,6 +142,7 @@ cdef class Orders:
                       int64_t unsure_ns, int64_t now_ns) noexcept nogil
     cdef int want_cancel(self, Order* order) noexcept nogil
     cdef int to_state(self, Order* order, int state, int64_t now_ns) except -1
+    cdef int widen(self, Order* order, int64_t price_ticks, int64_t size_lots) noexcept nogil
     cdef int start_amend(self, Order* order, int64_t price_ticks, int64_t size_lots, int64_t now_ns) except -1
     cdef int end_amend(self, Order* order, bint in_force, int64_t now_ns) except -1
     cdef int64_t on_report(self, const Report* report, int64_t now_ns) except -1

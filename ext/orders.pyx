@@ -208,6 +208,7 @@ cdef class Orders:
         order.instrument, order.strategy, order.side = intent.instrument, intent.strategy, intent.side
         order.type, order.tif, order.reduce_only, order.leg = intent.type, intent.tif, intent.reduce_only, intent.leg
         order.price_ticks, order.size_lots, order.trigger_ticks = intent.price_ticks, intent.size_lots, intent.trigger_ticks
+        order.widest_ticks, order.widest_lots = intent.price_ticks, intent.size_lots
         order.intent_ns = order.state_ns = now_ns
         order.line = -1
         order.value_ticks = intent.trigger_ticks if intent.type == STOP_MARKET else intent.price_ticks
@@ -226,6 +227,7 @@ cdef class Orders:
             return NULL
         self._shift(order, -1)
         order.epoch, order.sequence = epoch, sequence
+        order.widest_ticks = 0          # what it asked for before nobody here knows
         order.filled_lots = order.told_lots = filled_lots
         if unsure_ns:
             order.state = UNKNOWN
@@ -283,11 +285,20 @@ cdef class Orders:
             self._enter(order, state, now_ns)
         return 0
 
+    cdef int widen(self, Order* order, int64_t price_ticks, int64_t size_lots) noexcept nogil:
+        """A fill may have been made under any terms that the order ever had, however late its notice comes."""
+        order.widest_lots = max(order.widest_lots, size_lots)
+        if order.widest_ticks and price_ticks > 0:
+            order.widest_ticks = (max(order.widest_ticks, price_ticks) if order.side == BUY
+                                  else min(order.widest_ticks, price_ticks))
+        return 0
+
     cdef int start_amend(self, Order* order, int64_t price_ticks, int64_t size_lots, int64_t now_ns) except -1:
         """An amend is about to be written: from here both sizes count."""
         self._count(order, -1)
         order.amending, order.amend_ns = True, now_ns
         order.amend_ticks, order.amend_lots = price_ticks, size_lots
+        self.widen(order, price_ticks, size_lots)
         self._count(order, 1)
         self.troubles += 1
         return 0
@@ -406,6 +417,7 @@ cdef class Orders:
         if order.amending and report.kind == REPORT_AMENDED:
             order.amending = False      # something else is in force than was asked for
         order.price_ticks, order.size_lots = ticks, max(lots, order.filled_lots)
+        self.widen(order, ticks, order.size_lots)
         self._count(order, 1)
         self.venue_changes += 1
         return 0

@@ -469,7 +469,7 @@ cdef class RiskGate(Checks):
 
     def fill(self, int strategy, int instrument, int side, int moved, int64_t now_ns, int leg=0) -> bool:
         """`on_fill` for tests."""
-        return self.on_fill(strategy, instrument, leg, side, moved, now_ns)
+        return self.on_fill(strategy, instrument, leg, side, moved, now_ns, now_ns)
 
     def funding(self, int instrument, int64_t rate_e8, int64_t next_ns):
         """`on_funding` for Python callers."""

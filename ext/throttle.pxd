@@ -58,8 +58,9 @@ cdef class Throttle:
     cdef int advance(self, int64_t now_ns) noexcept nogil
     cdef int on_order(self, bint amend, int64_t now_ns) noexcept nogil
     cdef int on_cancel(self, int64_t now_ns) noexcept nogil
-    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil
-    cdef int _move(self, int place, int moved) noexcept nogil
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t made_ns,
+                      int64_t now_ns) noexcept nogil
+    cdef int _move(self, int place, int moved, int64_t day) noexcept nogil
     cdef bint _again(self, Ring* ring, int64_t now_ns) noexcept nogil
     cdef int _trade(self, int64_t day, int64_t count) noexcept nogil
     cdef int _sum(self) noexcept nogil

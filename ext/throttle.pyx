@@ -140,8 +140,10 @@ cdef class Throttle:
             self.flow.ones += 1
         return _put(&self.cancels, now_ns)
 
-    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t now_ns) noexcept nogil:
-        """An order of ours filled, of a strategy or (below 0) of the desk, and its leg has `Moved`. True where the strategy has
+    cdef bint on_fill(self, int strategy, int instrument, int leg, int side, int moved, int64_t made_ns,
+                      int64_t now_ns) noexcept nogil:
+        """An order of ours filled, of a strategy or (below 0) of the desk, and its leg has `Moved`: at `made_ns`, of which
+        we hear now. True where the strategy has
         repeated itself too often."""
         cdef bint again = False
         self.roll(now_ns)
@@ -151,7 +153,7 @@ cdef class Throttle:
             self.flow.two[self.flow.bucket & (SLOTS - 1)] += 1
             self.flow.twos += 1
         if 0 <= instrument < self.instruments and 0 <= leg < <int>LEGS:
-            self._move(instrument * <int>LEGS + leg, moved)
+            self._move(instrument * <int>LEGS + leg, moved, made_ns // DAY_NS)
         if 0 <= strategy < STRATEGIES:
             if self.repeat_fills >= 0:
                 again = self._again(&self.repeats[3 * strategy + (side & 1)], now_ns)
@@ -159,13 +161,13 @@ cdef class Throttle:
                 again |= self._again(&self.repeats[3 * strategy + 2], now_ns)
         return again
 
-    cdef int _move(self, int place, int moved) noexcept nogil:
-        """Day trades: a reduction of what grew today counts once until it grows again."""
-        if moved != GREW and self.opened[place] == self.day:
-            self._trade(self.day, 1)
+    cdef int _move(self, int place, int moved, int64_t day) noexcept nogil:
+        """Day trades: a reduction of what grew on the same day counts once until it grows again."""
+        if moved != GREW and self.opened[place] == day:
+            self._trade(day, 1)
             self.opened[place] = -1
-        if moved == GREW or moved == TURNED:
-            self.opened[place] = self.day
+        if (moved == GREW or moved == TURNED) and day > self.opened[place]:
+            self.opened[place] = day
         return 0
 
     cdef bint _again(self, Ring* ring, int64_t now_ns) noexcept nogil:
@@ -181,6 +183,8 @@ cdef class Throttle:
 
     cdef int _trade(self, int64_t day, int64_t count) noexcept nogil:
         cdef int at = day % DAYS
+        if self.trade_days[at] > day:
+            return 0                    # too long ago to count
         if self.trade_days[at] != day:
             self.trade_days[at], self.trades[at] = day, 0
         self.trades[at] += count
@@ -201,8 +205,7 @@ cdef class Throttle:
         """Day trades of an earlier run, on a day since 1970. ValueError where there is no such day, or it is too far ahead."""
         if count < 0 or not 0 <= day < 10**6:
             raise ValueError(f"{count} day trades on day {day}: is no count of a day since 1970")
-        if self.trade_days[day % DAYS] < day or self.trade_days[day % DAYS] == day:
-            self._trade(day, count)
+        self._trade(day, count)
 
     def restore_counts(self, int64_t orders, int64_t fills, int64_t day, int64_t now_ns):
         """Orders and fills of an earlier run on `day`: another day than today's count nothing."""
@@ -240,9 +243,9 @@ cdef class Throttle:
         self.advance(now_ns)
         return self.flow.ones, self.flow.twos
 
-    def fill(self, int strategy, int instrument, int side, int moved, int64_t now_ns, int leg=0) -> bool:
-        """`on_fill` for Python callers."""
-        return self.on_fill(strategy, instrument, leg, side, moved, now_ns)
+    def fill(self, int strategy, int instrument, int side, int moved, int64_t now_ns, int leg=0, int64_t made_ns=-1) -> bool:
+        """`on_fill` for Python callers; `made_ns` -1: now."""
+        return self.on_fill(strategy, instrument, leg, side, moved, now_ns if made_ns < 0 else made_ns, now_ns)
 
     def cancel(self, int64_t now_ns):
         """`on_cancel` for Python callers."""

@@ -29,6 +29,7 @@ from node.regrid import Counted, Grid, is_same, regrid
 from node.tracked import Kept, Place, Tracked
 
 DAY_NS = 86_400 * 10**9
+LATE_NS = 30 * DAY_NS  # no notice of a fill comes later
 MINUTE_NS = 60 * 10**9
 TRADES = 65_536  # what the order table remembers for certain
 EPOCHS = 4_096  # runs whose epochs are known one by one
@@ -282,7 +283,9 @@ def _fill(out: Recalled, names: list[Place], record: Any) -> None:
         leg = (row["leg_lots"], row["leg_cash"], row["leg_cost"])
         before = out.legs.setdefault(place, {}).get(row["leg"], (0, 0, 0))[0]
         out.legs[place][row["leg"]] = leg
-        _round_trip(out, (place, row["leg"]), before, leg[0], record.now_ns // DAY_NS)
+        made_ns, now_ns = report["event_ns"], record.now_ns
+        made_ns = made_ns if 0 < made_ns <= now_ns <= made_ns + LATE_NS else now_ns
+        _round_trip(out, (place, row["leg"]), before, leg[0], made_ns // DAY_NS)
         out.trades.append((place, report["side"], report["trade_hi"], report["trade_lo"]))
         out.last_ns = record.now_ns
 
@@ -294,7 +297,7 @@ def _round_trip(out: Recalled, leg: tuple[Place, int], before: int, after: int, 
         out.day_trades[day] = out.day_trades.get(day, 0) + 1
         del out.opened[leg]
     if grew or turned:
-        out.opened[leg] = day
+        out.opened[leg] = max(day, out.opened.get(leg, day))
 
 
 def _equity(out: Recalled, names: list[Place], record: Any) -> None:

@@ -366,7 +366,10 @@ class Watch:
     def _engine_halt(self, instrument: int, reason: HaltReason, level: int, now_ns: int) -> None:
         symbol = self.desk.symbol(instrument)
         if reason == HaltReason.HALT_ODD:
-            self.cases.odd(instrument, "the venue said something unknown on a stream", now_ns)
+            said = self.native.absurd_in(instrument)
+            if said:
+                said = f"the venue said what cannot be: {said}; its lists are asked"
+            self.cases.odd(instrument, said or "the venue said something unknown on a stream", now_ns)
         elif reason == HaltReason.HALT_LIQUIDATION:
             self.reconciler.liquidated(symbol, now_ns)
         elif reason in HELD:

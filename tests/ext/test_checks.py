@@ -609,7 +609,11 @@ def test_day_trades_are_counted_below_an_equity():
     assert room.order()[0] == "OK"
     room.gate.fill(0, 0, BUY, 0, NOW)
     room.gate.fill(0, 0, SELL, 1, NOW)
-    assert room.order() == ("DAY_TRADES", 2, 2)  # equity is not known: as if it were below
+    assert room.order() == (
+        "DAY_TRADES",
+        3,
+        2,
+    )  # with the one that it would make; equity is not known: as if it were below
     assert room.reduce() == "OK"
     room.capital(999 * LOT, 0)
     assert room.order()[0] == "DAY_TRADES"
@@ -619,6 +623,74 @@ def test_day_trades_are_counted_below_an_equity():
     assert room.order()[0] == "DAY_TRADES"
     room.gate.set_day_trades(3, 5, -1)
     assert room.order()[0] == "OK"
+
+
+def day_trader(most):
+    room = Room()
+    room.gate.set_day_trades(most, 5, -1)
+    return room
+
+
+def opened(room, lots, instrument=0, leg=0):
+    room.hold(lots, instrument=instrument, leg=leg)
+    room.gate.fill(0, instrument, int(lots < 0), 0, NOW, leg)
+
+
+def test_a_position_that_was_opened_today_is_a_day_trade_to_come_and_more_of_it_is_the_same_one():
+    room = day_trader(1)
+    opened(room, 10)
+    assert room.order(BUY, 10_000, 5)[0] == "OK"  # the same position
+    assert room.order(instrument=1) == ("DAY_TRADES", 2, 1)
+    room.gate.set_day_trades(2, 5, -1)
+    assert room.order(instrument=1)[0] == "OK"
+    room.gate.set_day_trades(0, 5, -1)
+    assert room.order(BUY, 10_000, 5) == ("DAY_TRADES", 2, 0)  # a resting order of each instrument by now
+
+
+def test_an_order_that_rests_may_open_a_position_and_counts_as_if_it_had():
+    room = day_trader(1)
+    assert room.order()[0] == "OK"
+    assert room.order(size=5, price=9_999)[0] == "OK"
+    assert room.order(instrument=1) == ("DAY_TRADES", 2, 1)
+    for number in room.orders.open_orders():
+        room.orders.report(number, ReportKind.REPORT_CANCELED)
+    assert room.order(instrument=1)[0] == "OK"
+
+
+def test_what_only_closes_is_never_a_day_trade_too_many_and_what_turns_is_two():
+    room = day_trader(0)
+    opened(room, 10)
+    assert room.reduce(size=10) == "OK"
+    assert room.order(SELL, 10_020, 5)[0] == "OK"
+    assert room.order(SELL, 10_021, 5)[0] == "OK"
+    assert room.order(SELL, 10_022, 1) == ("DAY_TRADES", 2, 0)  # with the two that rest: beyond flat
+    room.gate.set_day_trades(1, 5, -1)
+    assert room.order(SELL, 10_022, 1)[0] == "DAY_TRADES"
+    room.gate.set_day_trades(2, 5, -1)
+    assert room.order(SELL, 10_022, 1)[0] == "OK"
+
+
+def test_what_was_opened_on_another_day_is_none_until_it_grows():
+    room = day_trader(0)
+    room.hold(-10)
+    assert room.order(BUY, 9_990, 10)[0] == "OK"
+    assert room.order(SELL, 10_010, 1) == ("DAY_TRADES", 1, 0)
+    room.gate.set_day_trades(1, 5, -1)
+    assert room.order(SELL, 10_010, 1)[0] == "OK"
+    assert room.order(BUY, 9_989, 1) == ("DAY_TRADES", 2, 1)  # may turn it
+
+
+def test_the_legs_of_hedge_mode_are_day_trades_to_come_apart():
+    room = day_trader(1)
+    room.gate.set_hedge(Market.BYBIT_LINEAR, True)
+    opened(room, 10, leg=1)
+    assert room.order(BUY, 10_000, 5, leg=1)[0] == "OK"
+    assert room.order(SELL, 10_000, 5, leg=2) == ("DAY_TRADES", 2, 1)
+    assert room.reduce(leg=1) == "OK"
+    room.gate.set_day_trades(2, 5, -1)
+    assert room.order(SELL, 10_010, 5, leg=2)[0] == "OK"
+    room.gate.set_day_trades(1, 5, -1)
+    assert room.order(BUY, 10_000, 5, leg=1) == ("DAY_TRADES", 2, 1)  # the other leg's order rests
 
 
 # ---- how often ----

@@ -834,6 +834,17 @@ class BybitDesk:
         frame = {"topic": "orderbook.50.BTCUSDT", "type": "snapshot", "ts": 1_700_000_000_000, "data": data}
         self.engine.on_bytes(0, dump(frame), self.now)
 
+    def heard(self, order_id, side="Buy", *, price_ticks, size_lots, trade_lo, fee_e8=0, fee_is_quote=1, **_):
+        """A fill as the private stream tells it."""
+        self.now += MS
+        row = {"category": "linear", "symbol": "BTCUSDT", "orderLinkId": self.wire.client_id(order_id)}
+        row |= {"orderId": "7", "side": side, "execType": "Trade", "execId": str(trade_lo)}
+        row |= {"execPrice": f"{price_ticks / 10}", "execQty": f"{size_lots / 1000}"}
+        row |= {"execFee": f"{fee_e8 / E8:.8f}", "feeCurrency": {1: "USDT", 2: "BTC"}[fee_is_quote]}
+        row |= {"execTime": "1700000000000", "isMaker": True, "leavesQty": "0", "orderQty": "0.010"}
+        frame = {"id": "1", "topic": "execution", "creationTime": 1_700_000_000_000, "data": [row]}
+        return self.engine.on_bytes(1, dump(frame), self.now)
+
     def evidence(self, order_id, kind, **more):
         self.now += MS
         row = self.engine.orders.order(order_id)
@@ -1212,13 +1223,21 @@ ABSURD = {
     "for nothing": {"price_ticks": 0},
     "at a price below zero": {"price_ticks": -1},
     "at a price beyond any": {"price_ticks": 2**47 + 1},
-    "far above its limit": {"price_ticks": 9990 + 9990 // 5 + 1},
-    "ten times below the market": {"price_ticks": 1000},
     "a sum beyond any": {"filled_lots": MANY},
-    "a fee above what was traded": {"fee_e8": 3 * 999 * E8 // 1000 + 1},
-    "a rebate above what was traded": {"fee_e8": -(3 * 999 * E8 // 1000 + 1)},
-    "a fee in the base coin above what was traded": {"fee_e8": 300_001, "fee_is_quote": 2},
     "the largest fee that can be written": {"fee_e8": -(2**63) + 1, "fee_is_quote": 0, "fee_coin": "BNB"},
+}
+STRANGE = {  # what is told of it, and what the venue says: refused on a stream, believed of a list
+    "far above its limit": (
+        "its price is more than a fifth beyond 9990, the furthest limit that its order ever had",
+        {"price_ticks": 9990 + 9990 // 5 + 1},
+    ),
+    "ten times below the market": ("a tenth of, 10000 in the book", {"price_ticks": 999}),
+    "a fee above what was traded": ("is more than the 299700000 that was", {"fee_e8": 299_700_001}),
+    "a rebate above what was traded": ("is more than the 299700000 that was", {"fee_e8": -299_700_001}),
+    "a fee in the base coin above what was traded": (
+        "its fee 4 is more than the 3 that was traded",
+        {"fee_e8": 300_001, "fee_is_quote": 2},
+    ),
 }
 
 
@@ -1255,23 +1274,80 @@ def test_the_largest_fill_and_the_largest_fee_that_can_be_are_booked():
     desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"size_lots": LIMITS["max_size_lots"], "trade_lo": 1})
     desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"fee_e8": 3 * 999 * E8 // 10_000})
     assert desk.engine.account.position(0)["lots"] == LIMITS["max_size_lots"] + 3
-    for number, price in enumerate((9990 + 9990 // 5, 1001)):  # the dearest and the cheapest that may be
-        desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"price_ticks": price, "trade_lo": 20 + number})
-    assert desk.engine.account.position(0)["fills"] == 4
-    assert desk.engine.absurd == 0
+    assert (desk.engine.account.position(0)["fills"], desk.engine.absurd) == (2, 0)
 
 
-def test_a_sale_far_below_its_limit_cannot_be_and_an_amend_that_crossed_the_fill_may():
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strange_fill_is_refused_on_a_stream_with_its_reason_and_believed_when_the_list_says_it(what):
+    why, said = STRANGE[what]
+    desk = one_order()
+    assert desk.heard(1, **FILL | said) == Verdict.BAD
+    assert desk.engine.account.position(0)["fills"] == 0
+    assert (desk.engine.risk.halts(0), desk.engine.absurd) == ({"HALT_ODD": 1}, 1)
+    assert why in desk.engine.absurd_in(0)
+    assert desk.engine.absurd_in(1) == ""
+    assert [x["id"] for x in desk.engine.orders.troubled(desk.now)] == [1]
+    for _ in range(2):
+        desk.evidence(1, ReportKind.REPORT_FILL, **FILL | said)
+    assert (desk.engine.account.position(0)["lots"], desk.engine.absurd) == (3, 1)
+
+
+def test_the_dearest_and_the_cheapest_fill_that_can_be_are_booked_from_a_stream():
+    desk = one_order()
+    for number, price in enumerate((9990 + 9990 // 5, 1000)):
+        assert desk.heard(1, **FILL | {"price_ticks": price, "trade_lo": 20 + number}) == Verdict.HANDLED
+    assert (desk.engine.account.position(0)["fills"], desk.engine.absurd) == (2, 0)
+
+
+@pytest.mark.parametrize("side", ["Buy", "Sell"])
+def test_a_late_fill_at_any_limit_that_its_order_ever_had_is_booked_from_a_stream(side):
     desk = BybitDesk(
-        Script(on_book=lambda self, i, now: self.orders.open_orders() or self.sell(i, 10_010, 9))
+        Script(
+            on_book=lambda self, i, now: (
+                self.orders.open_orders()
+                or (self.buy(i, 9990, 10) if side == "Buy" else self.sell(i, 10_010, 10))
+            )
+        )
     )
     desk.book()
-    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 10_010 - 2002 - 1})
-    assert desk.engine.account.position(0)["fills"] == 0
-    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 10_010 - 2002})
-    desk.evidence(1, ReportKind.REPORT_LIVE, order_ticks=20_000, order_lots=9)
-    desk.evidence(1, ReportKind.REPORT_FILL, **FILL | {"side": 1, "price_ticks": 16_000, "trade_lo": 10})
-    assert (desk.engine.account.position(0)["lots"], desk.engine.absurd) == (-6, 1)
+    first, turns = (9990, (8000, 6400)) if side == "Buy" else (10_010, (12_000, 14_400))
+    for price in turns:  # acknowledged, then by the venue itself
+        desk.evidence(1, ReportKind.REPORT_AMENDED, order_ticks=price, order_lots=10)
+    far = first + 1998 if side == "Buy" else first - 2002
+    assert desk.heard(1, side, **FILL | {"price_ticks": first, "trade_lo": 31}) == Verdict.HANDLED
+    assert desk.heard(1, side, **FILL | {"price_ticks": far, "trade_lo": 32}) == Verdict.HANDLED
+    beyond = far + 1 if side == "Buy" else far - 1
+    assert desk.heard(1, side, **FILL | {"price_ticks": beyond, "trade_lo": 33}) == Verdict.BAD
+    assert (desk.engine.account.position(0)["fills"], desk.engine.absurd) == (2, 1)
+
+
+def test_an_adopted_order_may_have_had_any_limit_before():
+    desk = BybitDesk(Script())
+    desk.book()
+    own = desk.engine.adopt(0, 3, 77, 0, 0, 0, 5000, 10, 0, False, "7", desk.now)
+    epoch = desk.engine.orders.order(own)["epoch"]
+    assert (own, epoch) == (desk.engine.orders.whose(77, 3), 3)
+    desk.wire, wire = BybitWire(desk.instruments, Market.BYBIT_LINEAR, "tckg", 3), desk.wire
+    assert desk.heard(77, **FILL | {"price_ticks": 9990}) == Verdict.HANDLED
+    desk.wire = wire
+    assert (desk.engine.account.position(0)["lots"], desk.engine.absurd) == (3, 0)
+
+
+@pytest.mark.parametrize("times", [11, 0.05])
+def test_one_wrong_mark_and_a_book_that_is_gone_refuse_no_fill(times):
+    desk = one_order()
+    desk.engine.equity.mark_now(0, 0, 0, int(times * 999 * E8), desk.now)
+    assert desk.heard(1, **FILL) == Verdict.HANDLED  # the book says that it can be
+    desk.engine.on_line(0, False, desk.now)
+    assert desk.heard(1, **FILL | {"price_ticks": 900, "trade_lo": 41}) == Verdict.HANDLED  # a crash, unseen
+    assert (desk.engine.account.position(0)["lots"], desk.engine.absurd) == (6, 0)
+
+
+def test_a_book_older_than_risk_may_be_taken_on_says_nothing_of_a_fill():
+    desk = one_order()
+    desk.now += LIMITS["stale_ns"] + SEC
+    assert desk.heard(1, **FILL | {"price_ticks": 900}) == Verdict.HANDLED
+    assert desk.engine.absurd == 0
 
 
 @pytest.mark.parametrize("kind", ["LIVE", "AMENDED", "CANCELED", "EXPIRED", "FILLED"])
@@ -1495,6 +1571,36 @@ def test_fills_of_the_desk_and_of_adopted_orders_count_for_ratios_and_day_trades
         chain.fill(chain.client_id(number), side, 5, 5, 500 + number)
     assert chain.engine.account.position(0)["lots"] == 0
     assert (throttle.day_fills - start, throttle.day_trades, throttle.ratio(chain.now)[1]) == (2, 1, 2)
+
+
+DAY = 86_400 * SEC
+
+
+@pytest.mark.parametrize(
+    ("before_ns", "days"),
+    [(SEC, [(START // DAY, 1)]), (-SEC, []), (3 * SEC, [])],
+    ids=["as the venue dates it", "not from the future", "not from before its order"],
+)
+def test_a_closing_fill_that_is_heard_of_behind_midnight_is_a_day_trade_of_the_day_before(before_ns, days):
+    desk = BybitDesk(Script())
+    desk.engine.risk.set_day_trades(3, 5, -1)
+    midnight = (START // DAY + 1) * DAY
+    desk.now = midnight - 2 * SEC
+    for side in (0, 1):
+        number = desk.engine.orders.intend(0, side, 9990, 3, desk.now)
+        made_ns = desk.now + MS
+        if side:
+            desk.now, made_ns = (
+                midnight + 10 * SEC,
+                midnight - before_ns if before_ns > 0 else midnight + 20 * SEC,
+            )
+        desk.evidence(
+            number,
+            ReportKind.REPORT_FILL,
+            **FILL | {"side": side, "trade_lo": 60 + side, "event_ns": made_ns},
+        )
+    assert desk.engine.account.position(0)["lots"] == 0
+    assert desk.engine.risk.throttle.day_trade_rows() == days
 
 
 # ---- why it did that ----

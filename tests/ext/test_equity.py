@@ -389,10 +389,102 @@ def test_peak_and_day_follow_equity_and_deposits_move_both():
     equity.count_now(0)
     assert not equity.roll_now(6 * DAY - 1)
     assert (equity.peak_e8, equity.day_e8, equity.sums()["equity_e8"]) == (1100 * E8, 1000 * E8, 800 * E8)
-    equity.flow(0, -500 * E8)
-    assert (equity.peak_e8, equity.day_e8, equity.sums()["equity_e8"]) == (600 * E8, 500 * E8, 300 * E8)
+    equity.flow(0, -500 * E8)  # 3/8 is left: of the peak, too; the day's loss stays 200
+    assert (equity.peak_e8, equity.day_e8, equity.sums()["equity_e8"]) == (
+        412 * E8 + E8 // 2,
+        500 * E8,
+        300 * E8,
+    )
     assert equity.roll_now(6 * DAY)
-    assert (equity.peak_e8, equity.day_e8, equity.day) == (600 * E8, 300 * E8, 6)
+    assert (equity.peak_e8, equity.day_e8, equity.day) == (412 * E8 + E8 // 2, 300 * E8, 6)
+
+
+def down(peak, now, day=5):
+    """An equity (whole units) that fell from a peak."""
+    account, _, equity = one()
+    equity.set_capital(0, peak * E8)
+    equity.roll_now(day * DAY)
+    account.funding(0, (now - peak) * E8)
+    equity.count_now(0)
+    equity.roll_now(day * DAY)
+    return account, equity
+
+
+@pytest.mark.parametrize(
+    ("flow", "peak_e8"),
+    [
+        (-900 * E8, 52_63157895),  # 1000 * 50 / 950, up
+        (950 * E8, 2000 * E8),
+        (-1, 1000 * E8 - 1),  # 1000 - 1.05e-8, up
+        (-(950 * E8 - 1), 2),
+    ],
+)
+def test_a_flow_leaves_the_drawdown_the_share_that_it_was_and_the_days_loss_its_amount(flow, peak_e8):
+    _, equity = down(1000, 950)
+    equity.flow(0, flow)
+    assert (equity.peak_e8, equity.day_e8 - equity.sums()["equity_e8"]) == (peak_e8, 50 * E8)
+    equity.roll_now(5 * DAY)
+    assert equity.peak_e8 == peak_e8
+
+
+def test_there_and_back_again_raises_no_peak_and_lowers_none():
+    _, equity = down(1000, 950)
+    for _ in range(100):
+        equity.flow(0, -900 * E8)
+        equity.flow(0, 900 * E8)
+        equity.roll_now(5 * DAY)
+    assert 0 <= equity.peak_e8 - 1000 * E8 < 100 * 20
+
+
+def test_all_that_is_taken_out_fires_nothing_and_comes_back_with_its_drawdown():
+    _, equity = down(1000, 950)
+    equity.flow(0, -950 * E8)
+    equity.roll_now(5 * DAY)
+    assert (equity.peak_e8, equity.sums()["equity_e8"]) == (0, 0)
+    equity.flow(0, 475 * E8)
+    equity.roll_now(5 * DAY)
+    assert equity.peak_e8 == 500 * E8
+    equity.flow(0, 475 * E8)
+    assert equity.peak_e8 == 1000 * E8
+
+
+def test_money_for_an_account_that_lost_everything_keeps_its_loss():
+    _, equity = down(1000, -50)
+    equity.flow(0, 250 * E8)
+    assert (equity.peak_e8, equity.sums()["equity_e8"]) == (1250 * E8, 200 * E8)
+
+
+def test_what_moved_while_the_equity_was_not_known_moves_the_peak_when_it_is():
+    _, _, equity = one()
+    equity.restore_peak(1000 * E8, 980 * E8, 5)
+    equity.flow(0, -900 * E8)  # of an earlier run's time: nobody knows yet of how much
+    assert equity.peak_e8 == 1000 * E8
+    equity.set_capital(0, 50 * E8)
+    equity.roll_now(5 * DAY + 1)
+    assert (equity.peak_e8, equity.day_e8) == (52_63157895, 80 * E8)
+    equity.roll_now(5 * DAY + 2)
+    assert equity.peak_e8 == 52_63157895  # once
+
+
+def test_a_flow_while_a_position_was_never_marked_waits_for_its_mark():
+    account, equity = down(1000, 950)
+    account.set_position(0, 5, 0, cost=0)
+    equity.count_now(0)
+    assert not equity.measured
+    equity.flow(0, -900 * E8)
+    equity.roll_now(5 * DAY)
+    assert equity.peak_e8 == 1000 * E8
+    account.set_position(0, 0, 0, cost=0)
+    equity.count_now(0)
+    equity.roll_now(5 * DAY)
+    assert equity.peak_e8 == 52_63157895
+
+
+def test_a_flow_in_a_coin_moves_the_peak_by_what_it_is_worth():
+    _, equity = down(1000, 950)
+    equity.set_coin("ETH", 2000 * E8)
+    equity.flow(0, E8 // 4, "ETH")  # 500
+    assert (equity.peak_e8, equity.sums()["equity_e8"]) == (1526_31578948, 1450 * E8)
 
 
 def test_a_peak_of_an_earlier_run_holds_and_its_day_only_today():

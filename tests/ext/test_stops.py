@@ -66,6 +66,33 @@ def test_a_position_loss_one_tick_short_of_the_limit_does_nothing():
     assert desk.stops.state()["crossed"] == 0
 
 
+def test_the_loss_of_a_fill_that_was_heard_of_behind_an_amend_far_down_is_a_loss():
+    desk = Desk(limits=LOSS, strategy=Seller())
+    order = resting(desk, side=BUY, ticks=9_990, lots=100)
+    desk.tell(order, ReportKind.REPORT_AMENDED, order_ticks=8_100, order_lots=100)
+    desk.fill(order, 100, 9_990)
+    desk.market(9_891, 9_893)
+    assert desk.fired() == []
+    desk.market(9_890, 9_892)
+    assert len(desk.fired()) == 1
+
+
+def test_what_is_paid_out_or_in_below_the_peak_fires_no_drawdown_and_hides_none():
+    desk = known(Desk(account={"max_drawdown_ppm": 100_000}))
+    desk.engine.funding(0, -50 * E8, desk.now)
+    for amount in (-900, 900, -950, 950, 5000, -5000):
+        desk.engine.flow(0, amount * E8, desk.now)
+        desk.time()
+        assert desk.fired() == []
+    desk.engine.flow(0, -900 * E8, desk.now)
+    desk.engine.funding(0, -263 * E8 // 100, desk.now)  # 50 is left of 52.63: 47.37 is nine tenths
+    desk.time()
+    assert desk.fired() == []
+    desk.engine.funding(0, -E8 // 100, desk.now)
+    desk.time()
+    assert len(desk.fired()) == 1
+
+
 @pytest.mark.parametrize(
     ("lots", "bid", "ask", "side", "bound"),
     [(100, 9_900, 9_902, SELL, 9_802), (-100, 10_098, 10_100, BUY, 10_199)],

@@ -117,6 +117,26 @@ def test_what_is_left_open_hides_no_day_trade_and_each_closing_counts_once():
     assert throttle.day_trades == 0
 
 
+def test_a_fill_counts_on_the_day_on_which_it_was_made_however_late_it_is_heard_of():
+    throttle = Throttle(1)
+    throttle.set_span(2)
+    throttle.fill(0, 0, 0, Moved.GREW, NOW + DAY - 2)
+    throttle.fill(0, 0, 1, Moved.FLAT_NOW, NOW + DAY + 5, made_ns=NOW + DAY - 1)
+    assert throttle.day_trade_rows() == [(20_000, 1)]
+    throttle.fill(0, 0, 0, Moved.GREW, NOW + DAY + 6, made_ns=NOW + DAY - 1)
+    throttle.fill(0, 0, 1, Moved.FLAT_NOW, NOW + DAY + 7)  # kept over night
+    assert throttle.day_trades == 1
+    throttle.fill(0, 0, 0, Moved.GREW, NOW + DAY + 8)
+    throttle.fill(0, 0, 0, Moved.GREW, NOW + DAY + 9, made_ns=NOW + DAY - 1)  # older, and told later
+    throttle.fill(0, 0, 1, Moved.SHRANK, NOW + DAY + 10)
+    assert throttle.day_trade_rows() == [(20_000, 1), (20_001, 1)]
+    throttle.fill(0, 0, 0, Moved.GREW, NOW + 40 * DAY, made_ns=NOW + 8 * DAY)
+    throttle.fill(0, 0, 1, Moved.FLAT_NOW, NOW + 40 * DAY, made_ns=NOW + 8 * DAY)
+    throttle.restore_day_trades(5, 20_040)
+    throttle.restore_day_trades(7, 20_008)  # of the same slot, and over long since
+    assert throttle.day_trade_rows() == [(20_040, 5)]
+
+
 def test_the_legs_of_a_position_are_traded_apart_and_the_desk_closes_like_anybody():
     throttle = Throttle(1)
     throttle.fill(0, 0, 0, Moved.GREW, NOW, leg=1)

@@ -4,7 +4,8 @@ import re
 from itertools import permutations
 from pathlib import Path
 
-from hands import BUY, POST_ONLY, SELL, VENUES, without_before
+import pytest
+from hands import BUY, POST_ONLY, SELL, VENUES, Ours, without_before
 from rows import ELSEWHERE, ROWS, row
 
 from ext.records import Outcome
@@ -949,6 +950,29 @@ def test_49_every_order_of_five_messages_ends_in_the_same_state(make, market):
         assert hand.position() - before == (hand.size if side == BUY else -hand.size)
         assert hand.reserved(side) == 0
     assert hand.hits("order.fill_on_cancel") == 120
+    finish(hand)
+
+
+@pytest.mark.parametrize("market", ["bybit-linear", "okx"])
+def test_a_fill_unheard_of_until_its_order_was_amended_far_down_is_booked_and_protected(market):
+    policies = dict.fromkeys(("on_position_loss", "on_daily_loss", "on_drawdown", "on_margin"), "cancel")
+    stops = policies | {"exit_slippage_bps": 100, "exit_retry_ms": 100, "cooldown_s": 0, "protect_bps": 300}
+    hand = Ours(market, changes={"stops": stops}).ready()
+    price, (instruments, engine) = hand.away(BUY, 20), (hand.world.desk.instruments, hand.engine)
+    grid = instruments.row(0)
+    order = hand.place(BUY, price)
+    hand.run(1)
+    hand.fault("exec.drop")
+    half = hand.size // 2 // grid["lot_step"] * grid["lot_step"]
+    hand.fill_there(half)
+    hand.amend(order, price * 81 // 100 // grid["tick_step"] * grid["tick_step"], hand.size)
+    hand.run(1)
+    hand.fake.faults.clear()
+    assert engine.orders.order(order)["price_ticks"] < price * 82 // 100
+    hand.until(lambda: hand.position() == half, 60)
+    assert engine.absurd == 0
+    hand.until(lambda: [x for x in engine.stops.state()["protecting"].values() if x], 10)
+    hand.until(lambda: not hand.halts(), 60)
     finish(hand)
 
 

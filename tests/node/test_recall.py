@@ -223,9 +223,11 @@ def test_a_loss_stop_that_closes_goes_on_closing_until_somebody_resumes(tmp_path
     assert bitcoin in recall(tmp_path).closing
 
 
-def trade(number, side, lots, day, instrument=0):
+def trade(number, side, lots, day, instrument=0, made=None):
     row = {"kind": int(ReportKind.REPORT_FILL), "instrument": instrument, "side": side, "size_lots": lots,
            "price_ticks": 1000, "trade_lo": number}  # fmt: skip
+    if made is not None:
+        row["event_ns"] = made * 86_400 * SEC + SEC // 2
     return lambda engine, now_ns: engine.on_evidence([row], day * 86_400 * SEC + now_ns)
 
 
@@ -238,6 +240,17 @@ def test_day_trades_are_reductions_of_what_grew_on_the_same_day_once_for_each_cl
         trade(9, 0, 5, 14), trade(10, 1, 4, 14), trade(11, 0, 4, 14), trade(12, 1, 4, 14),  # one lot left
     )  # fmt: skip
     assert recall(tmp_path).day_trades == {10: 1, 11: 1, 14: 2}
+
+
+def test_a_fill_heard_of_behind_midnight_is_of_the_day_on_which_the_venue_made_it(tmp_path):
+    told(
+        tmp_path,
+        trade(1, 0, 5, 10), trade(2, 1, 5, 11, made=10),
+        trade(3, 0, 5, 12), trade(4, 1, 5, 13, made=14),  # of the future: by our clock
+        trade(5, 0, 5, 50), trade(6, 1, 5, 50, made=1),  # older than any notice
+        trade(7, 0, 5, 51), trade(8, 0, 5, 51, made=50), trade(9, 1, 1, 51),  # the older one told later
+    )  # fmt: skip
+    assert recall(tmp_path).day_trades == {10: 1, 50: 1, 51: 1}
 
 
 def test_day_trades_of_earlier_runs_count_in_the_gate(tmp_path):

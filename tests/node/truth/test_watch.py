@@ -128,6 +128,20 @@ def test_an_odd_word_that_the_engine_heard_ends_with_two_passes(world):
     assert world.run(60, lambda: not world.halts(0))
 
 
+def test_what_cannot_be_is_told_with_its_number_and_what_it_is_against(world):
+    world.settle()
+    _, client = world.order(state="LIVE")
+    fill = {"size_lots": 3, "price_ticks": 2**47 + 1, "trade_lo": 9}
+    world.report(0, ReportKind.REPORT_FILL, client, **fill)
+    world.run(1)
+    (text,) = world.heard("what cannot be")
+    assert f"at {2**47 + 1}: its price must be 1 to {2**47}; not counted; its lists are asked" in text
+    assert world.run(60, lambda: not world.halts(0))
+    world.report(0, ReportKind.REPORT_ODD, client)
+    world.run(1)
+    assert len(world.heard("what cannot be")) == len(world.heard("something unknown")) == 1
+
+
 def test_access_that_the_engine_lost_comes_back_with_a_new_login_and_a_pass(world):
     world.settle()
     world.engine.halt(0, int(HaltReason.HALT_ACCESS), 2, world.now)

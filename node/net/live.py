@@ -38,6 +38,7 @@ from node.net.descriptors import Descriptors
 from node.net.http import Http
 from node.net.names import Names
 from node.net.outage import Outage
+from node.net.rotation import Rotation
 from node.net.taking import taken
 from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
@@ -132,6 +133,7 @@ class Node:
         self.tape: TapeWriter | None = None
         self.dials: Dials | None = None
         self.keeper: Keeper | None = None
+        self.turns: dict[int, asyncio.Lock] = {}  # by market: held while a line is replaced
         self.relisting: set[int] = set()  # markets whose filters are being asked for
         self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
         self.failure: BaseException | None = None
@@ -457,8 +459,15 @@ class Node:
                 names=self.names,
                 rest=partial(self.outage.rest, spec.role),
                 spare=self.descriptors.handed_over if spec.role == "orders" else None,
+                rotation=self._rotation(spec),
             )
         )
+
+    def _rotation(self, spec: LineSpec) -> Rotation | None:
+        """How a feed is replaced while it goes on: one of a venue after the other."""
+        if spec.spare < 0 or spec.again is None:
+            return None
+        return Rotation(spec.spare, spec.again, self.turns.setdefault(spec.market, asyncio.Lock()))
 
     async def _fresh(self, spec: LineSpec):
         """A session that needs something from REST first (a listen key), and its path."""
@@ -923,8 +932,9 @@ class Node:
 
 
 def sockets_of(config: Config) -> int:
-    """WebSockets that the config comes to, at most: a second one for each address of Binance USD-M."""
-    return sum(2 * len(x.streams) + (3 if x.orders else 0) for x in config.venue)
+    """WebSockets that the config comes to, at most: a second one for each address of Binance USD-M, and one
+    for each venue that goes up before another one goes."""
+    return sum(2 * len(x.streams) + 1 + (3 if x.orders else 0) for x in config.venue)
 
 
 def _venue_order(node: Node, key: tuple[int, str], order: Iterable[tuple[int, str]]) -> tuple[int, int]:

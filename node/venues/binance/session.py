@@ -14,6 +14,7 @@ watchdog on first data.
 """
 
 from collections.abc import Sequence
+from random import Random
 
 import orjson
 
@@ -38,6 +39,8 @@ SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 ACK_NS = 10 * SECOND  # the venue itself gives up on a request after 10 s
 FIRST_DATA_NS = 30 * SECOND
+REPLACE_AT_NS = REPLACE_AT_H * HOUR  # at the latest
+REPLACE_SPREAD_NS = HOUR  # and so much earlier at the most
 KEEPALIVE_AGAIN_NS = 60 * SECOND  # after one that failed
 LOGON_WINDOW_MS = 5000
 SUBSCRIBE_ID = 1
@@ -87,7 +90,7 @@ class Session:
         self.ready = False
         self.offset_ns = 0
         self._proven = False  # this key has logged on before: a refusal may be a passing one
-        self._started_ns = 0
+        self._started_ns = self._replace_ns = 0
         self._waiting: dict[object, tuple[int, str]] = {}  # request id -> deadline, what it was
         self._silent: set[str] = set()  # streams that must speak and have not yet
         self._silent_from_ns = 0
@@ -119,6 +122,8 @@ class Session:
         """The connection is open. Also the way to begin again on a new one."""
         self.ready, self._replaced = False, False
         self._started_ns = self._extended_ns = now_ns
+        # lines that were opened together must not be replaced together
+        self._replace_ns = now_ns + REPLACE_AT_NS - Random(now_ns).randrange(REPLACE_SPREAD_NS)
         self._waiting.clear()
         self._silent.clear()
         if self.kind == "stream":
@@ -163,10 +168,16 @@ class Session:
         if self._silent and now_ns - self._silent_from_ns >= self.first_data_ns:
             names = ", ".join(sorted(self._silent)[:5])
             return [Down(f"no data since the subscription: {names} ({len(self._silent)} streams)")]
-        if not self._replaced and now_ns - self._started_ns >= REPLACE_AT_H * HOUR:
+        if not self._replaced and now_ns >= self._replace_ns:
             self._replaced = True
-            return [Replace(f"{REPLACE_AT_H} h old; the venue cuts at {CONNECTION_LIFE_H} h")]
+            age_h = (now_ns - self._started_ns) / HOUR
+            return [Replace(f"{age_h:.1f} h old; the venue cuts at {CONNECTION_LIFE_H} h")]
         return []
+
+    @property
+    def spoken(self) -> list[str]:
+        """Streams that speak all the time: the others do when something happens."""
+        return [x for x in self.streams if stream_channel(x) not in EVENT_STREAMS]
 
     def resync(self, symbol: str, now_ns: int = 0) -> list[Action]:
         """Nothing to say on this connection: a book starts anew from `snapshot_request`."""
@@ -217,7 +228,7 @@ class Session:
         self.ready = self._proven = True
         if self.first_data_ns and not self.listen_key:
             self._silent_from_ns = now_ns
-            self._silent |= {x for x in self.streams if stream_channel(x) not in EVENT_STREAMS}
+            self._silent |= set(self.spoken)
         return [Ready()]
 
     def _logged_on(self, now_ns: int) -> list[Action]:

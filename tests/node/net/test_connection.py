@@ -20,10 +20,11 @@ from ext.records import Market
 from node.errors import Unreachable
 from node.net import connection as module
 from node.net.connection import Connection
+from node.net.rotation import Rotation
 from node.venues.bybit.session import Session as BybitSession
 from node.venues.values import Down, Ready, Replace, Resync, Send
 
-FEED, ORDERS = 0, 1
+FEED, ORDERS, SPARE = 0, 1, 2
 sleep = asyncio.sleep
 
 
@@ -116,6 +117,7 @@ def play(monkeypatch):
     """`play(scenario)` calls `scenario(venue, url)` with a server listening; times are those of a test."""
     monkeypatch.setattr(module, "BACKOFF_FIRST_S", 0.02)
     monkeypatch.setattr(module, "TICK_S", 0.02)
+    monkeypatch.setattr(module, "OVERLAP_S", 0.05)
 
     def run(scenario):
         async def main():
@@ -193,7 +195,7 @@ def test_what_the_decoder_does_not_want_goes_to_the_session_and_its_answers_out(
             say("fresh"): [Resync("BTCUSDT", "told so")],
         }
         async with running(connect(desk, url, session)):
-            await until(lambda: venue.peers)
+            await until(lambda: venue.received)
             await venue.peers[0].send(say("ping?"))
             await venue.peers[0].send(say("fresh"))
             await until(lambda: desk.resyncs)
@@ -459,6 +461,168 @@ def test_a_line_to_be_replaced_is_let_go_and_comes_back(play, desk):
             await venue.peers[0].send(say("shutdown"))
             await until(lambda: session.starts == 2)
             assert desk.told[0] == ("A", "to be replaced: the venue announced a shutdown")
+
+    play(scenario)
+
+
+# ---- replaced before it breaks -------------------------------------------------------------------
+
+
+BOOK = "orderbook.50.BTCUSDT"
+
+
+def ready_session(*topics: str) -> Session:
+    """Subscribed as soon as the venue says so; to be replaced when it says that."""
+    session = Session(*topics)
+    session.answers = {say("subscribed"): [Ready()], say("shutdown"): [Replace("announced")]}
+    return session
+
+
+class Rotating:
+    """A feed that can be replaced, and the sessions of its connections in their order."""
+
+    def __init__(self, desk, url, *topics: str):
+        self.sessions = [ready_session(*topics)]
+        self.rotation = Rotation(SPARE, lambda: self._again(topics), asyncio.Lock())
+        self.line = connect(
+            desk, url, self.sessions[0], topic=topic_of, rotation=self.rotation, turned=self.turns.append
+        )
+
+    @functools.cached_property
+    def turns(self) -> list[bool]:
+        return []
+
+    def _again(self, topics) -> Session:
+        self.sessions.append(ready_session(*topics))
+        return self.sessions[-1]
+
+
+async def speak(ws, first: int) -> None:
+    await ws.send(say("subscribed"))
+    await ws.send(book(first, "snapshot"))
+
+
+def test_the_old_connection_is_closed_only_when_every_topic_has_spoken_on_the_new_one(play, desk):
+    async def scenario(venue, url):
+        feed = Rotating(desk, url, BOOK, "orderbook.1.BTCUSDT")
+        async with running(feed.line):
+            await until(lambda: venue.peers)
+            await speak(venue.peers[0], 5)
+            await venue.peers[0].send(say("shutdown"))
+            await venue.peers[0].send(say("shutdown"))  # said twice, done once
+            await until(lambda: len(venue.peers) == 2 and desk.up(SPARE))
+            await speak(venue.peers[1], 6)
+            await until(lambda: feed.sessions[1].data_of == [BOOK])
+            ticks = feed.sessions[1].ticks
+            await until(lambda: feed.sessions[1].ticks > ticks + 5)
+            assert (desk.up(FEED), feed.line.replaced) == (True, 0)  # one topic is still awaited
+            await venue.peers[1].send(book(6, "snapshot", depth=1))
+            await until(lambda: feed.line.replaced == 1)
+            assert (desk.up(FEED), desk.up(SPARE)) == (False, True)
+            await venue.peers[0].wait_closed()
+            assert (feed.line.line, feed.rotation.spare) == (SPARE, FEED)
+            assert (feed.line.drops, len(venue.peers), feed.turns) == (0, 2, [True])
+            await venue.peers[1].send(book(7))
+            await until(lambda: desk.engine.books[0].last_id == 7)
+            assert desk.engine.books[0].gaps == 0
+            assert desk.resyncs == []
+
+    play(scenario)
+
+
+def test_a_second_connection_that_is_refused_leaves_the_old_one_until_it_breaks_once(play, desk):
+    async def scenario(venue, url):
+        feed = Rotating(desk, url, BOOK)
+        async with running(feed.line):
+            await until(lambda: venue.peers)
+            await speak(venue.peers[0], 5)
+            venue.refuse = HTTPStatus.SERVICE_UNAVAILABLE
+            await venue.peers[0].send(say("shutdown"))
+            await until(lambda: len(feed.sessions) > 3)  # tried again and again
+            assert (desk.up(FEED), desk.up(SPARE), feed.line.drops) == (True, False, 0)
+            (told,) = [text for _, text in desk.told if "replacement" in text]  # told once
+            assert told.startswith("no replacement for this connection: ")
+            await venue.peers[0].send(book(6))
+            await until(lambda: desk.engine.books[0].last_id == 6)
+            venue.refuse = None
+            venue.reset()
+            await until(lambda: len(venue.peers) == 2 and True in feed.turns[1:])
+            assert (feed.line.drops, feed.turns) == (1, [True, False, True])
+
+    play(scenario)
+
+
+def test_a_connection_that_breaks_while_its_replacement_comes_up_is_succeeded_by_it(play, desk):
+    async def scenario(venue, url):
+        feed = Rotating(desk, url, BOOK)
+        async with running(feed.line):
+            await until(lambda: venue.peers)
+            await speak(venue.peers[0], 5)
+            await venue.peers[0].send(say("shutdown"))
+            await until(lambda: len(venue.peers) == 2 and desk.up(SPARE))
+            await venue.peers[0].close()
+            await until(lambda: not desk.up(FEED))
+            await speak(venue.peers[1], 6)
+            await until(lambda: feed.line.replaced == 1)
+            assert (desk.up(FEED), desk.up(SPARE)) == (False, True)
+            assert (feed.line.drops, len(venue.peers), feed.turns) == (1, 2, [True, False, True])
+            venue.reset()  # and from then on it is the line
+            await until(lambda: len(venue.peers) == 3)
+            assert feed.line.line == SPARE
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("how", ["break", "silence"])
+def test_a_replacement_that_never_speaks_is_given_up_and_another_one_tried(play, desk, monkeypatch, how):
+    monkeypatch.setattr(module, "REPLACE_WITHIN_S", 0.1 if how == "silence" else 15)
+
+    async def scenario(venue, url):
+        feed = Rotating(desk, url, BOOK)
+        async with running(feed.line):
+            await until(lambda: venue.peers)
+            await speak(venue.peers[0], 5)
+            await venue.peers[0].send(say("shutdown"))
+            await until(lambda: len(venue.peers) == 2 and desk.up(SPARE))
+            if how == "break":
+                await venue.peers[1].close()
+            await until(lambda: len(venue.peers) >= 3)
+            assert (desk.up(FEED), feed.line.drops, feed.line.replaced) == (True, 0, 0)
+            monkeypatch.setattr(module, "REPLACE_WITHIN_S", 15)
+            await until(lambda: len(feed.sessions) == len(venue.peers) and desk.up(SPARE))
+            while feed.line.replaced == 0:
+                with contextlib.suppress(ConnectionClosed):
+                    await speak(venue.peers[-1], 6)
+                await sleep(0.02)
+            assert (desk.up(FEED), desk.up(SPARE), feed.line.drops) == (False, True, 0)
+
+    play(scenario)
+
+
+def test_two_lines_of_one_venue_are_replaced_one_after_the_other(play, desk):
+    async def scenario(venue, url):
+        feed = Rotating(desk, url, BOOK)
+        async with feed.rotation.turn, running(feed.line):  # another line's turn
+            await until(lambda: venue.peers)
+            await venue.peers[0].send(say("shutdown"))
+            ticks = feed.sessions[0].ticks
+            await until(lambda: feed.sessions[0].ticks > ticks + 5)
+            assert (len(feed.sessions), len(venue.peers)) == (1, 1)
+        assert desk.errors == []
+
+    play(scenario)
+
+
+def test_letting_go_in_the_middle_of_a_replacement_leaves_nothing_open(play, desk):
+    async def scenario(venue, url):
+        feed = Rotating(desk, url, BOOK)
+        async with running(feed.line):
+            await until(lambda: venue.peers)
+            await venue.peers[0].send(say("shutdown"))
+            await until(lambda: len(venue.peers) == 2 and desk.up(SPARE))
+        for ws in venue.peers:
+            await ws.wait_closed()
+        assert not desk.up(SPARE)
 
     play(scenario)
 

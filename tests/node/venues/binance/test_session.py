@@ -107,11 +107,24 @@ def test_a_shutdown_in_any_shape_asks_for_a_replacement(text):
 def test_a_connection_is_replaced_once_an_hour_before_the_venue_cuts_it():
     session = Session("api", BINANCE_SPOT)
     assert session.start(NOW) == [Ready()]
-    assert session.tick(NOW + 23 * HOUR - 1) == []
+    assert session.tick(NOW + 22 * HOUR - 1) == []
     assert isinstance(session.tick(NOW + 23 * HOUR)[0], Replace)
     assert session.tick(NOW + 23 * HOUR + 1) == []
     session.start(NOW + 24 * HOUR)
     assert session.tick(NOW + 24 * HOUR + 1) == []
+
+
+def test_connections_that_were_opened_together_are_not_replaced_together():
+    def replaced_after_min(start_ns: int) -> int:
+        session = Session("api", BINANCE_SPOT)
+        session.start(start_ns)
+        return next(x for x in range(24 * 60) if session.tick(start_ns + x * HOUR // 60))
+
+    ages = [replaced_after_min(NOW + number) for number in range(20)]
+    assert 22 * 60 <= min(ages) < 22 * 60 + 15
+    assert 22 * 60 + 45 <= max(ages) <= 23 * 60
+    assert len(set(ages)) > 10
+    assert replaced_after_min(NOW) == ages[0]  # the same start, the same age: a replay does the same
 
 
 @pytest.mark.parametrize(

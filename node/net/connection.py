@@ -25,9 +25,10 @@ from node.net.names import Names
 from node.net.rotation import Rotation
 from node.venues.values import AccountNews, Down, Ready, Relist, Replace, Reply, Request, Resync, Send
 
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.2, 20.0
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.4, 30.0  # with full jitter: any time up to it
 STEADY_S = 10.0  # a connection that lasted so long starts the back-off afresh
 TICK_S = 0.25
+WATCH_EVERY_S = 5.0  # each topic that has spoken is listened for again so much later
 REPLACE_WITHIN_S = 15.0  # a replacement that has not spoken by then is given up; the old one goes on
 OVERLAP_S = 0.5  # both deliver for so long: the new one may lag, and must show where in the numbering it is
 
@@ -42,9 +43,10 @@ class Connection:
     the socket is open (market data), not only when the session is ready (order entry). `fresh` makes a new
     session and path before each connect, where a key in the path lives no longer than the connection (Binance
     listen keys). `rotation`: how it is replaced while it goes on; without, it is hung up. `names` finds
-    hosts, `rest(seconds)` waits between two attempts, `spare()` gives a descriptor where there is none.
-    `news`, `relist`, `turned` are told what private streams say of the account, that instruments changed, and
-    that the line went up or down; `ask` sends a REST request of the session (to keep a listen key alive).
+    hosts, `rest(seconds)` waits between two attempts, `admit()` until one may be made, `spare()` gives a
+    descriptor where there is none. `news`, `relist`, `turned` are told what private streams say of the
+    account, that instruments changed, and that the line went up or down; `ask` sends a REST request of the
+    session (to keep a listen key alive).
     """
 
     def __init__(
@@ -56,12 +58,13 @@ class Connection:
         ask: Callable[[Request], Awaitable[Reply | None]] | None = None,
         names: Names | None = None, rest: Callable[[float], Awaitable[None]] | None = None,
         spare: Callable[[], AbstractContextManager[None]] | None = None,
-        rotation: Rotation | None = None,
+        rotation: Rotation | None = None, admit: Callable[[], Awaitable[None]] | None = None,
     ):  # fmt: skip
         self.link, self.line, self.name, self.session = link, line, name, session
         self.base, self.path, self.fresh = url.rstrip("/"), path, fresh
         self.up_at_once, self.topic, self.tell, self.resync = up_at_once, topic, tell, resync
         self.news, self.relist, self.turned, self.ask = news, relist, turned, ask
+        self.admit = admit
         self.rest, self.spare = rest or (lambda seconds: asyncio.sleep(seconds)), spare
         self.names, self.context = names or Names(tell), tls.context() if url.startswith("wss:") else None
         self.channel: Channel | None = None
@@ -74,6 +77,7 @@ class Connection:
         self._next: Connection | None = None  # goes up beside this one
         self._retry = True
         self._frames = 0
+        self._heard_ns = 0  # when a topic was last told
         self._told = ""  # why it cannot connect, as it was said last
         self._topics: set[Any] = set()
         self._random = random.Random(f"{seed}:{line}")  # jitter: two lines must not come back together
@@ -105,7 +109,7 @@ class Connection:
                 self._dropped()
             if loop.time() - began_s > STEADY_S:
                 delay_s = BACKOFF_FIRST_S
-            await self.rest(delay_s * (0.5 + self._random.random()))
+            await self.rest(delay_s * self._random.random())
             delay_s = min(2 * delay_s, BACKOFF_MOST_S)
 
     async def _connect_somehow(self) -> None:
@@ -135,12 +139,12 @@ class Connection:
                 self.session, self.path = await self.fresh()
             except ValueError as error:  # the venue's answer, not our fault: ask again
                 raise Unreachable(str(error)) from None
+        if self.admit is not None:
+            await self.admit()
         self.channel = self.link.channel(self.line)
         self.gone.clear()
         self.channel.cold, self.channel.down = self._cold, self._down
-        self._topics = set(self._subscribed())
-        if self.topic is not None and self._topics:
-            self.channel.seen = self._seen
+        self._listen()
         await picows.ws_connect(
             lambda: self.channel,
             self.base + self.path,
@@ -227,7 +231,7 @@ class Connection:
             self.link, rotation.spare, self.name, self.base, rotation.again(), self.path,
             up_at_once=True, topic=self.topic, tell=self.tell,
             resync=lambda symbol, reason: new.resubscribe(symbol),
-            relist=self.relist, news=self.news, names=self.names, spare=self.spare,
+            relist=self.relist, news=self.news, names=self.names, spare=self.spare, admit=self.admit,
         )  # fmt: skip
         return new
 
@@ -310,14 +314,26 @@ class Connection:
             self._do(session.keepalive_reply(await self.ask(request), self.link.now_ns()))
 
     def _tick(self) -> None:
-        """Time passes for the session. Once every topic has spoken, frames on the line stand for all of
-        them."""
+        """Time passes for the session. Every few seconds each topic must speak again; where it is not known
+        which topic a frame is of, frames on the line stand for all."""
         now_ns = self.link.now_ns()
-        if self.channel is not None and self.channel.seen is None and self.channel.frames != self._frames:
-            self._frames = self.channel.frames
-            for topic in self._subscribed():
-                self.session.data(topic, now_ns)
+        if self.channel is not None and self.channel.seen is None:
+            if self.topic is not None:
+                if now_ns - self._heard_ns >= WATCH_EVERY_S * 1e9:
+                    self._listen()
+            elif self.channel.frames != self._frames:
+                self._frames = self.channel.frames
+                for topic in self._subscribed():
+                    self.session.data(topic, now_ns)
         self._do(self.session.tick(now_ns))
+
+    def _listen(self) -> None:
+        """From now on each frame is looked at until every topic has spoken: the price of a watch that tells
+        topics apart is paid for some frames in some seconds, not for each."""
+        assert self.channel is not None
+        self._topics = set(self._subscribed())
+        if self.topic is not None and self._topics:
+            self.channel.seen = self._seen
 
     def _subscribed(self) -> list[Any]:
         """What the session is subscribed to and hears of all the time, in its venue's words."""
@@ -352,7 +368,8 @@ class Connection:
         assert self.topic is not None
         assert self.channel is not None
         topic = self.topic(frame)
-        self.session.data(topic, self.link.now_ns())
+        self._heard_ns = self.link.now_ns()
+        self.session.data(topic, self._heard_ns)
         self._topics.discard(topic)
         if not self._topics:
             self.channel.seen = None
@@ -369,7 +386,7 @@ class Connection:
             elif isinstance(action, Ready):
                 self._on_ready()
             elif isinstance(action, Resync):
-                self.resync(action.symbol, action.reason)
+                self._resync(action)
             elif isinstance(action, Replace):
                 self.tell(self.name, f"to be replaced: {action.reason}")
                 self.replace()
@@ -384,6 +401,14 @@ class Connection:
                 )
                 self._retry = self._retry and action.retry
                 self.hang_up()
+
+    def _resync(self, action: Resync) -> None:
+        """A topic that is dead here is subscribed anew here: other lines may be well."""
+        if self.topic is None:
+            self.resync(action.symbol, action.reason)
+        else:
+            self.tell(self.name, f"subscribing anew: {action.symbol}: {action.reason}")
+            self.resubscribe(action.symbol)
 
     def _on_ready(self) -> None:
         if not self.up_at_once:

@@ -35,6 +35,7 @@ from node.net.blind import cancel_ours
 from node.net.connection import Connection
 from node.net.console import Console
 from node.net.descriptors import Descriptors
+from node.net.governor import Governor, Pace
 from node.net.http import Http
 from node.net.names import Names
 from node.net.outage import Outage
@@ -133,6 +134,7 @@ class Node:
         self.tape: TapeWriter | None = None
         self.dials: Dials | None = None
         self.keeper: Keeper | None = None
+        self.governor = Governor()
         self.turns: dict[int, asyncio.Lock] = {}  # by market: held while a line is replaced
         self.relisting: set[int] = set()  # markets whose filters are being asked for
         self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
@@ -460,6 +462,7 @@ class Node:
                 rest=partial(self.outage.rest, spec.role),
                 spare=self.descriptors.handed_over if spec.role == "orders" else None,
                 rotation=self._rotation(spec),
+                admit=partial(self.governor.admit, host_of(spec.url), pace_of(spec.market), spec.role),
             )
         )
 
@@ -929,6 +932,17 @@ class Node:
         """NOTE on the tape: something a person may want to read later."""
         if self.tape is not None and not self.tape.full:
             self.tape.append(RecordType.NOTE, 0, self.link.now_ns(), orjson.dumps(fields))
+
+
+def host_of(url: str) -> str:
+    """Name and port: what a venue's budget of connection attempts is for."""
+    return url.partition("://")[2].partition("/")[0]
+
+
+def pace_of(market: int) -> Pace:
+    """How often that venue lets one machine try to connect."""
+    most, within_ns = MARKETS[market].attempts
+    return Pace(most, within_ns / 1e9)
 
 
 def sockets_of(config: Config) -> int:

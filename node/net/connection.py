@@ -240,15 +240,17 @@ class Connection:
         Raises OSError or picows.WSError."""
         await self._connect_somehow()
         loop = asyncio.get_running_loop()
-        since_s = loop.time()
+        since_s, has_spoken = loop.time(), False
         while loop.time() - since_s < OVERLAP_S:
             await self._pause()
             if self.gone.is_set():
                 raise ConnectionResetError("it was lost before every topic had spoken")
-            if not self.ready.is_set() or self._is_waiting():
+            has_spoken = has_spoken or (self.ready.is_set() and not self._is_waiting())
+            if not has_spoken:
                 since_s = loop.time()
 
     def _is_waiting(self) -> bool:
+        """Is a topic awaited? Later too: each is listened for again and again."""
         return self.channel is not None and self.channel.seen is not None
 
     def _take_over(self, new: "Connection", rotation: Rotation) -> None:

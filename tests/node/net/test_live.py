@@ -522,6 +522,34 @@ def test_a_notice_of_a_shutdown_to_both_lines_replaces_one_after_the_other_befor
     play(scenario, ("okx",))
 
 
+def test_a_book_that_dies_on_a_live_socket_is_subscribed_anew_and_then_the_line_is_replaced(
+    play, monkeypatch
+):
+    quick(monkeypatch)
+    monkeypatch.setattr(binance_session, "REPLACE_AT_NS", 10**15)
+    monkeypatch.setattr(binance_session, "DEAD_NS", 500 * MS)
+    monkeypatch.setattr(connection_module, "WATCH_EVERY_S", 0.05)
+
+    async def scenario(world):
+        node, fake = watching(world, "binance-spot", 2), world.fake("binance")
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            await until(lambda: len(fake.connections) == 2)
+            frozen = min(fake.connections)
+            fake.faults.add("book.freeze", connection=frozen, topic="depth")
+            await until(lambda: any(x.replaced for x in node.connections))
+            assert sorted(x.replaced for x in node.connections) == [0, 1]
+            await until(lambda: frozen not in fake.connections)
+            assert (node.engine.books[0].state, node.engine.books[0].gaps) == (SYNCED, 0)
+            assert [x.drops for x in node.connections] == [0, 0]
+
+        await world.run(node, act)
+        assert world.said("dead though it was subscribed anew")
+
+    play(scenario, ("binance",))
+
+
 # ---- quoting -------------------------------------------------------------------------------------
 
 

@@ -392,3 +392,44 @@ def test_a_restart_forgets_what_was_waited_for():
     session, _ = started(DEPTH)
     assert isinstance(session.start(NOW + HOUR)[0], Send)
     assert session.tick(NOW + HOUR) == []
+
+
+# ---- a topic that dies on a live socket -----------------------------------------------------------
+
+
+TICKER = "btcusdt@bookTicker"
+
+
+def quoted() -> Session:
+    """A book and its best prices, both of which have spoken."""
+    session, _ = started(DEPTH, TICKER)
+    session.receive('{"result":null,"id":1}', NOW)
+    for stream in (DEPTH, TICKER):
+        session.data(stream, NOW)
+    return session
+
+
+def test_a_book_that_is_silent_while_its_best_prices_move_is_subscribed_anew_and_then_the_line_replaced():
+    session = quoted()
+    session.data(TICKER, NOW + 30 * SECOND - 1)
+    assert session.tick(NOW + 30 * SECOND) == []
+    session.data(TICKER, NOW + 30 * SECOND)
+    sent = [json.loads(x.text) for x in session.tick(NOW + 30 * SECOND)]
+    assert [(x["method"], x["params"]) for x in sent] == [("UNSUBSCRIBE", [DEPTH]), ("SUBSCRIBE", [DEPTH])]
+    assert session.tick(NOW + 31 * SECOND) == []
+    for message in sent:  # and nobody is told that the session is ready again
+        assert session.receive(json.dumps({"result": None, "id": message["id"]}), NOW + 31 * SECOND) == []
+    assert session.tick(NOW + 59 * SECOND) == []  # no answer is missed
+    session.data(TICKER, NOW + 60 * SECOND)
+    (action,) = session.tick(NOW + 60 * SECOND)
+    assert action == Replace(f"{DEPTH} is dead though it was subscribed anew")
+    session.data(DEPTH, NOW + 61 * SECOND)  # it lives
+    session.data(TICKER, NOW + 91 * SECOND)
+    assert [type(x) for x in session.tick(NOW + 91 * SECOND)] == [Send, Send]
+
+
+def test_a_market_in_which_nothing_moves_is_quiet_and_not_dead():
+    session = quoted()
+    assert session.tick(NOW + 3600 * SECOND) == []
+    session.data(DEPTH, NOW + 3600 * SECOND)  # a level far from the best prices
+    assert session.tick(NOW + 3601 * SECOND) == []

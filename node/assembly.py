@@ -7,6 +7,7 @@ virtual one.
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from node.config import MARKETS as MARKET_NUMBERS
 from node.credentials import accounts_of
 from node.errors import UserError
 from node.limits import Effective, apply, apply_stops, effective_limits, lots_of
+from node.linestats import SPARE
 from node.recall import Recalled
 from node.regrid import Counted, is_exact, regrid
 from node.strategies import make_strategy
@@ -82,6 +84,9 @@ class LineSpec:
     session: Any
     asks: Callable[[], Request] | None = None
     opened: Callable[[Reply], Any] | None = None
+    books: tuple[int, ...] = ()  # of a feed: instruments whose depth it carries
+    spare: int = -1  # of a feed: number for a connection that is to replace it while it goes on; -1 = none
+    again: Callable[[], Any] | None = None  # of a feed: a session like this one
 
     @property
     def up_at_once(self) -> bool:
@@ -95,7 +100,8 @@ class Assembly:
     `rows`: the venues' instruments, `steps` how fine the data is where it is finer than the increments of
     orders; `keys` by market number. `strategy` is used instead of the one that the config names. `folder`:
     what paths in the config are relative to; `first_id`: of its orders; `now_ns`: from when on time rules are
-    needed; `profile`: the compliance profile, where it is not to be read from its file."""
+    needed; `profile`: the compliance profile, where it is not to be read from its file; `spares`: each feed
+    has a second number, as far as numbers go."""
 
     def __init__(
         self,
@@ -112,8 +118,9 @@ class Assembly:
         now_ns: int = 0,
         profile: Profile | None = None,
         first_id: int = 1,
+        spares: bool = True,
     ):
-        self.first_id = first_id
+        self.first_id, self.has_spares = first_id, spares
         self.config, self.rows, self.keys, self.epoch, self.folder = config, rows, keys, epoch, folder
         self.steps, self.began_ns, self.given_profile = steps, now_ns, profile
         self.strategy = strategy
@@ -248,6 +255,8 @@ class Assembly:
             self.wires[market] = wire
         for venue in used:
             self._try(venue, self._feeds)
+        if self.has_spares:
+            self._spares()
         for venue in used:
             self._try(venue, self._snapshots)
             if venue.orders:
@@ -275,9 +284,25 @@ class Assembly:
             for j, session in enumerate(sessions):
                 name = f"{venue.market} feed {chr(ord('A') + i)}" + (f".{j + 1}" if len(sessions) > 1 else "")
                 line = self._line(name, LineKind.MARKET_LINE, market)
-                self.lines.append(LineSpec(line, name, market, "feed", url, session))
-                for symbol in depths if j == 0 else ():  # the first connection has the books
-                    self.engine.expect(line, self.numbers[market, symbol])
+                again = partial(_nth_feed, j, market, list(depths), depths, venue.trades)
+                # the first connection has the books
+                books = tuple(self.numbers[market, x] for x in depths) if j == 0 else ()
+                self.lines.append(
+                    LineSpec(line, name, market, "feed", url, session, books=books, again=again)
+                )
+                for number in books:
+                    self.engine.expect(line, number)
+
+    def _spares(self) -> None:
+        """A second number for each feed, as far as the arbiter tells them apart: a new connection is up on
+        it before the old one goes."""
+        for spec in self.lines:
+            try:
+                spec.spare = self._line(spec.name + SPARE, LineKind.MARKET_LINE, spec.market)
+            except ValueError:
+                return
+            for number in spec.books:
+                self.engine.expect(spec.spare, number)
 
     def _snapshots(self, venue: VenueConfig, market: int) -> None:
         """A line for the snapshots of each instrument whose book starts from one."""
@@ -591,6 +616,11 @@ def _is_default(value: Any, of: msgspec.structs.FieldInfo) -> bool:
 def _name_of(strategy: Strategy) -> str:
     """What `make_strategy` would find it by."""
     return f"{type(strategy).__module__}:{type(strategy).__qualname__}"
+
+
+def _nth_feed(number: int, market: int, symbols: list[str], depths: dict[str, int], trades: bool) -> Any:
+    """A session of one of the connections that a market's feed takes."""
+    return MARKETS[market].feeds(market, symbols, depths, trades)[number]
 
 
 def _state(market: int, row: InstrumentRow) -> StatusRow:

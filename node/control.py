@@ -21,7 +21,7 @@ from node.config import Config
 from node.errors import UserError, cause
 from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.limits import AT_START, changes
-from node.linestats import line_rows
+from node.linestats import line_rows, line_states
 from node.phrases import RELEASED, RESTARTED, latch_name, latches_of, resume_command, way_out
 from node.recall import Recalled
 from node.truth.halts import Tell
@@ -417,11 +417,7 @@ class Control:
             "way_out": way_out(engine.risk.latches, self.directory, self.directory),
             "equity": self._equity(),
             "instruments": [self._instrument(i, now_ns) for i in range(engine.instruments.count)],
-            "lines": [
-                {"name": x.name, "up": bool(x.up)}
-                for x in engine.lines
-                if x.context < 0  # else replies to requests: nothing that could be up
-            ],
+            "lines": line_states(engine),
             "feeds": line_rows(engine),
             "refusals": {k: v for k, v in engine.risk.refusals().items() if v},
             "latched_refusals": {latch_name(Latch[k]): v for k, v in engine.risk.latched_refusals().items()},

@@ -1,9 +1,15 @@
-"""What each redundant line of market data was good for: who was first, by how much, whose holes it filled."""
+"""What each redundant line of market data was good for: who was first, by how much, whose holes it filled.
+
+A line that is replaced while it goes on has two numbers, its own and a spare one, and is on either or on
+both. Here it is one line.
+"""
 
 from collections import Counter
 from typing import Any
 
-from ext.engine import Engine, LineKind
+from ext.engine import Engine, Line, LineKind
+
+SPARE = " spare"  # behind the name of the line that the number is for
 
 
 def line_rows(engine: Engine) -> list[dict[str, Any]]:
@@ -17,11 +23,11 @@ def line_rows(engine: Engine) -> list[dict[str, Any]]:
     for line in engine.lines:
         whole[line.wire.market] += stats.get(line.number, {"won": 0})["won"]
     out = []
-    for line in engine.lines:
+    for line, *others in _by_name(engine):
         if line.kind != LineKind.MARKET_LINE:
             continue
-        of_line = stats.get(line.number)
-        row: dict[str, Any] = {"name": line.name, "up": bool(line.up)}
+        of_line = _sum([stats[x.number] for x in (line, *others) if x.number in stats])
+        row: dict[str, Any] = {"name": line.name, "up": any(x.up for x in (line, *others))}
         if of_line is not None:
             row |= {
                 "first": of_line["won"],
@@ -33,6 +39,29 @@ def line_rows(engine: Engine) -> list[dict[str, Any]]:
             row |= {x: of_line[x] for x in ("healed", "held", "lost", "spilled")}
         out.append(row)
     return out
+
+
+def line_states(engine: Engine) -> list[dict[str, Any]]:
+    """Name of each line that is a connection, and whether it is up."""
+    lines = _by_name(engine)
+    # those with a context bring replies to requests: nothing that could be up
+    return [{"name": x[0].name, "up": any(y.up for y in x)} for x in lines if x[0].context < 0]
+
+
+def _by_name(engine: Engine) -> list[list[Line]]:
+    """Each line with its spare number behind it."""
+    out: dict[str, list[Line]] = {}
+    for line in engine.lines:
+        out.setdefault(line.name.removesuffix(SPARE), []).append(line)
+    return list(out.values())
+
+
+def _sum(stats: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Counters of the numbers that one line had; None where none of them brought anything."""
+    if len(stats) < 2:
+        return stats[0] if stats else None
+    leads = [sum(x) for x in zip(*(x["leads"] for x in stats), strict=True)]
+    return {key: sum(x[key] for x in stats) for key in stats[0] if key != "leads"} | {"leads": leads}
 
 
 def share(part: int, whole: int) -> float:

@@ -197,6 +197,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
             "node.regrid",
             "node.tracked",
             "node.limits",
+            "node.linestats",
             "node.compliance",
             "node.credentials",
         }
@@ -234,14 +235,14 @@ ALLOWED: list[tuple[str, set[str]]] = [
         (
             LOWER
             | {"node.backtest*", "node.assembly", "node.compliance", "node.strategies", "node.sheet"}
-            | {"node.slow.finding", "node.slow.records"}
+            | {"node.linestats", "node.slow.finding", "node.slow.records"}
             | ALL_EXT
         )
         - {"ext.link"},
     ),
     (
         r"node\.backtest(\.\w+)*",
-        (LOWER | {"node.backtest*", "node.reel", "node.sheet"} | ALL_EXT) - {"ext.link"},
+        (LOWER | {"node.backtest*", "node.linestats", "node.reel", "node.sheet"} | ALL_EXT) - {"ext.link"},
     ),
     (
         r"node\.slow(\.\w+)*",

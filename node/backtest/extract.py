@@ -1,7 +1,9 @@
 """Market data out of a tape: what `tickgate record` would have written while the node ran.
 
-Of redundant lines the first of each market is taken. A run of the node begins a file, as CONFIG is where the
-tape says what its lines and instruments are.
+Of redundant lines the first of each market is taken. Where it was replaced while it went on, both
+connections are written as long as both deliver; on a venue whose books start from a snapshot of the stream it
+is the new one from its first frame on, which begins with that snapshot. A run of the node begins a file, as
+CONFIG is where the tape says what its lines and instruments are.
 """
 
 from pathlib import Path
@@ -13,6 +15,7 @@ from ext.engine import LineKind
 from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader
 from node.config import MARKETS as MARKET_NUMBERS
 from node.errors import Failed, UserError
+from node.linestats import SPARE
 from node.reel import Reel
 from node.venues.markets import MARKETS
 
@@ -53,12 +56,16 @@ class _Extraction:
         self.files: list[str] = []
         self.sidecars: list[str] = []
         self.began_ns = 0
+        self.names: list[str] = []
+        self.up: set[int] = set()
+        self.left: set[int] = set()  # lines that are up, and in whose place another one is written
         self.counts = dict.fromkeys(("frames", "raw_bytes", "written_bytes", "not_utf8"), 0)
 
     def begin(self, told: dict[str, Any], now_ns: int) -> None:
         """A run of the node begins: other lines, other instruments. It has files once it has frames."""
         self.end()
         self.began_ns = now_ns
+        self.names, self.up, self.left = [x["name"] for x in told["lines"]], set(), set()
         self.feeds = {
             line: feed for line, row in enumerate(told["lines"]) if (feed := _feed(row)) is not None
         }
@@ -72,6 +79,8 @@ class _Extraction:
 
     def frame(self, line: int, raw: bytes, now_ns: int) -> None:
         market, url = self.feeds[line]
+        if line in self.left:
+            return
         if not self.reels[market].files:
             self.reels[market].turn(self.began_ns)
         if url:
@@ -81,8 +90,20 @@ class _Extraction:
             self.reels[market].put(now_ns, channel, raw)
 
     def turned(self, line: int, up: bool, now_ns: int) -> None:
-        if not up and self.reels[self.feeds[line][0]].files:
-            self.reels[self.feeds[line][0]].mark(now_ns, "lost", {"line": line})
+        """A connection came or went. One that goes when another has taken over was not lost."""
+        market, name = self.feeds[line][0], self.names[line].removesuffix(SPARE)
+        other = next((x for x in self.up if x != line and self.names[x].removesuffix(SPARE) == name), None)
+        if up:
+            self.up.add(line)
+            if other is not None and MARKETS[MARKET_NUMBERS[market]].snapshot is None:
+                self.left.add(other)
+            return
+        self.up.discard(line)
+        self.left.discard(line)
+        if other is None or other in self.left:
+            self.left.discard(other)
+            if self.reels[market].files:
+                self.reels[market].mark(now_ns, "lost", {"line": line})
 
     def end(self) -> None:
         for reel in self.reels.values():

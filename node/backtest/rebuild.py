@@ -14,6 +14,7 @@ from node.assembly import Assembly
 from node.compliance import Profile
 from node.config import MARKETS, Config
 from node.errors import UserError
+from node.linestats import SPARE
 from node.strategies import make_strategy
 from node.venues.keys import Key
 from node.venues.values import InstrumentRow
@@ -74,6 +75,7 @@ def rebuild(
         now_ns=told["now_ns"],
         first_id=told["first_id"],
         profile=profile,
+        spares=any(x["name"].endswith(SPARE) for x in told["lines"]),  # not every build had them
     )
     if desk.rest:  # what it demands of the gate, and which market is paid from which purse
         desk.keeper(

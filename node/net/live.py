@@ -35,9 +35,11 @@ from node.net.blind import cancel_ours
 from node.net.connection import Connection
 from node.net.console import Console
 from node.net.descriptors import Descriptors
+from node.net.governor import Governor, Pace
 from node.net.http import Http
 from node.net.names import Names
 from node.net.outage import Outage
+from node.net.rotation import Rotation
 from node.net.taking import taken
 from node.net.tapewatch import TapeWatch
 from node.net.vigil import EVERY_S, Vigil
@@ -145,6 +147,8 @@ class Node:
         self.tape: TapeWriter | None = None
         self.dials: Dials | None = None
         self.keeper: Keeper | None = None
+        self.governor = Governor()
+        self.turns: dict[int, asyncio.Lock] = {}  # by market: held while a line is replaced
         self.relisting: set[int] = set()  # markets whose filters are being asked for
         self.heard: dict[int, int] = {}  # private line -> frames that the decoder took
         self.failure: BaseException | None = None
@@ -486,8 +490,16 @@ class Node:
                 names=self.names,
                 rest=partial(self.outage.rest, spec.role),
                 spare=self.descriptors.handed_over if spec.role == "orders" else None,
+                rotation=self._rotation(spec),
+                admit=partial(self.governor.admit, host_of(spec.url), pace_of(spec.market), spec.role),
             )
         )
+
+    def _rotation(self, spec: LineSpec) -> Rotation | None:
+        """How a feed is replaced while it goes on: one of a venue after the other."""
+        if spec.spare < 0 or spec.again is None:
+            return None
+        return Rotation(spec.spare, spec.again, self.turns.setdefault(spec.market, asyncio.Lock()))
 
     async def _fresh(self, spec: LineSpec):
         """A session that needs something from REST first (a listen key), and its path."""
@@ -958,9 +970,21 @@ class Node:
             self.tape.append(RecordType.NOTE, 0, self.link.now_ns(), orjson.dumps(fields))
 
 
+def host_of(url: str) -> str:
+    """Name and port: what a venue's budget of connection attempts is for."""
+    return url.partition("://")[2].partition("/")[0]
+
+
+def pace_of(market: int) -> Pace:
+    """How often that venue lets one machine try to connect."""
+    most, within_ns = MARKETS[market].attempts
+    return Pace(most, within_ns / 1e9)
+
+
 def sockets_of(config: Config) -> int:
-    """WebSockets that the config comes to, at most: a second one for each address of Binance USD-M."""
-    return sum(2 * len(x.streams) + (3 if x.orders else 0) for x in config.venue)
+    """WebSockets that the config comes to, at most: a second one for each address of Binance USD-M, and one
+    for each venue that goes up before another one goes."""
+    return sum(2 * len(x.streams) + 1 + (3 if x.orders else 0) for x in config.venue)
 
 
 def _venue_order(node: Node, key: tuple[int, str], order: Iterable[tuple[int, str]]) -> tuple[int, int]:

@@ -197,8 +197,9 @@ class Recorder(Node):
         """As a node's, without tape, orders and keeper, and with a reel for each market."""
         now_ns = time.time_ns()
         self.desk = Assembly(
-            self.config, self.rows, self.steps, {}, tape=None, epoch=epoch_of(now_ns), folder=self.folder
-        )
+            self.config, self.rows, self.steps, {}, tape=None, epoch=epoch_of(now_ns), folder=self.folder,
+            spares=False,  # each connection begins with fresh books, and one at a time is on record
+        )  # fmt: skip
         self.engine, self.instruments = self.desk.engine, self.desk.instruments
         self.ear = Ear(self.engine, self._heard)
         self.link = self.ear  # type: ignore[assignment]  # what connections want of a link, it has

@@ -39,7 +39,8 @@ class MarketRow:
     the order-entry session, which `orders_tell_all` where reports, positions and balances come on it too;
     `private` the other connections that tell of them. Where a private session is None, `listen_key(market,
     api_key)` gives what makes the request for it, and the session of the reply. `codes` is the error table of
-    the decoder, `budgets` the venue's published request limits."""
+    the decoder, `budgets` the venue's published request limits, `attempts` how many connection attempts of
+    one machine the venue takes in how many ns."""
 
     wire: type[Wire]
     feeds: Callable[[int, Symbols, Depths, bool], list[Any]]
@@ -53,6 +54,7 @@ class MarketRow:
     rest: Callable[[int, Key, int], Rest]
     codes: list[tuple[int, int, int, int, int]]
     budgets: Callable[[int], list[Rule]]
+    attempts: tuple[int, int]
     listen_key: (
         Callable[[int, str, Key | None], tuple[Callable[[], Request], Callable[[Reply], Any]]] | None
     ) = None
@@ -154,6 +156,7 @@ def _binance(market: int) -> MarketRow:
         rest=BinanceRest,
         codes=binance_rules.CODES[market],
         budgets=lambda market: _rules(binance_rules.BUDGETS[market]),
+        attempts=binance_rules.ATTEMPTS,
     )
 
 
@@ -171,6 +174,7 @@ def _bybit(market: int) -> MarketRow:
         rest=bybit_rest.Rest,
         codes=bybit_rules.CODES,
         budgets=lambda market: _rules(bybit_rules.BUDGETS[market]),
+        attempts=bybit_rules.ATTEMPTS,
     )
 
 
@@ -192,6 +196,7 @@ MARKETS: dict[int, MarketRow] = {
         rest=okx_rest.Rest,
         codes=okx_rules.CODES,
         budgets=lambda market: _rules(okx_rules.BUDGETS[market]),
+        attempts=okx_rules.ATTEMPTS,
     ),
 }
 

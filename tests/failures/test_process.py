@@ -25,6 +25,7 @@ from ext.tape import RecordType, TapeReader, TapeWriter, verify
 from node import main
 from node.beat import read_pulse
 from node.errors import Failed, HeldBack, Unreachable
+from node.linestats import line_states
 from node.net import names, tls
 from node.net.descriptors import Descriptors, is_lack
 from node.net.live import Node
@@ -296,7 +297,7 @@ async def steps_of_the_wall_clock(world: World, node: Node) -> None:
             assert node.engine.risk.passed == passed
             await asyncio.sleep(0.01)
         assert watch.clock.is_settled(node.link.now_ns())
-        assert all(x.up for x in node.engine.lines)
+        assert all(x["up"] for x in line_states(node.engine))
 
 
 WALL = re.compile(r"\btime\.time\(|\bdatetime\.(now|utcnow|today)\(|\btime\.(gmtime|localtime|ctime)\(")
@@ -444,7 +445,7 @@ def test_row_101_names_that_fail_hang_or_change_touch_no_connection_and_hinder_n
                 (["127.0.0.1"], 30.0),
             ):
                 book.answers["localhost"], book.late_s = answer, late_s
-                assert all(x.up for x in node.engine.lines)
+                assert all(x["up"] for x in line_states(node.engine))
                 asked, drops = book.asked, [x.drops for x in node.connections]
                 feed = node.connections[0]
                 feed.hang_up()

@@ -6,7 +6,7 @@ from ext.engine import Engine, LineKind
 from ext.instruments import Instruments
 from ext.records import Market
 from ext.venues.bybit import BybitWire
-from node.linestats import lead_us, line_rows
+from node.linestats import SPARE, lead_us, line_rows, line_states
 
 US = 1000
 
@@ -50,6 +50,25 @@ def test_first_copies_share_lead_and_what_was_healed_are_counted_by_line():
     assert (a["held"], a["healed"], b["held"], b["healed"], a["lost"], a["spilled"]) == (1, 0, 0, 1, 0, 0)
     assert (a["lead_p50_us"], a["lead_p99_us"]) == (16.384, 32.768)  # 3, 10 and 20 us, each rounded up
     assert b["lead_p50_us"] is None
+
+
+def test_a_line_and_its_spare_number_are_one_line_whichever_of_them_is_up():
+    one = engine()
+    wire = one.lines[0].wire
+    spare = one.add_line("feed A" + SPARE, LineKind.MARKET_LINE, wire)
+    assert [x["name"] for x in line_states(one)] == ["feed A", "feed B", "orders"]
+    one.on_bytes(0, book(5, "snapshot"), 10 * US)
+    one.on_line(spare, True, 11 * US)
+    one.on_bytes(spare, book(5, "snapshot"), 12 * US)
+    one.on_bytes(0, book(6), 13 * US)
+    one.on_bytes(spare, book(6), 14 * US)
+    one.on_line(0, False, 15 * US)
+    one.on_bytes(spare, book(7), 16 * US)
+    assert [x["up"] for x in line_states(one)] == [True, True, False]
+    a, b = line_rows(one)
+    assert (a["name"], a["up"], a["first"], a["copies"], a["share_percent"]) == ("feed A", True, 3, 2, 100.0)
+    assert b == {"name": "feed B", "up": True}
+    assert a["lead_p50_us"] is not None
 
 
 def test_a_line_that_is_down_says_so():

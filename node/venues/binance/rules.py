@@ -127,6 +127,7 @@ PRODUCTS = {
 
 CONNECTION_LIFE_H = 24  # the venue cuts a connection of this age
 REPLACE_AT_H = 23  # and this is when we replace it
+ATTEMPTS = (240, 300 * SECOND)  # to connect, of one machine: the venue takes 300 in that time
 LISTEN_KEY_KEEPALIVE_MIN = 30  # it dies after 60
 # Until when an order that closed without a fill can be asked for; after that -2026 on spot, -2013 on USD-M.
 RETENTION_NS = {BINANCE_SPOT: 90 * DAY, BINANCE_USDM: 3 * DAY}

@@ -14,6 +14,7 @@ watchdog on first data.
 """
 
 from collections.abc import Sequence
+from random import Random
 
 import orjson
 
@@ -38,6 +39,9 @@ SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 ACK_NS = 10 * SECOND  # the venue itself gives up on a request after 10 s
 FIRST_DATA_NS = 30 * SECOND
+REPLACE_AT_NS = REPLACE_AT_H * HOUR  # at the latest
+REPLACE_SPREAD_NS = HOUR  # and so much earlier at the most
+DEAD_NS = 30 * SECOND  # a book that says nothing for so long while its best prices move is dead
 KEEPALIVE_AGAIN_NS = 60 * SECOND  # after one that failed
 LOGON_WINDOW_MS = 5000
 SUBSCRIBE_ID = 1
@@ -87,10 +91,12 @@ class Session:
         self.ready = False
         self.offset_ns = 0
         self._proven = False  # this key has logged on before: a refusal may be a passing one
-        self._started_ns = 0
+        self._started_ns = self._replace_ns = 0
         self._waiting: dict[object, tuple[int, str]] = {}  # request id -> deadline, what it was
         self._silent: set[str] = set()  # streams that must speak and have not yet
         self._silent_from_ns = 0
+        self._heard_ns: dict[str, int] = {}  # stream -> last data
+        self._anew: set[str] = set()  # streams subscribed anew because they were dead, and silent since
         self._extended_ns = 0
         self._replaced = False
 
@@ -119,8 +125,10 @@ class Session:
         """The connection is open. Also the way to begin again on a new one."""
         self.ready, self._replaced = False, False
         self._started_ns = self._extended_ns = now_ns
-        self._waiting.clear()
-        self._silent.clear()
+        # lines that were opened together must not be replaced together
+        self._replace_ns = now_ns + REPLACE_AT_NS - Random(now_ns).randrange(REPLACE_SPREAD_NS)
+        for told in (self._waiting, self._silent, self._heard_ns, self._anew):
+            told.clear()
         if self.kind == "stream":
             if not self.streams or self.listen_key:
                 return self._done(now_ns)
@@ -154,6 +162,8 @@ class Session:
     def data(self, topic: str, now_ns: int) -> None:
         """A data frame of this stream came."""
         self._silent.discard(topic)
+        self._anew.discard(topic)
+        self._heard_ns[topic] = now_ns
 
     def tick(self, now_ns: int) -> list[Action]:
         """Time passes: late answers, silent streams, old age."""
@@ -163,10 +173,19 @@ class Session:
         if self._silent and now_ns - self._silent_from_ns >= self.first_data_ns:
             names = ", ".join(sorted(self._silent)[:5])
             return [Down(f"no data since the subscription: {names} ({len(self._silent)} streams)")]
-        if not self._replaced and now_ns - self._started_ns >= REPLACE_AT_H * HOUR:
+        dead = self._dead_book()
+        if dead:
+            return self._revive(dead, now_ns)
+        if not self._replaced and now_ns >= self._replace_ns:
             self._replaced = True
-            return [Replace(f"{REPLACE_AT_H} h old; the venue cuts at {CONNECTION_LIFE_H} h")]
+            age_h = (now_ns - self._started_ns) / HOUR
+            return [Replace(f"{age_h:.1f} h old; the venue cuts at {CONNECTION_LIFE_H} h")]
         return []
+
+    @property
+    def spoken(self) -> list[str]:
+        """Streams that speak all the time: the others do when something happens."""
+        return [x for x in self.streams if stream_channel(x) not in EVENT_STREAMS]
 
     def resync(self, symbol: str, now_ns: int = 0) -> list[Action]:
         """Nothing to say on this connection: a book starts anew from `snapshot_request`."""
@@ -197,6 +216,29 @@ class Session:
 
     # ---- inside ----
 
+    def _dead_book(self) -> str:
+        """A book that said nothing while `bookTicker` of its symbol did, "" where there is none. Both may
+        be silent: the venue sends nothing where nothing changes. The best price never moves without the
+        book."""
+        for stream, heard_ns in self._heard_ns.items():
+            symbol, _, channel = stream.partition("@")
+            if channel.startswith("depth") and (
+                self._heard_ns.get(f"{symbol}@bookTicker", 0) - heard_ns >= DEAD_NS
+            ):
+                return stream
+        return ""
+
+    def _revive(self, stream: str, now_ns: int) -> list[Action]:
+        """Subscribe it anew, once; then the line is to be replaced."""
+        self._heard_ns[stream] = now_ns
+        if stream in self._anew:
+            return [Replace(f"{stream} is dead though it was subscribed anew")]
+        self._anew.add(stream)
+        return [
+            self._ask(SUBSCRIBE_ID + number, method, [stream], now_ns)
+            for number, method in enumerate(("UNSUBSCRIBE", "SUBSCRIBE"), 2 * len(self._anew))
+        ]
+
     def _signed(self, now_ns: int) -> dict[str, object]:
         assert self.key is not None
         stamp_ms = (now_ns + self.offset_ns) // 1_000_000
@@ -217,7 +259,7 @@ class Session:
         self.ready = self._proven = True
         if self.first_data_ns and not self.listen_key:
             self._silent_from_ns = now_ns
-            self._silent |= {x for x in self.streams if stream_channel(x) not in EVENT_STREAMS}
+            self._silent |= set(self.spoken)
         return [Ready()]
 
     def _logged_on(self, now_ns: int) -> list[Action]:
@@ -242,7 +284,7 @@ class Session:
             return [Down(f"stream error {error.get('code')}: {error.get('msg')}", retry=False)]
         if "result" not in message and "id" not in message:
             return self._unknown(str(sorted(message)))
-        if "result" not in message or not self._answered(message.get("id")) or self._waiting:
+        if "result" not in message or not self._answered(message.get("id")) or self._waiting or self.ready:
             return []
         return self._done(now_ns)
 

@@ -145,6 +145,7 @@ PING_EVERY_NS = 20 * SECOND
 PONG_WITHIN_NS = 10 * SECOND
 ANSWER_WITHIN_NS = 10 * SECOND  # for auth and subscribe
 FIRST_DATA_WITHIN_NS = 10 * SECOND
+ATTEMPTS = (400, 300 * SECOND)  # to connect, of one machine: the venue takes 500 in that time
 IDLE_CUT_NS = 600 * SECOND  # the venue closes a connection that was silent both ways for so long
 AUTH_VALID_MS = 5_000  # `expires` of an auth frame, ahead of now
 CLOCK_AHEAD_MS = 1_000  # a timestamp so far ahead of the venue's clock is refused whatever the window

@@ -92,6 +92,11 @@ class Session:
         paths = {"trade": rules.TRADE_PATH, "private": rules.PRIVATE_PATH, "status": rules.STATUS_PATH}
         return paths.get(self.kind) or rules.PUBLIC_PATH[self.market]
 
+    @property
+    def spoken(self) -> list[str]:
+        """Topics that say something soon after they were subscribed: the others have news only."""
+        return [x for x in self.topics if rules.speaks_at_once(x)]
+
     # ---- what the owner calls ----
 
     def start(self, now_ns: int) -> list[Action]:

@@ -134,6 +134,7 @@ ACK_WITHIN_NS = 10 * SECOND
 LOGIN_WITHIN_NS = 10 * SECOND
 REQUESTS_PER_HOUR = 480  # subscribe, unsubscribe and login together, per connection
 CONNECTS_PER_SECOND = 3  # per IP
+ATTEMPTS = (CONNECTS_PER_SECOND, 1200 * SECOND // 1000)  # two that left apart may arrive together
 ARGS_BYTES_MAX = 60_000  # the documented limit is 64 KB for all args of one request
 NOTICE_CLOSE_NS = 60 * SECOND  # from notice 64008 to the cut
 LOGIN_VALID_NS = 30 * SECOND

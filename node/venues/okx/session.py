@@ -95,6 +95,7 @@ class Session:
         self._leaving: dict[Topic, int] = {}
         self._spoke_ns: dict[Topic, int] = {}  # watched topics -> last data, or when they should have begun
         self._silent: set[Topic] = set()  # watched topics without any data yet
+        self._anew: set[Topic] = set()  # books subscribed anew because they were silent, and silent since
         self._requests: deque[int] = deque()  # times of the requests that count, of the last hour
         self._resyncs: dict[str, tuple[int, int]] = {}  # symbol -> last resync, how many without calm between
         self._due: dict[str, int] = {}  # symbol -> when its resync may start
@@ -162,6 +163,7 @@ class Session:
         if topic in self._spoke_ns:
             self._spoke_ns[topic] = now_ns
             self._silent.discard(topic)
+            self._anew.discard(topic)
 
     def closed(self, code: int, reason: str = "") -> list[Action]:
         """The venue closed the connection with a WebSocket close code."""
@@ -373,7 +375,8 @@ class Session:
         return ""
 
     def _watch(self, now_ns: int) -> list[Action]:
-        """Topics that should have spoken: a book starts anew, anything else takes the connection down."""
+        """Topics that should have spoken: a book starts anew, once; then the line is to be replaced. Anything
+        else takes the connection down."""
         out: list[Action] = []
         for topic, spoke_ns in self._spoke_ns.items():
             channel = rules.CHANNELS[topic[0]]
@@ -384,7 +387,11 @@ class Session:
             if not channel.depth:
                 return [Down(f"{reason}: {topic[1]}")]
             self._spoke_ns[topic] = now_ns
-            out.append(Resync(topic[1], reason))
+            if topic in self._anew:
+                out.append(Replace(f"{reason} though it was subscribed anew: {topic[1]}"))
+            else:
+                self._anew.add(topic)
+                out.append(Resync(topic[1], reason))
         return out
 
 

@@ -10,7 +10,8 @@ from ext.venues.bybit import BybitWire
 
 
 class Desk:
-    """Two lines, feed (0) and orders (1), of one Bybit market; `told` is what a person would have read."""
+    """Lines feed (0), orders (1) and the spare of the feed (2), of one Bybit market; `told` is what a person
+    would have read."""
 
     def __init__(self):
         self.instruments = Instruments(1)
@@ -20,6 +21,7 @@ class Desk:
         wire = BybitWire(self.instruments, Market.BYBIT_LINEAR, "tst0", 1)
         self.engine.add_line("feed", LineKind.MARKET_LINE, wire)
         self.engine.add_line("orders", LineKind.ORDER_LINE, wire)
+        self.engine.add_line("feed spare", LineKind.MARKET_LINE, wire)
         self.told: list[tuple[str, str]] = []
         self.resyncs: list[tuple[str, str]] = []
         self.errors: list[BaseException] = []

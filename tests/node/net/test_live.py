@@ -21,19 +21,27 @@ from ext.records import Latch, Market, TimeInForce, sent_row, state_row
 from ext.strategy import Strategy
 from ext.tape import RecordType, TapeFull, TapeReader, TapeWriter, verify
 from node import assembly, strategies
+from node.backtest.extract import extract
+from node.backtest.instruments import survey
+from node.backtest.replay import Run
+from node.backtest.sources import Recording
 from node.backtest.tapes import tapes_command
 from node.beat import read_pulse
 from node.config import Config, load
 from node.errors import HeldBack, Unreachable, UserError
 from node.latch import Latched, write_latch
+from node.linestats import line_states
+from node.net import connection as connection_module
 from node.net import live
 from node.net.live import Node, make_dials
 from node.sim import judge
 from node.sim.serve import SimConfig, Simulation
 from node.soak import read_faults
+from node.venues.binance import session as binance_session
 from node.venues.ledger import PRIVATE_KEY_PEM
 
 SYNCED = 2
+MS = 1_000_000
 
 HEAD = """\
 mode = "sim"
@@ -165,8 +173,7 @@ def test_five_markets_come_up_quote_and_go_down_in_order(play):
         async def act():
             await until(lambda: hasattr(node, "engine") and all(x.state == SYNCED for x in node.engine.books))
             await until(lambda: all(node.engine.orders.open_orders(i) for i in range(5)))
-            lines = [x for x in node.engine.lines if x.kind != LineKind.SNAPSHOT_LINE]
-            await until(lambda: all(x.up for x in lines))
+            await until(lambda: all(x["up"] for x in line_states(node.engine)))
             feeds = [x for x in node.connections if x.topic is not None]
             # two addresses for five markets, one of which needs two connections for each
             assert len(feeds) == 12
@@ -428,6 +435,159 @@ def test_a_gap_on_every_line_is_mended_with_a_fresh_book(play, market):
         await world.run(node, act)
 
     play(scenario, (venue,))
+
+
+# ---- lines that are replaced before they break ----
+
+
+def watching(world, market: str, lines: int) -> Node:
+    """A node with so many lines of market data and no orders."""
+    url = f'"{world.endpoints[MARKETS[market][0]].ws_url}"'
+    return world.node(
+        (f"orders = {url}\n", ""),
+        (KEY, ""),
+        ('mode = "sim"', 'mode = "watch"'),
+        (f"[{url}, {url}]", f"[{', '.join([url] * lines)}]"),
+        markets=(market,),
+    )
+
+
+def quick(monkeypatch) -> None:
+    """A day of a connection is a second, and the rest in proportion."""
+    monkeypatch.setattr(connection_module, "OVERLAP_S", 0.1)
+    monkeypatch.setattr(connection_module, "TICK_S", 0.02)
+    monkeypatch.setattr(binance_session, "REPLACE_AT_NS", 900 * MS)
+    monkeypatch.setattr(binance_session, "REPLACE_SPREAD_NS", 300 * MS)
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_22_days_of_age_limits_leave_no_gap_whether_with_two_lines_or_one(play, monkeypatch, lines):
+    """Each connection is older than the venue allows after 2 s; each is replaced some 6 times."""
+    quick(monkeypatch)
+
+    async def scenario(world):
+        node, fake = watching(world, "binance-spot", lines), world.fake("binance")
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            fake.faults.add("session.max_age", s=2)
+            feeds = [x for x in node.connections if x.topic is not None]
+            assert len(feeds) == lines
+            most = 0
+            while min(x.replaced for x in feeds) < 6:
+                await asyncio.sleep(0.005)
+                assert node.engine.books[0].state == SYNCED
+                most = max(most, len(fake.connections))
+            assert most == lines + 1  # one of a venue after the other
+            assert [x.drops for x in feeds] == [0] * lines
+            assert node.engine.books[0].gaps == 0
+            assert sum(x.resyncs for x in node.engine.lines) == 0
+            assert world.said("connection lost") == []
+
+        await world.run(node, act)
+        check(world)
+
+    play(scenario, ("binance",))
+
+
+def gaps_of(extracted: dict) -> int:
+    """Of the books in recordings; each of them is whole at the end."""
+    gaps = 0
+    for path in extracted["files"]:
+        recording = Recording(Path(path))
+        found = survey([recording], None, None)
+        run = Run(found, is_quoting=False)
+        run.file(recording, found.files[0])
+        assert all(run.engine.books[x.index].state == SYNCED for x in run.sightings)
+        gaps += sum(x.gaps for x in run.results[0].instruments)
+    return gaps
+
+
+@pytest.mark.parametrize("market", list(MARKETS))
+def test_one_line_is_replaced_on_every_venue_and_its_book_goes_on(play, monkeypatch, market):
+    """A stream's first snapshot turns nothing back, and what has no numbers goes on with the new one."""
+    quick(monkeypatch)
+    monkeypatch.setattr(binance_session, "REPLACE_AT_NS", 10**15)
+
+    async def scenario(world):
+        node = watching(world, market, 1)
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            feeds = [x for x in node.connections if x.topic is not None]
+            for times in (1, 2, 3):
+                for feed in feeds:
+                    feed.replace()
+                while any(x.replaced < times for x in feeds):
+                    last_id = node.engine.books[0].last_id
+                    await asyncio.sleep(0.005)
+                    assert node.engine.books[0].state == SYNCED
+                    assert node.engine.books[0].last_id >= last_id
+            last_id = node.engine.books[0].last_id
+            await until(lambda: node.engine.books[0].last_id > last_id)  # the new one carries it
+            assert node.engine.books[0].gaps == 0
+            assert sum(x.resyncs for x in node.engine.lines) == 0
+            assert [x.drops for x in feeds] == [0] * len(feeds)
+
+        await world.run(node, act)
+        assert sum("resync" in x[1] for x in world.told if market in x[0]) <= 1  # the first book
+        check(world)
+        assert gaps_of(extract(world.folder / "tape", world.folder / "out")) == 0
+
+    play(scenario, (MARKETS[market][0],))
+
+
+def test_a_notice_of_a_shutdown_to_both_lines_replaces_one_after_the_other_before_it_comes(play, monkeypatch):
+    quick(monkeypatch)
+
+    async def scenario(world):
+        node, fake = watching(world, "okx", 2), world.fake("okx")
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            await until(lambda: all(x.up for x in node.engine.lines if "spare" not in x.name))
+            old = list(fake.connections)
+            fake.faults.add("session.shutdown_notice", s=3)
+            most = 0
+            while any(x.replaced < 1 for x in node.connections):
+                most = max(most, len(fake.connections))
+                await asyncio.sleep(0.005)
+            await until(lambda: not set(old) & set(fake.connections))
+            assert most == 3
+            assert [x.drops for x in node.connections] == [0, 0]
+            assert (node.engine.books[0].state, node.engine.books[0].gaps) == (SYNCED, 0)
+
+        await world.run(node, act)
+
+    play(scenario, ("okx",))
+
+
+def test_a_book_that_dies_on_a_live_socket_is_subscribed_anew_and_then_the_line_is_replaced(
+    play, monkeypatch
+):
+    quick(monkeypatch)
+    monkeypatch.setattr(binance_session, "REPLACE_AT_NS", 10**15)
+    monkeypatch.setattr(binance_session, "DEAD_NS", 500 * MS)
+    monkeypatch.setattr(connection_module, "WATCH_EVERY_S", 0.05)
+
+    async def scenario(world):
+        node, fake = watching(world, "binance-spot", 2), world.fake("binance")
+
+        async def act():
+            await until(lambda: hasattr(node, "engine") and node.engine.books[0].state == SYNCED)
+            await until(lambda: len(fake.connections) == 2)
+            frozen = min(fake.connections)
+            fake.faults.add("book.freeze", connection=frozen, topic="depth")
+            await until(lambda: any(x.replaced for x in node.connections))
+            assert sorted(x.replaced for x in node.connections) == [0, 1]
+            await until(lambda: frozen not in fake.connections)
+            assert (node.engine.books[0].state, node.engine.books[0].gaps) == (SYNCED, 0)
+            assert [x.drops for x in node.connections] == [0, 0]
+
+        await world.run(node, act)
+        assert world.said("dead though it was subscribed anew")
+
+    play(scenario, ("binance",))
 
 
 # ---- quoting -------------------------------------------------------------------------------------

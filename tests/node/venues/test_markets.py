@@ -25,8 +25,8 @@ def topics(market: int, depth: int | None = None, trades: bool = True) -> list[l
     name = next(x for x, number in NUMBERS.items() if number == market)
     depths = dict.fromkeys(SYMBOLS[market], DEPTHS[name][0] if depth is None else depth)
     sessions = MARKETS[market].feeds(market, SYMBOLS[market], depths, trades)
-    names = [getattr(x, "spoken", None) or getattr(x, "streams", None) or x.topics for x in sessions]
-    return [list(x) for x in names]
+    names = [getattr(x, "streams", None) or x.topics for x in sessions]
+    return [[x for x in of_line if x[0] not in ("instruments", "status")] for of_line in names]
 
 
 def test_there_is_a_row_for_each_market_that_can_be_configured():

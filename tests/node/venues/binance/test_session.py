@@ -107,11 +107,24 @@ def test_a_shutdown_in_any_shape_asks_for_a_replacement(text):
 def test_a_connection_is_replaced_once_an_hour_before_the_venue_cuts_it():
     session = Session("api", BINANCE_SPOT)
     assert session.start(NOW) == [Ready()]
-    assert session.tick(NOW + 23 * HOUR - 1) == []
+    assert session.tick(NOW + 22 * HOUR - 1) == []
     assert isinstance(session.tick(NOW + 23 * HOUR)[0], Replace)
     assert session.tick(NOW + 23 * HOUR + 1) == []
     session.start(NOW + 24 * HOUR)
     assert session.tick(NOW + 24 * HOUR + 1) == []
+
+
+def test_connections_that_were_opened_together_are_not_replaced_together():
+    def replaced_after_min(start_ns: int) -> int:
+        session = Session("api", BINANCE_SPOT)
+        session.start(start_ns)
+        return next(x for x in range(24 * 60) if session.tick(start_ns + x * HOUR // 60))
+
+    ages = [replaced_after_min(NOW + number) for number in range(20)]
+    assert 22 * 60 <= min(ages) < 22 * 60 + 15
+    assert 22 * 60 + 45 <= max(ages) <= 23 * 60
+    assert len(set(ages)) > 10
+    assert replaced_after_min(NOW) == ages[0]  # the same start, the same age: a replay does the same
 
 
 @pytest.mark.parametrize(
@@ -379,3 +392,44 @@ def test_a_restart_forgets_what_was_waited_for():
     session, _ = started(DEPTH)
     assert isinstance(session.start(NOW + HOUR)[0], Send)
     assert session.tick(NOW + HOUR) == []
+
+
+# ---- a topic that dies on a live socket -----------------------------------------------------------
+
+
+TICKER = "btcusdt@bookTicker"
+
+
+def quoted() -> Session:
+    """A book and its best prices, both of which have spoken."""
+    session, _ = started(DEPTH, TICKER)
+    session.receive('{"result":null,"id":1}', NOW)
+    for stream in (DEPTH, TICKER):
+        session.data(stream, NOW)
+    return session
+
+
+def test_a_book_that_is_silent_while_its_best_prices_move_is_subscribed_anew_and_then_the_line_replaced():
+    session = quoted()
+    session.data(TICKER, NOW + 30 * SECOND - 1)
+    assert session.tick(NOW + 30 * SECOND) == []
+    session.data(TICKER, NOW + 30 * SECOND)
+    sent = [json.loads(x.text) for x in session.tick(NOW + 30 * SECOND)]
+    assert [(x["method"], x["params"]) for x in sent] == [("UNSUBSCRIBE", [DEPTH]), ("SUBSCRIBE", [DEPTH])]
+    assert session.tick(NOW + 31 * SECOND) == []
+    for message in sent:  # and nobody is told that the session is ready again
+        assert session.receive(json.dumps({"result": None, "id": message["id"]}), NOW + 31 * SECOND) == []
+    assert session.tick(NOW + 59 * SECOND) == []  # no answer is missed
+    session.data(TICKER, NOW + 60 * SECOND)
+    (action,) = session.tick(NOW + 60 * SECOND)
+    assert action == Replace(f"{DEPTH} is dead though it was subscribed anew")
+    session.data(DEPTH, NOW + 61 * SECOND)  # it lives
+    session.data(TICKER, NOW + 91 * SECOND)
+    assert [type(x) for x in session.tick(NOW + 91 * SECOND)] == [Send, Send]
+
+
+def test_a_market_in_which_nothing_moves_is_quiet_and_not_dead():
+    session = quoted()
+    assert session.tick(NOW + 3600 * SECOND) == []
+    session.data(DEPTH, NOW + 3600 * SECOND)  # a level far from the best prices
+    assert session.tick(NOW + 3601 * SECOND) == []

@@ -350,6 +350,22 @@ def test_a_book_that_falls_silent_is_resynced_after_its_heartbeat_is_due():
     assert only(session.tick(T0 + 71 * S)) == Resync("BTC-USDT", "books silent for 70 s")
 
 
+def test_a_book_that_is_silent_also_when_it_was_subscribed_anew_has_the_line_replaced():
+    session = ready(BOOKS, TRADES)
+    session.data(BOOKS, T0 + S)
+    session.data(TRADES, T0 + 60 * S)
+    assert isinstance(only(session.tick(T0 + 71 * S)), Resync)
+    session.resync("BTC-USDT", T0 + 71 * S)
+    ack(session, BOOKS, event="unsubscribe", now_ns=T0 + 71 * S)
+    ack(session, BOOKS, now_ns=T0 + 71 * S)
+    session.data(TRADES, T0 + 100 * S)  # the socket lives
+    assert isinstance(only(session.tick(T0 + 101 * S)), Replace)
+    assert session.tick(T0 + 102 * S) == []  # said once
+    session.data(BOOKS, T0 + 103 * S)
+    session.data(TRADES, T0 + 160 * S)
+    assert isinstance(only(session.tick(T0 + 173 * S)), Resync)  # it had come back: from the beginning
+
+
 @pytest.mark.parametrize(
     ("code", "retry"), [(4004, True), (4006, True), (4001, False), (4007, False), (1006, True)]
 )

@@ -261,7 +261,8 @@ class Connection:
         self.channel, self.line, self.session, new.channel = new.channel, new.line, new.session, None
         rotation.spare = line
         self.channel.cold, self.channel.down = self._cold, self._down
-        self._topics, self._frames = set(), new._frames
+        self._frames = new._frames
+        self._listen()  # from here on it is this one that listens
         self.gone.clear()
         if old is not None:
             old.close()

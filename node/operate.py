@@ -24,6 +24,11 @@ from node.synced import DISK, read_synced
 ANSWER_S = 5.0
 POLL_S = 0.02
 OF_A_NODE = {"mode", "tape", "venue", "instrument", "strategy", "deployment"}  # any of these is in its config
+GONE = (
+    "the tape's directory is not there: no node has run with it yet, or it was moved or removed while one "
+    "runs; look for such a node with `pgrep -af tickgate`; put the directory back, or name the place where "
+    "it is now (`kill PID` ends a node in order)"
+)
 NAMES = "name a node's config file, or the directory that its `tape` key names"
 Answer = dict[str, Any]
 
@@ -143,7 +148,7 @@ def _connect(sock: socket.socket, directory: Path, within_s: float) -> None:
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotRunning(f"{directory}: not running: there is no such tape; {NAMES}") from None
+        raise NotRunning(f"{directory}: {GONE}; {NAMES}") from None
     except OSError as error:
         raise Failed(f"{directory}: {error.strerror}") from None
     try:
@@ -176,7 +181,7 @@ def _line(sock: socket.socket, deadline_s: float) -> bytes:
 
 def hold(directory: Path, name: str, reason: str, config: Path | None = None) -> Answer:
     """`halt` or `flatten`; `config`: named in what is told. Where no node answers, the latch file says it to
-    the one that starts next, or wakes up. Raises Failed, UserError."""
+    the one that starts next, or wakes up. Raises Failed, also where the directory is gone, UserError."""
     try:
         answer = ask(directory, {"do": name, "reason": reason})
         if not answer["ok"] and answer.get("busy"):
@@ -184,7 +189,7 @@ def hold(directory: Path, name: str, reason: str, config: Path | None = None) ->
         return answer
     except NotRunning as error:
         if not directory.is_dir():
-            raise UserError(f"{directory}: there is no such tape: nothing to {name}; {NAMES}") from None
+            raise NotRunning(f"{directory}: {name} was given to nobody: {GONE}; {NAMES}") from None
         if not error.is_there and not is_tape(directory):
             raise UserError(f"{directory}: there is no tape in it: nothing to {name}; {NAMES}") from None
         try:

@@ -142,7 +142,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak|node\.crashes", {"*"}),
     (r"node\.synced", {"node.beat"}),
     (r"node\.sockets", set()),
-    (r"node\.(beat|errors|guarded|latch)", set()),  # pages beside a tape, which the hot and the slow process share
+    (
+        r"node\.(beat|errors|guarded|latch)",
+        set(),
+    ),  # pages beside a tape, which the hot and the slow process share
     (r"node\.reel", {"node.errors"}),  # recordings on disk: written by the recorder, and out of tapes
     (r"node\.restarts", set()),
     (r"node\.amounts", {"ext.instruments"}),
@@ -166,7 +169,14 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
-        | {"node.guarded", "node.amounts", "node.linestats", "node.phrases", "node.truth.halts", "node.truth.release"}
+        | {
+            "node.guarded",
+            "node.amounts",
+            "node.linestats",
+            "node.phrases",
+            "node.truth.halts",
+            "node.truth.release",
+        }
         | {"ext.records"},
     ),
     (r"node\.linestats", {"ext.engine"}),

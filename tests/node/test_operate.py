@@ -89,7 +89,9 @@ def test_an_answer_is_an_answer(tmp_path):
 
 
 def test_a_node_that_is_not_there_is_told_apart(tmp_path):
-    with pytest.raises(NotRunning, match="not running: there is no such tape"):
+    with pytest.raises(
+        NotRunning, match="the tape's directory is not there: no node has run with it yet, or it was moved"
+    ):
         ask(tmp_path / "none", {})
     with pytest.raises(NotRunning, match="not running: there is no tape in it; name a node's config file"):
         ask(tmp_path, {})
@@ -160,8 +162,12 @@ def test_a_directory_that_holds_no_tape_is_left_alone(tmp_path):
 
 
 def test_a_tape_that_is_not_there_cannot_be_halted(tmp_path):
-    with pytest.raises(UserError, match="there is no such tape: nothing to halt"):
+    with pytest.raises(
+        NotRunning, match="halt was given to nobody: the tape's directory is not there"
+    ) as caught:
         hold(tmp_path / "none", "halt", "")
+    assert "look for such a node with `pgrep -af tickgate`" in str(caught.value)
+    assert "nothing to halt" not in str(caught.value)
 
 
 def test_waiting_ends_when_it_is_done_or_too_late(tmp_path):

@@ -164,7 +164,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.operate",
         {"node.errors", "node.latch", "node.phrases", "node.reading", "node.recall", "node.synced"}
-        | {"node.net.console", "node.slow.finding"},
+        | {"node.net.console", "node.slow.finding", "ext.tape"},
     ),
     (
         r"node\.control",

@@ -330,7 +330,10 @@ def test_orders_that_are_not_known_to_be_closed_at_the_end_are_a_failure_with_on
     until(lambda: json.loads(processes.run("status", config, "--json").out)["open_orders"])
     sim.kill()
     sim.wait()
-    process.send_signal(signal.SIGTERM)
+    told = processes.run("stop", config, "--wait")
+    assert (told.code, told.out) == (4, "")
+    assert "1 order is not known to be closed: mn00" in told.err
+    assert "; not reached: bybit-linear orders; look at the venues" in told.err
     _, err = process.communicate(timeout=15)
     assert process.returncode == 1
     assert err.splitlines()[-1].startswith("tickgate: stopped, and 1 order is not known to be closed: ")

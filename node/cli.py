@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -157,15 +158,15 @@ def resume(
 @app.command()
 def stop(target: Target, wait: Wait = False, as_json: Json = False) -> None:
     """End a running node in order: it cancels what is open."""
-    from node.operate import ask, left_text, tape_of, wait_gone
+    from node.operate import ask, left_text, stop_done, tape_of
 
-    tape = tape_of(target)
+    tape, since_ns = tape_of(target), time.time_ns()
     answer = ask(tape, {"do": "stop"})
     if wait and answer["ok"]:
-        answer["took_s"] = round(wait_gone(tape, WAIT_S), 3)
+        answer = stop_done(tape, answer, since_ns, WAIT_S)
     _done(answer, as_json)
     if not as_json:
-        took = f"stopped after {answer['took_s']} s; when it was asked" if wait else "stopping"
+        took = f"stopped after {answer['took_s']} s" if wait else "stopping"
         print(f"{took}: {left_text(answer)}")
 
 

@@ -1,5 +1,5 @@
 """A process that a node starts beside itself and can do without: watched without a thread or a timer, started
-again when it dies, at most `MOST` times in `WITHIN_S`.
+again when it dies, at most `MOST` times in `WITHIN_S`, and where it is needed `again_s` later once more.
 """
 
 import asyncio
@@ -21,12 +21,16 @@ def tickgate(*arguments: str) -> list[str]:
 
 class Companion:
     """Runs `argv` in a session of its own: what ends the node, by key or by signal, does not end who looks
-    after it. `start()` within a running loop; `tell(line, text)` when it dies. Nothing here raises."""
+    after it. `start()` within a running loop; `tell(line, text)` when it dies. `again_s`: so many seconds
+    after it was started too often it is tried once more, and so on; 0 = the node goes on without it. Nothing
+    here raises."""
 
-    def __init__(self, name: str, argv: list[str], tell: Callable[[str, str], None]):
+    def __init__(self, name: str, argv: list[str], tell: Callable[[str, str], None], again_s: float = 0):
         self.name, self.argv, self.tell = name, argv, tell
         self.process: subprocess.Popen | None = None
         self._deaths: deque[float] = deque(maxlen=MOST + 1)
+        self.again_s = again_s
+        self._later: asyncio.TimerHandle | None = None
         self._pidfd = -1
 
     def start(self) -> None:
@@ -43,7 +47,7 @@ class Companion:
             )
             self._pidfd = os.pidfd_open(self.process.pid)
         except OSError as error:
-            self.tell(self.name, f"cannot be started: {error.strerror}: the node goes on without it")
+            self.tell(self.name, f"ALARM: cannot be started: {error.strerror}: {self._put_off()}")
             return
         asyncio.get_running_loop().add_reader(self._pidfd, self._died)
 
@@ -56,13 +60,23 @@ class Companion:
         is_often = len(self._deaths) > MOST and now_s - self._deaths[0] < WITHIN_S
         if code == BAD_USAGE or is_often:
             why = "it would again" if code == BAD_USAGE else f"{MOST + 1} times in {WITHIN_S / 60:g} minutes"
-            self.tell(self.name, f"ALARM: {how}: {why}: not started any more; the node goes on without it")
+            self.tell(self.name, f"ALARM: {how}: {why}: {self._put_off()}")
             return
         self.tell(self.name, f"{how}: started again")
         self.start()
 
+    def _put_off(self) -> str:
+        """It would only die again now: when it is tried once more, in words."""
+        if not self.again_s:
+            return "not started any more; the node goes on without it"
+        self._later = asyncio.get_running_loop().call_later(self.again_s, self.start)
+        return f"the node goes on without it; started again in {self.again_s:g} s"
+
     def let_go(self) -> None:
         """Watch it no more; it ends by itself when the node is gone."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._pidfd >= 0:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)

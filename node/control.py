@@ -19,10 +19,11 @@ from node.amounts import amount_text
 from node.assembly import MARKET_NAMES, Assembly
 from node.config import Config
 from node.errors import UserError, cause
+from node.guarded import Guarded
 from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.limits import AT_START, changes
 from node.linestats import line_rows, line_states
-from node.phrases import RELEASED, RESTARTED, latch_name, latches_of, resume_command, way_out
+from node.phrases import RELEASED, RESTARTED, command, latch_name, latches_of, resume_command, way_out
 from node.recall import Recalled
 from node.truth.halts import Tell
 from node.truth.release import Released
@@ -73,6 +74,7 @@ class Control:
         self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
         self.bare_ns: dict[int, int] = {}  # instrument -> since when part of its position has no protection
         self.seen: tuple[int, int] | None = None  # the latch file that was obeyed: its change and its number
+        self.guarded = None if desk.config.guard is None else Guarded(directory, started_ns)
 
     # ---- at start ----
 
@@ -141,6 +143,10 @@ class Control:
         what is to be told. Cheap where there is none."""
         self._see_bare(now_ns)
         self._look(now_ns)
+        told = [] if self.guarded is None else self.guarded.look(now_ns)
+        return told + self._poll_file(now_ns)
+
+    def _poll_file(self, now_ns: int) -> list[str]:
         key = _file_key(self.directory / NAME)
         if key is None or key == self.seen:
             self.seen = key
@@ -294,7 +300,7 @@ class Control:
         """Remove the latch file that was obeyed. One that somebody wrote since is put back and obeyed:
         returns what is to be told of it. (The latch itself is on the tape until it is released there.)"""
         path, aside = self.directory / NAME, self.directory / f"{NAME}.resumed"
-        told = self.poll(now_ns)
+        told = self._poll_file(now_ns)
         if told or self.seen is None:
             return told
         try:
@@ -303,7 +309,7 @@ class Control:
             return [f"{NAME} cannot be removed: {error.strerror}"]
         if _file_key(aside) != self.seen:
             aside.replace(path)
-            return self.poll(now_ns)
+            return self._poll_file(now_ns)
         aside.unlink(missing_ok=True)
         self.seen = None
         return []
@@ -422,8 +428,17 @@ class Control:
             "refusals": {k: v for k, v in engine.risk.refusals().items() if v},
             "latched_refusals": {latch_name(Latch[k]): v for k, v in engine.risk.latched_refusals().items()},
             "limits_version": engine.risk.limits_version,
+            "guard": self._guard(now_ns),
         }
         return answer | self._left()
+
+    def _guard(self, now_ns: int) -> Answer | None:
+        """Does one watch, and for how long has none; None where the config has no [guard]."""
+        if self.guarded is None:
+            return None
+        watches = self.guarded.watches
+        gone_s = 0.0 if watches else (now_ns - self.guarded.since_ns) / SECONDS
+        return {"watches": watches, "gone_s": round(gone_s, 3)}
 
     def _held(self, now_ns: int, stays: Mapping[tuple[int, int], str] = NOTHING) -> list[str]:
         """Everything that holds the node back, in words. `stays`: (instrument, HaltReason) -> why it was not
@@ -445,6 +460,11 @@ class Control:
                 )
         if self.desk.rest and not engine.equity.known:
             out.append("equity is not known: nothing new is sent where a limit needs it")
+        if self.guarded is not None and self.guarded.is_missing(now_ns):
+            start = command("guard", "CONFIG")
+            out.append(
+                f"{self.guarded.text(now_ns)}; it still trades; the log says why, or start one: {start}"
+            )
         out += [f"strategy {n}: switched off" for n in range(len(engine.strategies)) if engine.risk.off(n)]
         return out
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +26,10 @@ from node.phrases import count, resume_command
 from node.shown import show_limits
 from node.states import is_good, keep
 
+GUARD_AGAIN_S = (
+    60.0  # a guard that died too often is tried again so much later: nobody else clears the venues
+)
+
 
 def run_node(
     config: Config,
@@ -42,13 +45,15 @@ def run_node(
     archiver looks after its tape; neither is started for a node that cannot be. Raises UserError, Failed
     where orders were left that are not known to be closed, HeldBack where a latch held at the end."""
     tell = _teller(as_json)
-    archivers: list[Companion] = []
+    companions: list[Companion] = []
 
     def start_companions() -> None:
         if path is not None and config.guard is not None:
-            _start_guard(path, as_json)
+            companions.append(_companion("guard", path, tell, as_json, GUARD_AGAIN_S))
         if path is not None and config.archive is not None:
-            archivers.append(_start_archiver(path, tell, as_json))
+            companions.append(_companion("archive", path, tell, as_json))
+        for companion in companions:
+            companion.start()
 
     def show(node: Node) -> None:
         for line in dump.begin(Path(config.tape)):  # the directory is there by now
@@ -61,8 +66,8 @@ def run_node(
         try:
             await node.run(stop)
         finally:
-            for archiver in archivers:
-                archiver.let_go()
+            for companion in companions:
+                companion.let_go()
         left.append(node.left)
         if watching is not None:
             watching.cancel()
@@ -102,19 +107,6 @@ def run_guard(config: Config, *, as_json: bool, node_pid: int = 0) -> None:
     _until_told(Guarding(config, _teller(as_json), node_pid).run)
 
 
-def _start_guard(path: Path, as_json: bool) -> None:
-    """In a session of its own: what ends the node, by key or by signal, does not end who looks after it."""
-    argv = [sys.executable, "-P", "-m", "node.cli", "guard", str(path), "--node", str(os.getpid())]
-    here = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    subprocess.Popen(
-        argv + (["--json"] if as_json else []),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | {"PYTHONPATH": here},
-    )
-
-
 def run_archiver(config: Config, *, as_json: bool, node_pid: int = 0, once: bool = False) -> dict[str, int]:
     """Look after the config's tape until SIGTERM or SIGINT (`node_pid`: or until that node is gone and all is
     archived; `once`: do what is due now, and say what was done). Raises UserError, Failed."""
@@ -130,11 +122,12 @@ def run_archiver(config: Config, *, as_json: bool, node_pid: int = 0, once: bool
     return {}
 
 
-def _start_archiver(path: Path, tell: Callable[[str, str], None], as_json: bool) -> Companion:
-    argv = tickgate("archive", str(path), "--node", str(os.getpid()), *(["--json"] if as_json else []))
-    archiver = Companion("archive", argv, tell)
-    archiver.start()
-    return archiver
+def _companion(
+    name: str, path: Path, tell: Callable[[str, str], None], as_json: bool, again_s: float = 0
+) -> Companion:
+    """`tickgate NAME` of this node's config, that ends when this node is gone."""
+    argv = tickgate(name, str(path), "--node", str(os.getpid()), *(["--json"] if as_json else []))
+    return Companion(name, argv, tell, again_s)
 
 
 def _teller(as_json: bool) -> Callable[[str, str], None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from ext.tape import RecordType, TapeCorrupt, TapeMissing, TapeReader
 from node.errors import Failed, UserError, cause
 from node.latch import NAME as LATCH_NAME
 from node.latch import Latched, read_latch, utc_text, write_latch
@@ -23,7 +24,14 @@ from node.synced import DISK, read_synced
 
 ANSWER_S = 5.0
 POLL_S = 0.02
+SHOWN = 5
+UNREACHED = 4  # exit code: a venue cannot be reached
 OF_A_NODE = {"mode", "tape", "venue", "instrument", "strategy", "deployment"}  # any of these is in its config
+GONE = (
+    "the tape's directory is not there: no node has run with it yet, or it was moved or removed while one "
+    "runs; look for such a node with `pgrep -af tickgate`; put the directory back, or name the place where "
+    "it is now (`kill PID` ends a node in order)"
+)
 NAMES = "name a node's config file, or the directory that its `tape` key names"
 Answer = dict[str, Any]
 
@@ -143,7 +151,7 @@ def _connect(sock: socket.socket, directory: Path, within_s: float) -> None:
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotRunning(f"{directory}: not running: there is no such tape; {NAMES}") from None
+        raise NotRunning(f"{directory}: {GONE}; {NAMES}") from None
     except OSError as error:
         raise Failed(f"{directory}: {error.strerror}") from None
     try:
@@ -176,7 +184,7 @@ def _line(sock: socket.socket, deadline_s: float) -> bytes:
 
 def hold(directory: Path, name: str, reason: str, config: Path | None = None) -> Answer:
     """`halt` or `flatten`; `config`: named in what is told. Where no node answers, the latch file says it to
-    the one that starts next, or wakes up. Raises Failed, UserError."""
+    the one that starts next, or wakes up. Raises Failed, also where the directory is gone, UserError."""
     try:
         answer = ask(directory, {"do": name, "reason": reason})
         if not answer["ok"] and answer.get("busy"):
@@ -184,7 +192,7 @@ def hold(directory: Path, name: str, reason: str, config: Path | None = None) ->
         return answer
     except NotRunning as error:
         if not directory.is_dir():
-            raise UserError(f"{directory}: there is no such tape: nothing to {name}; {NAMES}") from None
+            raise NotRunning(f"{directory}: {name} was given to nobody: {GONE}; {NAMES}") from None
         if not error.is_there and not is_tape(directory):
             raise UserError(f"{directory}: there is no tape in it: nothing to {name}; {NAMES}") from None
         try:
@@ -272,13 +280,56 @@ def left_text(answer: Answer) -> str:
 
 
 def wait_gone(directory: Path, within_s: float) -> float:
-    """Until no node listens there: seconds that it took. Raises Failed where one still does."""
+    """Until no node listens there: seconds that it took. Raises Failed where one still does, or the
+    directory is gone."""
     began_s = time.monotonic()
     while (took_s := time.monotonic() - began_s) <= within_s:
         try:
             ask(directory, {"do": "status"})
         except NotRunning as error:
+            if not error.is_there and not directory.is_dir():
+                raise
             if not error.is_there:
                 return took_s
         time.sleep(POLL_S)
     raise Failed(f"{directory}: the node still runs after {within_s:g} s")
+
+
+def stop_done(directory: Path, answer: Answer, since_ns: int, within_s: float) -> Answer:
+    """`answer` of `stop` once the node is gone: with how long that took, and what it says it left. Orders
+    that are not known to be closed are an error: exit code 4 where a venue could not be reached, else 1.
+    `since_ns`: wall time in front of the request. Raises Failed."""
+    answer = answer | {"took_s": round(wait_gone(directory, within_s), 3)}
+    told = _stop_note(directory, since_ns)
+    if told is None:
+        why = (
+            f"{directory}: the node is gone, and how it ended is not on its tape: it was killed, or the tape "
+            "is full or damaged; which orders are open is not known: look at the venues, or start it again"
+        )
+        return answer | {"ok": False, "code": 1, "error": why}
+    left, unreached = told.get("left", []), told.get("unreached", [])
+    answer |= {"left": left, "unreached": unreached}
+    if not left:
+        return answer | {x: 0 for x in ("open_orders", "exits")} | {"protective_stops": told["protecting"]}
+    names = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
+    why = f"; not reached: {', '.join(unreached)}" if unreached else ""
+    error = (
+        f"{directory}: stopped after {answer['took_s']} s, and {count(len(left), 'order')} "
+        f"{'is' if len(left) == 1 else 'are'} not known to be closed: {names}{why}; look at the venues, or "
+        "start it again: the next start asks for them"
+    )
+    return answer | {"ok": False, "code": UNREACHED if unreached else 1, "error": error}
+
+
+def _stop_note(directory: Path, since_ns: int) -> Answer | None:
+    """What the node wrote on its tape when it ended, at `since_ns` or later."""
+    last = max((int(x.stem) for x in directory.glob("[0-9]*.tape")), default=0)
+    found = None
+    for index in sorted({max(last - 1, 0), last}):
+        try:
+            for x in TapeReader(str(directory), follow=True, types=[RecordType.NOTE], from_index=index):
+                told = orjson.loads(x.payload) if x.now_ns >= since_ns else {}
+                found = told if told.get("event") == "stop" else found
+        except (TapeMissing, TapeCorrupt, IndexError):
+            continue  # the older one is archived; a damaged one is told by whoever reads it all
+    return found

@@ -63,8 +63,8 @@ def way_out(mask: int, place: Path | str, tape: Path | str) -> str:
     steps = []
     if Latch.LATCH_TAPE in held:
         steps.append(
-            f"make room on {tape}, or mend its disk: the latch of the tape then goes by itself (a tape that "
-            "is full needs a restart)"
+            f"make room on {tape}, mend its disk, or put its directory back: the latch of the tape then goes "
+            "by itself (a tape that is full needs a restart)"
         )
     if any(x in RELEASED for x in held):
         then = "then" if steps else "once the cause is known,"

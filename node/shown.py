@@ -115,6 +115,9 @@ def print_status(answer: Answer, console: Console) -> None:
             f"equity {worth['equity']}, peak {worth['peak']} ({worth['drawdown_bps']} bps "
             f"below it), today {worth['today']}"
         )
+    if answer.get("guard") is not None:
+        watches = answer["guard"]["watches"]
+        console.print("guard: watches" if watches else f"guard: none for {answer['guard']['gone_s']:.0f} s")
     if answer.get("synced") is not None:
         console.print(_durable(answer["synced"]))
     console.print(_instruments(answer["instruments"]))

@@ -143,7 +143,10 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (r"node\.cli|node\.main|node\.demo|node\.drill|node\.soak|node\.crashes", {"*"}),
     (r"node\.synced", {"node.beat"}),
     (r"node\.sockets", set()),
-    (r"node\.(beat|errors|latch)", set()),  # pages beside a tape, which the hot and the slow process share
+    (
+        r"node\.(beat|errors|guarded|latch)",
+        set(),
+    ),  # pages beside a tape, which the hot and the slow process share
     (r"node\.reel", {"node.errors"}),  # recordings on disk: written by the recorder, and out of tapes
     (r"node\.restarts", set()),
     (r"node\.amounts", {"ext.instruments"}),
@@ -162,12 +165,19 @@ ALLOWED: list[tuple[str, set[str]]] = [
     (
         r"node\.operate",
         {"node.errors", "node.latch", "node.phrases", "node.reading", "node.recall", "node.synced"}
-        | {"node.net.console", "node.slow.finding"},
+        | {"node.net.console", "node.slow.finding", "ext.tape"},
     ),
     (
         r"node\.control",
         {"node.assembly", "node.config", "node.errors", "node.latch", "node.limits", "node.recall"}
-        | {"node.amounts", "node.linestats", "node.phrases", "node.truth.halts", "node.truth.release"}
+        | {
+            "node.guarded",
+            "node.amounts",
+            "node.linestats",
+            "node.phrases",
+            "node.truth.halts",
+            "node.truth.release",
+        }
         | {"ext.records"},
     ),
     (r"node\.linestats", {"ext.engine"}),
@@ -250,7 +260,7 @@ ALLOWED: list[tuple[str, set[str]]] = [
         | {f"node.venues.{v}.rules" for v in VENUES}
         # the guard: whose orders are ours, where the venues are, its own credentials, the hot process's pages
         | {"ext.wire", "ext.instruments", "node.config", "node.credentials", "node.beat", "node.latch"}
-        | {"node.phrases"}
+        | {"node.phrases", "node.guarded"}
         # the archiver: the page of what is durable; and how wide a table is
         | {"node.synced", "node.sheet"},
     ),

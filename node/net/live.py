@@ -889,7 +889,15 @@ class Node:
         self._say_end(left, looked_ns)
         self._note_lines()
         names = [self._order_name(x)[1] for x in left]
-        self._note({"event": "stop", "open_orders": len(left), "protecting": len(kept), "left": names})
+        self._note(
+            {
+                "event": "stop",
+                "open_orders": len(left),
+                "protecting": len(kept),
+                "left": names,
+                "unreached": self._unreached(),
+            }
+        )
         for order_id in kept:
             where, name = self._order_name(order_id)
             self.tell(where, f"stop order {name} goes on protecting the position at the venue")
@@ -906,6 +914,9 @@ class Node:
         market = self.instruments.market(row["instrument"])
         name = self.desk.wires[market].client_id(row["sequence"], row["epoch"])
         return f"{MARKET_NAMES[market]} {self.instruments.symbol(row['instrument'])}", name
+
+    def _unreached(self) -> list[str]:
+        return [x.name for x in self.engine.lines if x.kind == LineKind.ORDER_LINE and not x.up]
 
     def _reaches_a_venue(self) -> bool:
         return any(x.up for x in self.engine.lines if x.kind == LineKind.ORDER_LINE)

@@ -3,6 +3,7 @@
 A look costs microseconds: a thread prepares the tape, and here is only asked how it stands.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ LOOK_NS = 100_000_000  # what one look may add to that: this process may have st
 ENOUGH = 2  # times the room below which nothing new is risked: then it goes on
 SUSPECT = "suspect.json"
 NOT_SAFE = "it may not survive a power cut, a flush to its disk failed; look at the disk"
+PUT_BACK = (
+    "this node writes on where nobody finds it; put the directory back there, or end the node "
+    "(`kill {pid}` ends it in order)"
+)
 MAKE_ROOM = "make room there, or let the archive keep less"
 CALM_NS = 250_000_000  # files beside the tape are looked for so often
 
@@ -36,7 +41,10 @@ class TapeWatch:
         self.directory, self.latch, self.tell, self.note = directory, latch, tell, note
         self.causes: dict[str, str] = {}
         self._turns, self._waited_ns, self._last_ns = -1, 0, 0
-        self._asked_ns, self._suspect = 0, ""
+        self._asked_ns = 0
+        self._beside: dict[str, str] = {}
+        self._home: tuple[int, int] | None = None  # device and number of the directory
+        self._segment: tuple[int, tuple[int, int] | None] = (-1, None)  # index, device and number of its file
 
     def look(self, tape: TapeWriter, now_ns: int) -> None:
         """`now_ns`: monotonic."""
@@ -65,8 +73,9 @@ class TapeWatch:
             )
         if self._is_slow(tape, now_ns) and not tape.full:
             yield "slow", f"{self.directory}: its disk has not answered for {SLOW_NS // 10**9} s"
-        if suspect := self._suspected(now_ns):
-            yield "suspect", suspect
+        if now_ns - self._asked_ns >= CALM_NS:
+            self._asked_ns, self._beside = now_ns, dict(self._asked(tape.index))
+        yield from self._beside.items()
 
     def _is_slow(self, tape: TapeWriter, now_ns: int) -> bool:
         since_ns, self._last_ns = min(now_ns - self._last_ns, LOOK_NS), now_ns
@@ -74,21 +83,42 @@ class TapeWatch:
         self._turns = tape.turns
         return self._waited_ns > SLOW_NS
 
-    def _suspected(self, now_ns: int) -> str:
+    def _asked(self, index: int) -> Iterator[tuple[str, str]]:
+        """What the file system says, which may take longer."""
+        try:
+            if gone := self._gone(index):
+                yield "gone", f"{gone}: {PUT_BACK.format(pid=os.getpid())}"
+            if told := self._suspected():
+                yield "suspect", f"{self.directory}: {NOT_SAFE}, then remove {' and '.join(told)} there"
+        except OSError as error:
+            yield "suspect", f"{self.directory}: its disk does not answer: {error.strerror}"
+
+    def _gone(self, index: int) -> str:
+        """Is what is written in still found by its path? A mapping outlives the name of its file: nothing
+        fails, and whoever looks for the record, or for the node, finds nothing or another one."""
+        home, segment = _number(self.directory), self.directory / f"{index:08d}.tape"
+        self._home = self._home or home
+        if home is None or home != self._home:
+            return f"{self.directory}: the tape's directory was moved or removed"
+        found = _number(segment)
+        if self._segment[0] != index and found is not None:
+            self._segment = index, found
+        if found is None or found != self._segment[1]:
+            return f"{segment}: the segment that is being written was moved or removed"
+        return ""
+
+    def _suspected(self) -> list[str]:
         """Whoever flushes the tape to the disk says when a flush failed: what was written since may not be
         there after a power cut, whatever a second flush says."""
-        if now_ns - self._asked_ns < CALM_NS:
-            return self._suspect
-        self._asked_ns = now_ns
-        try:
-            page = read_synced(self.directory)
-            told = [SUSPECT] if (self.directory / SUSPECT).exists() else []
-        except OSError as error:
-            self._suspect = f"{self.directory}: its disk does not answer: {error.strerror}"
-            return self._suspect
-        if page is not None and page.suspect:
-            told.append(SYNCED)
-        self._suspect = (
-            f"{self.directory}: {NOT_SAFE}, then remove {' and '.join(told)} there" if told else ""
-        )
-        return self._suspect
+        page = read_synced(self.directory)
+        told = [SUSPECT] if (self.directory / SUSPECT).exists() else []
+        return [*told, SYNCED] if page is not None and page.suspect else told
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    """What tells this file or directory from another of its name; None where there is none."""
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return stat.st_dev, stat.st_ino

@@ -24,6 +24,7 @@ from node.beat import read_pulse, state_of
 from node.config import Config, GuardConfig, KeyConfig, VenueConfig
 from node.credentials import read_parts
 from node.errors import cause
+from node.guarded import LOCK
 from node.latch import Latched, write_latch
 from node.phrases import count, resting, resume_command, stops_text
 from node.slow.exchange import WINDOW_MS, Exchange, Refused
@@ -32,7 +33,7 @@ from node.slow.guard_trouble import Lasting
 from node.slow.signs import Looker
 from node.slow.watch import ACT, LOOK_NS, Verdict, Watch
 
-JOURNAL, LOCK = "guard.jsonl", "guard.lock"
+JOURNAL = "guard.jsonl"
 RECHECK_NS = 10_000_000_000  # while the node stands still, how often the venues are looked at again
 STEP_S = 30.0  # no step takes longer, whatever its requests do
 WARM_S = 600.0  # markets and the venue's clock are read again so often

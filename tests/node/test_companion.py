@@ -70,6 +70,29 @@ def test_bad_usage_is_not_tried_again():
     assert "ended with code 2: it would again: not started any more" in told[0]
 
 
+def test_one_that_is_needed_is_tried_again_later_however_often_it_died():
+    async def scenario(made, told):
+        made.again_s = 0.01
+        for number in range(1, 4):
+            await until(lambda number=number: len(told) >= number)
+
+    told = play([sys.executable, "-c", "raise SystemExit(2)"], scenario)
+    text = "ALARM: ended with code 2: it would again: the node goes on without it; started again in 0.01 s"
+    assert told[:3] == [text] * 3
+
+
+def test_let_go_it_is_not_tried_again():
+    async def scenario(made, told):
+        made.again_s = 0.001
+        await until(lambda: told)
+        made.let_go()
+        before = made.process
+        await asyncio.sleep(0.01)
+        assert made.process is before
+
+    play([sys.executable, "-c", "raise SystemExit(2)"], scenario)
+
+
 def test_what_cannot_be_started_does_not_stop_the_node():
     async def scenario(made, told):
         assert made.process is None

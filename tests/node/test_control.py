@@ -14,6 +14,7 @@ from ext.records import HaltReason, Latch, ReportKind
 from ext.tape import RecordType, TapeWriter
 from node import control as module
 from node.control import HELD, OK, USAGE, money
+from node.guarded import Guarded
 from node.latch import NAME, Latched, read_latch, utc_text, write_latch
 from node.recall import Recalled, recall
 
@@ -329,15 +330,15 @@ def test_a_latch_that_was_written_meanwhile_is_not_removed_and_holds(hand, tmp_p
 
 def test_a_latch_that_is_written_in_the_very_moment_of_a_resume_holds_too(hand, tmp_path, monkeypatch):
     do(hand, "halt")
-    poll = hand.world.control.poll
+    poll = hand.world.control._poll_file
 
     def late(now_ns):
         told = poll(now_ns)
-        monkeypatch.setattr(hand.world.control, "poll", poll)
+        monkeypatch.setattr(hand.world.control, "_poll_file", poll)
         write_latch(tmp_path / "tape", Latched("guard", False, "just now", 5))
         return told
 
-    monkeypatch.setattr(hand.world.control, "poll", late)
+    monkeypatch.setattr(hand.world.control, "_poll_file", late)
     answer = do(hand, "resume", reason="fine")
     assert "just now" in answer["error"]
     assert latched(hand)
@@ -570,3 +571,19 @@ def test_how_long_a_position_has_been_without_protection_is_told(hand, monkeypat
     bare[0] = 0
     control.poll(now_ns + 3 * 10**9)
     assert control.bare_ns == {}
+
+
+def test_a_status_says_whether_a_guard_watches_and_holds_it_against_the_node_when_none_does(hand, tmp_path):
+    control, now_ns = hand.world.control, hand.world.now_ns
+    assert do(hand, "status")["guard"] is None
+    control.guarded = Guarded(tmp_path / "tape", now_ns - 9 * 10**9)
+    assert control.poll(now_ns) == []
+    answer = do(hand, "status")
+    assert answer["guard"] == {"watches": False, "gone_s": 9.0}
+    assert not any("guard" in x for x in answer["held"])
+    control.guarded = Guarded(tmp_path / "tape", now_ns - 11 * 10**9)
+    assert control.poll(now_ns)[0].startswith("ALARM: no guard has watched this node for 11 s")
+    held = [x for x in do(hand, "status")["held"] if "guard" in x]
+    assert len(held) == 1
+    assert held[0].startswith("no guard has watched this node for 11 s: nobody cancels its orders")
+    assert held[0].endswith("start one: `tickgate guard CONFIG`")

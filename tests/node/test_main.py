@@ -124,6 +124,25 @@ def test_an_archiver_looks_after_the_tape_and_is_started_again_when_it_dies(proc
     assert (found.ok, found.archived) == (True, found.segments)
 
 
+def test_a_guard_that_is_killed_is_told_and_started_again_and_a_status_says_that_it_watches(
+    processes, config, tmp_path
+):
+    config.write_text(
+        config.read_text() + '[guard]\nstall_ms = 1000\non_stall = "cancel"\nkeep_stops = true\n'
+    )
+    process = processes.start("run", config)
+    lines(process, "watches ")
+    os.kill(processes.find(f"guard {config} --node {process.pid}"), signal.SIGKILL)
+    said = lines(process, "watches ")
+    assert any("was killed by signal 9: started again" in x for x in said)
+    until(lambda: json.loads(processes.run("status", config, "--json").out)["guard"]["watches"])
+    assert "guard: watches" in processes.run("status", config).out
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    processes.gone()
+
+
 def test_json_is_one_object_for_each_event(processes, config):
     process = processes.start("run", config, "--json")
     said = lines(process, "private")
@@ -311,7 +330,10 @@ def test_orders_that_are_not_known_to_be_closed_at_the_end_are_a_failure_with_on
     until(lambda: json.loads(processes.run("status", config, "--json").out)["open_orders"])
     sim.kill()
     sim.wait()
-    process.send_signal(signal.SIGTERM)
+    told = processes.run("stop", config, "--wait")
+    assert (told.code, told.out) == (4, "")
+    assert "1 order is not known to be closed: mn00" in told.err
+    assert "; not reached: bybit-linear orders; look at the venues" in told.err
     _, err = process.communicate(timeout=15)
     assert process.returncode == 1
     assert err.splitlines()[-1].startswith("tickgate: stopped, and 1 order is not known to be closed: ")

@@ -12,6 +12,7 @@ from chain import Script
 from taped import Taped
 
 from ext.records import Latch
+from ext.tape import RecordType, TapeWriter
 from node.errors import Failed, UserError
 from node.latch import NAME as LATCH
 from node.latch import Latched, read_latch, write_latch
@@ -25,6 +26,7 @@ from node.operate import (
     held_text,
     hold,
     hold_done,
+    stop_done,
     tape_of,
     wait_for,
     wait_gone,
@@ -89,7 +91,9 @@ def test_an_answer_is_an_answer(tmp_path):
 
 
 def test_a_node_that_is_not_there_is_told_apart(tmp_path):
-    with pytest.raises(NotRunning, match="not running: there is no such tape"):
+    with pytest.raises(
+        NotRunning, match="the tape's directory is not there: no node has run with it yet, or it was moved"
+    ):
         ask(tmp_path / "none", {})
     with pytest.raises(NotRunning, match="not running: there is no tape in it; name a node's config file"):
         ask(tmp_path, {})
@@ -160,8 +164,12 @@ def test_a_directory_that_holds_no_tape_is_left_alone(tmp_path):
 
 
 def test_a_tape_that_is_not_there_cannot_be_halted(tmp_path):
-    with pytest.raises(UserError, match="there is no such tape: nothing to halt"):
+    with pytest.raises(
+        NotRunning, match="halt was given to nobody: the tape's directory is not there"
+    ) as caught:
         hold(tmp_path / "none", "halt", "")
+    assert "look for such a node with `pgrep -af tickgate`" in str(caught.value)
+    assert "nothing to halt" not in str(caught.value)
 
 
 def test_waiting_ends_when_it_is_done_or_too_late(tmp_path):
@@ -203,6 +211,43 @@ def test_a_node_that_stands_still_and_does_not_come_back_in_time_is_no_success(t
 def test_a_node_is_gone_when_nobody_listens(tmp_path):
     node(tmp_path, {"ok": True, "code": 0})
     assert wait_gone(tmp_path, 5) >= 0
+
+
+def ending(folder, **told):
+    """A tape whose node ended with this word, behind an earlier run that ended well."""
+    tape = TapeWriter(str(folder), now_ns=1, segment_size=1 << 16)
+    for at_ns, left in ((10, {"left": [], "protecting": 0}), (20, told)):
+        if left:
+            note = {"event": "stop", **left}
+            tape.append(RecordType.NOTE, 0, at_ns, json.dumps(note).encode())
+    tape.close(30)
+
+
+@pytest.mark.parametrize(("unreached", "code"), [([], 1), (["bybit-linear orders"], 4)])
+def test_a_stop_that_left_orders_is_no_success_and_names_them(tmp_path, unreached, code):
+    ending(tmp_path, left=["mn001", "mn002"], unreached=unreached, protecting=0)
+    done = stop_done(tmp_path, {"ok": True, "code": 0}, 15, 5)
+    assert (done["ok"], done["code"], done["left"]) == (False, code, ["mn001", "mn002"])
+    assert "2 orders are not known to be closed: mn001, mn002" in done["error"]
+    assert ("not reached: bybit-linear orders" in done["error"]) == bool(unreached)
+
+
+def test_a_stop_that_left_nothing_is_one_and_says_what_rests(tmp_path):
+    ending(tmp_path, left=[], unreached=["bybit-linear orders"], protecting=2)
+    done = stop_done(tmp_path, {"ok": True, "code": 0, "open_orders": 3}, 15, 5)
+    assert (done["ok"], done["code"], done["open_orders"], done["protective_stops"]) == (True, 0, 0, 2)
+
+
+def test_a_node_that_is_gone_without_a_word_has_not_stopped(tmp_path):
+    ending(tmp_path)
+    done = stop_done(tmp_path, {"ok": True, "code": 0}, 15, 5)
+    assert (done["ok"], done["code"]) == (False, 1)
+    assert "which orders are open is not known" in done["error"]
+
+
+def test_a_node_whose_directory_is_gone_has_not_stopped(tmp_path):
+    with pytest.raises(NotRunning, match="the tape's directory is not there"):
+        wait_gone(tmp_path / "none", 5)
 
 
 def test_how_much_of_a_tape_is_durable_is_what_its_archiver_says(tmp_path):

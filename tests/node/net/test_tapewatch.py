@@ -19,7 +19,7 @@ class Tape:
 
     def __init__(self):
         self.full, self.free, self.min_free, self.turns, self.trouble = False, 100 << 20, 10 << 20, 0, None
-        self.is_stuck = False
+        self.is_stuck, self.index = False, 0
 
     def prepare(self):
         self.turns += not self.is_stuck
@@ -48,6 +48,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path):
+    (tmp_path / "00000000.tape").touch()
     return Desk(tmp_path)
 
 
@@ -149,3 +150,47 @@ def test_a_disk_that_does_not_answer_a_look_holds_the_node_back_and_does_not_end
     assert desk.told[0].endswith("its disk does not answer: Input/output error: no new orders from here on")
     desk.look(30)
     assert desk.latched[-1] == (int(Latch.LATCH_TAPE), False)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A desk whose tape's directory can be moved."""
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "00000000.tape").touch()
+    made = Desk(tmp_path / "two")
+    made.look(10)
+    assert made.latched == []
+    return made
+
+
+def test_a_directory_that_is_moved_away_holds_until_it_is_back(kept, tmp_path):
+    (tmp_path / "two").rename(tmp_path / "two.moved")
+    kept.look(10)
+    assert kept.latched == [(int(Latch.LATCH_TAPE), True)]
+    assert kept.told[0].startswith(f"{tmp_path / 'two'}: the tape's directory was moved or removed: ")
+    assert "put the directory back there, or end the node (`kill " in kept.told[0]
+    (tmp_path / "two").mkdir()  # not the one that is written in
+    (tmp_path / "two" / "00000000.tape").touch()
+    kept.look(10)
+    assert kept.latched == [(int(Latch.LATCH_TAPE), True)]
+    (tmp_path / "two" / "00000000.tape").unlink()
+    (tmp_path / "two").rmdir()
+    (tmp_path / "two.moved").rename(tmp_path / "two")
+    kept.look(10)
+    assert kept.latched[1:] == [(int(Latch.LATCH_TAPE), False)]
+
+
+def test_a_segment_that_is_removed_or_replaced_while_it_is_written_holds(kept, tmp_path):
+    (tmp_path / "two" / "00000000.tape").rename(tmp_path / "kept")
+    (tmp_path / "two" / "00000000.tape").touch()
+    kept.look(10)
+    assert kept.latched == [(int(Latch.LATCH_TAPE), True)]
+    assert "00000000.tape: the segment that is being written was moved or removed" in kept.told[0]
+
+
+def test_the_next_segment_and_the_archive_of_an_old_one_hold_nothing(kept, tmp_path):
+    (tmp_path / "two" / "00000001.tape").touch()
+    kept.tape.index = 1
+    (tmp_path / "two" / "00000000.tape").unlink()
+    kept.look(10)
+    assert kept.latched == []

@@ -41,9 +41,10 @@ KEYS: dict[str, set[str]] = {
     "flatten": {"reason"},
     "resume": {"reason", "reset_peak"},
     "stop": {"reason"},
-    "limits": set(),
+    "limits": {"file"},
 }  # what a request may have besides `do`
 REASON_MOST = 500
+PATH_MOST = 4096
 NOTHING: Mapping[tuple[int, int], str] = {}
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -64,10 +65,12 @@ class Control:
         started_ns: int = 0,
         reread: Callable[[], Config] | None = None,
         stop: Callable[[], None] | None = None,
+        file: Path | None = None,
     ):
         self.desk, self.engine, self.directory = desk, desk.engine, directory
         self.tell, self.note = tell, note
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
+        self.file = None if file is None else file.absolute()  # that the node was started from
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
         self.release: Callable[[int], Released] = lambda now_ns: Released()  # ... and the halts of the keeper
         self.tape_causes: Callable[[], list[str]] = list  # what is the matter with the record, in words
@@ -208,6 +211,9 @@ class Control:
         reason = request.get("reason", "")
         if not isinstance(reason, str) or len(reason) > REASON_MOST:
             raise UserError(f"{name}: reason: must be text of at most {REASON_MOST} characters")
+        file = request.get("file", "")
+        if not isinstance(file, str) or len(file) > PATH_MOST or "\0" in file:
+            raise UserError(f"{name}: file: must be a path")
         if not isinstance(request.get("reset_peak", False), bool):
             raise UserError(f"{name}: reset_peak: must be true or false")
         return name
@@ -378,6 +384,12 @@ class Control:
         """Take over the limits of the config file, where none is looser than what is in force."""
         if self.reread is None:
             raise UserError("limits: this node was not started from a file")
+        asked = request.get("file", "")
+        if asked and self.file is not None and not _is_same(Path(asked), self.file):
+            raise UserError(
+                f"limits: {asked} is not the file that this node was started from: it takes over the limits "
+                f"of {self.file} only; change that one, and name it"
+            )
         new = self.desk.effective_of(self.reread())
         old = self.desk.effective.tables
         if old.keys() != new.tables.keys():
@@ -540,6 +552,14 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     except OSError as error:
         return -1, error.errno or 0
     return stat.st_mtime_ns, stat.st_ino
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Do both paths lead to one file?"""
+    try:
+        return one.resolve() == other.resolve() or one.samefile(other)
+    except (OSError, RuntimeError):  # one is not there; links in a circle
+        return False
 
 
 def _latch_of(latched: Latched) -> int:

@@ -349,6 +349,7 @@ class Node:
             started_ns=self.link.now_ns(),
             reread=None if self.path is None else partial(load, self.path),
             stop=stop.set,
+            file=self.path,
         )
         for line in warnings(self.config):
             self.tell("config", f"warning: {line}")

@@ -193,10 +193,16 @@ def _hold(name: str, target: Path, reason: str, wait: bool, as_json: bool) -> No
     tape = tape_of(target)
     answer = hold(tape, name, reason, None if target.is_dir() else target)
     if wait and answer["ok"]:
-        answer = hold_done(tape, name, answer, WAIT_S)
+        progress = (lambda text: None) if as_json else _progress
+        answer = hold_done(tape, name, answer, WAIT_S, progress)
     _done(answer, as_json)
     if not as_json:
         print(held_text(answer))
+
+
+def _progress(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(f"tickgate: {text}", file=sys.stderr, flush=True)
 
 
 def _done(answer: dict, as_json: bool) -> dict:

@@ -73,6 +73,8 @@ class Control:
         self.file = None if file is None else file.absolute()  # that the node was started from
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
         self.release: Callable[[int], Released] = lambda now_ns: Released()  # ... and the halts of the keeper
+        self.look_now: Callable[[int], None] = lambda now_ns: None  # ask the venues for every list at once
+        self.listed: Callable[[], dict[int, int]] = dict  # market -> its last list was asked for, ns
         self.tape_causes: Callable[[], list[str]] = list  # what is the matter with the record, in words
         self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
         self.bare_ns: dict[int, int] = {}  # instrument -> since when part of its position has no protection
@@ -227,7 +229,8 @@ class Control:
     def _held_back(self, request: Request, flatten: bool, now_ns: int) -> Answer:
         """Latch and cancel first; then the file, so that a start without this tape knows of it too."""
         asked = self._hold(OPERATOR, flatten, now_ns)
-        answer: Answer = {"cancelling": asked, **self._left()}
+        self.look_now(now_ns)  # that nothing is open is a fact once a list says so
+        answer: Answer = {"cancelling": asked, "asked_ns": now_ns, **self._left()}
         latched = Latched("operator", flatten, str(request.get("reason", "")), now_ns)
         self.because[OPERATOR] = _said(latched)
         try:
@@ -445,6 +448,9 @@ class Control:
             "latched_refusals": {latch_name(Latch[k]): v for k, v in engine.risk.latched_refusals().items()},
             "limits_version": engine.risk.limits_version,
             "guard": self._guard(now_ns),
+            "listed": [
+                {"market": MARKET_NAMES[market], "at_ns": at_ns} for market, at_ns in self.listed().items()
+            ],
         }
         return answer | self._left()
 

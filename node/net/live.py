@@ -356,6 +356,7 @@ class Node:
         self.control.resumed = self.restarts.clear
         if self.keeper is not None:
             self.control.release = self.keeper.release
+            self.control.look_now, self.control.listed = self.keeper.look_now, self.keeper.listed
         self.control.tape_causes = lambda: list(self.tape_watch.causes.values())
         for line in self.control.begin(self.recalled, self.link.now_ns(), looping=self.looping):
             self.tell("control", line)

@@ -51,11 +51,14 @@ def test_a_halt_latches_and_cancels_at_once_and_nothing_new_leaves(hand):
     hand.run(2)
     assert len(hand.open_there()) == 3
     answer = do(hand, "halt", reason="test")
-    assert (answer["ok"], answer["cancelling"]) == (True, 3)
+    assert (answer["ok"], answer["cancelling"], answer["asked_ns"]) == (True, 3, hand.world.now_ns)
+    (row,) = do(hand, "status")["listed"]
+    assert (row["market"], row["at_ns"] < hand.world.now_ns) == (MARKET, True)
     assert latched(hand)
     hand.run(2)
     assert hand.open_there() == []
     assert do(hand, "status")["open_orders"] == 0
+    assert do(hand, "status")["listed"][0]["at_ns"] > answer["asked_ns"]  # the venue was asked at once
     assert not hand.place(BUY, hand.away(BUY))
     assert hand.taken() == 3
 

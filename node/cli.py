@@ -176,7 +176,8 @@ def limits(target: Target, as_json: Json = False) -> None:
     from node.operate import ask, tape_of
     from node.shown import changes_table, print_limits
 
-    answer = ask(tape_of(target), {"do": "limits"})
+    file = {} if target.is_dir() else {"file": str(target.absolute())}
+    answer = ask(tape_of(target), {"do": "limits"} | file)
     if not answer["ok"] and not as_json and answer.get("changes"):
         console = Console(stderr=True)
         console.print("limits of the file that are looser than those in force:")
@@ -192,10 +193,16 @@ def _hold(name: str, target: Path, reason: str, wait: bool, as_json: bool) -> No
     tape = tape_of(target)
     answer = hold(tape, name, reason, None if target.is_dir() else target)
     if wait and answer["ok"]:
-        answer = hold_done(tape, name, answer, WAIT_S)
+        progress = (lambda text: None) if as_json else _progress
+        answer = hold_done(tape, name, answer, WAIT_S, progress)
     _done(answer, as_json)
     if not as_json:
         print(held_text(answer))
+
+
+def _progress(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(f"tickgate: {text}", file=sys.stderr, flush=True)
 
 
 def _done(answer: dict, as_json: bool) -> dict:
@@ -541,6 +548,8 @@ def soak(
     """The node on three simulated venues under faults, in virtual time; the venues' ledgers judge."""
     from node.soak import soak_command, verdict
 
+    if label is not None and not crash:
+        raise UserError("soak: --label names a crash point: it goes with --crash")
     if crash:
         from node import crashes
 

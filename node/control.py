@@ -41,9 +41,10 @@ KEYS: dict[str, set[str]] = {
     "flatten": {"reason"},
     "resume": {"reason", "reset_peak"},
     "stop": {"reason"},
-    "limits": set(),
+    "limits": {"file"},
 }  # what a request may have besides `do`
 REASON_MOST = 500
+PATH_MOST = 4096
 NOTHING: Mapping[tuple[int, int], str] = {}
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -64,12 +65,16 @@ class Control:
         started_ns: int = 0,
         reread: Callable[[], Config] | None = None,
         stop: Callable[[], None] | None = None,
+        file: Path | None = None,
     ):
         self.desk, self.engine, self.directory = desk, desk.engine, directory
         self.tell, self.note = tell, note
         self.started_ns, self.reread, self.stop = started_ns, reread, stop
+        self.file = None if file is None else file.absolute()  # that the node was started from
         self.resumed: Callable[[], None] = lambda: None  # a person let go what held the node
         self.release: Callable[[int], Released] = lambda now_ns: Released()  # ... and the halts of the keeper
+        self.look_now: Callable[[int], None] = lambda now_ns: None  # ask the venues for every list at once
+        self.listed: Callable[[], dict[int, int]] = dict  # market -> its last list was asked for, ns
         self.tape_causes: Callable[[], list[str]] = list  # what is the matter with the record, in words
         self.because: dict[int, tuple[str, int]] = {}  # latch -> why, and since when (ns; 0: not known)
         self.bare_ns: dict[int, int] = {}  # instrument -> since when part of its position has no protection
@@ -208,6 +213,9 @@ class Control:
         reason = request.get("reason", "")
         if not isinstance(reason, str) or len(reason) > REASON_MOST:
             raise UserError(f"{name}: reason: must be text of at most {REASON_MOST} characters")
+        file = request.get("file", "")
+        if not isinstance(file, str) or len(file) > PATH_MOST or "\0" in file:
+            raise UserError(f"{name}: file: must be a path")
         if not isinstance(request.get("reset_peak", False), bool):
             raise UserError(f"{name}: reset_peak: must be true or false")
         return name
@@ -221,7 +229,8 @@ class Control:
     def _held_back(self, request: Request, flatten: bool, now_ns: int) -> Answer:
         """Latch and cancel first; then the file, so that a start without this tape knows of it too."""
         asked = self._hold(OPERATOR, flatten, now_ns)
-        answer: Answer = {"cancelling": asked, **self._left()}
+        self.look_now(now_ns)  # that nothing is open is a fact once a list says so
+        answer: Answer = {"cancelling": asked, "asked_ns": now_ns, **self._left()}
         latched = Latched("operator", flatten, str(request.get("reason", "")), now_ns)
         self.because[OPERATOR] = _said(latched)
         try:
@@ -378,6 +387,12 @@ class Control:
         """Take over the limits of the config file, where none is looser than what is in force."""
         if self.reread is None:
             raise UserError("limits: this node was not started from a file")
+        asked = request.get("file", "")
+        if asked and self.file is not None and not _is_same(Path(asked), self.file):
+            raise UserError(
+                f"limits: {asked} is not the file that this node was started from: it takes over the limits "
+                f"of {self.file} only; change that one, and name it"
+            )
         new = self.desk.effective_of(self.reread())
         old = self.desk.effective.tables
         if old.keys() != new.tables.keys():
@@ -429,6 +444,9 @@ class Control:
             "latched_refusals": {latch_name(Latch[k]): v for k, v in engine.risk.latched_refusals().items()},
             "limits_version": engine.risk.limits_version,
             "guard": self._guard(now_ns),
+            "listed": [
+                {"market": MARKET_NAMES[market], "at_ns": at_ns} for market, at_ns in self.listed().items()
+            ],
         }
         return answer | self._left()
 
@@ -536,6 +554,14 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     except OSError as error:
         return -1, error.errno or 0
     return stat.st_mtime_ns, stat.st_ino
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Do both paths lead to one file?"""
+    try:
+        return one.resolve() == other.resolve() or one.samefile(other)
+    except (OSError, RuntimeError):  # one is not there; links in a circle
+        return False
 
 
 def _latch_of(latched: Latched) -> int:

@@ -25,6 +25,7 @@ from node.synced import DISK, read_synced
 ANSWER_S = 5.0
 POLL_S = 0.02
 SHOWN = 5
+PROGRESS_S = 3.0
 UNREACHED = 4  # exit code: a venue cannot be reached
 OF_A_NODE = {"mode", "tape", "venue", "instrument", "strategy", "deployment"}  # any of these is in its config
 GONE = (
@@ -34,6 +35,7 @@ GONE = (
 )
 NAMES = "name a node's config file, or the directory that its `tape` key names"
 Answer = dict[str, Any]
+Progress = Callable[[str], None]
 
 
 class NotRunning(Failed):
@@ -227,39 +229,75 @@ def _left_open(directory: Path, name: str, is_there: bool, config: Path | None) 
     )
 
 
-def wait_for(directory: Path, done: Callable[[Answer], bool], within_s: float) -> tuple[float, Answer]:
-    """Ask for the status until `done` says so: (seconds that it took, the status). Raises Failed where it
-    is not in time, or the
-    node is gone."""
-    began_s = time.monotonic()
+def wait_for(
+    directory: Path,
+    done: Callable[[Answer], bool],
+    within_s: float,
+    progress: Progress = lambda text: None,
+) -> tuple[float, Answer]:
+    """Ask for the status until `done` says so, or for `within_s`: (seconds that it took, the status).
+    `progress(text)` every PROGRESS_S. Raises NotRunning where the node is gone."""
+    began_s = told_s = time.monotonic()
     while True:
         answer = ask(directory, {"do": "status"})
-        took_s = time.monotonic() - began_s
-        if answer["ok"] and done(answer):
-            return took_s, answer
-        if took_s > within_s:
-            raise Failed(
-                f"{directory}: after {took_s:.1f} s there are still {left_text(answer)}; look with "
-                f"{command('status', directory)}"
-            )
+        now_s = time.monotonic()
+        if (answer["ok"] and done(answer)) or now_s - began_s > within_s:
+            return now_s - began_s, answer
+        if answer["ok"] and now_s - told_s >= PROGRESS_S:
+            told_s = now_s
+            progress(f"waiting for {now_s - began_s:.0f} s: {left_text(answer)}")
         time.sleep(POLL_S)
 
 
-def hold_done(directory: Path, name: str, answer: Answer, within_s: float) -> Answer:
-    """`answer` of `hold`, once nothing is open any more: with how long that took and what is left. Where no
-    node runs it is an error: what was to be waited for does not happen. Raises Failed where it is not in
-    time."""
+def hold_done(
+    directory: Path, name: str, answer: Answer, within_s: float, progress: Progress = lambda text: None
+) -> Answer:
+    """`answer` of `hold`, once nothing is open any more and the venues' lists say so: with how long that took
+    and what is left. It is an error where no node runs, where it is not in time, and with exit code 4 where a
+    venue has not answered since. Raises Failed where the node is gone."""
     if not answer.get("running", True):
         return answer | {"ok": False, "code": 1, "error": answer["warning"]}
-    is_flat = name == "flatten"
+    is_flat, asked_ns = name == "flatten", answer.get("asked_ns", 0)
+
+    def is_closed(x: Answer) -> bool:
+        return not (x["open_orders"] or (is_flat and (x["open_positions"] or x.get("exits"))))
+
     try:
         took_s, last = wait_for(
-            directory, lambda x: not (x["open_orders"] or (is_flat and x["open_positions"])), within_s
+            directory, lambda x: is_closed(x) and not _silent(x, asked_ns), within_s, progress
         )
     except NotRunning as error:
         raise Failed(answer.get("warning") or str(error)) from None
+    if not last["ok"]:
+        raise Failed(f"{directory}: latched; what is open is not known: {last.get('error', 'no answer')}")
     left = {x: last.get(x, 0) for x in ("open_orders", "protective_stops", "exits", "open_positions")}
-    return answer | {"took_s": round(took_s, 3)} | left
+    answer = answer | {"took_s": round(took_s, 3), "silent": _silent(last, asked_ns)} | left
+    why = _not_done(directory, answer, is_closed(last))
+    if not why:
+        return answer
+    return answer | {"ok": False, "code": UNREACHED if answer["silent"] else 1, "error": why}
+
+
+def _silent(status: Answer, since_ns: int) -> list[str]:
+    """Markets of which no list has come that was asked for behind this moment, and when the last one was."""
+    out = []
+    for x in status.get("listed", ()):
+        if x["at_ns"] <= since_ns:
+            when = utc_text(x["at_ns"]) if x["at_ns"] else "the node's start"
+            out.append(f"{x['market']} has not answered since {when}")
+    return out
+
+
+def _not_done(directory: Path, answer: Answer, is_closed: bool) -> str:
+    """Why what was waited for is not so, "" = it is. What no list has confirmed is nobody's fact."""
+    silent, look = "; ".join(answer["silent"]), command("status", directory)
+    if is_closed and not silent:
+        return ""
+    where = f"{directory}: latched; after {answer['took_s']:.1f} s"
+    if is_closed:
+        return f"{where}, as far as the node knows: {left_text(answer)}; {silent}; look at the venue"
+    why = f"; {silent}: look at the venue" if silent else ""
+    return f"{where} there are still {left_text(answer)}{why}; look with {look}"
 
 
 def held_text(answer: Answer) -> str:

@@ -382,12 +382,14 @@ class Node:
             started_ns=self.link.now_ns(),
             reread=None if self.path is None else partial(load, self.path),
             stop=stop.set,
+            file=self.path,
         )
         for line in warnings(self.config):
             self.tell("config", f"warning: {line}")
         self.control.resumed = self.restarts.clear
         if self.keeper is not None:
             self.control.release = self.keeper.release
+            self.control.look_now, self.control.listed = self.keeper.look_now, self.keeper.listed
         self.control.tape_causes = lambda: list(self.tape_watch.causes.values())
         for line in self.control.begin(self.recalled, self.link.now_ns(), looping=self.looping):
             self.tell("control", line)

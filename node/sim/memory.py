@@ -235,6 +235,7 @@ class World:
                     self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
                 )
                 self.control.release = self.keeper.release
+                self.control.look_now, self.control.listed = self.keeper.look_now, self.keeper.listed
                 self.control.begin(self.recalled, self.now_ns)
             known = self.recalled
             self.keeper.begin(

@@ -240,6 +240,10 @@ class Keeper:
         """Open orders and trades were asked for behind `since_ns` everywhere, and no order is in doubt."""
         return all(x.swept_ns > since_ns and not x.cases.cases for x in self.watches.values())
 
+    def listed(self) -> dict[int, int]:
+        """When the last whole list of each market was asked for (ns; 0: none was answered yet)."""
+        return {market: x.swept_ns for market, x in self.watches.items()}
+
     def release(self, now_ns: int) -> Released:
         """A person lets go what only a person ends, where its cause is gone."""
         return release(self.watches.values(), now_ns)

@@ -98,6 +98,7 @@ def test_every_command_takes_json(tickgate, command):
         ["resume", "."],
         ["resume", ".", "--reason", " "],
         ["run", "a.toml", "--accept"],
+        ["soak", "--label", "foo"],
     ],
 )
 def test_bad_usage_is_exit_code_2_and_no_traceback(tickgate, args):

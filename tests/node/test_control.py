@@ -51,11 +51,14 @@ def test_a_halt_latches_and_cancels_at_once_and_nothing_new_leaves(hand):
     hand.run(2)
     assert len(hand.open_there()) == 3
     answer = do(hand, "halt", reason="test")
-    assert (answer["ok"], answer["cancelling"]) == (True, 3)
+    assert (answer["ok"], answer["cancelling"], answer["asked_ns"]) == (True, 3, hand.world.now_ns)
+    (row,) = do(hand, "status")["listed"]
+    assert (row["market"], row["at_ns"] < hand.world.now_ns) == (MARKET, True)
     assert latched(hand)
     hand.run(2)
     assert hand.open_there() == []
     assert do(hand, "status")["open_orders"] == 0
+    assert do(hand, "status")["listed"][0]["at_ns"] > answer["asked_ns"]  # the venue was asked at once
     assert not hand.place(BUY, hand.away(BUY))
     assert hand.taken() == 3
 
@@ -587,3 +590,21 @@ def test_a_status_says_whether_a_guard_watches_and_holds_it_against_the_node_whe
     assert len(held) == 1
     assert held[0].startswith("no guard has watched this node for 11 s: nobody cancels its orders")
     assert held[0].endswith("start one: `tickgate guard CONFIG`")
+
+
+def test_limits_are_taken_over_from_the_file_that_the_node_was_started_from_and_of_no_other(hand, tmp_path):
+    control, own, other = hand.world.control, tmp_path / "own.toml", tmp_path / "other.toml"
+    reread(hand, max_open_orders=1)
+    control.file = own
+    for path in (own, other):
+        path.touch()
+    answer = do(hand, "limits", file=str(other))
+    assert answer["code"] == USAGE
+    assert f"{other} is not the file that this node was started from" in answer["error"]
+    assert f"takes over the limits of {own} only" in answer["error"]
+    assert do(hand, "limits", file=str(tmp_path / "none.toml"))["code"] == USAGE
+    assert do(hand, "limits", file=7)["code"] == USAGE
+    (tmp_path / "link.toml").symlink_to(own)
+    assert do(hand, "limits", file=str(tmp_path / "link.toml"))["ok"]
+    assert do(hand, "limits", file=str(own))["ok"]
+    assert do(hand, "limits")["ok"]

@@ -180,8 +180,65 @@ def test_waiting_ends_when_it_is_done_or_too_late(tmp_path):
     assert last["open_orders"] == 0
     (tmp_path / NAME).unlink()
     node(tmp_path, *[busy] * 100)
-    with pytest.raises(Failed, match="there are still 2 open orders; 1 open position; look with `tickgate"):
-        wait_for(tmp_path, lambda x: not x["open_orders"], 0.1)
+    _, last = wait_for(tmp_path, lambda x: not x["open_orders"], 0.1)
+    assert last["open_orders"] == 2
+
+
+def test_who_waits_is_told_what_is_still_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("node.operate.PROGRESS_S", 0.0)
+    busy = {"ok": True, "code": 0, "open_orders": 2, "open_positions": 1}
+    node(tmp_path, busy, busy | {"open_orders": 0})
+    told = []
+    wait_for(tmp_path, lambda x: not x["open_orders"], 5, told.append)
+    assert told == ["waiting for 0 s: 2 open orders; 1 open position"]
+
+
+ASKED = {"ok": True, "code": 0, "cancelling": 1, "asked_ns": 5 * 10**9}
+
+
+def status(at_ns, **more):
+    """A status of a node that has nothing open, and whose last list was asked for then."""
+    left = {"open_orders": 0, "protective_stops": 0, "exits": 0, "open_positions": 0}
+    return {"ok": True, "code": 0, **left, "listed": [{"market": "bybit-linear", "at_ns": at_ns}], **more}
+
+
+def test_that_nothing_is_open_is_said_once_a_list_of_since_then_says_so(tmp_path):
+    node(tmp_path, status(5 * 10**9), status(5 * 10**9 + 1))
+    done = hold_done(tmp_path, "halt", dict(ASKED), 5)
+    assert (done["ok"], done["silent"]) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "open_orders", "said"),
+    [
+        (3 * 10**9, 0, "as far as the node knows: no open orders; no open positions; "),
+        (3 * 10**9, 1, "there are still 1 open order; no open positions; "),
+        (0, 0, "bybit-linear has not answered since the node's start"),
+    ],
+)
+def test_a_venue_that_has_not_answered_since_is_named_and_confirms_nothing(
+    tmp_path, at_ns, open_orders, said
+):
+    node(tmp_path, *[status(at_ns, open_orders=open_orders)] * 100)
+    done = hold_done(tmp_path, "halt", dict(ASKED), 0.1)
+    assert (done["ok"], done["code"]) == (False, 4)
+    assert said in done["error"]
+    assert "bybit-linear has not answered since" in done["error"]
+    if at_ns:
+        assert "since 1970-01-01 00:00:03 UTC" in done["error"]
+
+
+def test_orders_that_stay_open_at_a_venue_that_answers_are_a_failure_of_another_kind(tmp_path):
+    node(tmp_path, *[status(9 * 10**9, open_orders=2)] * 100)
+    done = hold_done(tmp_path, "halt", dict(ASKED), 0.1)
+    assert (done["ok"], done["code"]) == (False, 1)
+    assert "there are still 2 open orders; no open positions; look with `tickgate status" in done["error"]
+
+
+def test_a_flatten_waits_for_the_exit_that_is_under_way_though_no_position_is_open(tmp_path):
+    node(tmp_path, status(9 * 10**9, exits=1), status(9 * 10**9))
+    done = hold_done(tmp_path, "flatten", dict(ASKED), 5)
+    assert (done["ok"], done["exits"]) == (True, 0)
 
 
 def test_a_hold_is_done_when_nothing_but_protection_is_left_and_says_so(tmp_path):

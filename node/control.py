@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ext import build_id
-from ext.records import Desk, HaltReason, Latch
+from ext.records import Desk, HaltReason, Latch, StrategyOff
 from node.amounts import amount_text
 from node.assembly import MARKET_NAMES, Assembly
 from node.config import Config
@@ -35,6 +35,11 @@ PPM = 1_000_000
 STOP = 2
 OPERATOR = int(Latch.LATCH_OPERATOR)
 FREED = (HaltReason.HALT_OPERATOR, HaltReason.HALT_STOP, HaltReason.HALT_MARGIN)
+OFF_WORDS = {
+    int(StrategyOff.OFF_OPERATOR): "by a person",
+    int(StrategyOff.OFF_FAULTS): "it raised, hung or proposed nonsense too often",
+    int(StrategyOff.OFF_REPEAT): "it made the same trade again and again",
+}
 KEYS: dict[str, set[str]] = {
     "status": set(),
     "halt": {"reason"},
@@ -483,8 +488,19 @@ class Control:
             out.append(
                 f"{self.guarded.text(now_ns)}; it still trades; the log says why, or start one: {start}"
             )
-        out += [f"strategy {n}: switched off" for n in range(len(engine.strategies)) if engine.risk.off(n)]
-        return out
+        off = [n for n in range(len(engine.strategies)) if engine.risk.off(n)]
+        return out + [f"{self._off_text(n)}: {self._mended()}" for n in off]
+
+    def _off_text(self, number: int) -> str:
+        """A strategy that is switched off: its number and name, and why."""
+        why = OFF_WORDS.get(self.engine.risk.off(number), "its cause is not known")
+        name = type(self.engine.strategies[number]).__name__
+        return f"strategy {number} ({name}): switched off: {why}"
+
+    def _mended(self) -> str:
+        return (
+            f"the log says what it did; mend it and start the node again, or {resume_command(self.directory)}"
+        )
 
     def _look(self, now_ns: int) -> None:
         """What latched by itself is known from here on; what was released is forgotten."""

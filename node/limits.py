@@ -19,7 +19,7 @@ from ext.records import StopPolicy
 from node.amounts import base_per_lot
 from node.compliance import Profile, TimeRule, tighter
 from node.config import MARKETS, OFF, Config, InstrumentConfig, is_perpetual
-from node.errors import UserError
+from node.errors import HeldBack, UserError
 from node.venues.values import InstrumentRow
 
 Tables = dict[str, dict[str, Any]]  # scope -> key -> value, as JSON can hold it
@@ -68,7 +68,7 @@ class Change:
         return {"scope": self.scope, "key": self.key, "old": self.old, "new": self.new, "ratio": ratio}
 
 
-class LooserLimits(UserError):
+class LooserLimits(HeldBack):
     """Limits are looser than in the last run by more than a person should have to notice."""
 
     def __init__(self, changes: list[Change]):

@@ -625,7 +625,7 @@ class Node:
                 return
             try:
                 self.build()
-            except UserError:
+            except (UserError, LooserLimits):
                 self.restarts.take_back()
                 if self.tape is not None:
                     self.tape.close(time.time_ns())

@@ -35,6 +35,7 @@ from node.slow.watch import ACT, LOOK_NS, Verdict, Watch
 
 JOURNAL = "guard.jsonl"
 RECHECK_NS = 10_000_000_000  # while the node stands still, how often the venues are looked at again
+SURELY = 2  # refusals of the lock: the node looks at it for an instant, to see whether a guard watches
 STEP_S = 30.0  # no step takes longer, whatever its requests do
 WARM_S = 600.0  # markets and the venue's clock are read again so often
 OPEN_S, OPEN_MAX_S = 1.0, 60.0
@@ -125,10 +126,16 @@ class Guarding:
     async def _lock(self, stop: asyncio.Event) -> int:
         """One guard for a tape; a second one waits until it is needed. -1: it never was."""
         fd = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        refused = 0
         while not stop.is_set():
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return fd
+            refused += 1
+            if refused == SURELY:
+                self.tell(
+                    "guard", f"another guard watches {self.directory}: this one waits until that is gone"
+                )
             if self.node_pid and not _is_alive(self.node_pid):
                 break  # the other one sees that too
             await asyncio.sleep(0.2)

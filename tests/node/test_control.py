@@ -10,12 +10,13 @@ import orjson
 import pytest
 from hands import BUY, IOC, SELL, Ours
 
-from ext.records import HaltReason, Latch, ReportKind
+from ext.records import HaltReason, Latch, ReportKind, StrategyOff
 from ext.tape import RecordType, TapeWriter
 from node import control as module
 from node.control import HELD, OK, USAGE, money
 from node.guarded import Guarded
 from node.latch import NAME, Latched, read_latch, utc_text, write_latch
+from node.phrases import resume_command
 from node.recall import Recalled, recall
 
 MARKET = "bybit-linear"
@@ -608,3 +609,15 @@ def test_limits_are_taken_over_from_the_file_that_the_node_was_started_from_and_
     assert do(hand, "limits", file=str(tmp_path / "link.toml"))["ok"]
     assert do(hand, "limits", file=str(own))["ok"]
     assert do(hand, "limits")["ok"]
+
+
+def test_a_strategy_that_is_switched_off_is_told_with_name_cause_and_way_out(hand, tmp_path):
+    hand.engine.strategy_off(0, int(StrategyOff.OFF_FAULTS), hand.world.now_ns)
+    (told,) = [x for x in do(hand, "status")["held"] if "strategy" in x]
+    name = type(hand.engine.strategies[0]).__name__
+    assert told.startswith(
+        f"strategy 0 ({name}): switched off: it raised, hung or proposed nonsense too often: "
+    )
+    assert told.endswith(f"mend it and start the node again, or {resume_command(tmp_path / 'tape')}")
+    assert do(hand, "resume", reason="mended")["ok"]
+    assert not any("strategy" in x for x in do(hand, "status")["held"])

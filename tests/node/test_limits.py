@@ -13,7 +13,7 @@ from ext.limits import LimitTable
 from ext.records import Market
 from node.compliance import Compliance, TimeRule, profile_of
 from node.config import Config, check
-from node.errors import UserError
+from node.errors import HeldBack, UserError
 from node.limits import (
     Change,
     LooserLimits,
@@ -220,6 +220,7 @@ def test_instruments_that_come_or_go_are_not_compared_and_a_limit_that_is_gone_i
 
 def test_the_refusal_names_the_first_and_the_way_out():
     found = changes({"a": {"k": "1", "l": "1"}}, {"a": {"k": "9", "l": "9"}})
+    assert issubclass(LooserLimits, HeldBack)  # exit code 3, as `tickgate limits` has it
     assert str(LooserLimits(found)) == (
         "limits are more than 2 times looser than in the last run: a: k 1 -> 9 and 1 more; "
         "lower them, or start once with --accept-limits"

@@ -143,6 +143,27 @@ def test_a_guard_that_is_killed_is_told_and_started_again_and_a_status_says_that
     processes.gone()
 
 
+def _three_times(found):
+    number = int(found[1])
+    return f"max_open_orders = {3 * number if number < 1000 else number}"
+
+
+def test_limits_that_are_much_looser_than_in_the_last_run_are_exit_code_3_and_no_crash(
+    processes, config, tmp_path
+):
+    process = processes.start("run", config)
+    lines(process, "private")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    text = config.read_text()
+    config.write_text(re.sub(r"max_open_orders = (\d+)", _three_times, text))
+    assert config.read_text() != text
+    told = processes.run("run", config)
+    assert told.code == 3
+    assert "limits are more than 2 times looser than in the last run" in told.err
+    assert not (tmp_path / "tape" / "starts.json").exists()
+
+
 def test_json_is_one_object_for_each_event(processes, config):
     process = processes.start("run", config, "--json")
     said = lines(process, "private")

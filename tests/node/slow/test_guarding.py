@@ -245,10 +245,11 @@ def test_a_guard_does_not_act_on_an_earlier_run_while_its_own_node_starts(desk):
 def test_two_guards_of_one_tape_take_turns(desk):
     async def scenario(guard, running):
         await until(lambda: "ready" in events(desk))
-        stop = asyncio.Event()
-        other = Guarding(config(desk), lambda *said: None)
+        stop, told = asyncio.Event(), []
+        other = Guarding(config(desk), lambda line, text: told.append(text))
         waiting = asyncio.ensure_future(other.run(stop))
-        await asyncio.sleep(0.3)
+        await until(lambda: told)
+        assert told == [f"another guard watches {desk.directory}: this one waits until that is gone"]
         assert events(desk).count("watching") == 1
         stop.set()
         await waiting

@@ -226,34 +226,38 @@ class World:
             tape.append(RecordType.CONFIG, 0, self.now_ns, orjson.dumps(self.desk.describe()))
         self.desk.price_coins(self.now_ns)
         if self.keeper is not None:
-            self.desk.restore(self.recalled, self.now_ns)
-            restore_counts(self.desk, self.recalled, self.now_ns)
-            for told in take_orders(self.desk, self.recalled, self.now_ns):
-                self.tell("tape", told)
-            if self.control_at is not None:
-                self.control = Control(
-                    self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
-                )
-                self.control.release = self.keeper.release
-                self.control.look_now, self.control.listed = self.keeper.look_now, self.keeper.listed
-                self.control.begin(self.recalled, self.now_ns)
-            known = self.recalled
-            self.keeper.begin(
-                self.now_ns,
-                known.last_ns,
-                flows_from_ns=known.peak_ns,
-                known=known.known,
-                tape_ns=known.begun_ns,
-            )
-            restore_floors(self.desk, known, self.keeper)
-            for told in restore_pauses(self.desk, known, self.keeper, self.now_ns):
-                self.tell("tape", told)
-            for market, states in self.desk.states().items():
-                self.keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
+            self._start(self.keeper)
         for line in self.rest_of:
             self.engine.on_line(line, True, self.now_ns)
         for wired in self.lines.values():
             self._at(self._delay(), partial(self._connect, wired))
+
+    def _start(self, keeper: Keeper) -> None:
+        """What earlier runs knew is known again, and the truth room begins."""
+        self.desk.restore(self.recalled, self.now_ns)
+        restore_counts(self.desk, self.recalled, self.now_ns)
+        for told in take_orders(self.desk, self.recalled, self.now_ns):
+            self.tell("tape", told)
+        if self.control_at is not None:
+            self.control = Control(
+                self.desk, self.control_at, self.tell, self.notes.append, started_ns=self.now_ns
+            )
+            self.control.release = keeper.release
+            self.control.look_now, self.control.listed = keeper.look_now, keeper.listed
+            self.control.begin(self.recalled, self.now_ns)
+        known = self.recalled
+        keeper.begin(
+            self.now_ns,
+            known.last_ns,
+            flows_from_ns=known.peak_ns,
+            known=known.known,
+            tape_ns=known.begun_ns,
+        )
+        restore_floors(self.desk, known, keeper)
+        for told in restore_pauses(self.desk, known, keeper, self.now_ns):
+            self.tell("tape", told)
+        for market, states in self.desk.states().items():
+            keeper.on_news(market, AccountNews(tuple(states)), self.now_ns)
 
     def _instruments(self) -> tuple[dict, dict]:
         rows: dict[tuple[int, str], InstrumentRow] = {}

@@ -133,7 +133,7 @@ def test_a_place_that_cannot_be_kept_in_is_one_line(tickgate, tmp_path):
     (foreign / "tape").mkdir(parents=True)
     (foreign / "tape" / "photo.jpg").write_text("dear")
     for place, why in (
-        (file, "File exists"),
+        (file, "is no directory"),
         (file / "below", "Not a directory"),
         (foreign, "tape/photo.jpg is not of a tape"),
     ):
